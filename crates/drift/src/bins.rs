@@ -1,0 +1,298 @@
+//! Where a value is counted: reference quantiles, with bins of their own for what is missing or out of range.
+//!
+//! Edges lie between values that data can take (5.05 for data written to one decimal), so that no rounding, unit
+//! conversion or float noise ever decides on which side of an edge a row falls.
+
+use serde::{Deserialize, Serialize};
+
+/// At least this many reference rows stand behind a quantile bin: their share is then known to about 18 % (1/√30).
+/// Fewer rows a bin and the reference's own noise drowns the drift it should show.
+const ROWS_PER_BIN: usize = 30;
+
+/// Deciles are as fine as PSI is customarily cut; more bins cost power against broad shifts.
+const MAX_BINS: usize = 10;
+
+/// With more decimals than this a column is taken as continuous: its values then hardly ever tie.
+const MAX_DECIMALS: u8 = 6;
+
+/// Integers up to this size, and their halves, are exact in an `f64`.
+const EXACT: f64 = (1u64 << 52) as f64;
+
+/// The bins of one signal.
+///
+/// Numeric bins stand in the order `below`, the quantile bins from low to high, `above`, `missing`. Without any edge
+/// (a column never seen filled) they are `present` and `missing`. Categorical bins are the categories in their order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Bins {
+    /// Half-open intervals `[edge, next edge)`; the first and last edge bound the reference range.
+    Numeric {
+        /// Ascending edges, in the unit of the signal.
+        edges: Vec<f64>,
+    },
+    /// One bin a category.
+    Categories {
+        /// The categories' names.
+        labels: Vec<String>,
+    },
+}
+
+impl Bins {
+    /// Numeric bins at the quantiles of `values`, missing ones (`None`) aside.
+    ///
+    /// There are about one bin for every 30 rows, at least 2 and at most 10; heavy ties give fewer, a constant column
+    /// one. Values must be finite.
+    pub fn of_values(values: &[Option<f64>]) -> Self {
+        let mut sorted: Vec<f64> = values.iter().flatten().copied().collect();
+        debug_assert!(sorted.iter().all(|v| v.is_finite()));
+        sorted.sort_by(f64::total_cmp);
+        let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else {
+            return Self::Numeric { edges: Vec::new() };
+        };
+        let grid = Grid::of(&sorted);
+        let mut edges = vec![grid.below(min, max, sorted.len())];
+        for target in cut_ranks(sorted.len()) {
+            if let Some(rank) = nearest_step(&sorted, target) {
+                let edge = grid.between(sorted[rank - 1], sorted[rank]);
+                if edges.last().is_none_or(|&last| edge > last) {
+                    edges.push(edge);
+                }
+            }
+        }
+        edges.push(grid.above(min, max, sorted.len()));
+        Self::Numeric { edges }
+    }
+
+    /// How many bins there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Numeric { edges } => edges.len() + 2,
+            Self::Categories { labels } => labels.len(),
+        }
+    }
+
+    /// True for a categorical signal without categories.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bin of a numeric value; `None` and NaN are missing.
+    ///
+    /// Categorical signals take the category's position as its value.
+    ///
+    /// ```
+    /// let bins = drift::Bins::Numeric { edges: vec![0.5, 1.5, 2.5] };
+    /// assert_eq!(bins.index(Some(0.0)), 0); // below
+    /// assert_eq!(bins.index(Some(1.0)), 1);
+    /// assert_eq!(bins.index(Some(3.0)), 3); // above
+    /// assert_eq!(bins.index(None), 4); // missing
+    /// ```
+    #[inline]
+    pub fn index(&self, value: Option<f64>) -> usize {
+        match (self, value) {
+            (Self::Numeric { edges }, Some(value)) if !value.is_nan() => {
+                edges.iter().map(|&edge| usize::from(edge <= value)).sum()
+            }
+            (Self::Numeric { edges }, _) => edges.len() + 1,
+            (Self::Categories { labels }, value) => {
+                let category = value.unwrap_or_default() as usize;
+                debug_assert!(category < labels.len());
+                category
+            }
+        }
+    }
+
+    /// The bins' names, in their order; intervals are written `q1 [4.25, 5.05)`.
+    pub fn labels(&self) -> Vec<String> {
+        match self {
+            Self::Categories { labels } => labels.clone(),
+            Self::Numeric { edges } if edges.is_empty() => vec!["present".into(), "missing".into()],
+            Self::Numeric { edges } => {
+                // Padded, so that the names sort in the order of the values.
+                let width = (edges.len() - 1).to_string().len();
+                let quantiles = edges
+                    .windows(2)
+                    .enumerate()
+                    .map(|(i, pair)| format!("q{:0width$} [{}, {})", i + 1, pair[0], pair[1]));
+                std::iter::once("below".to_owned())
+                    .chain(quantiles)
+                    .chain(["above".to_owned(), "missing".to_owned()])
+                    .collect()
+            }
+        }
+    }
+}
+
+/// How many decimals all `values` are written with, or `None` when they are better taken as continuous.
+///
+/// ```
+/// assert_eq!(drift::bins::decimals(&[5.1, 4.25, 3.0]), Some(2));
+/// assert_eq!(drift::bins::decimals(&[1.0 / 3.0]), None);
+/// ```
+pub fn decimals(values: &[f64]) -> Option<u8> {
+    let most = values
+        .iter()
+        .map(|value| {
+            let written = value.to_string();
+            written.split_once('.').map_or(0, |(_, fraction)| fraction.len())
+        })
+        .max()
+        .unwrap_or(0);
+    let most = u8::try_from(most).ok().filter(|&most| most <= MAX_DECIMALS)?;
+    let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+    (largest * 10f64.powi(most.into()) < EXACT).then_some(most)
+}
+
+/// The number of quantile bins that `rows` reference rows can carry.
+fn bin_count(rows: usize) -> usize {
+    ((rows + ROWS_PER_BIN / 2) / ROWS_PER_BIN).clamp(2, MAX_BINS)
+}
+
+/// The ranks at which quantile bins would be cut if there were no ties.
+fn cut_ranks(rows: usize) -> impl Iterator<Item = usize> {
+    let bins = bin_count(rows);
+    (1..bins).map(move |i| (i * rows + bins / 2) / bins)
+}
+
+/// The rank nearest to `target` at which the sorted values step up, if they ever do.
+fn nearest_step(sorted: &[f64], target: usize) -> Option<usize> {
+    let steps = |rank: &usize| sorted[rank - 1] < sorted[*rank];
+    let down = (1..=target.min(sorted.len() - 1)).rev().find(steps);
+    let up = (target.max(1)..sorted.len()).find(steps);
+    match (down, up) {
+        (Some(down), Some(up)) => Some(if target - down <= up - target { down } else { up }),
+        (found, None) | (None, found) => found,
+    }
+}
+
+/// The values a column can take: steps of a power of ten, or any number.
+enum Grid {
+    Steps { per_unit: f64 },
+    Continuous,
+}
+
+impl Grid {
+    fn of(values: &[f64]) -> Self {
+        decimals(values)
+            .map_or(Self::Continuous, |decimals| Self::Steps { per_unit: 10f64.powi(decimals.into()) })
+    }
+
+    /// An edge strictly between two neighbours `low < high`, halfway between two steps of the grid.
+    fn between(&self, low: f64, high: f64) -> f64 {
+        match self {
+            Self::Steps { per_unit } => {
+                let middle = (((low * per_unit).round() + (high * per_unit).round()) / 2.0).floor();
+                (2.0 * middle + 1.0) / (2.0 * per_unit)
+            }
+            Self::Continuous => shortest_between(low, high),
+        }
+    }
+
+    fn below(&self, min: f64, max: f64, rows: usize) -> f64 {
+        match self {
+            Self::Steps { per_unit } => (2.0 * (min * per_unit).round() - 1.0) / (2.0 * per_unit),
+            Self::Continuous => shortest_between(min - margin(min, max, rows), min),
+        }
+    }
+
+    fn above(&self, min: f64, max: f64, rows: usize) -> f64 {
+        match self {
+            Self::Steps { per_unit } => (2.0 * (max * per_unit).round() + 1.0) / (2.0 * per_unit),
+            Self::Continuous => shortest_between(max, max + margin(min, max, rows)),
+        }
+    }
+}
+
+/// About one spacing of the values; for a constant column, a sliver of its size.
+fn margin(min: f64, max: f64, rows: usize) -> f64 {
+    let spacing = (max - min) / rows as f64;
+    if spacing > 0.0 { spacing } else { (min.abs() * 1e-6).max(f64::MIN_POSITIVE * 1e10) }
+}
+
+/// The number with the fewest digits strictly between two others, near their middle: edges are read by people.
+fn shortest_between(low: f64, high: f64) -> f64 {
+    let middle = low / 2.0 + high / 2.0;
+    (0..17)
+        .filter_map(|digits| format!("{middle:.digits$e}").parse::<f64>().ok())
+        .find(|edge| low < *edge && *edge < high)
+        // Neighbouring floats have nothing between them: the upper one then opens its own bin.
+        .unwrap_or(if low < middle { middle } else { high })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn edges(values: &[f64]) -> Vec<f64> {
+        let values: Vec<_> = values.iter().copied().map(Some).collect();
+        match Bins::of_values(&values) {
+            Bins::Numeric { edges } => edges,
+            Bins::Categories { .. } => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn rounded_data_gets_edges_between_its_steps() {
+        let values: Vec<f64> = (0..60).map(|i| f64::from(40 + i) / 10.0).collect();
+        assert_eq!(edges(&values), [3.95, 6.95, 9.95]);
+    }
+
+    #[test]
+    fn bins_grow_with_the_reference() {
+        assert_eq!([30, 60, 147, 300, 1_000_000].map(bin_count), [2, 2, 5, 10, 10]);
+    }
+
+    #[test]
+    fn a_constant_column_has_one_bin_and_sees_a_change() {
+        let bins = Bins::of_values(&[Some(7.0); 50]);
+        assert_eq!(bins.labels(), ["below", "q1 [6.5, 7.5)", "above", "missing"]);
+        assert_eq!(bins.index(Some(8.0)), 2);
+    }
+
+    #[test]
+    fn a_column_never_filled_has_present_and_missing() {
+        let bins = Bins::of_values(&[None; 50]);
+        assert_eq!(bins.labels(), ["present", "missing"]);
+        assert_eq!((bins.index(Some(3.0)), bins.index(None)), (0, 1));
+    }
+
+    #[test]
+    fn continuous_edges_are_short_to_read() {
+        let thirds: Vec<f64> = (0..60).map(|i| f64::from(i) / 3.0).collect();
+        let edges = edges(&thirds);
+        assert_eq!(edges.len(), 3);
+        assert!(edges.iter().all(|edge| edge.to_string().len() <= 6), "{edges:?}");
+    }
+
+    #[test]
+    fn ten_bins_sort_by_name() {
+        let labels = Bins::of_values(&(0..400).map(|i| Some(f64::from(i))).collect::<Vec<_>>()).labels();
+        let quantiles: Vec<_> = labels.iter().filter(|label| label.starts_with('q')).collect();
+        assert_eq!(quantiles.len(), 10);
+        assert!(quantiles.is_sorted());
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_sits_on_an_edge(
+            values in prop::collection::vec(-1000i32..1000, 1..400),
+            scale in prop::sample::select(vec![1.0, 10.0, 100.0, 3.0, 7.7]),
+        ) {
+            let values: Vec<f64> = values.into_iter().map(|v| f64::from(v) / scale).collect();
+            let edges = edges(&values);
+            prop_assert!(edges.is_sorted_by(|a, b| a < b), "{:?}", edges);
+            prop_assert!(values.iter().all(|value| !edges.contains(value)));
+            let bins = Bins::Numeric { edges };
+            let outside = [0, bins.len() - 2, bins.len() - 1];
+            prop_assert!(values.iter().all(|&value| !outside.contains(&bins.index(Some(value)))));
+        }
+
+        #[test]
+        fn every_value_has_a_bin(values in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 1..100), probe in any::<f64>()) {
+            let bins = Bins::of_values(&values.into_iter().map(Some).collect::<Vec<_>>());
+            prop_assert!(bins.index(Some(probe)) < bins.len());
+            prop_assert_eq!(bins.labels().len(), bins.len());
+        }
+    }
+}

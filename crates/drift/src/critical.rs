@@ -1,0 +1,74 @@
+//! What chance alone can do: the χ² quantile that a budget of false alarms pays for.
+
+use statrs::distribution::{ChiSquared, ContinuousCDF};
+use std::time::Duration;
+
+/// How many false alarms, over all signals, may be raised by traffic that has not drifted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FalseAlarmBudget {
+    /// One false alarm is allowed in this time.
+    pub one_alarm_in: Duration,
+    /// How often every signal is judged.
+    pub judged_every: Duration,
+}
+
+impl Default for FalseAlarmBudget {
+    /// One false alarm a week, with a judgement every 15 s.
+    fn default() -> Self {
+        Self { one_alarm_in: Duration::from_secs(7 * 24 * 3600), judged_every: Duration::from_secs(15) }
+    }
+}
+
+impl FalseAlarmBudget {
+    /// The probability of a false alarm that one judgement of one of `signals` signals may have (Bonferroni).
+    ///
+    /// Judgements of overlapping windows are not independent, so the true rate lies below the budget.
+    pub fn alpha(&self, signals: usize) -> f64 {
+        let judgements = self.one_alarm_in.as_secs_f64() / self.judged_every.as_secs_f64();
+        1.0 / (judgements * signals.max(1) as f64)
+    }
+
+    /// The χ² quantile of one signal with `degrees_of_freedom`, when `signals` signals share the budget.
+    pub fn critical_chi2(&self, degrees_of_freedom: usize, signals: usize) -> f64 {
+        critical_chi2(self.alpha(signals), degrees_of_freedom)
+    }
+}
+
+/// The value that a χ² variable with `degrees_of_freedom` (at least 1) exceeds with probability `alpha` in (0, 1).
+///
+/// # Panics
+/// When an argument is outside its range: both come from our own constants, never from input.
+///
+/// ```
+/// assert!((drift::critical_chi2(0.05, 3) - 7.814_728).abs() < 1e-6); // any table of χ²
+/// ```
+pub fn critical_chi2(alpha: f64, degrees_of_freedom: usize) -> f64 {
+    assert!(alpha > 0.0 && alpha < 1.0, "alpha must be in (0, 1), got {alpha}");
+    assert!(degrees_of_freedom > 0, "degrees of freedom must be at least 1");
+    let Ok(chi2) = ChiSquared::new(degrees_of_freedom as f64) else { unreachable!("checked above") };
+    chi2.inverse_cdf(1.0 - alpha)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_published_and_computed_quantiles() {
+        // The first three: NIST/SEMATECH e-Handbook, table of χ² critical values. The rest: closed forms,
+        // −2 ln α for two degrees of freedom, and for four the root of exp(−x/2)(1 + x/2) = α by bisection.
+        let table = [(0.05, 1, 3.841), (0.01, 9, 21.666), (0.001, 4, 18.467), (3.5e-6, 2, 25.126)];
+        for (alpha, df, expected) in table {
+            let got = critical_chi2(alpha, df);
+            assert!((got - expected).abs() < 6e-4, "{alpha} {df}: {got}");
+        }
+        let four = critical_chi2(3.5e-6, 4);
+        assert!(((-four / 2.0).exp() * (1.0 + four / 2.0) / 3.5e-6 - 1.0).abs() < 1e-6, "{four}");
+    }
+
+    #[test]
+    fn the_default_budget_is_one_a_week() {
+        let alpha = FalseAlarmBudget::default().alpha(7);
+        assert!((alpha - 15.0 / 604_800.0 / 7.0).abs() < 1e-18);
+    }
+}

@@ -1,0 +1,37 @@
+//! Is this traffic still like the reference? Pure maths on counts.
+//!
+//! Rows are counted bin by bin ([`bins`]); counts are compared with the ratios a reference led us to expect
+//! ([`mod@psi`]); the comparison is held against what chance alone would do ([`critical`]) and becomes a [`verdict`].
+//! Counts can be added up over time and over replicas before any of it, which is why nothing here keeps state.
+//!
+//! What does not belong here: files, HTTP, metric names, clocks, random numbers.
+//!
+//! ```
+//! use drift::{Bins, FalseAlarmBudget, SignalReference, Verdict, judge};
+//!
+//! let heights: Vec<Option<f64>> = (0..200).map(|i| Some(150.0 + f64::from(i) / 4.0)).collect();
+//! let reference = SignalReference::of_values("height", &heights);
+//! let critical = FalseAlarmBudget::default().critical_chi2(reference.degrees_of_freedom(), 1);
+//!
+//! let mut counts = vec![0; reference.bins.len()];
+//! for giant in 0..100 {
+//!     counts[reference.bins.index(Some(260.0 + f64::from(giant)))] += 1;
+//! }
+//! let judgement = judge(&reference.expected, &counts, reference.rows, critical)?;
+//! assert_eq!(judgement.verdict, Verdict::Drifting);
+//! # Ok::<(), drift::DriftError>(())
+//! ```
+
+pub mod bins;
+pub mod critical;
+mod error;
+pub mod psi;
+pub mod reference;
+pub mod verdict;
+
+pub use bins::Bins;
+pub use critical::{FalseAlarmBudget, critical_chi2};
+pub use error::DriftError;
+pub use psi::{Psi, psi};
+pub use reference::SignalReference;
+pub use verdict::{Judgement, MIN_ROWS, PRACTICAL_PSI, Verdict, judge};

@@ -1,0 +1,108 @@
+//! From counts to one of three words. "Cannot tell" is a word of its own: no traffic is not "no drift".
+
+use crate::{DriftError, Psi, psi::psi};
+
+/// Below this a PSI is too small to matter, however certain it is. 0.1 is where the credit-scoring custom begins
+/// to speak of a shift (N. Siddiqi, "Credit Risk Scorecards", 2006).
+pub const PRACTICAL_PSI: f64 = 0.1;
+
+/// Fewer rows than this give no verdict: the χ² approximation wants about five rows in every bin, and a profile has
+/// up to ten quantile bins besides those for values out of range.
+pub const MIN_ROWS: u64 = 60;
+
+/// Is the traffic still like the reference?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing beyond what chance explains, or nothing that matters.
+    Steady,
+    /// Further from the reference than chance explains, and far enough to matter.
+    Drifting,
+    /// Too few rows to say either.
+    CannotTell {
+        /// Rows that were counted.
+        rows: u64,
+        /// Rows it takes.
+        needs: u64,
+    },
+}
+
+/// A verdict and the numbers behind it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The distance from the reference.
+    pub psi: Psi,
+    /// What the distance has to exceed; infinite without rows.
+    pub threshold: f64,
+}
+
+/// Judges the counts of one signal: drifting when PSI > max([`PRACTICAL_PSI`], (1/N + 1/M)·χ²) with N reference rows
+/// and M counted ones.
+///
+/// Without drift PSI is distributed about as (1/N + 1/M)·χ² (Yurdakul 2018), since both samples are noisy.
+///
+/// # Errors
+/// When the numbers can't belong together: see [`DriftError`].
+pub fn judge(
+    expected: &[f64],
+    counts: &[u64],
+    reference_rows: u64,
+    critical_chi2: f64,
+) -> Result<Judgement, DriftError> {
+    if reference_rows == 0 {
+        return Err(DriftError::EmptyReference);
+    }
+    if !(critical_chi2.is_finite() && critical_chi2 > 0.0) {
+        return Err(DriftError::BadCritical(critical_chi2));
+    }
+    let psi = psi(expected, counts)?;
+    let noise = (1.0 / reference_rows as f64 + 1.0 / psi.rows as f64) * critical_chi2;
+    let threshold = noise.max(PRACTICAL_PSI);
+    let verdict = if psi.rows < MIN_ROWS {
+        Verdict::CannotTell { rows: psi.rows, needs: MIN_ROWS }
+    } else if psi.value > threshold {
+        Verdict::Drifting
+    } else {
+        Verdict::Steady
+    };
+    Ok(Judgement { verdict, psi, threshold })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPECTED: [f64; 4] = [0.25; 4];
+    const CRITICAL: f64 = 30.0;
+
+    fn verdict(counts: [u64; 4], reference_rows: u64) -> Verdict {
+        judge(&EXPECTED, &counts, reference_rows, CRITICAL).unwrap().verdict
+    }
+
+    #[test]
+    fn says_each_of_its_three_words() {
+        assert_eq!(verdict([250, 250, 250, 250], 1000), Verdict::Steady);
+        assert_eq!(verdict([970, 10, 10, 10], 1000), Verdict::Drifting);
+        assert_eq!(verdict([12, 0, 0, 0], 1000), Verdict::CannotTell { rows: 12, needs: 60 });
+        assert_eq!(verdict([0; 4], 1000), Verdict::CannotTell { rows: 0, needs: 60 });
+    }
+
+    #[test]
+    fn a_small_reference_can_prove_little() {
+        let counts = [400, 300, 200, 100];
+        assert_eq!(verdict(counts, 100), Verdict::Steady);
+        assert_eq!(verdict(counts, 100_000), Verdict::Drifting);
+    }
+
+    #[test]
+    fn a_certain_trifle_is_no_drift() {
+        assert_eq!(verdict([2_600_000, 2_400_000, 2_500_000, 2_500_000], 10_000_000), Verdict::Steady);
+    }
+
+    #[test]
+    fn refuses_numbers_that_cannot_be() {
+        assert_eq!(judge(&EXPECTED, &[1; 4], 0, 1.0), Err(DriftError::EmptyReference));
+        assert!(matches!(judge(&EXPECTED, &[1; 4], 9, f64::NAN), Err(DriftError::BadCritical(_))));
+    }
+}

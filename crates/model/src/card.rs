@@ -1,0 +1,91 @@
+//! The public part of a model: all that clients, simulators and dashboards need, and no weights.
+
+use crate::ClassShape;
+use drift::SignalReference;
+use serde::{Deserialize, Serialize};
+
+/// Names of the signals that the model itself gives off; no feature may carry one.
+pub const OUTPUT_SIGNALS: [&str; 3] = ["prediction", "confidence", "distance"];
+
+/// What a model says of itself: `GET /model` answers this.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelCard {
+    /// What the model is called.
+    pub name: String,
+    /// The first 12 hex digits of the SHA-256 of the model file's content.
+    pub version: String,
+    /// The features, in the order in which a row lists them.
+    pub features: Vec<Feature>,
+    /// Class names; a prediction is a position in this list.
+    pub classes: Vec<String>,
+    /// How the model came about, and how good it is.
+    pub training: TrainingReport,
+    /// What its traffic should look like.
+    pub reference: Reference,
+}
+
+/// One input column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feature {
+    /// The column's name.
+    pub name: String,
+    /// The unit its values are in, where known.
+    pub unit: Option<String>,
+    /// Least and greatest reference value; `None` for a column that was never filled.
+    pub range: Option<[f64; 2]>,
+    /// Mean of the training rows, used to standardise and in place of a missing value.
+    pub mean: f64,
+    /// Standard deviation of the training rows (divisor n); 1 for a constant column.
+    pub sd: f64,
+    /// Decimals the values are written with; `None` for a continuous column.
+    pub decimals: Option<u8>,
+    /// Share of reference rows in which the value is missing. Only a feature with a share above 0 may be missing
+    /// from a request.
+    pub missing_ratio: f64,
+    /// Values that no reference row comes near: the range of the simulator's giants.
+    pub extreme: [f64; 2],
+}
+
+/// Where the weights come from and how well they do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingReport {
+    /// Rows the weights were fitted to.
+    pub train_rows: usize,
+    /// Rows held out.
+    pub test_rows: usize,
+    /// Share of held-out rows that were classified rightly; `None` when nothing was held out.
+    pub held_out_accuracy: Option<f64>,
+    /// The same over stratified folds of all rows.
+    pub cross_validation: CrossValidation,
+    /// Strength of the L2 penalty: loss = Σ −ln p + ½·alpha·Σ w².
+    pub alpha: f64,
+    /// Seed of the split and the folds.
+    pub seed: u64,
+}
+
+/// Accuracy over folds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrossValidation {
+    /// Number of folds.
+    pub folds: usize,
+    /// Mean accuracy.
+    pub mean_accuracy: f64,
+    /// Standard deviation over the folds (divisor folds − 1).
+    pub sd: f64,
+}
+
+/// What traffic without drift looks like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Reference rows.
+    pub rows: u64,
+    /// One reference per feature, in their order, then `prediction`, `confidence` and `distance`.
+    pub signals: Vec<SignalReference>,
+    /// Where the rows of each class lie, in the order of the classes.
+    pub class_shapes: Vec<ClassShape>,
+}

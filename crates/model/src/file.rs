@@ -1,0 +1,158 @@
+//! The model file: JSON, with a version that is a hash of its content.
+
+use crate::{ModelCard, logistic::Weights};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+/// Layout of the file; raised when a reader of the former one could misread it.
+pub const FORMAT: u32 = 1;
+
+/// Hex digits of the hash that make the version: 48 bits are plenty to tell the models of one service apart.
+const VERSION_DIGITS: usize = 12;
+
+/// Everything that a service needs to serve a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFile {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The public part.
+    pub card: ModelCard,
+    /// The weights, on standardised features.
+    pub weights: Weights,
+}
+
+/// Why a model file can't be used.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// Not JSON, or not a model.
+    #[error("not a model file: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Written by another generation of this program.
+    #[error("format {found}, but this program reads format {FORMAT}; train the model again")]
+    Format {
+        /// The file's format.
+        found: u32,
+    },
+    /// Changed since it was written.
+    #[error(
+        "version {stated} does not match the content, which hashes to {actual}: the file was edited or damaged"
+    )]
+    Version {
+        /// The version the file states.
+        stated: String,
+        /// The version its content has.
+        actual: String,
+    },
+    /// Parts that don't fit together.
+    #[error("{field}: {problem}")]
+    Inconsistent {
+        /// Path of the field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl ModelFile {
+    /// Puts a model together and gives it its version.
+    pub(crate) fn new(card: ModelCard, weights: Weights) -> Result<Self, FileError> {
+        let mut file = Self { format: FORMAT, card, weights };
+        file.card.version = file.content_version()?;
+        file.check()?;
+        Ok(file)
+    }
+
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// When the text is no model file of this format, was edited, or contradicts itself.
+    pub fn from_json(text: &str) -> Result<Self, FileError> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        // The format decides how the rest is to be read, so it is looked at first.
+        let Format { format: found } = serde_json::from_str(text)?;
+        if found != FORMAT {
+            return Err(FileError::Format { found });
+        }
+        let file: Self = serde_json::from_str(text)?;
+        let actual = file.content_version()?;
+        if file.card.version != actual {
+            return Err(FileError::Version { stated: file.card.version, actual });
+        }
+        file.check()?;
+        Ok(file)
+    }
+
+    /// The file's text. The same model gives the same bytes.
+    ///
+    /// # Errors
+    /// Never for a model that was trained or read; the signature leaves serde's word standing.
+    pub fn to_json(&self) -> Result<String, FileError> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    fn content_version(&self) -> Result<String, FileError> {
+        let mut content = self.clone();
+        content.card.version.clear();
+        let hash = Sha256::digest(serde_json::to_vec(&content)?);
+        let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(digits[..VERSION_DIGITS].to_owned())
+    }
+
+    fn check(&self) -> Result<(), FileError> {
+        let ensure = |holds: bool, field: &'static str, problem: &str| {
+            if holds { Ok(()) } else { Err(FileError::Inconsistent { field, problem: problem.to_owned() }) }
+        };
+        let (card, features, classes) = (&self.card, self.card.features.len(), self.card.classes.len());
+        ensure(features > 0, "card.features", "there are none")?;
+        ensure(classes > 1, "card.classes", "there must be at least two")?;
+        ensure(card.features.iter().all(|f| f.sd > 0.0), "card.features", "every sd must be above 0")?;
+        let coefficients = &self.weights.coefficients;
+        ensure(
+            coefficients.len() == classes && coefficients.iter().all(|row| row.len() == features),
+            "weights.coefficients",
+            "there must be one row a class and one column a feature",
+        )?;
+        ensure(self.weights.intercepts.len() == classes, "weights.intercepts", "there must be one a class")?;
+
+        let reference = &card.reference;
+        ensure(reference.rows > 0, "card.reference.rows", "there must be some")?;
+        let names = card.features.iter().map(|f| f.name.as_str()).chain(crate::card::OUTPUT_SIGNALS);
+        ensure(
+            reference.signals.iter().map(|s| s.name.as_str()).eq(names),
+            "card.reference.signals",
+            "there must be one a feature, in their order, then prediction, confidence and distance",
+        )?;
+        ensure(
+            reference.signals.iter().all(|s| {
+                s.expected.len() == s.bins.len()
+                    && s.expected.iter().all(|&ratio| ratio > 0.0 && ratio <= 1.0)
+            }),
+            "card.reference.signals",
+            "every bin needs an expected ratio above 0",
+        )?;
+        ensure(
+            reference.signals.iter().all(|s| match &s.bins {
+                drift::Bins::Numeric { edges } => s.name != "prediction" && edges.is_sorted_by(|a, b| a < b),
+                drift::Bins::Categories { labels } => s.name == "prediction" && *labels == card.classes,
+            }),
+            "card.reference.signals",
+            "bins must have ascending edges; those of prediction are the classes",
+        )?;
+        let shapes = &reference.class_shapes;
+        ensure(
+            shapes.len() == classes
+                && shapes.iter().all(|s| {
+                    s.rows > 0
+                        && [s.means.len(), s.covariance.len(), s.quantiles.len()] == [features; 3]
+                        && s.covariance.iter().all(|line| line.len() == features)
+                }),
+            "card.reference.class_shapes",
+            "there must be one a class, with one mean, covariance row and quantile list a feature",
+        )
+    }
+}
