@@ -1,1 +1,32 @@
-//! stub
+//! Serves a tabular classifier and publishes its vital signs.
+//!
+//! Layout:
+//! - [`cli`], [`settings`]: what was typed, and what follows from it; [`train`], [`inspect`], [`healthcheck`] are the
+//!   commands beside `serve`
+//! - [`app`]: one server, from build to graceful stop
+//! - [`api`]: the routes and their errors
+//! - [`rows`]: from a request body to checked rows
+//! - [`metrics`], [`process`]: every metric name; events in, the Prometheus page out
+//! - [`instrument`]: counts and times what each route answers
+//! - [`faults`], [`in_flight`]: faults on demand, and the limit on work at a time
+//! - [`receipt`]: prediction ids that prove themselves
+//!
+//! The service keeps no window and no history: it counts. Verdicts are queries over those counts.
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod faults;
+pub mod healthcheck;
+pub mod in_flight;
+pub mod inspect;
+pub mod instrument;
+pub mod metrics;
+pub mod process;
+pub mod receipt;
+pub mod rows;
+pub mod settings;
+pub mod train;
+
+pub use app::Application;
+pub use settings::Settings;

@@ -315,7 +315,7 @@ fn features(table: &Table, scaling: &[Scaling]) -> Vec<Feature> {
 /// Values beyond a range: from a twentieth to six tenths of its width above it, which is about what the article's
 /// giants are to Iris.
 fn beyond([least, greatest]: [f64; 2]) -> [f64; 2] {
-    let width = (greatest - least).max(greatest.abs() * 0.1).max(1e-9).min(f64::MAX / 4.0);
+    let width = (greatest - least).max(greatest.abs() * 0.1).clamp(1e-9, f64::MAX / 4.0);
     [greatest + 0.05 * width, greatest + 0.6 * width]
 }
 

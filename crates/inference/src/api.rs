@@ -1,0 +1,54 @@
+//! The routes, what they share, and their errors.
+
+mod docs;
+mod error;
+mod health;
+mod model_card;
+mod predict;
+mod state;
+
+pub use error::{ApiError, Reason};
+pub use state::State;
+
+use crate::{instrument::resource, metrics::Endpoint};
+use actix_web::web::{self, ServiceConfig, get, head, post};
+use std::sync::Arc;
+
+/// All routes.
+pub fn routes(config: &mut ServiceConfig, state: &Arc<State>) {
+    config
+        .app_data(web::Data::from(Arc::clone(state)))
+        .service(resource(state, Endpoint::Predict, |r| r.route(post().to(predict::predict))))
+        .service(resource(state, Endpoint::Model, |r| {
+            r.route(get().to(model_card::card)).route(head().to(model_card::card))
+        }))
+        .service(resource(state, Endpoint::OpenApi, |r| {
+            r.route(get().to(docs::openapi)).route(head().to(docs::openapi))
+        }))
+        .service(resource(state, Endpoint::Docs, |r| {
+            r.route(get().to(docs::redirect)).route(head().to(docs::redirect))
+        }))
+        .service(resource(state, Endpoint::DocsFile, |r| {
+            r.route(get().to(docs::file)).route(head().to(docs::file))
+        }))
+        .configure(|config| vitals(config, state));
+}
+
+/// The routes that tell how the service is: all that the metrics listener has.
+pub fn vitals_only(config: &mut ServiceConfig, state: &Arc<State>) {
+    config.app_data(web::Data::from(Arc::clone(state))).configure(|config| vitals(config, state));
+}
+
+fn vitals(config: &mut ServiceConfig, state: &Arc<State>) {
+    config
+        .service(resource(state, Endpoint::Metrics, |r| {
+            r.route(get().to(health::metrics)).route(head().to(health::metrics))
+        }))
+        .service(resource(state, Endpoint::Healthz, |r| {
+            r.route(get().to(health::alive)).route(head().to(health::alive))
+        }))
+        .service(resource(state, Endpoint::Readyz, |r| {
+            r.route(get().to(health::ready)).route(head().to(health::ready))
+        }))
+        .service(resource(state, Endpoint::Unmatched, |r| r));
+}

@@ -1,0 +1,72 @@
+//! Takes in a body: declared as JSON, not too large, not too slow.
+
+use crate::api::{ApiError, Reason};
+use actix_web::{
+    HttpMessage, HttpRequest,
+    http::header,
+    web::{Bytes, BytesMut, Payload},
+};
+use futures_util::StreamExt;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Of a body that is too large, this many times the limit is read and thrown away, so that a client that sends before
+/// it listens still gets its answer instead of a broken connection.
+const DRAINED_LIMITS: usize = 16;
+
+/// Reads the body of a request.
+pub(super) async fn read(
+    request: &HttpRequest,
+    mut payload: Payload,
+    limit: usize,
+    patience: Duration,
+) -> Result<Bytes, ApiError> {
+    let declared = check_headers(request);
+    let reading = async {
+        let mut body = BytesMut::new();
+        let mut drained = 0;
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|error| {
+                ApiError::new(Reason::BodyUnreadable, format!("the body could not be read: {error}"))
+            })?;
+            if drained == 0 && declared.is_ok() && body.len() + chunk.len() <= limit {
+                body.extend_from_slice(&chunk);
+                continue;
+            }
+            drained += body.len() + chunk.len();
+            body.clear();
+            if drained > limit.saturating_mul(DRAINED_LIMITS) {
+                break;
+            }
+        }
+        if drained > limit { Err(too_large(limit)) } else { Ok(body.freeze()) }
+    };
+    let body = timeout(patience, reading).await.unwrap_or_else(|_| {
+        let message = format!("the body did not arrive within {}", humantime::format_duration(patience));
+        Err(ApiError::new(Reason::BodyTimeout, message))
+    });
+    declared.and(body)
+}
+
+fn too_large(limit: usize) -> ApiError {
+    let message = format!("the body is larger than {limit} bytes; send fewer instances at a time");
+    ApiError::new(Reason::BodyTooLarge, message)
+}
+
+fn check_headers(request: &HttpRequest) -> Result<(), ApiError> {
+    let media_type = request.content_type();
+    let is_json = media_type.eq_ignore_ascii_case("application/json")
+        || (media_type.len() > 5 && media_type[media_type.len() - 5..].eq_ignore_ascii_case("+json"));
+    if !is_json {
+        let message =
+            format!("the body must be declared as Content-Type: application/json, got {media_type:?}");
+        return Err(ApiError::new(Reason::UnsupportedMediaType, message).at("Content-Type"));
+    }
+    match request.headers().get(header::CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            let message = format!("the body must not be compressed, got Content-Encoding: {encoding:?}");
+            Err(ApiError::new(Reason::UnsupportedEncoding, message).at("Content-Encoding"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,85 @@
+//! What was typed: the commands and their flags.
+
+use crate::{Application, Settings, healthcheck, inspect, train};
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use model::{ModelFile, TrainOptions, iris};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+use tracing_subscriber::EnvFilter;
+
+/// Serve a tabular classifier that tells how healthy it is.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer predictions over HTTP and publish metrics
+    Serve(Box<Settings>),
+    /// Train a model from a CSV file of numeric columns and a class column
+    Train(train::Args),
+    /// Print what a model knows: classes, scores, signals and their bins
+    Inspect {
+        /// Model file; the built-in Iris model without it
+        #[arg(long, env = "INFERENCE_MODEL")]
+        model: Option<PathBuf>,
+    },
+    /// Exit 0 when a service answers that it is ready, for container health checks
+    Healthcheck {
+        /// What to ask
+        #[arg(long, default_value = "http://127.0.0.1:8000/readyz")]
+        url: String,
+    },
+}
+
+impl Cli {
+    /// Carries out the command.
+    ///
+    /// # Errors
+    /// Whatever kept it from being carried out, with the flag or file to mend.
+    pub fn run(self) -> Result<()> {
+        match self.command {
+            Command::Serve(settings) => serve(*settings),
+            Command::Train(args) => train::run(&args),
+            Command::Inspect { model } => inspect::run(&load_model(model.as_deref())?),
+            Command::Healthcheck { url } => healthcheck::run(&url),
+        }
+    }
+}
+
+fn serve(settings: Settings) -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match settings.log_format {
+        crate::settings::LogFormat::Text => log.init(),
+        crate::settings::LogFormat::Json => log.json().init(),
+    }
+    let model = load_model(settings.model.as_deref())?;
+    actix_web::rt::System::new().block_on(async {
+        let application = Application::build(&settings, model)?;
+        application.run_until_stopped(crate::app::signal()).await
+    })
+}
+
+/// Reads a model file, or trains the built-in Iris model.
+///
+/// # Errors
+/// When the file can't be read or is no model file.
+pub fn load_model(path: Option<&Path>) -> Result<ModelFile> {
+    let Some(path) = path else {
+        return model::train(&iris::table(), &TrainOptions::new("iris"))
+            .context("training the built-in Iris model");
+    };
+    let place = || format!("model file {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(place)?;
+    ModelFile::from_json(&text).with_context(place)
+}

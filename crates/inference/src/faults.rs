@@ -1,0 +1,64 @@
+//! Faults on demand, for drills: the headers of Envoy's HTTP fault filter.
+//!
+//! `x-envoy-fault-delay-request: 200` holds the answer back 200 ms, `x-envoy-fault-abort-request: 503` answers 503;
+//! with both, the delay comes first. They are obeyed only with `--allow-fault-injection`, and counted either way.
+
+use crate::{
+    api::{ApiError, Reason},
+    metrics::{FaultKind, FaultOutcome, Metrics},
+};
+use actix_web::http::{StatusCode, header::HeaderMap};
+use std::time::Duration;
+
+const ABORT: &str = "x-envoy-fault-abort-request";
+const DELAY: &str = "x-envoy-fault-delay-request";
+
+/// What the headers of a request ask for.
+#[derive(Debug, Default, PartialEq)]
+pub struct Faults {
+    /// Hold the answer back this long.
+    pub delay: Option<Duration>,
+    /// Answer with this status instead.
+    pub abort: Option<StatusCode>,
+}
+
+impl Faults {
+    /// Reads the fault headers, counts them, and says what is to be done: nothing unless `allowed`.
+    ///
+    /// # Errors
+    /// A header that does not hold a number of milliseconds, or a status from 200 to 599.
+    pub fn from_headers(headers: &HeaderMap, allowed: bool, metrics: &Metrics) -> Result<Self, ApiError> {
+        let count = |kind, present| {
+            if present {
+                metrics.fault(kind, if allowed { FaultOutcome::Injected } else { FaultOutcome::Ignored });
+            }
+        };
+        if !allowed {
+            count(FaultKind::Delay, headers.contains_key(DELAY));
+            count(FaultKind::Abort, headers.contains_key(ABORT));
+            return Ok(Self::default());
+        }
+        let faults = Self {
+            delay: number(headers, DELAY, 0..=u64::MAX, "a whole number of milliseconds")?
+                .map(Duration::from_millis),
+            abort: number(headers, ABORT, 200..=599, "a status from 200 to 599")?
+                .and_then(|status| StatusCode::from_u16(status as u16).ok()),
+        };
+        count(FaultKind::Delay, faults.delay.is_some());
+        count(FaultKind::Abort, faults.abort.is_some());
+        Ok(faults)
+    }
+}
+
+fn number(
+    headers: &HeaderMap,
+    name: &'static str,
+    range: std::ops::RangeInclusive<u64>,
+    what: &str,
+) -> Result<Option<u64>, ApiError> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok()).filter(|n| range.contains(n));
+    number.map(Some).ok_or_else(|| {
+        ApiError::new(Reason::BadFaultHeader, format!("{name} must be {what}, got {value:?}")).at(name)
+    })
+}

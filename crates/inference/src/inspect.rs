@@ -1,0 +1,55 @@
+//! `inference inspect`: what a model knows, for people.
+
+use crate::metrics::{self, Metrics};
+use anyhow::Result;
+use drift::FalseAlarmBudget;
+use model::ModelFile;
+
+/// Prints the model card.
+///
+/// # Errors
+/// Never; the signature is that of a command.
+pub fn run(file: &ModelFile) -> Result<()> {
+    print!("{}", describe(file));
+    Ok(())
+}
+
+/// The text that `inspect` prints.
+pub fn describe(file: &ModelFile) -> String {
+    let (card, report) = (&file.card, &file.card.training);
+    let mut text = format!("{} {}\n", card.name, card.version);
+    text += &format!("classes   {}\n", card.classes.join(", "));
+    text += &format!("fitted on {} rows, alpha {}, seed {}\n", report.train_rows, report.alpha, report.seed);
+    if let Some(accuracy) = report.held_out_accuracy {
+        text += &format!("held-out  {accuracy:.3} accuracy on {} rows\n", report.test_rows);
+    }
+    let cross = &report.cross_validation;
+    text += &format!("{} folds   {:.3} ± {:.3} accuracy\n", cross.folds, cross.mean_accuracy, cross.sd);
+
+    text += "\nfeatures\n";
+    for feature in &card.features {
+        let unit = feature.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
+        let range =
+            feature.range.map_or("never filled".into(), |[low, high]| format!("{low} to {high}{unit}"));
+        let missing = if feature.missing_ratio > 0.0 {
+            format!(", {:.1} % missing", 100.0 * feature.missing_ratio)
+        } else {
+            String::new()
+        };
+        text += &format!("  {:<24} {range}{missing}\n", feature.name);
+    }
+
+    text += &format!("\nsignals, against {} reference rows\n", card.reference.rows);
+    let signals = &card.reference.signals;
+    for signal in signals {
+        let critical = FalseAlarmBudget::default().critical_chi2(signal.degrees_of_freedom(), signals.len());
+        let floor = (critical / signal.rows as f64).max(drift::PRACTICAL_PSI);
+        text += &format!("  {} (drifts above PSI {floor:.3} at best)\n", signal.name);
+        for (label, expected) in signal.bins.labels().iter().zip(&signal.expected) {
+            text += &format!("    {label:<24} {:6.2} %\n", 100.0 * expected);
+        }
+    }
+    text +=
+        &format!("\n{} metric series from the start\n", metrics::series_count(&Metrics::new(card).render()));
+    text
+}

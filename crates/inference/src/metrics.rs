@@ -1,0 +1,276 @@
+//! Every metric of the service: its name, its help text, its labels, and the event that moves it.
+//!
+//! All handles are made at start, so that each series exists at 0: a counter first seen at 1000 has no rate. Handlers
+//! report events and never see a name. What does not belong here: judging; that is for queries over the counts.
+
+mod endpoint;
+mod labels;
+
+pub use endpoint::EndpointMetrics;
+pub use labels::{Endpoint, FaultKind, FaultOutcome, MethodLabel};
+
+use crate::{api::Reason, process};
+use drift::{Bins, FalseAlarmBudget, SignalReference};
+use metrics::{
+    Counter, Gauge, Histogram, Label, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram, with_local_recorder,
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+use model::{ModelCard, Prediction};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+const REQUESTS: &str = "inference_requests_total";
+const DURATION: &str = "inference_duration_seconds";
+const IN_FLIGHT: &str = "inference_requests_in_flight";
+const REJECTIONS: &str = "inference_rejections_total";
+const FAULTS: &str = "inference_faults_total";
+const OUTPUT: &str = "prediction_output_total";
+const CONFIDENCE: &str = "prediction_confidence";
+const SIGNAL_BINS: &str = "signal_bin_total";
+const SIGNAL_EXPECTED: &str = "signal_bin_expected_ratio";
+const SIGNAL_ROWS: &str = "signal_reference_rows";
+const SIGNAL_CRITICAL: &str = "signal_critical_chi2";
+const LOADED: &str = "model_loaded";
+const INFO: &str = "model_info";
+const LOAD_TIME: &str = "model_load_timestamp_seconds";
+
+/// A prediction takes tens of microseconds, so the buckets begin well below 1 ms; 0.25 s is the latency objective of
+/// the alert rules and must stay a boundary.
+const DURATION_BUCKETS: [f64; 18] = [
+    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15,
+    0.25, 0.5, 1.0, 2.5, 5.0,
+];
+
+/// Dense near 1, where a sound classifier spends its time.
+const CONFIDENCE_BUCKETS: [f64; 10] = [0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999];
+
+/// The service's metrics. Cheap to report to: an event is a few atomic additions.
+pub struct Metrics {
+    recorder: Arc<PrometheusRecorder>,
+    features: Vec<SignalCounters>,
+    prediction: SignalCounters,
+    confidence: SignalCounters,
+    distance: SignalCounters,
+    outputs: Vec<Counter>,
+    confidences: Histogram,
+    rejections: Vec<Counter>,
+    faults: Vec<Counter>,
+    in_flight: Gauge,
+}
+
+/// The bins of one signal, and a counter for each.
+struct SignalCounters {
+    bins: Bins,
+    counters: Vec<Counter>,
+}
+
+impl SignalCounters {
+    fn count(&self, value: Option<f64>) {
+        self.counters[self.bins.index(value)].increment(1);
+    }
+}
+
+impl Metrics {
+    /// Registers every series of a model, at 0.
+    pub fn new(card: &ModelCard) -> Self {
+        let recorder = Arc::new(build_recorder());
+        // A recorder of its own, not the process's global one: several services can live in one process.
+        with_local_recorder(&recorder, || {
+            describe();
+            register_model(card);
+            let signals = &card.reference.signals;
+            let mut counters: Vec<_> =
+                signals.iter().map(|signal| register_signal(card, signal, signals.len())).collect();
+            let mut last =
+                || counters.pop().unwrap_or_else(|| unreachable!("a checked card has every signal"));
+            let (distance, confidence, prediction) = (last(), last(), last());
+            Self {
+                features: counters,
+                prediction,
+                confidence,
+                distance,
+                outputs: card
+                    .classes
+                    .iter()
+                    .map(|class| counter!(OUTPUT, "class" => class.clone()))
+                    .collect(),
+                confidences: histogram!(CONFIDENCE),
+                rejections: Reason::ALL
+                    .iter()
+                    .map(|reason| counter!(REJECTIONS, "reason" => reason.code()))
+                    .collect(),
+                faults: labels::fault_labels()
+                    .map(|(kind, outcome)| counter!(FAULTS, "fault" => kind, "outcome" => outcome))
+                    .collect(),
+                in_flight: gauge!(IN_FLIGHT),
+                recorder: Arc::clone(&recorder),
+            }
+        })
+    }
+
+    /// A well-shaped row arrived, one value a feature: its values are counted, whatever becomes of it.
+    pub fn observed(&self, row: &[Option<f64>]) {
+        for (signal, &value) in self.features.iter().zip(row) {
+            signal.count(value);
+        }
+    }
+
+    /// The model answered.
+    pub fn predicted(&self, prediction: &Prediction) {
+        self.outputs[prediction.class].increment(1);
+        self.confidences.record(prediction.confidence);
+        self.prediction.count(Some(prediction.class as f64));
+        self.confidence.count(Some(prediction.confidence));
+        self.distance.count(Some(prediction.distance));
+    }
+
+    /// A request was refused.
+    pub fn rejected(&self, reason: Reason) {
+        self.rejections[reason as usize].increment(1);
+    }
+
+    /// A request carried a fault header.
+    pub fn fault(&self, kind: FaultKind, outcome: FaultOutcome) {
+        self.faults[labels::fault_index(kind, outcome)].increment(1);
+    }
+
+    /// The metrics of one route.
+    pub fn endpoint(&self, endpoint: Endpoint) -> EndpointMetrics {
+        EndpointMetrics::new(Arc::clone(&self.recorder), endpoint)
+    }
+
+    /// Sets the number of predictions being worked on: it is kept elsewhere, and published when asked for.
+    pub fn set_in_flight(&self, count: usize) {
+        self.in_flight.set(count as f64);
+    }
+
+    /// The page in the Prometheus text format. It clones every distribution: call it off the request path.
+    pub fn render(&self) -> String {
+        self.recorder.handle().render() + &process::render()
+    }
+
+    /// Folds the samples of the histograms into their buckets; without it, or a scrape, they pile up.
+    pub fn upkeep(&self) {
+        self.recorder.handle().run_upkeep();
+    }
+}
+
+/// How many series a page holds.
+pub fn series_count(page: &str) -> usize {
+    page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count()
+}
+
+fn build_recorder() -> PrometheusRecorder {
+    let buckets = [(DURATION, DURATION_BUCKETS.as_slice()), (CONFIDENCE, CONFIDENCE_BUCKETS.as_slice())];
+    let builder = buckets.into_iter().fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
+        let Ok(builder) = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds) else {
+            unreachable!("the list of buckets is not empty")
+        };
+        builder
+    });
+    builder.build_recorder()
+}
+
+fn describe() {
+    describe_counter!(REQUESTS, "HTTP requests answered, by route pattern and status.");
+    describe_histogram!(DURATION, "Time from a request's head to its answer, in seconds.");
+    describe_gauge!(IN_FLIGHT, "Predictions being worked on.");
+    describe_counter!(REJECTIONS, "Requests refused, by error code.");
+    describe_counter!(FAULTS, "Requests that asked for a fault, by what came of it.");
+    describe_counter!(OUTPUT, "Predictions, by predicted class.");
+    describe_histogram!(CONFIDENCE, "Probability of the predicted class.");
+    describe_counter!(SIGNAL_BINS, "Rows seen, by signal and bin of the reference.");
+    describe_gauge!(SIGNAL_EXPECTED, "Share of rows that the reference leads to expect in a bin.");
+    describe_gauge!(SIGNAL_ROWS, "Rows of the reference.");
+    describe_gauge!(SIGNAL_CRITICAL, "Chi-squared quantile that pays for the budget of false alarms.");
+    describe_gauge!(LOADED, "1 when a model is loaded.");
+    describe_gauge!(INFO, "The model being served; always 1.");
+    describe_gauge!(LOAD_TIME, "When the model was loaded, Unix time.");
+}
+
+fn register_model(card: &ModelCard) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    gauge!(LOADED).set(1.0);
+    gauge!(INFO, "model" => card.name.clone(), "version" => card.version.clone()).set(1.0);
+    gauge!(LOAD_TIME).set(now.as_secs_f64());
+    gauge!(SIGNAL_ROWS, "version" => card.version.clone()).set(card.reference.rows as f64);
+}
+
+fn register_signal(card: &ModelCard, signal: &SignalReference, signals: usize) -> SignalCounters {
+    let of_signal =
+        vec![Label::new("version", card.version.clone()), Label::new("signal", signal.name.clone())];
+    let critical = FalseAlarmBudget::default().critical_chi2(signal.degrees_of_freedom(), signals);
+    gauge!(SIGNAL_CRITICAL, of_signal.clone()).set(critical);
+    let counters = signal.bins.labels().into_iter().zip(&signal.expected).map(|(bin, &expected)| {
+        let mut labels = of_signal.clone();
+        labels.push(Label::new("bin", bin));
+        gauge!(SIGNAL_EXPECTED, labels.clone()).set(expected);
+        counter!(SIGNAL_BINS, labels)
+    });
+    SignalCounters { bins: signal.bins.clone(), counters: counters.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Classifier, TrainOptions, iris, train};
+
+    fn value(page: &str, series: &str) -> f64 {
+        let line = page.lines().find(|line| line.starts_with(series));
+        let line = line.unwrap_or_else(|| panic!("{series} is missing"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn every_series_is_there_from_the_start() {
+        let file = train(&iris::table(), &TrainOptions::new("iris")).unwrap();
+        let metrics = Metrics::new(&file.card);
+        let predict = metrics.endpoint(Endpoint::Predict);
+        let page = metrics.render();
+        for series in [
+            "inference_requests_total{method=\"POST\",endpoint=\"/predict\",status=\"200\"} 0",
+            "inference_duration_seconds_count{method=\"POST\",endpoint=\"/predict\"} 0",
+            "inference_rejections_total{reason=\"wrong_feature_count\"} 0",
+            "prediction_output_total{class=\"virginica\"} 0",
+            "model_loaded 1",
+        ] {
+            assert!(page.lines().any(|line| line == series), "{series}\n{page}");
+        }
+        let signals = &file.card.reference.signals;
+        let bins: usize = signals.iter().map(|signal| signal.bins.len()).sum();
+        assert_eq!(page.lines().filter(|line| line.starts_with("signal_bin_total{")).count(), bins);
+        assert_eq!(
+            page.lines().filter(|line| line.starts_with("signal_critical_chi2{")).count(),
+            signals.len()
+        );
+        let before = series_count(&page);
+        predict.answered(&actix_web::http::Method::POST, 200, 0.001);
+        assert_eq!(series_count(&metrics.render()), before);
+    }
+
+    #[test]
+    fn a_row_is_counted_once_in_every_signal() {
+        let file = train(&iris::table(), &TrainOptions::new("iris")).unwrap();
+        let metrics = Metrics::new(&file.card);
+        let row = [9.0, 5.0, 8.0, 4.0].map(Some);
+        metrics.observed(&row);
+        metrics.predicted(&Classifier::new(&file).predict(&row).unwrap());
+        let page = metrics.render();
+        let version = &file.card.version;
+        for signal in ["sepal_length", "sepal_width", "petal_length", "petal_width", "distance"] {
+            let series =
+                format!("signal_bin_total{{version=\"{version}\",signal=\"{signal}\",bin=\"above\"}}");
+            assert_eq!(value(&page, &series), 1.0, "{series}");
+        }
+        let counted: f64 = page
+            .lines()
+            .filter(|line| line.starts_with("signal_bin_total{"))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum();
+        assert_eq!(counted, 7.0);
+        assert_eq!(value(&page, "prediction_confidence_count"), 1.0);
+    }
+}

@@ -1,0 +1,162 @@
+//! Prediction ids that prove themselves. An id carries when, what, how surely and by which model something was
+//! predicted, and a keyed MAC over it, so that any replica with the key can believe feedback about it without a store.
+//!
+//! Layout of the 41 bytes, big-endian, written in URL-safe base64 without padding:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 1 | format, 1 |
+//! | 6 | milliseconds since 1970 |
+//! | 2 | class |
+//! | 2 | confidence, in 65,535ths |
+//! | 6 | model version |
+//! | 8 | serial number, so that no two ids are equal |
+//! | 16 | HMAC-SHA-256 (RFC 2104) over the bytes before, cut to 128 bits |
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use thiserror::Error;
+
+const FORMAT: u8 = 1;
+const SIGNED: usize = 25;
+const MAC: usize = 16;
+
+/// Writes and checks the ids of one model version.
+#[derive(Debug)]
+pub struct Receipts {
+    mac: Hmac<Sha256>,
+    version: [u8; 6],
+    serial: AtomicU64,
+}
+
+/// What an id says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Receipt {
+    /// When it was predicted, to the millisecond.
+    pub at: SystemTime,
+    /// Position in the model's classes.
+    pub class: usize,
+    /// The class's probability, to within 1/65,535.
+    pub confidence: f64,
+    /// The first 12 hex digits of the model's hash.
+    pub version: String,
+    /// Distinguishes predictions that are alike in all else.
+    pub serial: u64,
+}
+
+/// Why a text is no receipt of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ReceiptError {
+    /// Not even the form is right.
+    #[error("not a prediction id")]
+    Malformed,
+    /// The MAC is wrong: altered, made up, or signed with another key.
+    #[error("not signed with this service's key")]
+    Forged,
+}
+
+impl Receipts {
+    /// Ids for predictions of the model `version` (12 hex digits), signed with `key`. `first_serial` should be
+    /// random, so that replicas with the same key do not give out equal ids.
+    pub fn new(key: &[u8], version: &str, first_serial: u64) -> Self {
+        let Ok(mac) = Hmac::new_from_slice(key) else { unreachable!("HMAC takes keys of any length") };
+        let mut digits = [0; 6];
+        for (byte, pair) in digits.iter_mut().zip(version.as_bytes().chunks(2)) {
+            *byte = std::str::from_utf8(pair)
+                .ok()
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+                .unwrap_or(0);
+        }
+        Self { mac, version: digits, serial: AtomicU64::new(first_serial) }
+    }
+
+    /// An id for a prediction made `at` this time.
+    pub fn issue(&self, at: SystemTime, class: usize, confidence: f64) -> String {
+        let millis = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let mut bytes = [0; SIGNED + MAC];
+        bytes[0] = FORMAT;
+        bytes[1..7].copy_from_slice(&millis.to_be_bytes()[2..]);
+        bytes[7..9].copy_from_slice(&(class as u16).to_be_bytes());
+        bytes[9..11].copy_from_slice(&((confidence * f64::from(u16::MAX)).round() as u16).to_be_bytes());
+        bytes[11..17].copy_from_slice(&self.version);
+        bytes[17..25].copy_from_slice(&self.serial.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let mac = self.mac.clone().chain_update(&bytes[..SIGNED]).finalize().into_bytes();
+        bytes[SIGNED..].copy_from_slice(&mac[..MAC]);
+        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads an id that some replica with the same key gave out.
+    ///
+    /// # Errors
+    /// When it is malformed or forged. Age and model version are the caller's to judge.
+    pub fn verify(&self, id: &str) -> Result<Receipt, ReceiptError> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(id).map_err(|_| ReceiptError::Malformed)?;
+        if bytes.len() != SIGNED + MAC || bytes[0] != FORMAT {
+            return Err(ReceiptError::Malformed);
+        }
+        let (signed, mac) = bytes.split_at(SIGNED);
+        self.mac.clone().chain_update(signed).verify_truncated_left(mac).map_err(|_| ReceiptError::Forged)?;
+        let number =
+            |range: std::ops::Range<usize>| signed[range].iter().fold(0, |n, &b| n << 8 | u64::from(b));
+        Ok(Receipt {
+            at: UNIX_EPOCH + Duration::from_millis(number(1..7)),
+            class: number(7..9) as usize,
+            confidence: number(9..11) as f64 / f64::from(u16::MAX),
+            version: signed[11..17].iter().map(|byte| format!("{byte:02x}")).collect(),
+            serial: number(17..25),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KEY: &[u8] = b"an example key of thirty-two bytes";
+
+    fn receipts() -> Receipts {
+        Receipts::new(KEY, "0123456789ab", 7)
+    }
+
+    #[test]
+    fn says_what_was_written_on_any_replica_with_the_key() {
+        let at = UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
+        let id = receipts().issue(at, 2, 0.75);
+        let read = Receipts::new(KEY, "ffffffffffff", 99).verify(&id).unwrap();
+        assert_eq!((read.at, read.class, read.version.as_str(), read.serial), (at, 2, "0123456789ab", 7));
+        assert!((read.confidence - 0.75).abs() < 1.0 / 65_535.0);
+    }
+
+    #[test]
+    fn no_two_are_equal() {
+        let receipts = receipts();
+        assert_ne!(receipts.issue(UNIX_EPOCH, 0, 1.0), receipts.issue(UNIX_EPOCH, 0, 1.0));
+    }
+
+    #[test]
+    fn another_key_forges_nothing() {
+        let foreign = Receipts::new(b"another key", "0123456789ab", 7).issue(UNIX_EPOCH, 0, 1.0);
+        assert_eq!(receipts().verify(&foreign), Err(ReceiptError::Forged));
+    }
+
+    proptest! {
+        #[test]
+        fn any_changed_byte_is_noticed(at in 0..SIGNED + MAC, flip in 1u8..) {
+            let receipts = receipts();
+            let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(receipts.issue(UNIX_EPOCH, 1, 0.5)).unwrap();
+            bytes[at] ^= flip;
+            prop_assert!(receipts.verify(&BASE64_URL_SAFE_NO_PAD.encode(bytes)).is_err());
+        }
+
+        #[test]
+        fn any_text_is_only_malformed(text in ".{0,80}") {
+            prop_assert_eq!(receipts().verify(&text), Err(ReceiptError::Malformed));
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! From a request body to rows of numbers, in two steps: first what the JSON says, whatever it is, then whether the
+//! model can use it. So every fault gets a code and a field of its own instead of a parser's complaint.
+
+mod raw;
+
+use crate::api::{ApiError, Reason};
+use model::ModelCard;
+use raw::{Body, Cell, Instances, Row};
+
+/// Rows to predict, each with one value a feature; `None` is missing.
+#[derive(Debug, PartialEq)]
+pub struct Rows {
+    /// The rows, at least one.
+    pub rows: Vec<Vec<Option<f64>>>,
+    /// Whether they came as `instances`, and are to be answered as a list.
+    pub batch: bool,
+}
+
+impl Rows {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// The code, field and remedy of whatever is wrong with it. Missing values are let through: see
+    /// [`Rows::check_missing`].
+    pub fn parse(body: &[u8], card: &ModelCard) -> Result<Self, ApiError> {
+        let fields = match serde_json::from_slice(body).map_err(|error| unreadable(body, &error))? {
+            Body::Object(fields) => fields,
+            Body::Other(kind) => {
+                return Err(ApiError::new(
+                    Reason::WrongType,
+                    format!("the body must be an object, got {kind}"),
+                ));
+            }
+        };
+        if let Some(name) = fields.unknown {
+            let message = format!("unknown field {name:?}; the fields are \"features\" and \"instances\"");
+            return Err(ApiError::new(Reason::UnknownField, message).at(name));
+        }
+        if let Some(name) = fields.repeated {
+            return Err(ApiError::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(name));
+        }
+        match (fields.features, fields.instances) {
+            (Some(row), None) => Ok(Self { rows: vec![check_row(row, "features", card)?], batch: false }),
+            (None, Some(instances)) => Ok(Self { rows: check_instances(instances, card)?, batch: true }),
+            (Some(_), Some(_)) => {
+                let message = "give \"features\" for one row or \"instances\" for many, not both";
+                Err(ApiError::new(Reason::DuplicateField, message).at("instances"))
+            }
+            (None, None) => {
+                let message = format!("\"features\" is missing; send {}", example(card));
+                Err(ApiError::new(Reason::MissingField, message).at("features"))
+            }
+        }
+    }
+
+    /// Refuses rows without a value that the model was never trained to do without.
+    ///
+    /// # Errors
+    /// The first such value.
+    pub fn check_missing(&self, card: &ModelCard) -> Result<(), ApiError> {
+        for (index, row) in self.rows.iter().enumerate() {
+            for (feature, value) in card.features.iter().zip(row) {
+                if value.is_none() && feature.missing_ratio == 0.0 {
+                    let message = format!("{:?} is null, but the model needs a number", feature.name);
+                    return Err(ApiError::new(Reason::MissingValue, message).at(format!(
+                        "{}.{}",
+                        self.place(index),
+                        feature.name
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The path of a row in the request.
+    pub fn place(&self, index: usize) -> String {
+        if self.batch { format!("instances[{index}]") } else { "features".to_owned() }
+    }
+}
+
+/// The body that the model would like best, for messages: its means, written like the data.
+pub fn example(card: &ModelCard) -> String {
+    let values: Vec<String> = card
+        .features
+        .iter()
+        .map(|feature| format!("{:.*}", feature.decimals.map_or(3, usize::from), feature.mean))
+        .collect();
+    format!("{{\"features\":[{}]}}", values.join(","))
+}
+
+fn unreadable(body: &[u8], error: &serde_json::Error) -> ApiError {
+    if body.trim_ascii().is_empty() {
+        return ApiError::new(Reason::MalformedJson, "the body is empty: it must be a JSON object");
+    }
+    // serde_json calls a number beyond f64 a fault of syntax, though it is well-formed JSON.
+    let message = error.to_string();
+    let reason = if message.starts_with("number out of range") {
+        Reason::NumberOutOfRange
+    } else {
+        Reason::MalformedJson
+    };
+    ApiError::new(reason, format!("not readable as JSON: {message}"))
+}
+
+fn check_instances(instances: Instances, card: &ModelCard) -> Result<Vec<Vec<Option<f64>>>, ApiError> {
+    let rows = match instances {
+        Instances::Rows(rows) => rows,
+        Instances::Other(kind) => {
+            let message = format!("\"instances\" must be a list of rows, got {kind}");
+            return Err(ApiError::new(Reason::WrongType, message).at("instances"));
+        }
+    };
+    if rows.is_empty() {
+        return Err(ApiError::new(Reason::EmptyBatch, "\"instances\" has no rows").at("instances"));
+    }
+    rows.into_iter()
+        .enumerate()
+        .map(|(index, row)| check_row(row, &format!("instances[{index}]"), card))
+        .collect()
+}
+
+fn check_row(row: Row, place: &str, card: &ModelCard) -> Result<Vec<Option<f64>>, ApiError> {
+    match row {
+        Row::Array(cells) => {
+            let (expected, got) = (card.features.len(), cells.len());
+            if got != expected {
+                let noun = if expected == 1 { "feature" } else { "features" };
+                let message = format!("expected {expected} {noun}, got {got}");
+                return Err(ApiError::new(Reason::WrongFeatureCount, message).at(place));
+            }
+            let value = |(index, cell)| number(cell, || format!("{place}[{index}]"));
+            cells.into_iter().enumerate().map(value).collect()
+        }
+        Row::Named(cells) => check_named(cells, place, card),
+        Row::Other(kind) => {
+            let message =
+                format!("a row must be a list of numbers or an object of named numbers, got {kind}");
+            Err(ApiError::new(Reason::WrongType, message).at(place))
+        }
+    }
+}
+
+fn check_named(
+    cells: Vec<(String, Cell)>,
+    place: &str,
+    card: &ModelCard,
+) -> Result<Vec<Option<f64>>, ApiError> {
+    let names = || card.features.iter().map(|feature| feature.name.as_str()).collect::<Vec<_>>().join(", ");
+    let mut row: Vec<Option<Option<f64>>> = vec![None; card.features.len()];
+    for (name, cell) in cells {
+        let field = format!("{place}.{name}");
+        let Some(index) = card.features.iter().position(|feature| feature.name == name) else {
+            let message = format!("unknown feature {name:?}; the features are {}", names());
+            return Err(ApiError::new(Reason::UnknownFeature, message).at(field));
+        };
+        if row[index].is_some() {
+            return Err(ApiError::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(field));
+        }
+        row[index] = Some(number(cell, || field)?);
+    }
+    row.into_iter()
+        .zip(&card.features)
+        .map(|(value, feature)| {
+            value.ok_or_else(|| {
+                let message = format!("{:?} is missing; the features are {}", feature.name, names());
+                ApiError::new(Reason::MissingFeature, message).at(format!("{place}.{}", feature.name))
+            })
+        })
+        .collect()
+}
+
+fn number(cell: Cell, field: impl FnOnce() -> String) -> Result<Option<f64>, ApiError> {
+    match cell {
+        Cell::Number(number) => Ok(Some(number)),
+        Cell::Null => Ok(None),
+        Cell::Other(kind) => {
+            Err(ApiError::new(Reason::NotANumber, format!("must be a number, got {kind}")).at(field()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{TrainOptions, iris, train};
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    static CARD: LazyLock<ModelCard> =
+        LazyLock::new(|| train(&iris::table(), &TrainOptions::new("iris")).unwrap().card);
+
+    fn parse(body: &str) -> Result<Rows, (&'static str, String)> {
+        Rows::parse(body.as_bytes(), &CARD)
+            .and_then(|rows| rows.check_missing(&CARD).map(|()| rows))
+            .map_err(|error| (error.reason.code(), error.field.unwrap_or_default()))
+    }
+
+    #[test]
+    fn the_three_forms_agree() {
+        let row = vec![[5.1, 3.5, 1.4, 0.2].map(Some).to_vec()];
+        let one = Rows { rows: row.clone(), batch: false };
+        assert_eq!(parse(r#"{"features":[5.1,3.5,1.4,0.2]}"#), Ok(one));
+        let named = r#"{"petal_width":0.2,"sepal_length":5.1,"sepal_width":3.5,"petal_length":1.4}"#;
+        assert_eq!(parse(&format!(r#"{{"features":{named}}}"#)).unwrap().rows, row);
+        assert_eq!(parse(&format!(r#"{{"instances":[{named}]}}"#)), Ok(Rows { rows: row, batch: true }));
+    }
+
+    #[test]
+    fn every_fault_has_a_code_and_a_field() {
+        let cases = [
+            ("", "malformed_json", ""),
+            ("{", "malformed_json", ""),
+            (r#"{"features":[NaN,1,2,3]}"#, "malformed_json", ""),
+            (r#"{"features":[1,2,3,4]} x"#, "malformed_json", ""),
+            (r#"{"features":[1e999,1,2,3]}"#, "number_out_of_range", ""),
+            ("[1,2,3,4]", "wrong_type", ""),
+            ("null", "wrong_type", ""),
+            ("{}", "missing_field", "features"),
+            (r#"{"feature":[1,2,3,4]}"#, "unknown_field", "feature"),
+            (r#"{"features":[1,2,3,4],"features":[1,2,3,4]}"#, "duplicate_field", "features"),
+            (r#"{"features":[1,2,3,4],"instances":[]}"#, "duplicate_field", "instances"),
+            (r#"{"features":"1,2,3,4"}"#, "wrong_type", "features"),
+            (r#"{"features":null}"#, "wrong_type", "features"),
+            (r#"{"features":[1,2]}"#, "wrong_feature_count", "features"),
+            (r#"{"features":[]}"#, "wrong_feature_count", "features"),
+            (r#"{"features":[1,"2",3,4]}"#, "not_a_number", "features[1]"),
+            (r#"{"features":[1,2,true,4]}"#, "not_a_number", "features[2]"),
+            (r#"{"features":[1,2,[3],4]}"#, "not_a_number", "features[2]"),
+            (r#"{"features":[1,2,3,{"a":1}]}"#, "not_a_number", "features[3]"),
+            (r#"{"features":[1,null,3,4]}"#, "missing_value", "features.sepal_width"),
+            (r#"{"features":{"sepal_length":1}}"#, "missing_feature", "features.sepal_width"),
+            (r#"{"features":{"sepal":1}}"#, "unknown_feature", "features.sepal"),
+            (
+                r#"{"features":{"sepal_length":1,"sepal_length":2}}"#,
+                "duplicate_field",
+                "features.sepal_length",
+            ),
+            (r#"{"features":{"sepal_length":"long"}}"#, "not_a_number", "features.sepal_length"),
+            (r#"{"instances":[]}"#, "empty_batch", "instances"),
+            (r#"{"instances":{}}"#, "wrong_type", "instances"),
+            (r#"{"instances":[[1,2,3,4],[1,2,3]]}"#, "wrong_feature_count", "instances[1]"),
+            (r#"{"instances":[[1,2,3,4],7]}"#, "wrong_type", "instances[1]"),
+            (r#"{"instances":[[1,2,3,4],[1,2,"x",4]]}"#, "not_a_number", "instances[1][2]"),
+        ];
+        for (body, code, field) in cases {
+            assert_eq!(parse(body), Err((code, field.to_owned())), "{body}");
+        }
+        let deep = "[".repeat(100_000);
+        assert_eq!(parse(&deep).unwrap_err().0, "malformed_json");
+        assert_eq!(parse(&format!(r#"{{"features":[1,2,3,{deep}"#)).unwrap_err().0, "malformed_json");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_rows_or_an_error(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Rows::parse(&body, &CARD);
+        }
+
+        #[test]
+        fn numbers_come_through_exactly(row in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 4)) {
+            let rows = parse(&serde_json::json!({ "features": row }).to_string()).unwrap().rows;
+            prop_assert_eq!(&rows[0], &row.into_iter().map(Some).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! How to serve: every flag has an environment variable `INFERENCE_…`.
+
+use anyhow::{Context, Result, ensure};
+use bytesize::ByteSize;
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Fewer bytes than this make a key that can be guessed.
+const MIN_KEY_BYTES: usize = 32;
+
+/// Flags of `inference serve`.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Address to answer on; port 0 takes a free one
+    #[arg(long, env = "INFERENCE_LISTEN", default_value = "127.0.0.1:8000")]
+    pub listen: SocketAddr,
+    /// A second address for /metrics, /healthz and /readyz, which answers even when the first is flooded
+    #[arg(long, env = "INFERENCE_METRICS_LISTEN", value_name = "ADDR")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Model file; the built-in Iris model without it
+    #[arg(long, env = "INFERENCE_MODEL", value_name = "FILE")]
+    pub model: Option<PathBuf>,
+    /// Worker threads; one per core without it
+    #[arg(long, env = "INFERENCE_WORKERS", value_name = "N", value_parser = at_least_one)]
+    pub workers: Option<usize>,
+    /// Predictions worked on at a time; more are answered 503
+    #[arg(long, env = "INFERENCE_MAX_IN_FLIGHT", value_name = "N", default_value = "512", value_parser = at_least_one)]
+    pub max_in_flight: usize,
+    /// Longest a prediction may take before it is answered 504
+    #[arg(long, env = "INFERENCE_REQUEST_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub request_timeout: Duration,
+    /// Largest request body; more is answered 413
+    #[arg(long, env = "INFERENCE_BODY_LIMIT", value_name = "SIZE", default_value = "1MiB", value_parser = byte_size)]
+    pub body_limit: usize,
+    /// File with the key that prediction ids are signed with, the same on every replica; random without it
+    #[arg(long, env = "INFERENCE_RECEIPT_KEY_FILE", value_name = "FILE")]
+    pub receipt_key_file: Option<PathBuf>,
+    /// Obey the fault headers x-envoy-fault-abort-request and x-envoy-fault-delay-request; for drills
+    #[arg(long, env = "INFERENCE_ALLOW_FAULT_INJECTION", value_parser = BoolishValueParser::new())]
+    pub allow_fault_injection: bool,
+    /// How log lines look; RUST_LOG sets which are written
+    #[arg(long, env = "INFERENCE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl Default for Settings {
+    /// The defaults of the command line, on a free port.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics_listen: None,
+            model: None,
+            workers: None,
+            max_in_flight: 512,
+            request_timeout: Duration::from_secs(5),
+            body_limit: 1 << 20,
+            receipt_key_file: None,
+            allow_fault_injection: false,
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+impl Settings {
+    /// The key for prediction ids: the file's content without white space around it, or random bytes.
+    ///
+    /// # Errors
+    /// When the file can't be read or holds too short a key.
+    pub fn receipt_key(&self) -> Result<Vec<u8>> {
+        let Some(path) = &self.receipt_key_file else {
+            tracing::info!(
+                "prediction ids are signed with a random key: they are worth nothing after a restart or on another \
+                 replica; give all replicas the same --receipt-key-file to change that"
+            );
+            let mut key = vec![0; MIN_KEY_BYTES];
+            getrandom::fill(&mut key).context("no random bytes for the receipt key")?;
+            return Ok(key);
+        };
+        let text = std::fs::read(path).with_context(|| format!("--receipt-key-file {}", path.display()))?;
+        let key = text.trim_ascii().to_vec();
+        ensure!(
+            key.len() >= MIN_KEY_BYTES,
+            "--receipt-key-file {}: {} bytes, but a key needs at least {MIN_KEY_BYTES}; make one with `openssl rand -hex 32`",
+            path.display(),
+            key.len()
+        );
+        Ok(key)
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("must be a whole number of at least 1".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be longer than nothing, such as 5s".into()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write it like 5s or 250ms")),
+    }
+}
+
+fn byte_size(text: &str) -> Result<usize, String> {
+    let size: ByteSize = text.parse().map_err(|error| format!("{error}; write it like 1MiB or 64KiB"))?;
+    match usize::try_from(size.as_u64()) {
+        Ok(0) | Err(_) => Err("must be above 0 and fit the address space".into()),
+        Ok(bytes) => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Harness {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn parse(flags: &[&str]) -> Result<Settings, String> {
+        let typed = std::iter::once("serve").chain(flags.iter().copied());
+        Harness::try_parse_from(typed).map(|harness| harness.settings).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_of_tests_and_of_the_command_line_agree() {
+        let typed = parse(&["--listen", "127.0.0.1:0"]).unwrap();
+        assert_eq!(format!("{typed:?}"), format!("{:?}", Settings::default()));
+    }
+
+    #[test]
+    fn bad_flags_are_named() {
+        let cases = [
+            ("--workers", "0", "whole number of at least 1"),
+            ("--max-in-flight", "many", "whole number of at least 1"),
+            ("--request-timeout", "5", "write it like 5s"),
+            ("--request-timeout", "0s", "longer than nothing"),
+            ("--body-limit", "big", "write it like 1MiB"),
+            ("--listen", "localhost", "invalid socket address"),
+        ];
+        for (flag, value, expected) in cases {
+            let error = parse(&[flag, value]).unwrap_err();
+            assert!(error.contains(flag) && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_short_key_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        std::fs::write(&path, "short\n").unwrap();
+        let settings = Settings { receipt_key_file: Some(path), ..Settings::default() };
+        let error = settings.receipt_key().unwrap_err().to_string();
+        assert!(error.contains("5 bytes, but a key needs at least 32"), "{error}");
+    }
+}

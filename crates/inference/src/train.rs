@@ -1,0 +1,68 @@
+//! `inference train`: from a CSV file to a model file.
+
+use anyhow::{Context, Result, ensure};
+use model::{TrainOptions, read_csv};
+use std::{fs::File, io::Write, path::PathBuf};
+
+/// Flags of `inference train`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// CSV file with a header; every column but the target must hold numbers, an empty cell is a missing value
+    #[arg(long, value_name = "FILE.csv")]
+    data: PathBuf,
+    /// Column that holds the class
+    #[arg(long, value_name = "COLUMN")]
+    target: String,
+    /// Where to write the model
+    #[arg(long, value_name = "MODEL.json")]
+    out: PathBuf,
+    /// Share of each class that is held out to score the model
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
+    test_fraction: f64,
+    /// Seed of the split and the folds
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// Strength of the L2 penalty; raise it when training diverges
+    #[arg(long, default_value_t = 0.1)]
+    alpha: f64,
+    /// What to call the model; the data file's name without it
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// Trains and writes the file, and says how good the model is.
+///
+/// # Errors
+/// A fault in the data, with file, line and column; an option out of range; a file that can't be read or written.
+pub fn run(args: &Args) -> Result<()> {
+    let place = args.data.display().to_string();
+    let input = File::open(&args.data).with_context(|| format!("--data {place}"))?;
+    let table = read_csv(input, &place, &args.target)?;
+    let stem = args.data.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = args.name.clone().or(stem).unwrap_or_default();
+    ensure!(
+        !name.is_empty() && !name.chars().any(char::is_control),
+        "--name: must be printable text, got {name:?}"
+    );
+    let options =
+        TrainOptions { name, test_fraction: args.test_fraction, seed: args.seed, alpha: args.alpha };
+    let file = model::train(&table, &options)?;
+
+    // Written beside its place and moved there, so that a service never reads half a model.
+    let out = || format!("--out {}", args.out.display());
+    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut temporary = tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref())).with_context(out)?;
+    temporary.write_all(file.to_json()?.as_bytes()).with_context(out)?;
+    temporary.as_file().sync_all().with_context(out)?;
+    temporary.persist(&args.out).with_context(out)?;
+
+    let report = &file.card.training;
+    println!("{} {} written to {}", file.card.name, file.card.version, args.out.display());
+    println!("  {} rows to fit, {} held out", report.train_rows, report.test_rows);
+    if let Some(accuracy) = report.held_out_accuracy {
+        println!("  held-out accuracy {accuracy:.3}");
+    }
+    let cross = &report.cross_validation;
+    println!("  {}-fold accuracy {:.3} ± {:.3}", cross.folds, cross.mean_accuracy, cross.sd);
+    Ok(())
+}

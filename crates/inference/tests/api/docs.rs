@@ -1,0 +1,43 @@
+use crate::harness::Service;
+use serde_json::Value;
+
+#[tokio::test]
+async fn the_page_comes_whole_from_the_binary() {
+    let service = Service::start();
+    let redirect = service.get("/docs").await;
+    assert_eq!(
+        (redirect.status().as_u16(), redirect.headers()["Location"].to_str().unwrap()),
+        (308, "docs/")
+    );
+    let page = service.get("/docs/").await;
+    assert!(page.headers()["Content-Type"].to_str().unwrap().starts_with("text/html"));
+    let page = page.text().await.unwrap();
+    let links: Vec<&str> = page.split("src=\"").chain(page.split("href=\"")).skip(1).collect();
+    let files: Vec<&str> = links.iter().filter_map(|rest| rest.split('"').next()).collect();
+    let files: Vec<&str> =
+        files.into_iter().filter(|file| file.contains('.') && !file.contains('<')).collect();
+    assert!(files.len() >= 5, "{files:?}");
+    for file in files {
+        let file = file.trim_start_matches("./");
+        let answer = service.get(&format!("/docs/{file}")).await;
+        assert_eq!(answer.status(), 200, "{file}");
+        assert!(!answer.bytes().await.unwrap().is_empty());
+    }
+    let start = service.get("/docs/swagger-initializer.js").await.text().await.unwrap();
+    assert!(start.contains("../openapi.json") && !start.contains("https://"), "{start}");
+    assert_eq!(service.get("/docs/nothing.js").await.status(), 404);
+}
+
+#[tokio::test]
+async fn the_document_lists_every_route_and_its_example_works() {
+    let service = Service::start();
+    let document: Value = service.get_json("/openapi.json").await;
+    let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    assert_eq!(paths, ["/healthz", "/metrics", "/model", "/predict", "/readyz"]);
+    let example =
+        &document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["example"];
+    assert_eq!(service.predict(&example.to_string()).await.0, 200);
+    for status in ["200", "400", "408", "413", "415", "422", "503", "504"] {
+        assert!(document["paths"]["/predict"]["post"]["responses"][status].is_object(), "{status}");
+    }
+}

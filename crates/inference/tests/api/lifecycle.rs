@@ -1,0 +1,155 @@
+use crate::harness::DEADLINE;
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Child, ChildStderr, Command, Stdio},
+    time::Instant,
+};
+
+const FLOWER: &str = r#"{"features":[5.1,3.5,1.4,0.2]}"#;
+
+/// The real binary, killed when dropped.
+struct Binary {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    address: SocketAddr,
+}
+
+impl Binary {
+    fn start(flags: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_inference"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(flags)
+            .env_remove("RUST_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let address = loop {
+            let mut line = String::new();
+            assert!(log.read_line(&mut line).unwrap() > 0, "the service ended before it served");
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if line["fields"]["message"] == "serving" {
+                break line["fields"]["address"].as_str().unwrap().parse().unwrap();
+            }
+        };
+        Self { child, log, address }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    fn wait(&mut self) -> std::process::ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < DEADLINE, "the service does not stop");
+            std::thread::yield_now();
+        }
+    }
+
+    fn rest_of_log(&mut self) -> String {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        rest
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn both_signals_finish_what_has_begun() {
+    for signal in ["TERM", "INT"] {
+        let mut service = Binary::start(&["--allow-fault-injection"]);
+        let mut idle = TcpStream::connect(service.address).unwrap();
+        write!(idle, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        idle.read_exact(&mut [0; 15]).unwrap();
+
+        let mut busy = TcpStream::connect(service.address).unwrap();
+        let length = FLOWER.len();
+        write!(
+            busy,
+            "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+             x-envoy-fault-delay-request: 1000\r\n\r\n{FLOWER}"
+        )
+        .unwrap();
+        wait_until_in_flight(service.address);
+        service.signal(signal);
+        let mut answer = String::new();
+        busy.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{signal}: {answer}");
+        assert!(service.wait().success(), "{signal}");
+        let log = service.rest_of_log();
+        assert!(log.contains(&format!("\"cause\":\"SIG{signal}\"")) && log.contains("\"stopped\""), "{log}");
+    }
+}
+
+fn wait_until_in_flight(address: SocketAddr) {
+    let start = Instant::now();
+    loop {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        if page.contains("inference_requests_in_flight 1") {
+            return;
+        }
+        assert!(start.elapsed() < DEADLINE, "the request never arrived");
+    }
+}
+
+#[test]
+fn what_keeps_it_from_serving_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let broken = dir.path().join("model.json");
+    std::fs::write(&broken, "{\"format\": 9}").unwrap();
+    let cases: [(&[&str], &str); 4] = [
+        (&["--listen", &address], "cannot listen there"),
+        (
+            &["--listen", "127.0.0.1:0", "--model", "/nonexistent.json"],
+            "model file /nonexistent.json: No such file",
+        ),
+        (
+            &["--listen", "127.0.0.1:0", "--model", broken.to_str().unwrap()],
+            "format 9, but this program reads format 1",
+        ),
+        (
+            &["--listen", "127.0.0.1:0", "--receipt-key-file", "/nonexistent"],
+            "--receipt-key-file /nonexistent",
+        ),
+    ];
+    for (flags, expected) in cases {
+        let output = Command::new(env!("CARGO_BIN_EXE_inference")).arg("serve").args(flags).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && words.contains("error: ") && words.contains(expected), "{words}");
+    }
+}
+
+#[test]
+fn flags_have_environment_variables_and_a_health_check() {
+    let service = Binary::start(&[]);
+    let check = |url: String| {
+        Command::new(env!("CARGO_BIN_EXE_inference")).args(["healthcheck", "--url", &url]).output().unwrap()
+    };
+    assert!(check(format!("http://{}/readyz", service.address)).status.success());
+    let refused = check(format!("http://{}/nothing", service.address));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("answered 404"));
+
+    let bad = Command::new(env!("CARGO_BIN_EXE_inference"))
+        .arg("serve")
+        .env("INFERENCE_MAX_IN_FLIGHT", "none")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&bad.stderr).contains("--max-in-flight"));
+}

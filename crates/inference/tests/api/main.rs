@@ -1,0 +1,10 @@
+//! Black-box tests: a real service on a free port, asked over HTTP.
+
+mod bad_input;
+mod docs;
+mod faults;
+mod harness;
+mod lifecycle;
+mod predict;
+mod train;
+mod vitals;

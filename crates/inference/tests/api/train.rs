@@ -1,0 +1,85 @@
+use crate::harness::Service;
+use inference::Settings;
+use model::ModelFile;
+use std::{path::Path, process::Command};
+
+fn train(data: &Path, out: &Path, more: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_inference"))
+        .args(["train", "--target", "species", "--data"])
+        .arg(data)
+        .arg("--out")
+        .arg(out)
+        .args(more)
+        .output()
+        .unwrap();
+    let words =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), words)
+}
+
+/// Penguins that never were: two numeric columns, one of them with gaps, two species.
+fn penguins() -> String {
+    let rows = (0..80).map(|i| {
+        let (species, mass) = if i % 2 == 0 { ("adelie", 3500 + 7 * i) } else { ("gentoo", 5000 + 7 * i) };
+        let bill = if i % 8 == 3 { String::new() } else { format!("{:.1}", 38.0 + f64::from(i % 13) * 0.7) };
+        format!("{bill},{species},{mass}\n")
+    });
+    "bill_mm,species,mass_g\n".to_owned() + &rows.collect::<String>()
+}
+
+#[tokio::test]
+async fn anyones_csv_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (dir.path().join("penguins.csv"), dir.path().join("model.json"));
+    std::fs::write(&data, penguins()).unwrap();
+    let (ok, words) = train(&data, &out, &[]);
+    assert!(ok && words.contains("held-out accuracy") && words.contains("5-fold accuracy"), "{words}");
+    let first = std::fs::read_to_string(&out).unwrap();
+    assert!(train(&data, &out, &[]).0);
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), first, "the same data and seed give the same bytes");
+
+    let service = Service::of(Settings::default(), ModelFile::from_json(&first).unwrap());
+    let (status, body) = service.predict(r#"{"features":{"mass_g":5200,"bill_mm":41.5}}"#).await;
+    assert_eq!(
+        (status, body["class"].as_str(), body["model"].as_str()),
+        (200, Some("gentoo"), Some("penguins"))
+    );
+    // The column had gaps when the model was trained, so it may have them later.
+    assert_eq!(service.predict(r#"{"features":[null,3600]}"#).await.0, 200);
+    assert_eq!(service.predict(r#"{"features":[40.1,null]}"#).await.0, 422);
+    let gaps = service.metric("signal_bin_total", &[("signal", "bill_mm"), ("bin", "missing")]).await;
+    assert_eq!(gaps, 1.0);
+}
+
+#[test]
+fn faults_are_named_by_place_and_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (dir.path().join("bad.csv"), dir.path().join("model.json"));
+    std::fs::write(&data, penguins().replace("3514", "heavy")).unwrap();
+    let (ok, words) = train(&data, &out, &[]);
+    assert!(!ok && words.contains("bad.csv:4: column \"mass_g\": \"heavy\" is not a number"), "{words}");
+    std::fs::write(&data, penguins()).unwrap();
+    for (flags, expected) in [
+        (["--alpha", "0"], "alpha must be above 0"),
+        (["--test-fraction", "1.5"], "test-fraction must be in [0, 1)"),
+        (["--name", "\t"], "--name: must be printable"),
+    ] {
+        let (ok, words) = train(&data, &out, &flags);
+        assert!(!ok && words.contains(expected), "{words}");
+    }
+    assert!(!out.exists());
+    let (ok, words) = train(&data, Path::new("/nonexistent/model.json"), &[]);
+    assert!(!ok && words.contains("--out /nonexistent/model.json"), "{words}");
+    let (ok, words) = train(Path::new("/nonexistent.csv"), &out, &[]);
+    assert!(!ok && words.contains("--data /nonexistent.csv"), "{words}");
+}
+
+#[test]
+fn inspect_prints_what_a_model_knows() {
+    let output = Command::new(env!("CARGO_BIN_EXE_inference")).arg("inspect").output().unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    for expected in ["setosa, versicolor, virginica", "held-out", "petal_width", "metric series", "distance"]
+    {
+        assert!(words.contains(expected), "{expected}: {words}");
+    }
+}
