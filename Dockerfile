@@ -1,0 +1,28 @@
+# syntax=docker/dockerfile:1
+
+# One image with the three binaries; Compose picks which to run. Build and final stage are both Debian 12: the same glibc.
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /build
+COPY . .
+# The caches outlive the build, so a changed source file does not recompile the dependencies. They are not part of the
+# layer, hence the copy.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    cargo build --release --locked --bin inference --bin loadgen --bin driftsim \
+    && mkdir /out \
+    && cp target/release/inference target/release/loadgen target/release/driftsim /out/
+
+# Only glibc, libgcc and the binaries: no shell, no package manager, about 30 MB. Its `nonroot` user is 65532. The
+# binaries speak plain HTTP and embed the model, the API documentation and the scenarios.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /out/ /usr/local/bin/
+# A scratch place to work in; scenario files are mounted here, under scenarios/.
+WORKDIR /work
+# In a container loopback is nobody's address.
+ENV INFERENCE_LISTEN=0.0.0.0:8000
+EXPOSE 8000
+# The service asks itself, because there is no curl to do it.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["/usr/local/bin/inference", "healthcheck", "--url", "http://127.0.0.1:8000/readyz"]
+ENTRYPOINT ["/usr/local/bin/inference"]
+CMD ["serve"]

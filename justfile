@@ -1,0 +1,133 @@
+# What can be done here; `just` lists it.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+_list:
+    @just --list --unsorted
+
+# Rehearse every failure mode against a running service: with Docker in the Compose stack, without it natively
+demo:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
+        echo "A Docker engine answers: the demo runs in the Compose stack."
+        just _demo-compose
+    else
+        echo "No Docker engine answers: the demo runs natively."
+        just _demo-native
+    fi
+
+# Build everything and run every test, against real Prometheus tools
+test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl")
+    cargo test --locked --workspace
+
+# Formatting, clippy with warnings denied, and the documentation's own warnings
+lint:
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- --deny warnings
+    RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
+
+# What knowing one's health costs: the service's throughput as a ratio to a bare actix endpoint
+bench: (_install "wrk" "wrk")
+    cargo bench --locked --package inference --bench throughput
+
+# Serve the built-in Iris model on 127.0.0.1:8000
+serve *flags:
+    cargo run --locked --release --package inference -- serve {{ flags }}
+
+_demo-compose:
+    docker compose up --detach --build --wait
+    docker compose --profile demo run --rm loadgen
+    @echo "Grafana is at http://localhost:3000; 'docker compose down' ends the stack."
+
+_demo-native: _monitoring-if-possible
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --locked --release --bins
+    bin="${CARGO_TARGET_DIR:-target}/release"
+    out="${CARGO_TARGET_DIR:-target}/demo"
+    mkdir -p "$out"
+    work=$(mktemp -d)
+    pids=()
+    stop() {
+        for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+        for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+        rm -rf "$work"
+    }
+    trap stop EXIT
+
+    # The usual port, or the first one above it that nobody listens on.
+    free_port() {
+        local port=$1
+        while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+        echo "$port"
+    }
+    wait_for() { # name, url, process, log
+        for _ in $(seq 300); do
+            if "$bin/inference" healthcheck --url "$2" >/dev/null 2>&1; then return; fi
+            if ! kill -0 "$3" 2>/dev/null; then break; fi
+            sleep 0.1
+        done
+        echo "error: $1 did not get ready at $2; its log ends:" >&2
+        tail -n 20 "$4" >&2
+        exit 1
+    }
+
+    service="127.0.0.1:$(free_port 8000)"
+    "$bin/inference" serve --listen "$service" --allow-fault-injection 2>"$out/inference.log" &
+    pids+=($!)
+    wait_for inference "http://$service/readyz" $! "$out/inference.log"
+    echo "inference     http://$service   (log: $out/inference.log)"
+
+    flags=()
+    if command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null; then
+        alertmanager="127.0.0.1:$(free_port 9093)"
+        prometheus-alertmanager --config.file=monitoring/alertmanager.yml --storage.path="$work/alertmanager" \
+            --web.listen-address="$alertmanager" --cluster.listen-address= 2>"$out/alertmanager.log" &
+        pids+=($!)
+        wait_for Alertmanager "http://$alertmanager/-/ready" $! "$out/alertmanager.log"
+        echo "Alertmanager  http://$alertmanager"
+        prometheus="127.0.0.1:$(free_port 9090)"
+        sed -e "s/inference:8000/$service/" -e "s/alertmanager:9093/$alertmanager/" \
+            -e "s/loadgen:9464/127.0.0.1:9464/" -e "s/localhost:9090/$prometheus/" \
+            monitoring/prometheus.yml >"$work/prometheus.yml"
+        cp -r monitoring/rules "$work/rules"
+        prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/prometheus" \
+            --web.listen-address="$prometheus" 2>"$out/prometheus.log" &
+        pids+=($!)
+        wait_for Prometheus "http://$prometheus/-/ready" $! "$out/prometheus.log"
+        echo "Prometheus    http://$prometheus   (alerts are checked there)"
+        flags+=(--prometheus "http://$prometheus")
+    else
+        echo "Prometheus and Alertmanager are not installed: alerts will read 'not checked'."
+    fi
+    echo
+    status=0
+    "$bin/loadgen" run --scenario demo --target "http://$service" --json "$out/report.json" "${flags[@]}" || status=$?
+    echo "report: $out/report.json"
+    exit "$status"
+
+# The demo shows alerts when Prometheus is there, and does without when it can't be installed.
+_monitoring-if-possible:
+    @just _install "prometheus promtool" prometheus || true
+    @just _install prometheus-alertmanager prometheus-alertmanager || true
+
+# Installs a Debian package unless its programs are there; where it can't, it names the command to run.
+_install programs package:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    missing=()
+    for program in {{ programs }}; do command -v "$program" >/dev/null || missing+=("$program"); done
+    [ ${#missing[@]} -gt 0 ] || exit 0
+    command="apt-get install --yes --no-install-recommends {{ package }}"
+    as_root=()
+    [ "$(id -u)" = 0 ] || as_root=(sudo --non-interactive)
+    if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
+        echo "Installing {{ package }}, because ${missing[*]} is missing: $command"
+        export DEBIAN_FRONTEND=noninteractive
+        "${as_root[@]}" apt-get update --quiet=2
+        "${as_root[@]}" $command --quiet=2 >/dev/null
+    else
+        echo "error: ${missing[*]} is missing; install it with: sudo $command" >&2
+        exit 1
+    fi
