@@ -56,7 +56,11 @@ fn compare() {
     let this = std::env::current_exe().expect("this program has a path");
     let this = this.to_str().expect("of plain text");
     let mut servers = [
-        Server::start("service", env!("CARGO_BIN_EXE_inference"), &["serve", "--listen", "127.0.0.1:0", "--workers", "1"]),
+        Server::start(
+            "service",
+            env!("CARGO_BIN_EXE_inference"),
+            &["serve", "--listen", "127.0.0.1:0", "--workers", "1"],
+        ),
         Server::start("bare", this, &["serve-bare"]),
         Server::start("static", this, &["serve-static"]),
     ];
@@ -104,7 +108,8 @@ struct Server {
 impl Server {
     /// Starts a server that writes `address=ADDRESS` to its log.
     fn start(name: &'static str, program: &str, flags: &[&str]) -> Self {
-        let mut child = Command::new(program).args(flags).stderr(Stdio::piped()).spawn().expect("the server starts");
+        let mut child =
+            Command::new(program).args(flags).stderr(Stdio::piped()).spawn().expect("the server starts");
         let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
         let address = loop {
             let line = log.next().expect("the server says where it listens").expect("in plain text");
@@ -135,7 +140,8 @@ impl Server {
     }
 
     fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a running server");
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a running server");
         // Fields 14 and 15 after the name in parentheses; in ticks of 1/100 s on every Linux that runs this.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");

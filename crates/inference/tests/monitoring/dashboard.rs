@@ -1,0 +1,145 @@
+use crate::{
+    files::{files, root, run},
+    promql::{family, metrics},
+    rules::{GIVEN, published, recorded},
+};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Panels of the article, by what their titles begin with, and two of the metrics behind each.
+const ARTICLE: [(&str, &str); 6] = [
+    ("Request throughput", "inference_requests_total"),
+    ("Latency", "job_endpoint:inference_duration_seconds:p95_rate1m"),
+    ("Error rate", "job_endpoint:inference_requests_5xx:ratio_rate1m"),
+    ("Prediction distribution", "job_class:prediction_output:ratio_rate1m"),
+    ("CPU usage", "process_cpu_seconds_total"),
+    ("Memory usage", "process_resident_memory_bytes"),
+];
+
+fn dashboards() -> Vec<Value> {
+    let read = |path| serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    files("grafana/dashboards", "json").into_iter().map(read).collect()
+}
+
+/// The panels, rows aside.
+fn panels(dashboard: &Value) -> Vec<&Value> {
+    let mut panels = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        panels.push(panel);
+        panels.extend(panel["panels"].as_array().into_iter().flatten());
+    }
+    panels.into_iter().filter(|panel| panel["type"] != "row").collect()
+}
+
+fn queries(panel: &Value) -> Vec<String> {
+    panel["targets"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|target| target["expr"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn annotations(dashboard: &Value) -> Vec<String> {
+    let list = dashboard["annotations"]["list"].as_array().unwrap();
+    list.iter().filter_map(|annotation| annotation["expr"].as_str()).map(str::to_owned).collect()
+}
+
+/// A query as Prometheus gets it, with every variable filled in.
+fn filled(query: &str) -> String {
+    let variables = [("$__rate_interval", "20s"), ("$__interval", "5s"), ("$__range", "15m")];
+    let query = variables.iter().fold(query.to_owned(), |query, (name, value)| query.replace(name, value));
+    let names = ["job", "instance", "version", "signal", "window"];
+    names.iter().fold(query, |query, name| query.replace(&format!("${name}"), "x"))
+}
+
+#[test]
+fn every_query_parses_and_reads_what_is_published() {
+    let (published, recorded) = (published(), recorded());
+    let mut rules = String::from("groups:\n  - name: queries\n    rules:\n");
+    for dashboard in dashboards() {
+        let panels = panels(&dashboard);
+        for query in panels.iter().flat_map(|panel| queries(panel)).chain(annotations(&dashboard)) {
+            let query = filled(&query);
+            assert!(!query.contains('$'), "an unknown variable in {query}");
+            for name in metrics(&query) {
+                let known = published.contains(family(&name))
+                    || recorded.contains(&name)
+                    || GIVEN.contains(&name.as_str());
+                assert!(known, "{name} in {query}");
+            }
+            rules +=
+                &format!("      - {{ record: \"q:{:x}\", expr: {} }}\n", rules.len(), Value::String(query));
+        }
+    }
+    let file = tempfile::Builder::new().suffix(".yml").tempfile().unwrap();
+    std::fs::write(file.path(), rules).unwrap();
+    run("promtool", &["check", "rules", file.path().to_str().unwrap()]);
+}
+
+#[test]
+fn the_articles_panels_are_there() {
+    let dashboards = dashboards();
+    let all: Vec<&Value> = dashboards.iter().flat_map(panels).collect();
+    for (title, metric) in ARTICLE {
+        let panel =
+            all.iter().find(|panel| panel["title"].as_str().is_some_and(|found| found.starts_with(title)));
+        let panel = panel.unwrap_or_else(|| panic!("no panel {title}"));
+        assert!(
+            queries(panel).iter().any(|query| metrics(query).contains(metric)),
+            "{title}: {:?}",
+            queries(panel)
+        );
+    }
+}
+
+#[test]
+fn panels_are_complete() {
+    let exclusions = std::fs::read_to_string(root().join("grafana/dashboards/.lint")).unwrap();
+    for dashboard in dashboards() {
+        assert_eq!((&dashboard["schemaVersion"], &dashboard["editable"]), (&42.into(), &false.into()));
+        let mut ids = BTreeSet::new();
+        for panel in panels(&dashboard) {
+            let title = panel["title"].as_str().filter(|title| !title.is_empty()).expect("a title");
+            assert!(ids.insert(panel["id"].as_i64().unwrap()), "{title}: its id is taken");
+            assert!(
+                panel["description"].as_str().is_some_and(|text| !text.is_empty()),
+                "{title}: no description"
+            );
+            assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{title}: no unit");
+            assert_eq!(panel["datasource"]["uid"], "$datasource", "{title}");
+            assert!(!queries(panel).is_empty(), "{title}: no query");
+            for query in queries(panel) {
+                assert!(query.contains("job=~\"$job\""), "{title}: {query}");
+                let pooled = exclusions.contains(&format!("panel: {title}\n"))
+                    || exclusions.contains(&format!("panel: \"{title}\"\n"))
+                    || exclusions.trim_end().ends_with(&format!("panel: \"{title}\""));
+                assert!(pooled || query.contains("instance=~\"$instance\""), "{title}: {query}");
+                assert!(!query.contains("rate(") || query.contains("[$__rate_interval]"), "{title}: {query}");
+            }
+        }
+        let variables: BTreeMap<&str, &Value> = dashboard["templating"]["list"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|variable| (variable["name"].as_str().unwrap(), variable))
+            .collect();
+        assert_eq!(variables["datasource"]["label"], "Data source");
+        for name in ["job", "instance"] {
+            let variable = variables[name];
+            assert_eq!((&variable["type"], &variable["allValue"]), (&"query".into(), &".+".into()), "{name}");
+            assert_eq!((&variable["multi"], &variable["refresh"]), (&true.into(), &2.into()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_data_source_has_the_interval_of_the_scrapes() {
+    let source = crate::files::yaml(&root().join("grafana/provisioning/datasources").join("prometheus.yml"));
+    let prometheus = crate::files::yaml(&root().join("monitoring/prometheus.yml"));
+    let source = &source["datasources"][0];
+    let interval = &prometheus["global"]["scrape_interval"];
+    assert_eq!(&source["jsonData"]["timeInterval"], interval);
+    assert_eq!(&prometheus["global"]["evaluation_interval"], interval);
+    assert!(source["uid"].is_string());
+}

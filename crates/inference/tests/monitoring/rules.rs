@@ -1,0 +1,89 @@
+use crate::{
+    files::{files, root, rules, run, yaml},
+    promql::{family, metrics},
+};
+use inference::{
+    cli::load_model,
+    metrics::{Endpoint, Metrics},
+};
+use std::collections::BTreeSet;
+
+/// What Prometheus itself, and the load generator, give.
+pub const GIVEN: [&str; 3] = ["up", "ALERTS", "loadgen_phase_active"];
+
+/// Every metric that the service publishes.
+pub fn published() -> BTreeSet<String> {
+    let metrics = Metrics::new(&load_model(None).unwrap().card);
+    metrics.endpoint(Endpoint::Predict);
+    let page = metrics.render();
+    page.lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split(' ').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Every series that a recording rule makes.
+pub fn recorded() -> BTreeSet<String> {
+    rules().iter().filter_map(|rule| rule["record"].as_str()).map(str::to_owned).collect()
+}
+
+#[test]
+fn configurations_and_rules_pass_the_tools() {
+    run("promtool", &["check", "config", "monitoring/prometheus.yml"]);
+    run("amtool", &["check-config", "monitoring/alertmanager.yml"]);
+}
+
+#[test]
+fn rules_do_what_their_tests_say() {
+    for file in files("monitoring/tests", "yml") {
+        run("promtool", &["test", "rules", file.to_str().unwrap()]);
+    }
+}
+
+#[test]
+fn every_alert_is_described_and_tested() {
+    let runbook = std::fs::read_to_string(root().join("monitoring/runbook.md")).unwrap();
+    let headings: Vec<String> =
+        runbook.lines().filter_map(|line| line.strip_prefix("## ")).map(|line| line.to_lowercase()).collect();
+    let mut tested: BTreeSet<(String, bool)> = BTreeSet::new();
+    for file in files("monitoring/tests", "yml") {
+        for test in yaml(&file)["tests"].as_sequence().unwrap() {
+            for check in test["alert_rule_test"].as_sequence().into_iter().flatten() {
+                let fires = check["exp_alerts"].as_sequence().is_some_and(|alerts| !alerts.is_empty());
+                tested.insert((check["alertname"].as_str().unwrap().to_owned(), fires));
+            }
+        }
+    }
+    let alerts: Vec<_> = rules().into_iter().filter(|rule| rule["alert"].is_string()).collect();
+    assert!(alerts.len() >= 8);
+    for alert in alerts {
+        let name = alert["alert"].as_str().unwrap();
+        assert!(name.starts_with("Model"), "{name}");
+        assert!(["critical", "warning"].contains(&alert["labels"]["severity"].as_str().unwrap()), "{name}");
+        let note = |key: &str| {
+            alert["annotations"][key].as_str().unwrap_or_else(|| panic!("{name} has no {key}")).to_owned()
+        };
+        assert!(!note("summary").contains("{{"), "{name}: the summary must be the same for every occurrence");
+        assert!(note("description").contains("{{"), "{name}: the description must say how bad it is");
+        let url = note("runbook_url");
+        let heading = url.strip_prefix("monitoring/runbook.md#").unwrap_or_else(|| panic!("{name}: {url}"));
+        assert!(headings.contains(&heading.to_owned()), "{name}: the runbook has no heading {heading}");
+        for fires in [true, false] {
+            assert!(tested.contains(&(name.to_owned(), fires)), "{name}: no test in which it fires: {fires}");
+        }
+    }
+}
+
+#[test]
+fn rules_read_only_what_is_published() {
+    let (published, recorded) = (published(), recorded());
+    for rule in rules() {
+        for name in metrics(rule["expr"].as_str().unwrap()) {
+            let known = published.contains(family(&name))
+                || recorded.contains(&name)
+                || GIVEN.contains(&name.as_str());
+            assert!(known, "{name} in {rule:?}");
+        }
+    }
+}
