@@ -1,1 +1,39 @@
-//! stub
+//! Rows that drift on purpose, with the truth attached.
+//!
+//! A [`RowSource`] draws rows that look like a model's reference and, as a [`DriftSpec`] asks, alters some of them.
+//! Each row carries its true class and whether it drifted, so that whoever watches the traffic can be marked.
+//!
+//! Layout:
+//! - [`spec`], `yaml`, [`preset`]: what drift is asked for, and how it is written down
+//! - [`source`]: the rows themselves, reproducible by seed
+//! - `population`, `marginal`, `copula`, `calibration`: what steady rows are drawn from
+//! - `regime`: what a spec makes of a model's features and classes
+//! - `output`, [`cli`]: rows as CSV or JSONL, and the command line
+//!
+//! What does not belong here: judging whether rows drifted (crate `drift`), and sending them anywhere.
+//!
+//! ```
+//! let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris"))?;
+//! let spec = driftsim::DriftSpec::preset("giant")?;
+//! for row in driftsim::RowSource::new(&file.card, &spec, 42)?.take(3) {
+//!     assert!(row.drifted && row.values.iter().flatten().all(|&size| size >= 3.0));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod calibration;
+pub mod cli;
+mod copula;
+mod marginal;
+mod output;
+mod population;
+pub mod preset;
+mod regime;
+pub mod source;
+pub mod spec;
+mod yaml;
+
+pub use cli::run;
+pub use preset::{Preset, presets};
+pub use source::{Row, RowSource};
+pub use spec::{ClassShares, DriftSpec, Operation, SpecError};

@@ -1,0 +1,110 @@
+//! The command line: what was typed, and what is done about it.
+
+use crate::{DriftSpec, RowSource, output, presets};
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use model::{ModelCard, ModelFile, TrainOptions};
+use std::{
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+pub use crate::output::Format;
+
+/// Rows that drift on purpose, with the truth attached.
+///
+/// Exit codes: 0 done, 2 bad input.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write rows to stdout, like the model's reference or drifting away from it
+    ///
+    /// Without --spec and --preset no row drifts. The last two columns are `class`, the true one, and `drifted`; where
+    /// a feature has such a name, underscores are added.
+    Generate(Generate),
+    /// List the presets
+    List,
+}
+
+#[derive(Debug, Args)]
+struct Generate {
+    /// A drift spec in YAML
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    spec: Option<PathBuf>,
+    /// A built-in drift spec; `driftsim list` lists them
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// How many rows
+    #[arg(long, value_name = "N")]
+    rows: u64,
+    /// The same seed gives the same rows
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// A model file that `inference train` wrote; Iris without it
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// How rows are written
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    format: Format,
+}
+
+/// Does what was typed, writing to stdout.
+///
+/// # Errors
+/// When the input is bad or stdout can't be written to; a reader that has seen enough is no error.
+pub fn run(cli: Cli) -> Result<()> {
+    let written = match cli.command {
+        Command::Generate(generate) => {
+            let card = card(generate.model.as_deref())?;
+            let rows = generate.source(&card)?.take(usize::try_from(generate.rows).unwrap_or(usize::MAX));
+            output::write(generate.format, &card, rows, &mut BufWriter::new(io::stdout().lock()))
+        }
+        Command::List => list(&mut io::stdout().lock()),
+    };
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    }
+}
+
+impl Generate {
+    fn source(&self, card: &ModelCard) -> Result<RowSource> {
+        let (name, spec) = match (&self.spec, &self.preset) {
+            (Some(path), _) => (path.display().to_string(), read_spec(path)?),
+            (None, Some(name)) => (format!("preset {name}"), DriftSpec::preset(name)?),
+            (None, None) => ("no drift".to_owned(), DriftSpec::steady()),
+        };
+        RowSource::new(card, &spec, self.seed).with_context(|| format!("{name}, model {:?}", card.name))
+    }
+}
+
+fn read_spec(path: &Path) -> Result<DriftSpec> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("--spec: cannot read {file}"))?;
+    Ok(DriftSpec::from_yaml(&text, &file)?)
+}
+
+fn card(path: Option<&Path>) -> Result<ModelCard> {
+    let file = match path {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("--model: cannot read {}", path.display()))?;
+            ModelFile::from_json(&text).with_context(|| format!("--model: {}", path.display()))?
+        }
+        None => model::train(&model::iris::table(), &TrainOptions::new("iris"))?,
+    };
+    Ok(file.card)
+}
+
+fn list(out: &mut impl Write) -> io::Result<()> {
+    for preset in presets() {
+        writeln!(out, "{:<12} {}", preset.name, preset.description)?;
+    }
+    out.flush()
+}

@@ -1,0 +1,15 @@
+//! `driftsim`: see the library for everything but the exit code.
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // clap leaves with 2 on bad flags, too.
+    match driftsim::run(driftsim::cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

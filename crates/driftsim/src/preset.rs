@@ -1,0 +1,53 @@
+//! The built-in drift specs: small YAML files, embedded, no different from a user's own.
+
+use crate::DriftSpec;
+
+const FILES: [(&str, &str); 5] = [
+    ("giant", include_str!("../presets/giant.yaml")),
+    ("petal_shift", include_str!("../presets/petal_shift.yaml")),
+    ("unit_change", include_str!("../presets/unit_change.yaml")),
+    ("prior_shift", include_str!("../presets/prior_shift.yaml")),
+    ("noise", include_str!("../presets/noise.yaml")),
+];
+
+/// A built-in drift spec.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preset {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub description: String,
+    /// The spec itself.
+    pub spec: DriftSpec,
+}
+
+/// All built-in drift specs.
+pub fn presets() -> Vec<Preset> {
+    let parse = |(name, text): (&'static str, &str)| {
+        let Ok(spec) = DriftSpec::from_yaml(text, name) else { unreachable!("a test reads every preset") };
+        Preset { name, description: spec.description.clone(), spec }
+    };
+    FILES.into_iter().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_reads_and_describes_itself() {
+        for (name, text) in FILES {
+            let spec = DriftSpec::from_yaml(text, name).unwrap();
+            assert!(!spec.description.is_empty() && !spec.operations.is_empty(), "{name}");
+            assert_eq!(spec.share, 1.0, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_preset_is_answered_with_those_that_exist() {
+        let error = DriftSpec::preset("gaint").unwrap_err().to_string();
+        let expected = "preset: there is no \"gaint\"; \
+             there are giant, petal_shift, unit_change, prior_shift, noise";
+        assert_eq!(error, expected);
+    }
+}

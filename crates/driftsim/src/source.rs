@@ -1,0 +1,119 @@
+//! An endless supply of rows.
+
+use crate::{
+    DriftSpec, SpecError,
+    population::{Population, pick},
+    regime::Regime,
+};
+use model::ModelCard;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// A row and the truth about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// One value a feature, in the model's order; `None` is missing, the others are finite.
+    pub values: Vec<Option<f64>>,
+    /// The class the row was drawn from, as a position in the model's classes. Operations on features don't change
+    /// it: a giant is still a flower of its class, though its values no longer tell which.
+    pub class: usize,
+    /// Whether the row was drawn under the drifted regime. Chance may have left its values as they might have been
+    /// anyway, above all with other class shares.
+    pub drifted: bool,
+}
+
+/// An infinite iterator of rows that are like a model's reference but for the drift asked for.
+///
+/// The same card, spec and seed give the same rows. Random numbers are ChaCha8's, seeded by `seed_from_u64`, on three
+/// streams, so that the same flower comes with and without drift:
+/// - stream 0: one uniform number a row, below `share` for a row that drifts;
+/// - stream 1: what the row would be without drift: one uniform number for the class, one normal number a feature and,
+///   for models whose data have gaps, one uniform number a feature;
+/// - stream 2: what the operations take, for rows that drift.
+#[derive(Debug, Clone)]
+pub struct RowSource {
+    population: Population,
+    regime: Regime,
+    share: f64,
+    drifting: ChaCha8Rng,
+    drawing: ChaCha8Rng,
+    altering: ChaCha8Rng,
+    noise: Vec<f64>,
+}
+
+impl RowSource {
+    /// Rows of this model, drifting as `spec` says.
+    ///
+    /// # Errors
+    /// When the spec names features or classes that the model doesn't have, or the card contradicts itself.
+    pub fn new(card: &ModelCard, spec: &DriftSpec, seed: u64) -> Result<Self, SpecError> {
+        let population = Population::new(card)?;
+        let stream = |stream| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(stream);
+            rng
+        };
+        Ok(Self {
+            regime: Regime::new(spec, card, &population)?,
+            share: if spec.operations.is_empty() { 0.0 } else { spec.share },
+            drifting: stream(0),
+            drawing: stream(1),
+            altering: stream(2),
+            noise: Vec::with_capacity(card.features.len()),
+            population,
+        })
+    }
+}
+
+impl Iterator for RowSource {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        let drifted = self.drifting.random::<f64>() < self.share;
+        let shares = if drifted { &self.regime.shares } else { &self.population.shares };
+        let class = pick(shares, self.drawing.random());
+        let mut values = self.population.draw(class, &mut self.drawing, &mut self.noise);
+        if drifted {
+            self.regime.apply(&mut values, &self.population, &mut self.altering);
+        }
+        Some(Row { values, class, drifted })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn iris(spec: &DriftSpec, seed: u64) -> RowSource {
+        let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
+        RowSource::new(&file.card, spec, seed).unwrap()
+    }
+
+    #[test]
+    fn seed_42_gives_these_rows_for_ever() {
+        let drawn: Vec<(Vec<f64>, usize)> = iris(&DriftSpec::steady(), 42)
+            .take(3)
+            .map(|row| (row.values.into_iter().flatten().collect(), row.class))
+            .collect();
+        let pinned = [([6.1, 2.8, 5.6, 1.8], 2), ([6.1, 2.8, 4.9, 1.8], 2), ([5.4, 3.8, 1.6, 0.6], 0)];
+        assert_eq!(drawn, pinned.map(|(values, class)| (values.to_vec(), class)));
+        let giant = iris(&DriftSpec::preset("giant").unwrap(), 42).next().unwrap();
+        assert_eq!(giant, Row { values: [8.4, 4.9, 8.0, 3.2].map(Some).to_vec(), class: 2, drifted: true });
+    }
+
+    #[test]
+    fn a_drift_alters_the_rows_that_would_have_come_without_it() {
+        let spec =
+            DriftSpec::from_yaml("operations: [scale: { features: petal_width, factor: 10 }]", "d").unwrap();
+        for (steady, drifted) in iris(&DriftSpec::steady(), 9).zip(iris(&spec, 9)).take(100) {
+            assert_eq!((steady.class, &steady.values[..3]), (drifted.class, &drifted.values[..3]));
+            assert_eq!((steady.values[3].unwrap() * 10.0).round(), drifted.values[3].unwrap());
+        }
+    }
+
+    #[test]
+    fn sources_travel_between_threads() {
+        fn sent<T: Send + 'static>(_: T) {}
+        sent(iris(&DriftSpec::steady(), 1));
+    }
+}

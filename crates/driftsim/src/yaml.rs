@@ -1,0 +1,409 @@
+//! Drift specs as they are typed. Every check on a value or a mapping happens while it is being read, so that the
+//! error carries its line; `serde(untagged)`, `flatten` and `try_from` would lose it.
+
+use crate::{ClassShares, DriftSpec, Operation, SpecError};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
+use std::{fmt, marker::PhantomData};
+
+/// Shares that were typed as decimals add up to 1 only about.
+const SUM_TOLERANCE: f64 = 1e-9;
+
+impl DriftSpec {
+    /// Reads a spec; `file` is only used to say where an error is.
+    ///
+    /// # Errors
+    /// [`SpecError::Yaml`] names file, line and field.
+    pub fn from_yaml(text: &str, file: &str) -> Result<Self, SpecError> {
+        serde_yaml::from_str(text).map_err(|error| {
+            let line = error.location().map_or(1, |location| location.line());
+            let problem = error.to_string();
+            // The line stands before the message already.
+            let end = error.location().and_then(|_| problem.rfind(" at line ")).unwrap_or(problem.len());
+            SpecError::Yaml { file: file.to_owned(), line, problem: problem[..end].to_owned() }
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for DriftSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        checked::<RawSpec, _, _>(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Operation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        checked::<RawOperation, _, _>(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClassShares {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        checked::<RawClassShares, _, _>(deserializer)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSpec {
+    preset: Option<String>,
+    description: Option<String>,
+    share: Option<Share>,
+    operations: Option<Vec<Operation>>,
+}
+
+impl TryFrom<RawSpec> for DriftSpec {
+    type Error = String;
+
+    fn try_from(raw: RawSpec) -> Result<Self, String> {
+        let mut spec = match (raw.preset, raw.operations) {
+            (Some(name), None) => Self::preset(&name).map_err(|error| error.to_string())?,
+            (None, Some(operations)) => Self { description: String::new(), share: 1.0, operations },
+            (Some(_), Some(_)) => {
+                return Err("`preset` and `operations` exclude each other: keep one of them".into());
+            }
+            (None, None) => {
+                return Err("needs `preset` (a built-in name) or `operations` (a list)".into());
+            }
+        };
+        if spec.operations.is_empty() {
+            return Err("operations: the list is empty: say what happens to the rows that drift".into());
+        }
+        if spec.operations.iter().filter(|o| matches!(o, Operation::ClassShares(_))).count() > 1 {
+            return Err("operations: `class_shares` may occur once: name all classes in one place".into());
+        }
+        spec.description = raw.description.unwrap_or(spec.description);
+        spec.share = raw.share.map_or(spec.share, |share| share.0);
+        Ok(spec)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOperation {
+    shift: Option<RawShift>,
+    scale: Option<RawScale>,
+    noise: Option<RawNoise>,
+    extreme: Option<RawFeatures>,
+    shuffle: Option<RawFeatures>,
+    class_shares: Option<ClassShares>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawShift {
+    features: Patterns,
+    by_sd: NonZero,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawScale {
+    features: Patterns,
+    factor: Factor,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawNoise {
+    features: Patterns,
+    by_sd: Positive,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFeatures {
+    features: Patterns,
+}
+
+impl TryFrom<RawOperation> for Operation {
+    type Error = String;
+
+    fn try_from(raw: RawOperation) -> Result<Self, String> {
+        let given = [
+            raw.shift.map(|r| Self::Shift { features: r.features.0, by_sd: r.by_sd.0 }),
+            raw.scale.map(|r| Self::Scale { features: r.features.0, factor: r.factor.0 }),
+            raw.noise.map(|r| Self::Noise { features: r.features.0, by_sd: r.by_sd.0 }),
+            raw.extreme.map(|r| Self::Extreme { features: r.features.0 }),
+            raw.shuffle.map(|r| Self::Shuffle { features: r.features.0 }),
+            raw.class_shares.map(Self::ClassShares),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(operation), None) => Ok(operation),
+            _ => Err("an operation is exactly one of `shift`, `scale`, `noise`, `extreme`, `shuffle` and \
+                      `class_shares`; write several as several list items"
+                .into()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawClassShares {
+    named: Option<NamedShares>,
+    last: Option<Share>,
+}
+
+impl TryFrom<RawClassShares> for ClassShares {
+    type Error = String;
+
+    fn try_from(raw: RawClassShares) -> Result<Self, String> {
+        match (raw.named, raw.last) {
+            (Some(NamedShares(shares)), None) => {
+                let sum: f64 = shares.iter().map(|(_, share)| share).sum();
+                if shares.is_empty() {
+                    Err("named: name at least one class, as in `{ named: { virginica: 0.9 } }`".into())
+                } else if sum > 1.0 + SUM_TOLERANCE {
+                    Err(format!("named: the shares must add up to 1 at most, got {sum}"))
+                } else {
+                    Ok(Self::Named(shares))
+                }
+            }
+            (None, Some(share)) => Ok(Self::Last(share.0)),
+            _ => Err("needs `named` (classes and their shares) or `last` (the last class's share)".into()),
+        }
+    }
+}
+
+/// Reads a mapping as `Raw` and checks it before its position is forgotten.
+fn checked<'de, Raw, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    Raw: Deserialize<'de>,
+    T: TryFrom<Raw, Error = String>,
+    D: Deserializer<'de>,
+{
+    struct Mapping<Raw, T>(PhantomData<(Raw, T)>);
+
+    impl<'de, Raw: Deserialize<'de>, T: TryFrom<Raw, Error = String>> Visitor<'de> for Mapping<Raw, T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a mapping")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::try_from(Raw::deserialize(MapAccessDeserializer::new(map))?).map_err(A::Error::custom)
+        }
+    }
+
+    deserializer.deserialize_map(Mapping(PhantomData))
+}
+
+/// A number that has to satisfy a condition, checked where it stands.
+struct Number {
+    holds: fn(f64) -> bool,
+    condition: &'static str,
+}
+
+impl Visitor<'_> for Number {
+    type Value = f64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a number that is {}", self.condition)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
+        if value.is_finite() && (self.holds)(value) {
+            Ok(value)
+        } else {
+            Err(E::custom(format_args!("must be {}, got {value}", self.condition)))
+        }
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<f64, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {
+        self.visit_f64(value as f64)
+    }
+}
+
+macro_rules! number {
+    ($name:ident, $holds:expr, $condition:literal) => {
+        struct $name(f64);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_f64(Number { holds: $holds, condition: $condition }).map(Self)
+            }
+        }
+    };
+}
+
+number!(Share, |share| (0.0..=1.0).contains(&share), "in [0, 1]");
+number!(NonZero, |number| number != 0.0, "finite and not 0");
+number!(Positive, |number| number > 0.0, "finite and above 0");
+number!(Factor, |factor| factor != 0.0 && factor != 1.0, "finite and neither 0 nor 1");
+
+/// One pattern, or a list of them.
+struct Patterns(Vec<String>);
+
+impl<'de> Deserialize<'de> for Patterns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Patterns;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a feature's name, a pattern such as \"petal*\", or a list of them")
+            }
+
+            fn visit_str<E: Error>(self, pattern: &str) -> Result<Patterns, E> {
+                Ok(Patterns(vec![pattern.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Patterns, A::Error> {
+                let mut patterns = Vec::new();
+                while let Some(pattern) = list.next_element()? {
+                    patterns.push(pattern);
+                }
+                if patterns.is_empty() {
+                    return Err(A::Error::custom("the list is empty: name a feature, or \"*\" for all"));
+                }
+                Ok(Patterns(patterns))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany)
+    }
+}
+
+/// Class names and shares, in the order in which they were typed.
+struct NamedShares(Vec<(String, f64)>);
+
+impl<'de> Deserialize<'de> for NamedShares {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shares;
+
+        impl<'de> Visitor<'de> for Shares {
+            type Value = NamedShares;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping of class names to shares")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NamedShares, A::Error> {
+                let mut shares: Vec<(String, f64)> = Vec::new();
+                while let Some((class, share)) = map.next_entry::<String, Share>()? {
+                    if shares.iter().any(|(known, _)| *known == class) {
+                        return Err(A::Error::custom(format_args!("class {class:?} is named twice")));
+                    }
+                    shares.push((class, share.0));
+                }
+                Ok(NamedShares(shares))
+            }
+        }
+
+        deserializer.deserialize_map(Shares)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        DriftSpec::from_yaml(text, "d.yaml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn names_file_line_field_and_remedy_of_every_fault() {
+        let operation = |line: &str| {
+            format!("share: 1\noperations:\n  - noise: {{ features: a, by_sd: 1 }}\n  - {line}\n")
+        };
+        let cases = [
+            ("".into(), "d.yaml:1: needs `preset`"),
+            ("share: 1\n".into(), "d.yaml:1: needs `preset` (a built-in name) or `operations`"),
+            ("[]".into(), "d.yaml:1: invalid type: sequence, expected a mapping"),
+            ("preset: gaint\n".into(), "d.yaml:1: preset: there is no \"gaint\"; there are giant, "),
+            ("preset: giant\noperations: []\n".into(), "d.yaml:1: `preset` and `operations` exclude"),
+            ("operations: []\n".into(), "d.yaml:1: operations: the list is empty"),
+            ("preset: giant\nshare: 1.5\n".into(), "d.yaml:2: share: must be in [0, 1], got 1.5"),
+            (
+                "preset: giant\nshare: lots\n".into(),
+                "d.yaml:2: share: invalid type: string \"lots\", expected a number that is in [0, 1]",
+            ),
+            ("preset: giant\nshares: 1\n".into(), "d.yaml:2: unknown field `shares`"),
+            (
+                operation("shift: { features: a, by_sd: 0 }"),
+                "d.yaml:4: operations[1].shift.by_sd: must be finite and not 0, got 0",
+            ),
+            (
+                operation("shift: { features: a, by_sd: .nan }"),
+                "d.yaml:4: operations[1].shift.by_sd: must be finite and not 0, got NaN",
+            ),
+            (
+                operation("shift: { features: [], by_sd: 1 }"),
+                "d.yaml:4: operations[1].shift.features: the list is empty",
+            ),
+            (
+                operation("shift: { features: { a: 1 }, by_sd: 1 }"),
+                "d.yaml:4: operations[1].shift.features: invalid type: map, expected a feature's name",
+            ),
+            (operation("shift: { features: a }"), "d.yaml:4: operations[1].shift: missing field `by_sd`"),
+            (operation("shift: { features: a, sd: 1 }"), "d.yaml:4: operations[1].shift: unknown field `sd`"),
+            (
+                operation("scale: { features: a, factor: 1 }"),
+                "d.yaml:4: operations[1].scale.factor: must be finite and neither 0 nor 1, got 1",
+            ),
+            (
+                operation("noise: { features: a, by_sd: -1 }"),
+                "d.yaml:4: operations[1].noise.by_sd: must be finite and above 0, got -1",
+            ),
+            (
+                operation("twist: {}"),
+                "d.yaml:4: operations[1]: unknown field `twist`, expected one of `shift`",
+            ),
+            (
+                operation("{ extreme: { features: a }, shuffle: { features: a } }"),
+                "d.yaml:4: operations[1]: an operation is exactly one of",
+            ),
+            (operation("class_shares: {}"), "d.yaml:4: operations[1].class_shares: needs `named`"),
+            (
+                operation("class_shares: { named: {} }"),
+                "d.yaml:4: operations[1].class_shares: named: name at least one",
+            ),
+            (
+                operation("class_shares: { named: { a: 0.6, b: 0.6 } }"),
+                "d.yaml:4: operations[1].class_shares: named: the shares must add up to 1 at most, got 1.2",
+            ),
+            (
+                operation("class_shares: { named: { a: 0.1, a: 0.2 } }"),
+                "d.yaml:4: operations[1].class_shares.named: class \"a\" is named twice",
+            ),
+            (
+                operation("class_shares: { last: -0.1 }"),
+                "d.yaml:4: operations[1].class_shares.last: must be in [0, 1], got -0.1",
+            ),
+            (
+                operation("class_shares: { last: 1 }\n  - class_shares: { last: 1 }"),
+                "d.yaml:1: operations: `class_shares` may occur once",
+            ),
+        ];
+        let wrong: Vec<String> = cases
+            .iter()
+            .map(|(text, expected)| (text, expected, error(text)))
+            .filter(|(_, expected, got)| !got.starts_with(*expected))
+            .map(|(text, expected, got)| format!("{text}\n  gave {got}\n  not  {expected}"))
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn a_preset_takes_another_share_and_description() {
+        let giant = DriftSpec::preset("giant").unwrap();
+        let spec = DriftSpec::from_yaml("{ preset: giant, share: 0.25, description: few }", "d").unwrap();
+        assert_eq!(spec, DriftSpec { share: 0.25, description: "few".into(), ..giant });
+    }
+
+    #[test]
+    fn classes_named_by_numbers_are_names_all_the_same() {
+        let spec = DriftSpec::from_yaml("operations: [class_shares: { named: { 9: 0.9 } }]", "d").unwrap();
+        assert_eq!(spec.operations, [Operation::ClassShares(ClassShares::Named(vec![("9".into(), 0.9)]))]);
+    }
+}

@@ -1,0 +1,142 @@
+//! The binary, as people call it.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_driftsim"));
+    command.args(arguments);
+    command
+}
+
+fn driftsim(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+fn stdout(arguments: &[&str]) -> String {
+    let output = driftsim(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What is said on stderr, with exit code 2 and nothing on stdout.
+fn error(arguments: &[&str]) -> String {
+    let output = driftsim(arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn file(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn generates_csv_by_seed() {
+    let text = stdout(&["generate", "--rows", "200", "--seed", "7"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 201);
+    assert_eq!(lines[0], "sepal_length,sepal_width,petal_length,petal_width,class,drifted");
+    assert!(lines[1..].iter().all(|line| line.ends_with(",false")));
+    assert_eq!(text, stdout(&["generate", "--rows", "200", "--seed", "7"]));
+    assert_ne!(text, stdout(&["generate", "--rows", "200", "--seed", "8"]));
+}
+
+#[test]
+fn generates_jsonl_that_predict_understands() {
+    let text = stdout(&["generate", "--preset", "giant", "--rows", "5", "--format", "jsonl"]);
+    assert_eq!(text.lines().count(), 5);
+    for line in text.lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(row["features"]["sepal_length"].as_f64().unwrap() >= 8.0);
+        assert_eq!(row["features"].as_object().unwrap().len(), 4);
+        assert_eq!(row["drifted"], true);
+        assert!(["setosa", "versicolor", "virginica"].contains(&row["class"].as_str().unwrap()));
+    }
+}
+
+#[test]
+fn generates_rows_of_any_model_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = file(folder.path(), "m.json", &common::awkward().to_json().unwrap());
+    let spec =
+        file(folder.path(), "s.yaml", "share: 0.5\noperations:\n  - scale: { features: lab, factor: 10 }\n");
+    let text = stdout(&["generate", "--model", &model, "--spec", &spec, "--rows", "400"]);
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("income,smoker,visits,lab,class,drifted"));
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    assert!(rows.iter().any(|row| row[3].is_empty()));
+    let lab = |row: &Vec<&str>| row[3].parse::<f64>().unwrap_or(15.0);
+    let drifted: Vec<_> = rows.iter().filter(|row| row[5] == "true").collect();
+    assert!((150..250).contains(&drifted.len()) && drifted.iter().all(|row| lab(row) > 12.0));
+}
+
+#[test]
+fn generated_rows_train_a_model() {
+    let text = stdout(&["generate", "--rows", "300"]);
+    let columns = |line: &str| line.rsplit_once(',').unwrap().0.to_owned() + "\n";
+    let csv: String = text.lines().map(columns).collect();
+    let file = common::train(&csv, "again");
+    assert!(file.card.training.held_out_accuracy.unwrap() > 0.9);
+}
+
+#[test]
+fn lists_the_presets() {
+    let text = stdout(&["list"]);
+    let names: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["giant", "petal_shift", "unit_change", "prior_shift", "noise"]);
+    assert!(text.lines().all(|line| line.len() > 40));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut child = command(&["generate", "--rows", "1000000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    // The pipe is closed here.
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+    assert!(line.starts_with("sepal_length"));
+}
+
+#[test]
+fn bad_input_is_named_by_file_line_and_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| file(folder.path(), name, text);
+    let bad = write("bad.yaml", "share: 1\noperations:\n  - shift: { features: \"*\", by_sd: much }\n");
+    let rose = write("rose.yaml", "operations:\n  - noise: { features: thorns, by_sd: 1 }\n");
+    let json = write("model.json", "{}");
+    let generate = |more: &[&str]| error(&[&["generate", "--rows", "1"], more].concat());
+
+    let said = generate(&["--spec", &bad]);
+    assert!(said.starts_with(&format!("error: {bad}:3: operations[0].shift.by_sd: invalid type")), "{said}");
+    let said = generate(&["--spec", &rose]);
+    let expected = format!(
+        "error: {rose}, model \"iris\": operations[0].noise.features: no feature is called \"thorns\"; \
+         the model's features are sepal_length, sepal_width, petal_length, petal_width\n"
+    );
+    assert_eq!(said, expected);
+    let said = generate(&["--preset", "gaint"]);
+    assert!(said.starts_with("error: preset: there is no \"gaint\"; there are giant, "), "{said}");
+    let said = generate(&["--spec", "nowhere.yaml"]);
+    assert!(said.starts_with("error: --spec: cannot read nowhere.yaml: "), "{said}");
+    let said = generate(&["--model", &json]);
+    assert!(said.starts_with(&format!("error: --model: {json}: not a model file: ")), "{said}");
+    assert!(generate(&["--preset", "giant", "--spec", &bad]).contains("cannot be used with"));
+    assert!(error(&["generate"]).contains("--rows"));
+    assert!(error(&["generate", "--rows", "-1"]).contains("-1"));
+}
