@@ -3,13 +3,13 @@
 use super::{ApiError, Reason, State};
 use actix_web::{HttpResponse, web};
 
-/// `GET /healthz`: the process lives.
+/// Says that the process lives.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "Alive")))]
 pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "alive" }))
 }
 
-/// `GET /readyz`: a model is loaded and the service is not stopping.
+/// Says whether work should be sent here: a model is loaded, and the service is not stopping.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, description = "Ready for work"),
     (status = 503, description = "Stopping", body = super::error::ErrorBody)
@@ -22,7 +22,7 @@ pub(super) async fn ready(state: web::Data<State>) -> Result<HttpResponse, ApiEr
     }
 }
 
-/// `GET /metrics`: every vital sign, in the Prometheus text format.
+/// Every vital sign, in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses(
     (status = 200, description = "Metrics", body = String, content_type = "text/plain")
 ))]

@@ -3,7 +3,7 @@
 use super::State;
 use actix_web::{HttpResponse, http::header::ContentType, web};
 
-/// `GET /model`: schema, classes, training score and reference, without the weights.
+/// The model card: schema, classes, training score and reference, without the weights.
 #[utoipa::path(get, path = "/model", tag = "model", responses(
     (status = 200, description = "The model card", body = serde_json::Value)
 ))]

@@ -52,18 +52,21 @@ pub(super) struct Answer<'a> {
     version: &'a str,
 }
 
-/// The answer for many rows.
+/// The answer for one row or many, as they were asked for.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Answers<'a> {
-    /// One answer a row, in their order
-    predictions: Vec<Answer<'a>>,
+#[serde(untagged)]
+pub(super) enum PredictResponse<'a> {
+    /// For `features`
+    One(Answer<'a>),
+    /// For `instances`: one answer a row, in their order
+    Many { predictions: Vec<Answer<'a>> },
 }
 
 /// Classifies one row or many.
 #[utoipa::path(
     post, path = "/predict", tag = "model", request_body = PredictRequest,
     responses(
-        (status = 200, description = "One answer for `features`, `predictions` for `instances`", body = Answer),
+        (status = 200, description = "One answer for `features`, a list for `instances`", body = PredictResponse),
         (status = 400, description = "No JSON", body = ErrorBody),
         (status = 408, description = "The body came too slowly", body = ErrorBody),
         (status = 413, description = "The body is too large", body = ErrorBody),
@@ -125,11 +128,9 @@ fn answer(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<
         model: &card.name,
         version: &card.version,
     });
-    let json = match (batch, answers.next()) {
-        (false, Some(only)) => serde_json::to_vec(&only),
-        (_, first) => {
-            serde_json::to_vec(&Answers { predictions: first.into_iter().chain(answers).collect() })
-        }
+    let response = match answers.next() {
+        Some(only) if !batch => PredictResponse::One(only),
+        first => PredictResponse::Many { predictions: first.into_iter().chain(answers).collect() },
     };
-    json.map_err(ApiError::internal)
+    serde_json::to_vec(&response).map_err(ApiError::internal)
 }

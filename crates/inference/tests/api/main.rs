@@ -6,5 +6,6 @@ mod faults;
 mod harness;
 mod lifecycle;
 mod predict;
+mod readme;
 mod train;
 mod vitals;

@@ -1,0 +1,40 @@
+//! The README's `curl` examples, run as they stand there.
+
+use crate::harness::Service;
+use inference::Settings;
+use regex::Regex;
+use std::{path::Path, process::Command};
+
+/// Each `$ curl …` of the README with the lines it should print; `…` stands for anything.
+fn examples() -> Vec<(String, String)> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let text = std::fs::read_to_string(readme).unwrap();
+    let mut examples: Vec<(String, String)> = Vec::new();
+    for block in text.split("```console\n").skip(1) {
+        for line in block.split("```").next().unwrap().lines() {
+            match line.strip_prefix("$ ") {
+                Some(command) => examples.push((command.to_owned(), String::new())),
+                None => examples.last_mut().expect("a command before its output").1 += line,
+            }
+        }
+    }
+    examples
+}
+
+#[tokio::test]
+async fn every_curl_example_prints_what_it_says() {
+    let service = Service::with(Settings { allow_fault_injection: true, ..Settings::default() });
+    let examples = examples();
+    assert!(examples.len() >= 8);
+    for (command, expected) in examples {
+        assert!(command.starts_with("curl ") && command.contains("localhost:8000"), "{command}");
+        let here = command.replace("localhost:8000", &service.address.to_string());
+        let output =
+            tokio::task::spawn_blocking(move || Command::new("bash").args(["-c", &here]).output().unwrap());
+        let output = output.await.unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let pattern: Vec<String> = expected.split('…').map(regex::escape).collect();
+        let pattern = Regex::new(&format!("^{}$", pattern.join("(?s:.*)"))).unwrap();
+        assert!(pattern.is_match(printed.trim_end()), "$ {command}\n{printed}\nshould be\n{expected}");
+    }
+}
