@@ -1,1 +1,34 @@
-//! stub
+//! Plays traffic scenarios against an inference service, measures honestly, and says whether monitoring noticed.
+//!
+//! Layout:
+//! - [`scenario`]: what is to be played, read from YAML and checked; [`malformed`]: requests that no model can use
+//! - [`plan`]: what is due when and what it carries, from the scenario, the model card and the seed alone
+//! - [`engine`]: sends it at those instants and records what came of it
+//! - [`watch`]: what monitoring can see meanwhile
+//! - [`judge`]: whether it went well
+//! - [`report`]: progress, summary, JSON
+//! - [`cli`], [`play`], [`check`], [`list`], [`exit`]: the commands
+//!
+//! Invariants:
+//! - Every offered request is counted as exactly one of completed, failed, timed out, dropped, interrupted.
+//! - Response time starts at the planned instant, whatever the generator or the target did before.
+//! - The same scenario, model and seed give the same requests in the same order.
+//! - What was not looked at is never reported as passed.
+//!
+//! The service is known over HTTP alone.
+
+pub mod check;
+pub mod cli;
+pub mod engine;
+pub mod exit;
+pub mod judge;
+pub mod list;
+pub mod malformed;
+pub mod plan;
+pub mod play;
+pub mod report;
+pub mod scenario;
+pub mod watch;
+
+pub use cli::run;
+pub use exit::Exit;

@@ -1,5 +1,7 @@
 //! Black-box tests: a real service on a free port, asked over HTTP.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bad_input;
 mod docs;
 mod faults;

@@ -1,0 +1,128 @@
+//! Releases every request at its planned instant, whatever happened to the ones before.
+//!
+//! A thread of its own that sleeps to the next deadline: tokio's timers round up to the next millisecond, and spinning
+//! would take a core from the target when both share a machine.
+
+use super::{
+    in_flight::InFlight,
+    record::{DropReason, Record},
+    worker::{FLUSH, Order},
+};
+use crate::{
+    plan::{Arrivals, Drafts, Plan},
+    scenario::Executor,
+};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, watch};
+
+/// No sleep is longer, so that an interruption is noticed soon.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+pub(super) struct Dispatcher {
+    pub(super) started: Instant,
+    pub(super) workers: Vec<mpsc::UnboundedSender<Order>>,
+    pub(super) records: mpsc::UnboundedSender<Record>,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) in_flight: InFlight,
+    pub(super) record: Record,
+    pub(super) flushed: Instant,
+    pub(super) turn: usize,
+}
+
+/// How a phase gives its orders.
+pub(super) enum Work {
+    /// At instants of the plan.
+    Open(Arrivals, Box<Drafts>),
+    /// To this many users.
+    Closed(usize),
+}
+
+/// What each phase needs, drawn up before the run so that no phase starts late.
+pub(super) fn prepare(plan: &Plan) -> Result<Vec<Work>, String> {
+    let phases = plan.scenario.phases.iter().enumerate();
+    let work = phases.map(|(at, phase)| match (plan.arrivals(at), &phase.executor) {
+        (Some(arrivals), _) => Ok(Work::Open(arrivals, Box::new(plan.drafts(at, 0)?))),
+        (None, Executor::Closed { vus, .. }) => Ok(Work::Closed(*vus)),
+        (None, Executor::Open { .. }) => unreachable!("open phases have arrivals"),
+    });
+    work.collect()
+}
+
+impl Dispatcher {
+    /// Plays the phases one after the other, to the end of the last or until stopped.
+    pub(super) fn run(mut self, work: Vec<Work>, boundaries: &[Duration]) {
+        for (phase, work) in work.into_iter().enumerate() {
+            let (start, end) = (self.started + boundaries[phase], self.started + boundaries[phase + 1]);
+            self.sleep_until(start);
+            match work {
+                Work::Open(arrivals, drafts) => self.release(phase, start, arrivals, *drafts),
+                Work::Closed(vus) => self.share_out(phase, vus, end),
+            }
+            self.sleep_until(end);
+            if self.stopped() {
+                break;
+            }
+        }
+        self.flush();
+    }
+
+    fn release(&mut self, phase: usize, start: Instant, arrivals: Arrivals, mut drafts: Drafts) {
+        for due in arrivals {
+            let intended = start + due;
+            // Drawn ahead of its instant, which it would otherwise delay.
+            let draft = drafts.draw();
+            self.sleep_until(intended);
+            if self.stopped() {
+                return;
+            }
+            self.record.phase(phase).totals.offered += 1;
+            let Some(permit) = self.in_flight.try_acquire() else {
+                self.record.phase(phase).dropped(DropReason::InFlightLimit);
+                continue;
+            };
+            self.turn = (self.turn + 1) % self.workers.len();
+            let order = Order::Send { phase, draft, intended, permit };
+            if self.workers[self.turn].send(order).is_err() {
+                self.record.phase(phase).dropped(DropReason::WorkerGone);
+            }
+        }
+    }
+
+    fn share_out(&self, phase: usize, vus: usize, until: Instant) {
+        let workers = self.workers.len();
+        for (at, worker) in self.workers.iter().enumerate() {
+            let users = at * vus / workers..(at + 1) * vus / workers;
+            // A worker that is gone has no users; the others still report.
+            let _ = worker.send(Order::Users { phase, users, until });
+        }
+    }
+
+    fn sleep_until(&mut self, instant: Instant) {
+        loop {
+            let now = Instant::now();
+            if now.saturating_duration_since(self.flushed) >= FLUSH {
+                self.flush();
+                self.flushed = now;
+            }
+            if now >= instant || self.stopped() {
+                return;
+            }
+            thread::sleep((instant - now).min(LONGEST_SLEEP));
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    fn flush(&mut self) {
+        let record = std::mem::take(&mut self.record);
+        if !record.is_empty() {
+            // Nobody listens any more once the run is given up.
+            let _ = self.records.send(record);
+        }
+    }
+}

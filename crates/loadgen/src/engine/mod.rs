@@ -1,0 +1,130 @@
+//! Sends what the plan says when the plan says it, and records what came of it.
+//!
+//! ```text
+//! dispatcher ── Order ──▶ workers (one a core) ── Record, twice a second ──▶ whoever called start()
+//!      └────────────────── Record (offered, dropped) ───────────────────────▶
+//! ```
+//!
+//! Memory is bounded by the requests in flight: nothing is kept per request once it is recorded, and the plan is
+//! drawn as it is played. Every offered request ends in exactly one of completed, failed, timed out, dropped,
+//! interrupted.
+
+mod dispatcher;
+mod in_flight;
+pub mod record;
+pub(crate) mod sender;
+pub mod times;
+mod worker;
+
+pub use record::{DropReason, Ending, Failure, PhaseRecord, Record, Timing, Totals};
+pub use times::{Figures, Times};
+
+use crate::plan::Plan;
+use dispatcher::Dispatcher;
+use in_flight::InFlight;
+use reqwest::Url;
+use std::{
+    io,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use worker::{Wiring, Worker};
+
+/// From everything being ready to the first planned instant: long enough for all threads to be asleep and waiting.
+const LEAD: Duration = Duration::from_millis(20);
+
+/// Why a run can't start, or was lost.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// A payload does not fit the model.
+    #[error("{0}")]
+    Payload(String),
+    /// A worker has no client or no runtime.
+    #[error("a worker cannot start: {0}")]
+    Worker(String),
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// A bug in this program.
+    #[error("a thread of the load generator panicked; its part of the run is lost")]
+    Panicked,
+}
+
+/// A run under way.
+pub struct Running {
+    /// The instant from which the plan is counted.
+    pub started: Instant,
+    /// What has been recorded since the last time, from several threads. It ends when the run has.
+    pub records: mpsc::UnboundedReceiver<Record>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// One worker a core. With the target on the same machine they compete, but the system shares cores more finely than
+/// a guess at their split could.
+pub fn default_workers() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Starts a run of `plan` against `target`, the address that requests are posted to.
+///
+/// # Errors
+/// When a payload does not fit the model, or the system refuses threads or sockets.
+pub fn start(plan: &Plan, target: &Url, workers: usize) -> Result<Running, EngineError> {
+    let work = dispatcher::prepare(plan).map_err(EngineError::Payload)?;
+    let (record_sender, records) = mpsc::unbounded_channel();
+    let (stop, stop_receiver) = watch::channel(false);
+    let (ready_sender, ready) = std::sync::mpsc::channel();
+    let mut threads = Vec::new();
+    let mut orders = Vec::new();
+    for at in 0..workers.max(1) {
+        let (order_sender, order_receiver) = mpsc::unbounded_channel();
+        orders.push(order_sender);
+        let wiring =
+            Wiring { orders: order_receiver, records: record_sender.clone(), stop: stop_receiver.clone() };
+        let worker = Worker { plan: plan.clone(), target: target.clone() };
+        let ready = ready_sender.clone();
+        let run = move || worker.run(wiring, move |result| drop(ready.send(result)));
+        threads.push(thread::Builder::new().name(format!("worker-{at}")).spawn(run)?);
+    }
+    drop(ready_sender);
+    for result in ready {
+        result.map_err(EngineError::Worker)?;
+    }
+    let started = Instant::now() + LEAD;
+    let dispatcher = Dispatcher {
+        started,
+        workers: orders,
+        records: record_sender,
+        stop: stop_receiver,
+        in_flight: InFlight::new(plan.scenario.max_in_flight),
+        record: Record::default(),
+        flushed: started,
+        turn: 0,
+    };
+    let boundaries = plan.boundaries();
+    let run = move || dispatcher.run(work, &boundaries);
+    threads.push(thread::Builder::new().name("dispatcher".into()).spawn(run)?);
+    Ok(Running { started, records, stop, threads })
+}
+
+impl Running {
+    /// Asks the run to end at once; what is under way counts as interrupted.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits for the threads; call it once [`Running::records`] has ended.
+    ///
+    /// # Errors
+    /// [`EngineError::Panicked`].
+    pub fn join(self) -> Result<(), EngineError> {
+        let mut sound = true;
+        for thread in self.threads {
+            sound &= thread.join().is_ok();
+        }
+        if sound { Ok(()) } else { Err(EngineError::Panicked) }
+    }
+}

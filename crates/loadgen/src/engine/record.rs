@@ -1,0 +1,252 @@
+//! What happened to the requests: counts and times a phase. Records add up in any order.
+
+use super::times::Times;
+use serde::Serialize;
+use std::{collections::BTreeMap, time::Duration};
+
+/// Where every offered request ended up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Due by the plan, or asked for by a user of a closed loop.
+    pub offered: u64,
+    /// Answered in full, whatever the status.
+    pub completed: u64,
+    /// Without a complete answer.
+    pub failed: u64,
+    /// Given up after the scenario's timeout.
+    pub timed_out: u64,
+    /// Never sent.
+    pub dropped: u64,
+    /// Under way when the run was interrupted.
+    pub interrupted: u64,
+    /// Of the completed: those whose status their payload does not expect.
+    pub unexpected: u64,
+}
+
+impl Totals {
+    /// Whether every offered request ended up somewhere.
+    pub fn add_up(&self) -> bool {
+        self.offered == self.completed + self.failed + self.timed_out + self.dropped + self.interrupted
+    }
+
+    /// Requests that were sent and ran their course.
+    pub fn settled(&self) -> u64 {
+        self.completed + self.failed + self.timed_out
+    }
+
+    /// Requests that did not end as their payload expects.
+    pub fn not_as_expected(&self) -> u64 {
+        self.unexpected + self.failed + self.timed_out
+    }
+
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.offered += other.offered;
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.timed_out += other.timed_out;
+        self.dropped += other.dropped;
+        self.interrupted += other.interrupted;
+        self.unexpected += other.unexpected;
+    }
+}
+
+/// Why a request was never sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// As many requests as the scenario allows were under way.
+    InFlightLimit,
+    /// The worker that should have sent it is gone.
+    WorkerGone,
+}
+
+/// Why there is no complete answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// No connection could be made.
+    Connect,
+    /// The connection ended before the answer did.
+    ClosedEarly,
+    /// What came was no HTTP.
+    NotHttp,
+    /// Anything else.
+    Other,
+}
+
+/// How a request that was sent ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Ending {
+    /// With an answer.
+    Completed {
+        /// Its status.
+        status: u16,
+        /// Whether its payload expects that.
+        expected: bool,
+    },
+    /// Without one.
+    Failed(Failure),
+    /// Without one in time.
+    TimedOut,
+}
+
+/// How long a request took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timing {
+    /// From the intended instant to the end of the answer.
+    pub response: Duration,
+    /// From the actual send to the end of the answer.
+    pub service: Duration,
+    /// From the intended instant to the actual send; `None` in a closed loop, which intends nothing.
+    pub lag: Option<Duration>,
+}
+
+/// Counts and times of one phase.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PhaseRecord {
+    /// Where the requests ended up.
+    pub totals: Totals,
+    /// Times from the intended instant. A request that timed out counts with the time after which it was given up;
+    /// one that failed does not count, for a refused connection is no quick answer.
+    pub response: Times,
+    /// Times from the actual send, of the same requests.
+    pub service: Times,
+    /// How late requests were sent.
+    pub lag: Times,
+    /// Answers by status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Failures by reason.
+    pub failures: BTreeMap<Failure, u64>,
+    /// Drops by reason.
+    pub drops: BTreeMap<DropReason, u64>,
+}
+
+impl PhaseRecord {
+    /// Counts a request that was never sent.
+    pub fn dropped(&mut self, reason: DropReason) {
+        self.totals.dropped += 1;
+        *self.drops.entry(reason).or_default() += 1;
+    }
+
+    /// Counts a request that was sent and ran its course.
+    pub fn ended(&mut self, ending: Ending, timing: Timing) {
+        if let Some(lag) = timing.lag {
+            self.lag.record(lag);
+        }
+        match ending {
+            Ending::Completed { status, expected } => {
+                self.totals.completed += 1;
+                self.totals.unexpected += u64::from(!expected);
+                *self.statuses.entry(status).or_default() += 1;
+            }
+            Ending::TimedOut => self.totals.timed_out += 1,
+            Ending::Failed(reason) => {
+                self.totals.failed += 1;
+                *self.failures.entry(reason).or_default() += 1;
+                return;
+            }
+        }
+        self.response.record(timing.response);
+        self.service.record(timing.service);
+    }
+
+    /// Adds another's counts and times.
+    pub fn merge(&mut self, other: &Self) {
+        self.totals.add(&other.totals);
+        self.response.merge(&other.response);
+        self.service.merge(&other.service);
+        self.lag.merge(&other.lag);
+        add_counts(&mut self.statuses, &other.statuses);
+        add_counts(&mut self.failures, &other.failures);
+        add_counts(&mut self.drops, &other.drops);
+    }
+}
+
+fn add_counts<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+    for (&key, count) in from {
+        *to.entry(key).or_default() += count;
+    }
+}
+
+/// Counts and times by phase.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Record(BTreeMap<usize, PhaseRecord>);
+
+impl Record {
+    /// One phase's counts, to add to.
+    pub fn phase(&mut self, phase: usize) -> &mut PhaseRecord {
+        self.0.entry(phase).or_default()
+    }
+
+    /// One phase's counts; `None` when nothing happened in it.
+    pub fn get(&self, phase: usize) -> Option<&PhaseRecord> {
+        self.0.get(&phase)
+    }
+
+    /// Adds another's counts and times.
+    pub fn merge(&mut self, other: &Self) {
+        for (&phase, record) in &other.0 {
+            self.phase(phase).merge(record);
+        }
+    }
+
+    /// All phases in one.
+    pub fn whole(&self) -> PhaseRecord {
+        let mut whole = PhaseRecord::default();
+        self.0.values().for_each(|record| whole.merge(record));
+        whole
+    }
+
+    /// Whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record(events: &[(usize, u8)]) -> Record {
+        let mut record = Record::default();
+        for &(phase, kind) in events {
+            let phase = record.phase(phase);
+            phase.totals.offered += 1;
+            let time = Duration::from_micros(u64::from(kind) * 100);
+            let timing = Timing { response: time, service: time, lag: Some(time / 2) };
+            match kind % 5 {
+                0 => phase.ended(Ending::Completed { status: 200, expected: true }, timing),
+                1 => phase.ended(Ending::Failed(Failure::Connect), timing),
+                2 => phase.ended(Ending::TimedOut, timing),
+                3 => phase.dropped(DropReason::InFlightLimit),
+                _ => phase.totals.interrupted += 1,
+            }
+        }
+        record
+    }
+
+    #[test]
+    fn a_failure_has_no_time_and_a_timeout_has() {
+        let whole = record(&[(0, 1), (0, 2)]).whole();
+        assert_eq!((whole.response.count(), whole.lag.count()), (1, 2));
+        assert_eq!(whole.totals.not_as_expected(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn records_merge_in_any_order_and_always_add_up(
+            events in prop::collection::vec((0usize..3, any::<u8>()), 0..60),
+            cut in 0usize..60,
+        ) {
+            let (a, b) = events.split_at(cut.min(events.len()));
+            let (mut forth, mut back) = (record(a), record(b));
+            forth.merge(&record(b));
+            back.merge(&record(a));
+            prop_assert_eq!(forth.whole(), back.whole());
+            prop_assert_eq!(forth.whole().totals, record(&events).whole().totals);
+            prop_assert!(forth.whole().totals.add_up());
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A histogram of durations: microseconds, three significant digits, as wide as it needs to be.
+
+use hdrhistogram::Histogram;
+use std::time::Duration;
+
+/// Durations, each kept to three significant digits of a microsecond. It grows to fit what it is given and never
+/// clips: an outlier that reads as the histogram's limit would be a lie about the worst request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Times(Histogram<u64>);
+
+/// The usual figures of a distribution, in seconds; all are `None` without samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
+pub struct Figures {
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90th percentile.
+    pub p90: Option<f64>,
+    /// 95th percentile.
+    pub p95: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+    /// 99.9th percentile.
+    pub p999: Option<f64>,
+    /// The greatest.
+    pub max: Option<f64>,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        // 1 µs to 2 s spares most runs any growing.
+        let mut histogram = match Histogram::new_with_bounds(1, 2_000_000, 3) {
+            Ok(histogram) => histogram,
+            Err(error) => unreachable!("constant bounds: {error}"),
+        };
+        histogram.auto(true);
+        Self(histogram)
+    }
+}
+
+impl Times {
+    /// Adds one duration.
+    pub fn record(&mut self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX >> 1);
+        if let Err(error) = self.0.record(micros) {
+            unreachable!("a histogram that resizes takes everything: {error}");
+        }
+    }
+
+    /// Adds all of another's durations.
+    pub fn merge(&mut self, other: &Self) {
+        if let Err(error) = self.0.add(&other.0) {
+            unreachable!("a histogram that resizes takes everything: {error}");
+        }
+    }
+
+    /// How many durations there are.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// How many durations are above `seconds`, to the histogram's three digits.
+    pub fn count_above(&self, seconds: f64) -> u64 {
+        let limit = (seconds * 1e6) as u64;
+        if self.0.max() <= limit { 0 } else { self.0.count_between(limit + 1, self.0.max()) }
+    }
+
+    /// The quantile `q` in (0, 1], in seconds; `None` without samples.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        (!self.0.is_empty()).then(|| seconds(self.0.value_at_quantile(q).min(self.0.max())))
+    }
+
+    /// The mean in seconds; `None` without samples.
+    pub fn mean(&self) -> Option<f64> {
+        (!self.0.is_empty()).then(|| self.0.mean() / 1e6)
+    }
+
+    /// The greatest in seconds; `None` without samples.
+    pub fn max(&self) -> Option<f64> {
+        (!self.0.is_empty()).then(|| seconds(self.0.max()))
+    }
+
+    /// The usual figures.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            p50: self.quantile(0.5),
+            p90: self.quantile(0.9),
+            p95: self.quantile(0.95),
+            p99: self.quantile(0.99),
+            p999: self.quantile(0.999),
+            max: self.max(),
+        }
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outlier_keeps_its_size() {
+        let mut times = Times::default();
+        times.record(Duration::from_micros(250));
+        times.record(Duration::from_secs(7200));
+        assert!((times.max().unwrap() / 7200.0 - 1.0).abs() < 1e-3);
+        assert!((times.quantile(0.5).unwrap() / 250e-6 - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn merging_is_as_good_as_recording_together() {
+        let (mut a, mut b, mut both) = (Times::default(), Times::default(), Times::default());
+        for i in 1..1000u64 {
+            let time = Duration::from_micros(i * i * 17);
+            if i % 3 == 0 {
+                a.record(time)
+            } else {
+                b.record(time)
+            }
+            both.record(time);
+        }
+        a.merge(&b);
+        assert_eq!(a.figures(), both.figures());
+        assert_eq!(a.count(), 999);
+    }
+
+    #[test]
+    fn counts_what_is_above() {
+        let mut times = Times::default();
+        assert_eq!(times.count_above(0.01), 0);
+        (1..=20).for_each(|ms| times.record(Duration::from_millis(ms)));
+        assert_eq!((times.count_above(0.0105), times.count_above(1.0)), (10, 0));
+    }
+
+    #[test]
+    fn nothing_has_no_figures() {
+        assert_eq!(Times::default().figures(), Figures::default());
+    }
+}

@@ -1,0 +1,136 @@
+//! A worker: one thread, one single-threaded runtime, one client, one record. Workers share nothing but the bound on
+//! requests in flight, so a second one costs the first nothing.
+
+use super::{
+    in_flight::Permit,
+    record::Record,
+    sender::{Recorder, Sender},
+};
+use crate::plan::{Draft, Drafts, Plan};
+use reqwest::Url;
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::LocalSet,
+    time::MissedTickBehavior,
+};
+
+/// How often a worker hands over what it has recorded.
+pub(super) const FLUSH: Duration = Duration::from_millis(500);
+
+/// What a worker is told to do. Once the channel closes it finishes what is under way.
+pub(super) enum Order {
+    /// Send this, which was due at `intended`.
+    Send { phase: usize, draft: Draft, intended: Instant, permit: Permit },
+    /// Be these users, until that instant.
+    Users { phase: usize, users: std::ops::Range<usize>, until: Instant },
+}
+
+/// The channels of a worker.
+pub(super) struct Wiring {
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
+    pub(super) records: mpsc::UnboundedSender<Record>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// A worker before it has a runtime: what can go wrong goes wrong here, before the run.
+pub(super) struct Worker {
+    pub(super) plan: Plan,
+    pub(super) target: Url,
+}
+
+impl Worker {
+    /// Works until the orders end and all requests are through, or until told to stop.
+    pub(super) fn run(self, mut wiring: Wiring, ready: impl FnOnce(Result<(), String>)) {
+        let recorder = Recorder::default();
+        let scenario = &self.plan.scenario;
+        let sender = Sender::new(self.target, scenario.timeout, &scenario.payloads, Rc::clone(&recorder))
+            .map_err(|error| error.to_string());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("cannot start a worker: {error}"));
+        let (sender, runtime) = match sender.and_then(|sender| Ok((Rc::new(sender), runtime?))) {
+            Ok(built) => built,
+            Err(error) => return ready(Err(error)),
+        };
+        ready(Ok(()));
+        let tasks = LocalSet::new();
+        runtime.block_on(work(tasks, &sender, &self.plan, &mut wiring));
+        flush(&recorder, &wiring.records);
+    }
+}
+
+async fn work(mut tasks: LocalSet, sender: &Rc<Sender>, plan: &Plan, wiring: &mut Wiring) {
+    let Wiring { orders, records, stop } = wiring;
+    let mut ticks = tokio::time::interval(FLUSH);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let interrupted = tasks
+        .run_until(async {
+            loop {
+                tokio::select! {
+                    order = orders.recv() => match order {
+                        Some(order) => obey(order, sender, plan),
+                        None => return false,
+                    },
+                    _ = ticks.tick() => flush(&sender.recorder, records),
+                    _ = stop.changed() => return true,
+                }
+            }
+        })
+        .await;
+    if !interrupted {
+        loop {
+            tokio::select! {
+                () = &mut tasks => break,
+                _ = ticks.tick() => flush(&sender.recorder, records),
+                _ = stop.changed() => break,
+            }
+        }
+    }
+    // What is still under way counts itself as interrupted when it is dropped.
+    drop(tasks);
+    while let Some(order) = orders.recv().await {
+        if let Order::Send { phase, .. } = order {
+            sender.recorder.borrow_mut().phase(phase).totals.interrupted += 1;
+        }
+    }
+}
+
+fn obey(order: Order, sender: &Rc<Sender>, plan: &Plan) {
+    match order {
+        Order::Send { phase, draft, intended, permit } => {
+            let sender = Rc::clone(sender);
+            tokio::task::spawn_local(async move {
+                sender.send(phase, draft, Some(intended)).await;
+                drop(permit);
+            });
+        }
+        Order::Users { phase, users, until } => {
+            for user in users {
+                // The plan was found sound before the run.
+                let Ok(drafts) = plan.drafts(phase, user) else { continue };
+                tokio::task::spawn_local(be_user(Rc::clone(sender), phase, drafts, until));
+            }
+        }
+    }
+}
+
+/// Asks, waits for the answer, asks again.
+async fn be_user(sender: Rc<Sender>, phase: usize, mut drafts: Drafts, until: Instant) {
+    while Instant::now() < until {
+        sender.recorder.borrow_mut().phase(phase).totals.offered += 1;
+        sender.send(phase, drafts.draw(), None).await;
+    }
+}
+
+fn flush(recorder: &Recorder, records: &mpsc::UnboundedSender<Record>) {
+    let record = recorder.take();
+    if !record.is_empty() {
+        // Nobody listens any more once the run is given up.
+        let _ = records.send(record);
+    }
+}

@@ -1,0 +1,259 @@
+//! Expectations on what monitoring noticed. What can't be told is not met.
+
+use super::Verdict;
+use crate::{
+    scenario::{Demand, Expectation, SignalDemand, Vital, VitalDemand},
+    watch::{AlertLog, PhaseWatch, State, Vitals},
+};
+use serde::Serialize;
+use std::time::Duration;
+
+/// As long as alerts may go unread before nobody can vouch that none fired: three of Prometheus' 5 s intervals.
+const LONGEST_SILENCE: Duration = Duration::from_secs(15);
+
+/// What came of an expectation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExpectationOutcome {
+    /// `signal`, `vital`, `alert` or `quiet`.
+    pub kind: &'static str,
+    /// The phase; `None` for the whole run.
+    pub phase: Option<String>,
+    /// What was expected, in words.
+    pub expected: String,
+    /// Whether it came.
+    pub verdict: Verdict,
+    /// What was seen instead, or how it came.
+    pub detail: String,
+    /// Seconds from the phase's start until it was noticed.
+    pub after: Option<f64>,
+    /// Whether nothing was to be noticed.
+    pub calm: bool,
+}
+
+/// Everything that was seen.
+pub struct Seen<'a> {
+    /// The service's own metrics, by phase.
+    pub phases: &'a [PhaseWatch],
+    /// The phases' names.
+    pub names: &'a [String],
+    /// When each phase starts, counted from the run's start, then the end.
+    pub boundaries: &'a [Duration],
+    /// What Prometheus said; `None` when it was not asked.
+    pub alerts: Option<&'a AlertLog>,
+    /// When the run was interrupted, if it was.
+    pub interrupted: Option<Duration>,
+}
+
+/// What an expectation finds: its verdict, in what words, and after how many seconds.
+type Finding = (Verdict, String, Option<Duration>);
+
+/// Judges one expectation.
+pub fn judge(expectation: &Expectation, seen: &Seen) -> ExpectationOutcome {
+    let phase = expectation.phase.unwrap_or_default();
+    let (mut verdict, mut detail, after) = match &expectation.demand {
+        Demand::Signal { signal, demand } => self::signal(signal, *demand, &seen.phases[phase]),
+        Demand::Vital { vital, class, against, demand } => {
+            let (now, before) = (&seen.phases[phase], &seen.phases[*against]);
+            self::vital(*vital, class.as_deref(), *demand, now, before)
+        }
+        Demand::AlertFires { alert, within } => {
+            self::fires(alert, *within, seen.boundaries[phase], seen.alerts)
+        }
+        Demand::AlertQuiet { alert } => self::quiet(alert, seen.alerts),
+    };
+    let end = expectation.phase.map_or(seen.boundaries.last(), |phase| seen.boundaries.get(phase + 1));
+    if verdict == Verdict::Failed && seen.interrupted.is_some_and(|at| end.is_some_and(|end| at < *end)) {
+        verdict = Verdict::NotChecked;
+        detail = format!("interrupted; until then: {detail}");
+    }
+    ExpectationOutcome {
+        kind: kind(&expectation.demand),
+        phase: expectation.phase.map(|phase| seen.names[phase].clone()),
+        expected: in_words(expectation, seen.names),
+        verdict,
+        detail,
+        after: after.map(|after| after.as_secs_f64()),
+        calm: is_calm(&expectation.demand),
+    }
+}
+
+fn kind(demand: &Demand) -> &'static str {
+    match demand {
+        Demand::Signal { .. } => "signal",
+        Demand::Vital { .. } => "vital",
+        Demand::AlertFires { .. } => "alert",
+        Demand::AlertQuiet { .. } => "quiet",
+    }
+}
+
+fn is_calm(demand: &Demand) -> bool {
+    match demand {
+        Demand::Signal { demand, .. } => *demand == SignalDemand::StaysSteady,
+        Demand::Vital { demand, .. } => matches!(demand, VitalDemand::StaysBelow(_)),
+        Demand::AlertFires { .. } => false,
+        Demand::AlertQuiet { .. } => true,
+    }
+}
+
+fn in_words(expectation: &Expectation, names: &[String]) -> String {
+    let span = |span: &Duration| humantime::format_duration(*span).to_string();
+    match &expectation.demand {
+        Demand::Signal { signal, demand: SignalDemand::DriftsWithin(within) } => {
+            format!("{} drifts within {}", if signal == "*" { "any signal" } else { signal }, span(within))
+        }
+        Demand::Signal { signal, demand: SignalDemand::StaysSteady } => {
+            format!("{} stays steady", if signal == "*" { "every signal" } else { signal })
+        }
+        Demand::Vital { vital, class, against, demand } => {
+            let what = match class {
+                Some(class) => format!("{} of {class}", vital.name()),
+                None => vital.name().to_owned(),
+            };
+            let (to, against) = (|value| amount(*vital, value), &names[*against]);
+            match *demand {
+                VitalDemand::RisesBy(times) => format!("{what} rises {times}-fold over {against}"),
+                VitalDemand::Exceeds(limit) => format!("{what} exceeds {}", to(limit)),
+                VitalDemand::StaysBelow(limit) => format!("{what} stays below {}", to(limit)),
+                VitalDemand::ShiftsBy(by) => format!("{what} shifts by {} from {against}", to(by)),
+            }
+        }
+        Demand::AlertFires { alert, within } => format!("{alert} fires within {}", span(within)),
+        Demand::AlertQuiet { alert } => format!("{alert} stays quiet"),
+    }
+}
+
+/// A vital sign with its unit.
+pub fn amount(vital: Vital, value: f64) -> String {
+    match vital {
+        Vital::Throughput => format!("{value:.1}/s"),
+        Vital::LatencyP95 => crate::report::text::time(Some(value)),
+        Vital::ClientErrorRatio | Vital::ServerErrorRatio | Vital::ClassShare => {
+            format!("{:.1} %", value * 100.0)
+        }
+    }
+}
+
+fn signal(wanted: &str, demand: SignalDemand, watch: &PhaseWatch) -> Finding {
+    let wanted: Vec<_> = watch.signals.iter().filter(|(name, _)| wanted == "*" || wanted == *name).collect();
+    if wanted.is_empty() {
+        return (Verdict::Failed, cannot_read(watch, "no such signal was published"), None);
+    }
+    let drifting = wanted
+        .iter()
+        .filter_map(|(name, _)| watch.drifting_after.get(*name).map(|&after| (after, name.as_str())))
+        .min();
+    match (demand, drifting) {
+        (SignalDemand::DriftsWithin(within), Some((after, name))) => {
+            let seconds = after.as_secs_f64();
+            (Verdict::of(after <= within), format!("{name} drifting after {seconds:.0} s"), Some(after))
+        }
+        (SignalDemand::StaysSteady, Some((after, name))) => {
+            (Verdict::Failed, format!("{name} drifting after {:.0} s", after.as_secs_f64()), Some(after))
+        }
+        (_, None) => {
+            let unclear = wanted.iter().find(|(_, state)| state.state == State::CannotTell);
+            let detail = unclear.map_or("steady".into(), |(name, state)| {
+                format!("cannot tell: {name}: {}", state.reason.as_deref().unwrap_or("no rows"))
+            });
+            (Verdict::of(demand == SignalDemand::StaysSteady && unclear.is_none()), detail, None)
+        }
+    }
+}
+
+fn vital(
+    vital: Vital,
+    class: Option<&str>,
+    demand: VitalDemand,
+    watch: &PhaseWatch,
+    against: &PhaseWatch,
+) -> Finding {
+    let (now, before) = (watch.tally.vitals(), against.tally.vitals());
+    let class = class.or_else(|| most_moved(vital, &now, &before));
+    let Some(value) = now.get(vital, class) else {
+        return (Verdict::Failed, cannot_read(watch, "nothing was counted"), None);
+    };
+    let show = |value| amount(vital, value);
+    let of_class = class.map(|class| format!("{class} ")).unwrap_or_default();
+    match demand {
+        VitalDemand::Exceeds(limit) => {
+            (Verdict::of(value > limit), format!("{of_class}{}", show(value)), None)
+        }
+        VitalDemand::StaysBelow(limit) => {
+            (Verdict::of(value < limit), format!("{of_class}{}", show(value)), None)
+        }
+        VitalDemand::RisesBy(_) | VitalDemand::ShiftsBy(_) => {
+            // A class that was never predicted had the share 0, if anything was predicted at all.
+            let had_none = (vital == Vital::ClassShare && !before.class_shares.is_empty()).then_some(0.0);
+            let Some(earlier) = before.get(vital, class).or(had_none) else {
+                return (Verdict::Failed, cannot_read(against, "nothing to compare with was counted"), None);
+            };
+            let passed = match demand {
+                VitalDemand::RisesBy(times) => value > 0.0 && value >= earlier * times,
+                VitalDemand::ShiftsBy(by) => (value - earlier).abs() >= by,
+                VitalDemand::Exceeds(_) | VitalDemand::StaysBelow(_) => false,
+            };
+            (Verdict::of(passed), format!("{of_class}{} → {}", show(earlier), show(value)), None)
+        }
+    }
+}
+
+/// The class whose share moved most; none for other vital signs.
+fn most_moved<'a>(vital: Vital, now: &'a Vitals, before: &Vitals) -> Option<&'a str> {
+    let moved = |class: &String, share: f64| (share - before.class_shares.get(class).unwrap_or(&0.0)).abs();
+    let shares = now.class_shares.iter().filter(|_| vital == Vital::ClassShare);
+    let most = shares.max_by(|a, b| moved(a.0, *a.1).total_cmp(&moved(b.0, *b.1)));
+    most.map(|(class, _)| class.as_str())
+}
+
+fn cannot_read(watch: &PhaseWatch, otherwise: &str) -> String {
+    match &watch.last_error {
+        Some(error) => format!("cannot tell: {error}"),
+        None => format!("cannot tell: {otherwise}"),
+    }
+}
+
+fn fires(alert: &str, within: Duration, start: Duration, log: Option<&AlertLog>) -> Finding {
+    let Some(log) = log else { return not_asked() };
+    if log.fired_at(alert, start) {
+        return (
+            Verdict::Failed,
+            "was firing before the phase began, so it says nothing about it".into(),
+            None,
+        );
+    }
+    match log.began_after(alert, start).map(|at| at - start) {
+        Some(after) => {
+            let detail = format!("fired after {:.0} s", after.as_secs_f64());
+            (Verdict::of(after <= within), detail, Some(after))
+        }
+        None => (Verdict::Failed, unanswered(log).unwrap_or("did not fire".into()), None),
+    }
+}
+
+fn quiet(alert: &str, log: Option<&AlertLog>) -> Finding {
+    let Some(log) = log else { return not_asked() };
+    match (log.first(alert), unanswered(log)) {
+        (Some(at), _) if at.is_zero() => (Verdict::Failed, "was firing when the run began".into(), Some(at)),
+        (Some(at), _) => (Verdict::Failed, format!("fired {:.0} s into the run", at.as_secs_f64()), Some(at)),
+        (None, Some(trouble)) => (Verdict::Failed, trouble, None),
+        (None, None) => (Verdict::Passed, "quiet".into(), None),
+    }
+}
+
+fn not_asked() -> Finding {
+    (Verdict::NotChecked, "needs --prometheus".into(), None)
+}
+
+/// Why the log can't vouch for an alert that it does not show.
+fn unanswered(log: &AlertLog) -> Option<String> {
+    let error = log.last_error.as_deref().unwrap_or("it was not asked");
+    if log.answered == 0 {
+        return Some(format!("cannot tell: {error}"));
+    }
+    let silence = log.longest_silence;
+    (silence > LONGEST_SILENCE)
+        .then(|| format!("cannot tell: Prometheus was silent for {:.0} s: {error}", silence.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+//! `loadgen list`: the scenarios that can be run by name.
+
+use crate::{
+    exit::Exit,
+    report::text::table,
+    scenario::{Scenario, library},
+};
+
+/// Prints every scenario with where it was found; a bad one with its first problem.
+pub fn list() -> Exit {
+    let mut rows = Vec::new();
+    for (name, found) in library::all() {
+        let (place, text) = match found {
+            Ok(found) => {
+                let text = Scenario::parse(&found.text, &found.place).map_or_else(
+                    |error| format!("bad: {}", first_line(&error.to_string())),
+                    |good| good.description,
+                );
+                (found.place, text)
+            }
+            Err(error) => ("unreadable".into(), error.to_string()),
+        };
+        rows.push(vec![name, place, first_line(&text)]);
+    }
+    print!("{}", table(&rows, 0));
+    Exit::Passed
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}

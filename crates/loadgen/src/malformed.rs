@@ -1,0 +1,180 @@
+//! Requests that no model can use, each kind a mistake that callers make.
+
+use bytes::Bytes;
+use model::ModelCard;
+use serde::Deserialize;
+use std::fmt::Write;
+
+/// Above the service's default limit of 1 MiB.
+const HUGE: usize = 1024 * 1024 + 64 * 1024;
+
+/// A way to get a request wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Malformed {
+    /// The last feature is not there.
+    TooFewFeatures,
+    /// One value more than the model has features.
+    TooManyFeatures,
+    /// Texts where numbers belong.
+    StringsForNumbers,
+    /// The row under a name that the API does not know.
+    WrongKey,
+    /// `{}`.
+    EmptyObject,
+    /// JSON that ends too early.
+    BrokenJson,
+    /// A number where the list of features belongs.
+    WrongType,
+    /// A proper row declared as `text/plain`.
+    WrongContentType,
+    /// More than 1 MiB of numbers.
+    HugeBody,
+    /// `NaN`, which JSON does not have.
+    Nan,
+    /// A number beyond what an `f64` holds.
+    BeyondF64,
+    /// No body at all.
+    EmptyBody,
+    /// `null` for a feature that may not be missing.
+    NullFeature,
+}
+
+impl Malformed {
+    /// All kinds.
+    pub const ALL: [Self; 13] = [
+        Self::TooFewFeatures,
+        Self::TooManyFeatures,
+        Self::StringsForNumbers,
+        Self::WrongKey,
+        Self::EmptyObject,
+        Self::BrokenJson,
+        Self::WrongType,
+        Self::WrongContentType,
+        Self::HugeBody,
+        Self::Nan,
+        Self::BeyondF64,
+        Self::EmptyBody,
+        Self::NullFeature,
+    ];
+
+    /// The media type it is sent as.
+    pub fn content_type(self) -> &'static str {
+        if self == Self::WrongContentType { "text/plain" } else { "application/json" }
+    }
+
+    /// Spoils a row of `card`'s features; `None` when the model would take the result.
+    pub fn spoil(self, row: &[Option<f64>], card: &ModelCard) -> Option<Bytes> {
+        let texts = || -> Vec<String> { row.iter().map(|&value| number(value)).collect() };
+        let body = match self {
+            Self::TooFewFeatures => features(&texts()[..row.len().saturating_sub(1)]),
+            Self::TooManyFeatures => features(&[texts(), vec!["0".into()]].concat()),
+            Self::StringsForNumbers => {
+                features(&texts().iter().map(|text| format!("\"{text} cm\"")).collect::<Vec<_>>())
+            }
+            Self::WrongKey => format!("{{\"data\":[{}]}}", texts().join(",")),
+            Self::EmptyObject => "{}".into(),
+            Self::BrokenJson => format!("{{\"features\":[{}", texts().join(",")),
+            Self::WrongType => "{\"features\":5.1}".into(),
+            Self::WrongContentType => features(&texts()),
+            Self::HugeBody => return Some(huge()),
+            Self::Nan => with_first(texts(), "NaN"),
+            Self::BeyondF64 => with_first(texts(), "1e999"),
+            Self::EmptyBody => String::new(),
+            Self::NullFeature => {
+                let required = card.features.iter().position(|feature| feature.missing_ratio == 0.0)?;
+                let mut texts = texts();
+                *texts.get_mut(required)? = "null".into();
+                features(&texts)
+            }
+        };
+        Some(Bytes::from(body))
+    }
+}
+
+/// The body of a proper request for one row; a missing value is `null`.
+pub fn proper(row: &[Option<f64>]) -> Bytes {
+    let mut body = Vec::with_capacity(16 + 8 * row.len());
+    body.extend_from_slice(b"{\"features\":");
+    // Writing numbers into memory can't fail.
+    let _ = serde_json::to_writer(&mut body, row);
+    body.push(b'}');
+    Bytes::from(body)
+}
+
+fn number(value: Option<f64>) -> String {
+    value.and_then(serde_json::Number::from_f64).map_or_else(|| "null".into(), |number| number.to_string())
+}
+
+fn features(texts: &[String]) -> String {
+    format!("{{\"features\":[{}]}}", texts.join(","))
+}
+
+fn with_first(mut texts: Vec<String>, first: &str) -> String {
+    if let Some(text) = texts.first_mut() {
+        first.clone_into(text);
+    }
+    features(&texts)
+}
+
+/// One body for all: its content says nothing, its size everything.
+fn huge() -> Bytes {
+    static BODY: std::sync::OnceLock<Bytes> = std::sync::OnceLock::new();
+    BODY.get_or_init(|| {
+        let mut body = String::with_capacity(HUGE + 16);
+        body.push_str("{\"features\":[0");
+        while body.len() < HUGE {
+            let _ = write!(body, ",{}", body.len() % 10);
+        }
+        body.push_str("]}");
+        Bytes::from(body)
+    })
+    .clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn iris() -> ModelCard {
+        model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card
+    }
+
+    const ROW: [Option<f64>; 4] = [Some(5.1), Some(3.5), Some(1.4), Some(0.2)];
+
+    fn spoilt(kind: Malformed) -> String {
+        String::from_utf8(kind.spoil(&ROW, &iris()).unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_proper_row_keeps_its_numbers() {
+        assert_eq!(proper(&ROW), r#"{"features":[5.1,3.5,1.4,0.2]}"#);
+        assert_eq!(proper(&[None, Some(1e300)]), r#"{"features":[null,1e+300]}"#);
+    }
+
+    #[test]
+    fn each_kind_is_what_it_says() {
+        assert_eq!(spoilt(Malformed::TooFewFeatures), r#"{"features":[5.1,3.5,1.4]}"#);
+        assert_eq!(spoilt(Malformed::TooManyFeatures), r#"{"features":[5.1,3.5,1.4,0.2,0]}"#);
+        assert_eq!(spoilt(Malformed::NullFeature), r#"{"features":[null,3.5,1.4,0.2]}"#);
+        assert_eq!(spoilt(Malformed::BeyondF64), r#"{"features":[1e999,3.5,1.4,0.2]}"#);
+        assert_eq!(spoilt(Malformed::EmptyBody), "");
+        assert!(spoilt(Malformed::HugeBody).len() > 1024 * 1024);
+    }
+
+    #[test]
+    fn only_the_broken_ones_are_no_json() {
+        let broken = [Malformed::BrokenJson, Malformed::Nan, Malformed::BeyondF64, Malformed::EmptyBody];
+        for kind in Malformed::ALL {
+            let parsed = serde_json::from_str::<serde_json::Value>(&spoilt(kind));
+            assert_eq!(parsed.is_err(), broken.contains(&kind), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn null_is_no_mistake_where_values_may_be_missing() {
+        let mut card = iris();
+        card.features.iter_mut().for_each(|feature| feature.missing_ratio = 0.1);
+        assert_eq!(Malformed::NullFeature.spoil(&ROW, &card), None);
+    }
+}

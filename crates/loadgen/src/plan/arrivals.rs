@@ -1,0 +1,207 @@
+//! When requests are due: instants from the phase's start, by closed forms of the planned rate.
+//!
+//! With Λ(t) the number of arrivals planned up to t (the rate's integral), arrival n is due at Λ⁻¹(n). On a ramp
+//! from r₀ to r₁ over T, with a = (r₁ − r₀)/T, that is t = (−r₀ + √(r₀² + 2an))/a. A Poisson process of the same
+//! rate takes a running sum of Exp(1) draws in place of n (Lewis & Shedler 1979, the inversion method).
+//!
+//! No instant depends on the one before it having been kept: a late arrival does not delay the next.
+
+use crate::scenario::{Ramp, Spacing};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Exp1};
+use std::time::Duration;
+
+/// The share of one arrival that rounding may add to Λ: 0.1/s over 30 s is 3 arrivals, not 3.0000000000000004.
+const ROUNDING: f64 = 1e-6;
+
+/// The instants at which requests are due, ascending, counted from the phase's start.
+#[derive(Debug, Clone)]
+pub struct Arrivals {
+    course: Course,
+    count: Count,
+}
+
+#[derive(Debug, Clone)]
+enum Count {
+    Even { next: u64, total: u64 },
+    Poisson { sum: f64, rng: Box<ChaCha8Rng> },
+}
+
+impl Arrivals {
+    /// The arrivals along `ramps`; `rng` is drawn from for [`Spacing::Poisson`] alone.
+    pub fn new(ramps: &[Ramp], spacing: Spacing, rng: ChaCha8Rng) -> Self {
+        let course = Course::new(ramps);
+        let count = match spacing {
+            Spacing::Constant => Count::Even { next: 0, total: (course.total - ROUNDING).ceil() as u64 },
+            Spacing::Poisson => Count::Poisson { sum: 0.0, rng: Box::new(rng) },
+        };
+        Self { course, count }
+    }
+}
+
+impl Iterator for Arrivals {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let arrived = match &mut self.count {
+            Count::Even { next, total } => {
+                if next == total {
+                    return None;
+                }
+                let arrived = *next as f64;
+                *next += 1;
+                arrived
+            }
+            Count::Poisson { sum, rng } => {
+                let step: f64 = Exp1.sample(rng);
+                *sum += step;
+                if *sum >= self.course.total {
+                    return None;
+                }
+                *sum
+            }
+        };
+        Some(Duration::from_secs_f64(self.course.instant(arrived)))
+    }
+}
+
+/// How many arrivals the ramps plan: exact when evenly spaced, the expectation of a Poisson process.
+pub fn planned(ramps: &[Ramp]) -> u64 {
+    (Course::new(ramps).total - ROUNDING).ceil() as u64
+}
+
+/// Λ, piece by piece.
+#[derive(Debug, Clone)]
+struct Course {
+    pieces: Vec<Piece>,
+    at: usize,
+    total: f64,
+}
+
+#[derive(Debug, Clone)]
+struct Piece {
+    from: f64,
+    slope: f64,
+    seconds: f64,
+    /// Seconds and arrivals before this piece.
+    starts: f64,
+    before: f64,
+    arrivals: f64,
+}
+
+impl Course {
+    fn new(ramps: &[Ramp]) -> Self {
+        let (mut starts, mut before) = (0.0, 0.0);
+        let mut pieces = Vec::with_capacity(ramps.len());
+        for ramp in ramps {
+            let seconds = ramp.duration.as_secs_f64();
+            let arrivals = (ramp.from + ramp.to) / 2.0 * seconds;
+            let slope = (ramp.to - ramp.from) / seconds;
+            // A silent piece has no arrivals to invert.
+            if arrivals > 0.0 {
+                pieces.push(Piece { from: ramp.from, slope, seconds, starts, before, arrivals });
+            }
+            starts += seconds;
+            before += arrivals;
+        }
+        Self { pieces, at: 0, total: before }
+    }
+
+    /// Λ⁻¹(n) in seconds; `n` must not fall from one call to the next.
+    fn instant(&mut self, n: f64) -> f64 {
+        while self.at + 1 < self.pieces.len() && n >= self.pieces[self.at + 1].before {
+            self.at += 1;
+        }
+        let Some(piece) = self.pieces.get(self.at) else { return 0.0 };
+        let n = (n - piece.before).clamp(0.0, piece.arrivals);
+        // 2n / (r₀ + √(r₀² + 2an)) is the same root without the difference of near-equal numbers, and holds for a = 0.
+        let root = (piece.from * piece.from + 2.0 * piece.slope * n).max(0.0).sqrt();
+        let seconds = if n == 0.0 { 0.0 } else { 2.0 * n / (piece.from + root) };
+        piece.starts + seconds.min(piece.seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand_chacha::rand_core::SeedableRng;
+
+    fn ramp(from: f64, to: f64, seconds: f64) -> Ramp {
+        Ramp { from, to, duration: Duration::from_secs_f64(seconds) }
+    }
+
+    fn seconds(ramps: &[Ramp], spacing: Spacing, seed: u64) -> Vec<f64> {
+        Arrivals::new(ramps, spacing, ChaCha8Rng::seed_from_u64(seed)).map(|d| d.as_secs_f64()).collect()
+    }
+
+    #[test]
+    fn a_constant_rate_is_even_and_exact() {
+        let instants = seconds(&[ramp(5000.0, 5000.0, 30.0)], Spacing::Constant, 0);
+        assert_eq!(instants.len(), 150_000);
+        assert!(instants.iter().enumerate().all(|(n, t)| (t - n as f64 / 5000.0).abs() < 1e-6));
+        assert_eq!(seconds(&[ramp(0.1, 0.1, 30.0)], Spacing::Constant, 0).len(), 3);
+        assert_eq!(seconds(&[ramp(0.5, 0.5, 3.0)], Spacing::Constant, 0), [0.0, 2.0]);
+    }
+
+    #[test]
+    fn a_ramp_follows_its_parabola() {
+        // From 0 at 2 arrivals/s²: Λ(t) = t², so arrival n is due at √n.
+        let instants = seconds(&[ramp(0.0, 20.0, 10.0)], Spacing::Constant, 0);
+        assert_eq!(instants.len(), 100);
+        assert!(instants.iter().enumerate().all(|(n, t)| (t - (n as f64).sqrt()).abs() < 1e-6));
+        // Downwards from 20 to 0: Λ(t) = 20t − t², so 19 arrivals are there after 1 s and 75 after 5.
+        let instants = seconds(&[ramp(20.0, 0.0, 10.0)], Spacing::Constant, 0);
+        assert!((instants[19] - 1.0).abs() < 1e-6 && (instants[75] - 5.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn stages_join_without_a_gap_and_silence_is_skipped() {
+        let ramps = [ramp(10.0, 10.0, 1.0), ramp(0.0, 0.0, 5.0), ramp(10.0, 10.0, 1.0)];
+        let instants = seconds(&ramps, Spacing::Constant, 0);
+        assert_eq!(instants.len(), 20);
+        assert!((instants[9] - 0.9).abs() < 1e-9 && (instants[10] - 6.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_poisson_process_has_its_mean_and_its_spread() {
+        let instants = seconds(&[ramp(1000.0, 1000.0, 100.0)], Spacing::Poisson, 7);
+        // 100,000 ± 4 standard deviations of √100,000.
+        assert!((instants.len() as f64 - 1e5).abs() < 4.0 * 316.3, "{}", instants.len());
+        let gaps: Vec<f64> = instants.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
+        // Exponential gaps: their standard deviation is their mean.
+        assert!((variance.sqrt() / mean - 1.0).abs() < 0.02, "{}", variance.sqrt() / mean);
+    }
+
+    proptest! {
+        #[test]
+        fn arrivals_ascend_within_the_phase_and_keep_to_the_plan(
+            pieces in prop::collection::vec((0.0..200.0f64, 0.1..20.0f64), 1..5),
+            start in 0.0..200.0f64,
+            poisson: bool,
+            seed: u64,
+        ) {
+            let mut from = start;
+            let ramps: Vec<Ramp> = pieces.iter().map(|&(to, seconds)| {
+                let ramp = ramp(from, to, seconds);
+                from = to;
+                ramp
+            }).collect();
+            let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
+            let instants = seconds(&ramps, spacing, seed);
+            let length: f64 = ramps.iter().map(|ramp| ramp.duration.as_secs_f64()).sum();
+            prop_assert!(instants.is_sorted());
+            prop_assert!(instants.iter().all(|&t| t <= length + 1e-6));
+            let area: f64 = ramps.iter().map(|r| (r.from + r.to) / 2.0 * r.duration.as_secs_f64()).sum();
+            if poisson {
+                prop_assert!((instants.len() as f64 - area).abs() < 6.0 * area.sqrt() + 6.0);
+            } else {
+                prop_assert_eq!(instants.len() as u64, planned(&ramps));
+                prop_assert!((instants.len() as f64 - area).abs() <= 1.0);
+            }
+            prop_assert_eq!(seconds(&ramps, spacing, seed), instants);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What is sent: payloads chosen and bodies drawn, in the order of the plan, from the seed alone.
+
+use crate::{
+    malformed::{Malformed, proper},
+    scenario::{Payload, Phase, Source},
+};
+use bytes::Bytes;
+use driftsim::{DriftSpec, RowSource};
+use model::ModelCard;
+use rand::{Rng, RngExt};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use std::sync::Arc;
+
+/// One request to be, before it has an instant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// Position of its payload.
+    pub payload: usize,
+    /// Its body.
+    pub body: Bytes,
+    /// The media type it is declared as.
+    pub content_type: &'static str,
+}
+
+/// What a stream of random numbers is for. Each has its own, so that no draw disturbs another.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose {
+    /// When requests are due.
+    Arrivals,
+    /// Which payload is next.
+    Choice,
+    /// The rows of one payload.
+    Rows(usize),
+    /// The kinds of one malformed payload.
+    Kinds(usize),
+}
+
+/// The stream of random numbers for one purpose of one phase; `vu` is 0 in open phases.
+pub fn stream(seed: u64, phase: usize, vu: usize, purpose: Purpose) -> ChaCha8Rng {
+    let (kind, payload) = match purpose {
+        Purpose::Arrivals => (0, 0),
+        Purpose::Choice => (1, 0),
+        Purpose::Rows(payload) => (2, payload),
+        Purpose::Kinds(payload) => (3, payload),
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    // 16 bits of phase, 30 of user, 16 of payload, 2 of kind: far more than scenarios have.
+    rng.set_stream((phase as u64) << 48 | (vu as u64) << 18 | (payload as u64) << 2 | kind);
+    rng
+}
+
+/// An endless supply of requests for one phase, or for one user of it.
+pub struct Drafts {
+    weights: Vec<u32>,
+    total: u64,
+    choice: ChaCha8Rng,
+    makers: Vec<Maker>,
+}
+
+/// Makes the bodies of one payload.
+enum Maker {
+    /// Its weight is 0.
+    Idle,
+    Rows(Box<RowSource>),
+    Malformed {
+        rows: Box<RowSource>,
+        kinds: Vec<Malformed>,
+        rng: Box<ChaCha8Rng>,
+        card: Arc<ModelCard>,
+    },
+}
+
+impl Drafts {
+    /// The requests of `phase` (at `position`), drawn for user `vu`.
+    ///
+    /// # Errors
+    /// In words, when a payload does not fit the model.
+    pub fn new(
+        phase: &Phase,
+        position: usize,
+        vu: usize,
+        payloads: &[Payload],
+        card: &Arc<ModelCard>,
+        seed: u64,
+    ) -> Result<Self, String> {
+        let makers = payloads.iter().enumerate().map(|(at, payload)| {
+            if phase.mix[at] == 0 {
+                return Ok(Maker::Idle);
+            }
+            let stream = |purpose| stream(seed, position, vu, purpose);
+            Maker::new(
+                &payload.source,
+                card,
+                stream(Purpose::Rows(at)).next_u64(),
+                stream(Purpose::Kinds(at)),
+            )
+            .map_err(|problem| format!("payloads.{}.source: {problem}", payload.name))
+        });
+        Ok(Self {
+            makers: makers.collect::<Result<_, _>>()?,
+            weights: phase.mix.clone(),
+            total: phase.mix.iter().map(|&weight| u64::from(weight)).sum(),
+            choice: stream(seed, position, vu, Purpose::Choice),
+        })
+    }
+
+    /// The next request.
+    pub fn draw(&mut self) -> Draft {
+        let mut left = self.choice.random_range(0..self.total);
+        let mut payload = 0;
+        for (at, &weight) in self.weights.iter().enumerate() {
+            if left < u64::from(weight) {
+                payload = at;
+                break;
+            }
+            left -= u64::from(weight);
+        }
+        let (body, content_type) = self.makers[payload].body();
+        Draft { payload, body, content_type }
+    }
+}
+
+impl Maker {
+    fn new(source: &Source, card: &Arc<ModelCard>, seed: u64, rng: ChaCha8Rng) -> Result<Self, String> {
+        let rows = |spec: &DriftSpec| {
+            RowSource::new(card, spec, seed).map(Box::new).map_err(|error| error.to_string())
+        };
+        Ok(match source {
+            Source::Model => Self::Rows(rows(&DriftSpec::steady())?),
+            Source::Drift(spec) => Self::Rows(rows(spec)?),
+            Source::Malformed(kinds) => Self::Malformed {
+                kinds: usable(kinds, card)?,
+                rows: rows(&DriftSpec::steady())?,
+                rng: Box::new(rng),
+                card: Arc::clone(card),
+            },
+        })
+    }
+
+    fn body(&mut self) -> (Bytes, &'static str) {
+        const JSON: &str = "application/json";
+        match self {
+            Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
+            Self::Rows(rows) => (proper(&row(rows)), JSON),
+            Self::Malformed { rows, kinds, rng, card } => {
+                let kind = kinds[rng.random_range(0..kinds.len())];
+                let body = kind.spoil(&row(rows), card);
+                (body.unwrap_or_default(), kind.content_type())
+            }
+        }
+    }
+}
+
+fn row(rows: &mut RowSource) -> Vec<Option<f64>> {
+    rows.next().map(|row| row.values).unwrap_or_default()
+}
+
+/// The kinds that are mistakes with this model.
+fn usable(kinds: &[Malformed], card: &ModelCard) -> Result<Vec<Malformed>, String> {
+    let spoils = |kind: &Malformed| kind.spoil(&vec![Some(0.0); card.features.len()], card).is_some();
+    if kinds.is_empty() {
+        return Ok(Malformed::ALL.into_iter().filter(spoils).collect());
+    }
+    match kinds.iter().find(|&kind| !spoils(kind)) {
+        Some(kind) => Err(format!("{kind:?} is no mistake here: the model takes it")),
+        None => Ok(kinds.to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Scenario;
+
+    fn drafts(vu: usize, seed: u64) -> Vec<Draft> {
+        let yaml = "
+name: x
+payloads:
+  good: { weight: 90, source: { model: {} } }
+  bad: { weight: 10, source: { malformed: {} } }
+  never: { weight: 0, source: { model: {} } }
+phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
+";
+        let scenario = Scenario::parse(yaml, "x").unwrap();
+        let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
+        let mut drafts =
+            Drafts::new(&scenario.phases[0], 0, vu, &scenario.payloads, &Arc::new(card), seed).unwrap();
+        (0..2000).map(|_| drafts.draw()).collect()
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_requests() {
+        assert_eq!(drafts(0, 42), drafts(0, 42));
+        assert_ne!(drafts(0, 42), drafts(0, 43));
+        assert_ne!(drafts(0, 42), drafts(1, 42));
+    }
+
+    #[test]
+    fn payloads_come_by_their_weight() {
+        let drafts = drafts(0, 1);
+        let bad = drafts.iter().filter(|draft| draft.payload == 1).count() as f64;
+        // 10 % of 2000, give or take four standard deviations of √(2000 · 0.1 · 0.9).
+        assert!((bad - 200.0).abs() < 4.0 * 13.5, "{bad}");
+        assert!(drafts.iter().all(|draft| draft.payload != 2));
+    }
+}

@@ -1,0 +1,89 @@
+//! What is shown while a run is under way: a bar on a terminal, a line every few seconds otherwise. It goes to stderr,
+//! so that the summary on stdout can be piped.
+
+use super::text::{rate, time};
+use crate::engine::{PhaseRecord, Record, Totals};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
+
+/// Between two plain lines: a log stays readable and still shows that something happens.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows how a run is doing.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    total: Duration,
+    /// What happened since it was last shown.
+    recent: PhaseRecord,
+    since: Duration,
+    errors: u64,
+    dropped: u64,
+}
+
+impl Progress {
+    /// For a run of this length.
+    pub fn new(total: Duration) -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let millis = u64::try_from(total.as_millis()).unwrap_or(u64::MAX);
+            let bar = ProgressBar::with_draw_target(Some(millis), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{prefix:>12.bold} {wide_bar} {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Self { bar, total, recent: PhaseRecord::default(), since: Duration::ZERO, errors: 0, dropped: 0 }
+    }
+
+    /// Takes in what was recorded.
+    pub fn add(&mut self, record: &Record) {
+        self.recent.merge(&record.whole());
+    }
+
+    /// Shows the state `elapsed` into the run.
+    pub fn show(&mut self, phase: &str, elapsed: Duration) {
+        let seconds = elapsed.saturating_sub(self.since).as_secs_f64();
+        let due = if self.bar.is_some() { Duration::from_secs(1) } else { LINE_EVERY };
+        if let Some(bar) = &self.bar {
+            bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+            bar.set_prefix(phase.to_owned());
+        }
+        if elapsed.saturating_sub(self.since) < due {
+            return;
+        }
+        let Totals { completed, dropped, .. } = self.recent.totals;
+        self.errors += self.recent.totals.not_as_expected();
+        self.dropped += dropped;
+        let state = format!(
+            "{:.0}/{:.0} s  {}/s  p99 {}  errors {}  dropped {}",
+            elapsed.as_secs_f64(),
+            self.total.as_secs_f64(),
+            rate(Some(completed as f64 / seconds)),
+            time(self.recent.response.quantile(0.99)),
+            self.errors,
+            self.dropped
+        );
+        match &self.bar {
+            Some(bar) => bar.set_message(state),
+            None => eprintln!("{phase:>12}  {state}"),
+        }
+        self.recent = PhaseRecord::default();
+        self.since = elapsed;
+    }
+
+    /// Says something besides.
+    pub fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Clears the bar.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The report as people read it at the end of a run.
+
+use super::{
+    Monitoring, PhaseReport, Report, RunVerdict,
+    text::{percent, rate, table, time},
+};
+use crate::{
+    engine::{DropReason, Failure},
+    judge::{Verdict, expectations::ExpectationOutcome, thresholds::ThresholdOutcome},
+};
+use std::{collections::BTreeMap, fmt::Write};
+
+/// The whole summary, ending with the verdict.
+pub fn render(report: &Report) -> String {
+    let mut text = String::new();
+    let seconds = report.duration;
+    // Writing to a string can't fail, here and below.
+    let _ = writeln!(
+        text,
+        "\n{} · seed {} · model {} · {} · {seconds:.1} s\n",
+        report.scenario, report.seed, report.model, report.target
+    );
+    text.push_str("What the client saw (times from the intended instant)\n");
+    text.push_str(&client_table(report));
+    text.push_str(&footnotes(report));
+    text.push_str("\nWhat the service's own metrics showed, against the first phase\n");
+    text.push_str(&monitoring_table(&report.phases));
+    if !report.expectations.is_empty() {
+        text.push_str("\nWhat monitoring noticed\n");
+        text.push_str(&expectations(report));
+    }
+    if !report.thresholds.is_empty() {
+        text.push_str("\nThresholds\n");
+        text.push_str(&thresholds(&report.thresholds));
+    }
+    for warning in &report.warnings {
+        let _ = writeln!(text, "\nwarning: {warning}");
+    }
+    let verdict = match report.verdict {
+        RunVerdict::Passed => "PASSED",
+        RunVerdict::Failed => "FAILED",
+        RunVerdict::Invalid => "INVALID",
+        RunVerdict::Interrupted => "INTERRUPTED",
+    };
+    let _ = write!(text, "\nverdict: {verdict}");
+    if let Some(reason) = &report.reason {
+        let _ = write!(text, " ({reason})");
+    }
+    let unchecked =
+        report.expectations.iter().filter(|outcome| outcome.verdict == Verdict::NotChecked).count();
+    if unchecked > 0 {
+        let _ = write!(text, "; {unchecked} of {} expectations not checked", report.expectations.len());
+    }
+    text.push('\n');
+    text
+}
+
+fn row(cells: &[&str]) -> Vec<String> {
+    cells.iter().map(|&cell| cell.to_owned()).collect()
+}
+
+fn client_table(report: &Report) -> String {
+    let mut rows = vec![row(&[
+        "phase",
+        "offered",
+        "completed",
+        "rate/s",
+        "p50",
+        "p95",
+        "p99",
+        "errors",
+        "dropped",
+        "verdict",
+    ])];
+    let whole = PhaseLike {
+        name: "all",
+        totals: &report.totals,
+        rate: (report.duration > 0.0).then(|| report.totals.completed as f64 / report.duration),
+        response: &report.response_time,
+        verdict: "",
+    };
+    let phases = report.phases.iter().map(|phase| PhaseLike {
+        name: &phase.name,
+        totals: &phase.totals,
+        rate: phase.rate,
+        response: &phase.response_time,
+        verdict: word(phase.verdict),
+    });
+    for like in phases.chain([whole]) {
+        let totals = like.totals;
+        rows.push(vec![
+            like.name.to_owned(),
+            totals.offered.to_string(),
+            totals.completed.to_string(),
+            rate(like.rate),
+            time(like.response.p50),
+            time(like.response.p95),
+            time(like.response.p99),
+            totals.not_as_expected().to_string(),
+            totals.dropped.to_string(),
+            like.verdict.to_owned(),
+        ]);
+    }
+    table(&rows, 9)
+}
+
+/// A phase, or all of them.
+struct PhaseLike<'a> {
+    name: &'a str,
+    totals: &'a crate::engine::Totals,
+    rate: Option<f64>,
+    response: &'a crate::engine::Figures,
+    verdict: &'static str,
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "passed",
+        Verdict::Failed => "FAILED",
+        Verdict::NotChecked => "not checked",
+    }
+}
+
+/// How the sum came about, and how late the generator was: what makes the percentiles above believable.
+fn footnotes(report: &Report) -> String {
+    let totals = &report.totals;
+    let mut text = format!(
+        "  {} offered = {} completed + {} failed + {} timed out + {} dropped + {} interrupted\n",
+        totals.offered, totals.completed, totals.failed, totals.timed_out, totals.dropped, totals.interrupted
+    );
+    let _ = writeln!(
+        text,
+        "  service time p50 {}, p99 {}; send lag p50 {}, p99 {}, max {}",
+        time(report.service_time.p50),
+        time(report.service_time.p99),
+        time(report.send_lag.p50),
+        time(report.send_lag.p99),
+        time(report.send_lag.max)
+    );
+    let failures = sum(report.phases.iter().map(|phase| &phase.failures));
+    for (reason, count) in failures {
+        let reason = match reason {
+            Failure::Connect => "no connection",
+            Failure::ClosedEarly => "connection closed before the answer's end",
+            Failure::NotHttp => "answer is not HTTP",
+            Failure::Other => "other",
+        };
+        let _ = writeln!(text, "  failed: {count} × {reason}");
+    }
+    for (reason, count) in sum(report.phases.iter().map(|phase| &phase.drops)) {
+        let reason = match reason {
+            DropReason::InFlightLimit => "max_in_flight requests were under way",
+            DropReason::WorkerGone => "a worker was gone",
+        };
+        let _ = writeln!(text, "  dropped: {count} × {reason}");
+    }
+    text
+}
+
+fn sum<'a, K: Ord + Copy + 'a>(maps: impl Iterator<Item = &'a BTreeMap<K, u64>>) -> BTreeMap<K, u64> {
+    let mut sum = BTreeMap::new();
+    for (&key, count) in maps.flatten() {
+        *sum.entry(key).or_default() += count;
+    }
+    sum
+}
+
+fn monitoring_table(phases: &[PhaseReport]) -> String {
+    let mut rows = vec![row(&["phase", "req/s", "p95", "4xx", "5xx", "class shares", "drifting signals"])];
+    let base = phases.first().map(|phase| &phase.monitoring);
+    for (at, phase) in phases.iter().enumerate() {
+        let seen = &phase.monitoring;
+        let vitals = &seen.vitals;
+        let base = base.filter(|_| at > 0).map(|base| &base.vitals);
+        let shares: Vec<String> = vitals
+            .class_shares
+            .iter()
+            .map(|(class, share)| format!("{class} {:.0} %", share * 100.0))
+            .collect();
+        rows.push(vec![
+            phase.name.clone(),
+            rate(vitals.throughput) + &times(vitals.throughput, base.and_then(|base| base.throughput)),
+            time(vitals.latency_p95) + &times(vitals.latency_p95, base.and_then(|base| base.latency_p95)),
+            percent(vitals.client_error_ratio),
+            percent(vitals.server_error_ratio),
+            if shares.is_empty() { "–".into() } else { shares.join(", ") },
+            drifting(seen),
+        ]);
+    }
+    table(&rows, 5)
+}
+
+/// How many times the baseline, where it is worth a word.
+fn times(value: Option<f64>, base: Option<f64>) -> String {
+    match (value, base) {
+        (Some(value), Some(base)) if base > 0.0 => {
+            let times = value / base;
+            let decimals = if times < 10.0 { 1 } else { 0 };
+            if (0.67..1.5).contains(&times) { String::new() } else { format!(" (×{times:.decimals$})") }
+        }
+        _ => String::new(),
+    }
+}
+
+fn drifting(seen: &Monitoring) -> String {
+    let drifting = seen.drifting();
+    match (drifting.is_empty(), seen.cannot_tell()) {
+        (false, _) => drifting.join(", "),
+        (true, true) => "cannot tell".into(),
+        (true, false) => "none".into(),
+    }
+}
+
+/// Phase by phase, in their order; what is about the whole run comes last.
+fn expectations(report: &Report) -> String {
+    let row = |outcome: &ExpectationOutcome| {
+        let word = match (outcome.verdict, outcome.calm) {
+            (Verdict::Passed, false) => "NOTICED",
+            (Verdict::Failed, false) => "MISSED",
+            (Verdict::Passed, true) => "as expected",
+            (Verdict::Failed, true) => "UNEXPECTED",
+            (Verdict::NotChecked, _) => "not checked",
+        };
+        let phase = outcome.phase.clone().unwrap_or_else(|| "whole run".into());
+        vec![phase, word.to_owned(), outcome.expected.clone(), outcome.detail.clone()]
+    };
+    let phases = report.phases.iter().map(|phase| Some(phase.name.as_str())).chain([None]);
+    let rows: Vec<_> = phases
+        .flat_map(|phase| report.expectations.iter().filter(move |outcome| outcome.phase.as_deref() == phase))
+        .map(row)
+        .collect();
+    table(&rows, 0)
+}
+
+fn thresholds(outcomes: &[ThresholdOutcome]) -> String {
+    let outcome = |outcome: &ThresholdOutcome| {
+        let value = match outcome.value {
+            None => "no samples".into(),
+            value if outcome.is_time => time(value),
+            Some(value) => format!("{:.5}", value).trim_end_matches('0').trim_end_matches('.').to_owned(),
+        };
+        vec![
+            outcome.phase.clone().unwrap_or_else(|| "whole run".into()),
+            word(outcome.verdict).to_owned(),
+            format!("{} {}", outcome.metric, outcome.expression),
+            value,
+        ]
+    };
+    table(&outcomes.iter().map(outcome).collect::<Vec<_>>(), 0)
+}

@@ -1,0 +1,94 @@
+//! Numbers and tables for people.
+
+/// A time in seconds, with three digits and a fitting unit; `–` when there is none.
+///
+/// ```
+/// use loadgen::report::text::time;
+/// assert_eq!(time(Some(0.000_412)), "412 µs");
+/// assert_eq!(time(Some(0.0123)), "12.3 ms");
+/// assert_eq!(time(None), "–");
+/// ```
+pub fn time(seconds: Option<f64>) -> String {
+    let Some(seconds) = seconds else { return "–".into() };
+    let (value, unit) = match seconds {
+        s if s < 0.000_999_5 => (s * 1e6, "µs"),
+        s if s < 0.9995 => (s * 1e3, "ms"),
+        s => (s, "s"),
+    };
+    let decimals = if unit == "µs" || value >= 99.95 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// A share in percent; `–` when there is none.
+pub fn percent(share: Option<f64>) -> String {
+    share.map_or("–".into(), |share| format!("{:.1} %", share * 100.0))
+}
+
+/// A rate per second; `–` when there is none.
+pub fn rate(rate: Option<f64>) -> String {
+    rate.map_or("–".into(), |rate| format!("{rate:.1}"))
+}
+
+/// Columns that line up: the first flush left, so are those from `left_from` on; the others, being numbers, right.
+pub fn table(rows: &[Vec<String>], left_from: usize) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(column, cell)| {
+                let pad = " ".repeat(widths[column] - cell.chars().count());
+                if column == 0 || column >= left_from {
+                    format!("{cell}{pad}")
+                } else {
+                    format!("{pad}{cell}")
+                }
+            })
+            .collect();
+        text.push_str("  ");
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_fitting_unit() {
+        let cases = [
+            (0.0, "0 µs"),
+            (0.000_999_9, "1.00 ms"),
+            (0.25, "250 ms"),
+            (0.999_9, "1.00 s"),
+            (75.0, "75.0 s"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(time(Some(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [["phase", "p50", "verdict"], ["calm", "412 µs", "passed"]];
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.map(String::from).to_vec()).collect();
+        assert_eq!(table(&rows, 2), "  phase     p50  verdict\n  calm   412 µs  passed\n");
+    }
+}

@@ -1,0 +1,360 @@
+//! From what was written to what is meant. Every problem is collected, with the path of its field.
+
+use super::{
+    DEFAULT_MAX_IN_FLIGHT, DEFAULT_SEED, DEFAULT_TIMEOUT, Demand, Executor, Expectation, Metric, Payload,
+    Phase, Ramp, Scenario, SignalDemand, Source, Spacing, Threshold, Vital, VitalDemand,
+    raw::{
+        RawArrival, RawExecutor, RawExpect, RawPayload, RawPhase, RawScenario, RawSignal, RawSource, RawVital,
+    },
+    values::{HeaderText, OrderedMap, Quantity},
+};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use std::time::Duration;
+
+/// What is wrong with which field.
+#[derive(Debug, PartialEq)]
+pub(super) struct Problem {
+    pub(super) path: String,
+    pub(super) problem: String,
+}
+
+/// Collects problems; a check that fails reports and goes on, so that one reading names them all.
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, path: impl Into<String>, problem: impl Into<String>) {
+        self.0.push(Problem { path: path.into(), problem: problem.into() });
+    }
+
+    fn keep<T>(&mut self, path: &str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|problem| self.add(path, problem)).ok()
+    }
+}
+
+pub(super) fn checked(raw: RawScenario) -> Result<Scenario, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let payloads = payloads(&raw.payloads, &mut problems);
+    let phases = phases(&raw.phases, &raw.payloads, &mut problems);
+    let phase_names: Vec<&str> = raw.phases.iter().map(|phase| phase.name.0.as_str()).collect();
+    let mut thresholds = thresholds(None, "thresholds", &raw.thresholds, &mut problems);
+    for (at, phase) in raw.phases.iter().enumerate() {
+        let path = format!("phases[{at}].thresholds");
+        thresholds.extend(self::thresholds(Some(at), &path, &phase.thresholds, &mut problems));
+    }
+    let expectations = expectations(&raw.expect, &phase_names, &mut problems);
+    if raw.max_in_flight == Some(0) {
+        problems.add("max_in_flight", "must be above 0, got 0");
+    }
+    if !problems.0.is_empty() {
+        return Err(problems.0);
+    }
+    Ok(Scenario {
+        name: raw.name.0,
+        description: raw.description,
+        seed: raw.seed.unwrap_or(DEFAULT_SEED),
+        timeout: raw.timeout.map_or(DEFAULT_TIMEOUT, |span| span.0),
+        max_in_flight: raw.max_in_flight.map_or(DEFAULT_MAX_IN_FLIGHT, |limit| limit as usize),
+        payloads,
+        phases,
+        thresholds,
+        expectations,
+    })
+}
+
+fn payloads(raw: &OrderedMap<RawPayload>, problems: &mut Problems) -> Vec<Payload> {
+    if raw.0.is_empty() {
+        problems.add("payloads", "there must be at least one");
+    }
+    let mut checked = Vec::new();
+    for (name, payload) in &raw.0 {
+        let path = format!("payloads.{name}");
+        let headers = headers(&payload.headers, &path, problems);
+        let expected_status = payload.expect.status.clone().unwrap_or_else(|| vec![200]);
+        if expected_status.is_empty() {
+            problems.add(format!("{path}.expect.status"), "must list at least one status");
+        }
+        for (at, status) in expected_status.iter().enumerate().filter(|(_, s)| !(100..=599).contains(*s)) {
+            problems.add(format!("{path}.expect.status[{at}]"), format!("must be 100 to 599, got {status}"));
+        }
+        if let Some(source) = problems.keep(&format!("{path}.source"), source(&payload.source)) {
+            checked.push(Payload { name: name.clone(), source, headers, expected_status });
+        }
+    }
+    checked
+}
+
+fn source(raw: &RawSource) -> Result<Source, String> {
+    match (&raw.model, &raw.drift, &raw.malformed) {
+        (Some(_), None, None) => Ok(Source::Model),
+        (None, Some(spec), None) => Ok(Source::Drift(spec.clone())),
+        (None, None, Some(malformed)) => Ok(Source::Malformed(malformed.kinds.clone())),
+        _ => Err("must have exactly one of model, drift, malformed".into()),
+    }
+}
+
+fn headers(raw: &OrderedMap<HeaderText>, path: &str, problems: &mut Problems) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, HeaderText(value)) in &raw.0 {
+        let header = HeaderName::try_from(name.as_str()).map_err(|_| "is not a header's name".to_owned());
+        let value = HeaderValue::try_from(value.as_str())
+            .map_err(|_| format!("must be visible ASCII characters, got {value:?}"));
+        if let Some((header, value)) =
+            problems.keep(&format!("{path}.headers.{name}"), header.and_then(|header| Ok((header, value?))))
+        {
+            headers.insert(header, value);
+        }
+    }
+    headers
+}
+
+fn phases(raw: &[RawPhase], payloads: &OrderedMap<RawPayload>, problems: &mut Problems) -> Vec<Phase> {
+    if raw.is_empty() {
+        problems.add("phases", "there must be at least one");
+    }
+    let mut checked = Vec::new();
+    for (at, phase) in raw.iter().enumerate() {
+        let path = format!("phases[{at}]");
+        if raw[..at].iter().any(|earlier| earlier.name == phase.name) {
+            problems
+                .add(format!("{path}.name"), format!("an earlier phase is called `{}` too", phase.name.0));
+        }
+        let mix = mix(phase, payloads, &path, problems);
+        if let Some(executor) = executor(phase, &path, problems) {
+            checked.push(Phase { name: phase.name.0.clone(), executor, mix });
+        }
+    }
+    checked
+}
+
+fn mix(phase: &RawPhase, payloads: &OrderedMap<RawPayload>, path: &str, problems: &mut Problems) -> Vec<u32> {
+    let path = format!("{path}.mix");
+    let weights: Vec<u32> = match &phase.mix {
+        None => payloads.0.iter().map(|(_, payload)| payload.weight.unwrap_or(1)).collect(),
+        Some(mix) => {
+            for (name, _) in
+                mix.0.iter().filter(|(name, _)| !payloads.0.iter().any(|(known, _)| known == name))
+            {
+                let known: Vec<_> = payloads.0.iter().map(|(name, _)| name.as_str()).collect();
+                problems.add(
+                    format!("{path}.{name}"),
+                    format!("no payload of this name; there are {}", known.join(", ")),
+                );
+            }
+            let weight =
+                |name: &str| mix.0.iter().find(|(known, _)| known == name).map_or(0, |(_, weight)| *weight);
+            payloads.0.iter().map(|(name, _)| weight(name)).collect()
+        }
+    };
+    if weights.iter().all(|&weight| weight == 0) && !payloads.0.is_empty() {
+        problems.add(path, "all weights are 0: nothing could be sent");
+    }
+    weights
+}
+
+/// The fields that an executor takes besides those of every phase, and whether it needs them.
+fn fields_of(executor: RawExecutor) -> &'static [(&'static str, bool)] {
+    match executor {
+        RawExecutor::ConstantArrivalRate => &[("rate", true), ("duration", true), ("arrival", false)],
+        RawExecutor::RampingArrivalRate => &[("start_rate", true), ("stages", true), ("arrival", false)],
+        RawExecutor::ConstantVus => &[("vus", true), ("duration", true)],
+    }
+}
+
+fn executor(phase: &RawPhase, path: &str, problems: &mut Problems) -> Option<Executor> {
+    let before = problems.0.len();
+    let takes = fields_of(phase.executor);
+    let given = [
+        ("rate", phase.rate.is_some()),
+        ("duration", phase.duration.is_some()),
+        ("start_rate", phase.start_rate.is_some()),
+        ("stages", phase.stages.is_some()),
+        ("vus", phase.vus.is_some()),
+        ("arrival", phase.arrival.is_some()),
+    ];
+    for (field, given) in given {
+        let path = format!("{path}.{field}");
+        match takes.iter().find(|(known, _)| *known == field) {
+            Some((_, true)) if !given => problems.add(path, "is missing: this executor needs it"),
+            None if given => {
+                let takes: Vec<_> = takes.iter().map(|(field, _)| *field).collect();
+                problems.add(path, format!("is not for this executor, which takes {}", takes.join(", ")));
+            }
+            _ => {}
+        }
+    }
+    if phase.vus == Some(0) {
+        problems.add(format!("{path}.vus"), "must be above 0, got 0");
+    }
+    let ramps = ramps(phase);
+    if phase.stages.as_ref().is_some_and(Vec::is_empty) {
+        problems.add(format!("{path}.stages"), "there must be at least one");
+    } else if phase.stages.is_some() && ramps.iter().all(|ramp| ramp.from == 0.0 && ramp.to == 0.0) {
+        problems.add(format!("{path}.stages"), "all rates are 0: nothing would be sent");
+    }
+    if problems.0.len() > before {
+        return None;
+    }
+    let spacing = match phase.arrival {
+        Some(RawArrival::Poisson) => Spacing::Poisson,
+        Some(RawArrival::Constant) | None => Spacing::Constant,
+    };
+    match (phase.executor, phase.vus, phase.duration) {
+        (RawExecutor::ConstantVus, Some(vus), Some(duration)) => {
+            Some(Executor::Closed { vus: vus as usize, duration: duration.0 })
+        }
+        _ => Some(Executor::Open { ramps, spacing }),
+    }
+}
+
+fn ramps(phase: &RawPhase) -> Vec<Ramp> {
+    if let (Some(rate), Some(duration)) = (phase.rate, phase.duration) {
+        return vec![Ramp { from: rate.0, to: rate.0, duration: duration.0 }];
+    }
+    let mut from = phase.start_rate.map_or(0.0, |rate| rate.0);
+    let stages = phase.stages.iter().flatten();
+    let ramp = |stage: &super::raw::RawStage| {
+        let ramp = Ramp { from, to: stage.target.0, duration: stage.duration.0 };
+        from = ramp.to;
+        ramp
+    };
+    stages.map(ramp).collect()
+}
+
+fn thresholds(
+    phase: Option<usize>,
+    path: &str,
+    raw: &OrderedMap<Vec<String>>,
+    problems: &mut Problems,
+) -> Vec<Threshold> {
+    let mut checked = Vec::new();
+    for (name, expressions) in &raw.0 {
+        let path = format!("{path}.{name}");
+        let Some(metric) = problems.keep(&path, Metric::of_name(name)) else { continue };
+        for (at, expression) in expressions.iter().enumerate() {
+            checked
+                .extend(problems.keep(&format!("{path}[{at}]"), Threshold::parse(phase, metric, expression)));
+        }
+    }
+    checked
+}
+
+fn expectations(raw: &RawExpect, phases: &[&str], problems: &mut Problems) -> Vec<Expectation> {
+    let mut checked = Vec::new();
+    for (at, raw) in raw.signals.iter().enumerate() {
+        let path = format!("expect.signals[{at}]");
+        let phase = phase_called(&raw.phase.0, &path, "phase", phases, problems);
+        let demand = problems.keep(&path, signal_demand(raw));
+        if let (Some(phase), Some(demand)) = (phase, demand) {
+            let demand = Demand::Signal { signal: raw.signal.clone(), demand };
+            checked.push(Expectation { phase: Some(phase), demand });
+        }
+    }
+    for (at, raw) in raw.vitals.iter().enumerate() {
+        checked.extend(vital(raw, &format!("expect.vitals[{at}]"), phases, problems));
+    }
+    for (at, raw) in raw.alerts.iter().enumerate() {
+        let path = format!("expect.alerts[{at}]");
+        if let Some(phase) = phase_called(&raw.phase.0, &path, "phase", phases, problems) {
+            let demand = Demand::AlertFires { alert: raw.alert.0.clone(), within: raw.fires_within.0 };
+            checked.push(Expectation { phase: Some(phase), demand });
+        }
+    }
+    checked.extend(
+        raw.quiet
+            .iter()
+            .map(|alert| Expectation { phase: None, demand: Demand::AlertQuiet { alert: alert.0.clone() } }),
+    );
+    checked
+}
+
+fn phase_called(
+    name: &str,
+    path: &str,
+    field: &str,
+    phases: &[&str],
+    problems: &mut Problems,
+) -> Option<usize> {
+    let found = phases.iter().position(|known| *known == name);
+    if found.is_none() {
+        let problem = format!("no phase `{name}`; there are {}", phases.join(", "));
+        problems.add(format!("{path}.{field}"), problem);
+    }
+    found
+}
+
+fn signal_demand(raw: &RawSignal) -> Result<SignalDemand, String> {
+    match (raw.drifts_within, raw.stays) {
+        (Some(span), None) => Ok(SignalDemand::DriftsWithin(span.0)),
+        (None, Some(_)) => Ok(SignalDemand::StaysSteady),
+        _ => Err("must have exactly one of `drifts_within: 30s` and `stays: steady`".into()),
+    }
+}
+
+fn vital(raw: &RawVital, path: &str, phases: &[&str], problems: &mut Problems) -> Option<Expectation> {
+    let before = problems.0.len();
+    let phase = phase_called(&raw.phase.0, path, "phase", phases, problems)?;
+    let against = match &raw.against {
+        None => 0,
+        Some(name) => phase_called(&name.0, path, "against", phases, problems)?,
+    };
+    if raw.class.is_some() && raw.vital != Vital::ClassShare {
+        problems.add(format!("{path}.class"), "is for class_share alone");
+    }
+    let demands = [
+        ("rises_by", raw.rises_by),
+        ("exceeds", raw.exceeds),
+        ("stays_below", raw.stays_below),
+        ("shifts_by", raw.shifts_by),
+    ];
+    let mut given = demands.into_iter().filter_map(|(name, quantity)| Some((name, quantity?)));
+    let (Some((field, quantity)), None) = (given.next(), given.next()) else {
+        problems.add(path, "must have exactly one of rises_by, exceeds, stays_below, shifts_by");
+        return None;
+    };
+    let field_path = format!("{path}.{field}");
+    let demand = problems.keep(&field_path, vital_demand(raw.vital, field, quantity))?;
+    if against == phase && matches!(demand, VitalDemand::RisesBy(_) | VitalDemand::ShiftsBy(_)) {
+        problems.add(
+            field_path,
+            format!("compares phase `{}` with itself; name another one in `against`", raw.phase.0),
+        );
+    }
+    let demand = Demand::Vital { vital: raw.vital, class: raw.class.clone(), against, demand };
+    (problems.0.len() == before).then_some(Expectation { phase: Some(phase), demand })
+}
+
+fn vital_demand(
+    vital: Vital,
+    field: &str,
+    Quantity { value, is_time }: Quantity,
+) -> Result<VitalDemand, String> {
+    if field == "rises_by" {
+        return if is_time {
+            Err("is a number of times, such as 3".into())
+        } else if value > 1.0 {
+            Ok(VitalDemand::RisesBy(value))
+        } else {
+            Err(format!("is a number of times and must be above 1, got {value}"))
+        };
+    }
+    match (vital, is_time) {
+        (Vital::LatencyP95, false) => return Err(format!("is a duration such as 250ms, got {value}")),
+        (Vital::LatencyP95, true) | (_, false) => {}
+        (_, true) => {
+            return Err(format!(
+                "is a number for {}, got {:?}",
+                vital.name(),
+                Duration::from_secs_f64(value)
+            ));
+        }
+    }
+    if !matches!(vital, Vital::LatencyP95 | Vital::Throughput) && value > 1.0 {
+        return Err(format!("is a share and must be at most 1, got {value}"));
+    }
+    Ok(match field {
+        "exceeds" => VitalDemand::Exceeds(value),
+        "stays_below" => VitalDemand::StaysBelow(value),
+        _ => VitalDemand::ShiftsBy(value),
+    })
+}

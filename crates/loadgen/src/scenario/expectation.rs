@@ -1,0 +1,99 @@
+//! What monitoring must have noticed, or must have kept quiet about.
+
+use serde::Deserialize;
+use std::time::Duration;
+
+/// One expectation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expectation {
+    /// The phase it is about; `None` for the whole run.
+    pub phase: Option<usize>,
+    /// What is expected.
+    pub demand: Demand,
+}
+
+/// What is expected.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Demand {
+    /// A signal drifts, or none does, by the service's own counters.
+    Signal {
+        /// The signal's name; `*` is any of them for [`SignalDemand::DriftsWithin`], all for the other.
+        signal: String,
+        /// What it must do.
+        demand: SignalDemand,
+    },
+    /// A vital sign moves, by the service's own counters.
+    Vital {
+        /// Which one.
+        vital: Vital,
+        /// The class, for [`Vital::ClassShare`]; `None` is whichever moves most.
+        class: Option<String>,
+        /// Position of the phase it is compared with.
+        against: usize,
+        /// What it must do.
+        demand: VitalDemand,
+    },
+    /// A Prometheus alert begins to fire.
+    AlertFires {
+        /// Its name.
+        alert: String,
+        /// How soon after the phase's start.
+        within: Duration,
+    },
+    /// A Prometheus alert never fires during the run.
+    AlertQuiet {
+        /// Its name.
+        alert: String,
+    },
+}
+
+/// What a signal must do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SignalDemand {
+    /// Be found drifting this soon after the phase's start.
+    DriftsWithin(Duration),
+    /// Never be found drifting, and be steady at the phase's end.
+    StaysSteady,
+}
+
+/// A vital sign of the service, over one phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vital {
+    /// Requests answered per second.
+    Throughput,
+    /// 95th percentile of the time the service took, in seconds.
+    LatencyP95,
+    /// Share of 4xx answers.
+    ClientErrorRatio,
+    /// Share of 5xx answers.
+    ServerErrorRatio,
+    /// Share of a class among the predictions.
+    ClassShare,
+}
+
+impl Vital {
+    /// The name that scenarios use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Throughput => "throughput",
+            Self::LatencyP95 => "latency_p95",
+            Self::ClientErrorRatio => "client_error_ratio",
+            Self::ServerErrorRatio => "server_error_ratio",
+            Self::ClassShare => "class_share",
+        }
+    }
+}
+
+/// What a vital sign must do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum VitalDemand {
+    /// Be at least this many times what it was.
+    RisesBy(f64),
+    /// Be above this.
+    Exceeds(f64),
+    /// Be below this.
+    StaysBelow(f64),
+    /// Lie at least this far from what it was, in either direction.
+    ShiftsBy(f64),
+}

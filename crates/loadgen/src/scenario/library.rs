@@ -1,0 +1,122 @@
+//! Where scenarios come from: `./scenarios`, then the copies built into the binary.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+use thiserror::Error;
+
+/// Looked up first, relative to the working directory.
+pub const FOLDER: &str = "scenarios";
+
+/// The shipped scenarios, in the order in which they are best met.
+const BUILT_IN: [(&str, &str); 5] = [
+    ("normal", include_str!("../../../../scenarios/normal.yaml")),
+    ("high_load", include_str!("../../../../scenarios/high_load.yaml")),
+    ("error_storm", include_str!("../../../../scenarios/error_storm.yaml")),
+    ("drift", include_str!("../../../../scenarios/drift.yaml")),
+    ("demo", include_str!("../../../../scenarios/demo.yaml")),
+];
+
+/// A scenario's text and where it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// For messages: a path, or `built-in demo`.
+    pub place: String,
+    /// The YAML.
+    pub text: String,
+}
+
+/// Why there is no text.
+#[derive(Debug, Error)]
+pub enum LibraryError {
+    /// A file that can't be read.
+    #[error("{}: {error}", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A name that nothing has.
+    #[error(
+        "no scenario {name:?}: there is no {FOLDER}/{name}.yaml here, and built in are {}",
+        built_in_names()
+    )]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+}
+
+fn built_in_names() -> String {
+    BUILT_IN.map(|(name, _)| name).join(", ")
+}
+
+/// Finds a scenario by name, or by file when `wanted` has a directory or an extension.
+///
+/// # Errors
+/// When there is none, or its file can't be read.
+pub fn find(wanted: &str) -> Result<Found, LibraryError> {
+    let path = Path::new(wanted);
+    if path.extension().is_some() || path.components().count() > 1 {
+        return read(path);
+    }
+    let local = Path::new(FOLDER).join(format!("{wanted}.yaml"));
+    if local.exists() {
+        return read(&local);
+    }
+    BUILT_IN
+        .iter()
+        .find(|(name, _)| *name == wanted)
+        .map(|(name, text)| Found { place: format!("built-in {name}"), text: (*text).to_owned() })
+        .ok_or_else(|| LibraryError::Unknown { name: wanted.to_owned() })
+}
+
+/// Every scenario that [`find`] would find by name: the shipped ones first, local ones over them.
+pub fn all() -> Vec<(String, Result<Found, LibraryError>)> {
+    let mut others: BTreeMap<String, PathBuf> = fs::read_dir(FOLDER)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), path)))
+        .collect();
+    others.retain(|name, _| !BUILT_IN.iter().any(|(known, _)| known == name));
+    let names = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).chain(others.into_keys());
+    names.map(|name| (name.clone(), find(&name))).collect()
+}
+
+fn read(file: &Path) -> Result<Found, LibraryError> {
+    fs::read_to_string(file)
+        .map(|text| Found { place: file.display().to_string(), text })
+        .map_err(|error| LibraryError::Unreadable { file: file.to_owned(), error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Scenario;
+
+    #[test]
+    fn every_shipped_scenario_is_good_and_named_after_its_file() {
+        for (name, text) in BUILT_IN {
+            let scenario = Scenario::parse(text, name).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(scenario.name, name);
+            assert!(!scenario.description.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_what_there_is() {
+        let message = find("nope").unwrap_err().to_string();
+        assert!(message.contains("normal, high_load, error_storm, drift, demo"), "{message}");
+    }
+
+    #[test]
+    fn a_path_is_a_file() {
+        assert!(matches!(find("nowhere/demo.yaml"), Err(LibraryError::Unreadable { .. })));
+    }
+}

@@ -1,0 +1,129 @@
+//! Which line of a YAML text a path such as `phases[1].mix.garbage` is on.
+
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+
+/// The line of what `path` leads to, or of the longest part of the path that exists.
+///
+/// serde_yaml keeps no positions, but its errors carry one: the text is read once more with a visitor that follows
+/// the path and fails where it ends.
+pub(super) fn line_of(text: &str, path: &str) -> Option<usize> {
+    let steps: Vec<Step> = path.split(['.', '[']).filter(|part| !part.is_empty()).map(Step::of).collect();
+    (0..=steps.len()).rev().find_map(|length| {
+        let reader = serde_yaml::Deserializer::from_str(text);
+        let error = Follow(&steps[..length]).deserialize(reader).err()?;
+        // An error of the YAML itself says nothing about the path.
+        error.to_string().contains(FOUND).then(|| error.location().map(|found| found.line()))?
+    })
+}
+
+/// What the visitor fails with once it has arrived.
+const FOUND: &str = "the path ends here";
+
+enum Step<'a> {
+    Key(&'a str),
+    Item(usize),
+}
+
+impl<'a> Step<'a> {
+    fn of(part: &'a str) -> Self {
+        part.strip_suffix(']').and_then(|digits| digits.parse().ok()).map_or(Self::Key(part), Self::Item)
+    }
+}
+
+struct Follow<'a>(&'a [Step<'a>]);
+
+impl<'de> DeserializeSeed<'de> for Follow<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Follow<'_> {
+    fn arrived<E: de::Error>(&self) -> Result<(), E> {
+        if self.0.is_empty() { Err(E::custom(FOUND)) } else { Ok(()) }
+    }
+}
+
+impl<'de> Visitor<'de> for Follow<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.arrived()?;
+        while let Some(key) = map.next_key::<String>()? {
+            match self.0 {
+                [Step::Key(wanted), rest @ ..] if *wanted == key => map.next_value_seed(Follow(rest))?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        self.arrived()?;
+        let mut at = 0;
+        loop {
+            let more = match self.0 {
+                [Step::Item(wanted), rest @ ..] if *wanted == at => seq.next_element_seed(Follow(rest))?,
+                _ => seq.next_element::<IgnoredAny>()?.map(drop),
+            };
+            if more.is_none() {
+                return Ok(());
+            }
+            at += 1;
+        }
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
+        self.arrived()
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
+        self.arrived()
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
+        self.arrived()
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
+        self.arrived()
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+        self.arrived()
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.arrived()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line_of;
+
+    const TEXT: &str = "name: x\nphases:\n  - { name: a, rate: 5 }\n  - name: b\n    mix:\n      good: 1\n      bad: 2\n    arrival: ~\n";
+
+    #[test]
+    fn follows_keys_and_items() {
+        assert_eq!(line_of(TEXT, "name"), Some(1));
+        assert_eq!(line_of(TEXT, "phases[0].rate"), Some(3));
+        assert_eq!(line_of(TEXT, "phases[1].name"), Some(4));
+        assert_eq!(line_of(TEXT, "phases[1].mix.bad"), Some(7));
+        assert_eq!(line_of(TEXT, "phases[1].arrival"), Some(8));
+    }
+
+    #[test]
+    fn what_is_missing_is_where_it_should_be() {
+        assert_eq!(line_of(TEXT, "phases[1].duration"), Some(4));
+        assert_eq!(line_of(TEXT, "phases[1].mix.ugly"), Some(6));
+        assert_eq!(line_of(TEXT, "thresholds.dropped"), Some(1));
+    }
+}

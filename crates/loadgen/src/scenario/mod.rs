@@ -1,0 +1,180 @@
+//! What is to be played: payloads, phases, thresholds, expectations. Everything here is checked.
+//!
+//! [`Scenario::parse`] goes from text to checked types; [`library`] finds the text. What does not belong here: when
+//! anything happens ([`crate::plan`]) and whether it went well ([`crate::judge`]).
+
+mod check;
+pub mod expectation;
+pub mod library;
+mod locate;
+mod raw;
+pub mod threshold;
+pub mod values;
+
+pub use expectation::{Demand, Expectation, SignalDemand, Vital, VitalDemand};
+pub use threshold::{Aggregate, Comparison, Metric, Threshold};
+
+use crate::malformed::Malformed;
+use driftsim::DriftSpec;
+use reqwest::header::HeaderMap;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Draws are the same on every run unless the scenario or `--seed` says otherwise.
+pub const DEFAULT_SEED: u64 = 42;
+
+/// Longer than any answer worth waiting for, and short enough that a dead target does not tie requests up for long.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A request in flight may hold a connection of its own, and a process may usually open 1,024 files: half of them
+/// leaves room. It takes 100 requests/s that all run into the default timeout to get there.
+pub const DEFAULT_MAX_IN_FLIGHT: usize = 512;
+
+/// A checked scenario. Phases and payloads refer to one another by position.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What it shows.
+    pub description: String,
+    /// Where all draws start from.
+    pub seed: u64,
+    /// After this a request is given up, counted from its send.
+    pub timeout: Duration,
+    /// How many requests may be under way at once; further ones are dropped and counted.
+    pub max_in_flight: usize,
+    /// What can be sent.
+    pub payloads: Vec<Payload>,
+    /// What happens, one after the other.
+    pub phases: Vec<Phase>,
+    /// What the client must see.
+    pub thresholds: Vec<Threshold>,
+    /// What monitoring must notice.
+    pub expectations: Vec<Expectation>,
+}
+
+/// One kind of request.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    /// Its name.
+    pub name: String,
+    /// Where its bodies come from.
+    pub source: Source,
+    /// Sent with every request, over the usual ones.
+    pub headers: HeaderMap,
+    /// The statuses that are a right answer to it.
+    pub expected_status: Vec<u16>,
+}
+
+/// Where bodies come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// Rows like the model's reference.
+    Model,
+    /// Rows that drift.
+    Drift(DriftSpec),
+    /// Requests that no model can use; no kinds means all.
+    Malformed(Vec<Malformed>),
+}
+
+/// A stretch of the scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// How requests are released.
+    pub executor: Executor,
+    /// The weight of each payload, by position; their sum is above 0.
+    pub mix: Vec<u32>,
+}
+
+/// How requests are released.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Executor {
+    /// At planned instants, whatever the target does.
+    Open {
+        /// Straight pieces of the rate's course.
+        ramps: Vec<Ramp>,
+        /// How arrivals lie around that course.
+        spacing: Spacing,
+    },
+    /// By users who each wait for an answer before they ask again.
+    Closed {
+        /// How many users.
+        vus: usize,
+        /// For how long.
+        duration: Duration,
+    },
+}
+
+/// A rate going straight from one value to another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ramp {
+    /// Requests per second at its start.
+    pub from: f64,
+    /// Requests per second at its end.
+    pub to: f64,
+    /// How long it takes.
+    pub duration: Duration,
+}
+
+/// How arrivals lie around the rate's course.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spacing {
+    /// Evenly.
+    Constant,
+    /// As independent callers come: a Poisson process.
+    Poisson,
+}
+
+impl Phase {
+    /// How long it lasts.
+    pub fn duration(&self) -> Duration {
+        match &self.executor {
+            Executor::Open { ramps, .. } => ramps.iter().map(|ramp| ramp.duration).sum(),
+            Executor::Closed { duration, .. } => *duration,
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario; `file` is only used to name the place of an error.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] lists everything that is wrong, with file, line and field.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
+        let raw: raw::RawScenario =
+            serde_yaml::from_str(text).map_err(|error| ScenarioError(vec![yaml_problem(file, &error)]))?;
+        check::checked(raw).map_err(|problems| {
+            let line =
+                |path: &str| locate::line_of(text, path).map_or(String::new(), |line| format!("{line}:"));
+            ScenarioError(
+                problems
+                    .iter()
+                    .map(|p| format!("{file}:{} {}: {}", line(&p.path), p.path, p.problem))
+                    .collect(),
+            )
+        })
+    }
+
+    /// How long all phases last together.
+    pub fn duration(&self) -> Duration {
+        self.phases.iter().map(Phase::duration).sum()
+    }
+}
+
+/// Everything that is wrong with a scenario, one line each: `file:line: field: problem`.
+#[derive(Debug, Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ScenarioError(pub Vec<String>);
+
+/// `file:line: field: problem` from an error of the YAML reader.
+fn yaml_problem(file: &str, error: &serde_yaml::Error) -> String {
+    let message = error.to_string();
+    let Some(place) = error.location() else { return format!("{file}: {message}") };
+    let suffix = format!(" at line {} column {}", place.line(), place.column());
+    format!("{file}:{}: {}", place.line(), message.strip_suffix(&suffix).unwrap_or(&message))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+use super::*;
+
+/// A good scenario to spoil; `[1]` and so on mark the lines that the tests name.
+const GOOD: &str = r#"name: spike
+description: A spike
+payloads:
+  flowers: { weight: 9, source: { model: {} } }
+  garbage:
+    weight: 1
+    source: { malformed: { kinds: [nan, huge_body] } }
+    headers: { x-envoy-fault-delay-request: 200 }
+    expect: { status: [400, 413] }
+phases:
+  - { name: calm, executor: constant-arrival-rate, rate: 50, duration: 30s }
+  - name: spike
+    executor: ramping-arrival-rate
+    start_rate: 0
+    arrival: poisson
+    stages:
+      - { target: 200, duration: 20s }
+      - { target: 200, duration: 1m40s }
+    mix: { flowers: 30 }
+    thresholds: { response_time: ["p(95)<1s"] }
+  - { name: users, executor: constant-vus, vus: 4, duration: 10s }
+thresholds:
+  dropped: ["count==0"]
+expect:
+  signals:
+    - { signal: petal_length, phase: spike, drifts_within: 30s }
+    - { signal: "*", phase: calm, stays: steady }
+  vitals:
+    - { vital: throughput, phase: spike, rises_by: 3 }
+    - { vital: latency_p95, phase: spike, stays_below: 250ms }
+  alerts:
+    - { alert: ModelInputDrift, phase: spike, fires_within: 90s }
+  quiet: [ModelServiceDown]
+"#;
+
+fn problems(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    Scenario::parse(&GOOD.replacen(from, to, 1), "s.yaml").unwrap_err().to_string()
+}
+
+#[test]
+fn reads_everything() {
+    let scenario = Scenario::parse(GOOD, "s.yaml").unwrap();
+    assert_eq!(scenario.seed, DEFAULT_SEED);
+    assert_eq!(scenario.duration(), Duration::from_secs(160));
+    assert_eq!(scenario.payloads[1].expected_status, [400, 413]);
+    assert_eq!(scenario.payloads[1].headers["x-envoy-fault-delay-request"], "200");
+    let mixes: Vec<_> = scenario.phases.iter().map(|phase| phase.mix.clone()).collect();
+    assert_eq!(mixes, [[9, 1], [30, 0], [9, 1]]);
+    let Executor::Open { ramps, spacing: Spacing::Poisson } = &scenario.phases[1].executor else {
+        panic!("{:?}", scenario.phases[1].executor)
+    };
+    assert_eq!(ramps.iter().map(|r| (r.from, r.to)).collect::<Vec<_>>(), [(0.0, 200.0), (200.0, 200.0)]);
+    assert_eq!(scenario.phases[2].executor, Executor::Closed { vus: 4, duration: Duration::from_secs(10) });
+    assert_eq!(scenario.thresholds.iter().map(|t| t.phase).collect::<Vec<_>>(), [None, Some(1)]);
+    assert_eq!(scenario.expectations.len(), 6);
+}
+
+#[test]
+fn a_bad_value_is_named_by_file_line_and_field() {
+    let cases = [
+        ("rate: 50", "rate: -5", "s.yaml:11: phases[0].rate: must be above 0, got -5"),
+        (
+            "target: 200, duration: 20s",
+            "target: 200, duration: 20",
+            "s.yaml:17: phases[1].stages[0].duration: ",
+        ),
+        ("vus: 4", "vus: 0", "s.yaml:21: phases[2].vus: must be above 0, got 0"),
+        ("weight: 9", "weight: -1", "s.yaml:4: payloads.flowers.weight: "),
+        ("rate: 50", "rate: 50, speed: 3", "s.yaml:11: phases[0]: unknown field `speed`"),
+        ("constant-vus", "constant-users", "s.yaml:21: phases[2].executor: unknown variant `constant-users`"),
+        ("huge_body", "enormous", "s.yaml:7: payloads.garbage.source.malformed.kinds[1]: unknown variant"),
+        ("model: {}", "model: {}, malformed: {}", "s.yaml:4: payloads.flowers.source: must have exactly one"),
+        ("flowers: 30", "flowers: 30, weeds: 1", "s.yaml:19: phases[1].mix.weeds: no payload of this name"),
+        ("flowers: 30", "flowers: 0", "s.yaml:19: phases[1].mix: all weights are 0"),
+        (
+            "name: spike\n    ex",
+            "name: calm\n    ex",
+            "s.yaml:12: phases[1].name: an earlier phase is called",
+        ),
+        ("start_rate: 0\n", "vus: 3\n", "s.yaml:14: phases[1].vus: is not for this executor, which takes"),
+        ("start_rate: 0\n", "vus: 3\n", "phases[1].start_rate: is missing"),
+        ("p(95)<1s", "p(95)", "s.yaml:20: phases[1].thresholds.response_time[0]: must be a condition"),
+        ("dropped:", "lost:", "s.yaml:23: thresholds.lost: no such metric"),
+        ("phase: calm, stays", "phase: clam, stays", "s.yaml:27: expect.signals[1].phase: no phase `clam`"),
+        ("drifts_within: 30s", "stays: still", "s.yaml:26: expect.signals[0].stays: unknown variant"),
+        ("rises_by: 3", "rises_by: 3, exceeds: 9", "s.yaml:29: expect.vitals[0]: must have exactly one of"),
+        ("rises_by: 3", "rises_by: 0.5", "s.yaml:29: expect.vitals[0].rises_by: is a number of times"),
+        ("rises_by: 3", "rises_by: 3, against: spike", "compares phase `spike` with itself"),
+        ("stays_below: 250ms", "stays_below: 250", "s.yaml:30: expect.vitals[1].stays_below: is a duration"),
+        ("fires_within: 90s", "fires: 90s", "s.yaml:32: expect.alerts[0]: unknown field `fires`"),
+        (
+            "[400, 413]",
+            "[400, 999]",
+            "s.yaml:9: payloads.garbage.expect.status[1]: must be 100 to 599, got 999",
+        ),
+        ("description: A spike", "description: A: spike", "s.yaml:2: "),
+    ];
+    for (from, to, expected) in cases {
+        let problems = problems(from, to);
+        assert!(problems.contains(expected), "{to}: {problems}");
+    }
+}
+
+#[test]
+fn one_reading_names_every_problem() {
+    let text = GOOD.replace("phase: calm", "phase: clam").replace("vus: 4", "vus: 0").replace("==0", "=0");
+    let problems = Scenario::parse(&text, "s.yaml").unwrap_err();
+    assert_eq!(problems.0.len(), 3, "{problems}");
+}
+
+#[test]
+fn twins_and_nothing_are_refused() {
+    let twins = problems("  garbage:", "  flowers:");
+    assert!(twins.contains("`flowers` occurs twice"), "{twins}");
+    let nothing = Scenario::parse("name: x\npayloads: {}\nphases: []\n", "s.yaml").unwrap_err().to_string();
+    assert!(nothing.contains("s.yaml:2: payloads: there must be at least one"), "{nothing}");
+    assert!(nothing.contains("s.yaml:3: phases: there must be at least one"), "{nothing}");
+    assert!(Scenario::parse("", "s.yaml").is_err());
+}

@@ -1,0 +1,204 @@
+//! Thresholds on what the client saw: `p(99)<50ms`, `rate<0.01`, `count==0`.
+
+use super::values::parse_span;
+
+/// What a threshold is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// From the intended instant to the end of the answer.
+    ResponseTime,
+    /// From the actual send to the end of the answer.
+    ServiceTime,
+    /// From the intended instant to the actual send.
+    SendLag,
+    /// Requests that did not end as their payload expects: a wrong status, no answer, or none in time.
+    UnexpectedRate,
+    /// Requests without a complete answer.
+    Failed,
+    /// Requests given up.
+    TimedOut,
+    /// Requests never sent.
+    Dropped,
+}
+
+impl Metric {
+    const ALL: [(&'static str, Self); 7] = [
+        ("response_time", Self::ResponseTime),
+        ("service_time", Self::ServiceTime),
+        ("send_lag", Self::SendLag),
+        ("unexpected_rate", Self::UnexpectedRate),
+        ("failed", Self::Failed),
+        ("timed_out", Self::TimedOut),
+        ("dropped", Self::Dropped),
+    ];
+
+    /// The name that scenarios use.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, metric)| *metric == self).map_or("", |(name, _)| name)
+    }
+
+    /// The metric of a name.
+    ///
+    /// # Errors
+    /// In words, with the names there are.
+    pub fn of_name(name: &str) -> Result<Self, String> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, metric)| metric).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|(name, _)| *name).collect();
+            format!("no such metric; there are {}", names.join(", "))
+        })
+    }
+
+    /// Whether it is a time; the others are counts.
+    pub fn is_time(self) -> bool {
+        matches!(self, Self::ResponseTime | Self::ServiceTime | Self::SendLag)
+    }
+}
+
+/// One figure of a metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Aggregate {
+    /// A quantile in (0, 1].
+    Quantile(f64),
+    /// The mean.
+    Mean,
+    /// The greatest value.
+    Max,
+    /// A count.
+    Count,
+    /// A share: of the requests offered for `dropped`, of those sent for the others.
+    Rate,
+}
+
+/// How the figure is compared with the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+    /// `==`
+    Equal,
+}
+
+impl Comparison {
+    // Longer signs first: `<=` begins like `<`.
+    const SIGNS: [(&'static str, Self); 5] = [
+        ("<=", Self::AtMost),
+        (">=", Self::AtLeast),
+        ("==", Self::Equal),
+        ("<", Self::Less),
+        (">", Self::Greater),
+    ];
+
+    /// Whether `value` compares so with `limit`.
+    pub fn holds(self, value: f64, limit: f64) -> bool {
+        match self {
+            Self::Less => value < limit,
+            Self::AtMost => value <= limit,
+            Self::Greater => value > limit,
+            Self::AtLeast => value >= limit,
+            Self::Equal => value == limit,
+        }
+    }
+}
+
+/// A limit on one figure of the run, or of one phase of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Threshold {
+    /// The phase's position; `None` for the whole run.
+    pub phase: Option<usize>,
+    /// What it is about.
+    pub metric: Metric,
+    /// As it was written.
+    pub expression: String,
+    /// Which figure.
+    pub aggregate: Aggregate,
+    /// How it must compare.
+    pub comparison: Comparison,
+    /// With what; times in seconds.
+    pub limit: f64,
+}
+
+impl Threshold {
+    /// Reads `expression`, a condition on `metric`.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn parse(phase: Option<usize>, metric: Metric, expression: &str) -> Result<Self, String> {
+        let example = if metric.is_time() { "p(99)<50ms" } else { "rate<0.01" };
+        let no_condition = || format!("must be a condition such as {example}, got {expression:?}");
+        let (at, sign, comparison) = Comparison::SIGNS
+            .iter()
+            .filter_map(|&(sign, comparison)| expression.find(sign).map(|at| (at, sign, comparison)))
+            .min_by_key(|&(at, sign, _)| (at, std::cmp::Reverse(sign.len())))
+            .ok_or_else(no_condition)?;
+        let aggregate = aggregate(metric, expression[..at].trim())?;
+        let limit = limit(metric, expression[at + sign.len()..].trim())?;
+        Ok(Self { phase, metric, expression: expression.trim().to_owned(), aggregate, comparison, limit })
+    }
+}
+
+fn aggregate(metric: Metric, text: &str) -> Result<Aggregate, String> {
+    let quantile = text.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')'));
+    match (metric.is_time(), text, quantile) {
+        (true, "avg", _) => Ok(Aggregate::Mean),
+        (true, "max", _) => Ok(Aggregate::Max),
+        (true, _, Some(percent)) => match percent.trim().parse::<f64>() {
+            Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(Aggregate::Quantile(percent / 100.0)),
+            _ => Err(format!("a percentile is above 0 and at most 100, got {percent:?}")),
+        },
+        (false, "count", _) => Ok(Aggregate::Count),
+        (false, "rate", _) => Ok(Aggregate::Rate),
+        (true, ..) => Err(format!("{} has p(…), avg and max, got {text:?}", metric.name())),
+        (false, ..) => Err(format!("{} has count and rate, got {text:?}", metric.name())),
+    }
+}
+
+fn limit(metric: Metric, text: &str) -> Result<f64, String> {
+    if metric.is_time() {
+        return parse_span(text).map(|span| span.as_secs_f64()).map_err(|error| format!("the limit {error}"));
+    }
+    match text.parse::<f64>() {
+        Ok(limit) if limit.is_finite() && limit >= 0.0 => Ok(limit),
+        _ => Err(format!("the limit must be a number of 0 or above, got {text:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(metric: Metric, expression: &str) -> Result<(Aggregate, Comparison, f64), String> {
+        Threshold::parse(None, metric, expression).map(|t| (t.aggregate, t.comparison, t.limit))
+    }
+
+    #[test]
+    fn reads_what_the_design_shows() {
+        let p99 = parse(Metric::ResponseTime, "p(99)<50ms");
+        assert_eq!(p99, Ok((Aggregate::Quantile(0.99), Comparison::Less, 0.05)));
+        let spaced = parse(Metric::SendLag, " p(99.9) <= 1s500ms ").unwrap();
+        assert_eq!(spaced, (Aggregate::Quantile(99.9 / 100.0), Comparison::AtMost, 1.5));
+        assert_eq!(parse(Metric::UnexpectedRate, "rate<0.01"), Ok((Aggregate::Rate, Comparison::Less, 0.01)));
+        assert_eq!(parse(Metric::Dropped, "count==0"), Ok((Aggregate::Count, Comparison::Equal, 0.0)));
+        assert_eq!(
+            parse(Metric::UnexpectedRate, "rate >= 0.9"),
+            Ok((Aggregate::Rate, Comparison::AtLeast, 0.9))
+        );
+    }
+
+    #[test]
+    fn refuses_with_a_reason() {
+        let reason = |metric, text| parse(metric, text).unwrap_err();
+        assert!(reason(Metric::ResponseTime, "p(99)").contains("such as p(99)<50ms"));
+        assert!(reason(Metric::ResponseTime, "p(0)<50ms").contains("percentile"));
+        assert!(reason(Metric::ResponseTime, "p(99)<50").contains("the limit must be a duration"));
+        assert!(reason(Metric::ResponseTime, "count<5ms").contains("has p(…), avg and max"));
+        assert!(reason(Metric::Dropped, "p(99)<5").contains("has count and rate"));
+        assert!(reason(Metric::Dropped, "count==-1").contains("0 or above"));
+        assert!(Metric::of_name("latency").unwrap_err().contains("response_time"));
+    }
+}

@@ -1,0 +1,266 @@
+//! Single values of a scenario, checked while the YAML reader still knows their line.
+//!
+//! The checks sit inside serde's visitors: an error raised there carries line and path, one raised a step later only
+//! those of the surrounding block.
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
+use std::{fmt, marker::PhantomData, time::Duration};
+
+/// Requests per second, above 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate(pub f64);
+
+/// Requests per second at the end of a ramp: 0 or above.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RampRate(pub f64);
+
+/// A time above 0, written `30s` or `1m30s`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span(pub Duration);
+
+/// A name that can be a metric label and a word on the command line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(pub String);
+
+/// A number, or a time in seconds when it was written as a duration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quantity {
+    /// The number, or the time in seconds.
+    pub value: f64,
+    /// Whether it was written as a duration.
+    pub is_time: bool,
+}
+
+/// A header's value; numbers may stand without quotes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeaderText(pub String);
+
+/// A mapping that keeps its order and refuses a key that occurs twice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderedMap<V>(pub Vec<(String, V)>);
+
+/// Above this a typing mistake is likelier than a machine that can send it.
+const MAX_RATE: f64 = 1e6;
+
+/// As above: a year of load is a missing unit.
+const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Reads a duration such as `30s` or `1m30s`.
+///
+/// # Errors
+/// In words, when it is none or is 0.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text)
+        .map_err(|error| format!("must be a duration such as 30s or 1m30s, got {text:?} ({error})"))?;
+    if span.is_zero() {
+        return Err(format!("must be above 0, got {text:?}"));
+    }
+    if span > MAX_SPAN {
+        return Err(format!("must be at most a year, got {text:?}"));
+    }
+    Ok(span)
+}
+
+fn rate(number: f64) -> Result<Rate, String> {
+    if number.is_nan() || number <= 0.0 {
+        return Err(format!("must be above 0, got {number}"));
+    }
+    at_most(number).map(Rate)
+}
+
+fn ramp_rate(number: f64) -> Result<RampRate, String> {
+    if number.is_nan() || number < 0.0 {
+        return Err(format!("must be 0 or above, got {number}"));
+    }
+    at_most(number).map(RampRate)
+}
+
+fn at_most(number: f64) -> Result<f64, String> {
+    if number > MAX_RATE { Err(format!("must be at most {MAX_RATE}, got {number}")) } else { Ok(number) }
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if text.is_empty() || !text.chars().all(allowed) {
+        return Err(format!("must be letters, digits, `_`, `-` or `.`, got {text:?}"));
+    }
+    Ok(Name(text.to_owned()))
+}
+
+/// Turns a number into `T`, or says in words why not.
+type NumberCheck<T> = fn(f64) -> Result<T, String>;
+/// The same for text.
+type TextCheck<T> = fn(&str) -> Result<T, String>;
+
+/// Visits a number or a text; the check that is `None` refuses its kind altogether.
+struct Checked<T> {
+    expecting: &'static str,
+    number: Option<NumberCheck<T>>,
+    text: Option<TextCheck<T>>,
+}
+
+impl<'de, T> Visitor<'de> for Checked<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.expecting)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        match self.number {
+            Some(check) => check(number).map_err(E::custom),
+            None => Err(E::invalid_type(de::Unexpected::Float(number), &self)),
+        }
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_f64(number as f64)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_f64(number as f64)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        match self.text {
+            Some(check) => check(text).map_err(E::custom),
+            None => Err(E::invalid_type(de::Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expecting = "a number of requests per second";
+        deserializer.deserialize_any(Checked { expecting, number: Some(rate), text: None })
+    }
+}
+
+impl<'de> Deserialize<'de> for RampRate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expecting = "a number of requests per second";
+        deserializer.deserialize_any(Checked { expecting, number: Some(ramp_rate), text: None })
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Checked {
+            expecting: "a duration with its unit, such as 30s",
+            number: None,
+            text: Some(|text| parse_span(text).map(Span)),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Checked { expecting: "a name", number: None, text: Some(name) })
+    }
+}
+
+impl<'de> Deserialize<'de> for Quantity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Checked {
+            expecting: "a number, or a duration such as 250ms",
+            number: Some(|value| {
+                if value.is_finite() && value >= 0.0 {
+                    Ok(Self { value, is_time: false })
+                } else {
+                    Err(format!("must be a number of 0 or above, got {value}"))
+                }
+            }),
+            text: Some(|text| parse_span(text).map(|span| Self { value: span.as_secs_f64(), is_time: true })),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for HeaderText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Checked {
+            expecting: "a header's value",
+            number: Some(|number| Ok(Self(number.to_string()))),
+            text: Some(|text| Ok(Self(text.to_owned()))),
+        })
+    }
+}
+
+impl<V> Default for OrderedMap<V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for OrderedMap<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MapVisitor(PhantomData))
+    }
+}
+
+struct MapVisitor<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for MapVisitor<V> {
+    type Value = OrderedMap<V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a mapping of names")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries: Vec<(String, V)> = Vec::new();
+        while let Some(Name(key)) = map.next_key()? {
+            if entries.iter().any(|(known, _)| *known == key) {
+                return Err(de::Error::custom(format!("`{key}` occurs twice")));
+            }
+            entries.push((key, map.next_value()?));
+        }
+        Ok(OrderedMap(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal<T: for<'de> Deserialize<'de> + fmt::Debug>(yaml: &str) -> String {
+        serde_yaml::from_str::<T>(yaml).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn rates_and_spans_are_checked() {
+        assert_eq!(serde_yaml::from_str::<Rate>("50").unwrap(), Rate(50.0));
+        assert!(refusal::<Rate>("-5").starts_with("must be above 0, got -5"));
+        assert!(refusal::<Rate>(".nan").contains("must be above 0"));
+        assert!(refusal::<Rate>("1e9").contains("at most"));
+        assert_eq!(serde_yaml::from_str::<RampRate>("0").unwrap(), RampRate(0.0));
+        assert_eq!(serde_yaml::from_str::<Span>("1m30s").unwrap(), Span(Duration::from_secs(90)));
+        assert!(refusal::<Span>("30").contains("a duration with its unit"));
+        assert!(refusal::<Span>("0s").contains("must be above 0"));
+        assert!(refusal::<Span>("9000h").contains("at most a year"));
+    }
+
+    #[test]
+    fn a_quantity_knows_whether_it_is_a_time() {
+        assert_eq!(
+            serde_yaml::from_str::<Quantity>("250ms").unwrap(),
+            Quantity { value: 0.25, is_time: true }
+        );
+        assert_eq!(serde_yaml::from_str::<Quantity>("3").unwrap(), Quantity { value: 3.0, is_time: false });
+    }
+
+    #[test]
+    fn headers_take_numbers_without_quotes() {
+        let headers: OrderedMap<HeaderText> = serde_yaml::from_str("{ a: 503, b: 'x y', c: 0.5 }").unwrap();
+        assert_eq!(headers.0.iter().map(|(_, v)| v.0.as_str()).collect::<Vec<_>>(), ["503", "x y", "0.5"]);
+    }
+
+    #[test]
+    fn a_map_keeps_its_order_and_refuses_twins() {
+        let map: OrderedMap<u32> = serde_yaml::from_str("{ b: 1, a: 2 }").unwrap();
+        assert_eq!(map.0, [("b".to_owned(), 1), ("a".to_owned(), 2)]);
+        assert!(refusal::<OrderedMap<u32>>("a: 1\na: 2").contains("`a` occurs twice"));
+    }
+}

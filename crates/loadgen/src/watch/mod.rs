@@ -1,0 +1,171 @@
+//! What monitoring can see: the service's own `/metrics`, read once a second, and the alerts of Prometheus.
+//!
+//! [`Watch`] and [`AlertLog`] are fed readings and keep what came of them; they know no HTTP and no clock. [`reader`]
+//! fetches. What does not belong here: whether any of it was expected ([`crate::judge`]).
+
+pub mod alerts;
+pub mod reader;
+pub mod signals;
+pub mod snapshot;
+pub mod tally;
+pub mod text_format;
+
+pub use alerts::AlertLog;
+pub use signals::{SignalState, State};
+pub use snapshot::Snapshot;
+pub use tally::{Tally, Vitals};
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// How often the service is read: four times as often as most Prometheus servers do, so that a phase of a few seconds
+/// is seen, and still nothing to the service.
+pub const EVERY: Duration = Duration::from_secs(1);
+
+/// The service's health, phase by phase. Times are counted from the run's start.
+///
+/// What happened between two readings belongs to the phase of the first; a reading at each boundary keeps phases
+/// apart. Requests still under way at a boundary count for the phase in which they are answered.
+#[derive(Debug)]
+pub struct Watch {
+    boundaries: Vec<Duration>,
+    last: Option<(Duration, Snapshot)>,
+    phases: Vec<PhaseWatch>,
+}
+
+/// What was read in one phase.
+#[derive(Debug, Clone, Default)]
+pub struct PhaseWatch {
+    /// How far the counters moved.
+    pub tally: Tally,
+    /// Each signal by all that was counted since the phase's start.
+    pub signals: BTreeMap<String, SignalState>,
+    /// When, counted from the phase's start, a signal was first found drifting.
+    pub drifting_after: BTreeMap<String, Duration>,
+    /// Readings that succeeded.
+    pub readings: u64,
+    /// Readings that failed.
+    pub failed_readings: u64,
+    /// Why the last of them failed.
+    pub last_error: Option<String>,
+}
+
+impl Watch {
+    /// A watch over phases that start at `boundaries`, the last of which is the end.
+    pub fn new(boundaries: &[Duration]) -> Self {
+        let phases = vec![PhaseWatch::default(); boundaries.len().saturating_sub(1)];
+        Self { boundaries: boundaries.to_vec(), last: None, phases }
+    }
+
+    /// Takes a reading made at `at`, or why there is none.
+    pub fn observe(&mut self, at: Duration, reading: Result<Snapshot, String>) {
+        // Two readings may overtake each other at the run's end; the older one would look like a counter's reset.
+        if self.last.as_ref().is_some_and(|(last, _)| at <= *last) {
+            return;
+        }
+        let now = self.phase_at(at);
+        let snapshot = match reading {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                self.phases[now].failed_readings += 1;
+                self.phases[now].last_error = Some(error);
+                return;
+            }
+        };
+        self.phases[now].readings += 1;
+        if let Some((before, earlier)) = &self.last {
+            let phase = self.phase_at(*before);
+            let start = self.boundaries[phase];
+            // What is answered after the last phase is still its work, but its time is over.
+            let end = self.end();
+            let watch = &mut self.phases[phase];
+            watch.tally.add(earlier, &snapshot, at.min(end).saturating_sub(*before));
+            watch.signals = signals::states(&watch.tally, &snapshot.expected);
+            for (signal, state) in &watch.signals {
+                if state.state == State::Drifting {
+                    watch.drifting_after.entry(signal.clone()).or_insert(at.saturating_sub(start));
+                }
+            }
+        }
+        self.last = Some((at, snapshot));
+    }
+
+    /// What was read, phase by phase.
+    pub fn phases(&self) -> &[PhaseWatch] {
+        &self.phases
+    }
+
+    fn phase_at(&self, at: Duration) -> usize {
+        let started = self.boundaries.iter().filter(|&&start| start <= at).count();
+        started.clamp(1, self.phases.len()) - 1
+    }
+
+    fn end(&self) -> Duration {
+        self.boundaries.last().copied().unwrap_or_default()
+    }
+}
+
+/// When the next reading after `after` is due: every second of a phase and at its end; `None` after the last.
+pub fn next_reading(boundaries: &[Duration], after: Duration) -> Option<Duration> {
+    let end = *boundaries.iter().find(|&&boundary| boundary > after)?;
+    let start = boundaries.iter().rev().find(|&&boundary| boundary <= after).copied().unwrap_or_default();
+    let seconds = (after - start).as_millis() / EVERY.as_millis() + 1;
+    let tick = start + EVERY * u32::try_from(seconds).unwrap_or(u32::MAX);
+    // A reading right before the boundary's own would tell nothing more.
+    Some(if tick + EVERY / 4 < end { tick } else { end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    fn reading(ok: u64, low: u64, high: u64) -> Result<Snapshot, String> {
+        let page = format!(
+            r#"inference_requests_total{{endpoint="/predict",status="200"}} {ok}
+signal_reference_rows{{version="v"}} 1000
+signal_critical_chi2{{version="v",signal="a"}} 20
+signal_bin_expected_ratio{{version="v",signal="a",bin="low"}} 0.5
+signal_bin_expected_ratio{{version="v",signal="a",bin="high"}} 0.5
+signal_bin_total{{version="v",signal="a",bin="low"}} {low}
+signal_bin_total{{version="v",signal="a",bin="high"}} {high}
+"#
+        );
+        Ok(Snapshot::new(&text_format::parse(&page).unwrap()))
+    }
+
+    #[test]
+    fn phases_are_kept_apart_and_drift_is_timed_from_their_start() {
+        let mut watch = Watch::new(&[seconds(0.0), seconds(2.0), seconds(5.0)]);
+        watch.observe(seconds(0.0), reading(10, 0, 0));
+        watch.observe(seconds(1.0), reading(110, 50, 50));
+        watch.observe(seconds(2.0), reading(210, 100, 100));
+        watch.observe(seconds(3.0), reading(220, 110, 100));
+        watch.observe(seconds(4.0), Err("refused".into()));
+        watch.observe(seconds(5.0), reading(310, 200, 100));
+        watch.observe(seconds(6.0), reading(320, 210, 100));
+        let [calm, drifted] = watch.phases() else { panic!("two phases") };
+        assert_eq!(calm.tally.vitals().throughput, Some(100.0));
+        assert_eq!(calm.signals["a"].state, State::Steady);
+        assert!(calm.drifting_after.is_empty());
+        // 110 answered, 10 of them late, in 3 s.
+        assert!((drifted.tally.vitals().throughput.unwrap() - 110.0 / 3.0).abs() < 1e-9);
+        assert_eq!(drifted.drifting_after["a"], seconds(3.0));
+        assert_eq!((drifted.failed_readings, drifted.last_error.as_deref()), (1, Some("refused")));
+    }
+
+    #[test]
+    fn readings_fall_on_seconds_and_boundaries() {
+        let boundaries = [seconds(0.0), seconds(2.5), seconds(4.6)];
+        let mut at = Duration::ZERO;
+        let mut times = Vec::new();
+        while let Some(next) = next_reading(&boundaries, at) {
+            times.push(next.as_secs_f64());
+            at = next;
+        }
+        assert_eq!(times, [1.0, 2.0, 2.5, 3.5, 4.6]);
+        assert_eq!(next_reading(&boundaries, seconds(2.2)), Some(seconds(2.5)));
+    }
+}

@@ -1,0 +1,159 @@
+//! One reading of the service's `/metrics`: the counters and references that health is judged by.
+//!
+//! The only place that knows the service's metric names.
+
+use super::text_format::Sample;
+use std::{cmp::Ordering, collections::BTreeMap};
+
+/// The route that is played against; requests to others, such as our own scrapes, are not the model's health.
+const ENDPOINT: &str = "/predict";
+
+/// A counter of the service, without the labels that are added up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counter {
+    /// `inference_requests_total`
+    Requests {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// `inference_duration_seconds_bucket`
+    DurationBucket {
+        /// Its upper bound in seconds.
+        le: Bound,
+    },
+    /// `prediction_output_total`
+    Output {
+        /// The class's name.
+        class: String,
+    },
+    /// `signal_bin_total`
+    SignalBin {
+        /// The model's version.
+        version: String,
+        /// The signal's name.
+        signal: String,
+        /// The bin's name.
+        bin: String,
+    },
+}
+
+/// A bucket's upper bound; the last is infinite, none is NaN.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bound(pub f64);
+
+impl Eq for Bound {}
+
+impl Ord for Bound {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Bound {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What a version of the model expects of one signal.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Expected {
+    /// `signal_bin_expected_ratio` by bin.
+    pub ratios: BTreeMap<String, f64>,
+    /// `signal_critical_chi2`
+    pub critical_chi2: Option<f64>,
+    /// `signal_reference_rows` of the version.
+    pub rows: Option<u64>,
+}
+
+/// A version of the model and a signal of it.
+pub type SignalKey = (String, String);
+
+/// One reading.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    /// Counters, added up over the labels that don't matter here.
+    pub counters: BTreeMap<Counter, f64>,
+    /// References by version and signal.
+    pub expected: BTreeMap<SignalKey, Expected>,
+}
+
+impl Snapshot {
+    /// Picks what matters from a page.
+    pub fn new(samples: &[Sample]) -> Self {
+        let mut snapshot = Self::default();
+        let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+        for sample in samples {
+            let key = || (sample.label("version").to_owned(), sample.label("signal").to_owned());
+            match sample.name.as_str() {
+                "signal_bin_expected_ratio" => {
+                    let expected = snapshot.expected.entry(key()).or_default();
+                    expected.ratios.insert(sample.label("bin").to_owned(), sample.value);
+                }
+                "signal_critical_chi2" => {
+                    snapshot.expected.entry(key()).or_default().critical_chi2 = Some(sample.value);
+                }
+                "signal_reference_rows" => {
+                    rows.insert(sample.label("version").to_owned(), sample.value as u64);
+                }
+                _ => {
+                    if let Some(counter) = counter(sample) {
+                        *snapshot.counters.entry(counter).or_default() += sample.value;
+                    }
+                }
+            }
+        }
+        for ((version, _), expected) in &mut snapshot.expected {
+            expected.rows = rows.get(version).copied();
+        }
+        snapshot
+    }
+}
+
+fn counter(sample: &Sample) -> Option<Counter> {
+    let label = |name| sample.label(name).to_owned();
+    let played = sample.label("endpoint") == ENDPOINT;
+    match sample.name.as_str() {
+        "inference_requests_total" if played => {
+            Some(Counter::Requests { status: sample.label("status").parse().ok()? })
+        }
+        "inference_duration_seconds_bucket" if played => {
+            let le: f64 = sample.label("le").parse().ok()?;
+            (!le.is_nan()).then_some(Counter::DurationBucket { le: Bound(le) })
+        }
+        "prediction_output_total" => Some(Counter::Output { class: label("class") }),
+        "signal_bin_total" => {
+            Some(Counter::SignalBin { version: label("version"), signal: label("signal"), bin: label("bin") })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::text_format::parse;
+
+    #[test]
+    fn adds_up_what_does_not_matter_and_leaves_out_other_routes() {
+        let page = r#"
+inference_requests_total{method="POST",endpoint="/predict",status="200"} 5
+inference_requests_total{method="PUT",endpoint="/predict",status="200"} 2
+inference_requests_total{method="GET",endpoint="/metrics",status="200"} 90
+inference_duration_seconds_bucket{method="POST",endpoint="/predict",le="+Inf"} 7
+prediction_output_total{class="setosa"} 5
+signal_reference_rows{version="v1"} 147
+signal_bin_expected_ratio{version="v1",signal="a",bin="q1 [1, 2)"} 0.5
+signal_critical_chi2{version="v1",signal="a"} 30.5
+signal_bin_total{version="v1",signal="a",bin="q1 [1, 2)"} 4
+"#;
+        let snapshot = Snapshot::new(&parse(page).unwrap());
+        assert_eq!(snapshot.counters.len(), 4);
+        assert_eq!(snapshot.counters[&Counter::Requests { status: 200 }], 7.0);
+        let expected = &snapshot.expected[&("v1".to_owned(), "a".to_owned())];
+        assert_eq!(
+            (expected.rows, expected.critical_chi2, expected.ratios["q1 [1, 2)"]),
+            (Some(147), Some(30.5), 0.5)
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! What `loadgen` says when it can't do what it is told.
+
+use crate::support::{Loadgen, Stub, StubOptions};
+use std::net::TcpListener;
+
+const SHORT: &str = r#"
+name: x
+payloads: { flowers: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 100, duration: 1s } ]
+expect:
+  alerts: [ { alert: ModelInputDrift, phase: a, fires_within: 60s } ]
+  quiet: [ModelServiceDown]
+"#;
+
+/// An address at which nobody listens.
+fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[test]
+fn a_bad_scenario_is_104_with_file_line_and_field() {
+    let loadgen = Loadgen::new();
+    let run = loadgen.run(&SHORT.replace("rate: 100", "rate: -5"), "http://127.0.0.1:1", &[]);
+    run.expect_code(104);
+    assert!(
+        run.stderr.contains("scenario.yaml:4: phases[0].rate: must be above 0, got -5"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_target_that_is_down_is_named_with_the_remedy() {
+    let target = nobody();
+    let run = Loadgen::new().run(SHORT, &target, &[]);
+    run.expect_code(104);
+    assert!(run.stderr.contains(&target) && run.stderr.contains("inference serve"), "{}", run.stderr);
+}
+
+#[test]
+fn bad_flags_are_104_and_help_is_not() {
+    let loadgen = Loadgen::new();
+    loadgen.call(&["run"]).expect_code(104);
+    loadgen.call(&["run", "--scenario", "drift", "--speed", "9"]).expect_code(104);
+    let run = loadgen.call(&["run", "--scenario", "drift", "--target", "https://x"]);
+    assert!(run.expect_code(104).stderr.contains("only http://"), "{}", run.stderr);
+    let run = loadgen.call(&["run", "--scenario", "nope"]);
+    assert!(run.expect_code(104).stderr.contains("built in are normal"), "{}", run.stderr);
+    let run = loadgen.call(&["run", "--scenario", "drift", "--json", "no/such/place.json"]);
+    assert!(run.expect_code(104).stderr.contains("--json no/such/place.json"), "{}", run.stderr);
+    assert!(loadgen.call(&["--help"]).expect_code(0).stdout.contains("Exit codes"));
+}
+
+#[test]
+fn a_signal_that_the_model_does_not_have_is_found_before_the_run() {
+    let stub = Stub::start(StubOptions::default());
+    let scenario = r#"
+name: x
+payloads: { flowers: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 100, duration: 1s } ]
+expect: { signals: [ { signal: petal_lenght, phase: a, stays: steady } ] }
+"#;
+    let run = Loadgen::new().run(scenario, &stub.url, &[]);
+    run.expect_code(104);
+    assert!(run.stderr.contains("no signal \"petal_lenght\"; it has sepal_length"), "{}", run.stderr);
+    assert_eq!(stub.seen(), 0);
+}
+
+#[test]
+fn a_prometheus_that_is_down_fails_its_expectations_alone() {
+    let stub = Stub::start(StubOptions::default());
+    let run = Loadgen::new().run(SHORT, &stub.url, &["--prometheus", &nobody()]);
+    run.expect_code(99);
+    assert_eq!(run.total("completed"), 100);
+    for alert in ["ModelInputDrift", "ModelServiceDown"] {
+        assert_eq!(run.verdict("expectations", alert), "failed");
+    }
+    assert!(run.stdout.contains("questions to Prometheus failed"), "{}", run.stdout);
+}
+
+#[test]
+fn a_target_that_dies_midway_is_reported() {
+    let stub = Stub::start(StubOptions::default());
+    let loadgen = Loadgen::new();
+    let scenario = SHORT.replace("duration: 1s", "duration: 2s").replace("ModelServiceDown", "");
+    let child = loadgen.start(&scenario, &stub.url, &[]);
+    crate::support::wait_until("requests arrive", || stub.seen() >= 20);
+    drop(stub);
+    let run = loadgen.finish(child);
+    assert!(run.adds_up(), "{}", run.report);
+    assert!(run.total("failed") > 50 && run.total("completed") >= 10, "{}", run.report);
+    assert!(run.stdout.contains("× no connection"), "{}", run.stdout);
+    assert!(run.stdout.contains("readings of /metrics failed"), "{}", run.stdout);
+}

@@ -1,0 +1,9 @@
+//! The real binary against a stand-in for the service.
+
+// Helpers of tests may panic as tests do; clippy knows only functions marked #[test].
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod check_and_list;
+mod run;
+mod support;

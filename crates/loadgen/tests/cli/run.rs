@@ -1,0 +1,257 @@
+//! `loadgen run` against a stand-in for the service.
+
+use crate::support::{Loadgen, Stub, StubOptions, wait_until};
+use std::{
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
+
+const HEALTH_AND_DRIFT: &str = r#"
+name: small
+payloads:
+  flowers: { weight: 1, source: { model: {} } }
+  mutants: { weight: 0, source: { drift: { preset: giant } } }
+  garbage: { weight: 0, source: { malformed: {} }, expect: { status: [400, 413, 415, 422] } }
+  broken:
+    weight: 0
+    source: { model: {} }
+    headers: { x-envoy-fault-abort-request: 503 }
+    expect: { status: [503] }
+phases:
+  - { name: calm, executor: constant-arrival-rate, rate: 50, duration: 2s }
+  - { name: drifted, executor: constant-arrival-rate, rate: 50, duration: 2s, arrival: poisson, mix: { mutants: 1 } }
+  - { name: storm, executor: constant-arrival-rate, rate: 50, duration: 2s, mix: { flowers: 2, garbage: 1, broken: 1 } }
+  - { name: users, executor: constant-vus, vus: 3, duration: 1s }
+thresholds:
+  response_time: ["p(50)<200ms"]
+  unexpected_rate: ["count==0"]
+  dropped: ["count==0"]
+expect:
+  signals:
+    - { signal: "*", phase: calm, stays: steady }
+    - { signal: petal_length, phase: drifted, drifts_within: 3s }
+  vitals:
+    - { vital: class_share, phase: drifted, shifts_by: 0.2 }
+    - { vital: client_error_ratio, phase: storm, exceeds: 0.15 }
+    - { vital: server_error_ratio, phase: storm, exceeds: 0.15 }
+    - { vital: server_error_ratio, phase: calm, stays_below: 0.01 }
+  quiet: [ModelServiceDown]
+"#;
+
+#[test]
+fn every_failure_mode_is_noticed() {
+    let stub = Stub::start(StubOptions::default());
+    let run = Loadgen::new().run(HEALTH_AND_DRIFT, &stub.url, &[]);
+    run.expect_code(0);
+    assert!(run.adds_up(), "{}", run.report);
+    assert_eq!(run.report["phases"][0]["totals"]["offered"], 100);
+    assert_eq!(run.report["phases"][2]["totals"]["offered"], 100);
+    assert_eq!(run.total("offered"), stub.seen());
+    assert_eq!((run.report["verdict"].as_str(), run.report["seed"].as_u64()), (Some("passed"), Some(42)));
+    assert_eq!(run.verdict("expectations", "petal_length"), "passed");
+    // Nobody was asked about alerts, so nothing is said about them.
+    assert_eq!(run.verdict("expectations", "ModelServiceDown"), "not_checked");
+    assert!(run.stdout.contains("verdict: PASSED; 1 of 7 expectations not checked"), "{}", run.stdout);
+    assert!(run.report["send_lag"]["p99"].as_f64().unwrap() >= 0.0);
+}
+
+#[test]
+fn the_same_seed_sends_the_same_requests() {
+    let scenario = r#"
+name: x
+payloads: { flowers: { weight: 3, source: { model: {} } }, mutants: { source: { drift: { preset: giant } } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 200, duration: 1s, arrival: poisson } ]
+"#;
+    let bodies = |seed: &str| {
+        let stub = Stub::start(StubOptions::default());
+        // On a busy machine the run may be invalid; its requests are the same.
+        let run = Loadgen::new().run(scenario, &stub.url, &["--seed", seed]);
+        assert_eq!(run.total("completed"), stub.seen());
+        let mut bodies = stub.bodies();
+        // Two workers may overtake each other on the way.
+        bodies.sort();
+        bodies
+    };
+    assert_eq!(bodies("7"), bodies("7"));
+    assert_ne!(bodies("7"), bodies("8"));
+}
+
+#[test]
+fn a_missed_threshold_is_99() {
+    let stub = Stub::start(StubOptions::default());
+    let scenario = r#"
+name: x
+payloads: { broken: { source: { model: {} }, headers: { x-envoy-fault-abort-request: 503 } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1s } ]
+thresholds: { unexpected_rate: ["rate<0.5"], response_time: ["p(99)<10s"] }
+"#;
+    let run = Loadgen::new().run(scenario, &stub.url, &[]);
+    run.expect_code(99);
+    assert_eq!(run.verdict("thresholds", "unexpected_rate"), "failed");
+    assert_eq!(run.verdict("thresholds", "response_time"), "passed");
+    assert_eq!((run.total("completed"), run.total("unexpected")), (50, 50));
+}
+
+#[test]
+fn a_missed_expectation_is_99() {
+    let stub = Stub::start(StubOptions::default());
+    let scenario = r#"
+name: x
+payloads: { flowers: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 100, duration: 1s } ]
+expect: { signals: [ { signal: petal_length, phase: a, drifts_within: 1s } ] }
+"#;
+    let run = Loadgen::new().run(scenario, &stub.url, &[]);
+    run.expect_code(99);
+    assert!(run.stdout.contains("MISSED"), "{}", run.stdout);
+}
+
+/// 100 requests a second for three seconds, during one of which the server stands still.
+fn stalled(executor: &str) -> crate::support::Run {
+    let stub = Stub::start(StubOptions { stalls_at: Some(100), ..StubOptions::default() });
+    let scenario = format!(
+        "name: x\npayloads: {{ flowers: {{ source: {{ model: {{}} }} }} }}\nphases: [ {{ name: a, duration: 3s, {executor} }} ]\n"
+    );
+    Loadgen::new().run(&scenario, &stub.url, &[])
+}
+
+#[test]
+fn a_stall_is_seen_by_all_who_would_have_come_meanwhile() {
+    let run = stalled("executor: constant-arrival-rate, rate: 100");
+    assert!(run.adds_up());
+    assert_eq!(run.total("offered"), 300);
+    let time = |kind: &str, figure: &str| run.report[kind][figure].as_f64().unwrap();
+    assert!(time("response_time", "p99") > 0.8, "{}", run.report);
+    // A third came during the stall and waited half of it on average.
+    assert!(time("response_time", "p90") > 0.5, "{}", run.report);
+    assert!(time("service_time", "p50") < 0.2, "{}", run.report);
+}
+
+#[test]
+fn a_closed_loop_is_blind_to_it() {
+    let run = stalled("executor: constant-vus, vus: 1");
+    let response = &run.report["response_time"];
+    assert!(response["max"].as_f64().unwrap() > 0.9, "{response}");
+    assert!(response["p99"].as_f64().unwrap() < 0.5, "{response}");
+    assert!(run.report["send_lag"]["p50"].is_null(), "users intend no instant");
+}
+
+#[test]
+fn more_than_may_be_in_flight_is_dropped_and_counted() {
+    let stub = Stub::start(StubOptions { delay: Duration::from_millis(500), ..StubOptions::default() });
+    let scenario = r#"
+name: x
+timeout: 300ms
+max_in_flight: 10
+payloads: { flowers: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 100, duration: 1s } ]
+thresholds: { dropped: ["count==0"] }
+"#;
+    let run = Loadgen::new().run(scenario, &stub.url, &[]);
+    run.expect_code(99);
+    assert!(run.adds_up(), "{}", run.report);
+    assert_eq!(run.total("completed"), 0);
+    // Ten at once, each given up after 300 ms: about 40 in a second.
+    assert!((20..=50).contains(&run.total("timed_out")), "{}", run.report);
+    assert_eq!(run.report["phases"][0]["drops"]["in_flight_limit"], run.total("dropped"));
+    assert!(run.stdout.contains("max_in_flight requests were under way"), "{}", run.stdout);
+}
+
+fn signal(process: &Child, name: &str) {
+    let kill = Command::new("sh").args(["-c", &format!("kill -{name} {}", process.id())]).status().unwrap();
+    assert!(kill.success());
+}
+
+#[test]
+fn ctrl_c_still_prints_the_summary() {
+    let stub = Stub::start(StubOptions { delay: Duration::from_secs(4), ..StubOptions::default() });
+    let scenario = r#"
+name: x
+payloads: { flowers: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1h } ]
+"#;
+    let loadgen = Loadgen::new();
+    let child = loadgen.start(scenario, &stub.url, &[]);
+    wait_until("requests arrive", || stub.seen() >= 20);
+    signal(&child, "INT");
+    let run = loadgen.finish(child);
+    run.expect_code(105);
+    assert!(run.adds_up(), "{}", run.report);
+    assert!(run.total("interrupted") >= 20, "{}", run.report);
+    assert_eq!(run.report["verdict"], "interrupted");
+    assert!(run.stdout.contains("verdict: INTERRUPTED"), "{}", run.stdout);
+}
+
+#[test]
+fn a_service_without_metrics_fails_expectations_and_says_why() {
+    let stub = Stub::start(StubOptions { no_metrics: true, ..StubOptions::default() });
+    let scenario = r#"
+name: x
+payloads: { flowers: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 100, duration: 1s } ]
+expect: { signals: [ { signal: "*", phase: a, stays: steady } ] }
+"#;
+    let run = Loadgen::new().run(scenario, &stub.url, &[]);
+    run.expect_code(99);
+    assert_eq!(run.total("completed"), 100);
+    assert!(run.stdout.contains("readings of /metrics failed"), "{}", run.stdout);
+}
+
+#[test]
+fn a_generator_that_stood_still_invalidates_its_run() {
+    let stub = Stub::start(StubOptions::default());
+    let scenario = r#"
+name: x
+payloads: { flowers: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 100, duration: 2s } ]
+thresholds: { unexpected_rate: ["count==0"] }
+"#;
+    let loadgen = Loadgen::new();
+    let child = loadgen.start(scenario, &stub.url, &[]);
+    wait_until("requests arrive", || stub.seen() >= 20);
+    signal(&child, "STOP");
+    let stopped = Instant::now();
+    wait_until("the generator misses its instants", || stopped.elapsed() > Duration::from_millis(600));
+    signal(&child, "CONT");
+    let run = loadgen.finish(child);
+    run.expect_code(106);
+    // Late, but every one of them: the plan does not shift.
+    assert_eq!((run.total("offered"), run.total("completed")), (200, 200));
+    assert!(run.stdout.contains("verdict: INVALID (the generator could not keep up"), "{}", run.stdout);
+}
+
+/// A second of traffic that Prometheus answers with an alert.
+const ALERTING: &str = r#"
+name: x
+payloads: { flowers: { source: { model: {} } } }
+phases:
+  - { name: calm, executor: constant-arrival-rate, rate: 50, duration: 1s }
+  - { name: trouble, executor: constant-arrival-rate, rate: 50, duration: 1s }
+expect: { EXPECT }
+"#;
+
+#[test]
+fn an_alert_may_come_after_the_last_request() {
+    let stub = Stub::start(StubOptions { alerts_at: Some(100), ..StubOptions::default() });
+    let scenario =
+        ALERTING.replace("EXPECT", "alerts: [ { alert: Trouble, phase: trouble, fires_within: 20s } ]");
+    let run = Loadgen::new().run(&scenario, &stub.url, &["--prometheus", &stub.url]);
+    run.expect_code(0);
+    assert_eq!(run.verdict("expectations", "Trouble fires"), "passed");
+    assert_eq!(run.report["prometheus"].as_str(), Some(format!("{}/", stub.url).as_str()));
+}
+
+#[test]
+fn an_alert_out_of_place_is_99() {
+    for expect in [
+        "quiet: [Trouble]",
+        "alerts: [ { alert: Other, phase: calm, fires_within: 1s } ]",
+        // Firing already when the phase began, it is no answer to it.
+        "alerts: [ { alert: Trouble, phase: trouble, fires_within: 5s } ]",
+    ] {
+        let stub = Stub::start(StubOptions { alerts_at: Some(5), ..StubOptions::default() });
+        let run =
+            Loadgen::new().run(&ALERTING.replace("EXPECT", expect), &stub.url, &["--prometheus", &stub.url]);
+        run.expect_code(99);
+    }
+}

@@ -1,0 +1,135 @@
+//! What the tests of the binary share: a stand-in for the service, and the binary itself.
+
+mod stub;
+
+pub use stub::{Stub, StubOptions};
+
+use serde_json::Value;
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// After ten seconds.
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::yield_now();
+    }
+}
+
+/// The binary, with a directory of its own. There is one at a time: runs measure time, and would measure one another.
+pub struct Loadgen {
+    directory: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// What a run left behind.
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    /// The JSON report, or null.
+    pub report: Value,
+}
+
+impl Loadgen {
+    pub fn new() -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        // A test that failed has no say in the next one.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { directory: TempDir::new().unwrap(), _turn: turn }
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+        command.args(arguments).current_dir(self.directory.path());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn call(&self, arguments: &[&str]) -> Run {
+        self.ended(self.command(arguments).output().unwrap())
+    }
+
+    /// Starts `run` with a scenario.
+    pub fn start(&self, scenario: &str, target: &str, more: &[&str]) -> Child {
+        self.write("scenario.yaml", scenario);
+        self.command(&["run", "--scenario", "scenario.yaml", "--target", target, "--json", "report.json"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Runs a scenario to its end.
+    pub fn run(&self, scenario: &str, target: &str, more: &[&str]) -> Run {
+        let child = self.start(scenario, target, more);
+        self.finish(child)
+    }
+
+    /// Waits for a run's end.
+    pub fn finish(&self, child: Child) -> Run {
+        self.ended(child.wait_with_output().unwrap())
+    }
+
+    fn ended(&self, output: Output) -> Run {
+        let json = std::fs::read(self.directory.path().join("report.json")).unwrap_or_default();
+        Run {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            report: serde_json::from_slice(&json).unwrap_or_default(),
+        }
+    }
+}
+
+impl Run {
+    /// Panics with all that was printed, unless the run ended with `code`.
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "\n{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// One of the totals.
+    #[track_caller]
+    pub fn total(&self, name: &str) -> u64 {
+        self.report["totals"][name].as_u64().unwrap_or_else(|| panic!("no total {name}: {}", self.report))
+    }
+
+    /// Whether every offered request is accounted for, in all and in each phase.
+    pub fn adds_up(&self) -> bool {
+        let phases = self.report["phases"].as_array().into_iter().flatten().map(|phase| &phase["totals"]);
+        phases.chain([&self.report["totals"]]).all(|totals| {
+            let ends = ["completed", "failed", "timed_out", "dropped", "interrupted"];
+            let sum: u64 = ends.iter().filter_map(|end| totals[end].as_u64()).sum();
+            totals["offered"].as_u64() == Some(sum)
+        })
+    }
+
+    /// The expectation or threshold whose text contains `words`.
+    #[track_caller]
+    pub fn verdict(&self, list: &str, words: &str) -> &str {
+        let found =
+            self.report[list].as_array().into_iter().flatten().find(|one| one.to_string().contains(words));
+        found
+            .and_then(|one| one["verdict"].as_str())
+            .unwrap_or_else(|| panic!("no {words} in {list}: {}", self.report))
+    }
+}

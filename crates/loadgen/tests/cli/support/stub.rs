@@ -1,0 +1,213 @@
+//! A stand-in for the inference service: it has the real model and counts as the service does, and it can be told to
+//! misbehave.
+
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    dev::ServerHandle,
+    web::{self, Data},
+};
+use model::{Classifier, ModelFile};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+/// How the stub misbehaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StubOptions {
+    /// At this request the whole server stands still for a second.
+    pub stalls_at: Option<u64>,
+    /// `/metrics` answers 500.
+    pub no_metrics: bool,
+    /// Every prediction takes this long.
+    pub delay: Duration,
+    /// As a Prometheus server, it has alert `Trouble` fire once this many predictions were asked for.
+    pub alerts_at: Option<u64>,
+}
+
+pub struct Stub {
+    pub url: String,
+    state: Arc<State>,
+    server: ServerHandle,
+}
+
+struct State {
+    options: StubOptions,
+    file: ModelFile,
+    classifier: Classifier,
+    seen: AtomicU64,
+    statuses: Mutex<BTreeMap<u16, u64>>,
+    outputs: Mutex<Vec<u64>>,
+    bins: Mutex<Vec<Vec<u64>>>,
+    bodies: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Stub {
+    pub fn start(options: StubOptions) -> Self {
+        let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
+        let state = Arc::new(State {
+            options,
+            classifier: Classifier::new(&file),
+            seen: AtomicU64::new(0),
+            statuses: Mutex::default(),
+            outputs: Mutex::new(vec![0; file.card.classes.len()]),
+            bins: Mutex::new(file.card.reference.signals.iter().map(|s| vec![0; s.bins.len()]).collect()),
+            bodies: Mutex::default(),
+            file,
+        });
+        let (sender, receiver) = mpsc::channel();
+        let shared = Data::from(Arc::clone(&state));
+        thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let server = HttpServer::new(move || {
+                    App::new()
+                        .app_data(shared.clone())
+                        .app_data(web::PayloadConfig::new(1024 * 1024))
+                        .route("/model", web::get().to(model))
+                        .route("/metrics", web::get().to(metrics))
+                        .route("/predict", web::post().to(predict))
+                        .route("/api/v1/alerts", web::get().to(alerts))
+                })
+                // One worker, so that a stall stops everything.
+                .workers(1)
+                .bind(("127.0.0.1", 0))
+                .unwrap();
+                let address = server.addrs()[0];
+                let server = server.disable_signals().run();
+                sender.send((address, server.handle())).unwrap();
+                server.await.unwrap();
+            });
+        });
+        let (address, server) = receiver.recv().unwrap();
+        Self { url: format!("http://{address}"), state, server }
+    }
+
+    /// How many predictions were asked for.
+    pub fn seen(&self) -> u64 {
+        self.state.seen.load(Ordering::SeqCst)
+    }
+
+    /// The bodies of all requests, in the order in which they came.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.state.bodies.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        drop(self.server.stop(false));
+    }
+}
+
+async fn model(state: Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(&state.file.card)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Features {
+    features: Vec<f64>,
+}
+
+async fn predict(
+    request: HttpRequest,
+    state: Data<State>,
+    body: Result<web::Bytes, actix_web::Error>,
+) -> HttpResponse {
+    let number = state.seen.fetch_add(1, Ordering::SeqCst);
+    if state.options.stalls_at == Some(number) {
+        thread::sleep(Duration::from_secs(1));
+    }
+    actix_web::rt::time::sleep(state.options.delay).await;
+    let header = |name: &str| request.headers().get(name)?.to_str().ok()?.parse::<u64>().ok();
+    if let Some(delay) = header("x-envoy-fault-delay-request") {
+        actix_web::rt::time::sleep(Duration::from_millis(delay)).await;
+    }
+    let status = match (header("x-envoy-fault-abort-request"), body) {
+        (Some(status), _) => u16::try_from(status).unwrap(),
+        (None, Err(_)) => 413,
+        (None, Ok(body)) => {
+            state.bodies.lock().unwrap().push(body.to_vec());
+            if request.headers().get("content-type").is_some_and(|value| value == "application/json") {
+                state.answer(&body)
+            } else {
+                415
+            }
+        }
+    };
+    *state.statuses.lock().unwrap().entry(status).or_default() += 1;
+    HttpResponse::build(status.try_into().unwrap()).json(serde_json::json!({ "prediction": 0 }))
+}
+
+impl State {
+    fn answer(&self, body: &[u8]) -> u16 {
+        let Ok(Features { features }) = serde_json::from_slice(body) else {
+            return if serde_json::from_slice::<serde_json::Value>(body).is_ok() { 422 } else { 400 };
+        };
+        if features.len() != self.file.card.features.len() {
+            return 422;
+        }
+        let row: Vec<Option<f64>> = features.into_iter().map(Some).collect();
+        let prediction = self.classifier.predict(&row).unwrap();
+        self.outputs.lock().unwrap()[prediction.class] += 1;
+        let outputs = [prediction.class as f64, prediction.confidence, prediction.distance].map(Some);
+        let mut bins = self.bins.lock().unwrap();
+        for ((signal, value), bins) in self
+            .file
+            .card
+            .reference
+            .signals
+            .iter()
+            .zip(row.iter().copied().chain(outputs))
+            .zip(bins.iter_mut())
+        {
+            bins[signal.bins.index(value)] += 1;
+        }
+        200
+    }
+}
+
+async fn metrics(state: Data<State>) -> HttpResponse {
+    if state.options.no_metrics {
+        return HttpResponse::InternalServerError().finish();
+    }
+    let card = &state.file.card;
+    let mut page = String::from("# HELP inference_requests_total Requests.\n");
+    for (status, count) in &*state.statuses.lock().unwrap() {
+        writeln!(page, "inference_requests_total{{endpoint=\"/predict\",status=\"{status}\"}} {count}")
+            .unwrap();
+    }
+    for (class, count) in card.classes.iter().zip(&*state.outputs.lock().unwrap()) {
+        writeln!(page, "prediction_output_total{{class=\"{class}\"}} {count}").unwrap();
+    }
+    let version = &card.version;
+    writeln!(page, "signal_reference_rows{{version=\"{version}\"}} {}", card.reference.rows).unwrap();
+    let signals = &card.reference.signals;
+    for (signal, bins) in signals.iter().zip(&*state.bins.lock().unwrap()) {
+        let labels = format!("version=\"{version}\",signal=\"{}\"", signal.name);
+        let critical =
+            drift::FalseAlarmBudget::default().critical_chi2(signal.degrees_of_freedom(), signals.len());
+        writeln!(page, "signal_critical_chi2{{{labels}}} {critical}").unwrap();
+        for ((bin, count), expected) in signal.bins.labels().iter().zip(bins).zip(&signal.expected) {
+            writeln!(page, "signal_bin_total{{{labels},bin=\"{bin}\"}} {count}").unwrap();
+            writeln!(page, "signal_bin_expected_ratio{{{labels},bin=\"{bin}\"}} {expected}").unwrap();
+        }
+    }
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(page)
+}
+
+async fn alerts(state: Data<State>) -> HttpResponse {
+    let seen = state.seen.load(Ordering::SeqCst);
+    let firing = state.options.alerts_at.is_some_and(|from| seen >= from);
+    let alert = serde_json::json!({ "labels": { "alertname": "Trouble" }, "state": "firing" });
+    let alerts = if firing { vec![alert] } else { Vec::new() };
+    HttpResponse::Ok().json(serde_json::json!({ "status": "success", "data": { "alerts": alerts } }))
+}
