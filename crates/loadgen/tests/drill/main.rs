@@ -1,0 +1,92 @@
+//! Fire drills: shipped scenarios against the real service, judged with a real Prometheus that runs the shipped rules.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod prometheus;
+mod service;
+
+use prometheus::Prometheus;
+use serde_json::Value;
+use service::Service;
+use std::{path::Path, process::Command};
+
+/// Plays a shipped scenario from a folder without scenarios, so from the built-in copies.
+fn play(scenario: &str, service: &Service, prometheus: Option<&Prometheus>) -> (i32, String, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command.current_dir(&folder).args(["run", "--scenario", scenario, "--json"]).arg(&json);
+    command.args(["--target", &format!("http://{}", service.address)]);
+    if let Some(prometheus) = prometheus {
+        command.args(["--prometheus", &prometheus.url()]);
+    }
+    let output = command.output().unwrap();
+    let words =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let report = std::fs::read_to_string(&json).unwrap_or_else(|error| panic!("{error}\n{words}"));
+    (output.status.code().unwrap(), words, serde_json::from_str(&report).unwrap())
+}
+
+#[test]
+fn drift_is_noticed_by_the_signals_and_by_the_alerts() {
+    let service = Service::start();
+    let prometheus = Prometheus::start(&service.address);
+    let (code, words, report) = play("drift", &service, Some(&prometheus));
+    assert_eq!(code, 0, "{words}");
+    assert_eq!(report["verdict"], "passed", "{words}");
+    let expectations = report["expectations"].as_array().unwrap();
+    assert!(expectations.iter().all(|expectation| expectation["verdict"] == "passed"), "{words}");
+    let alerts = words.lines().filter(|line| line.contains("fired after")).count();
+    assert_eq!(alerts, 2, "{words}");
+}
+
+#[test]
+fn normal_traffic_raises_nothing_and_unchecked_is_not_passed() {
+    let service = Service::start();
+    let (code, words, report) = play("normal", &service, None);
+    assert_eq!(code, 0, "{words}");
+    let expectations = report["expectations"].as_array().unwrap();
+    let unchecked = expectations.iter().filter(|expectation| expectation["verdict"] == "not_checked").count();
+    assert_eq!(unchecked, 7, "one for each alert that must stay quiet: {words}");
+    let totals = &report["totals"];
+    assert_eq!(totals["offered"], totals["completed"], "{words}");
+}
+
+#[test]
+fn a_service_that_notices_nothing_fails_the_drill() {
+    // The rules are there, but nobody scrapes the service: its alerts stay silent, and the drill must say so.
+    let service = Service::start();
+    let elsewhere = Service::start();
+    let prometheus = Prometheus::start(&elsewhere.address);
+    let scenario = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let text = "
+name: unnoticed
+description: Errors that no alert sees
+seed: 1
+payloads:
+  broken: { source: { model: {} }, headers: { x-envoy-fault-abort-request: 503 }, expect: { status: [503] } }
+phases:
+  - { name: storm, executor: constant-arrival-rate, rate: 20, duration: 5s }
+expect:
+  vitals: [ { vital: server_error_ratio, phase: storm, exceeds: 0.9 } ]
+  alerts: [ { alert: ModelErrorBudgetBurn, phase: storm, fires_within: 20s } ]
+";
+    std::fs::write(scenario.path(), text).unwrap();
+    let (code, words, report) = play(scenario.path().to_str().unwrap(), &service, Some(&prometheus));
+    assert_eq!((code, report["verdict"].as_str()), (99, Some("failed")), "{words}");
+    assert!(words.contains("MISSED"), "{words}");
+}
+
+#[test]
+fn the_built_in_copies_are_the_files() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let names: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();
+    assert_eq!(names.len(), 5);
+    let listed = Command::new(env!("CARGO_BIN_EXE_loadgen")).current_dir("/").arg("list").output().unwrap();
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    for name in names {
+        assert!(listed.contains(name.file_stem().unwrap().to_str().unwrap()), "{listed}");
+    }
+}

@@ -1,0 +1,64 @@
+//! A real Prometheus with the shipped configuration and rules, on a free port and a data folder of its own.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+pub struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Prometheus {
+    /// Starts it; it scrapes the service at `target`.
+    pub fn start(target: &SocketAddr) -> Self {
+        let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../monitoring");
+        let folder = tempfile::tempdir().unwrap();
+        let config = std::fs::read_to_string(pack.join("prometheus.yml")).unwrap();
+        std::fs::write(
+            folder.path().join("prometheus.yml"),
+            config.replace("inference:8000", &target.to_string()),
+        )
+        .unwrap();
+        std::fs::create_dir(folder.path().join("rules")).unwrap();
+        for entry in std::fs::read_dir(pack.join("rules")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, folder.path().join("rules").join(path.file_name().unwrap())).unwrap();
+        }
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut child = Command::new("prometheus")
+            .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("prometheus is missing: `just test` installs it");
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let ready =
+            log.by_ref().map_while(Result::ok).any(|line| line.contains("ready to receive web requests"));
+        assert!(ready, "Prometheus ended before it was ready");
+        std::thread::spawn(move || log.for_each(drop));
+        let start = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(30), "Prometheus does not listen at {address}");
+        }
+        Self { child, address, _folder: folder }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
