@@ -15,6 +15,10 @@ const MAX_BINS: usize = 10;
 /// With more decimals than this a column is taken as continuous: its values then hardly ever tie.
 const MAX_DECIMALS: u8 = 6;
 
+/// Values closer than this share of the column's greatest magnitude differ by the noise of their computation, not by what
+/// they measure.
+const FLOAT_NOISE: f64 = 1e-9;
+
 /// Integers up to this size, and their halves, are exact in an `f64`.
 const EXACT: f64 = (1u64 << 52) as f64;
 
@@ -52,7 +56,7 @@ impl Bins {
         let grid = Grid::of(&sorted);
         let mut edges = vec![grid.below(min, max, sorted.len())];
         for target in cut_ranks(sorted.len()) {
-            if let Some(rank) = nearest_step(&sorted, target) {
+            if let Some(rank) = nearest_step(&sorted, target, grid.noise()) {
                 let edge = grid.between(sorted[rank - 1], sorted[rank]);
                 if edges.last().is_none_or(|&last| edge > last) {
                     edges.push(edge);
@@ -154,9 +158,9 @@ fn cut_ranks(rows: usize) -> impl Iterator<Item = usize> {
     (1..bins).map(move |i| (i * rows + bins / 2) / bins)
 }
 
-/// The rank nearest to `target` at which the sorted values step up, if they ever do.
-fn nearest_step(sorted: &[f64], target: usize) -> Option<usize> {
-    let steps = |rank: &usize| sorted[rank - 1] < sorted[*rank];
+/// The rank nearest to `target` at which the sorted values step up by more than `noise`, if they ever do.
+fn nearest_step(sorted: &[f64], target: usize, noise: f64) -> Option<usize> {
+    let steps = |rank: &usize| sorted[*rank] - sorted[rank - 1] > noise;
     let down = (1..=target.min(sorted.len() - 1)).rev().find(steps);
     let up = (target.max(1)..sorted.len()).find(steps);
     match (down, up) {
@@ -168,13 +172,23 @@ fn nearest_step(sorted: &[f64], target: usize) -> Option<usize> {
 /// The values a column can take: steps of a power of ten, or any number.
 enum Grid {
     Steps { per_unit: f64 },
-    Continuous,
+    Continuous { noise: f64 },
 }
 
 impl Grid {
     fn of(values: &[f64]) -> Self {
-        decimals(values)
-            .map_or(Self::Continuous, |decimals| Self::Steps { per_unit: 10f64.powi(decimals.into()) })
+        let greatest = values.iter().fold(0.0_f64, |greatest, value| greatest.max(value.abs()));
+        decimals(values).map_or(Self::Continuous { noise: FLOAT_NOISE * greatest }, |decimals| Self::Steps {
+            per_unit: 10f64.powi(decimals.into()),
+        })
+    }
+
+    /// The largest difference that says nothing.
+    fn noise(&self) -> f64 {
+        match self {
+            Self::Steps { .. } => 0.0,
+            Self::Continuous { noise } => *noise,
+        }
     }
 
     /// An edge strictly between two neighbours `low < high`, halfway between two steps of the grid.
@@ -184,29 +198,29 @@ impl Grid {
                 let middle = (((low * per_unit).round() + (high * per_unit).round()) / 2.0).floor();
                 (2.0 * middle + 1.0) / (2.0 * per_unit)
             }
-            Self::Continuous => shortest_between(low, high),
+            Self::Continuous { .. } => shortest_between(low, high),
         }
     }
 
     fn below(&self, min: f64, max: f64, rows: usize) -> f64 {
         match self {
             Self::Steps { per_unit } => (2.0 * (min * per_unit).round() - 1.0) / (2.0 * per_unit),
-            Self::Continuous => shortest_between(min - margin(min, max, rows), min),
+            Self::Continuous { noise } => shortest_between(min - margin(min, max, rows, *noise), min),
         }
     }
 
     fn above(&self, min: f64, max: f64, rows: usize) -> f64 {
         match self {
             Self::Steps { per_unit } => (2.0 * (max * per_unit).round() + 1.0) / (2.0 * per_unit),
-            Self::Continuous => shortest_between(max, max + margin(min, max, rows)),
+            Self::Continuous { noise } => shortest_between(max, max + margin(min, max, rows, *noise)),
         }
     }
 }
 
-/// About one spacing of the values; for a constant column, a sliver of its size.
-fn margin(min: f64, max: f64, rows: usize) -> f64 {
-    let spacing = (max - min) / rows as f64;
-    if spacing > 0.0 { spacing } else { (min.abs() * 1e-6).max(f64::MIN_POSITIVE * 1e10) }
+/// How far beyond the outermost values the range ends: about one spacing, and well beyond float noise.
+fn margin(min: f64, max: f64, rows: usize, noise: f64) -> f64 {
+    let spacing = max / rows as f64 - min / rows as f64;
+    spacing.max(1e3 * noise).max(f64::MIN_POSITIVE * 1e10)
 }
 
 /// The number with the fewest digits strictly between two others, near their middle: edges are read by people.
@@ -263,6 +277,14 @@ mod tests {
         let edges = edges(&thirds);
         assert_eq!(edges.len(), 3);
         assert!(edges.iter().all(|edge| edge.to_string().len() <= 6), "{edges:?}");
+    }
+
+    #[test]
+    fn float_noise_makes_no_bins() {
+        let values: Vec<f64> = (0..100).map(|i| 1.0 / 3.0 + f64::from(i) * 1e-15).collect();
+        let edges = edges(&values);
+        assert_eq!(edges.len(), 2, "{edges:?}");
+        assert!(edges[0] < 1.0 / 3.0 - 1e-8 && edges[1] > 1.0 / 3.0 + 1e-8, "{edges:?}");
     }
 
     #[test]

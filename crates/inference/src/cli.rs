@@ -5,10 +5,14 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use model::{ModelFile, TrainOptions, iris};
 use std::{
-    io::IsTerminal,
+    io::{ErrorKind, IsTerminal, Write},
     path::{Path, PathBuf},
 };
 use tracing_subscriber::EnvFilter;
+
+/// What is logged unless RUST_LOG says otherwise. actix reports every request it can't parse as an error of its own, and
+/// whoever scans a server sends thousands.
+const DEFAULT_LOG: &str = "info,actix_http=off";
 
 /// Serve a tabular classifier that tells how healthy it is.
 #[derive(Debug, Parser)]
@@ -54,7 +58,7 @@ impl Cli {
 }
 
 fn serve(settings: Settings) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -68,6 +72,17 @@ fn serve(settings: Settings) -> Result<()> {
         let application = Application::build(&settings, model)?;
         application.run_until_stopped(crate::app::signal()).await
     })
+}
+
+/// Writes to stdout. A reader that has seen enough, as `head` has, is no error.
+///
+/// # Errors
+/// When stdout can't be written to for any other reason.
+pub fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing to stdout"),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a model file, or trains the built-in Iris model.

@@ -26,7 +26,7 @@ impl Faults {
     /// Reads the fault headers, counts them, and says what is to be done: nothing unless `allowed`.
     ///
     /// # Errors
-    /// A header that does not hold a number of milliseconds, or a status from 200 to 599.
+    /// A header that does not hold a number of milliseconds, or a status from 400 to 599: a fault that succeeds is none.
     pub fn from_headers(headers: &HeaderMap, allowed: bool, metrics: &Metrics) -> Result<Self, ApiError> {
         let count = |kind, present| {
             if present {
@@ -41,7 +41,7 @@ impl Faults {
         let faults = Self {
             delay: number(headers, DELAY, 0..=u64::MAX, "a whole number of milliseconds")?
                 .map(Duration::from_millis),
-            abort: number(headers, ABORT, 200..=599, "a status from 200 to 599")?
+            abort: number(headers, ABORT, 400..=599, "an error status, from 400 to 599")?
                 .and_then(|status| StatusCode::from_u16(status as u16).ok()),
         };
         count(FaultKind::Delay, faults.delay.is_some());

@@ -19,8 +19,7 @@ pub fn run(url: &str) -> Result<()> {
     if status != 200 {
         bail!("--url {url}: answered {status}");
     }
-    println!("ready");
-    Ok(())
+    crate::cli::print("ready\n")
 }
 
 fn status(url: &str) -> Result<u16> {

@@ -1,6 +1,9 @@
 //! `inference inspect`: what a model knows, for people.
 
-use crate::metrics::{self, Metrics};
+use crate::{
+    cli::print,
+    metrics::{self, Metrics},
+};
 use anyhow::Result;
 use drift::FalseAlarmBudget;
 use model::ModelFile;
@@ -8,10 +11,9 @@ use model::ModelFile;
 /// Prints the model card.
 ///
 /// # Errors
-/// Never; the signature is that of a command.
+/// When stdout can't be written to.
 pub fn run(file: &ModelFile) -> Result<()> {
-    print!("{}", describe(file));
-    Ok(())
+    print(&describe(file))
 }
 
 /// The text that `inspect` prints.

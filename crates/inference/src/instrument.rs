@@ -24,7 +24,7 @@ pub fn resource<F: FnOnce(Resource) -> Resource>(
     let refuse = move |request: HttpRequest| async move {
         Err::<actix_web::HttpResponse, _>(match endpoint {
             Endpoint::Unmatched => ApiError::not_found(request.path()),
-            _ => ApiError::method_not_allowed(request.method(), endpoint),
+            _ => ApiError::method_not_allowed(request.method(), request.path(), endpoint),
         })
     };
     let pattern = if endpoint == Endpoint::Unmatched { "{path:.*}" } else { endpoint.pattern() };

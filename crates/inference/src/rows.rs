@@ -5,7 +5,7 @@ mod raw;
 
 use crate::api::{ApiError, Reason};
 use model::ModelCard;
-use raw::{Body, Cell, Instances, Row};
+use raw::{Body, Cell, Instances, Row, shortened};
 
 /// Rows to predict, each with one value a feature; `None` is missing.
 #[derive(Debug, PartialEq)]
@@ -149,8 +149,9 @@ fn check_named(
     let names = || card.features.iter().map(|feature| feature.name.as_str()).collect::<Vec<_>>().join(", ");
     let mut row: Vec<Option<Option<f64>>> = vec![None; card.features.len()];
     for (name, cell) in cells {
-        let field = format!("{place}.{name}");
+        let field = format!("{place}.{}", shortened(&name));
         let Some(index) = card.features.iter().position(|feature| feature.name == name) else {
+            let name = shortened(&name);
             let message = format!("unknown feature {name:?}; the features are {}", names());
             return Err(ApiError::new(Reason::UnknownFeature, message).at(field));
         };

@@ -21,7 +21,7 @@ pub struct Settings {
     #[arg(long, env = "INFERENCE_MODEL", value_name = "FILE")]
     pub model: Option<PathBuf>,
     /// Worker threads; one per core without it
-    #[arg(long, env = "INFERENCE_WORKERS", value_name = "N", value_parser = at_least_one)]
+    #[arg(long, env = "INFERENCE_WORKERS", value_name = "N", value_parser = workers)]
     pub workers: Option<usize>,
     /// Predictions worked on at a time; more are answered 503
     #[arg(long, env = "INFERENCE_MAX_IN_FLIGHT", value_name = "N", default_value = "512", value_parser = at_least_one)]
@@ -104,6 +104,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// actix takes no more worker threads than 512.
+fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=512) => Ok(number),
+        _ => Err("must be a whole number from 1 to 512".into()),
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than nothing, such as 5s".into()),
@@ -145,7 +153,8 @@ mod tests {
     #[test]
     fn bad_flags_are_named() {
         let cases = [
-            ("--workers", "0", "whole number of at least 1"),
+            ("--workers", "0", "whole number from 1 to 512"),
+            ("--workers", "513", "whole number from 1 to 512"),
             ("--max-in-flight", "many", "whole number of at least 1"),
             ("--request-timeout", "5", "write it like 5s"),
             ("--request-timeout", "0s", "longer than nothing"),

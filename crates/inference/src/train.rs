@@ -1,8 +1,14 @@
 //! `inference train`: from a CSV file to a model file.
 
+use crate::cli::print;
 use anyhow::{Context, Result, ensure};
 use model::{TrainOptions, read_csv};
-use std::{fs::File, io::Write, path::PathBuf};
+use std::{
+    fs::{File, Permissions},
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+};
 
 /// Flags of `inference train`.
 #[derive(Debug, clap::Args)]
@@ -51,18 +57,22 @@ pub fn run(args: &Args) -> Result<()> {
     // Written beside its place and moved there, so that a service never reads half a model.
     let out = || format!("--out {}", args.out.display());
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut temporary = tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref())).with_context(out)?;
+    let mut temporary = tempfile::Builder::new()
+        // Not private: the service that reads it often runs as somebody else.
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(folder.unwrap_or(".".as_ref()))
+        .with_context(out)?;
     temporary.write_all(file.to_json()?.as_bytes()).with_context(out)?;
     temporary.as_file().sync_all().with_context(out)?;
     temporary.persist(&args.out).with_context(out)?;
 
-    let report = &file.card.training;
-    println!("{} {} written to {}", file.card.name, file.card.version, args.out.display());
-    println!("  {} rows to fit, {} held out", report.train_rows, report.test_rows);
+    let (card, report) = (&file.card, &file.card.training);
+    let mut text = format!("{} {} written to {}\n", card.name, card.version, args.out.display());
+    text += &format!("  {} rows to fit, {} held out\n", report.train_rows, report.test_rows);
     if let Some(accuracy) = report.held_out_accuracy {
-        println!("  held-out accuracy {accuracy:.3}");
+        text += &format!("  held-out accuracy {accuracy:.3}\n");
     }
     let cross = &report.cross_validation;
-    println!("  {}-fold accuracy {:.3} ± {:.3}", cross.folds, cross.mean_accuracy, cross.sd);
-    Ok(())
+    text += &format!("  {}-fold accuracy {:.3} ± {:.3}\n", cross.folds, cross.mean_accuracy, cross.sd);
+    print(&text)
 }

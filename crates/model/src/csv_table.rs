@@ -1,12 +1,19 @@
 //! Reads a table from CSV: numeric columns, one class column, a header. Whatever is wrong is named by file, line and
 //! column, with what to do about it. An empty cell is a missing value.
 
-use crate::{Table, card::OUTPUT_SIGNALS, table::Column};
+use crate::{
+    Table,
+    card::{OUTPUT_SIGNALS, is_label},
+    table::Column,
+};
 use std::{collections::BTreeSet, io::Read};
 use thiserror::Error;
 
 /// A classifier with more classes than this is mostly a wrong target column, and each class is a metric label.
 const MAX_CLASSES: usize = 100;
+
+/// Squares of numbers below this, and sums of many, are finite.
+const LARGEST: f64 = 1e150;
 
 /// What is wrong with a CSV file, and where.
 #[derive(Debug, Error)]
@@ -118,8 +125,8 @@ fn check_header(header: &[String], target: &str) -> Result<usize, String> {
     for (at, name) in header.iter().enumerate() {
         let problem = if name.is_empty() {
             "has no name"
-        } else if name.chars().any(char::is_control) {
-            "has a control character in its name"
+        } else if !is_label(name) {
+            "has a control character or a backslash in its name"
         } else if header[..at].contains(name) {
             "has the name of an earlier column"
         } else if at != target_at && OUTPUT_SIGNALS.contains(&name.as_str()) {
@@ -138,7 +145,10 @@ fn number(cell: &str) -> Result<Option<f64>, String> {
         return Ok(None);
     }
     match cell.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(Some(number)),
+        Ok(number) if number.abs() < LARGEST => Ok(Some(number)),
+        Ok(number) if number.is_finite() => {
+            Err(format!("{cell:?} is too large; numbers must be below {LARGEST:e}"))
+        }
         Ok(_) => {
             Err(format!("{cell:?} is not a finite number; leave the cell empty if the value is missing"))
         }
@@ -167,8 +177,8 @@ fn check_classes(classes: &[String], names: &[String]) -> Result<(), String> {
     if let Some(lonely) = classes.iter().find(|class| names.iter().filter(|name| name == class).count() < 2) {
         return Err(format!("class {lonely:?} has a single row: each class needs at least two"));
     }
-    if let Some(odd) = classes.iter().find(|class| class.chars().any(char::is_control)) {
-        return Err(format!("class {odd:?} has a control character in its name"));
+    if let Some(odd) = classes.iter().find(|class| !is_label(class)) {
+        return Err(format!("class {odd:?} has a control character or a backslash in its name"));
     }
     Ok(())
 }
@@ -210,9 +220,18 @@ mod tests {
             ("a,class\n1,x\n2,y,3\n", "data.csv:3: 3 fields, but the header has 2"),
             ("a,class\n1,x\nblue,y\n", "data.csv:3: column \"a\": \"blue\" is not a number"),
             ("a,class\n1,x\nNaN,y\n", "data.csv:3: column \"a\": \"NaN\" is not a finite number"),
+            (
+                "a,class\n1,x\n-1e200,y\n",
+                "data.csv:3: column \"a\": \"-1e200\" is too large; numbers must be below 1e150",
+            ),
             ("a,class\n1,x\n1e999,y\n", "data.csv:3: column \"a\": \"1e999\" is not a finite number"),
             ("a,class\n1,x\n2,\n", "data.csv:3: column \"class\": the class is missing"),
             ("a,class\n1,x\n2,x\n", "data.csv: column \"class\": every row is \"x\""),
+            ("a\\b,class\n1,x\n", "data.csv:1: column 1 (\"a\\\\b\") has a control character or a backslash"),
+            (
+                "a,class\n1,x\\y\n2,x\\y\n3,z\n4,z\n",
+                "data.csv: column \"class\": class \"x\\\\y\" has a control",
+            ),
             ("a,class\n1,x\n2,x\n3,y\n", "data.csv: column \"class\": class \"y\" has a single row"),
         ];
         for (text, expected) in cases {

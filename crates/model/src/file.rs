@@ -1,6 +1,6 @@
 //! The model file: JSON, with a version that is a hash of its content.
 
-use crate::{ModelCard, logistic::Weights};
+use crate::{Feature, ModelCard, card::is_label, logistic::Weights};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -27,7 +27,7 @@ pub struct ModelFile {
 #[derive(Debug, Error)]
 pub enum FileError {
     /// Not JSON, or not a model.
-    #[error("not a model file: {0}")]
+    #[error("not a model file")]
     Json(#[from] serde_json::Error),
     /// Written by another generation of this program.
     #[error("format {found}, but this program reads format {FORMAT}; train the model again")]
@@ -61,6 +61,9 @@ impl ModelFile {
         let mut file = Self { format: FORMAT, card, weights };
         file.card.version = file.content_version()?;
         file.check()?;
+        // JSON has no infinity: a file that holds one would be written as null, and never be read again.
+        let text = file.to_json()?;
+        Self::from_json(&text)?;
         Ok(file)
     }
 
@@ -111,6 +114,20 @@ impl ModelFile {
         ensure(features > 0, "card.features", "there are none")?;
         ensure(classes > 1, "card.classes", "there must be at least two")?;
         ensure(card.features.iter().all(|f| f.sd > 0.0), "card.features", "every sd must be above 0")?;
+        let missing = |f: &Feature| (0.0..=1.0).contains(&f.missing_ratio);
+        ensure(card.features.iter().all(missing), "card.features", "every missing_ratio must be in [0, 1]")?;
+        let names: Vec<&str> = card.features.iter().map(|f| f.name.as_str()).collect();
+        ensure(
+            distinct(&names),
+            "card.features",
+            "names must differ and be labels: no control character, no backslash",
+        )?;
+        let names: Vec<&str> = card.classes.iter().map(String::as_str).collect();
+        ensure(
+            distinct(&names),
+            "card.classes",
+            "names must differ and be labels: no control character, no backslash",
+        )?;
         let coefficients = &self.weights.coefficients;
         ensure(
             coefficients.len() == classes && coefficients.iter().all(|row| row.len() == features),
@@ -155,4 +172,9 @@ impl ModelFile {
             "there must be one a class, with one mean, covariance row and quantile list a feature",
         )
     }
+}
+
+/// Whether names can be told apart as metric labels.
+fn distinct(names: &[&str]) -> bool {
+    names.iter().enumerate().all(|(at, name)| is_label(name) && !names[..at].contains(name))
 }

@@ -1,8 +1,11 @@
 //! From a table to a model: split, fit, score, and the reference that its traffic will be held against.
 //!
-//! What the model gives off (prediction, confidence, distance) is referenced out of fold: each reference row is
-//! judged by a model that has not seen it, as traffic is. Taken in sample, a small reference would look surer and
-//! closer to its classes than any fresh row can be, and sound traffic would seem to drift.
+//! What the model gives off (prediction, confidence, distance) is referenced as the served weights give it off on rows
+//! that they have not seen, as traffic is. Held-out rows are scored as they are. For the rows that were fitted it depends
+//! on how many there are: with plenty, the weights hardly know any single one; with few, each is scored by weights
+//! fitted without it and nineteen parts in twenty of the others. Taken in sample, a small reference would look surer and
+//! closer to its classes than any fresh row can be; taken from models much unlike the served one, it would be another
+//! model's reference. Either way sound traffic would seem to drift.
 
 use crate::{
     CrossValidation, Feature, FileError, ModelCard, ModelFile, Reference, Table, TrainingReport,
@@ -18,11 +21,11 @@ use thiserror::Error;
 /// Folds of the cross-validation.
 const FOLDS: usize = 5;
 
-/// Folds for the out-of-fold distance: many, so that their shapes are as good as the served ones ...
-const DISTANCE_FOLDS: usize = 20;
+/// Folds for the reference of what the model gives off: many, so that each part's weights are close to the served ones.
+const REFERENCE_FOLDS: usize = 20;
 
-/// ... up to this many rows; with more, five folds are as close, and much faster.
-const MANY_ROWS: usize = 5_000;
+/// With this many rows for each number that is fitted, a row's own part in the fit no longer shows.
+const PLENTY: usize = 20;
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,13 +94,10 @@ pub fn train(table: &Table, options: &TrainOptions) -> Result<ModelFile, TrainEr
     let (train_rows, test_rows) = split(table, options.test_fraction, &mut rng);
     let fitted = Fitted::new(table, &train_rows, options.alpha)?;
 
-    let folds = folds(table, FOLDS, &mut rng);
-    let (cross_validation, outputs) = cross_validate(table, &folds, options.alpha)?;
-
+    let cross_validation = cross_validate(table, options.alpha, &mut rng)?;
+    let outputs = outputs(table, &fitted, &train_rows, &test_rows, options.alpha, &mut rng)?;
+    let distances = distances(table, &fitted.scaling, &mut rng);
     let all: Vec<usize> = (0..table.rows.len()).collect();
-    let distance_folds = if all.len() <= MANY_ROWS { DISTANCE_FOLDS.min(all.len()) } else { FOLDS };
-    let distances =
-        out_of_fold_distances(table, &fitted.scaling, &self::folds(table, distance_folds, &mut rng));
 
     let card = ModelCard {
         name: options.name.clone(),
@@ -165,12 +165,12 @@ fn scaling(table: &Table, rows: &[usize], feature: usize) -> Scaling {
     if values.is_empty() {
         return Scaling { mean: 0.0, sd: 1.0 };
     }
-    // Means of halves and quotients first: sums and squares of numbers near the limit of f64 would overflow.
-    let mean = values.iter().map(|value| value / values.len() as f64).sum::<f64>();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
     let largest = values.iter().fold(0.0_f64, |largest, value| largest.max((value - mean).abs()));
-    if !(largest.is_finite() && largest > 0.0) {
+    if largest == 0.0 {
         return Scaling { mean, sd: 1.0 };
     }
+    // The squares of differences as small as 1e-200 would vanish, so they are taken in units of the largest.
     let variance =
         values.iter().map(|value| ((value - mean) / largest).powi(2)).sum::<f64>() / values.len() as f64;
     Scaling { mean, sd: largest * variance.sqrt() }
@@ -216,48 +216,77 @@ fn parted(folds: &[usize], fold: usize) -> (Vec<usize>, Vec<usize>) {
     (0..folds.len()).partition(|&row| folds[row] != fold)
 }
 
-/// What models that have not seen a row say of it: its class and its confidence.
+fn cross_validate(table: &Table, alpha: f64, rng: &mut ChaCha8Rng) -> Result<CrossValidation, TrainError> {
+    let folds = folds(table, FOLDS, rng);
+    let mut scores = Vec::new();
+    for fold in 0..FOLDS {
+        let (fit_rows, held_out) = parted(&folds, fold);
+        // Fewer rows than folds leave some of them empty.
+        if !held_out.is_empty() {
+            scores.push(Fitted::new(table, &fit_rows, alpha)?.accuracy(table, &held_out));
+        }
+    }
+    let mean_accuracy = scores.iter().sum::<f64>() / scores.len() as f64;
+    let squares: f64 = scores.iter().map(|score| (score - mean_accuracy).powi(2)).sum();
+    let sd = (squares / (scores.len().saturating_sub(1).max(1)) as f64).sqrt();
+    Ok(CrossValidation { folds: scores.len(), mean_accuracy, sd })
+}
+
+/// What the served model says of each row as if it had never seen it.
 struct Outputs {
     predictions: Vec<usize>,
     confidences: Vec<f64>,
 }
 
-fn cross_validate(
-    table: &Table,
-    folds: &[usize],
-    alpha: f64,
-) -> Result<(CrossValidation, Outputs), TrainError> {
-    let rows = table.rows.len();
-    let mut outputs = Outputs { predictions: vec![0; rows], confidences: vec![0.0; rows] };
-    let mut scores = Vec::new();
-    for fold in 0..FOLDS {
-        let (fit_rows, held_out) = parted(folds, fold);
-        // Fewer rows than folds leave some of them empty.
-        if held_out.is_empty() {
-            continue;
-        }
-        let fitted = Fitted::new(table, &fit_rows, alpha)?;
-        for &row in &held_out {
-            let probabilities = fitted.probabilities(&table.rows[row]);
-            outputs.predictions[row] = argmax(&probabilities);
-            outputs.confidences[row] = probabilities[outputs.predictions[row]];
-        }
-        let right = held_out.iter().filter(|&&row| outputs.predictions[row] == table.labels[row]).count();
-        scores.push(right as f64 / held_out.len() as f64);
+impl Outputs {
+    fn put(&mut self, fitted: &Fitted, table: &Table, row: usize) {
+        let probabilities = fitted.probabilities(&table.rows[row]);
+        self.predictions[row] = argmax(&probabilities);
+        self.confidences[row] = probabilities[self.predictions[row]];
     }
-    let mean_accuracy = scores.iter().sum::<f64>() / scores.len() as f64;
-    let squares: f64 = scores.iter().map(|score| (score - mean_accuracy).powi(2)).sum();
-    let sd = (squares / (scores.len().saturating_sub(1).max(1)) as f64).sqrt();
-    Ok((CrossValidation { folds: scores.len(), mean_accuracy, sd }, outputs))
 }
 
-fn out_of_fold_distances(table: &Table, scaling: &[Scaling], folds: &[usize]) -> Vec<f64> {
+fn outputs(
+    table: &Table,
+    served: &Fitted,
+    train_rows: &[usize],
+    test_rows: &[usize],
+    alpha: f64,
+    rng: &mut ChaCha8Rng,
+) -> Result<Outputs, TrainError> {
+    let rows = table.rows.len();
+    let mut outputs = Outputs { predictions: vec![0; rows], confidences: vec![0.0; rows] };
+    test_rows.iter().for_each(|&row| outputs.put(served, table, row));
+    let weights = (table.columns.len() + 1) * (table.classes.len() - 1);
+    if train_rows.len() > PLENTY * weights {
+        train_rows.iter().for_each(|&row| outputs.put(served, table, row));
+        return Ok(outputs);
+    }
+    let folds = folds(table, REFERENCE_FOLDS, rng);
+    for fold in 0..REFERENCE_FOLDS {
+        let (held_out, fit_rows): (Vec<_>, Vec<_>) = train_rows.iter().partition(|&&row| folds[row] == fold);
+        // A class whose only fitted row is held out leaves weights of fewer classes, which say nothing of the served ones.
+        let complete =
+            (0..table.classes.len()).all(|class| fit_rows.iter().any(|&row| table.labels[row] == class));
+        let refitted =
+            if complete && !held_out.is_empty() { Some(Fitted::new(table, &fit_rows, alpha)?) } else { None };
+        held_out.into_iter().for_each(|row| outputs.put(refitted.as_ref().unwrap_or(served), table, row));
+    }
+    Ok(outputs)
+}
+
+/// How far each row is from its nearest class, by shapes that the row had no part in.
+fn distances(table: &Table, scaling: &[Scaling], rng: &mut ChaCha8Rng) -> Vec<f64> {
+    let smallest = table.class_counts().into_iter().min().unwrap_or_default();
+    let plenty = smallest >= PLENTY * table.columns.len();
+    let folds = if plenty { vec![0; table.rows.len()] } else { folds(table, REFERENCE_FOLDS, rng) };
     let mut distances = vec![0.0; table.rows.len()];
     let mut scratch = Vec::new();
     for fold in 0..=folds.iter().copied().max().unwrap_or_default() {
-        let (shape_rows, held_out) = parted(folds, fold);
-        let distance = Distance::new(&class_shapes(table, scaling, &shape_rows));
-        for row in held_out {
+        let (others, held_out) = parted(&folds, fold);
+        let shaping = if plenty { &held_out } else { &others };
+        let distance = Distance::new(&class_shapes(table, scaling, shaping));
+        for &row in &held_out {
             distances[row] = distance.of(&standardise(scaling, &table.rows[row]), &mut scratch);
         }
     }
@@ -315,8 +344,8 @@ fn features(table: &Table, scaling: &[Scaling]) -> Vec<Feature> {
 /// Values beyond a range: from a twentieth to six tenths of its width above it, which is about what the article's
 /// giants are to Iris.
 fn beyond([least, greatest]: [f64; 2]) -> [f64; 2] {
-    let width = (greatest - least).max(greatest.abs() * 0.1).clamp(1e-9, f64::MAX / 4.0);
-    [greatest + 0.05 * width, greatest + 0.6 * width]
+    let width = (greatest - least).max(greatest.abs() * 0.1).max(1e-9);
+    [0.05, 0.6].map(|part| greatest + part * width)
 }
 
 #[cfg(test)]
@@ -368,12 +397,13 @@ mod tests {
 
     #[test]
     fn awkward_tables_train_and_answer() {
-        let cases: [(&str, String); 5] = [
+        let cases: [(&str, String); 6] = [
             ("constant column", rows(60, |i| format!("1,{},{}", i, i % 2))),
             ("column always missing", rows(60, |i| format!(",{},{}", i, i % 3))),
             ("heavy ties", rows(60, |i| format!("{},{},{}", i % 2, i % 3, i % 2))),
             ("two rows a class", rows(4, |i| format!("{},{},{}", i, 4 - i, i % 2))),
-            ("huge numbers", rows(60, |i| format!("{i}e306,-{i}e306,{}", i % 2))),
+            ("huge numbers", rows(60, |i| format!("{i}e148,-{i}e148,{}", i % 2))),
+            ("tiny numbers", rows(60, |i| format!("{i}e-300,-{i}e-300,{}", i % 2))),
         ];
         for (name, text) in cases {
             let table = read_csv(text.as_bytes(), name, "class").unwrap_or_else(|error| panic!("{error}"));

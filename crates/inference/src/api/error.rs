@@ -139,8 +139,8 @@ impl ApiError {
     }
 
     /// A route that serves other methods.
-    pub fn method_not_allowed(method: &Method, endpoint: Endpoint) -> Self {
-        let message = format!("{} serves {}, not {method}", endpoint.pattern(), endpoint.allow());
+    pub fn method_not_allowed(method: &Method, path: &str, endpoint: Endpoint) -> Self {
+        let message = format!("{path} serves {}, not {method}", endpoint.allow());
         Self { allow: Some(endpoint.allow()), ..Self::new(Reason::MethodNotAllowed, message) }
     }
 

@@ -144,7 +144,7 @@ impl<'de> FromAny<'de> for Body {
                 }
                 _ => {
                     entries.next_value::<IgnoredAny>()?;
-                    fields.unknown.get_or_insert(name);
+                    fields.unknown.get_or_insert_with(|| shortened(&name));
                 }
             }
         }
@@ -155,6 +155,15 @@ impl<'de> FromAny<'de> for Body {
 fn set<T>(field: &mut Option<T>, value: T, name: &'static str, repeated: &mut Option<&'static str>) {
     if field.replace(value).is_some() {
         repeated.get_or_insert(name);
+    }
+}
+
+/// As much of a name as an error message should repeat.
+pub(super) fn shortened(name: &str) -> String {
+    const LONGEST: usize = 80;
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
     }
 }
 

@@ -246,3 +246,19 @@ async fn what_is_not_http_does_no_harm() {
     }
     assert_eq!(service.predict("{\"features\":[5.1,3.5,1.4,0.2]}").await.0, 200);
 }
+
+#[tokio::test]
+async fn a_client_that_sends_before_it_listens_gets_its_answer() {
+    let service = Service::start();
+    let body = vec![b'x'; 32 << 20];
+    for (head, expected) in [
+        ("POST /predict HTTP/1.1\r\nContent-Type: application/json", "HTTP/1.1 413"),
+        ("POST /predict HTTP/1.1\r\nContent-Type: text/plain", "HTTP/1.1 415"),
+        ("POST /nothing HTTP/1.1\r\nContent-Type: text/plain", "HTTP/1.1 404"),
+        ("PUT /predict HTTP/1.1\r\nContent-Type: text/plain", "HTTP/1.1 405"),
+    ] {
+        let head = format!("{head}\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        let answer = raw(&service, &[head.as_bytes(), &body].concat());
+        assert!(answer.starts_with(expected), "{head}: {answer}");
+    }
+}

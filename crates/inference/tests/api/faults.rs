@@ -58,7 +58,7 @@ async fn hold_an_answer_back_up_to_the_request_timeout() {
 async fn that_make_no_sense_are_refused_by_name() {
     let service = drilled();
     for (header, value) in
-        [(ABORT, "no"), (ABORT, "199"), (ABORT, "600"), (ABORT, "-1"), (DELAY, "1s"), (DELAY, "")]
+        [(ABORT, "no"), (ABORT, "399"), (ABORT, "600"), (ABORT, "-1"), (DELAY, "1s"), (DELAY, "")]
     {
         let (status, body) = answer(service.post(FLOWER).header(header, value)).await;
         assert_eq!((status, body["error"]["field"].as_str()), (400, Some(header)), "{value}: {body}");

@@ -38,6 +38,9 @@ async fn anyones_csv_is_served() {
     assert!(train(&data, &out, &[]).0);
     assert_eq!(std::fs::read_to_string(&out).unwrap(), first, "the same data and seed give the same bytes");
 
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&out).unwrap().permissions());
+    assert_eq!(mode & 0o044, 0o044 & !umask(), "others may read the model");
+
     let service = Service::of(Settings::default(), ModelFile::from_json(&first).unwrap());
     let (status, body) = service.predict(r#"{"features":{"mass_g":5200,"bill_mm":41.5}}"#).await;
     assert_eq!(
@@ -49,6 +52,25 @@ async fn anyones_csv_is_served() {
     assert_eq!(service.predict(r#"{"features":[40.1,null]}"#).await.0, 422);
     let gaps = service.metric("signal_bin_total", &[("signal", "bill_mm"), ("bin", "missing")]).await;
     assert_eq!(gaps, 1.0);
+}
+
+/// What this process takes away from the permissions of files it makes.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap();
+    u32::from_str_radix(line.trim(), 8).unwrap()
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    for command in ["inspect", "--help"] {
+        let line = format!(
+            "{} {command} | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}",
+            env!("CARGO_BIN_EXE_inference")
+        );
+        let output = Command::new("bash").args(["-c", &line]).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{command}: {output:?}");
+    }
 }
 
 #[test]

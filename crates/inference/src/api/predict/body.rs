@@ -10,42 +10,32 @@ use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Of a body that is too large, this many times the limit is read and thrown away, so that a client that sends before
-/// it listens still gets its answer instead of a broken connection.
-const DRAINED_LIMITS: usize = 16;
-
-/// Reads the body of a request.
+/// Reads the body of a request. What is refused before its end actix reads and throws away, so that a client that sends
+/// before it listens gets its answer instead of a broken connection.
 pub(super) async fn read(
     request: &HttpRequest,
     mut payload: Payload,
     limit: usize,
     patience: Duration,
 ) -> Result<Bytes, ApiError> {
-    let declared = check_headers(request);
+    check_headers(request)?;
     let reading = async {
         let mut body = BytesMut::new();
-        let mut drained = 0;
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| {
                 ApiError::new(Reason::BodyUnreadable, format!("the body could not be read: {error}"))
             })?;
-            if drained == 0 && declared.is_ok() && body.len() + chunk.len() <= limit {
-                body.extend_from_slice(&chunk);
-                continue;
+            if body.len() + chunk.len() > limit {
+                return Err(too_large(limit));
             }
-            drained += body.len() + chunk.len();
-            body.clear();
-            if drained > limit.saturating_mul(DRAINED_LIMITS) {
-                break;
-            }
+            body.extend_from_slice(&chunk);
         }
-        if drained > limit { Err(too_large(limit)) } else { Ok(body.freeze()) }
+        Ok(body.freeze())
     };
-    let body = timeout(patience, reading).await.unwrap_or_else(|_| {
+    timeout(patience, reading).await.unwrap_or_else(|_| {
         let message = format!("the body did not arrive within {}", humantime::format_duration(patience));
         Err(ApiError::new(Reason::BodyTimeout, message))
-    });
-    declared.and(body)
+    })
 }
 
 fn too_large(limit: usize) -> ApiError {

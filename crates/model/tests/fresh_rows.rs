@@ -1,0 +1,113 @@
+//! Fresh rows of the law that the training data came from never drift, whatever the law: discrete answers, long tails,
+//! classes that can't be told apart, more features than the data can support.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use drift::{FalseAlarmBudget, Verdict, judge};
+use model::{Classifier, Table, TrainOptions, table::Column, train};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+type Law = fn(&mut ChaCha8Rng) -> (Vec<f64>, usize);
+
+const FRESH: usize = 20_000;
+
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    StandardNormal.sample(rng)
+}
+
+fn coin(rng: &mut ChaCha8Rng, share: f64) -> usize {
+    usize::from(rng.random::<f64>() < share)
+}
+
+/// Four yes-or-no answers, a little likelier in one class.
+fn survey(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
+    let class = coin(rng, 0.5);
+    ((0..4).map(|_| coin(rng, 0.3 + 0.3 * class as f64) as f64).collect(), class)
+}
+
+/// Long tails, on two scales.
+fn log_normal(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
+    let class = coin(rng, 0.5);
+    (
+        vec![(class as f64 + 1.5 * normal(rng)).exp(), ((2.0 * normal(rng)).exp() * 100.0).round() / 100.0],
+        class,
+    )
+}
+
+/// Nothing to learn.
+fn no_signal(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
+    (vec![normal(rng), normal(rng)], coin(rng, 0.5))
+}
+
+/// Classes that never meet.
+fn separable(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
+    let class = coin(rng, 0.5);
+    (vec![100.0 * class as f64 + 0.1 * normal(rng), normal(rng)], class)
+}
+
+/// Twenty features, three classes.
+fn wide(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
+    let class = rng.random_range(0..3);
+    let feature = |f: usize, rng: &mut ChaCha8Rng| {
+        let centre = if f == class { 2.0 } else { 0.0 };
+        ((centre + normal(rng)) * 100.0).round() / 100.0
+    };
+    ((0..20).map(|f| feature(f, rng)).collect(), class)
+}
+
+fn table(law: Law, rows: usize, rng: &mut ChaCha8Rng) -> Table {
+    let drawn: Vec<_> = (0..rows).map(|_| law(rng)).collect();
+    let classes = drawn.iter().map(|(_, class)| class).max().unwrap() + 1;
+    Table {
+        columns: (0..drawn[0].0.len()).map(|f| Column::named(&format!("f{f}"))).collect(),
+        classes: (0..classes).map(|class| format!("c{class}")).collect(),
+        labels: drawn.iter().map(|(_, class)| *class).collect(),
+        rows: drawn.into_iter().map(|(row, _)| row.into_iter().map(Some).collect()).collect(),
+    }
+}
+
+/// The signals of [`FRESH`] rows that are judged to drift, with PSI and limit.
+fn alarms(law: Law, rows: usize, seed: u64) -> Vec<String> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let file = train(&table(law, rows, &mut rng), &TrainOptions::new("law")).unwrap();
+    let classifier = Classifier::new(&file);
+    let signals = &file.card.reference.signals;
+    let mut counts: Vec<Vec<u64>> = signals.iter().map(|signal| vec![0; signal.bins.len()]).collect();
+    for _ in 0..FRESH {
+        let row: Vec<_> = law(&mut rng).0.into_iter().map(Some).collect();
+        let prediction = classifier.predict(&row).unwrap();
+        let outputs = [prediction.class as f64, prediction.confidence, prediction.distance].map(Some);
+        for ((signal, counts), value) in signals.iter().zip(&mut counts).zip(row.into_iter().chain(outputs)) {
+            counts[signal.bins.index(value)] += 1;
+        }
+    }
+    let judged = signals.iter().zip(&counts).map(|(signal, counts)| {
+        let critical = FalseAlarmBudget::default().critical_chi2(signal.degrees_of_freedom(), signals.len());
+        (signal, judge(&signal.expected, counts, signal.rows, critical).unwrap())
+    });
+    let drifting = judged.filter(|(_, judgement)| judgement.verdict != Verdict::Steady);
+    drifting
+        .map(|(signal, judged)| format!("{} {:.3} > {:.3}", signal.name, judged.psi.value, judged.threshold))
+        .collect()
+}
+
+#[test]
+fn sound_traffic_of_any_law_stays_steady() {
+    let laws: [(&str, Law, usize); 7] = [
+        ("survey", survey, 200),
+        ("survey", survey, 2000),
+        ("log_normal", log_normal, 2000),
+        ("no_signal", no_signal, 300),
+        ("separable", separable, 200),
+        ("wide", wide, 150),
+        ("wide", wide, 2000),
+    ];
+    for (name, law, rows) in laws {
+        for seed in 0..4 {
+            let alarms = alarms(law, rows, seed);
+            assert!(alarms.is_empty(), "{name}, {rows} rows, seed {seed}: {alarms:?}");
+        }
+    }
+}
