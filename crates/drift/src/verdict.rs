@@ -50,13 +50,10 @@ pub fn judge(
     reference_rows: u64,
     critical_chi2: f64,
 ) -> Result<Judgement, DriftError> {
-    if reference_rows == 0 {
-        return Err(DriftError::EmptyReference);
-    }
     if !(critical_chi2.is_finite() && critical_chi2 > 0.0) {
         return Err(DriftError::BadCritical(critical_chi2));
     }
-    let psi = psi(expected, counts)?;
+    let psi = psi(expected, reference_rows, counts)?;
     let noise = (1.0 / reference_rows as f64 + 1.0 / psi.rows as f64) * critical_chi2;
     let threshold = noise.max(PRACTICAL_PSI);
     let verdict = if psi.rows < MIN_ROWS {
