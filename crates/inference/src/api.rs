@@ -1,7 +1,9 @@
 //! The routes, what they share, and their errors.
 
+mod body;
 mod docs;
 mod error;
+mod feedback;
 mod health;
 mod model_card;
 mod predict;
@@ -19,6 +21,7 @@ pub fn routes(config: &mut ServiceConfig, state: &Arc<State>) {
     config
         .app_data(web::Data::from(Arc::clone(state)))
         .service(resource(state, Endpoint::Predict, |r| r.route(post().to(predict::predict))))
+        .service(resource(state, Endpoint::Feedback, |r| r.route(post().to(feedback::feedback))))
         .service(resource(state, Endpoint::Model, |r| {
             r.route(get().to(model_card::card)).route(head().to(model_card::card))
         }))

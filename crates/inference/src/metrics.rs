@@ -29,6 +29,9 @@ const REJECTIONS: &str = "inference_rejections_total";
 const FAULTS: &str = "inference_faults_total";
 const OUTPUT: &str = "prediction_output_total";
 const CONFIDENCE: &str = "prediction_confidence";
+const FEEDBACK: &str = "feedback_total";
+const FEEDBACK_REJECTED: &str = "feedback_rejected_total";
+const FEEDBACK_LAG: &str = "feedback_lag_seconds";
 const SIGNAL_BINS: &str = "signal_bin_total";
 const SIGNAL_EXPECTED: &str = "signal_bin_expected_ratio";
 const SIGNAL_ROWS: &str = "signal_reference_rows";
@@ -47,6 +50,10 @@ const DURATION_BUCKETS: [f64; 18] = [
 /// Dense near 1, where a sound classifier spends its time.
 const CONFIDENCE_BUCKETS: [f64; 10] = [0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999];
 
+/// From a label given at once to one that takes a month: the oldest that is believed.
+const LAG_BUCKETS: [f64; 10] =
+    [1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0];
+
 /// The service's metrics. Cheap to report to: an event is a few atomic additions.
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
@@ -56,6 +63,10 @@ pub struct Metrics {
     distance: SignalCounters,
     outputs: Vec<Counter>,
     confidences: Histogram,
+    /// Row by row: predicted class, then actual class.
+    feedback: Vec<Counter>,
+    feedback_rejections: Vec<Counter>,
+    feedback_lag: Histogram,
     rejections: Vec<Counter>,
     faults: Vec<Counter>,
     in_flight: Gauge,
@@ -98,6 +109,19 @@ impl Metrics {
                     .map(|class| counter!(OUTPUT, "class" => class.clone()))
                     .collect(),
                 confidences: histogram!(CONFIDENCE),
+                feedback: card
+                    .classes
+                    .iter()
+                    .flat_map(|predicted| card.classes.iter().map(move |actual| (predicted, actual)))
+                    .map(|(predicted, actual)| {
+                        counter!(FEEDBACK, "predicted" => predicted.clone(), "actual" => actual.clone())
+                    })
+                    .collect(),
+                feedback_rejections: Reason::OF_FEEDBACK
+                    .iter()
+                    .map(|reason| counter!(FEEDBACK_REJECTED, "reason" => reason.code()))
+                    .collect(),
+                feedback_lag: histogram!(FEEDBACK_LAG),
                 rejections: Reason::ALL
                     .iter()
                     .map(|reason| counter!(REJECTIONS, "reason" => reason.code()))
@@ -125,6 +149,19 @@ impl Metrics {
         self.prediction.count(Some(prediction.class as f64));
         self.confidence.count(Some(prediction.confidence));
         self.distance.count(Some(prediction.distance));
+    }
+
+    /// A prediction turned out to be right or wrong, so many seconds after it was made. Classes by position.
+    pub fn told(&self, predicted: usize, actual: usize, lag_seconds: f64) {
+        self.feedback[predicted * self.outputs.len() + actual].increment(1);
+        self.feedback_lag.record(lag_seconds);
+    }
+
+    /// Feedback about one prediction was refused.
+    pub fn not_believed(&self, reason: Reason) {
+        if let Some(at) = Reason::OF_FEEDBACK.iter().position(|&known| known == reason) {
+            self.feedback_rejections[at].increment(1);
+        }
     }
 
     /// A request was refused.
@@ -164,7 +201,11 @@ pub fn series_count(page: &str) -> usize {
 }
 
 fn build_recorder() -> PrometheusRecorder {
-    let buckets = [(DURATION, DURATION_BUCKETS.as_slice()), (CONFIDENCE, CONFIDENCE_BUCKETS.as_slice())];
+    let buckets = [
+        (DURATION, DURATION_BUCKETS.as_slice()),
+        (CONFIDENCE, CONFIDENCE_BUCKETS.as_slice()),
+        (FEEDBACK_LAG, LAG_BUCKETS.as_slice()),
+    ];
     let builder = buckets.into_iter().fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
         let Ok(builder) = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds) else {
             unreachable!("the list of buckets is not empty")
@@ -182,6 +223,9 @@ fn describe() {
     describe_counter!(FAULTS, "Requests that asked for a fault, by what came of it.");
     describe_counter!(OUTPUT, "Predictions, by predicted class.");
     describe_histogram!(CONFIDENCE, "Probability of the predicted class.");
+    describe_counter!(FEEDBACK, "Feedback believed, by predicted and actual class: a confusion matrix.");
+    describe_counter!(FEEDBACK_REJECTED, "Feedback refused, by reason.");
+    describe_histogram!(FEEDBACK_LAG, "Time from a prediction to the feedback about it, in seconds.");
     describe_counter!(SIGNAL_BINS, "Rows seen, by signal and bin of the reference.");
     describe_gauge!(SIGNAL_EXPECTED, "Share of rows that the reference leads to expect in a bin.");
     describe_gauge!(SIGNAL_ROWS, "Rows of the reference.");

@@ -17,10 +17,17 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    collections::HashSet,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use thiserror::Error;
+
+/// How many of the latest predictions with feedback are remembered at least; twice as many at most, some 40 MB.
+const REMEMBERED: usize = 1 << 20;
 
 const FORMAT: u8 = 1;
 const SIGNED: usize = 25;
@@ -47,6 +54,33 @@ pub struct Receipt {
     pub version: String,
     /// Distinguishes predictions that are alike in all else.
     pub serial: u64,
+}
+
+/// Remembers which predictions feedback was given about, so that saying it twice does not count twice.
+///
+/// It knows of this process only: a restart forgets, and replicas do not tell each other. Exactly-once over replicas
+/// would take a store that all of them share.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<Generations>);
+
+#[derive(Debug, Default)]
+struct Generations {
+    current: HashSet<u64>,
+    former: HashSet<u64>,
+}
+
+impl Seen {
+    /// Whether this is the first time that the receipt with this serial number is seen.
+    pub fn first(&self, serial: u64) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.former.contains(&serial) || !seen.current.insert(serial) {
+            return false;
+        }
+        if seen.current.len() >= REMEMBERED {
+            seen.former = std::mem::take(&mut seen.current);
+        }
+        true
+    }
 }
 
 /// Why a text is no receipt of ours.
@@ -143,6 +177,17 @@ mod tests {
     fn another_key_forges_nothing() {
         let foreign = Receipts::new(b"another key", "0123456789ab", 7).issue(UNIX_EPOCH, 0, 1.0);
         assert_eq!(receipts().verify(&foreign), Err(ReceiptError::Forged));
+    }
+
+    #[test]
+    fn the_latest_are_remembered_and_memory_is_bounded() {
+        let seen = Seen::default();
+        for serial in 0..3 * REMEMBERED as u64 {
+            assert!(seen.first(serial));
+        }
+        assert!(!seen.first(2 * REMEMBERED as u64 + 1));
+        let generations = seen.0.lock().unwrap();
+        assert!(generations.current.len() + generations.former.len() <= 2 * REMEMBERED);
     }
 
     proptest! {

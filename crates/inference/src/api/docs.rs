@@ -1,6 +1,6 @@
 //! `/openapi.json` and, at `/docs`, a page to try it. The page is part of the binary: it needs no network.
 
-use super::{ApiError, State, health, model_card, predict};
+use super::{ApiError, State, feedback, health, model_card, predict};
 use crate::rows;
 use actix_web::{
     HttpResponse,
@@ -16,7 +16,14 @@ use utoipa_swagger_ui::Config;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "inference", description = "Predictions of a tabular classifier, and its vital signs."),
-    paths(predict::predict, model_card::card, health::alive, health::ready, health::metrics)
+    paths(
+        predict::predict,
+        feedback::feedback,
+        model_card::card,
+        health::alive,
+        health::ready,
+        health::metrics
+    )
 )]
 struct ApiDoc;
 

@@ -76,6 +76,18 @@ reasons! {
     MissingValue = "missing_value", UNPROCESSABLE_ENTITY;
     /// A number too large to be held or scored.
     NumberOutOfRange = "number_out_of_range", UNPROCESSABLE_ENTITY;
+    /// A prediction id that is none.
+    MalformedReceipt = "malformed_receipt", UNPROCESSABLE_ENTITY;
+    /// A prediction id that was not signed with this service's key.
+    ForgedReceipt = "forged_receipt", UNPROCESSABLE_ENTITY;
+    /// A prediction id that is too old.
+    ExpiredReceipt = "expired_receipt", UNPROCESSABLE_ENTITY;
+    /// A prediction id of another model version.
+    ForeignVersion = "foreign_version", UNPROCESSABLE_ENTITY;
+    /// A prediction that feedback was already given about.
+    RepeatedReceipt = "repeated_receipt", UNPROCESSABLE_ENTITY;
+    /// A label that is none of the model's classes.
+    UnknownLabel = "unknown_label", UNPROCESSABLE_ENTITY;
     /// Something inside broke.
     Internal = "internal", INTERNAL_SERVER_ERROR;
     /// Too much work at a time.
@@ -86,6 +98,18 @@ reasons! {
     FaultInjected = "fault_injected", SERVICE_UNAVAILABLE;
     /// The answer took too long.
     TooSlow = "too_slow", GATEWAY_TIMEOUT;
+}
+
+impl Reason {
+    /// Why feedback about one prediction can be refused.
+    pub const OF_FEEDBACK: [Self; 6] = [
+        Self::MalformedReceipt,
+        Self::ForgedReceipt,
+        Self::ExpiredReceipt,
+        Self::ForeignVersion,
+        Self::RepeatedReceipt,
+        Self::UnknownLabel,
+    ];
 }
 
 /// A refusal, as the client will read it.

@@ -1,8 +1,6 @@
 //! `POST /predict`: rows in, predictions out.
 
-mod body;
-
-use super::{ApiError, Reason, State, error::ErrorBody};
+use super::{ApiError, Reason, State, body, error::ErrorBody};
 use crate::{faults::Faults, rows::Rows};
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
 use model::Prediction;

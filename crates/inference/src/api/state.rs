@@ -1,7 +1,12 @@
 //! What the handlers share: made once, never changed but for counts.
 
 use super::docs::Docs;
-use crate::{Settings, in_flight::InFlight, metrics::Metrics, receipt::Receipts};
+use crate::{
+    Settings,
+    in_flight::InFlight,
+    metrics::Metrics,
+    receipt::{Receipts, Seen},
+};
 use actix_web::web::Bytes;
 use anyhow::{Context, Result};
 use model::{Classifier, ModelCard, ModelFile};
@@ -24,6 +29,8 @@ pub struct State {
     pub in_flight: InFlight,
     /// What signs prediction ids.
     pub receipts: Receipts,
+    /// Predictions that feedback was given about.
+    pub seen: Seen,
     /// Longest a prediction may take.
     pub request_timeout: Duration,
     /// Largest body, in bytes.
@@ -48,6 +55,7 @@ impl State {
             metrics: Metrics::new(&file.card),
             in_flight: InFlight::new(settings.max_in_flight),
             receipts: Receipts::new(&settings.receipt_key()?, &file.card.version, u64::from_be_bytes(serial)),
+            seen: Seen::default(),
             request_timeout: settings.request_timeout,
             body_limit: settings.body_limit,
             allow_fault_injection: settings.allow_fault_injection,

@@ -7,6 +7,8 @@ use actix_web::http::Method;
 pub enum Endpoint {
     /// `/predict`
     Predict,
+    /// `/feedback`
+    Feedback,
     /// `/model`
     Model,
     /// `/metrics`
@@ -30,6 +32,7 @@ impl Endpoint {
     pub fn pattern(self) -> &'static str {
         match self {
             Self::Predict => "/predict",
+            Self::Feedback => "/feedback",
             Self::Model => "/model",
             Self::Metrics => "/metrics",
             Self::Healthz => "/healthz",
@@ -43,13 +46,17 @@ impl Endpoint {
 
     /// The methods it serves, as the `Allow` header lists them.
     pub fn allow(self) -> &'static str {
-        if self == Self::Predict { "POST" } else { "GET, HEAD" }
+        match self {
+            Self::Predict | Self::Feedback => "POST",
+            _ => "GET, HEAD",
+        }
     }
 
     /// The answers that are to be expected of it; their series exist from the start.
     pub(super) fn usual_answers(self) -> (MethodLabel, &'static [u16]) {
         match self {
             Self::Predict => (MethodLabel::Post, &[200, 400, 408, 413, 415, 422, 500, 503, 504]),
+            Self::Feedback => (MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500]),
             Self::Readyz => (MethodLabel::Get, &[200, 503]),
             Self::DocsFile => (MethodLabel::Get, &[200, 404]),
             Self::Docs => (MethodLabel::Get, &[308]),

@@ -33,7 +33,7 @@ async fn the_document_lists_every_route_and_its_example_works() {
     let service = Service::start();
     let document: Value = service.get_json("/openapi.json").await;
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths, ["/healthz", "/metrics", "/model", "/predict", "/readyz"]);
+    assert_eq!(paths, ["/feedback", "/healthz", "/metrics", "/model", "/predict", "/readyz"]);
     let example =
         &document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["example"];
     assert_eq!(service.predict(&example.to_string()).await.0, 200);

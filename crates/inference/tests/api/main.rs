@@ -5,6 +5,7 @@
 mod bad_input;
 mod docs;
 mod faults;
+mod feedback;
 mod harness;
 mod lifecycle;
 mod predict;

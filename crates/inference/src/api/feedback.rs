@@ -1,0 +1,181 @@
+//! `POST /feedback`: what a prediction should have been.
+//!
+//! The prediction id proves what was predicted, when, and by which model, so nothing is looked up: the answer is one more
+//! count in the confusion matrix. What is refused never touches the matrix.
+
+use super::{ApiError, Reason, State, body, error::ErrorBody};
+use crate::receipt::{Receipt, ReceiptError};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde_json::Value;
+use std::time::{Duration, SystemTime};
+use utoipa::ToSchema;
+
+/// Feedback that comes later than this tells of another time.
+const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What a prediction should have been.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the body, which is read by hand to tell its faults apart")]
+pub(super) struct Feedback {
+    /// The id that the prediction was answered with
+    prediction_id: String,
+    /// The name of the true class
+    label: String,
+}
+
+/// One piece of feedback, or a list.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "documents the body")]
+pub(super) enum FeedbackRequest {
+    One(Feedback),
+    Many(Vec<Feedback>),
+}
+
+/// What became of it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FeedbackResponse {
+    /// How many were counted
+    accepted: usize,
+    /// Those of a list that were not
+    rejected: Vec<Rejected>,
+}
+
+/// A piece of feedback that was not counted.
+#[derive(Serialize, ToSchema)]
+struct Rejected {
+    /// Position in the list
+    index: usize,
+    /// Stable word for the reason
+    code: &'static str,
+    /// What was wrong
+    message: String,
+}
+
+/// Tells what predictions should have been. Of a list, each piece stands for itself.
+#[utoipa::path(
+    post, path = "/feedback", tag = "model", request_body = FeedbackRequest,
+    responses(
+        (status = 202, description = "Counted; of a list, at least one", body = FeedbackResponse),
+        (status = 400, description = "No JSON", body = ErrorBody),
+        (status = 413, description = "The body is too large", body = ErrorBody),
+        (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
+        (status = 422, description = "Nothing of it could be counted", body = ErrorBody),
+    )
+)]
+pub(super) async fn feedback(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> Result<HttpResponse, ApiError> {
+    let body = body::read(&request, payload, state.body_limit, state.request_timeout).await?;
+    let value: Value = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::new(Reason::MalformedJson, format!("not readable as JSON: {error}")))?;
+    let mut response = FeedbackResponse { accepted: 0, rejected: Vec::new() };
+    match value {
+        Value::Array(pieces) => {
+            let mut first = None;
+            for (index, piece) in pieces.iter().enumerate() {
+                match count(piece, &format!("[{index}]"), &state) {
+                    Ok(()) => response.accepted += 1,
+                    Err(error) => {
+                        let (code, message) = (error.reason.code(), error.message.clone());
+                        response.rejected.push(Rejected { index, code, message });
+                        first.get_or_insert(error);
+                    }
+                }
+            }
+            if response.accepted == 0 {
+                return Err(first.unwrap_or_else(|| ApiError::new(Reason::EmptyBatch, "the list is empty")));
+            }
+        }
+        piece => {
+            count(&piece, "", &state)?;
+            response.accepted = 1;
+        }
+    }
+    Ok(HttpResponse::Accepted().json(response))
+}
+
+/// Counts one piece of feedback, or its refusal.
+fn count(piece: &Value, place: &str, state: &State) -> Result<(), ApiError> {
+    let counted = read(piece, place).and_then(|(id, label)| believe(id, label, place, state));
+    match counted {
+        Ok((receipt, actual, lag)) => {
+            state.metrics.told(receipt.class, actual, lag.as_secs_f64());
+            Ok(())
+        }
+        Err(error) => {
+            state.metrics.not_believed(error.reason);
+            Err(error)
+        }
+    }
+}
+
+/// The id and the label of a piece of feedback.
+fn read<'a>(piece: &'a Value, place: &str) -> Result<(&'a str, &'a str), ApiError> {
+    let Value::Object(fields) = piece else {
+        let message = "feedback must be an object with \"prediction_id\" and \"label\"";
+        return Err(ApiError::new(Reason::WrongType, message).at(place));
+    };
+    let known = ["prediction_id", "label"];
+    if let Some(name) = fields.keys().find(|name| !known.contains(&name.as_str())) {
+        let name: String = name.chars().take(80).collect();
+        let message = format!("unknown field {name:?}; the fields are \"prediction_id\" and \"label\"");
+        return Err(ApiError::new(Reason::UnknownField, message).at(path(place, &name)));
+    }
+    let text = |name: &str| match fields.get(name) {
+        Some(Value::String(text)) => Ok(text.as_str()),
+        Some(_) => {
+            Err(ApiError::new(Reason::WrongType, format!("{name:?} must be a string")).at(path(place, name)))
+        }
+        None => {
+            Err(ApiError::new(Reason::MissingField, format!("{name:?} is missing")).at(path(place, name)))
+        }
+    };
+    Ok((text("prediction_id")?, text("label")?))
+}
+
+/// Believes a receipt, or says why not; gives the true class and how long ago the prediction was made.
+fn believe(
+    id: &str,
+    label: &str,
+    place: &str,
+    state: &State,
+) -> Result<(Receipt, usize, Duration), ApiError> {
+    let refuse = |reason, message: String| ApiError::new(reason, message).at(path(place, "prediction_id"));
+    let receipt = state.receipts.verify(id).map_err(|error| match error {
+        ReceiptError::Malformed => refuse(Reason::MalformedReceipt, error.to_string()),
+        ReceiptError::Forged => refuse(Reason::ForgedReceipt, error.to_string()),
+    })?;
+    // Replicas' clocks differ a little: a prediction of the next second was made just now.
+    let lag = SystemTime::now().duration_since(receipt.at).unwrap_or_default();
+    if lag > OLDEST {
+        let message = format!("the prediction is older than {}", humantime::format_duration(OLDEST));
+        return Err(refuse(Reason::ExpiredReceipt, message));
+    }
+    if receipt.version != state.card.version {
+        let message =
+            format!("of model version {}, but this service serves {}", receipt.version, state.card.version);
+        return Err(refuse(Reason::ForeignVersion, message));
+    }
+    let Some(actual) = state.card.classes.iter().position(|class| class == label) else {
+        let label: String = label.chars().take(80).collect();
+        let message =
+            format!("{label:?} is no class of the model; the classes are {}", state.card.classes.join(", "));
+        return Err(ApiError::new(Reason::UnknownLabel, message).at(path(place, "label")));
+    };
+    // Last, so that what is refused for another reason can be sent again once it is mended.
+    if !state.seen.first(receipt.serial) {
+        return Err(refuse(
+            Reason::RepeatedReceipt,
+            "feedback about this prediction was already given".into(),
+        ));
+    }
+    Ok((receipt, actual, lag))
+}
+
+fn path(place: &str, name: &str) -> String {
+    if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
+}

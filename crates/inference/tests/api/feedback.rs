@@ -1,0 +1,160 @@
+use crate::harness::{IRIS, Service, answer, metric};
+use inference::{Settings, receipt::Receipts};
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime};
+
+const KEY: &str = "a key of the tests, more than thirty-two bytes long";
+
+struct Keyed {
+    settings: Settings,
+    _file: tempfile::NamedTempFile,
+}
+
+fn keyed() -> Keyed {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), KEY).unwrap();
+    Keyed {
+        settings: Settings { receipt_key_file: Some(file.path().to_owned()), ..Settings::default() },
+        _file: file,
+    }
+}
+
+async fn tell(service: &Service, body: &Value) -> (u16, Value) {
+    let request = service.client.post(service.url("/feedback")).header("Content-Type", "application/json");
+    answer(request.body(body.to_string())).await
+}
+
+async fn predicted(service: &Service) -> String {
+    let (_, body) = service.predict(r#"{"features":[5.1,3.5,1.4,0.2]}"#).await;
+    body["prediction_id"].as_str().unwrap().to_owned()
+}
+
+/// Every count of the confusion matrix, added up.
+async fn matrix(service: &Service) -> f64 {
+    let page = service.get("/metrics").await.text().await.unwrap();
+    let cells = page.lines().filter(|line| line.starts_with("feedback_total{"));
+    cells.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn fills_the_confusion_matrix() {
+    let service = Service::start();
+    for label in ["setosa", "setosa", "virginica"] {
+        let id = predicted(&service).await;
+        let (status, body) = tell(&service, &json!({"prediction_id": id, "label": label})).await;
+        assert_eq!((status, body), (202, json!({"accepted": 1, "rejected": []})));
+    }
+    let page = service.get("/metrics").await.text().await.unwrap();
+    for (predicted, actual, count) in
+        [("setosa", "setosa", 2.0), ("setosa", "virginica", 1.0), ("virginica", "setosa", 0.0)]
+    {
+        let labels = [("predicted", predicted), ("actual", actual)];
+        assert_eq!(metric(&page, "feedback_total", &labels), Some(count), "{labels:?}");
+    }
+    assert_eq!(metric(&page, "feedback_lag_seconds_count", &[]), Some(3.0));
+}
+
+#[tokio::test]
+async fn is_believed_on_any_replica_with_the_key_and_after_a_restart() {
+    let keyed = keyed();
+    let one = Service::with(keyed.settings.clone());
+    let id = predicted(&one).await;
+    drop(one);
+    let other = Service::with(keyed.settings.clone());
+    assert_eq!(tell(&other, &json!({"prediction_id": id, "label": "setosa"})).await.0, 202);
+    assert_eq!(matrix(&other).await, 1.0);
+}
+
+#[tokio::test]
+async fn that_proves_nothing_is_counted_and_refused() {
+    let keyed = keyed();
+    let service = Service::with(keyed.settings.clone());
+    let version = IRIS.card.version.as_str();
+    let now = SystemTime::now();
+    let by = |key: &str, version: &str, at| Receipts::new(key.as_bytes(), version, 7).issue(at, 0, 0.9);
+    let good = predicted(&service).await;
+    assert_eq!(tell(&service, &json!({"prediction_id": good, "label": "setosa"})).await.0, 202);
+    let cases = [
+        ("malformed_receipt", "gibberish".to_owned(), "setosa"),
+        ("malformed_receipt", String::new(), "setosa"),
+        ("forged_receipt", by("a key that somebody made up for themselves", version, now), "setosa"),
+        ("expired_receipt", by(KEY, version, now - Duration::from_secs(31 * 24 * 3600)), "setosa"),
+        ("foreign_version", by(KEY, "0123456789ab", now), "setosa"),
+        ("repeated_receipt", good, "virginica"),
+        ("unknown_label", predicted(&service).await, "tulip"),
+    ];
+    for (code, id, label) in &cases {
+        let (status, body) = tell(&service, &json!({"prediction_id": id, "label": label})).await;
+        assert_eq!((status, body["error"]["code"].as_str()), (422, Some(*code)), "{body}");
+    }
+    assert_eq!(matrix(&service).await, 1.0);
+    for (code, expected) in [
+        ("malformed_receipt", 2.0),
+        ("forged_receipt", 1.0),
+        ("expired_receipt", 1.0),
+        ("foreign_version", 1.0),
+        ("repeated_receipt", 1.0),
+        ("unknown_label", 1.0),
+    ] {
+        assert_eq!(service.metric("feedback_rejected_total", &[("reason", code)]).await, expected, "{code}");
+        assert_eq!(
+            service.metric("inference_rejections_total", &[("reason", code)]).await,
+            expected,
+            "{code}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn in_a_list_each_stands_for_itself() {
+    let service = Service::start();
+    let (one, two) = (predicted(&service).await, predicted(&service).await);
+    let pieces = json!([
+        {"prediction_id": one, "label": "setosa"},
+        {"prediction_id": "gibberish", "label": "setosa"},
+        {"prediction_id": two, "label": "tulip"},
+        {"prediction_id": one, "label": "setosa"},
+        {"prediction_id": two, "label": "versicolor"},
+        7,
+    ]);
+    let (status, body) = tell(&service, &pieces).await;
+    assert_eq!((status, &body["accepted"]), (202, &json!(2)));
+    let rejected: Vec<_> = body["rejected"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rejected| (rejected["index"].as_u64().unwrap(), rejected["code"].as_str().unwrap()))
+        .collect();
+    let expected =
+        [(1, "malformed_receipt"), (2, "unknown_label"), (3, "repeated_receipt"), (5, "wrong_type")];
+    assert_eq!(rejected, expected);
+    assert_eq!(matrix(&service).await, 2.0);
+}
+
+#[tokio::test]
+async fn that_is_none_is_told_what_is_wrong() {
+    let service = Service::start();
+    let cases = [
+        (json!({}), "missing_field", Some("prediction_id")),
+        (json!({"prediction_id": "x"}), "missing_field", Some("label")),
+        (json!({"prediction_id": 7, "label": "setosa"}), "wrong_type", Some("prediction_id")),
+        (json!({"prediction_id": "x", "label": null}), "wrong_type", Some("label")),
+        (json!({"prediction_id": "x", "label": "setosa", "when": 1}), "unknown_field", Some("when")),
+        (json!([]), "empty_batch", None),
+        (json!(["x"]), "wrong_type", Some("[0]")),
+        (json!("x"), "wrong_type", Some("")),
+    ];
+    for (body, code, field) in cases {
+        let (status, got) = tell(&service, &body).await;
+        assert_eq!(
+            (status, got["error"]["code"].as_str(), got["error"]["field"].as_str()),
+            (422, Some(code), field),
+            "{body}"
+        );
+    }
+    let request = service.client.post(service.url("/feedback")).header("Content-Type", "application/json");
+    assert_eq!(answer(request.body("{")).await.0, 400);
+    let request = service.client.post(service.url("/feedback")).body("{}");
+    assert_eq!(answer(request).await.0, 415);
+    assert_eq!(service.get("/feedback").await.status(), 405);
+}
