@@ -2,7 +2,8 @@
 //!
 //! Layout:
 //! - [`table`], [`csv_table`], [`iris`]: rows to learn from
-//! - [`mod@train`], [`logistic`]: from a table to a model
+//! - [`mod@train`], `split`, `fitted`, [`logistic`]: from a table to a model
+//! - `reference`: what its traffic should look like
 //! - [`card`], [`file`](mod@file): what is written down; [`ModelFile`] is the JSON file, [`ModelCard`] its public part
 //! - [`shape`]: where each class lies, and how far a row is from all of them
 //! - [`classifier`]: a model ready to answer
@@ -22,9 +23,12 @@ pub mod card;
 pub mod classifier;
 pub mod csv_table;
 pub mod file;
+mod fitted;
 pub mod iris;
 pub mod logistic;
+mod reference;
 pub mod shape;
+mod split;
 pub mod table;
 pub mod train;
 

@@ -1,31 +1,18 @@
-//! From a table to a model: split, fit, score, and the reference that its traffic will be held against.
-//!
-//! What the model gives off (prediction, confidence, distance) is referenced as the served weights give it off on rows
-//! that they have not seen, as traffic is. Held-out rows are scored as they are. For the rows that were fitted it depends
-//! on how many there are: with plenty, the weights hardly know any single one; with few, each is scored by weights
-//! fitted without it and nineteen parts in twenty of the others. Taken in sample, a small reference would look surer and
-//! closer to its classes than any fresh row can be; taken from models much unlike the served one, it would be another
-//! model's reference. Either way sound traffic would seem to drift.
+//! From a table to a model: split, fit, score, and describe.
 
 use crate::{
-    CrossValidation, Feature, FileError, ModelCard, ModelFile, Reference, Table, TrainingReport,
+    CrossValidation, Feature, FileError, ModelCard, ModelFile, Table, TrainingReport,
     classifier::Scaling,
-    logistic::{Weights, argmax},
-    shape::{ClassShape, Distance},
+    fitted::Fitted,
+    reference::reference,
+    split::{folds, parted, split},
 };
-use drift::SignalReference;
-use rand::{SeedableRng, seq::SliceRandom};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
 /// Folds of the cross-validation.
 const FOLDS: usize = 5;
-
-/// Folds for the reference of what the model gives off: many, so that each part's weights are close to the served ones.
-const REFERENCE_FOLDS: usize = 20;
-
-/// With this many rows for each number that is fitted, a row's own part in the fit no longer shows.
-const PLENTY: usize = 20;
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,10 +82,7 @@ pub fn train(table: &Table, options: &TrainOptions) -> Result<ModelFile, TrainEr
     let fitted = Fitted::new(table, &train_rows, options.alpha)?;
 
     let cross_validation = cross_validate(table, options.alpha, &mut rng)?;
-    let outputs = outputs(table, &fitted, &train_rows, &test_rows, options.alpha, &mut rng)?;
-    let distances = distances(table, &fitted.scaling, &mut rng);
-    let all: Vec<usize> = (0..table.rows.len()).collect();
-
+    let reference = reference(table, &fitted, (&train_rows, &test_rows), options.alpha, &mut rng)?;
     let card = ModelCard {
         name: options.name.clone(),
         version: String::new(),
@@ -112,11 +96,7 @@ pub fn train(table: &Table, options: &TrainOptions) -> Result<ModelFile, TrainEr
             alpha: options.alpha,
             seed: options.seed,
         },
-        reference: Reference {
-            rows: all.len() as u64,
-            signals: signals(table, &outputs, &distances),
-            class_shapes: class_shapes(table, &fitted.scaling, &all),
-        },
+        reference,
     };
     Ok(ModelFile::new(card, fitted.weights)?)
 }
@@ -130,90 +110,6 @@ fn check(options: &TrainOptions) -> Result<(), TrainError> {
         return Err(TrainError::Option { option: "alpha", range: "above 0", got: alpha });
     }
     Ok(())
-}
-
-/// Weights and the scaling they stand on.
-struct Fitted {
-    scaling: Vec<Scaling>,
-    weights: Weights,
-}
-
-impl Fitted {
-    fn new(table: &Table, rows: &[usize], alpha: f64) -> Result<Self, TrainError> {
-        let scaling: Vec<Scaling> =
-            (0..table.columns.len()).map(|feature| scaling(table, rows, feature)).collect();
-        let x: Vec<Vec<f64>> = rows.iter().map(|&row| standardise(&scaling, &table.rows[row])).collect();
-        let y: Vec<usize> = rows.iter().map(|&row| table.labels[row]).collect();
-        let weights = Weights::fit(&x, &y, table.classes.len(), alpha)?;
-        Ok(Self { scaling, weights })
-    }
-
-    fn probabilities(&self, row: &[Option<f64>]) -> Vec<f64> {
-        self.weights.probabilities(&standardise(&self.scaling, row))
-    }
-
-    fn accuracy(&self, table: &Table, rows: &[usize]) -> f64 {
-        let right =
-            rows.iter().filter(|&&row| argmax(&self.probabilities(&table.rows[row])) == table.labels[row]);
-        right.count() as f64 / rows.len() as f64
-    }
-}
-
-/// Mean and standard deviation of one feature over some rows, gaps aside.
-fn scaling(table: &Table, rows: &[usize], feature: usize) -> Scaling {
-    let values: Vec<f64> = rows.iter().filter_map(|&row| table.rows[row][feature]).collect();
-    if values.is_empty() {
-        return Scaling { mean: 0.0, sd: 1.0 };
-    }
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    let largest = values.iter().fold(0.0_f64, |largest, value| largest.max((value - mean).abs()));
-    if largest == 0.0 {
-        return Scaling { mean, sd: 1.0 };
-    }
-    // The squares of differences as small as 1e-200 would vanish, so they are taken in units of the largest.
-    let variance =
-        values.iter().map(|value| ((value - mean) / largest).powi(2)).sum::<f64>() / values.len() as f64;
-    Scaling { mean, sd: largest * variance.sqrt() }
-}
-
-fn standardise(scaling: &[Scaling], row: &[Option<f64>]) -> Vec<f64> {
-    scaling.iter().zip(row).map(|(scaling, &value)| scaling.apply(value)).collect()
-}
-
-/// Row numbers of each class, shuffled.
-fn shuffled_classes(table: &Table, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
-    let mut classes = vec![Vec::new(); table.classes.len()];
-    for (row, &label) in table.labels.iter().enumerate() {
-        classes[label].push(row);
-    }
-    classes.iter_mut().for_each(|rows| rows.shuffle(rng));
-    classes
-}
-
-/// Rows to fit and rows to hold out, the same share of every class; a class always keeps a row to fit.
-fn split(table: &Table, test_fraction: f64, rng: &mut ChaCha8Rng) -> (Vec<usize>, Vec<usize>) {
-    let (mut train, mut test) = (Vec::new(), Vec::new());
-    for rows in shuffled_classes(table, rng) {
-        let held_out = ((rows.len() as f64 * test_fraction).round() as usize).min(rows.len() - 1);
-        test.extend_from_slice(&rows[..held_out]);
-        train.extend_from_slice(&rows[held_out..]);
-    }
-    train.sort_unstable();
-    test.sort_unstable();
-    (train, test)
-}
-
-/// The fold of each row; every class is dealt out evenly.
-fn folds(table: &Table, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
-    let mut fold = vec![0; table.rows.len()];
-    for (dealt, row) in shuffled_classes(table, rng).into_iter().flatten().enumerate() {
-        fold[row] = dealt % folds;
-    }
-    fold
-}
-
-fn parted(folds: &[usize], fold: usize) -> (Vec<usize>, Vec<usize>) {
-    (0..folds.len()).partition(|&row| folds[row] != fold)
 }
 
 fn cross_validate(table: &Table, alpha: f64, rng: &mut ChaCha8Rng) -> Result<CrossValidation, TrainError> {
@@ -230,94 +126,6 @@ fn cross_validate(table: &Table, alpha: f64, rng: &mut ChaCha8Rng) -> Result<Cro
     let squares: f64 = scores.iter().map(|score| (score - mean_accuracy).powi(2)).sum();
     let sd = (squares / (scores.len().saturating_sub(1).max(1)) as f64).sqrt();
     Ok(CrossValidation { folds: scores.len(), mean_accuracy, sd })
-}
-
-/// What the served model says of each row as if it had never seen it.
-struct Outputs {
-    predictions: Vec<usize>,
-    confidences: Vec<f64>,
-}
-
-impl Outputs {
-    fn put(&mut self, fitted: &Fitted, table: &Table, row: usize) {
-        let probabilities = fitted.probabilities(&table.rows[row]);
-        self.predictions[row] = argmax(&probabilities);
-        self.confidences[row] = probabilities[self.predictions[row]];
-    }
-}
-
-fn outputs(
-    table: &Table,
-    served: &Fitted,
-    train_rows: &[usize],
-    test_rows: &[usize],
-    alpha: f64,
-    rng: &mut ChaCha8Rng,
-) -> Result<Outputs, TrainError> {
-    let rows = table.rows.len();
-    let mut outputs = Outputs { predictions: vec![0; rows], confidences: vec![0.0; rows] };
-    test_rows.iter().for_each(|&row| outputs.put(served, table, row));
-    let weights = (table.columns.len() + 1) * (table.classes.len() - 1);
-    if train_rows.len() > PLENTY * weights {
-        train_rows.iter().for_each(|&row| outputs.put(served, table, row));
-        return Ok(outputs);
-    }
-    let folds = folds(table, REFERENCE_FOLDS, rng);
-    for fold in 0..REFERENCE_FOLDS {
-        let (held_out, fit_rows): (Vec<_>, Vec<_>) = train_rows.iter().partition(|&&row| folds[row] == fold);
-        // A class whose only fitted row is held out leaves weights of fewer classes, which say nothing of the served ones.
-        let complete =
-            (0..table.classes.len()).all(|class| fit_rows.iter().any(|&row| table.labels[row] == class));
-        let refitted =
-            if complete && !held_out.is_empty() { Some(Fitted::new(table, &fit_rows, alpha)?) } else { None };
-        held_out.into_iter().for_each(|row| outputs.put(refitted.as_ref().unwrap_or(served), table, row));
-    }
-    Ok(outputs)
-}
-
-/// How far each row is from its nearest class, by shapes that the row had no part in.
-fn distances(table: &Table, scaling: &[Scaling], rng: &mut ChaCha8Rng) -> Vec<f64> {
-    let smallest = table.class_counts().into_iter().min().unwrap_or_default();
-    let plenty = smallest >= PLENTY * table.columns.len();
-    let folds = if plenty { vec![0; table.rows.len()] } else { folds(table, REFERENCE_FOLDS, rng) };
-    let mut distances = vec![0.0; table.rows.len()];
-    let mut scratch = Vec::new();
-    for fold in 0..=folds.iter().copied().max().unwrap_or_default() {
-        let (others, held_out) = parted(&folds, fold);
-        let shaping = if plenty { &held_out } else { &others };
-        let distance = Distance::new(&class_shapes(table, scaling, shaping));
-        for &row in &held_out {
-            distances[row] = distance.of(&standardise(scaling, &table.rows[row]), &mut scratch);
-        }
-    }
-    distances
-}
-
-/// The shape of every class among some rows; a class without rows there is left out.
-fn class_shapes(table: &Table, scaling: &[Scaling], rows: &[usize]) -> Vec<ClassShape> {
-    (0..table.classes.len())
-        .filter_map(|class| {
-            let own: Vec<usize> = rows.iter().copied().filter(|&row| table.labels[row] == class).collect();
-            let standardised: Vec<Vec<f64>> =
-                own.iter().map(|&row| standardise(scaling, &table.rows[row])).collect();
-            let standardised: Vec<&[f64]> = standardised.iter().map(Vec::as_slice).collect();
-            let raw: Vec<&[Option<f64>]> = own.iter().map(|&row| table.rows[row].as_slice()).collect();
-            (!own.is_empty()).then(|| ClassShape::of_rows(&standardised, &raw))
-        })
-        .collect()
-}
-
-fn signals(table: &Table, outputs: &Outputs, distances: &[f64]) -> Vec<SignalReference> {
-    let some = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
-    let features = table.columns.iter().enumerate();
-    let features = features.map(|(at, column)| SignalReference::of_values(&column.name, &table.column(at)));
-    features
-        .chain([
-            SignalReference::of_categories("prediction", &outputs.predictions, &table.classes),
-            SignalReference::of_values("confidence", &some(&outputs.confidences)),
-            SignalReference::of_values("distance", &some(distances)),
-        ])
-        .collect()
 }
 
 fn features(table: &Table, scaling: &[Scaling]) -> Vec<Feature> {
@@ -384,15 +192,6 @@ mod tests {
         assert!(matches!(ModelFile::from_json(&edited), Err(FileError::Version { .. })));
         let future = text.replacen("\"format\": 1", "\"format\": 2", 1);
         assert!(matches!(ModelFile::from_json(&future), Err(FileError::Format { found: 2 })));
-    }
-
-    #[test]
-    fn no_held_out_row_was_fitted() {
-        let table = iris::table();
-        let (train, test) = split(&table, 0.2, &mut ChaCha8Rng::seed_from_u64(42));
-        let shared =
-            test.iter().filter(|&&held| train.iter().any(|&fit| table.rows[fit] == table.rows[held]));
-        assert_eq!(shared.count(), 0);
     }
 
     #[test]

@@ -1,0 +1,131 @@
+//! What traffic without drift looks like.
+//!
+//! What the model gives off (prediction, confidence, distance) is referenced as the served weights give it off on rows
+//! that they have not seen, as traffic is. Held-out rows are scored as they are. For the rows that were fitted it depends
+//! on how many there are: with plenty, the weights hardly know any single one; with few, each is scored by weights
+//! fitted without it and nineteen parts in twenty of the others. Taken in sample, a small reference would look surer and
+//! closer to its classes than any fresh row can be; taken from models much unlike the served one, it would be another
+//! model's reference. Either way sound traffic would seem to drift.
+
+use crate::{
+    Reference, Table, TrainError,
+    classifier::Scaling,
+    fitted::{Fitted, standardise},
+    logistic::argmax,
+    shape::{ClassShape, Distance},
+    split::{folds, parted},
+};
+use drift::SignalReference;
+use rand_chacha::ChaCha8Rng;
+
+/// Folds for what the model gives off: many, so that each part's weights are close to the served ones.
+const FOLDS: usize = 20;
+
+/// With this many rows for each number that is fitted, a row's own part in the fit no longer shows.
+const PLENTY: usize = 20;
+
+/// The reference of the served weights: all rows, those held out from the fit among them.
+pub(crate) fn reference(
+    table: &Table,
+    served: &Fitted,
+    (train_rows, test_rows): (&[usize], &[usize]),
+    alpha: f64,
+    rng: &mut ChaCha8Rng,
+) -> Result<Reference, TrainError> {
+    let outputs = outputs(table, served, train_rows, test_rows, alpha, rng)?;
+    let distances = distances(table, &served.scaling, rng);
+    let all: Vec<usize> = (0..table.rows.len()).collect();
+    Ok(Reference {
+        rows: all.len() as u64,
+        signals: signals(table, &outputs, &distances),
+        class_shapes: class_shapes(table, &served.scaling, &all),
+    })
+}
+
+/// What the served model says of each row as if it had never seen it.
+struct Outputs {
+    predictions: Vec<usize>,
+    confidences: Vec<f64>,
+}
+
+impl Outputs {
+    fn put(&mut self, fitted: &Fitted, table: &Table, row: usize) {
+        let probabilities = fitted.probabilities(&table.rows[row]);
+        self.predictions[row] = argmax(&probabilities);
+        self.confidences[row] = probabilities[self.predictions[row]];
+    }
+}
+
+fn outputs(
+    table: &Table,
+    served: &Fitted,
+    train_rows: &[usize],
+    test_rows: &[usize],
+    alpha: f64,
+    rng: &mut ChaCha8Rng,
+) -> Result<Outputs, TrainError> {
+    let rows = table.rows.len();
+    let mut outputs = Outputs { predictions: vec![0; rows], confidences: vec![0.0; rows] };
+    test_rows.iter().for_each(|&row| outputs.put(served, table, row));
+    let weights = (table.columns.len() + 1) * (table.classes.len() - 1);
+    if train_rows.len() > PLENTY * weights {
+        train_rows.iter().for_each(|&row| outputs.put(served, table, row));
+        return Ok(outputs);
+    }
+    let folds = folds(table, FOLDS, rng);
+    for fold in 0..FOLDS {
+        let (held_out, fit_rows): (Vec<_>, Vec<_>) = train_rows.iter().partition(|&&row| folds[row] == fold);
+        // A class whose only fitted row is held out leaves weights of fewer classes, which say nothing of the served ones.
+        let complete =
+            (0..table.classes.len()).all(|class| fit_rows.iter().any(|&row| table.labels[row] == class));
+        let refitted =
+            if complete && !held_out.is_empty() { Some(Fitted::new(table, &fit_rows, alpha)?) } else { None };
+        held_out.into_iter().for_each(|row| outputs.put(refitted.as_ref().unwrap_or(served), table, row));
+    }
+    Ok(outputs)
+}
+
+/// How far each row is from its nearest class, by shapes that the row had no part in.
+fn distances(table: &Table, scaling: &[Scaling], rng: &mut ChaCha8Rng) -> Vec<f64> {
+    let smallest = table.class_counts().into_iter().min().unwrap_or_default();
+    let plenty = smallest >= PLENTY * table.columns.len();
+    let folds = if plenty { vec![0; table.rows.len()] } else { folds(table, FOLDS, rng) };
+    let mut distances = vec![0.0; table.rows.len()];
+    let mut scratch = Vec::new();
+    for fold in 0..=folds.iter().copied().max().unwrap_or_default() {
+        let (others, held_out) = parted(&folds, fold);
+        let shaping = if plenty { &held_out } else { &others };
+        let distance = Distance::new(&class_shapes(table, scaling, shaping));
+        for &row in &held_out {
+            distances[row] = distance.of(&standardise(scaling, &table.rows[row]), &mut scratch);
+        }
+    }
+    distances
+}
+
+/// The shape of every class among some rows; a class without rows there is left out.
+fn class_shapes(table: &Table, scaling: &[Scaling], rows: &[usize]) -> Vec<ClassShape> {
+    (0..table.classes.len())
+        .filter_map(|class| {
+            let own: Vec<usize> = rows.iter().copied().filter(|&row| table.labels[row] == class).collect();
+            let standardised: Vec<Vec<f64>> =
+                own.iter().map(|&row| standardise(scaling, &table.rows[row])).collect();
+            let standardised: Vec<&[f64]> = standardised.iter().map(Vec::as_slice).collect();
+            let raw: Vec<&[Option<f64>]> = own.iter().map(|&row| table.rows[row].as_slice()).collect();
+            (!own.is_empty()).then(|| ClassShape::of_rows(&standardised, &raw))
+        })
+        .collect()
+}
+
+fn signals(table: &Table, outputs: &Outputs, distances: &[f64]) -> Vec<SignalReference> {
+    let some = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
+    let features = table.columns.iter().enumerate();
+    let features = features.map(|(at, column)| SignalReference::of_values(&column.name, &table.column(at)));
+    features
+        .chain([
+            SignalReference::of_categories("prediction", &outputs.predictions, &table.classes),
+            SignalReference::of_values("confidence", &some(&outputs.confidences)),
+            SignalReference::of_values("distance", &some(distances)),
+        ])
+        .collect()
+}
