@@ -11,20 +11,29 @@ use crate::{
     report::{Findings, Report, progress::Progress, summary},
     scenario::{Demand, Scenario, SignalDemand, library},
     watch::{
-        AlertLog, EVERY, Snapshot, Watch, next_reading,
+        AlertLog, Alerts, EVERY, Snapshot, Watch, next_reading,
         reader::{Reader, below},
     },
 };
 use anyhow::{Context, anyhow, bail};
 use model::ModelCard;
 use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::Write,
+    fs::{File, Permissions},
+    io::{ErrorKind, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tempfile::NamedTempFile;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    time::MissedTickBehavior,
+};
+
+/// How long a run waits for a pending alert to fire or to clear: twice the minute that most rules wait.
+const LONGEST_PENDING: Duration = Duration::from_secs(120);
 
 /// How often the progress is looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -37,27 +46,95 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     let found = library::find(&args.scenario)?;
     let mut scenario = Scenario::parse(&found.text, &found.place)?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
-    // Opened before the run: minutes of load are not to end in a file that can't be written.
-    let json = args.json.as_ref().map(|path| {
-        File::create(path).with_context(|| format!("--json {}: cannot be written", path.display()))
-    });
-    let json = json.transpose()?;
+    // Made before the run: minutes of load are not to end in a file that can't be written.
+    let json = args.json.as_deref().map(JsonFile::new).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(run(args, Arc::new(scenario)))?;
-    print!("{}", summary::render(&report));
-    if let Some(mut file) = json {
-        serde_json::to_writer_pretty(&mut file, &report)
-            .map_err(anyhow::Error::from)
-            .and_then(|()| Ok(file.write_all(b"\n")?))
-            .context("--json: the report could not be written")?;
+    // The file first: it is not to suffer from a reader of the summary that has seen enough.
+    if let Some(file) = json {
+        file.write(&report)?;
+    }
+    match std::io::stdout().write_all(summary::render(&report).as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            return Err(error).context("writing the summary");
+        }
+        _ => {}
+    }
+    if !report.totals.add_up() {
+        bail!("a request was lost or counted twice, which is a fault of this program: {:?}", report.totals);
     }
     Ok(report.verdict.into())
 }
 
+/// The file of the JSON report. It takes its place when it is complete; until then an earlier report stays.
+enum JsonFile {
+    Beside {
+        file: NamedTempFile,
+        path: PathBuf,
+    },
+    /// Not a regular file, such as /dev/stdout: nothing can take its place.
+    Device {
+        file: File,
+        path: PathBuf,
+    },
+}
+
+impl JsonFile {
+    fn new(path: &Path) -> anyhow::Result<Self> {
+        let place = || format!("--json {}: cannot be written", path.display());
+        let owned = path.to_owned();
+        if path.exists() && !path.is_file() {
+            let file = File::options().write(true).open(path).with_context(place)?;
+            return Ok(Self::Device { file, path: owned });
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        // Not private: reports are there to be read.
+        let file =
+            builder.permissions(Permissions::from_mode(0o644)).tempfile_in(folder).with_context(place)?;
+        Ok(Self::Beside { file, path: owned })
+    }
+
+    fn write(self, report: &Report) -> anyhow::Result<()> {
+        let mut text = serde_json::to_vec_pretty(report)?;
+        text.push(b'\n');
+        let place = |path: &Path| format!("--json {}: the report could not be written", path.display());
+        match self {
+            Self::Beside { mut file, path } => {
+                file.write_all(&text).with_context(|| place(&path))?;
+                file.persist(&path).map(drop).with_context(|| place(&path))
+            }
+            Self::Device { mut file, path } => file.write_all(&text).with_context(|| place(&path)),
+        }
+    }
+}
+
+/// The signals that ask to stop: Ctrl-C, and SIGTERM, with which containers are stopped. Watched for from the start, so
+/// that one that comes early is not lost.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 async fn run(args: &RunArgs, scenario: Arc<Scenario>) -> anyhow::Result<Report> {
+    let mut stops = StopSignals::new()?;
     let reader = Reader::new(args.target.clone(), args.prometheus.clone())?;
     let card = reader.card().await.map_err(|error| anyhow!("--target {}: {error}", args.target))?;
     check_signals(&scenario, &card)?;
+    check_alerts(&scenario, &reader).await?;
     let seed = scenario.seed;
     let plan = Plan::new(scenario, Arc::new(card), seed).map_err(anyhow::Error::msg)?;
 
@@ -68,12 +145,11 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>) -> anyhow::Result<Report> 
     }
     let started_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let mut running = engine::start(&plan, &below(&args.target, "predict"), engine::default_workers())?;
-    let elapsed = state.follow(&mut running, &reader).await;
+    let elapsed = state.follow(&mut running, &reader, &mut stops).await;
     running.join()?;
+    state.watch.close(elapsed);
 
     let names: Vec<String> = plan.scenario.phases.iter().map(|phase| phase.name.clone()).collect();
-    let whole = state.record.whole().totals;
-    assert!(whole.add_up(), "a request was lost or counted twice: {whole:?}");
     let findings = Findings {
         plan: &plan,
         target: args.target.to_string(),
@@ -112,10 +188,31 @@ fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Finds misspelt alerts before the run: an alert that no rule can raise would stay quiet for ever.
+async fn check_alerts(scenario: &Scenario, reader: &Reader) -> anyhow::Result<()> {
+    // A Prometheus that does not answer is reported with every alert that it should have told of.
+    let Some(Ok(known)) = reader.alert_rules().await else { return Ok(()) };
+    for expectation in &scenario.expectations {
+        if let (Demand::AlertFires { alert, .. }, field) | (Demand::AlertQuiet { alert }, field) =
+            (&expectation.demand, if expectation.phase.is_some() { "alerts" } else { "quiet" })
+            && !known.contains(alert)
+        {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let list = if known.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("it has {}", known.join(", "))
+            };
+            bail!("expect.{field}: --prometheus has no alerting rule {alert:?}; {list}");
+        }
+    }
+    Ok(())
+}
+
 /// What is read at a time counted from the run's start.
 enum Reading {
     Metrics(Duration, Result<Snapshot, String>),
-    Alerts(Duration, Result<BTreeSet<String>, String>),
+    Alerts(Duration, Result<Alerts, String>),
 }
 
 /// A run as it is followed.
@@ -144,7 +241,7 @@ impl<'a> Session<'a> {
     }
 
     /// Follows a run to its end and the alerts a little beyond; says how long the run lasted.
-    async fn follow(&mut self, running: &mut Running, reader: &Reader) -> Duration {
+    async fn follow(&mut self, running: &mut Running, reader: &Reader, stops: &mut StopSignals) -> Duration {
         let total = self.boundaries.last().copied().unwrap_or_default();
         let mut progress = Progress::new(total);
         let mut readings = read_on(reader.clone(), self.boundaries.clone(), running.started);
@@ -152,8 +249,6 @@ impl<'a> Session<'a> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let started = running.started;
         let mut ended: Option<Duration> = None;
-        // Kept over the turns of the loop, so that no signal falls between two of them.
-        let mut interrupt = Box::pin(tokio::signal::ctrl_c());
         loop {
             tokio::select! {
                 record = running.records.recv(), if ended.is_none() => match record {
@@ -165,8 +260,8 @@ impl<'a> Session<'a> {
                         let elapsed = started.elapsed();
                         ended = Some(elapsed);
                         self.watch.observe(elapsed, reader.metrics().await);
-                        if !self.interrupted && self.awaits_alerts(elapsed) {
-                            progress.say("all requests are through; waiting for alerts that may still come in time");
+                        if !self.interrupted && self.awaits_alerts(elapsed, elapsed) {
+                            progress.say("all requests are through; waiting for alerts that may still come");
                         }
                     }
                 },
@@ -175,8 +270,7 @@ impl<'a> Session<'a> {
                     let elapsed = started.elapsed();
                     progress.show(self.phase_at(elapsed), elapsed);
                 }
-                _ = &mut interrupt => {
-                    interrupt = Box::pin(tokio::signal::ctrl_c());
+                () = stops.next() => {
                     if self.interrupted {
                         std::process::exit(Exit::Interrupted.code().into());
                     }
@@ -186,7 +280,7 @@ impl<'a> Session<'a> {
                 }
             }
             if let Some(ended) = ended
-                && (self.interrupted || !self.awaits_alerts(started.elapsed()))
+                && (self.interrupted || !self.awaits_alerts(started.elapsed(), ended))
             {
                 progress.finish();
                 return ended;
@@ -210,8 +304,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether an expected alert may still come in time.
-    fn awaits_alerts(&self, now: Duration) -> bool {
+    /// Whether an expected alert may still come in time, or one that should stay quiet is about to fire.
+    fn awaits_alerts(&self, now: Duration, ended: Duration) -> bool {
         self.asks_prometheus
             && self.alerts.answered > 0
             && self.plan.scenario.expectations.iter().any(|expectation| match &expectation.demand {
@@ -220,6 +314,11 @@ impl<'a> Session<'a> {
                     now < start + *within
                         && !self.alerts.fired_at(alert, start)
                         && self.alerts.began_after(alert, start).is_none()
+                }
+                Demand::AlertQuiet { alert } => {
+                    now < ended + LONGEST_PENDING
+                        && self.alerts.first(alert).is_none()
+                        && self.alerts.pending_now(alert).is_some_and(|since| since <= ended)
                 }
                 _ => false,
             })

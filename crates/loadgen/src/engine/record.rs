@@ -67,6 +67,8 @@ pub enum DropReason {
 pub enum Failure {
     /// No connection could be made.
     Connect,
+    /// This machine has no sockets or ports left: the generator's own limit.
+    OwnLimit,
     /// The connection ended before the answer did.
     ClosedEarly,
     /// What came was no HTTP.

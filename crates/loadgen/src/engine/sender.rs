@@ -18,6 +18,10 @@ use std::{
 /// connection that is just being closed would count as the target's failure.
 const IDLE: Duration = Duration::from_secs(2);
 
+/// Linux' numbers for "too many open files" (this process, the system) and "cannot assign requested address" (all local
+/// ports are taken): limits of this machine, not of the target.
+const OWN_LIMITS: [i32; 3] = [24, 23, 99];
+
 /// Where workers record; each has its own.
 pub(super) type Recorder = Rc<RefCell<Record>>;
 
@@ -71,11 +75,15 @@ impl Sender {
         })
     }
 
-    /// Sends a request that was due at `intended`; `None` in a closed loop.
+    /// Takes note of a request that was offered: from here on it will be counted, whatever becomes of it.
+    pub(super) fn ticket(&self, phase: usize) -> Ticket {
+        Ticket { recorder: Rc::clone(&self.recorder), phase, open: true }
+    }
+
+    /// Sends a request that was due at `intended`; `None` in a closed loop. Says whether it was answered.
     ///
     /// Dropping the future before its end counts the request as interrupted.
-    pub(super) async fn send(&self, phase: usize, draft: Draft, intended: Option<Instant>) {
-        let ticket = Ticket { recorder: &self.recorder, phase, open: true };
+    pub(super) async fn send(&self, ticket: Ticket, draft: Draft, intended: Option<Instant>) -> bool {
         let template = &self.templates[draft.payload];
         let request = self.request(template, draft);
         let sent = Instant::now();
@@ -93,6 +101,7 @@ impl Sender {
                 lag: intended.map(|intended| sent.saturating_duration_since(intended)),
             },
         );
+        matches!(ending, Ending::Completed { .. })
     }
 
     fn request(&self, template: &Template, draft: Draft) -> Request {
@@ -112,21 +121,21 @@ impl Sender {
     }
 }
 
-/// Makes sure that a request which was sent is counted, even if its task is dropped.
-struct Ticket<'a> {
-    recorder: &'a Recorder,
+/// Makes sure that a request which was offered is counted, even if its task is dropped before it ever ran.
+pub(super) struct Ticket {
+    recorder: Recorder,
     phase: usize,
     open: bool,
 }
 
-impl Ticket<'_> {
+impl Ticket {
     fn settle(mut self, ending: Ending, timing: Timing) {
         self.open = false;
         self.recorder.borrow_mut().phase(self.phase).ended(ending, timing);
     }
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for Ticket {
     fn drop(&mut self) {
         if self.open {
             self.recorder.borrow_mut().phase(self.phase).totals.interrupted += 1;
@@ -136,18 +145,19 @@ impl Drop for Ticket<'_> {
 
 /// Why there was no complete answer. reqwest hides hyper's errors, so their words have to do.
 fn failure(error: &reqwest::Error) -> Failure {
-    if error.is_connect() {
-        return Failure::Connect;
-    }
+    let connecting = error.is_connect();
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>() {
+            if io.raw_os_error().is_some_and(|code| OWN_LIMITS.contains(&code)) {
+                return Failure::OwnLimit;
+            }
             use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
             if matches!(io.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) {
                 return Failure::ClosedEarly;
             }
         }
-        let words = error.to_string();
+        let words = if connecting { String::new() } else { error.to_string() };
         if words.contains("closed before") || words.contains("end of file") {
             return Failure::ClosedEarly;
         }
@@ -156,5 +166,5 @@ fn failure(error: &reqwest::Error) -> Failure {
         }
         cause = error.source();
     }
-    Failure::Other
+    if connecting { Failure::Connect } else { Failure::Other }
 }

@@ -21,6 +21,10 @@ use tokio::{
 /// How often a worker hands over what it has recorded.
 pub(super) const FLUSH: Duration = Duration::from_millis(500);
 
+/// How long a user of a closed loop waits after a request without an answer. A refusal can take no time at all, and
+/// users who ask again at once would keep their worker from everything else.
+const BREATH: Duration = Duration::from_millis(10);
+
 /// What a worker is told to do. Once the channel closes it finishes what is under way.
 pub(super) enum Order {
     /// Send this, which was due at `intended`.
@@ -104,8 +108,10 @@ fn obey(order: Order, sender: &Rc<Sender>, plan: &Plan) {
     match order {
         Order::Send { phase, draft, intended, permit } => {
             let sender = Rc::clone(sender);
+            // Taken here, not in the task: one that is dropped before it first runs must be counted too.
+            let ticket = sender.ticket(phase);
             tokio::task::spawn_local(async move {
-                sender.send(phase, draft, Some(intended)).await;
+                sender.send(ticket, draft, Some(intended)).await;
                 drop(permit);
             });
         }
@@ -123,7 +129,10 @@ fn obey(order: Order, sender: &Rc<Sender>, plan: &Plan) {
 async fn be_user(sender: Rc<Sender>, phase: usize, mut drafts: Drafts, until: Instant) {
     while Instant::now() < until {
         sender.recorder.borrow_mut().phase(phase).totals.offered += 1;
-        sender.send(phase, drafts.draw(), None).await;
+        let answered = sender.send(sender.ticket(phase), drafts.draw(), None).await;
+        if !answered {
+            tokio::time::sleep(BREATH).await;
+        }
     }
 }
 

@@ -11,6 +11,15 @@ use std::time::Duration;
 /// As long as alerts may go unread before nobody can vouch that none fired: three of Prometheus' 5 s intervals.
 const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
+/// As long as the service may go unread before nobody can vouch that nothing happened meanwhile.
+const LONGEST_GAP: Duration = Duration::from_secs(3);
+
+/// A ratio or a percentile of fewer requests says little: one error among 20 is 5 %.
+const FEWEST_REQUESTS: f64 = 20.0;
+
+/// How the detail of what can't be told begins.
+pub const CANNOT_TELL: &str = "cannot tell";
+
 /// What came of an expectation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ExpectationOutcome {
@@ -61,8 +70,19 @@ pub fn judge(expectation: &Expectation, seen: &Seen) -> ExpectationOutcome {
         }
         Demand::AlertQuiet { alert } => self::quiet(alert, seen.alerts),
     };
+    let calm = is_calm(&expectation.demand);
+    if verdict == Verdict::Passed
+        && calm
+        && matches!(expectation.demand, Demand::Signal { .. } | Demand::Vital { .. })
+        && let Some(gap) = unread(&seen.phases[phase])
+    {
+        (verdict, detail) = (Verdict::Failed, gap);
+    }
     let end = expectation.phase.map_or(seen.boundaries.last(), |phase| seen.boundaries.get(phase + 1));
-    if verdict == Verdict::Failed && seen.interrupted.is_some_and(|at| end.is_some_and(|end| at < *end)) {
+    // Half a phase proves that something was noticed, but not that nothing was.
+    if (verdict == Verdict::Failed || calm)
+        && seen.interrupted.is_some_and(|at| end.is_some_and(|end| at < *end))
+    {
         verdict = Verdict::NotChecked;
         detail = format!("interrupted; until then: {detail}");
     }
@@ -73,7 +93,7 @@ pub fn judge(expectation: &Expectation, seen: &Seen) -> ExpectationOutcome {
         verdict,
         detail,
         after: after.map(|after| after.as_secs_f64()),
-        calm: is_calm(&expectation.demand),
+        calm,
     }
 }
 
@@ -153,7 +173,7 @@ fn signal(wanted: &str, demand: SignalDemand, watch: &PhaseWatch) -> Finding {
         (_, None) => {
             let unclear = wanted.iter().find(|(_, state)| state.state == State::CannotTell);
             let detail = unclear.map_or("steady".into(), |(name, state)| {
-                format!("cannot tell: {name}: {}", state.reason.as_deref().unwrap_or("no rows"))
+                format!("{CANNOT_TELL}: {name}: {}", state.reason.as_deref().unwrap_or("no rows"))
             });
             (Verdict::of(demand == SignalDemand::StaysSteady && unclear.is_none()), detail, None)
         }
@@ -172,6 +192,9 @@ fn vital(
     let Some(value) = now.get(vital, class) else {
         return (Verdict::Failed, cannot_read(watch, "nothing was counted"), None);
     };
+    if let Some(thin) = thin(vital, &now) {
+        return (Verdict::Failed, thin, None);
+    }
     let show = |value| amount(vital, value);
     let of_class = class.map(|class| format!("{class} ")).unwrap_or_default();
     match demand {
@@ -187,6 +210,9 @@ fn vital(
             let Some(earlier) = before.get(vital, class).or(had_none) else {
                 return (Verdict::Failed, cannot_read(against, "nothing to compare with was counted"), None);
             };
+            if let Some(thin) = thin(vital, &before) {
+                return (Verdict::Failed, format!("{thin} in the phase to compare with"), None);
+            }
             let passed = match demand {
                 VitalDemand::RisesBy(times) => value > 0.0 && value >= earlier * times,
                 VitalDemand::ShiftsBy(by) => (value - earlier).abs() >= by,
@@ -195,6 +221,24 @@ fn vital(
             (Verdict::of(passed), format!("{of_class}{} → {}", show(earlier), show(value)), None)
         }
     }
+}
+
+/// Why a vital sign rests on too little, if it does.
+fn thin(vital: Vital, vitals: &Vitals) -> Option<String> {
+    let (count, needs, what) = match vital {
+        Vital::Throughput => return None,
+        Vital::ClassShare => (vitals.predictions, drift::MIN_ROWS as f64, "predictions"),
+        _ => (vitals.requests, FEWEST_REQUESTS, "requests"),
+    };
+    (count < needs).then(|| format!("{CANNOT_TELL}: {count} {what}, it takes {needs}"))
+}
+
+/// Why nobody can vouch for a whole phase, if so.
+fn unread(watch: &PhaseWatch) -> Option<String> {
+    (watch.longest_gap > LONGEST_GAP).then(|| {
+        let why = watch.last_error.as_deref().unwrap_or("readings came late");
+        format!("{CANNOT_TELL}: /metrics was not read for {:.0} s: {why}", watch.longest_gap.as_secs_f64())
+    })
 }
 
 /// The class whose share moved most; none for other vital signs.
@@ -207,8 +251,8 @@ fn most_moved<'a>(vital: Vital, now: &'a Vitals, before: &Vitals) -> Option<&'a 
 
 fn cannot_read(watch: &PhaseWatch, otherwise: &str) -> String {
     match &watch.last_error {
-        Some(error) => format!("cannot tell: {error}"),
-        None => format!("cannot tell: {otherwise}"),
+        Some(error) => format!("{CANNOT_TELL}: {error}"),
+        None => format!("{CANNOT_TELL}: {otherwise}"),
     }
 }
 
@@ -218,6 +262,13 @@ fn fires(alert: &str, within: Duration, start: Duration, log: Option<&AlertLog>)
         return (
             Verdict::Failed,
             "was firing before the phase began, so it says nothing about it".into(),
+            None,
+        );
+    }
+    if log.pended_at(alert, start) {
+        return (
+            Verdict::Failed,
+            "was about to fire before the phase began, so it says nothing about it".into(),
             None,
         );
     }
@@ -236,7 +287,13 @@ fn quiet(alert: &str, log: Option<&AlertLog>) -> Finding {
         (Some(at), _) if at.is_zero() => (Verdict::Failed, "was firing when the run began".into(), Some(at)),
         (Some(at), _) => (Verdict::Failed, format!("fired {:.0} s into the run", at.as_secs_f64()), Some(at)),
         (None, Some(trouble)) => (Verdict::Failed, trouble, None),
-        (None, None) => (Verdict::Passed, "quiet".into(), None),
+        (None, None) => match log.pending_now(alert) {
+            Some(since) => {
+                let since = since.as_secs_f64();
+                (Verdict::Failed, format!("{CANNOT_TELL}: pending since {since:.0} s into the run"), None)
+            }
+            None => (Verdict::Passed, "quiet".into(), None),
+        },
     }
 }
 
@@ -248,11 +305,11 @@ fn not_asked() -> Finding {
 fn unanswered(log: &AlertLog) -> Option<String> {
     let error = log.last_error.as_deref().unwrap_or("it was not asked");
     if log.answered == 0 {
-        return Some(format!("cannot tell: {error}"));
+        return Some(format!("{CANNOT_TELL}: {error}"));
     }
     let silence = log.longest_silence;
     (silence > LONGEST_SILENCE)
-        .then(|| format!("cannot tell: Prometheus was silent for {:.0} s: {error}", silence.as_secs_f64()))
+        .then(|| format!("{CANNOT_TELL}: Prometheus was silent for {:.0} s: {error}", silence.as_secs_f64()))
 }
 
 #[cfg(test)]

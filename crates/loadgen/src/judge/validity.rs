@@ -1,6 +1,10 @@
 //! Whether the generator kept up. If it did not, what it measured is its own trouble, not the target's.
 
-use crate::engine::PhaseRecord;
+use super::{Verdict, thresholds};
+use crate::{
+    engine::{Failure, PhaseRecord},
+    scenario::{Metric, Threshold},
+};
 
 /// Lateness up to this is the system's, not ours: a few of Linux' 4 ms scheduler ticks on a machine that is shared
 /// with the target.
@@ -17,6 +21,12 @@ const HICCUP: u64 = 30;
 
 /// Why the run says more about the generator than about the target, if it does.
 pub fn invalid(whole: &PhaseRecord) -> Option<String> {
+    if let Some(count) = whole.failures.get(&Failure::OwnLimit) {
+        return Some(format!(
+            "{count} requests found no socket or port left on this machine; raise `ulimit -n`, lower the rate, or use \
+             more machines"
+        ));
+    }
     let response = whole.response.quantile(0.99).unwrap_or(0.0);
     let limit = TOLERATED_LAG.max(response * TOLERATED_SHARE);
     let (late, all) = (whole.lag.count_above(limit), whole.lag.count());
@@ -27,6 +37,15 @@ pub fn invalid(whole: &PhaseRecord) -> Option<String> {
             limit * 1e3
         )
     })
+}
+
+/// Whether a response time above its limit is the generator's doing: the target itself answered in time, and requests left
+/// later than is tolerated.
+pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord) -> bool {
+    let service = Threshold { metric: Metric::ServiceTime, ..threshold.clone() };
+    threshold.metric == Metric::ResponseTime
+        && thresholds::judge(&service, None, record).verdict == Verdict::Passed
+        && record.lag.quantile(0.99).is_some_and(|lag| lag > TOLERATED_LAG)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! When requests are due: instants from the phase's start, by closed forms of the planned rate.
 //!
-//! With Λ(t) the number of arrivals planned up to t (the rate's integral), arrival n is due at Λ⁻¹(n). On a ramp
-//! from r₀ to r₁ over T, with a = (r₁ − r₀)/T, that is t = (−r₀ + √(r₀² + 2an))/a. A Poisson process of the same
-//! rate takes a running sum of Exp(1) draws in place of n (Lewis & Shedler 1979, the inversion method).
+//! With Λ(t) the number of arrivals planned up to t (the rate's integral), arrival n = 0, 1, … is due at Λ⁻¹(n + ½): in the
+//! middle of its interval, so that the first of a phase is clear of the reading of metrics that ends the phase before.
+//! On a ramp from r₀ to r₁ over T, with a = (r₁ − r₀)/T, Λ⁻¹(m) is t = (−r₀ + √(r₀² + 2am))/a. A Poisson process of the
+//! same rate takes a running sum of Exp(1) draws in place of n + ½ (Lewis & Shedler 1979, the inversion method).
 //!
 //! No instant depends on the one before it having been kept: a late arrival does not delay the next.
 
@@ -48,7 +49,8 @@ impl Iterator for Arrivals {
                 if next == total {
                     return None;
                 }
-                let arrived = *next as f64;
+                // Λ may end within the last interval; the arrivals then share what there is.
+                let arrived = (*next as f64 + 0.5) * self.course.total / *total as f64;
                 *next += 1;
                 arrived
             }
@@ -139,20 +141,22 @@ mod tests {
     fn a_constant_rate_is_even_and_exact() {
         let instants = seconds(&[ramp(5000.0, 5000.0, 30.0)], Spacing::Constant, 0);
         assert_eq!(instants.len(), 150_000);
-        assert!(instants.iter().enumerate().all(|(n, t)| (t - n as f64 / 5000.0).abs() < 1e-6));
+        assert!(instants.iter().enumerate().all(|(n, t)| (t - (n as f64 + 0.5) / 5000.0).abs() < 1e-6));
         assert_eq!(seconds(&[ramp(0.1, 0.1, 30.0)], Spacing::Constant, 0).len(), 3);
-        assert_eq!(seconds(&[ramp(0.5, 0.5, 3.0)], Spacing::Constant, 0), [0.0, 2.0]);
+        assert_eq!(seconds(&[ramp(0.5, 0.5, 3.0)], Spacing::Constant, 0), [0.75, 2.25]);
     }
 
     #[test]
     fn a_ramp_follows_its_parabola() {
-        // From 0 at 2 arrivals/s²: Λ(t) = t², so arrival n is due at √n.
+        // From 0 at 2 arrivals/s²: Λ(t) = t², so arrival n is due at √(n + ½).
         let instants = seconds(&[ramp(0.0, 20.0, 10.0)], Spacing::Constant, 0);
         assert_eq!(instants.len(), 100);
-        assert!(instants.iter().enumerate().all(|(n, t)| (t - (n as f64).sqrt()).abs() < 1e-6));
-        // Downwards from 20 to 0: Λ(t) = 20t − t², so 19 arrivals are there after 1 s and 75 after 5.
+        assert!(instants.iter().enumerate().all(|(n, t)| (t - (n as f64 + 0.5).sqrt()).abs() < 1e-6));
+        // Downwards from 20 to 0: Λ(t) = 20t − t², so Λ⁻¹(m) = 10 − √(100 − m).
         let instants = seconds(&[ramp(20.0, 0.0, 10.0)], Spacing::Constant, 0);
-        assert!((instants[19] - 1.0).abs() < 1e-6 && (instants[75] - 5.0).abs() < 1e-6);
+        assert!(
+            instants.iter().enumerate().all(|(n, t)| (t - (10.0 - (99.5 - n as f64).sqrt())).abs() < 1e-6)
+        );
     }
 
     #[test]
@@ -160,7 +164,7 @@ mod tests {
         let ramps = [ramp(10.0, 10.0, 1.0), ramp(0.0, 0.0, 5.0), ramp(10.0, 10.0, 1.0)];
         let instants = seconds(&ramps, Spacing::Constant, 0);
         assert_eq!(instants.len(), 20);
-        assert!((instants[9] - 0.9).abs() < 1e-9 && (instants[10] - 6.0).abs() < 1e-9);
+        assert!((instants[9] - 0.95).abs() < 1e-9 && (instants[10] - 6.05).abs() < 1e-9);
     }
 
     #[test]

@@ -166,7 +166,15 @@ impl Report {
             scenario.expectations.iter().map(|expectation| expectations::judge(expectation, seen)).collect();
         let phases: Vec<PhaseReport> =
             (0..scenario.phases.len()).map(|at| phase(at, findings, &thresholds, &expectations)).collect();
-        let (verdict, reason) = verdict(findings.interrupted, &whole, &thresholds, &expectations);
+        let blames_itself = scenario.thresholds.iter().zip(&thresholds).any(|(threshold, outcome)| {
+            let record = match threshold.phase {
+                None => whole.clone(),
+                Some(phase) => record.get(phase).cloned().unwrap_or_default(),
+            };
+            outcome.verdict == Verdict::Failed && validity::blames_itself(threshold, &record)
+        });
+        let (verdict, reason) =
+            verdict(findings.interrupted, &whole, blames_itself, &thresholds, &expectations);
         Self {
             scenario: scenario.name.clone(),
             description: scenario.description.clone(),
@@ -253,6 +261,7 @@ impl Monitoring {
 fn verdict(
     interrupted: bool,
     whole: &PhaseRecord,
+    blames_itself: bool,
     thresholds: &[ThresholdOutcome],
     expectations: &[ExpectationOutcome],
 ) -> (RunVerdict, Option<String>) {
@@ -262,8 +271,20 @@ fn verdict(
     if let Some(reason) = validity::invalid(whole) {
         return (RunVerdict::Invalid, Some(reason));
     }
+    if blames_itself {
+        let reason = "a response time above its limit is the generator's own lateness: the target answered in time; \
+                      lower the rate or give it more cores";
+        return (RunVerdict::Invalid, Some(reason.into()));
+    }
     let missed = thresholds.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count();
     let unseen = expectations.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count();
+    let verdicts = || {
+        let thresholds = thresholds.iter().map(|outcome| outcome.verdict);
+        thresholds.chain(expectations.iter().map(|outcome| outcome.verdict))
+    };
+    if verdicts().count() > 0 && verdicts().all(|verdict| verdict == Verdict::NotChecked) {
+        return (RunVerdict::Failed, Some("nothing of what the scenario expects could be checked".into()));
+    }
     if missed + unseen == 0 {
         return (RunVerdict::Passed, None);
     }

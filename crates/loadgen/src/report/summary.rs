@@ -6,7 +6,11 @@ use super::{
 };
 use crate::{
     engine::{DropReason, Failure},
-    judge::{Verdict, expectations::ExpectationOutcome, thresholds::ThresholdOutcome},
+    judge::{
+        Verdict,
+        expectations::{CANNOT_TELL, ExpectationOutcome},
+        thresholds::ThresholdOutcome,
+    },
 };
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -141,6 +145,7 @@ fn footnotes(report: &Report) -> String {
     for (reason, count) in failures {
         let reason = match reason {
             Failure::Connect => "no connection",
+            Failure::OwnLimit => "no sockets or ports left on this machine",
             Failure::ClosedEarly => "connection closed before the answer's end",
             Failure::NotHttp => "answer is not HTTP",
             Failure::Other => "other",
@@ -216,6 +221,7 @@ fn expectations(report: &Report) -> String {
     let row = |outcome: &ExpectationOutcome| {
         let word = match (outcome.verdict, outcome.calm) {
             (Verdict::Passed, false) => "NOTICED",
+            (Verdict::Failed, _) if outcome.detail.starts_with(CANNOT_TELL) => "CANNOT TELL",
             (Verdict::Failed, false) => "MISSED",
             (Verdict::Passed, true) => "as expected",
             (Verdict::Failed, true) => "UNEXPECTED",

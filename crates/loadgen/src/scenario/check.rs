@@ -32,6 +32,18 @@ impl Problems {
     }
 }
 
+/// More connections than a machine has ports for, or users than it has room for, are slips of the finger.
+const MAX_IN_FLIGHT: u32 = 65_536;
+const MAX_USERS: u32 = 10_000;
+
+fn bounded(number: Option<u32>, most: u32, path: &str, problems: &mut Problems) {
+    match number {
+        Some(0) => problems.add(path, "must be above 0, got 0"),
+        Some(number) if number > most => problems.add(path, format!("must be at most {most}, got {number}")),
+        _ => {}
+    }
+}
+
 pub(super) fn checked(raw: RawScenario) -> Result<Scenario, Vec<Problem>> {
     let mut problems = Problems::default();
     let payloads = payloads(&raw.payloads, &mut problems);
@@ -43,9 +55,7 @@ pub(super) fn checked(raw: RawScenario) -> Result<Scenario, Vec<Problem>> {
         thresholds.extend(self::thresholds(Some(at), &path, &phase.thresholds, &mut problems));
     }
     let expectations = expectations(&raw.expect, &phase_names, &mut problems);
-    if raw.max_in_flight == Some(0) {
-        problems.add("max_in_flight", "must be above 0, got 0");
-    }
+    bounded(raw.max_in_flight, MAX_IN_FLIGHT, "max_in_flight", &mut problems);
     if !problems.0.is_empty() {
         return Err(problems.0);
     }
@@ -183,9 +193,7 @@ fn executor(phase: &RawPhase, path: &str, problems: &mut Problems) -> Option<Exe
             _ => {}
         }
     }
-    if phase.vus == Some(0) {
-        problems.add(format!("{path}.vus"), "must be above 0, got 0");
-    }
+    bounded(phase.vus, MAX_USERS, &format!("{path}.vus"), problems);
     let ramps = ramps(phase);
     if phase.stages.as_ref().is_some_and(Vec::is_empty) {
         problems.add(format!("{path}.stages"), "there must be at least one");

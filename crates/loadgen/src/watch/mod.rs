@@ -10,7 +10,7 @@ pub mod snapshot;
 pub mod tally;
 pub mod text_format;
 
-pub use alerts::AlertLog;
+pub use alerts::{AlertLog, Alerts};
 pub use signals::{SignalState, State};
 pub use snapshot::Snapshot;
 pub use tally::{Tally, Vitals};
@@ -41,6 +41,8 @@ pub struct PhaseWatch {
     pub signals: BTreeMap<String, SignalState>,
     /// When, counted from the phase's start, a signal was first found drifting.
     pub drifting_after: BTreeMap<String, Duration>,
+    /// The longest time within the phase, or across its ends, between two readings.
+    pub longest_gap: Duration,
     /// Readings that succeeded.
     pub readings: u64,
     /// Readings that failed.
@@ -72,6 +74,7 @@ impl Watch {
             }
         };
         self.phases[now].readings += 1;
+        self.note_gap(at);
         if let Some((before, earlier)) = &self.last {
             let phase = self.phase_at(*before);
             let start = self.boundaries[phase];
@@ -87,6 +90,22 @@ impl Watch {
             }
         }
         self.last = Some((at, snapshot));
+    }
+
+    /// Ends the watch at `at`: what was not read until then will not be.
+    pub fn close(&mut self, at: Duration) {
+        self.note_gap(at.min(self.end()));
+    }
+
+    /// Notes the time since the last reading in every phase that it touches.
+    fn note_gap(&mut self, until: Duration) {
+        let since = self.last.as_ref().map_or(Duration::ZERO, |(at, _)| *at);
+        let gap = until.saturating_sub(since);
+        for (ends, phase) in self.boundaries.windows(2).zip(&mut self.phases) {
+            if since < ends[1] && until > ends[0] {
+                phase.longest_gap = phase.longest_gap.max(gap);
+            }
+        }
     }
 
     /// What was read, phase by phase.

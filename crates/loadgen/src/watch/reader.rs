@@ -1,12 +1,19 @@
 //! Fetches: the model card, `/metrics`, and the alerts of Prometheus.
 
-use super::{Snapshot, alerts::firing, text_format};
+use super::{
+    Alerts, Snapshot,
+    alerts::{alerts, rules},
+    text_format,
+};
 use model::ModelCard;
 use reqwest::{Client, StatusCode, Url};
 use std::{collections::BTreeSet, error::Error, time::Duration};
 
 /// A health endpoint that takes longer is no help; it also bounds how long a reading can hold up the next.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The model card of hundreds of features and the metrics of a hundred classes are far below it.
+const LARGEST: usize = 64 << 20;
 
 /// Reads from the target and from Prometheus. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -52,26 +59,50 @@ impl Reader {
             .map_err(|error| format!("{url}: {error}"))
     }
 
-    /// The names of the firing alerts; `None` without a Prometheus server.
+    /// The alerts, firing and pending; `None` without a Prometheus server.
     ///
     /// # Errors
     /// In words.
-    pub async fn alerts(&self) -> Option<Result<BTreeSet<String>, String>> {
-        let url = below(self.prometheus.as_ref()?, "api/v1/alerts");
+    pub async fn alerts(&self) -> Option<Result<Alerts, String>> {
+        self.ask("api/v1/alerts", alerts).await
+    }
+
+    /// The names of the alerting rules; `None` without a Prometheus server.
+    ///
+    /// # Errors
+    /// In words.
+    pub async fn alert_rules(&self) -> Option<Result<BTreeSet<String>, String>> {
+        self.ask("api/v1/rules", rules).await
+    }
+
+    async fn ask<T>(
+        &self,
+        path: &str,
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Option<Result<T, String>> {
+        let url = below(self.prometheus.as_ref()?, path);
         Some(match self.get(&url).await {
-            Ok(body) => firing(&body).map_err(|error| format!("{url}: {error}")),
+            Ok(body) => read(&body).map_err(|error| format!("{url}: {error}")),
             Err(error) => Err(error),
         })
     }
 
     async fn get(&self, url: &Url) -> Result<Vec<u8>, String> {
         let request = self.client.get(url.clone()).timeout(PATIENCE).send();
-        let response = request.await.map_err(|error| format!("GET {url}: {}", cause(&error)))?;
+        let mut response = request.await.map_err(|error| format!("GET {url}: {}", cause(&error)))?;
         if response.status() != StatusCode::OK {
             return Err(format!("GET {url}: answered {}", response.status()));
         }
-        let body = response.bytes().await.map_err(|error| format!("GET {url}: {}", cause(&error)))?;
-        Ok(body.to_vec())
+        let mut body = Vec::new();
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| format!("GET {url}: {}", cause(&error)))?
+        {
+            body.extend_from_slice(&chunk);
+            if body.len() > LARGEST {
+                return Err(format!("GET {url}: answered more than {} MiB", LARGEST >> 20));
+            }
+        }
+        Ok(body)
     }
 }
 

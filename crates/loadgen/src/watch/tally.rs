@@ -30,6 +30,10 @@ pub struct Vitals {
     pub server_error_ratio: Option<f64>,
     /// Share of each class among the predictions; empty without predictions.
     pub class_shares: BTreeMap<String, f64>,
+    /// Requests answered: what the ratios and the percentile rest on.
+    pub requests: f64,
+    /// Predictions made: what the shares rest on.
+    pub predictions: f64,
 }
 
 impl Tally {
@@ -54,6 +58,8 @@ impl Tally {
             client_error_ratio: ratio(self.requests(|status| (400..500).contains(&status))),
             server_error_ratio: ratio(self.requests(|status| (500..600).contains(&status))),
             class_shares: self.class_shares(),
+            requests,
+            predictions: self.predictions().map(|(_, count)| count).sum(),
         }
     }
 
@@ -65,20 +71,18 @@ impl Tally {
         self.increases.iter().filter_map(of_status).sum()
     }
 
+    /// Predictions of each class.
+    fn predictions(&self) -> impl Iterator<Item = (&String, f64)> {
+        self.increases.iter().filter_map(|(counter, &increase)| match counter {
+            Counter::Output { class } => Some((class, increase)),
+            _ => None,
+        })
+    }
+
     fn class_shares(&self) -> BTreeMap<String, f64> {
-        let outputs: Vec<(&String, f64)> = self
-            .increases
-            .iter()
-            .filter_map(|(counter, &increase)| match counter {
-                Counter::Output { class } => Some((class, increase)),
-                _ => None,
-            })
-            .collect();
-        let total: f64 = outputs.iter().map(|(_, increase)| increase).sum();
-        if total == 0.0 {
-            return BTreeMap::new();
-        }
-        outputs.into_iter().map(|(class, increase)| (class.clone(), increase / total)).collect()
+        let total: f64 = self.predictions().map(|(_, count)| count).sum();
+        let share = |(class, count): (&String, f64)| (class.clone(), count / total);
+        if total == 0.0 { BTreeMap::new() } else { self.predictions().map(share).collect() }
     }
 
     fn latency(&self, quantile: f64) -> Option<f64> {

@@ -83,13 +83,35 @@ fn a_prometheus_that_is_down_fails_its_expectations_alone() {
 fn a_target_that_dies_midway_is_reported() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
-    let scenario = SHORT.replace("duration: 1s", "duration: 2s").replace("ModelServiceDown", "");
-    let child = loadgen.start(&scenario, &stub.url, &[]);
-    crate::support::wait_until("requests arrive", || stub.seen() >= 20);
+    let scenario = r#"
+name: x
+payloads: { flowers: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 100, duration: 6s } ]
+expect:
+  signals: [ { signal: "*", phase: a, stays: steady } ]
+  vitals: [ { vital: server_error_ratio, phase: a, stays_below: 0.01 } ]
+"#;
+    let child = loadgen.start(scenario, &stub.url, &[]);
+    crate::support::wait_until("requests arrive", || stub.seen() >= 120);
     drop(stub);
     let run = loadgen.finish(child);
+    run.expect_code(99);
     assert!(run.adds_up(), "{}", run.report);
+    // What was steady until it died is not known to have stayed so.
+    for words in ["stays steady", "server_error_ratio stays below"] {
+        assert_eq!(run.verdict("expectations", words), "failed", "{}", run.stdout);
+    }
+    assert!(run.stdout.contains("CANNOT TELL"), "{}", run.stdout);
     assert!(run.total("failed") > 50 && run.total("completed") >= 10, "{}", run.report);
     assert!(run.stdout.contains("× no connection"), "{}", run.stdout);
     assert!(run.stdout.contains("readings of /metrics failed"), "{}", run.stdout);
+}
+
+#[test]
+fn an_earlier_report_stays_until_there_is_a_later_one() {
+    let loadgen = Loadgen::new();
+    loadgen.write("report.json", r#"{ "verdict": "passed" }"#);
+    let run = loadgen.run(SHORT, &nobody(), &[]);
+    run.expect_code(104);
+    assert_eq!(run.report["verdict"], "passed");
 }

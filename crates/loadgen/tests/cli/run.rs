@@ -162,24 +162,75 @@ fn signal(process: &Child, name: &str) {
     assert!(kill.success());
 }
 
+/// Starts a run that would last an hour, sends it a signal once requests arrive, and holds it to its duties.
+fn stopped(executor: &str, delay: Duration, name: &str) -> crate::support::Run {
+    let stub = Stub::start(StubOptions { delay, ..StubOptions::default() });
+    let scenario = format!(
+        "
+name: x
+payloads: {{ flowers: {{ source: {{ model: {{}} }} }} }}
+phases: [ {{ name: a, {executor}, duration: 1h }} ]
+"
+    );
+    let loadgen = Loadgen::new();
+    let child = loadgen.start(&scenario, &stub.url, &[]);
+    wait_until("requests arrive", || stub.seen() >= 20);
+    signal(&child, name);
+    let run = loadgen.finish(child);
+    run.expect_code(105);
+    assert!(run.adds_up(), "{}", run.report);
+    assert_eq!(run.report["verdict"], "interrupted");
+    assert!(run.stdout.contains("verdict: INTERRUPTED"), "{}", run.stdout);
+    run
+}
+
 #[test]
-fn ctrl_c_still_prints_the_summary() {
-    let stub = Stub::start(StubOptions { delay: Duration::from_secs(4), ..StubOptions::default() });
-    let scenario = r#"
+fn ctrl_c_and_sigterm_still_print_the_summary() {
+    for name in ["INT", "TERM"] {
+        let run = stopped("executor: constant-arrival-rate, rate: 50", Duration::from_secs(4), name);
+        assert!(run.total("interrupted") >= 20, "{}", run.report);
+    }
+}
+
+#[test]
+fn a_generator_at_its_limit_loses_no_request_when_it_is_stopped() {
+    for _ in 0..3 {
+        let run = stopped("executor: constant-arrival-rate, rate: 100000", Duration::ZERO, "INT");
+        assert!(run.total("dropped") > 0, "{}", run.report);
+    }
+}
+
+#[test]
+fn users_of_a_dead_target_can_be_stopped() {
+    let stub = Stub::start(StubOptions::default());
+    let scenario = "
 name: x
 payloads: { flowers: { source: { model: {} } } }
-phases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1h } ]
-"#;
+phases: [ { name: a, executor: constant-vus, vus: 200, duration: 60s } ]
+";
     let loadgen = Loadgen::new();
     let child = loadgen.start(scenario, &stub.url, &[]);
-    wait_until("requests arrive", || stub.seen() >= 20);
+    wait_until("requests arrive", || stub.seen() >= 200);
+    drop(stub);
     signal(&child, "INT");
     let run = loadgen.finish(child);
     run.expect_code(105);
     assert!(run.adds_up(), "{}", run.report);
-    assert!(run.total("interrupted") >= 20, "{}", run.report);
-    assert_eq!(run.report["verdict"], "interrupted");
-    assert!(run.stdout.contains("verdict: INTERRUPTED"), "{}", run.stdout);
+}
+
+#[test]
+fn the_report_outlives_a_reader_that_has_seen_enough() {
+    let stub = Stub::start(StubOptions::default());
+    let loadgen = Loadgen::new();
+    loadgen.write("x.yaml", &ALERTING.replace("expect: { EXPECT }", ""));
+    let line = format!(
+        "{} run --scenario x.yaml --target {} --json report.json 2>/dev/null | true; exit ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_loadgen"),
+        stub.url
+    );
+    let run = loadgen.call_in_shell(&line);
+    run.expect_code(0);
+    assert_eq!(run.total("completed"), 100);
 }
 
 #[test]

@@ -8,7 +8,11 @@ mod service;
 use prometheus::Prometheus;
 use serde_json::Value;
 use service::Service;
-use std::{path::Path, process::Command};
+use std::{
+    io::{Seek, Write},
+    path::Path,
+    process::Command,
+};
 
 /// Plays a shipped scenario from a folder without scenarios, so from the built-in copies.
 fn play(scenario: &str, service: &Service, prometheus: Option<&Prometheus>) -> (i32, String, Value) {
@@ -75,6 +79,33 @@ expect:
     let (code, words, report) = play(scenario.path().to_str().unwrap(), &service, Some(&prometheus));
     assert_eq!((code, report["verdict"].as_str()), (99, Some("failed")), "{words}");
     assert!(words.contains("MISSED"), "{words}");
+}
+
+#[test]
+fn a_misspelt_alert_is_found_before_the_run() {
+    let service = Service::start();
+    let prometheus = Prometheus::start(&service.address);
+    let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["run", "--target", &format!("http://{}", service.address), "--prometheus", &prometheus.url()])
+        .args(["--scenario", "/dev/stdin"])
+        .stdin(scenario("quiet: [ModelInputDrfit]"))
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(104), "{words}");
+    assert!(words.contains("no alerting rule \"ModelInputDrfit\"; it has ModelBadInput"), "{words}");
+}
+
+/// A second of traffic with these expectations, as a file to read from.
+fn scenario(expect: &str) -> std::fs::File {
+    let mut file = tempfile::tempfile().unwrap();
+    let text = format!(
+        "name: x\npayloads: {{ flowers: {{ source: {{ model: {{}} }} }} }}\nphases: [ {{ name: a, executor: \
+         constant-arrival-rate, rate: 50, duration: 1s }} ]\nexpect: {{ {expect} }}\n"
+    );
+    file.write_all(text.as_bytes()).unwrap();
+    file.rewind().unwrap();
+    file
 }
 
 #[test]

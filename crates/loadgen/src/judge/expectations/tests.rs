@@ -1,9 +1,8 @@
 use super::*;
 use crate::{
     scenario::Scenario,
-    watch::{Snapshot, Watch, text_format::parse},
+    watch::{Alerts, Snapshot, Watch, text_format::parse},
 };
-use std::collections::BTreeSet;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -31,14 +30,27 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
 
 const BOUNDARIES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(10), Duration::from_secs(20)];
 
-/// Ten calm seconds, then ten with four times the load, a third of it bad, and the signal all low.
-fn watch() -> Watch {
+/// Ten calm seconds, then ten with four times the load, a third of it bad, and the signal all low; read every second but
+/// those between `blind.0` and `blind.1`.
+fn watch_but(blind: (u64, u64)) -> Watch {
     let mut watch = Watch::new(&BOUNDARIES);
-    watch.observe(seconds(0), reading(0, 0, 0, 0));
-    watch.observe(seconds(10), reading(100, 0, 50, 50));
-    watch.observe(seconds(14), reading(150, 50, 100, 50));
-    watch.observe(seconds(20), reading(367, 133, 350, 50));
+    for second in 0..=20 {
+        if (blind.0..blind.1).contains(&second) {
+            watch.observe(seconds(second as u32), Err("refused".into()));
+            continue;
+        }
+        let storm = second.saturating_sub(10);
+        let calm = second - storm;
+        let (ok, bad) = (10 * calm + 267 * storm / 10, 133 * storm / 10);
+        let reading = reading(ok, bad, 5 * calm + 30 * storm, 5 * calm);
+        watch.observe(seconds(second as u32), reading);
+    }
+    watch.close(seconds(20));
     watch
+}
+
+fn watch() -> Watch {
+    watch_but((0, 0))
 }
 
 fn outcome(
@@ -67,11 +79,11 @@ fn verdict(expect: &str) -> Verdict {
 
 #[test]
 fn signals_are_timed_and_their_silence_is_judged() {
-    let drifts =
-        outcome("signals: [ { signal: a, phase: storm, drifts_within: 10s } ]", &watch(), None, None);
-    assert_eq!((drifts.verdict, drifts.after), (Verdict::Passed, Some(10.0)));
-    assert_eq!(verdict("signals: [ { signal: a, phase: storm, drifts_within: 9s } ]"), Verdict::Failed);
-    assert_eq!(verdict("signals: [ { signal: '*', phase: storm, drifts_within: 10s } ]"), Verdict::Passed);
+    let drifts = outcome("signals: [ { signal: a, phase: storm, drifts_within: 2s } ]", &watch(), None, None);
+    // 30 rows a second, and a verdict takes 60.
+    assert_eq!((drifts.verdict, drifts.after), (Verdict::Passed, Some(2.0)));
+    assert_eq!(verdict("signals: [ { signal: a, phase: storm, drifts_within: 1s } ]"), Verdict::Failed);
+    assert_eq!(verdict("signals: [ { signal: '*', phase: storm, drifts_within: 2s } ]"), Verdict::Passed);
     assert_eq!(verdict("signals: [ { signal: a, phase: calm, drifts_within: 9s } ]"), Verdict::Failed);
     assert_eq!(verdict("signals: [ { signal: '*', phase: calm, stays: steady } ]"), Verdict::Passed);
     assert_eq!(verdict("signals: [ { signal: '*', phase: storm, stays: steady } ]"), Verdict::Failed);
@@ -123,15 +135,22 @@ fn a_service_that_cannot_be_read_fails_with_the_reason() {
     );
 }
 
-/// Alert `A` fires from `from` to `to`.
-fn log(from: u32, to: u32) -> AlertLog {
+/// Alert `A` fires from `from` to `to`, and is pending for the `pending` seconds before.
+fn log_of(pending: u32, from: u32, to: u32) -> AlertLog {
     let mut log = AlertLog::default();
     for second in 0..30 {
-        let firing: BTreeSet<String> =
-            (from..=to).contains(&second).then(|| "A".to_owned()).into_iter().collect();
-        log.observe(seconds(second), Ok(firing));
+        let name = |holds: bool| holds.then(|| "A".to_owned()).into_iter().collect();
+        let alerts = Alerts {
+            firing: name((from..=to).contains(&second)),
+            pending: name((from - pending..from).contains(&second)),
+        };
+        log.observe(seconds(second), Ok(alerts));
     }
     log
+}
+
+fn log(from: u32, to: u32) -> AlertLog {
+    log_of(0, from, to)
 }
 
 const FIRES: &str = "alerts: [ { alert: A, phase: storm, fires_within: 15s } ]";
@@ -146,6 +165,60 @@ fn alerts_count_from_the_start_of_their_phase() {
     let before = fires(&log(5, 12));
     assert_eq!(before.verdict, Verdict::Failed);
     assert!(before.detail.contains("before the phase began"), "{}", before.detail);
+}
+
+#[test]
+fn an_alert_that_was_already_pending_proves_nothing() {
+    let before = outcome(FIRES, &watch(), Some(&log_of(10, 15, 29)), None);
+    assert_eq!(before.verdict, Verdict::Failed);
+    assert!(before.detail.contains("about to fire before the phase began"), "{}", before.detail);
+    assert_eq!(outcome(FIRES, &watch(), Some(&log_of(4, 15, 29)), None).verdict, Verdict::Passed);
+}
+
+#[test]
+fn what_is_still_pending_is_not_quiet() {
+    let outcome = outcome(QUIET, &watch(), Some(&log_of(10, 35, 40)), None);
+    assert_eq!(
+        (outcome.verdict, outcome.detail.as_str()),
+        (Verdict::Failed, "cannot tell: pending since 25 s into the run")
+    );
+}
+
+#[test]
+fn half_a_phase_proves_no_calm() {
+    let calm = [
+        "signals: [ { signal: '*', phase: calm, stays: steady } ]",
+        "vitals: [ { vital: client_error_ratio, phase: calm, stays_below: 0.01 } ]",
+    ];
+    for expect in calm {
+        assert_eq!(outcome(expect, &watch_but((5, 7)), None, None).verdict, Verdict::Passed, "{expect}");
+        // In the middle, and at the end.
+        for blind in [(3, 8), (6, 21)] {
+            let outcome = outcome(expect, &watch_but(blind), None, None);
+            assert_eq!(outcome.verdict, Verdict::Failed, "{expect}");
+            assert!(outcome.detail.starts_with("cannot tell: "), "{}", outcome.detail);
+        }
+        assert_eq!(outcome(expect, &watch(), None, Some(seconds(6))).verdict, Verdict::NotChecked);
+    }
+    // What was noticed was noticed.
+    let noticed = "vitals: [ { vital: client_error_ratio, phase: storm, exceeds: 0.3 } ]";
+    assert_eq!(outcome(noticed, &watch_but((15, 21)), None, None).verdict, Verdict::Passed);
+}
+
+#[test]
+fn a_share_of_a_handful_is_no_share() {
+    let mut watch = Watch::new(&BOUNDARIES);
+    watch.observe(seconds(0), reading(0, 0, 0, 0));
+    watch.observe(seconds(10), reading(100, 0, 50, 50));
+    watch.observe(seconds(20), reading(100, 19, 51, 50));
+    for (expect, why) in [
+        ("vital: class_share, phase: storm, shifts_by: 0.2", "1 predictions, it takes 60"),
+        ("vital: client_error_ratio, phase: storm, exceeds: 0.9", "19 requests, it takes 20"),
+    ] {
+        let outcome = outcome(&format!("vitals: [ {{ {expect} }} ]"), &watch, None, None);
+        assert_eq!(outcome.verdict, Verdict::Failed);
+        assert!(outcome.detail.contains(why), "{}", outcome.detail);
+    }
 }
 
 #[test]

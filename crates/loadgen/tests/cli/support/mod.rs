@@ -66,6 +66,12 @@ impl Loadgen {
         self.ended(self.command(arguments).output().unwrap())
     }
 
+    /// Runs a line of bash to its end.
+    pub fn call_in_shell(&self, line: &str) -> Run {
+        let mut bash = Command::new("bash");
+        self.ended(bash.args(["-c", line]).current_dir(self.directory.path()).output().unwrap())
+    }
+
     /// Starts `run` with a scenario.
     pub fn start(&self, scenario: &str, target: &str, more: &[&str]) -> Child {
         self.write("scenario.yaml", scenario);
