@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /out/ /usr/local/bin/
 # A scratch place to work in; scenario files are mounted here, under scenarios/.
-WORKDIR /work
+WORKDIR /drill
 # In a container loopback is nobody's address.
 ENV INFERENCE_LISTEN=0.0.0.0:8000
 EXPOSE 8000
