@@ -128,7 +128,7 @@ impl Server {
             .args(["-t", "1", "-c", CONNECTIONS, "-d", SECONDS, "-s", script])
             .arg(format!("http://{}/predict", self.address))
             .output()
-            .expect("wrk is missing: `just setup-bench` installs it");
+            .expect("wrk is missing: `just bench` installs it");
         let spent = self.cpu_seconds() - before;
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && !text.contains("FAILED"), "{}: {text}", self.name);

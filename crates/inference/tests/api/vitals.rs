@@ -21,7 +21,7 @@ async fn the_page_passes_promtool() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("promtool is missing: `just setup` installs it");
+        .expect("promtool is missing: `just test` installs it");
     promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let verdict = promtool.wait_with_output().unwrap();
     let words =
