@@ -3,6 +3,7 @@
 //! Rows are counted bin by bin ([`bins`]); counts become shares beside those that a reference led us to expect
 //! ([`shares`]); their distance ([`mod@psi`], with [`companions`] for people) is held against what chance alone would do
 //! ([`critical`]) and becomes a [`verdict`], which also says how small a drift it could have missed ([`detectable`]).
+//! Where the truth about rows comes in, [`accuracy`] says what chance leaves of it.
 //! Counts can be added up over time and over replicas before any of it, which is why nothing here keeps state.
 //!
 //! What does not belong here: files, HTTP, metric names, clocks, random numbers.
@@ -23,6 +24,7 @@
 //! # Ok::<(), drift::DriftError>(())
 //! ```
 
+pub mod accuracy;
 pub mod bins;
 pub mod companions;
 pub mod critical;
@@ -33,6 +35,7 @@ pub mod reference;
 pub mod shares;
 pub mod verdict;
 
+pub use accuracy::{accuracy_gap_limit, wilson};
 pub use bins::Bins;
 pub use companions::{js_distance, ks_distance};
 pub use critical::{FalseAlarmBudget, critical_chi2};
