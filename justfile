@@ -27,9 +27,9 @@ lint:
     cargo clippy --locked --workspace --all-targets -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 
-# What knowing one's health costs: the service's throughput as a ratio to a bare actix endpoint
+# What knowing one's health costs: throughput as a ratio to a bare actix endpoint, and counting one row
 bench: (_install "wrk" "wrk")
-    cargo bench --locked --package inference --bench throughput
+    cargo bench --locked --package inference --bench throughput --bench recording
 
 # Serve the built-in Iris model on 127.0.0.1:8000
 serve *flags:

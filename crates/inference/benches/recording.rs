@@ -1,0 +1,112 @@
+//! What does counting one row cost? Run it with `just bench`.
+//!
+//! Rows and predictions are made beforehand, in random order as traffic is. Measured are the events that a handler
+//! reports: `observed` counts every feature; `predicted` counts prediction, confidence and distance, the class's total, and
+//! the sample of the confidence histogram, which the exporter keeps until it is folded into buckets. The folding, which
+//! happens every five seconds or at a scrape, is measured with it. Beside it, the cost of the prediction itself.
+
+use drift::Bins;
+use driftsim::{DriftSpec, RowSource};
+use inference::metrics::Metrics;
+use model::{Classifier, ModelFile, Prediction, Table, TrainOptions, table::Column};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+const ROWS: usize = 8192;
+const ROUNDS: usize = 31;
+const LAPS: usize = 20;
+
+/// What one row may cost over all signals of Iris, in nanoseconds.
+const TARGET: f64 = 150.0;
+
+fn main() {
+    // cargo passes `--bench`, and test runners ask for lists.
+    if !std::env::args().any(|arg| arg == "--bench") {
+        println!("0 tests: run `just bench`");
+        return;
+    }
+    println!("Counting one row, median of {ROUNDS} rounds of {} rows, in ns:", ROWS * LAPS);
+    println!(
+        "  {:<28} {:>8} {:>9} {:>9} {:>11} {:>8}",
+        "model", "signals", "features", "all", "two threads", "predict"
+    );
+    let iris = model::train(&model::iris::table(), &TrainOptions::new("iris")).expect("Iris trains");
+    let all = measure("iris", &iris);
+    measure("60 features, 3 classes", &wide());
+    println!("target for iris: under {TARGET} ns: {}", if all < TARGET { "met" } else { "missed" });
+}
+
+/// Prints a line and gives the cost of a row.
+fn measure(name: &str, file: &ModelFile) -> f64 {
+    let classifier = Classifier::new(file);
+    let source = RowSource::new(&file.card, &DriftSpec::steady(), 42).expect("the model's own card");
+    let rows: Vec<(Vec<Option<f64>>, Prediction)> = source
+        .take(ROWS)
+        .map(|row| {
+            let prediction = classifier.predict(&row.values).expect("rows like the reference");
+            (row.values, prediction)
+        })
+        .collect();
+    let metrics = Metrics::new(&file.card);
+    let features = median(|| rows.iter().for_each(|(row, _)| metrics.observed(black_box(row))));
+    let count = |(row, prediction): &(Vec<Option<f64>>, Prediction)| {
+        metrics.observed(black_box(row));
+        metrics.predicted(black_box(prediction));
+    };
+    let all = median(|| {
+        rows.iter().for_each(count);
+        metrics.upkeep();
+    });
+    let together = median(|| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| rows.iter().for_each(count));
+            rows.iter().for_each(count);
+        });
+        metrics.upkeep();
+    });
+    let predict = median(|| {
+        rows.iter().for_each(|(row, _)| drop(black_box(classifier.predict(black_box(row)))));
+    });
+    let signals = file
+        .card
+        .reference
+        .signals
+        .iter()
+        .filter(|signal| !matches!(&signal.bins, Bins::Numeric { edges } if edges.is_empty()));
+    println!(
+        "  {name:<28} {:>8} {features:>9.1} {all:>9.1} {together:>11.1} {predict:>8.1}",
+        signals.count()
+    );
+    all
+}
+
+/// Nanoseconds a row, the median over the rounds.
+fn median(mut lap: impl FnMut()) -> f64 {
+    lap();
+    let mut times: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            (0..LAPS).for_each(|_| lap());
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[ROUNDS / 2].as_secs_f64() * 1e9 / (ROWS * LAPS) as f64
+}
+
+/// A model of many features, from rows that a fixed rule makes.
+fn wide() -> ModelFile {
+    let value = |row: usize, feature: usize| {
+        let mixed = (row * 7919 + feature * 104_729 + row * feature * 31) % 997;
+        (mixed as f64 + (row % 3 * feature) as f64) / 10.0
+    };
+    let table = Table {
+        columns: (0..60).map(|feature| Column::named(&format!("f{feature}"))).collect(),
+        classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        rows: (0..1500).map(|row| (0..60).map(|feature| Some(value(row, feature))).collect()).collect(),
+        labels: (0..1500).map(|row| row % 3).collect(),
+    };
+    model::train(&table, &TrainOptions::new("wide")).expect("it trains")
+}

@@ -1,0 +1,27 @@
+//! Counting a row is on the path of every request: it must not allocate.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use inference::{cli::load_model, metrics::Metrics};
+use model::Classifier;
+
+const ROWS: u64 = 6400;
+
+/// The exporter keeps the samples of a histogram in blocks of so many.
+const BLOCK: u64 = 64;
+
+#[test]
+fn counting_a_row_allocates_nothing() {
+    let file = load_model(None).unwrap();
+    let metrics = Metrics::new(&file.card);
+    let row = [5.1, 3.5, 1.4, 0.2].map(Some);
+    let prediction = Classifier::new(&file).predict(&row).unwrap();
+    let repeat =
+        |event: &dyn Fn()| allocation_counter::measure(|| (0..ROWS).for_each(|_| event())).count_total;
+    assert_eq!(repeat(&|| metrics.observed(&row)), 0);
+    // The first sample of a thread registers it with the exporter.
+    metrics.predicted(&prediction);
+    // All of it is the exporter's blocks for the confidence histogram.
+    let outputs = repeat(&|| metrics.predicted(&prediction));
+    assert!(outputs <= ROWS / BLOCK + 1, "{outputs} allocations in {ROWS} rows");
+}
