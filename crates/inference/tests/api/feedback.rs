@@ -52,6 +52,13 @@ async fn fills_the_confusion_matrix() {
         assert_eq!(metric(&page, "feedback_total", &labels), Some(count), "{labels:?}");
     }
     assert_eq!(metric(&page, "feedback_lag_seconds_count", &[]), Some(3.0));
+    // What was predicted with how much confidence is in the receipt, so that it can be held against the truth.
+    let (_, answer) = service.predict(r#"{"features":[5.1,3.5,1.4,0.2]}"#).await;
+    let version = [("version", IRIS.card.version.as_str())];
+    assert_eq!(metric(&page, "feedback_confidence_count", &version), Some(3.0));
+    let confidence = answer["probabilities"][0].as_f64().unwrap();
+    let sum = metric(&page, "feedback_confidence_sum", &version).unwrap();
+    assert!((sum - 3.0 * confidence).abs() < 1e-4, "{sum}, not 3 × {confidence}");
 }
 
 #[tokio::test]
@@ -88,6 +95,8 @@ async fn that_proves_nothing_is_counted_and_refused() {
         assert_eq!((status, body["error"]["code"].as_str()), (422, Some(*code)), "{body}");
     }
     assert_eq!(matrix(&service).await, 1.0);
+    let told = service.metric("feedback_confidence_count", &[("version", version)]).await;
+    assert_eq!(told, 1.0, "what is refused leaves no trace in what quality is judged by");
     for (code, expected) in [
         ("malformed_receipt", 2.0),
         ("forged_receipt", 1.0),
