@@ -34,6 +34,14 @@ impl FalseAlarmBudget {
     }
 }
 
+/// The probability that a χ² variable with `degrees_of_freedom` (at least 1) exceeds `value`.
+pub(crate) fn exceeded_by_chance(value: f64, degrees_of_freedom: usize) -> f64 {
+    let Ok(chi2) = ChiSquared::new(degrees_of_freedom.max(1) as f64) else {
+        unreachable!("at least 1 degree of freedom")
+    };
+    chi2.sf(value)
+}
+
 /// The value that a χ² variable with `degrees_of_freedom` (at least 1) exceeds with probability `alpha` in (0, 1).
 ///
 /// # Panics

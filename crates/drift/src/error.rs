@@ -24,6 +24,9 @@ pub enum DriftError {
     /// A reference without rows says nothing.
     #[error("the reference has no rows")]
     EmptyReference,
+    /// Counts that no service can have counted.
+    #[error("the counts add up to more rows than can be counted")]
+    TooManyRows,
     /// A critical value that is not a positive number.
     #[error("the critical chi-squared must be a positive number, got {0}")]
     BadCritical(f64),

@@ -1,7 +1,9 @@
 //! Is this traffic still like the reference? Pure maths on counts.
 //!
-//! Rows are counted bin by bin ([`bins`]); counts are compared with the ratios a reference led us to expect
-//! ([`mod@psi`]); the comparison is held against what chance alone would do ([`critical`]) and becomes a [`verdict`].
+//! Rows are counted bin by bin ([`bins`]); counts become shares beside those that a reference led us to expect
+//! ([`shares`]); their distance ([`mod@psi`], with [`companions`] for people) is held against what chance alone would do
+//! ([`critical`]) and becomes a [`verdict`], which also says how small a drift it could have missed ([`detectable`]).
+//! Where the truth about rows comes in, [`accuracy`] says what chance leaves of it.
 //! Counts can be added up over time and over replicas before any of it, which is why nothing here keeps state.
 //!
 //! What does not belong here: files, HTTP, metric names, clocks, random numbers.
@@ -22,16 +24,24 @@
 //! # Ok::<(), drift::DriftError>(())
 //! ```
 
+pub mod accuracy;
 pub mod bins;
+pub mod companions;
 pub mod critical;
+pub mod detectable;
 mod error;
 pub mod psi;
 pub mod reference;
+pub mod shares;
 pub mod verdict;
 
+pub use accuracy::{accuracy_gap_limit, wilson};
 pub use bins::Bins;
+pub use companions::{js_distance, ks_distance};
 pub use critical::{FalseAlarmBudget, critical_chi2};
+pub use detectable::detectable_psi;
 pub use error::DriftError;
 pub use psi::{Psi, psi};
 pub use reference::SignalReference;
+pub use shares::{Shares, smoothed};
 pub use verdict::{Judgement, MIN_ROWS, PRACTICAL_PSI, Verdict, judge};

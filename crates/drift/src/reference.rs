@@ -1,6 +1,6 @@
 //! What a model expects of one signal: its bins and the share of rows in each.
 
-use crate::{Bins, psi::smoothed};
+use crate::{Bins, smoothed};
 use serde::{Deserialize, Serialize};
 
 /// Bins and expected ratios of one signal.

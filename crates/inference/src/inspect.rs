@@ -28,6 +28,12 @@ pub fn describe(file: &ModelFile) -> String {
     let cross = &report.cross_validation;
     text += &format!("{} folds   {:.3} ± {:.3} accuracy\n", cross.folds, cross.mean_accuracy, cross.sd);
 
+    let calibration = &report.calibration;
+    text += &format!(
+        "calibrated with temperature {:.2}: log loss {:.3}, {:.3} before\n",
+        calibration.temperature, calibration.log_loss, calibration.log_loss_before
+    );
+
     text += "\nfeatures\n";
     for feature in &card.features {
         let unit = feature.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
@@ -45,8 +51,14 @@ pub fn describe(file: &ModelFile) -> String {
     let signals = &card.reference.signals;
     for signal in signals {
         let critical = FalseAlarmBudget::default().critical_chi2(signal.degrees_of_freedom(), signals.len());
-        let floor = (critical / signal.rows as f64).max(drift::PRACTICAL_PSI);
-        text += &format!("  {} (drifts above PSI {floor:.3} at best)\n", signal.name);
+        // Traffic without end: what the reference's own rows leave in doubt.
+        let noise = 1.0 / signal.rows as f64;
+        let floor = (critical * noise).max(drift::PRACTICAL_PSI);
+        let detectable = drift::detectable_psi(floor, noise, signal.degrees_of_freedom());
+        text += &format!(
+            "  {} (with much traffic drifts above PSI {floor:.3}; {detectable:.3} is noticed nine times in ten)\n",
+            signal.name
+        );
         for (label, expected) in signal.bins.labels().iter().zip(&signal.expected) {
             text += &format!("    {label:<24} {:6.2} %\n", 100.0 * expected);
         }

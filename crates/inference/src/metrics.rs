@@ -9,7 +9,7 @@ mod labels;
 pub use endpoint::EndpointMetrics;
 pub use labels::{Endpoint, FaultKind, FaultOutcome, MethodLabel};
 
-use crate::{api::Reason, process};
+use crate::{api::Reason, process, receipt::Receipt};
 use drift::{Bins, FalseAlarmBudget, SignalReference};
 use metrics::{
     Counter, Gauge, Histogram, Label, counter, describe_counter, describe_gauge, describe_histogram, gauge,
@@ -32,10 +32,14 @@ const CONFIDENCE: &str = "prediction_confidence";
 const FEEDBACK: &str = "feedback_total";
 const FEEDBACK_REJECTED: &str = "feedback_rejected_total";
 const FEEDBACK_LAG: &str = "feedback_lag_seconds";
+const FEEDBACK_CONFIDENCE: &str = "feedback_confidence";
 const SIGNAL_BINS: &str = "signal_bin_total";
 const SIGNAL_EXPECTED: &str = "signal_bin_expected_ratio";
 const SIGNAL_ROWS: &str = "signal_reference_rows";
 const SIGNAL_CRITICAL: &str = "signal_critical_chi2";
+const SIGNAL_FREEDOM: &str = "signal_degrees_of_freedom";
+const REFERENCE_ACCURACY: &str = "model_reference_accuracy";
+const REFERENCE_CONFIDENCE: &str = "model_reference_confidence";
 const LOADED: &str = "model_loaded";
 const INFO: &str = "model_info";
 const LOAD_TIME: &str = "model_load_timestamp_seconds";
@@ -67,6 +71,7 @@ pub struct Metrics {
     feedback: Vec<Counter>,
     feedback_rejections: Vec<Counter>,
     feedback_lag: Histogram,
+    feedback_confidence: Histogram,
     rejections: Vec<Counter>,
     faults: Vec<Counter>,
     in_flight: Gauge,
@@ -122,6 +127,7 @@ impl Metrics {
                     .map(|reason| counter!(FEEDBACK_REJECTED, "reason" => reason.code()))
                     .collect(),
                 feedback_lag: histogram!(FEEDBACK_LAG),
+                feedback_confidence: histogram!(FEEDBACK_CONFIDENCE, "version" => card.version.clone()),
                 rejections: Reason::ALL
                     .iter()
                     .map(|reason| counter!(REJECTIONS, "reason" => reason.code()))
@@ -151,9 +157,10 @@ impl Metrics {
         self.distance.count(Some(prediction.distance));
     }
 
-    /// A prediction turned out to be right or wrong, so many seconds after it was made. Classes by position.
-    pub fn told(&self, predicted: usize, actual: usize, lag_seconds: f64) {
-        self.feedback[predicted * self.outputs.len() + actual].increment(1);
+    /// A prediction turned out to be right or wrong, so many seconds after it was made. The class by position.
+    pub fn told(&self, receipt: &Receipt, actual: usize, lag_seconds: f64) {
+        self.feedback[receipt.class * self.outputs.len() + actual].increment(1);
+        self.feedback_confidence.record(receipt.confidence);
         self.feedback_lag.record(lag_seconds);
     }
 
@@ -204,6 +211,7 @@ fn build_recorder() -> PrometheusRecorder {
     let buckets = [
         (DURATION, DURATION_BUCKETS.as_slice()),
         (CONFIDENCE, CONFIDENCE_BUCKETS.as_slice()),
+        (FEEDBACK_CONFIDENCE, CONFIDENCE_BUCKETS.as_slice()),
         (FEEDBACK_LAG, LAG_BUCKETS.as_slice()),
     ];
     let builder = buckets.into_iter().fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
@@ -226,10 +234,23 @@ fn describe() {
     describe_counter!(FEEDBACK, "Feedback believed, by predicted and actual class: a confusion matrix.");
     describe_counter!(FEEDBACK_REJECTED, "Feedback refused, by reason.");
     describe_histogram!(FEEDBACK_LAG, "Time from a prediction to the feedback about it, in seconds.");
+    describe_histogram!(
+        FEEDBACK_CONFIDENCE,
+        "Confidence of the predictions that feedback was believed about."
+    );
     describe_counter!(SIGNAL_BINS, "Rows seen, by signal and bin of the reference.");
     describe_gauge!(SIGNAL_EXPECTED, "Share of rows that the reference leads to expect in a bin.");
     describe_gauge!(SIGNAL_ROWS, "Rows of the reference.");
     describe_gauge!(SIGNAL_CRITICAL, "Chi-squared quantile that pays for the budget of false alarms.");
+    describe_gauge!(
+        SIGNAL_FREEDOM,
+        "Degrees of freedom of that quantile: bins that the reference fills, less one."
+    );
+    describe_gauge!(
+        REFERENCE_ACCURACY,
+        "Share of reference rows classified rightly by weights that had not seen them."
+    );
+    describe_gauge!(REFERENCE_CONFIDENCE, "Mean confidence in those classifications.");
     describe_gauge!(LOADED, "1 when a model is loaded.");
     describe_gauge!(INFO, "The model being served; always 1.");
     describe_gauge!(LOAD_TIME, "When the model was loaded, Unix time.");
@@ -240,7 +261,14 @@ fn register_model(card: &ModelCard) {
     gauge!(LOADED).set(1.0);
     gauge!(INFO, "model" => card.name.clone(), "version" => card.version.clone()).set(1.0);
     gauge!(LOAD_TIME).set(now.as_secs_f64());
-    gauge!(SIGNAL_ROWS, "version" => card.version.clone()).set(card.reference.rows as f64);
+    let reference = &card.reference;
+    for (name, value) in [
+        (SIGNAL_ROWS, reference.rows as f64),
+        (REFERENCE_ACCURACY, reference.accuracy),
+        (REFERENCE_CONFIDENCE, reference.confidence),
+    ] {
+        gauge!(name, "version" => card.version.clone()).set(value);
+    }
 }
 
 fn register_signal(card: &ModelCard, signal: &SignalReference, signals: usize) -> SignalCounters {
@@ -248,6 +276,7 @@ fn register_signal(card: &ModelCard, signal: &SignalReference, signals: usize) -
         vec![Label::new("version", card.version.clone()), Label::new("signal", signal.name.clone())];
     let critical = FalseAlarmBudget::default().critical_chi2(signal.degrees_of_freedom(), signals);
     gauge!(SIGNAL_CRITICAL, of_signal.clone()).set(critical);
+    gauge!(SIGNAL_FREEDOM, of_signal.clone()).set(signal.degrees_of_freedom() as f64);
     let counters = signal.bins.labels().into_iter().zip(&signal.expected).map(|(bin, &expected)| {
         let mut labels = of_signal.clone();
         labels.push(Label::new("bin", bin));

@@ -74,5 +74,10 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let cross = &report.cross_validation;
     text += &format!("  {}-fold accuracy {:.3} ± {:.3}\n", cross.folds, cross.mean_accuracy, cross.sd);
+    let calibration = &report.calibration;
+    text += &format!(
+        "  probabilities calibrated with temperature {:.2}: log loss {:.3}, {:.3} before\n",
+        calibration.temperature, calibration.log_loss, calibration.log_loss_before
+    );
     print(&text)
 }

@@ -1,6 +1,6 @@
 //! The public part of a model: all that clients, simulators and dashboards need, and no weights.
 
-use crate::ClassShape;
+use crate::{Calibration, ClassShape};
 use drift::SignalReference;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,8 @@ pub struct TrainingReport {
     pub held_out_accuracy: Option<f64>,
     /// The same over stratified folds of all rows.
     pub cross_validation: CrossValidation,
+    /// How the probabilities were made to mean what they say.
+    pub calibration: Calibration,
     /// Strength of the L2 penalty: loss = Σ −ln p + ½·alpha·Σ w².
     pub alpha: f64,
     /// Seed of the split and the folds.
@@ -89,6 +91,10 @@ pub struct CrossValidation {
 pub struct Reference {
     /// Reference rows.
     pub rows: u64,
+    /// Share of them that is classified rightly by weights that have not seen them.
+    pub accuracy: f64,
+    /// Mean confidence in those classifications. Calibrated, it is what the accuracy should be.
+    pub confidence: f64,
     /// One reference per feature, in their order, then `prediction`, `confidence` and `distance`.
     pub signals: Vec<SignalReference>,
     /// Where the rows of each class lie, in the order of the classes.

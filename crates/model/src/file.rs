@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// Layout of the file; raised when a reader of the former one could misread it.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Hex digits of the hash that make the version: 48 bits are plenty to tell the models of one service apart.
 const VERSION_DIGITS: usize = 12;
@@ -138,6 +138,11 @@ impl ModelFile {
 
         let reference = &card.reference;
         ensure(reference.rows > 0, "card.reference.rows", "there must be some")?;
+        ensure(
+            [reference.accuracy, reference.confidence].iter().all(|share| (0.0..=1.0).contains(share)),
+            "card.reference",
+            "accuracy and confidence must be in [0, 1]",
+        )?;
         let names = card.features.iter().map(|f| f.name.as_str()).chain(crate::card::OUTPUT_SIGNALS);
         ensure(
             reference.signals.iter().map(|s| s.name.as_str()).eq(names),

@@ -22,6 +22,15 @@ impl Fitted {
         Ok(Self { scaling, weights })
     }
 
+    /// The same, with logits divided by `temperature`.
+    pub(crate) fn cooled(self, temperature: f64) -> Self {
+        Self { weights: self.weights.cooled(temperature), ..self }
+    }
+
+    pub(crate) fn logits(&self, row: &[Option<f64>]) -> Vec<f64> {
+        self.weights.logits(&standardise(&self.scaling, row))
+    }
+
     pub(crate) fn probabilities(&self, row: &[Option<f64>]) -> Vec<f64> {
         self.weights.probabilities(&standardise(&self.scaling, row))
     }

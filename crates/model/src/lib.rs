@@ -2,7 +2,7 @@
 //!
 //! Layout:
 //! - [`table`], [`csv_table`], [`iris`]: rows to learn from
-//! - [`mod@train`], `split`, `fitted`, [`logistic`]: from a table to a model
+//! - [`mod@train`], `split`, `fitted`, [`logistic`], [`calibration`]: from a table to a model
 //! - `reference`: what its traffic should look like
 //! - [`card`], [`file`](mod@file): what is written down; [`ModelFile`] is the JSON file, [`ModelCard`] its public part
 //! - [`shape`]: where each class lies, and how far a row is from all of them
@@ -19,6 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod calibration;
 pub mod card;
 pub mod classifier;
 pub mod csv_table;
@@ -32,6 +33,7 @@ mod split;
 pub mod table;
 pub mod train;
 
+pub use calibration::Calibration;
 pub use card::{CrossValidation, Feature, ModelCard, Reference, TrainingReport};
 pub use classifier::{Classifier, Prediction, TooLarge};
 pub use csv_table::{CsvError, read_csv};

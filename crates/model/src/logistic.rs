@@ -61,14 +61,21 @@ impl Weights {
 
     /// Class probabilities of a standardised row; they add up to 1, or are NaN where the row overflows.
     pub fn probabilities(&self, row: &[f64]) -> Vec<f64> {
-        let mut logits: Vec<f64> = self
-            .coefficients
-            .iter()
-            .zip(&self.intercepts)
-            .map(|(weights, intercept)| intercept + dot(weights, row))
-            .collect();
+        let mut logits = self.logits(row);
         softmax(&mut logits);
         logits
+    }
+
+    /// Log probabilities of a standardised row, but for a constant.
+    pub(crate) fn logits(&self, row: &[f64]) -> Vec<f64> {
+        let classes = self.coefficients.iter().zip(&self.intercepts);
+        classes.map(|(weights, intercept)| intercept + dot(weights, row)).collect()
+    }
+
+    /// Weights whose logits are divided by `temperature`.
+    pub(crate) fn cooled(mut self, temperature: f64) -> Self {
+        self.coefficients.iter_mut().flatten().chain(&mut self.intercepts).for_each(|w| *w /= temperature);
+        self
     }
 
     fn agree_with(&self, rows: &[Vec<f64>], predicted: &[u32]) -> Result<(), TrainError> {
@@ -93,7 +100,7 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Softmax in place, shifted by the greatest logit so that it can't overflow.
-fn softmax(logits: &mut [f64]) {
+pub(crate) fn softmax(logits: &mut [f64]) {
     let greatest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let mut sum = 0.0;
     for logit in logits.iter_mut() {

@@ -24,19 +24,28 @@ const FOLDS: usize = 20;
 /// With this many rows for each number that is fitted, a row's own part in the fit no longer shows.
 const PLENTY: usize = 20;
 
+/// What makes other weights like the served ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Like {
+    pub(crate) alpha: f64,
+    pub(crate) temperature: f64,
+}
+
 /// The reference of the served weights: all rows, those held out from the fit among them.
 pub(crate) fn reference(
     table: &Table,
     served: &Fitted,
     (train_rows, test_rows): (&[usize], &[usize]),
-    alpha: f64,
+    like: Like,
     rng: &mut ChaCha8Rng,
 ) -> Result<Reference, TrainError> {
-    let outputs = outputs(table, served, train_rows, test_rows, alpha, rng)?;
+    let outputs = outputs(table, served, train_rows, test_rows, like, rng)?;
     let distances = distances(table, &served.scaling, rng);
     let all: Vec<usize> = (0..table.rows.len()).collect();
     Ok(Reference {
         rows: all.len() as u64,
+        accuracy: outputs.accuracy(&table.labels),
+        confidence: outputs.confidences.iter().sum::<f64>() / all.len() as f64,
         signals: signals(table, &outputs, &distances),
         class_shapes: class_shapes(table, &served.scaling, &all),
     })
@@ -54,6 +63,11 @@ impl Outputs {
         self.predictions[row] = argmax(&probabilities);
         self.confidences[row] = probabilities[self.predictions[row]];
     }
+
+    fn accuracy(&self, labels: &[usize]) -> f64 {
+        let right = self.predictions.iter().zip(labels).filter(|(predicted, actual)| predicted == actual);
+        right.count() as f64 / labels.len() as f64
+    }
 }
 
 fn outputs(
@@ -61,7 +75,7 @@ fn outputs(
     served: &Fitted,
     train_rows: &[usize],
     test_rows: &[usize],
-    alpha: f64,
+    like: Like,
     rng: &mut ChaCha8Rng,
 ) -> Result<Outputs, TrainError> {
     let rows = table.rows.len();
@@ -78,8 +92,11 @@ fn outputs(
         // A class whose only fitted row is held out leaves weights of fewer classes, which say nothing of the served ones.
         let complete =
             (0..table.classes.len()).all(|class| fit_rows.iter().any(|&row| table.labels[row] == class));
-        let refitted =
-            if complete && !held_out.is_empty() { Some(Fitted::new(table, &fit_rows, alpha)?) } else { None };
+        let refitted = if complete && !held_out.is_empty() {
+            Some(Fitted::new(table, &fit_rows, like.alpha)?.cooled(like.temperature))
+        } else {
+            None
+        };
         held_out.into_iter().for_each(|row| outputs.put(refitted.as_ref().unwrap_or(served), table, row));
     }
     Ok(outputs)

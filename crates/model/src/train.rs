@@ -1,10 +1,10 @@
 //! From a table to a model: split, fit, score, and describe.
 
 use crate::{
-    CrossValidation, Feature, FileError, ModelCard, ModelFile, Table, TrainingReport,
+    Calibration, CrossValidation, Feature, FileError, ModelCard, ModelFile, Table, TrainingReport,
     classifier::Scaling,
     fitted::Fitted,
-    reference::reference,
+    reference::{Like, reference},
     split::{folds, parted, split},
 };
 use rand::SeedableRng;
@@ -81,24 +81,28 @@ pub fn train(table: &Table, options: &TrainOptions) -> Result<ModelFile, TrainEr
     let (train_rows, test_rows) = split(table, options.test_fraction, &mut rng);
     let fitted = Fitted::new(table, &train_rows, options.alpha)?;
 
-    let cross_validation = cross_validate(table, options.alpha, &mut rng)?;
-    let reference = reference(table, &fitted, (&train_rows, &test_rows), options.alpha, &mut rng)?;
+    let (cross_validation, logits) = cross_validate(table, options.alpha, &mut rng)?;
+    let calibration = Calibration::fit(&logits, &table.labels);
+    let served = fitted.cooled(calibration.temperature);
+    let like = Like { alpha: options.alpha, temperature: calibration.temperature };
+    let reference = reference(table, &served, (&train_rows, &test_rows), like, &mut rng)?;
     let card = ModelCard {
         name: options.name.clone(),
         version: String::new(),
-        features: features(table, &fitted.scaling),
+        features: features(table, &served.scaling),
         classes: table.classes.clone(),
         training: TrainingReport {
             train_rows: train_rows.len(),
             test_rows: test_rows.len(),
-            held_out_accuracy: (!test_rows.is_empty()).then(|| fitted.accuracy(table, &test_rows)),
+            held_out_accuracy: (!test_rows.is_empty()).then(|| served.accuracy(table, &test_rows)),
             cross_validation,
+            calibration,
             alpha: options.alpha,
             seed: options.seed,
         },
         reference,
     };
-    Ok(ModelFile::new(card, fitted.weights)?)
+    Ok(ModelFile::new(card, served.weights)?)
 }
 
 fn check(options: &TrainOptions) -> Result<(), TrainError> {
@@ -112,20 +116,28 @@ fn check(options: &TrainOptions) -> Result<(), TrainError> {
     Ok(())
 }
 
-fn cross_validate(table: &Table, alpha: f64, rng: &mut ChaCha8Rng) -> Result<CrossValidation, TrainError> {
+/// Accuracy over folds, and the logits of every row by weights that had not seen it.
+fn cross_validate(
+    table: &Table,
+    alpha: f64,
+    rng: &mut ChaCha8Rng,
+) -> Result<(CrossValidation, Vec<Vec<f64>>), TrainError> {
     let folds = folds(table, FOLDS, rng);
     let mut scores = Vec::new();
+    let mut logits = vec![Vec::new(); table.rows.len()];
     for fold in 0..FOLDS {
         let (fit_rows, held_out) = parted(&folds, fold);
         // Fewer rows than folds leave some of them empty.
         if !held_out.is_empty() {
-            scores.push(Fitted::new(table, &fit_rows, alpha)?.accuracy(table, &held_out));
+            let fitted = Fitted::new(table, &fit_rows, alpha)?;
+            scores.push(fitted.accuracy(table, &held_out));
+            held_out.iter().for_each(|&row| logits[row] = fitted.logits(&table.rows[row]));
         }
     }
     let mean_accuracy = scores.iter().sum::<f64>() / scores.len() as f64;
     let squares: f64 = scores.iter().map(|score| (score - mean_accuracy).powi(2)).sum();
     let sd = (squares / (scores.len().saturating_sub(1).max(1)) as f64).sqrt();
-    Ok(CrossValidation { folds: scores.len(), mean_accuracy, sd })
+    Ok((CrossValidation { folds: scores.len(), mean_accuracy, sd }, logits))
 }
 
 fn features(table: &Table, scaling: &[Scaling]) -> Vec<Feature> {
@@ -190,8 +202,8 @@ mod tests {
         assert_eq!(read.to_json().unwrap(), text);
         let edited = text.replace("\"setosa\"", "\"setoza\"");
         assert!(matches!(ModelFile::from_json(&edited), Err(FileError::Version { .. })));
-        let future = text.replacen("\"format\": 1", "\"format\": 2", 1);
-        assert!(matches!(ModelFile::from_json(&future), Err(FileError::Format { found: 2 })));
+        let future = text.replacen("\"format\": 2", "\"format\": 3", 1);
+        assert!(matches!(ModelFile::from_json(&future), Err(FileError::Format { found: 3 })));
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Fresh rows of the law that the training data came from never drift, whatever the law: discrete answers, long tails,
-//! classes that can't be told apart, more features than the data can support.
+//! Fresh rows of the law that the training data came from never drift, and confidence means what it says, whatever the
+//! law: discrete answers, long tails, classes that can't be told apart, more features than the data can support.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use drift::{FalseAlarmBudget, Verdict, judge};
-use model::{Classifier, Table, TrainOptions, table::Column, train};
+use drift::{FalseAlarmBudget, Verdict, accuracy_gap_limit, judge};
+use model::{Classifier, ModelFile, Table, TrainOptions, table::Column, train};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -68,22 +68,43 @@ fn table(law: Law, rows: usize, rng: &mut ChaCha8Rng) -> Table {
     }
 }
 
-/// The signals of [`FRESH`] rows that are judged to drift, with PSI and limit.
-fn alarms(law: Law, rows: usize, seed: u64) -> Vec<String> {
+/// A model of so many rows, and what a service would know of [`FRESH`] more.
+struct Watched {
+    file: ModelFile,
+    /// One list a signal.
+    counts: Vec<Vec<u64>>,
+    /// Share of the rows that were classified rightly.
+    accuracy: f64,
+    /// Mean confidence.
+    confidence: f64,
+}
+
+fn watch(law: Law, rows: usize, seed: u64) -> Watched {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let file = train(&table(law, rows, &mut rng), &TrainOptions::new("law")).unwrap();
     let classifier = Classifier::new(&file);
     let signals = &file.card.reference.signals;
     let mut counts: Vec<Vec<u64>> = signals.iter().map(|signal| vec![0; signal.bins.len()]).collect();
+    let (mut right, mut confidence) = (0, 0.0);
     for _ in 0..FRESH {
-        let row: Vec<_> = law(&mut rng).0.into_iter().map(Some).collect();
+        let (row, class) = law(&mut rng);
+        let row: Vec<_> = row.into_iter().map(Some).collect();
         let prediction = classifier.predict(&row).unwrap();
+        right += u32::from(prediction.class == class);
+        confidence += prediction.confidence;
         let outputs = [prediction.class as f64, prediction.confidence, prediction.distance].map(Some);
         for ((signal, counts), value) in signals.iter().zip(&mut counts).zip(row.into_iter().chain(outputs)) {
             counts[signal.bins.index(value)] += 1;
         }
     }
-    let judged = signals.iter().zip(&counts).map(|(signal, counts)| {
+    let fresh = FRESH as f64;
+    Watched { accuracy: f64::from(right) / fresh, confidence: confidence / fresh, counts, file }
+}
+
+/// The signals that are judged to drift, with PSI and limit.
+fn alarms(watched: &Watched) -> Vec<String> {
+    let signals = &watched.file.card.reference.signals;
+    let judged = signals.iter().zip(&watched.counts).map(|(signal, counts)| {
         let critical = FalseAlarmBudget::default().critical_chi2(signal.degrees_of_freedom(), signals.len());
         (signal, judge(&signal.expected, counts, signal.rows, critical).unwrap())
     });
@@ -93,21 +114,40 @@ fn alarms(law: Law, rows: usize, seed: u64) -> Vec<String> {
         .collect()
 }
 
+const LAWS: [(&str, Law, usize); 7] = [
+    ("survey", survey, 200),
+    ("survey", survey, 2000),
+    ("log_normal", log_normal, 2000),
+    ("no_signal", no_signal, 300),
+    ("separable", separable, 200),
+    ("wide", wide, 150),
+    ("wide", wide, 2000),
+];
+
 #[test]
 fn sound_traffic_of_any_law_stays_steady() {
-    let laws: [(&str, Law, usize); 7] = [
-        ("survey", survey, 200),
-        ("survey", survey, 2000),
-        ("log_normal", log_normal, 2000),
-        ("no_signal", no_signal, 300),
-        ("separable", separable, 200),
-        ("wide", wide, 150),
-        ("wide", wide, 2000),
-    ];
-    for (name, law, rows) in laws {
+    for (name, law, rows) in LAWS {
         for seed in 0..4 {
-            let alarms = alarms(law, rows, seed);
+            let watched = watch(law, rows, seed);
+            let alarms = alarms(&watched);
             assert!(alarms.is_empty(), "{name}, {rows} rows, seed {seed}: {alarms:?}");
+
+            // Nor do the alerts on accuracy have anything to say once the truth about all of it is known.
+            let Watched { accuracy, confidence, .. } = watched;
+            let reference = &watched.file.card.reference;
+            assert!(
+                (confidence - accuracy).abs() < 0.08,
+                "{name}, {rows} rows, seed {seed}: {confidence:.3} for {accuracy:.3}"
+            );
+            for (expectation, expected) in [("confidence", confidence), ("reference", reference.accuracy)] {
+                let limit =
+                    accuracy_gap_limit(expected, FRESH as u64, reference.rows, &FalseAlarmBudget::default());
+                let gap = expected - accuracy;
+                assert!(
+                    gap < limit,
+                    "{name}, {rows} rows, seed {seed}: {expectation} {expected:.3}, not {accuracy:.3}"
+                );
+            }
         }
     }
 }

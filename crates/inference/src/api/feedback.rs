@@ -103,7 +103,7 @@ fn count(piece: &Value, place: &str, state: &State) -> Result<(), ApiError> {
     let counted = read(piece, place).and_then(|(id, label)| believe(id, label, place, state));
     match counted {
         Ok((receipt, actual, lag)) => {
-            state.metrics.told(receipt.class, actual, lag.as_secs_f64());
+            state.metrics.told(&receipt, actual, lag.as_secs_f64());
             Ok(())
         }
         Err(error) => {

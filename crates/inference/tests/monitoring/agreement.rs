@@ -1,7 +1,7 @@
 //! The rules and crate `drift` say the same of the same counts.
 
 use crate::files::{root, run};
-use drift::{Verdict, judge, psi::smoothed};
+use drift::{Verdict, judge, smoothed};
 use std::fmt::Write;
 
 /// Steps of 5 s in a minute: what a counter gains at each, the window sees twelve times.

@@ -1,0 +1,91 @@
+//! How well a model does on the rows whose truth is known, and how far that may be from what was expected by chance.
+
+use crate::FalseAlarmBudget;
+
+/// Less than this is too small to matter, however certain it is: one more error in twenty.
+pub const PRACTICAL_GAP: f64 = 0.05;
+
+/// The standard normal quantile for intervals of 95 %.
+const Z95: f64 = 1.959_964;
+
+/// The interval of 95 % around a share of `right` in `rows`, by E. B. Wilson, "Probable Inference, the Law of
+/// Succession, and Statistical Inference" (1927). Unlike the textbook's, it stays within [0, 1] and keeps its width near
+/// either end. `None` without rows.
+///
+/// ```
+/// let [low, high] = drift::wilson(81, 263).unwrap(); // R. G. Newcombe (1998), Table I
+/// assert!((low - 0.2553).abs() < 5e-5 && (high - 0.3662).abs() < 5e-5);
+/// ```
+pub fn wilson(right: u64, rows: u64) -> Option<[f64; 2]> {
+    if rows == 0 {
+        return None;
+    }
+    let (n, share) = (rows as f64, right as f64 / rows as f64);
+    let square = Z95 * Z95;
+    let middle = share + square / (2.0 * n);
+    let width = Z95 * (share * (1.0 - share) / n + square / (4.0 * n * n)).sqrt();
+    Some([middle - width, middle + width].map(|end| end / (1.0 + square / n)))
+}
+
+/// How far accuracy may fall short of what was `expected` before it is more than chance and more than a trifle: the
+/// limit of the alerts on accuracy. `labelled` is the number of rows whose truth is known, `reference_rows` that of
+/// the rows that the expectation stands on, for which it is counted as if it were measured on as many rows again.
+///
+/// It is the greater of [`PRACTICAL_GAP`] and Bernstein's bound, L/(3m) + √((L/(3m))² + 2·L·v/m), with v =
+/// expected·(1 − expected), 1/m = 1/labelled + 1/reference_rows and L = ln(1/α) (S. Boucheron, G. Lugosi, P. Massart,
+/// "Concentration Inequalities", 2013, section 2.8). For coins of unlike probability, as confidences are, v is the most that the
+/// variance can be. The bound holds for any number of rows, where a normal approximation would cry wolf on an accuracy
+/// near 1. Infinite without rows.
+pub fn accuracy_gap_limit(
+    expected: f64,
+    labelled: u64,
+    reference_rows: u64,
+    budget: &FalseAlarmBudget,
+) -> f64 {
+    let noise = 1.0 / labelled as f64 + 1.0 / reference_rows as f64;
+    let spent = -budget.alpha(1).ln() * noise;
+    let variance = expected * (1.0 - expected);
+    let chance = spent / 3.0 + ((spent / 3.0).powi(2) + 2.0 * spent * variance).sqrt();
+    chance.max(PRACTICAL_GAP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_stay_within_their_range() {
+        for (right, rows) in [(0, 1), (1, 1), (0, 20), (20, 20), (999, 1000)] {
+            let [low, high] = wilson(right, rows).unwrap();
+            let share = right as f64 / rows as f64;
+            assert!(-1e-12 <= low && low <= share + 1e-12 && share - 1e-12 <= high && high <= 1.0 + 1e-12);
+            assert!(high - low > 1e-3);
+        }
+        assert_eq!(wilson(0, 0), None);
+    }
+
+    #[test]
+    fn chance_stays_below_the_limit() {
+        // The exact tail of a binomial of 60 rows at 0.95, added up: the probability that accuracy falls short by more.
+        let budget = FalseAlarmBudget::default();
+        let limit = accuracy_gap_limit(0.95, 60, u64::MAX, &budget);
+        let mut term = 0.95_f64.powi(60);
+        let mut below = 1.0;
+        for wrong in 0..=60_u32 {
+            if f64::from(wrong) / 60.0 - 0.05 > limit {
+                break;
+            }
+            below -= term;
+            term *= f64::from(60 - wrong) / f64::from(wrong + 1) * (0.05 / 0.95);
+        }
+        assert!(below < budget.alpha(1), "{below:e} at a limit of {limit}");
+    }
+
+    #[test]
+    fn more_rows_narrow_it_down_to_what_matters() {
+        let at = |rows| accuracy_gap_limit(0.9, rows, 1_000_000, &FalseAlarmBudget::default());
+        assert!(at(60) > at(600) && at(600) > at(6_000));
+        assert_eq!(at(1_000_000), PRACTICAL_GAP);
+        assert_eq!(at(0), f64::INFINITY);
+    }
+}

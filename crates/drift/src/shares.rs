@@ -1,0 +1,111 @@
+//! What was expected and what was seen, bin by bin, made comparable: every distance of this crate reads these shares.
+
+use crate::DriftError;
+
+/// Expected and observed shares of the bins of one signal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shares {
+    /// One a bin, above 0, adding up to 1.
+    pub expected: Vec<f64>,
+    /// The same of the counted rows.
+    pub seen: Vec<f64>,
+    /// How many rows were counted.
+    pub rows: u64,
+}
+
+impl Shares {
+    /// `expected` are a reference's [`smoothed`] ratios, `reference_rows` its rows N, `counts` the M rows to compare.
+    ///
+    /// Both sides are smoothed as if they stood on n = min(M, N) rows: (n·share + ½) / (n + B/2). With each smoothed by
+    /// its own rows, a bin that is empty on both sides would be expected at ½/N and observed at ½/M; so much traffic
+    /// against a small reference would seem to drift for ever, and the more of it the surer.
+    ///
+    /// # Errors
+    /// When the slices differ in length, an expected ratio is not in (0, 1], the reference has no rows, or the counts
+    /// add up to more than a `u64` holds.
+    pub fn new(expected: &[f64], reference_rows: u64, counts: &[u64]) -> Result<Self, DriftError> {
+        if expected.len() != counts.len() {
+            return Err(DriftError::LengthMismatch { expected: expected.len(), counts: counts.len() });
+        }
+        // Written so that NaN is refused too.
+        if let Some(bin) = expected.iter().position(|&p| !(p > 0.0 && p <= 1.0)) {
+            return Err(DriftError::BadRatio { bin, ratio: expected[bin] });
+        }
+        if reference_rows == 0 {
+            return Err(DriftError::EmptyReference);
+        }
+        let rows = counts.iter().try_fold(0_u64, |sum, &count| sum.checked_add(count));
+        let rows = rows.ok_or(DriftError::TooManyRows)?;
+        let (seen, known, half_bins) = (rows as f64, reference_rows as f64, counts.len() as f64 / 2.0);
+        let common = seen.min(known);
+        let smooth = |share: f64| (common * share + 0.5) / (common + half_bins);
+        Ok(Self {
+            expected: expected
+                .iter()
+                // The share that the smoothed ratio came from; rounding may leave a little less than nothing.
+                .map(|ratio| smooth(((ratio * (known + half_bins) - 0.5) / known).max(0.0)))
+                .collect(),
+            seen: counts.iter().map(|&count| smooth(count as f64 / seen.max(1.0))).collect(),
+            rows,
+        })
+    }
+
+    /// Expected and observed share, bin by bin.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.expected.iter().copied().zip(self.seen.iter().copied())
+    }
+}
+
+/// Ratios (c + ½) / (n + B/2), with n rows in B bins: the Krichevsky–Trofimov estimate, a Dirichlet(½) prior.
+///
+/// Every ratio is above 0 and they add up to 1, with no rows at all too.
+pub fn smoothed(counts: &[u64]) -> Vec<f64> {
+    let total = counts.iter().sum::<u64>() as f64 + counts.len() as f64 / 2.0;
+    counts.iter().map(|&count| (count as f64 + 0.5) / total).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn refuses_what_it_cannot_compare() {
+        let mismatch = Err(DriftError::LengthMismatch { expected: 1, counts: 2 });
+        assert_eq!(Shares::new(&[1.0], 9, &[1, 2]), mismatch);
+        assert_eq!(Shares::new(&[0.0, 1.0], 9, &[1, 2]), Err(DriftError::BadRatio { bin: 0, ratio: 0.0 }));
+        assert!(matches!(
+            Shares::new(&[f64::NAN, 1.0], 9, &[1, 2]),
+            Err(DriftError::BadRatio { bin: 0, .. })
+        ));
+        assert_eq!(Shares::new(&[0.5, 0.5], 0, &[1, 2]), Err(DriftError::EmptyReference));
+        assert_eq!(Shares::new(&[0.5, 0.5], 9, &[u64::MAX, 1]), Err(DriftError::TooManyRows));
+    }
+
+    #[test]
+    fn no_rows_and_like_rows_are_what_was_expected() {
+        // Bins that are empty on both sides included, however many rows there are.
+        let expected = smoothed(&[70, 77, 0, 0, 0]);
+        for scale in [0, 1, 1_000, 1_000_000_000] {
+            let shares = Shares::new(&expected, 147, &[70 * scale, 77 * scale, 0, 0, 0]).unwrap();
+            let apart = shares.pairs().map(|(p, q)| (p - q).abs()).fold(0.0, f64::max);
+            assert!(apart < 1e-12, "{scale}: {shares:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_side_adds_up_and_no_share_is_nothing(
+            (weights, counts) in (1usize..12).prop_flat_map(|bins| (
+                prop::collection::vec(1u64..1000, bins),
+                prop::collection::vec(0u64..1_000_000, bins),
+            ))
+        ) {
+            let shares = Shares::new(&smoothed(&weights), weights.iter().sum(), &counts).unwrap();
+            for side in [&shares.expected, &shares.seen] {
+                prop_assert!((side.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+                prop_assert!(side.iter().all(|&share| share > 0.0));
+            }
+        }
+    }
+}
