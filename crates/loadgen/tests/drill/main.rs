@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod feedback;
 mod prometheus;
 mod service;
 
@@ -34,7 +35,7 @@ fn play(scenario: &str, service: &Service, prometheus: Option<&Prometheus>) -> (
 #[test]
 fn drift_is_noticed_by_the_signals_and_by_the_alerts() {
     let service = Service::start();
-    let prometheus = Prometheus::start(&service.address);
+    let prometheus = Prometheus::start(&[service.address]);
     let (code, words, report) = play("drift", &service, Some(&prometheus));
     assert_eq!(code, 0, "{words}");
     assert_eq!(report["verdict"], "passed", "{words}");
@@ -61,7 +62,7 @@ fn a_service_that_notices_nothing_fails_the_drill() {
     // The rules are there, but nobody scrapes the service: its alerts stay silent, and the drill must say so.
     let service = Service::start();
     let elsewhere = Service::start();
-    let prometheus = Prometheus::start(&elsewhere.address);
+    let prometheus = Prometheus::start(&[elsewhere.address]);
     let scenario = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     let text = "
 name: unnoticed
@@ -84,7 +85,7 @@ expect:
 #[test]
 fn a_misspelt_alert_is_found_before_the_run() {
     let service = Service::start();
-    let prometheus = Prometheus::start(&service.address);
+    let prometheus = Prometheus::start(&[service.address]);
     let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
         .args(["run", "--target", &format!("http://{}", service.address), "--prometheus", &prometheus.url()])
         .args(["--scenario", "/dev/stdin"])

@@ -16,16 +16,14 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it; it scrapes the service at `target`.
-    pub fn start(target: &SocketAddr) -> Self {
+    /// Starts it; it scrapes the replicas of the service at `targets`.
+    pub fn start(targets: &[SocketAddr]) -> Self {
         let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../monitoring");
         let folder = tempfile::tempdir().unwrap();
         let config = std::fs::read_to_string(pack.join("prometheus.yml")).unwrap();
-        std::fs::write(
-            folder.path().join("prometheus.yml"),
-            config.replace("inference:8000", &target.to_string()),
-        )
-        .unwrap();
+        let targets: Vec<String> = targets.iter().map(|target| format!("'{target}'")).collect();
+        let config = config.replace("- inference:8000", &format!("- {}", targets.join("\n          - ")));
+        std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
         std::fs::create_dir(folder.path().join("rules")).unwrap();
         for entry in std::fs::read_dir(pack.join("rules")).unwrap() {
             let path = entry.unwrap().path();

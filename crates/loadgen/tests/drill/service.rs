@@ -12,12 +12,15 @@ pub struct Service {
 
 impl Service {
     pub fn start() -> Self {
+        Self::with(Settings { allow_fault_injection: true, ..Settings::default() })
+    }
+
+    pub fn with(settings: Settings) -> Self {
         let (told, tell) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let settings =
-                    Settings { workers: Some(1), allow_fault_injection: true, ..Settings::default() };
+                let settings = Settings { workers: Some(1), ..settings };
                 let application = Application::build(&settings, load_model(None).unwrap()).unwrap();
                 told.send(application.address()).unwrap();
                 let stopped = async {
