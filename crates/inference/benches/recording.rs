@@ -5,7 +5,7 @@
 //! the sample of the confidence histogram, which the exporter keeps until it is folded into buckets. The folding, which
 //! happens every five seconds or at a scrape, is measured with it. Beside it, the cost of the prediction itself.
 
-use drift::Bins;
+use drift::{Bins, FalseAlarmBudget};
 use driftsim::{DriftSpec, RowSource};
 use inference::metrics::Metrics;
 use model::{Classifier, ModelFile, Prediction, Table, TrainOptions, table::Column};
@@ -49,7 +49,7 @@ fn measure(name: &str, file: &ModelFile) -> f64 {
             (row.values, prediction)
         })
         .collect();
-    let metrics = Metrics::new(&file.card);
+    let metrics = Metrics::new(&file.card, &FalseAlarmBudget::default());
     let features = median(|| rows.iter().for_each(|(row, _)| metrics.observed(black_box(row))));
     let count = |(row, prediction): &(Vec<Option<f64>>, Prediction)| {
         metrics.observed(black_box(row));

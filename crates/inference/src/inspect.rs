@@ -49,8 +49,9 @@ pub fn describe(file: &ModelFile) -> String {
 
     text += &format!("\nsignals, against {} reference rows\n", card.reference.rows);
     let signals = &card.reference.signals;
+    let budget = FalseAlarmBudget::default();
     for signal in signals {
-        let critical = FalseAlarmBudget::default().critical_chi2(signal.degrees_of_freedom(), signals.len());
+        let critical = budget.critical_chi2(signal.degrees_of_freedom(), signals.len());
         // Traffic without end: what the reference's own rows leave in doubt.
         let noise = 1.0 / signal.rows as f64;
         let floor = (critical * noise).max(drift::PRACTICAL_PSI);
@@ -63,7 +64,9 @@ pub fn describe(file: &ModelFile) -> String {
             text += &format!("    {label:<24} {:6.2} %\n", 100.0 * expected);
         }
     }
-    text +=
-        &format!("\n{} metric series from the start\n", metrics::series_count(&Metrics::new(card).render()));
+    text += &format!(
+        "\n{} metric series from the start\n",
+        metrics::series_count(&Metrics::new(card, &budget).render())
+    );
     text
 }

@@ -90,8 +90,8 @@ impl SignalCounters {
 }
 
 impl Metrics {
-    /// Registers every series of a model, at 0.
-    pub fn new(card: &ModelCard) -> Self {
+    /// Registers every series of a model, at 0; drift will be judged within this budget of false alarms.
+    pub fn new(card: &ModelCard, budget: &FalseAlarmBudget) -> Self {
         let recorder = Arc::new(build_recorder());
         // A recorder of its own, not the process's global one: several services can live in one process.
         with_local_recorder(&recorder, || {
@@ -99,7 +99,7 @@ impl Metrics {
             register_model(card);
             let signals = &card.reference.signals;
             let mut counters: Vec<_> =
-                signals.iter().map(|signal| register_signal(card, signal, signals.len())).collect();
+                signals.iter().map(|signal| register_signal(card, signal, budget)).collect();
             let mut last =
                 || counters.pop().unwrap_or_else(|| unreachable!("a checked card has every signal"));
             let (distance, confidence, prediction) = (last(), last(), last());
@@ -271,10 +271,11 @@ fn register_model(card: &ModelCard) {
     }
 }
 
-fn register_signal(card: &ModelCard, signal: &SignalReference, signals: usize) -> SignalCounters {
+fn register_signal(card: &ModelCard, signal: &SignalReference, budget: &FalseAlarmBudget) -> SignalCounters {
     let of_signal =
         vec![Label::new("version", card.version.clone()), Label::new("signal", signal.name.clone())];
-    let critical = FalseAlarmBudget::default().critical_chi2(signal.degrees_of_freedom(), signals);
+    let signals = card.reference.signals.len();
+    let critical = budget.critical_chi2(signal.degrees_of_freedom(), signals);
     gauge!(SIGNAL_CRITICAL, of_signal.clone()).set(critical);
     gauge!(SIGNAL_FREEDOM, of_signal.clone()).set(signal.degrees_of_freedom() as f64);
     let counters = signal.bins.labels().into_iter().zip(&signal.expected).map(|(bin, &expected)| {
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn every_series_is_there_from_the_start() {
         let file = train(&iris::table(), &TrainOptions::new("iris")).unwrap();
-        let metrics = Metrics::new(&file.card);
+        let metrics = Metrics::new(&file.card, &FalseAlarmBudget::default());
         let predict = metrics.endpoint(Endpoint::Predict);
         let page = metrics.render();
         for series in [
@@ -327,7 +328,7 @@ mod tests {
     #[test]
     fn a_row_is_counted_once_in_every_signal() {
         let file = train(&iris::table(), &TrainOptions::new("iris")).unwrap();
-        let metrics = Metrics::new(&file.card);
+        let metrics = Metrics::new(&file.card, &FalseAlarmBudget::default());
         let row = [9.0, 5.0, 8.0, 4.0].map(Some);
         metrics.observed(&row);
         metrics.predicted(&Classifier::new(&file).predict(&row).unwrap());

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
+use drift::FalseAlarmBudget;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Fewer bytes than this make a key that can be guessed.
@@ -35,6 +36,9 @@ pub struct Settings {
     /// File with the key that prediction ids are signed with, the same on every replica; random without it
     #[arg(long, env = "INFERENCE_RECEIPT_KEY_FILE", value_name = "FILE")]
     pub receipt_key_file: Option<PathBuf>,
+    /// How seldom drift may be reported where there is none, over all signals; longer needs more rows to be sure
+    #[arg(long, env = "INFERENCE_ONE_FALSE_ALARM_IN", value_name = "TIME", default_value = "7days", value_parser = false_alarms)]
+    pub one_false_alarm_in: Duration,
     /// Obey the fault headers x-envoy-fault-abort-request and x-envoy-fault-delay-request; for drills
     #[arg(long, env = "INFERENCE_ALLOW_FAULT_INJECTION", value_parser = BoolishValueParser::new())]
     pub allow_fault_injection: bool,
@@ -64,6 +68,7 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(5),
             body_limit: 1 << 20,
             receipt_key_file: None,
+            one_false_alarm_in: FalseAlarmBudget::default().one_alarm_in,
             allow_fault_injection: false,
             log_format: LogFormat::Text,
         }
@@ -71,6 +76,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// What the verdicts on drift may spend.
+    pub fn false_alarm_budget(&self) -> FalseAlarmBudget {
+        FalseAlarmBudget { one_alarm_in: self.one_false_alarm_in, ..FalseAlarmBudget::default() }
+    }
+
     /// The key for prediction ids: the file's content without white space around it, or random bytes.
     ///
     /// # Errors
@@ -120,6 +130,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Below an hour hardly any reading of chance is left; beyond a century the quantile is lost to rounding.
+fn false_alarms(text: &str) -> Result<Duration, String> {
+    const HOUR: Duration = Duration::from_secs(3600);
+    match duration(text)? {
+        time if (HOUR..=HOUR * 876_600).contains(&time) => Ok(time),
+        _ => Err("must be from 1h to 100years".into()),
+    }
+}
+
 fn byte_size(text: &str) -> Result<usize, String> {
     let size: ByteSize = text.parse().map_err(|error| format!("{error}; write it like 1MiB or 64KiB"))?;
     match usize::try_from(size.as_u64()) {
@@ -158,6 +177,8 @@ mod tests {
             ("--max-in-flight", "many", "whole number of at least 1"),
             ("--request-timeout", "5", "write it like 5s"),
             ("--request-timeout", "0s", "longer than nothing"),
+            ("--one-false-alarm-in", "5m", "from 1h to 100years"),
+            ("--one-false-alarm-in", "200years", "from 1h to 100years"),
             ("--body-limit", "big", "write it like 1MiB"),
             ("--listen", "localhost", "invalid socket address"),
         ];

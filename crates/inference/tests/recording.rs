@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use drift::FalseAlarmBudget;
 use inference::{cli::load_model, metrics::Metrics};
 use model::Classifier;
 
@@ -13,7 +14,7 @@ const BLOCK: u64 = 64;
 #[test]
 fn counting_a_row_allocates_nothing() {
     let file = load_model(None).unwrap();
-    let metrics = Metrics::new(&file.card);
+    let metrics = Metrics::new(&file.card, &FalseAlarmBudget::default());
     let row = [5.1, 3.5, 1.4, 0.2].map(Some);
     let prediction = Classifier::new(&file).predict(&row).unwrap();
     let repeat =

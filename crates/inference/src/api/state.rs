@@ -52,7 +52,7 @@ impl State {
         Ok(Self {
             card_json: serde_json::to_vec(&file.card)?.into(),
             classifier: Classifier::new(&file),
-            metrics: Metrics::new(&file.card),
+            metrics: Metrics::new(&file.card, &settings.false_alarm_budget()),
             in_flight: InFlight::new(settings.max_in_flight),
             receipts: Receipts::new(&settings.receipt_key()?, &file.card.version, u64::from_be_bytes(serial)),
             seen: Seen::default(),

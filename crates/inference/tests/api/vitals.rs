@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     io::Write,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 #[tokio::test]
@@ -119,4 +120,17 @@ async fn the_model_card_is_the_models() {
     let card: ModelCard = service.get_json("/model").await;
     assert_eq!(card, IRIS.card);
     assert!(!service.get("/model").await.text().await.unwrap().contains("coefficients"));
+}
+
+#[tokio::test]
+async fn fewer_false_alarms_ask_for_more_evidence() {
+    let critical = async |settings| {
+        let service = Service::with(settings);
+        service.metric("signal_critical_chi2", &[("signal", "prediction")]).await
+    };
+    let week = critical(Settings::default()).await;
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let rarely = critical(Settings { one_false_alarm_in: year, ..Settings::default() }).await;
+    // Two degrees of freedom: χ² = −2 ln α, and α falls with the time.
+    assert!((rarely - week - 2.0 * (365.0_f64 / 7.0).ln()).abs() < 1e-3, "{week} {rarely}");
 }

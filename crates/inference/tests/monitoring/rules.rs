@@ -13,7 +13,7 @@ pub const GIVEN: [&str; 3] = ["up", "ALERTS", "loadgen_phase_active"];
 
 /// Every metric that the service publishes.
 pub fn published() -> BTreeSet<String> {
-    let metrics = Metrics::new(&load_model(None).unwrap().card);
+    let metrics = Metrics::new(&load_model(None).unwrap().card, &drift::FalseAlarmBudget::default());
     metrics.endpoint(Endpoint::Predict);
     let page = metrics.render();
     page.lines()
