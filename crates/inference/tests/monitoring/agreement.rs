@@ -1,14 +1,33 @@
 //! The rules and crate `drift` say the same of the same counts.
 
 use crate::promtool::{Window, test_rules};
-use drift::{Bins, Verdict, judge, smoothed};
+use drift::{Bins, FalseAlarmBudget, Verdict, accuracy_gap_limit, judge, smoothed, wilson};
 use std::fmt::Write;
 
 /// The day differs from the hour in its range alone, and would take minutes.
 const WINDOWS: [Window; 2] = [
-    Window { name: "30s", rules: &["drift"], step: "5s", steps: 6, at: "3m" },
-    Window { name: "1h", rules: &["minutes", "drift"], step: "1m", steps: 60, at: "63m" },
+    Window { name: "30s", rules: &["drift"], groups: &["drift"], step: "5s", steps: 6, at: "3m" },
+    Window {
+        name: "1h",
+        rules: &["minutes", "drift"],
+        groups: &["minutes", "drift"],
+        step: "1m",
+        steps: 60,
+        at: "63m",
+    },
 ];
+
+const QUALITY: Window = Window {
+    name: "1h",
+    rules: &["minutes", "drift", "quality"],
+    groups: &["versions", "minutes", "drift", "confidence", "quality"],
+    step: "1m",
+    steps: 60,
+    at: "63m",
+};
+
+/// Cases in one run: promtool allows a query 10,000 samples.
+const CHUNK: usize = 30;
 
 struct Case {
     reference: Vec<u64>,
@@ -17,8 +36,8 @@ struct Case {
 }
 
 /// Much traffic against a small reference and little against a large one, empty bins on either side or both, equal and
-/// opposite shares; every magnitude from 60 rows in half a
-/// minute to billions in an hour. And ten quantile bins, with the largest gap after each of them in turn.
+/// opposite shares; every magnitude from 60 rows in half a minute to billions in an hour. And ten quantile bins, with rows
+/// heaped in each bin in turn, so that every cut is the largest once.
 fn cases() -> Vec<Case> {
     let references: [&[u64]; 6] = [
         &[0, 30, 29, 31, 29, 30, 31, 29, 30, 29, 31, 0, 2],
@@ -55,7 +74,10 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn prometheus_judges_as_the_crate_does() {
-    WINDOWS.iter().for_each(compare);
+    let cases = cases();
+    for window in &WINDOWS {
+        cases.chunks(CHUNK).for_each(|cases| compare(window, cases));
+    }
 }
 
 /// The names of so many bins: two are those of a column never filled, more are below, quantiles, above and missing.
@@ -63,11 +85,11 @@ fn names(bins: usize) -> Vec<String> {
     Bins::Numeric { edges: (0..bins - 2).map(|edge| edge as f64).collect() }.labels()
 }
 
-fn compare(window: &Window) {
-    let Window { name: told_window, step: interval, at, .. } = window;
+fn compare(window: &Window, cases: &[Case]) {
+    let Window { name: told_window, at, .. } = window;
     let mut series = String::new();
     let mut checks = String::new();
-    for (number, case) in cases().iter().enumerate() {
+    for (number, case) in cases.iter().enumerate() {
         let rows: u64 = case.reference.iter().sum();
         let expected = smoothed(&case.reference);
         let freedom = case.reference.iter().filter(|&&rows| rows > 0).count().max(2) - 1;
@@ -114,4 +136,57 @@ fn compare(window: &Window) {
         }
     }
     test_rules(window, &series, &checks);
+}
+
+#[test]
+fn prometheus_bounds_accuracy_as_the_crate_does() {
+    let (mut series, mut checks) = (String::new(), String::new());
+    // Right and wrong answers a minute, mean confidence, accuracy and rows of the reference.
+    let cases = [
+        (1, 0, 1.0, 0.99, 147),
+        (0, 1, 0.5, 0.5, 147),
+        (9, 1, 0.97, 0.95, 30),
+        (99, 1, 0.993, 0.98, 1_000_000),
+        (600_000, 400_000, 0.61, 0.6, 1_000_000),
+    ];
+    for (number, (right, wrong, confidence, accuracy, reference)) in cases.into_iter().enumerate() {
+        let labels = format!("job=\"j\",instance=\"{number}\"");
+        let mut give = |name: &str, labels: String, start: f64, step: f64| {
+            let _ = writeln!(
+                series,
+                "      - {{ series: '{name}{{{labels}}}', values: '{start:?}+{step:?}x65' }}"
+            );
+        };
+        let version = format!("{labels},version=\"v{number}\"");
+        give("model_info", format!("{version},model=\"m\""), 1.0, 0.0);
+        give("signal_reference_rows", version.clone(), f64::from(reference), 0.0);
+        give("model_reference_accuracy", version.clone(), accuracy, 0.0);
+        let rows = f64::from(right + wrong);
+        give("feedback_confidence_sum", version.clone(), 0.0, rows * confidence);
+        give("feedback_confidence_count", version, 0.0, rows);
+        for (predicted, actual, step) in [("a", "a", right), ("b", "a", wrong), ("a", "b", 0), ("b", "b", 0)]
+        {
+            let labels = format!("{labels},predicted=\"{predicted}\",actual=\"{actual}\"");
+            give("feedback_total", labels, 0.0, f64::from(step));
+        }
+        let (right, rows) = (QUALITY.steps * right as u64, QUALITY.steps * (right + wrong) as u64);
+        let [low, high] = wilson(right, rows).unwrap();
+        let limit =
+            |expected| accuracy_gap_limit(expected, rows, reference as u64, &FalseAlarmBudget::default());
+        let labels = format!("version=\"v{number}\",window=\"{}\"", QUALITY.name);
+        for (name, value) in [
+            ("accuracy_low", low),
+            ("accuracy_high", high),
+            ("accuracy_gap_limit", limit(confidence)),
+            ("accuracy_drop_limit", limit(accuracy)),
+        ] {
+            let _ = writeln!(
+                checks,
+                "      - {{ expr: 'abs(job_version_window:feedback:{name}{{{labels}}} - {value:?}) < bool 1e-9', \
+                 eval_time: {}, exp_samples: [ {{ labels: '{{job=\"j\",{labels}}}', value: 1 }} ] }}",
+                QUALITY.at
+            );
+        }
+    }
+    test_rules(&QUALITY, &series, &checks);
 }

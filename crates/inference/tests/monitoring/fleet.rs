@@ -7,7 +7,14 @@ use std::fmt::Write;
 const REPLICAS: u64 = 100;
 
 /// The day, of which ten minutes have passed.
-const DAY: Window = Window { name: "1d", rules: &["minutes", "drift"], step: "1m", steps: 10, at: "12m" };
+const DAY: Window = Window {
+    name: "1d",
+    rules: &["minutes", "drift"],
+    groups: &["minutes", "drift"],
+    step: "1m",
+    steps: 10,
+    at: "12m",
+};
 
 const BINS: [&str; 4] = ["below", "q1 [1, 2)", "q2 [2, 3)", "missing"];
 const REFERENCE: [u64; 4] = [0, 500, 500, 0];
