@@ -1,11 +1,33 @@
 //! The rules and crate `drift` say the same of the same counts.
 
-use crate::files::{root, run};
-use drift::{Verdict, judge, smoothed};
+use crate::promtool::{Window, test_rules};
+use drift::{Bins, FalseAlarmBudget, Verdict, accuracy_gap_limit, judge, smoothed, wilson};
 use std::fmt::Write;
 
-/// Steps of 5 s in a minute: what a counter gains at each, the window sees twelve times.
-const STEPS: u64 = 12;
+/// The day differs from the hour in its range alone, and would take minutes.
+const WINDOWS: [Window; 2] = [
+    Window { name: "30s", rules: &["drift"], groups: &["drift"], step: "5s", steps: 6, at: "3m" },
+    Window {
+        name: "1h",
+        rules: &["minutes", "drift"],
+        groups: &["minutes", "drift"],
+        step: "1m",
+        steps: 60,
+        at: "63m",
+    },
+];
+
+const QUALITY: Window = Window {
+    name: "1h",
+    rules: &["minutes", "drift", "quality"],
+    groups: &["versions", "minutes", "drift", "confidence", "quality"],
+    step: "1m",
+    steps: 60,
+    at: "63m",
+};
+
+/// Cases in one run: promtool allows a query 10,000 samples.
+const CHUNK: usize = 30;
 
 struct Case {
     reference: Vec<u64>,
@@ -14,9 +36,11 @@ struct Case {
 }
 
 /// Much traffic against a small reference and little against a large one, empty bins on either side or both, equal and
-/// opposite shares; every magnitude from 60 rows a minute to 60 million.
+/// opposite shares; every magnitude from 60 rows in half a minute to billions in an hour. And ten quantile bins, with rows
+/// heaped in each bin in turn, so that every cut is the largest once.
 fn cases() -> Vec<Case> {
-    let references: [&[u64]; 5] = [
+    let references: [&[u64]; 6] = [
+        &[0, 30, 29, 31, 29, 30, 31, 29, 30, 29, 31, 0, 2],
         &[50, 50, 47],
         &[0, 30, 29, 29, 30, 29, 0, 0],
         &[1, 0, 999],
@@ -29,7 +53,7 @@ fn cases() -> Vec<Case> {
             let like: Vec<u64> = reference.iter().map(|&rows| scale * rows.min(50)).collect();
             let reversed = like.iter().rev().copied().collect();
             let one: Vec<u64> =
-                (0..reference.len() as u64).map(|bin| if bin == 0 { 5 * scale } else { 0 }).collect();
+                (0..reference.len() as u64).map(|bin| if bin == 0 { 10 * scale } else { 0 }).collect();
             for per_step in [like, reversed, one] {
                 cases.push(Case {
                     reference: reference.to_vec(),
@@ -39,51 +63,130 @@ fn cases() -> Vec<Case> {
             }
         }
     }
+    let reference = references[0];
+    cases.extend((0..reference.len()).map(|bin| {
+        let mut per_step: Vec<u64> = reference.iter().map(|rows| rows / 10).collect();
+        per_step[bin] += 5;
+        Case { reference: reference.to_vec(), per_step, critical: 30.0 }
+    }));
     cases
 }
 
 #[test]
 fn prometheus_judges_as_the_crate_does() {
+    let cases = cases();
+    for window in &WINDOWS {
+        cases.chunks(CHUNK).for_each(|cases| compare(window, cases));
+    }
+}
+
+/// The names of so many bins: two are those of a column never filled, more are below, quantiles, above and missing.
+fn names(bins: usize) -> Vec<String> {
+    Bins::Numeric { edges: (0..bins - 2).map(|edge| edge as f64).collect() }.labels()
+}
+
+fn compare(window: &Window, cases: &[Case]) {
+    let Window { name: told_window, at, .. } = window;
     let mut series = String::new();
     let mut checks = String::new();
-    for (number, case) in cases().iter().enumerate() {
+    for (number, case) in cases.iter().enumerate() {
         let rows: u64 = case.reference.iter().sum();
         let expected = smoothed(&case.reference);
+        let freedom = case.reference.iter().filter(|&&rows| rows > 0).count().max(2) - 1;
         let labels = format!("job=\"j\",version=\"v{number}\"");
         let mut give = |name: &str, labels: String, start: f64, step: u64| {
             let _ =
-                writeln!(series, "      - {{ series: '{name}{{{labels}}}', values: '{start:?}+{step}x40' }}");
+                writeln!(series, "      - {{ series: '{name}{{{labels}}}', values: '{start:?}+{step}x65' }}");
         };
         give("signal_reference_rows", labels.clone(), rows as f64, 0);
         give("signal_critical_chi2", format!("{labels},signal=\"s\""), case.critical, 0);
-        for (bin, (&ratio, &step)) in expected.iter().zip(&case.per_step).enumerate() {
+        give("signal_degrees_of_freedom", format!("{labels},signal=\"s\""), freedom as f64, 0);
+        for ((bin, &ratio), &step) in names(expected.len()).iter().zip(&expected).zip(&case.per_step) {
             let labels = format!("{labels},signal=\"s\",bin=\"{bin}\"");
             give("signal_bin_expected_ratio", labels.clone(), ratio, 0);
             give("signal_bin_total", labels, 0.0, step);
         }
-        let counts: Vec<u64> = case.per_step.iter().map(|step| STEPS * step).collect();
+        let counts: Vec<u64> = case.per_step.iter().map(|step| window.steps * step).collect();
         let judged = judge(&expected, &counts, rows, case.critical).unwrap();
         assert_ne!(judged.verdict, Verdict::CannotTell { rows: judged.psi.rows, needs: 60 }, "case {number}");
         let drifting = u8::from(judged.verdict == Verdict::Drifting);
-        let selector = format!("{{version=\"v{number}\",window=\"1m\"}}");
+        let selector = format!("{{version=\"v{number}\",window=\"{told_window}\"}}");
         let prefix = "job_version_signal_window:signal_bin:";
-        let told = format!("{{job=\"j\",version=\"v{number}\",signal=\"s\",window=\"1m\"}}");
+        let told = format!("{{job=\"j\",version=\"v{number}\",signal=\"s\",window=\"{told_window}\"}}");
+        let near =
+            |name: &str, value: f64| (format!("abs({prefix}{name}{selector} - {value:?}) < bool 1e-9"), 1);
         for (check, value) in [
-            (format!("abs({prefix}psi{selector} - {:?}) < bool 1e-9", judged.psi.value), 1),
-            (format!("abs({prefix}psi_limit{selector} - {:?}) < bool 1e-9", judged.threshold), 1),
+            near("psi", judged.psi.value),
+            near("psi_limit", judged.threshold),
+            near("psi_detectable", judged.detectable_psi(freedom)),
+            near("ks_distance", judged.ks_distance),
+            // The root makes 1e-8 of a rounding error of 1e-16 where the distance is 0.
+            (
+                format!(
+                    "abs({prefix}js_distance{selector} ^ 2 - {:?}) < bool 1e-9",
+                    judged.js_distance.powi(2)
+                ),
+                1,
+            ),
             (format!("0 + {prefix}drifting{selector}"), drifting),
         ] {
             let samples = format!("[ {{ labels: '{told}', value: {value} }} ]");
-            let _ = writeln!(checks, "      - {{ expr: '{check}', eval_time: 3m, exp_samples: {samples} }}");
+            let _ =
+                writeln!(checks, "      - {{ expr: '{check}', eval_time: {at}, exp_samples: {samples} }}");
         }
     }
-    let rules = root().join("monitoring/rules/drift.yml");
-    let text = format!(
-        "rule_files: [ {} ]\nevaluation_interval: 5s\ntests:\n  - interval: 5s\n    input_series:\n{series}    \
-         promql_expr_test:\n{checks}",
-        rules.display()
-    );
-    let file = tempfile::Builder::new().suffix(".yml").tempfile().unwrap();
-    std::fs::write(file.path(), text).unwrap();
-    run("promtool", &["test", "rules", file.path().to_str().unwrap()]);
+    test_rules(window, &series, &checks);
+}
+
+#[test]
+fn prometheus_bounds_accuracy_as_the_crate_does() {
+    let (mut series, mut checks) = (String::new(), String::new());
+    // Right and wrong answers a minute, mean confidence, accuracy and rows of the reference.
+    let cases = [
+        (1, 0, 1.0, 0.99, 147),
+        (0, 1, 0.5, 0.5, 147),
+        (9, 1, 0.97, 0.95, 30),
+        (99, 1, 0.993, 0.98, 1_000_000),
+        (600_000, 400_000, 0.61, 0.6, 1_000_000),
+    ];
+    for (number, (right, wrong, confidence, accuracy, reference)) in cases.into_iter().enumerate() {
+        let labels = format!("job=\"j\",instance=\"{number}\"");
+        let mut give = |name: &str, labels: String, start: f64, step: f64| {
+            let _ = writeln!(
+                series,
+                "      - {{ series: '{name}{{{labels}}}', values: '{start:?}+{step:?}x65' }}"
+            );
+        };
+        let version = format!("{labels},version=\"v{number}\"");
+        give("model_info", format!("{version},model=\"m\""), 1.0, 0.0);
+        give("signal_reference_rows", version.clone(), f64::from(reference), 0.0);
+        give("model_reference_accuracy", version.clone(), accuracy, 0.0);
+        let rows = f64::from(right + wrong);
+        give("feedback_confidence_sum", version.clone(), 0.0, rows * confidence);
+        give("feedback_confidence_count", version, 0.0, rows);
+        for (predicted, actual, step) in [("a", "a", right), ("b", "a", wrong), ("a", "b", 0), ("b", "b", 0)]
+        {
+            let labels = format!("{labels},predicted=\"{predicted}\",actual=\"{actual}\"");
+            give("feedback_total", labels, 0.0, f64::from(step));
+        }
+        let (right, rows) = (QUALITY.steps * right as u64, QUALITY.steps * (right + wrong) as u64);
+        let [low, high] = wilson(right, rows).unwrap();
+        let limit =
+            |expected| accuracy_gap_limit(expected, rows, reference as u64, &FalseAlarmBudget::default());
+        let labels = format!("version=\"v{number}\",window=\"{}\"", QUALITY.name);
+        for (name, value) in [
+            ("accuracy_low", low),
+            ("accuracy_high", high),
+            ("accuracy_gap_limit", limit(confidence)),
+            ("accuracy_drop_limit", limit(accuracy)),
+        ] {
+            let _ = writeln!(
+                checks,
+                "      - {{ expr: 'abs(job_version_window:feedback:{name}{{{labels}}} - {value:?}) < bool 1e-9', \
+                 eval_time: {}, exp_samples: [ {{ labels: '{{job=\"j\",{labels}}}', value: 1 }} ] }}",
+                QUALITY.at
+            );
+        }
+    }
+    test_rules(&QUALITY, &series, &checks);
 }

@@ -49,7 +49,7 @@ fn annotations(dashboard: &Value) -> Vec<String> {
 fn filled(query: &str) -> String {
     let variables = [("$__rate_interval", "20s"), ("$__interval", "5s"), ("$__range", "15m")];
     let query = variables.iter().fold(query.to_owned(), |query, (name, value)| query.replace(name, value));
-    let names = ["job", "instance", "version", "signal", "window"];
+    let names = ["job", "instance", "version", "signal", "window", "feedback_window"];
     names.iter().fold(query, |query, name| query.replace(&format!("${name}"), "x"))
 }
 

@@ -5,5 +5,7 @@
 mod agreement;
 mod dashboard;
 mod files;
+mod fleet;
 mod promql;
+mod promtool;
 mod rules;
