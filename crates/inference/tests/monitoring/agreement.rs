@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 /// The day differs from the hour in its range alone, and would take minutes.
 const WINDOWS: [Window; 2] = [
-    Window { name: "30s", rules: &["drift"], groups: &["drift"], step: "5s", steps: 6, at: "3m" },
+    Window { name: "25s", rules: &["drift"], groups: &["drift"], step: "5s", steps: 5, at: "3m" },
     Window {
         name: "1h",
         rules: &["minutes", "drift"],
@@ -36,7 +36,7 @@ struct Case {
 }
 
 /// Much traffic against a small reference and little against a large one, empty bins on either side or both, equal and
-/// opposite shares; every magnitude from 60 rows in half a minute to billions in an hour. And ten quantile bins, with rows
+/// opposite shares; every magnitude from 60 rows in 25 s to billions in an hour. And ten quantile bins, with rows
 /// heaped in each bin in turn, so that every cut is the largest once.
 fn cases() -> Vec<Case> {
     let references: [&[u64]; 6] = [
@@ -53,7 +53,7 @@ fn cases() -> Vec<Case> {
             let like: Vec<u64> = reference.iter().map(|&rows| scale * rows.min(50)).collect();
             let reversed = like.iter().rev().copied().collect();
             let one: Vec<u64> =
-                (0..reference.len() as u64).map(|bin| if bin == 0 { 10 * scale } else { 0 }).collect();
+                (0..reference.len() as u64).map(|bin| if bin == 0 { 12 * scale } else { 0 }).collect();
             for per_step in [like, reversed, one] {
                 cases.push(Case {
                     reference: reference.to_vec(),
