@@ -75,6 +75,14 @@ impl Bins {
         }
     }
 
+    /// Positions of the bins below and above the reference's range; none where there is no range.
+    pub fn beyond(&self) -> Vec<usize> {
+        match self {
+            Self::Numeric { edges } if !edges.is_empty() => vec![0, edges.len()],
+            Self::Numeric { .. } | Self::Categories { .. } => Vec::new(),
+        }
+    }
+
     /// True for a categorical signal without categories.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -13,7 +13,7 @@
 //!
 //! let heights: Vec<Option<f64>> = (0..200).map(|i| Some(150.0 + f64::from(i) / 4.0)).collect();
 //! let reference = SignalReference::of_values("height", &heights);
-//! let critical = FalseAlarmBudget::default().critical_chi2(reference.degrees_of_freedom(), 1);
+//! let critical = reference.critical_chi2(FalseAlarmBudget::default().alpha(1));
 //!
 //! let mut counts = vec![0; reference.bins.len()];
 //! for giant in 0..100 {

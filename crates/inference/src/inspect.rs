@@ -51,7 +51,7 @@ pub fn describe(file: &ModelFile) -> String {
     let signals = &card.reference.signals;
     let budget = FalseAlarmBudget::default();
     for signal in signals {
-        let critical = budget.critical_chi2(signal.degrees_of_freedom(), signals.len());
+        let critical = signal.critical_chi2(budget.alpha(signals.len()));
         // Traffic without end: what the reference's own rows leave in doubt.
         let noise = 1.0 / signal.rows as f64;
         let floor = (critical * noise).max(drift::PRACTICAL_PSI);

@@ -241,11 +241,11 @@ fn describe() {
     describe_counter!(SIGNAL_BINS, "Rows seen, by signal and bin of the reference.");
     describe_gauge!(SIGNAL_EXPECTED, "Share of rows that the reference leads to expect in a bin.");
     describe_gauge!(SIGNAL_ROWS, "Rows of the reference.");
-    describe_gauge!(SIGNAL_CRITICAL, "Chi-squared quantile that pays for the budget of false alarms.");
     describe_gauge!(
-        SIGNAL_FREEDOM,
-        "Degrees of freedom of that quantile: bins that the reference fills, less one."
+        SIGNAL_CRITICAL,
+        "Chi-squared quantile, or more for rare bins, that pays for the budget of false alarms."
     );
+    describe_gauge!(SIGNAL_FREEDOM, "Degrees of freedom of that quantile.");
     describe_gauge!(
         REFERENCE_ACCURACY,
         "Share of reference rows classified rightly by weights that had not seen them."
@@ -275,8 +275,7 @@ fn register_signal(card: &ModelCard, signal: &SignalReference, budget: &FalseAla
     let of_signal =
         vec![Label::new("version", card.version.clone()), Label::new("signal", signal.name.clone())];
     let signals = card.reference.signals.len();
-    let critical = budget.critical_chi2(signal.degrees_of_freedom(), signals);
-    gauge!(SIGNAL_CRITICAL, of_signal.clone()).set(critical);
+    gauge!(SIGNAL_CRITICAL, of_signal.clone()).set(signal.critical_chi2(budget.alpha(signals)));
     gauge!(SIGNAL_FREEDOM, of_signal.clone()).set(signal.degrees_of_freedom() as f64);
     let counters = signal.bins.labels().into_iter().zip(&signal.expected).map(|(bin, &expected)| {
         let mut labels = of_signal.clone();

@@ -105,7 +105,7 @@ fn watch(law: Law, rows: usize, seed: u64) -> Watched {
 fn alarms(watched: &Watched) -> Vec<String> {
     let signals = &watched.file.card.reference.signals;
     let judged = signals.iter().zip(&watched.counts).map(|(signal, counts)| {
-        let critical = FalseAlarmBudget::default().critical_chi2(signal.degrees_of_freedom(), signals.len());
+        let critical = signal.critical_chi2(FalseAlarmBudget::default().alpha(signals.len()));
         (signal, judge(&signal.expected, counts, signal.rows, critical).unwrap())
     });
     let drifting = judged.filter(|(_, judgement)| judgement.verdict != Verdict::Steady);

@@ -29,7 +29,7 @@ impl Monitor {
     pub(crate) fn new(file: &ModelFile) -> Self {
         let signals = &file.card.reference.signals;
         let budget = FalseAlarmBudget::default();
-        let critical = signals.iter().map(|s| budget.critical_chi2(s.degrees_of_freedom(), signals.len()));
+        let critical = signals.iter().map(|s| s.critical_chi2(budget.alpha(signals.len())));
         Self { critical: critical.collect(), classifier: Classifier::new(file), file: file.clone() }
     }
 

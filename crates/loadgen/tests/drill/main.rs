@@ -94,7 +94,7 @@ fn a_misspelt_alert_is_found_before_the_run() {
         .unwrap();
     let words = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(104), "{words}");
-    assert!(words.contains("no alerting rule \"ModelInputDrfit\"; it has ModelBadInput"), "{words}");
+    assert!(words.contains("no alerting rule \"ModelInputDrfit\"; it has ModelAccuracyDrop"), "{words}");
 }
 
 /// A second of traffic with these expectations, as a file to read from.

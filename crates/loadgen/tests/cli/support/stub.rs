@@ -193,8 +193,7 @@ async fn metrics(state: Data<State>) -> HttpResponse {
     let signals = &card.reference.signals;
     for (signal, bins) in signals.iter().zip(&*state.bins.lock().unwrap()) {
         let labels = format!("version=\"{version}\",signal=\"{}\"", signal.name);
-        let critical =
-            drift::FalseAlarmBudget::default().critical_chi2(signal.degrees_of_freedom(), signals.len());
+        let critical = signal.critical_chi2(drift::FalseAlarmBudget::default().alpha(signals.len()));
         writeln!(page, "signal_critical_chi2{{{labels}}} {critical}").unwrap();
         for ((bin, count), expected) in signal.bins.labels().iter().zip(bins).zip(&signal.expected) {
             writeln!(page, "signal_bin_total{{{labels},bin=\"{bin}\"}} {count}").unwrap();
