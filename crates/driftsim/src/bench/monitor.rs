@@ -3,6 +3,7 @@
 use crate::Row;
 use drift::{Bins, DriftError, FalseAlarmBudget, Judgement, judge};
 use model::{Classifier, ModelFile};
+use std::ops::Range;
 
 /// One signal of a model, and where its bins stand among those of all signals.
 #[derive(Debug, Clone)]
@@ -105,8 +106,15 @@ impl Monitor {
     /// # Errors
     /// When the model's reference contradicts itself.
     pub(crate) fn judge(&self, signal: usize, counts: &[u64]) -> Result<Judgement, DriftError> {
+        let bins = self.range(signal);
         let signal = &self.signals[signal];
-        judge(&signal.expected, &counts[signal.first..][..signal.bins.len()], signal.rows, signal.critical)
+        judge(&signal.expected, &counts[bins], signal.rows, signal.critical)
+    }
+
+    /// Where the bins of a signal stand among those of all.
+    pub(crate) fn range(&self, signal: usize) -> Range<usize> {
+        let Signal { first, bins, .. } = &self.signals[signal];
+        *first..first + bins.len()
     }
 
     /// Rows of the reference.

@@ -3,8 +3,13 @@
 //! The limit of a verdict has a floor besides, the smallest PSI that matters; it is left out here. In a long window
 //! the reference's own noise decides, and it is the same in every window, so the number of windows says little: it takes
 //! many references. Each has a window of fresh rows here, of several lengths.
+//!
+//! On the same references, a drift of the smallest size that a verdict calls detectable is made and judged.
 
-use crate::bench::{Settings, law::Law, monitor::Monitor, parallel::Workers, seed::derive};
+use crate::{
+    Row, RowSource,
+    bench::{Settings, law::Law, monitor::Monitor, parallel::Workers, power::drifted, seed::derive},
+};
 use anyhow::Result;
 use drift::{MIN_ROWS, Verdict, critical_chi2};
 use serde::Serialize;
@@ -18,6 +23,9 @@ pub const LEVELS: [f64; 3] = [1e-2, 1e-3, 1e-4];
 /// Rows in a window: as few as give a verdict, a few seconds and half a minute at 50 a second, and so many that the
 /// window's own noise is gone next to that of a small reference.
 pub const WINDOWS: [u64; 4] = [60, 300, 1500, 30_000];
+
+/// Rows that show what the law is in a model's bins: shares of 1 in 10 are then known to 1 %.
+const LAW_ROWS: u64 = 100_000;
 
 /// χ² quantiles of every signal at every level.
 #[derive(Debug, Clone)]
@@ -63,6 +71,10 @@ pub struct NullWindows {
     pub drifting: u64,
     /// References with any signal drifting.
     pub references_drifting: u64,
+    /// Signals for which a drift of the smallest detectable size was made.
+    pub drifted: u64,
+    /// How many of those were noticed.
+    pub noticed: u64,
 }
 
 /// One window of each length on each of many references.
@@ -83,15 +95,13 @@ fn one(law: &Law, seed: u64) -> Result<Vec<NullWindows>> {
     let monitor = law.train(derive(seed, &[0]))?.monitor;
     let levels = Levels::new(&monitor);
     let mut source = law.steady.reseeded(derive(seed, &[1]));
-    let mut row = crate::Row { values: Vec::new(), class: 0, drifted: false };
+    let mut row = Row { values: Vec::new(), class: 0, drifted: false };
+    // What the law is in this model's bins; no window of those that are judged is part of it.
+    let law = counted(&monitor, &mut source, &mut row, LAW_ROWS);
     WINDOWS
         .iter()
         .map(|&rows| {
-            let mut counts = vec![0; monitor.bins()];
-            for _ in 0..rows {
-                source.fill(&mut row);
-                monitor.count(&row, None, &mut counts);
-            }
+            let counts = counted(&monitor, &mut source, &mut row, rows);
             let mut window = NullWindows { references: 1, ..NullWindows::empty(rows) };
             for signal in 0..monitor.signals.len() {
                 let judgement = monitor.judge(signal, &counts)?;
@@ -101,6 +111,16 @@ fn one(law: &Law, seed: u64) -> Result<Vec<NullWindows>> {
                     window.exceeding.iter_mut().zip(exceeds).for_each(|(sum, more)| *sum += u64::from(more));
                 }
                 window.drifting += u64::from(judgement.verdict == Verdict::Drifting);
+
+                let size = judgement.detectable_psi(monitor.signals[signal].degrees_of_freedom);
+                let bins = monitor.range(signal);
+                let seed = derive(seed, &[2, rows, signal as u64]);
+                if let Some(drifted) = drifted(&law[bins.clone()], size, seen, seed) {
+                    let mut all = vec![0; monitor.bins()];
+                    all[bins].copy_from_slice(&drifted);
+                    window.drifted += 1;
+                    window.noticed += u64::from(monitor.judge(signal, &all)?.verdict == Verdict::Drifting);
+                }
             }
             window.references_drifting = u64::from(window.drifting > 0);
             Ok(window)
@@ -108,10 +128,28 @@ fn one(law: &Law, seed: u64) -> Result<Vec<NullWindows>> {
         .collect()
 }
 
+fn counted(monitor: &Monitor, source: &mut RowSource, row: &mut Row, rows: u64) -> Vec<u64> {
+    let mut counts = vec![0; monitor.bins()];
+    for _ in 0..rows {
+        source.fill(row);
+        monitor.count(row, None, &mut counts);
+    }
+    counts
+}
+
 impl NullWindows {
     fn empty(rows: u64) -> Self {
         let exceeding = vec![0; LEVELS.len()];
-        Self { rows, references: 0, judged: 0, exceeding, drifting: 0, references_drifting: 0 }
+        Self {
+            rows,
+            references: 0,
+            judged: 0,
+            exceeding,
+            drifting: 0,
+            references_drifting: 0,
+            drifted: 0,
+            noticed: 0,
+        }
     }
 
     fn add(&mut self, part: &Self) {
@@ -119,6 +157,8 @@ impl NullWindows {
         self.judged += part.judged;
         self.drifting += part.drifting;
         self.references_drifting += part.references_drifting;
+        self.drifted += part.drifted;
+        self.noticed += part.noticed;
         self.exceeding.iter_mut().zip(&part.exceeding).for_each(|(sum, more)| *sum += more);
     }
 }

@@ -46,10 +46,12 @@ pub struct Settings {
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
     /// Rates of steady traffic, in rows a second
-    #[arg(long, value_name = "R,…", value_delimiter = ',', default_value = "1,50,1000", value_parser = rate)]
+    ///
+    /// At 3 the short window holds hardly more rows than a verdict takes, which is where chance is least tame.
+    #[arg(long, value_name = "R,…", value_delimiter = ',', default_value = "1,3,50,1000", value_parser = rate)]
     pub rates: Vec<f64>,
     /// Weeks of steady traffic at each rate
-    #[arg(long, value_name = "WEEKS", default_value = "4", value_parser = weeks)]
+    #[arg(long, value_name = "WEEKS", default_value = "4", value_parser = weeks, allow_negative_numbers = true)]
     pub weeks: f64,
     /// References that share the weeks, and the trials
     #[arg(long, value_name = "N", default_value = "14", value_parser = count)]

@@ -148,7 +148,7 @@ fn null(out: &mut fmt::Formatter<'_>, windows: &[NullWindows], levels: &[f64]) -
     let names: Vec<String> = levels.iter().map(|level| format!("α = {level}")).collect();
     let mut head = vec!["rows in the window", "references × signals"];
     head.extend(names.iter().map(String::as_str));
-    head.extend(["drifting", "references with any"]);
+    head.extend(["drifting", "references with any", "smallest detectable drift noticed"]);
     header(out, &head, 0)?;
     for window in windows {
         let mut cells = vec![window.rows.to_string(), window.judged.to_string()];
@@ -156,6 +156,7 @@ fn null(out: &mut fmt::Formatter<'_>, windows: &[NullWindows], levels: &[f64]) -
         cells.extend([
             window.drifting.to_string(),
             format!("{} of {}", window.references_drifting, window.references),
+            format!("{:.1} %", 100.0 * window.noticed as f64 / window.drifted.max(1) as f64),
         ]);
         row(out, &cells)?;
     }
