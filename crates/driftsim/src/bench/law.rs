@@ -8,7 +8,7 @@ use crate::{
     DriftSpec, RowSource,
     bench::{monitor::Monitor, seed::derive},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow};
 use model::{ModelCard, Table, TrainOptions, table::Column};
 
 /// References that can't be trained on, say because a class has no row, are drawn again so often.
@@ -40,15 +40,20 @@ impl Law {
     /// # Errors
     /// When no draw of several can be trained on.
     pub(crate) fn train(&self, seed: u64) -> Result<Trained> {
-        let mut last = None;
+        let mut last = anyhow!("a class had no row");
         for failures in 0..ATTEMPTS {
-            match model::train(&self.table(derive(seed, &[failures])), &self.options()) {
+            let table = self.table(derive(seed, &[failures]));
+            // A table read from a file has rows of every class; only a draw can miss one.
+            if table.class_counts().contains(&0) {
+                continue;
+            }
+            match model::train(&table, &self.options()) {
                 Ok(file) => return Ok(Trained { monitor: Monitor::new(&file), failures }),
-                Err(error) => last = Some(error),
+                Err(error) => last = error.into(),
             }
         }
-        let Some(error) = last else { bail!("no reference was drawn") };
-        Err(error).with_context(|| format!("none of {ATTEMPTS} references drawn from the model's law trains"))
+        Err(last
+            .context(format!("none of {ATTEMPTS} references drawn from the model's law can be trained on")))
     }
 
     /// As many rows as the card's reference has. Their classes are drawn too: a card's own may have been balanced by
@@ -102,6 +107,9 @@ mod tests {
         // One row has one class.
         card.reference.rows = 1;
         let error = format!("{:#}", Law::new(&card).unwrap().train(1).unwrap_err());
-        assert!(error.starts_with("none of 20 references drawn from the model's law trains: "), "{error}");
+        assert!(
+            error.starts_with("none of 20 references drawn from the model's law can be trained on: a class"),
+            "{error}"
+        );
     }
 }
