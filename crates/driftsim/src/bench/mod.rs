@@ -5,7 +5,8 @@
 //! - `settings`: what is asked for
 //! - `law`: where rows come from, and the references drawn from it; `traffic`: rows as they arrive
 //! - `monitor`: rows counted as the service does, judged as the rules do; `timeline`: scrapes, windows, judgements
-//! - `false_alarms`, `null`: steady traffic; `power`: the smallest drift that is said to be detectable; `cases`, `trial`, `detection`: traffic that drifts
+//! - `false_alarms`, `null`: steady traffic; `power`: the smallest drift that is said to be detectable
+//! - `cases`, `trial`, `detection`: traffic that drifts
 //! - `streams`: the same traffic in files, for other detectors
 //! - [`report`], `tables`: the figures, and how they are printed
 //! - `parallel`, `seed`: the same figures on any number of threads

@@ -1,8 +1,8 @@
 //! Whether a drift of the smallest size that is said to be detectable is noticed nine times in ten.
 //!
 //! For a signal whose rows truly fall into its bins with shares π, the drifted shares are ρ ∝ π·exp(t·bin), a shift
-//! towards the later bins, with t such that the PSI between π and ρ is the size that was stated. Rows are drawn from ρ bin
-//! by bin and judged against the reference, whose own noise is thus part of the power.
+//! towards the later bins, with t such that the PSI between π and ρ is the size that was stated. Rows are drawn from
+//! ρ, bin by bin, and judged against the reference, whose own noise is thus part of the power.
 
 use crate::population::pick;
 use rand::{RngExt, SeedableRng};

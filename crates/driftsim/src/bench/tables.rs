@@ -35,19 +35,12 @@ impl fmt::Display for Report {
 
 fn false_alarms(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic]) -> fmt::Result {
     writeln!(out, "\n## Steady traffic: false alarms, over all signals\n")?;
-    let head = [
-        "rows/s",
-        "window",
-        "judgements",
-        "full window",
-        "cannot tell",
-        "drifting",
-        "verdicts",
-        "alerts",
-        "verdicts a week",
-        "alerts a week",
-    ];
-    header(out, &head, 2)?;
+    header(
+        out,
+        "rows/s | window | judgements | full window | cannot tell | drifting | verdicts | alerts | \
+         verdicts a week | alerts a week",
+        2,
+    )?;
     for traffic in rates {
         for window in &traffic.windows {
             let share = |count: u64| percent(count as f64 / window.judgements.max(1) as f64);
@@ -71,22 +64,13 @@ fn false_alarms(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic]) -> fmt::R
     }
     writeln!(
         out,
-        "\nWindows in use are bold. A verdict is a signal of a window that begins to drift, an alert one that does so at two judgements in a row.\n"
+        "\nWindows in use are bold. A verdict is a signal of a window that begins to drift, \
+         an alert one that does so at two judgements in a row.\n"
     )?;
     header(
         out,
-        &[
-            "rows/s",
-            "weeks",
-            "references",
-            "rows drawn",
-            "refused",
-            "references alarmed",
-            "verdicts a week",
-            "alerts a week",
-            "target",
-            "result",
-        ],
+        "rows/s | weeks | references | rows drawn | refused | references alarmed | \
+         verdicts a week | alerts a week | target | result",
         1,
     )?;
     for traffic in rates {
@@ -110,7 +94,9 @@ fn false_alarms(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic]) -> fmt::R
     let failures: u64 = rates.iter().map(|traffic| traffic.training_failures).sum();
     writeln!(
         out,
-        "\nOver all windows in use. None in w weeks means at most 3/w a week, with 95 % confidence. References drawn that no model could be trained on: {failures}."
+        "\nOver all windows in use. A reference that was drawn unluckily alarms again and again, so it is references \
+         that count: none alarmed of r means at most 3/r of them, with 95 % confidence; the table after next has \
+         more. References drawn that no model could be trained on: {failures}."
     )?;
     for traffic in rates {
         for window in traffic.windows.iter().filter(|window| !window.by_signal.is_empty()) {
@@ -124,10 +110,7 @@ fn false_alarms(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic]) -> fmt::R
 
 fn separate_windows(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic], levels: &[f64]) -> fmt::Result {
     writeln!(out, "\n## The same traffic in windows that do not overlap: share above the limit of chance\n")?;
-    let names: Vec<String> = levels.iter().map(|level| format!("α = {level}")).collect();
-    let mut head = vec!["rows/s", "window", "windows × signals"];
-    head.extend(names.iter().map(String::as_str));
-    header(out, &head, 2)?;
+    header(out, &format!("rows/s | window | windows × signals | {}", levels_head(levels)), 2)?;
     for traffic in rates {
         for window in traffic.windows.iter().filter(|window| window.separate > 0) {
             let mut cells =
@@ -139,16 +122,18 @@ fn separate_windows(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic], level
     let references = rates.first().map_or(0, |traffic| traffic.references);
     writeln!(
         out,
-        "\nThese share {references} references a rate, whose own noise stays the same from window to window. The next table has as many references as windows."
+        "\nThese share {references} references a rate, whose own noise stays the same from window to window. \
+         The next table has as many references as windows."
     )
 }
 
 fn null(out: &mut fmt::Formatter<'_>, windows: &[NullWindows], levels: &[f64]) -> fmt::Result {
     writeln!(out, "\n## A fresh reference for every window: share above the limit of chance\n")?;
-    let names: Vec<String> = levels.iter().map(|level| format!("α = {level}")).collect();
-    let mut head = vec!["rows in the window", "references × signals"];
-    head.extend(names.iter().map(String::as_str));
-    head.extend(["drifting", "references with any", "smallest detectable drift noticed"]);
+    let head = format!(
+        "rows in the window | references × signals | {} | drifting | references with any | \
+         smallest detectable drift noticed",
+        levels_head(levels)
+    );
     header(out, &head, 0)?;
     for window in windows {
         let mut cells = vec![window.rows.to_string(), window.judged.to_string()];
@@ -162,7 +147,8 @@ fn null(out: &mut fmt::Formatter<'_>, windows: &[NullWindows], levels: &[f64]) -
     }
     writeln!(
         out,
-        "\nThe limit of chance is (1/N + 1/M)·χ²(1 − α), without the floor of the smallest PSI that matters; \"drifting\" is by the limit in use."
+        "\nThe limit of chance is (1/N + 1/M)·χ²(1 − α), without the floor of the smallest PSI that matters; \
+         \"drifting\" is by the limit in use."
     )
 }
 
@@ -170,18 +156,8 @@ fn detected(out: &mut fmt::Formatter<'_>, detection: &Detection) -> fmt::Result 
     writeln!(out, "\n## Drift at {} rows/s: seconds until it is noticed\n", detection.rate)?;
     header(
         out,
-        &[
-            "drift",
-            "slowest for",
-            "verdict, median",
-            "verdict, 90 %",
-            "alert, median",
-            "alert, 90 %",
-            "first noticed by",
-            "missed",
-            "target",
-            "result",
-        ],
+        "drift | slowest for | verdict, median | verdict, 90 % | alert, median | alert, 90 % | \
+         first noticed by | missed | target | result",
         2,
     )?;
     for drift in &detection.drifts {
@@ -209,7 +185,9 @@ fn detected(out: &mut fmt::Formatter<'_>, detection: &Detection) -> fmt::Result 
     }
     writeln!(
         out,
-        "\n{} trials on {} references. Each drift of one feature or class is tried on every one; the slowest is shown. In {} trials something was drifting before the onset; what had been drifting does not count as noticing.",
+        "\n{} trials on {} references. Each drift of one feature or class is tried on every one; \
+         the slowest is shown. In {} trials something was drifting before the onset; \
+         what had been drifting does not count as noticing.",
         detection.trials, detection.references, detection.alarmed_before
     )
 }
@@ -217,9 +195,8 @@ fn detected(out: &mut fmt::Formatter<'_>, detection: &Detection) -> fmt::Result 
 fn by_window(out: &mut fmt::Formatter<'_>, detection: &Detection) -> fmt::Result {
     writeln!(out, "\n## Each window on its own at {} rows/s: median time until a verdict\n", detection.rate)?;
     let Some(first) = detection.drifts.first().and_then(|drift| drift.cases.first()) else { return Ok(()) };
-    let mut head = vec!["drift"];
-    head.extend(first.windows.iter().map(|(window, _)| window.as_str()));
-    header(out, &head, 1)?;
+    let windows: Vec<&str> = first.windows.iter().map(|(window, _)| window.as_str()).collect();
+    header(out, &format!("drift | {}", windows.join(" | ")), 1)?;
     for drift in &detection.drifts {
         let mut cells = vec![drift.drift.clone()];
         for at in 0..first.windows.len() {
@@ -259,9 +236,14 @@ fn seconds(time: Option<f64>, cap: u64) -> String {
     }
 }
 
+fn levels_head(levels: &[f64]) -> String {
+    levels.iter().map(|level| format!("α = {level}")).collect::<Vec<_>>().join(" | ")
+}
+
 /// The head of a table; the first columns hold words, the others figures.
-fn header(out: &mut fmt::Formatter<'_>, names: &[&str], words: usize) -> fmt::Result {
-    row(out, names)?;
+fn header(out: &mut fmt::Formatter<'_>, names: &str, words: usize) -> fmt::Result {
+    let names: Vec<&str> = names.split(" | ").collect();
+    row(out, &names)?;
     let rules: Vec<&str> = (0..names.len()).map(|at| if at < words { "---" } else { "---:" }).collect();
     row(out, &rules)
 }
