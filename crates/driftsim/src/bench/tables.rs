@@ -1,6 +1,9 @@
 //! A report as text: tables that can be pasted into Markdown.
 
-use crate::bench::report::{Detection, NullWindows, Report, SteadyTraffic, Times};
+use crate::bench::{
+    report::{Detection, NullWindows, Report, SteadyTraffic, Times},
+    timeline::label,
+};
 use std::fmt;
 
 /// Promised false alarms a week, over all signals and windows in use.
@@ -228,7 +231,7 @@ fn percent(share: f64) -> String {
 /// A time in seconds, or in a larger unit where seconds would pretend to too much.
 fn seconds(time: Option<f64>, cap: u64) -> String {
     match time {
-        None => format!("> {}", humantime::format_duration(std::time::Duration::from_secs(cap))),
+        None => format!("> {}", label(cap)),
         Some(time) if time < 99.95 => format!("{time:.1} s"),
         Some(time) if time < 600.0 => format!("{time:.0} s"),
         Some(time) if time < 2.0 * 3600.0 => format!("{:.0} min", time / 60.0),
@@ -260,7 +263,7 @@ mod tests {
     #[test]
     fn times_are_as_fine_as_they_are_known() {
         let written =
-            [Some(7.25), Some(99.96), Some(600.0), Some(9000.0), None].map(|time| seconds(time, 3600));
-        assert_eq!(written, ["7.2 s", "100 s", "10 min", "2.5 h", "> 1h"]);
+            [Some(7.25), Some(99.96), Some(600.0), Some(9000.0), None].map(|time| seconds(time, 86_400));
+        assert_eq!(written, ["7.2 s", "100 s", "10 min", "2.5 h", "> 1d"]);
     }
 }

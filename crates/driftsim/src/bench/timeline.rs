@@ -33,9 +33,14 @@ impl Span {
 
     /// Such as `30s`, `1h` or `1d`.
     pub(crate) fn label(self) -> String {
-        let written = humantime::format_duration(Duration::from_secs(self.seconds())).to_string();
-        written.replace("days", "d").replace("day", "d")
+        label(self.seconds())
     }
+}
+
+/// Seconds as Prometheus writes them.
+pub(crate) fn label(seconds: u64) -> String {
+    let written = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    written.replace("days", "d").replace("day", "d")
 }
 
 /// What is known of one signal in one window.
