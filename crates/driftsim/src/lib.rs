@@ -9,7 +9,7 @@
 //! - `population`, `marginal`, `copula`, `calibration`: what steady rows are drawn from
 //! - `regime`: what a spec makes of a model's features and classes
 //! - `output`, [`cli`]: rows as CSV or JSONL, and the command line
-//! - [`bench`]: how soon drift is noticed, and how often noise is
+//! - [`mod@bench`]: how soon drift is noticed, and how often noise is
 //!
 //! What does not belong here: the formulas that judge whether rows drifted (crate `drift`), and sending rows anywhere.
 //!
