@@ -32,8 +32,8 @@ pub(crate) const JUDGEMENTS_TO_ALERT: u32 = 2;
 pub struct SteadyTraffic {
     /// Rows a second.
     pub rate: f64,
-    /// Weeks of traffic.
-    pub weeks: f64,
+    /// Seconds of traffic.
+    pub seconds: u64,
     /// References that share the weeks.
     pub references: usize,
     /// References on which something was drifting at least once.
@@ -76,9 +76,14 @@ pub struct SteadyWindow {
 }
 
 impl SteadyTraffic {
+    /// Weeks of traffic.
+    pub fn weeks(&self) -> f64 {
+        self.seconds as f64 / WEEK
+    }
+
     /// A count as a rate.
     pub fn per_week(&self, count: u64) -> f64 {
-        count as f64 / self.weeks
+        count as f64 / self.weeks()
     }
 
     /// Verdicts and alerts over the windows in use.
@@ -158,7 +163,7 @@ fn one(settings: &Settings, law: &Law, rate: f64, seed: u64) -> Result<SteadyTra
     }
     Ok(SteadyTraffic {
         rate,
-        weeks: (beats * BEAT) as f64 / WEEK,
+        seconds: beats * BEAT,
         references: 1,
         references_alarmed: usize::from(windows.iter().any(|w| w.in_use && w.verdicts > 0)),
         training_failures: trained.failures,
@@ -211,7 +216,7 @@ impl SteadyTraffic {
     fn plus(self, other: Self) -> Self {
         Self {
             rate: self.rate,
-            weeks: self.weeks + other.weeks,
+            seconds: self.seconds + other.seconds,
             references: self.references + other.references,
             references_alarmed: self.references_alarmed + other.references_alarmed,
             training_failures: self.training_failures + other.training_failures,

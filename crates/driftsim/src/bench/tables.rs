@@ -82,7 +82,7 @@ fn false_alarms(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic]) -> fmt::R
             out,
             &[
                 traffic.rate.to_string(),
-                format!("{:.2}", traffic.weeks),
+                format!("{:.2}", traffic.weeks()),
                 traffic.references.to_string(),
                 traffic.rows.to_string(),
                 traffic.rows_refused.to_string(),
