@@ -2,6 +2,9 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
+# Detectors of other releases need not alarm alike.
+river := "0.26.1"
+
 _list:
     @just --list --unsorted
 
@@ -30,6 +33,24 @@ lint:
 # What knowing one's health costs: throughput as a ratio to a bare actix endpoint, and counting one row
 bench: (_install "wrk" "wrk")
     cargo bench --locked --package inference --bench throughput --bench recording
+
+# How soon each drift is noticed, and how often noise is; `--help` lists what can be varied
+bench-drift *flags:
+    cargo run --locked --release --package driftsim -- bench {{ flags }}
+
+# The same drifts for the detectors of River, on the same rows, beside ours
+bench-drift-peers: (_install "python3" "python3")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    out="${CARGO_TARGET_DIR:-target}/bench-drift-peers"
+    # The module that python3-venv brings; without it `python3 -m venv` is there and fails.
+    python3 -c 'import ensurepip' 2>/dev/null || just _install python3-venv python3-venv
+    if ! "$out/venv/bin/python" -c 'import river' 2>/dev/null; then
+        python3 -m venv "$out/venv"
+        "$out/venv/bin/pip" install --quiet --disable-pip-version-check river=={{ river }}
+    fi
+    cargo run --locked --release --package driftsim -- bench --only detection --streams "$out/streams"
+    "$out/venv/bin/python" crates/driftsim/benches/river_peers.py "$out/streams"
 
 # Serve the built-in Iris model on 127.0.0.1:8000
 serve *flags:

@@ -35,12 +35,12 @@ pub(crate) fn huddles(population: &Population, card: &ModelCard) -> bool {
         card.features.iter().map(|feature| Scaling { mean: feature.mean, sd: feature.sd }).collect();
     let distance = Distance::new(&card.reference.class_shapes);
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let (mut noise, mut scratch) = (Vec::new(), Vec::new());
+    let (mut noise, mut scratch, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let close = (0..ROWS).filter(|_| {
         let class = pick(&population.shares, rng.random());
-        let values = population.draw(class, &mut rng, &mut noise);
+        population.draw(class, &mut rng, &mut noise, &mut values);
         let standardised: Vec<f64> =
-            scaling.iter().zip(values).map(|(scaling, value)| scaling.apply(value)).collect();
+            scaling.iter().zip(&values).map(|(scaling, &value)| scaling.apply(value)).collect();
         signal.bins.index(Some(distance.of(&standardised, &mut scratch))) <= middle
     });
     let excess = close.count() as f64 / ROWS as f64 - below;

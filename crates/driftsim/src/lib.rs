@@ -9,8 +9,9 @@
 //! - `population`, `marginal`, `copula`, `calibration`: what steady rows are drawn from
 //! - `regime`: what a spec makes of a model's features and classes
 //! - `output`, [`cli`]: rows as CSV or JSONL, and the command line
+//! - [`mod@bench`]: how soon drift is noticed, and how often noise is
 //!
-//! What does not belong here: judging whether rows drifted (crate `drift`), and sending them anywhere.
+//! What does not belong here: the formulas that judge whether rows drifted (crate `drift`), and sending rows anywhere.
 //!
 //! ```
 //! let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris"))?;
@@ -21,6 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod bench;
 mod calibration;
 pub mod cli;
 mod copula;

@@ -81,12 +81,19 @@ impl Population {
 
     /// A row of `class`. Takes one normal number a feature, then, if rows can have gaps, one uniform number a feature:
     /// as many whatever the class and the values, so that row n of a seed is made of the same numbers in every drift.
-    pub(crate) fn draw(&self, class: usize, rng: &mut impl Rng, noise: &mut Vec<f64>) -> Vec<Option<f64>> {
+    /// Overwrites `values`; `noise` is scratch.
+    pub(crate) fn draw(
+        &self,
+        class: usize,
+        rng: &mut impl Rng,
+        noise: &mut Vec<f64>,
+        values: &mut Vec<Option<f64>>,
+    ) {
         let law = &self.classes[class];
         noise.clear();
         noise.extend((0..law.marginals.len()).map(|_| rng.sample::<f64, _>(StandardNormal)));
         let mut start = 0;
-        let mut values: Vec<Option<f64>> = Vec::with_capacity(law.marginals.len());
+        values.clear();
         for (feature, marginal) in law.marginals.iter().enumerate() {
             let line = &law.factor[start..=start + feature];
             let z = line.iter().zip(noise.iter()).map(|(l, e)| l * e).sum();
@@ -100,7 +107,11 @@ impl Population {
                 }
             }
         }
-        values
+    }
+
+    /// How many values a row has.
+    pub(crate) fn features(&self) -> usize {
+        self.classes.first().map_or(0, |class| class.marginals.len())
     }
 
     /// One feature of a row of `class`, on its own.

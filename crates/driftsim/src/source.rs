@@ -48,35 +48,52 @@ impl RowSource {
     /// When the spec names features or classes that the model doesn't have, or the card contradicts itself.
     pub fn new(card: &ModelCard, spec: &DriftSpec, seed: u64) -> Result<Self, SpecError> {
         let population = Population::new(card)?;
-        let stream = |stream| {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(stream);
-            rng
-        };
+        let [drifting, drawing, altering] = streams(seed);
         Ok(Self {
             regime: Regime::new(spec, card, &population)?,
             share: if spec.operations.is_empty() { 0.0 } else { spec.share },
-            drifting: stream(0),
-            drawing: stream(1),
-            altering: stream(2),
+            drifting,
+            drawing,
+            altering,
             noise: Vec::with_capacity(card.features.len()),
             population,
         })
     }
+
+    /// The same law from another seed: what [`RowSource::new`] would give, without working the law out once more.
+    pub fn reseeded(&self, seed: u64) -> Self {
+        let [drifting, drawing, altering] = streams(seed);
+        Self { drifting, drawing, altering, ..self.clone() }
+    }
+
+    /// The next row, in the place of a former one: an iterator would allocate each.
+    pub fn fill(&mut self, row: &mut Row) {
+        row.drifted = self.drifting.random::<f64>() < self.share;
+        let shares = if row.drifted { &self.regime.shares } else { &self.population.shares };
+        row.class = pick(shares, self.drawing.random());
+        self.population.draw(row.class, &mut self.drawing, &mut self.noise, &mut row.values);
+        if row.drifted {
+            self.regime.apply(&mut row.values, &self.population, &mut self.altering);
+        }
+    }
+}
+
+fn streams(seed: u64) -> [ChaCha8Rng; 3] {
+    [0, 1, 2].map(|stream| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        rng
+    })
 }
 
 impl Iterator for RowSource {
     type Item = Row;
 
     fn next(&mut self) -> Option<Row> {
-        let drifted = self.drifting.random::<f64>() < self.share;
-        let shares = if drifted { &self.regime.shares } else { &self.population.shares };
-        let class = pick(shares, self.drawing.random());
-        let mut values = self.population.draw(class, &mut self.drawing, &mut self.noise);
-        if drifted {
-            self.regime.apply(&mut values, &self.population, &mut self.altering);
-        }
-        Some(Row { values, class, drifted })
+        let mut row =
+            Row { values: Vec::with_capacity(self.population.features()), class: 0, drifted: false };
+        self.fill(&mut row);
+        Some(row)
     }
 }
 
@@ -109,6 +126,13 @@ mod tests {
             assert_eq!((steady.class, &steady.values[..3]), (drifted.class, &drifted.values[..3]));
             assert_eq!((steady.values[3].unwrap() * 10.0).round(), drifted.values[3].unwrap());
         }
+    }
+
+    #[test]
+    fn another_seed_needs_no_other_source() {
+        let spec = DriftSpec { share: 0.5, ..DriftSpec::preset("noise").unwrap() };
+        let reseeded = iris(&spec, 1).reseeded(8);
+        assert!(reseeded.zip(iris(&spec, 8)).take(100).all(|(reseeded, other)| reseeded == other));
     }
 
     #[test]

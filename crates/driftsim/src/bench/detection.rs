@@ -1,0 +1,257 @@
+//! How soon drift is noticed, over many onsets.
+
+use crate::bench::{
+    Settings,
+    cases::{Drift, drifts},
+    law::Law,
+    parallel::Workers,
+    seed::derive,
+    trial::{Outcome, Until, Warm},
+};
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What this part's seeds have in common.
+const PART: u64 = 3;
+
+/// Which onsets to try.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) rate: f64,
+    pub(crate) trials: usize,
+    pub(crate) until: Until,
+}
+
+impl Plan {
+    pub(crate) fn of_detection(settings: &Settings) -> Self {
+        let until = Until { cap: settings.cap.as_secs(), every_window: false };
+        Self { rate: settings.rate, trials: settings.trials, until }
+    }
+
+    pub(crate) fn of_windows(settings: &Settings, rate: f64) -> Self {
+        let until = Until { cap: settings.window_cap.as_secs(), every_window: true };
+        Self { rate, trials: settings.window_trials, until }
+    }
+}
+
+/// Drifts at one rate.
+#[derive(Debug, Clone, Serialize)]
+pub struct Detection {
+    /// Rows a second.
+    pub rate: f64,
+    /// Trials of each case.
+    pub trials: usize,
+    /// References that share the trials.
+    pub references: usize,
+    /// Seconds after which a drift is missed.
+    pub cap: u64,
+    /// Trials in which something was drifting before the onset.
+    pub alarmed_before: usize,
+    /// One a kind of drift.
+    pub drifts: Vec<DetectedDrift>,
+}
+
+/// A kind of drift.
+#[derive(Debug, Clone, Serialize)]
+pub struct DetectedDrift {
+    /// What it is.
+    pub drift: String,
+    /// Promised median of seconds until a verdict.
+    pub target: Option<f64>,
+    /// One a feature or class that it can be about.
+    pub cases: Vec<DetectedCase>,
+}
+
+/// One drift over all trials.
+#[derive(Debug, Clone, Serialize)]
+pub struct DetectedCase {
+    /// The feature or class it is about; empty when it is about none.
+    pub about: String,
+    /// Until the first verdict of a window in use.
+    pub verdict: Times,
+    /// Until the first alert of a window in use.
+    pub alert: Times,
+    /// Which window and signal gave the first verdict, and how often; the most frequent first.
+    pub noticed_by: Vec<(String, String, usize)>,
+    /// Until the first verdict of each window, whether it is in use or not.
+    pub windows: Vec<(String, Times)>,
+    /// Seconds until the verdict in each trial.
+    pub each: Vec<Option<f64>>,
+}
+
+/// Seconds over trials; a missed one counts as longer than any other.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Times {
+    /// `None` when half of the trials missed.
+    pub median: Option<f64>,
+    /// `None` when more than a tenth missed.
+    pub p90: Option<f64>,
+    /// Trials that missed.
+    pub missed: usize,
+}
+
+impl Times {
+    fn of(times: impl Iterator<Item = Option<f64>>) -> Self {
+        let mut sorted: Vec<f64> = times.map(|time| time.unwrap_or(f64::INFINITY)).collect();
+        sorted.sort_by(f64::total_cmp);
+        let count = sorted.len();
+        let known = |time: f64| time.is_finite().then_some(time);
+        let at = |rank: usize| sorted.get(rank).copied().unwrap_or(f64::INFINITY);
+        Self {
+            median: known((at(count.saturating_sub(1) / 2) + at(count / 2)) / 2.0),
+            p90: known(at((count * 9).div_ceil(10).saturating_sub(1))),
+            missed: sorted.iter().filter(|time| time.is_infinite()).count(),
+        }
+    }
+
+    /// Later is greater; never is the greatest.
+    fn rank(&self) -> (f64, f64) {
+        (self.median.unwrap_or(f64::INFINITY), self.p90.unwrap_or(f64::INFINITY))
+    }
+}
+
+impl DetectedDrift {
+    /// The case that takes longest by the times that `of` picks.
+    pub fn slowest(&self, of: impl Fn(&DetectedCase) -> Times) -> Option<&DetectedCase> {
+        // Of equals the first.
+        self.cases.iter().rev().max_by(|a, b| {
+            let (a, b) = (of(a).rank(), of(b).rank());
+            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+        })
+    }
+}
+
+/// Tries every drift at many onsets; also gives the warmed-up models.
+pub(crate) fn run(
+    settings: &Settings,
+    law: &Law,
+    workers: Workers,
+    plan: Plan,
+) -> Result<(Detection, Vec<Warm>)> {
+    let drifts = drifts(law)?;
+    let spans = settings.spans();
+    let in_use: Vec<bool> = spans.iter().map(|&span| settings.in_use(span)).collect();
+    let references = settings.references.min(plan.trials);
+    let warm_up = settings.warm_up.as_secs();
+    let named = |what: &str| format!("{what} at {}/s", plan.rate);
+    let warm: Vec<Warm> = workers
+        .map(&named("warming up"), references, |reference| {
+            let seed = derive(settings.seed, &[PART, plan.rate.to_bits(), reference as u64]);
+            Warm::up(law, plan.rate, warm_up, &spans, seed)
+        })
+        .into_iter()
+        .collect::<Result<_>>()?;
+    let trials: Vec<Vec<Outcome>> = workers
+        .map(&named("drifts"), plan.trials, |number| {
+            let trial = warm[number % references].trial(law, warm_up, number as u64)?;
+            let cases = drifts.iter().flat_map(|drift| &drift.cases);
+            cases.map(|case| trial.run(case, &in_use, plan.until)).collect()
+        })
+        .into_iter()
+        .collect::<Result<_>>()?;
+    let labels: Vec<String> = spans.iter().map(|span| span.label()).collect();
+    let signals: Vec<&str> =
+        warm.first().map_or_else(Vec::new, |w| w.monitor.signals.iter().map(|s| s.name.as_str()).collect());
+    let detection = Detection {
+        rate: plan.rate,
+        trials: plan.trials,
+        references,
+        cap: plan.until.cap,
+        alarmed_before: trials.iter().filter(|outcomes| outcomes.iter().any(|o| o.alarmed_before)).count(),
+        drifts: summary(&drifts, &trials, &labels, &signals),
+    };
+    Ok((detection, warm))
+}
+
+fn summary(
+    drifts: &[Drift],
+    trials: &[Vec<Outcome>],
+    labels: &[String],
+    signals: &[&str],
+) -> Vec<DetectedDrift> {
+    let mut case_at = 0..;
+    drifts
+        .iter()
+        .map(|drift| DetectedDrift {
+            drift: drift.name.to_owned(),
+            target: drift.target,
+            cases: drift
+                .cases
+                .iter()
+                .zip(case_at.by_ref())
+                .map(|(case, at)| {
+                    detected(
+                        &case.about,
+                        trials.iter().map(|outcomes| &outcomes[at]).collect(),
+                        labels,
+                        signals,
+                    )
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn detected(about: &str, outcomes: Vec<&Outcome>, labels: &[String], signals: &[&str]) -> DetectedCase {
+    let mut by: BTreeMap<(u64, String, usize), usize> = BTreeMap::new();
+    for noticed in outcomes.iter().filter_map(|outcome| outcome.verdict.as_ref()) {
+        *by.entry((noticed.span.seconds(), noticed.span.label(), noticed.signal)).or_default() += 1;
+    }
+    let mut noticed_by: Vec<(String, String, usize)> = by
+        .into_iter()
+        .map(|((_, window, signal), count)| (window, signals[signal].to_owned(), count))
+        .collect();
+    noticed_by.sort_by_key(|(.., count)| std::cmp::Reverse(*count));
+    let verdict = |outcome: &&Outcome| outcome.verdict.as_ref().map(|noticed| noticed.after);
+    DetectedCase {
+        about: about.to_owned(),
+        verdict: Times::of(outcomes.iter().map(verdict)),
+        alert: Times::of(outcomes.iter().map(|outcome| outcome.alert)),
+        noticed_by,
+        windows: labels
+            .iter()
+            .enumerate()
+            .map(|(at, label)| (label.clone(), Times::of(outcomes.iter().map(|outcome| outcome.each[at]))))
+            .collect(),
+        each: outcomes.iter().map(verdict).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missed_counts_as_late() {
+        let times = |times: &[Option<f64>]| Times::of(times.iter().copied());
+        let four = times(&[Some(4.0), None, Some(1.0), Some(2.0)]);
+        assert_eq!(four, Times { median: Some(3.0), p90: None, missed: 1 });
+        let ten: Vec<Option<f64>> = (1..10).map(|i| Some(f64::from(i))).chain([None]).collect();
+        assert_eq!(times(&ten), Times { median: Some(5.5), p90: Some(9.0), missed: 1 });
+        assert_eq!(times(&[Some(1.0), None]).median, None);
+        assert_eq!(times(&[None, Some(1.0), Some(7.0)]).median, Some(7.0));
+    }
+
+    #[test]
+    fn the_slowest_case_is_the_one_that_is_missed_most() {
+        let case = |about: &str, times: &[Option<f64>]| DetectedCase {
+            about: about.to_owned(),
+            verdict: Times::of(times.iter().copied()),
+            alert: Times::of(times.iter().copied()),
+            noticed_by: Vec::new(),
+            windows: Vec::new(),
+            each: times.to_vec(),
+        };
+        let cases = vec![
+            case("a", &[Some(9.0); 3]),
+            case("b", &[Some(1.0), None, None]),
+            case("c", &[None; 3]),
+            case("d", &[Some(9.0); 3]),
+        ];
+        let drift = |cases| DetectedDrift { drift: String::new(), target: None, cases };
+        let slowest = |cases| drift(cases).slowest(|case| case.verdict).map(|case| case.about.clone());
+        assert_eq!(slowest(cases.clone()).as_deref(), Some("b"));
+        assert_eq!(slowest(vec![cases[0].clone(), cases[3].clone()]).as_deref(), Some("a"));
+    }
+}

@@ -1,0 +1,115 @@
+//! The law that all rows of a benchmark come from, and references drawn from it.
+//!
+//! The model under test does not know the law: for each reference as many rows are drawn as the model card's reference
+//! has, a model is trained on them, and fresh rows of the same law are its traffic. So the noise of the reference is
+//! part of what is measured, and no reference row comes back but by chance.
+
+use crate::{
+    DriftSpec, RowSource,
+    bench::{monitor::Monitor, seed::derive},
+};
+use anyhow::{Result, anyhow};
+use model::{ModelCard, Table, TrainOptions, table::Column};
+
+/// References that can't be trained on, say because a class has no row, are drawn again so often.
+const ATTEMPTS: u64 = 20;
+
+/// Where rows come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Law {
+    pub(crate) card: ModelCard,
+    /// Rows without drift.
+    pub(crate) steady: RowSource,
+}
+
+/// A monitor for a model that was trained on rows of the law.
+#[derive(Debug, Clone)]
+pub(crate) struct Trained {
+    pub(crate) monitor: Monitor,
+    /// Draws before this one that no model could be trained on.
+    pub(crate) failures: u64,
+}
+
+impl Law {
+    pub(crate) fn new(card: &ModelCard) -> Result<Self> {
+        Ok(Self { card: card.clone(), steady: RowSource::new(card, &DriftSpec::steady(), 0)? })
+    }
+
+    /// Draws a reference and trains a model on it as the card's own was.
+    ///
+    /// # Errors
+    /// When no draw of several can be trained on.
+    pub(crate) fn train(&self, seed: u64) -> Result<Trained> {
+        let mut last = anyhow!("a class had no row");
+        for failures in 0..ATTEMPTS {
+            let table = self.table(derive(seed, &[failures]));
+            // A table read from a file has rows of every class; only a draw can miss one.
+            if table.class_counts().contains(&0) {
+                continue;
+            }
+            match model::train(&table, &self.options()) {
+                Ok(file) => return Ok(Trained { monitor: Monitor::new(&file), failures }),
+                Err(error) => last = error.into(),
+            }
+        }
+        Err(last
+            .context(format!("none of {ATTEMPTS} references drawn from the model's law can be trained on")))
+    }
+
+    /// As many rows as the card's reference has. Their classes are drawn too: a card's own may have been balanced by
+    /// hand, as those of Iris were, but then its class shares would come without the noise that is to be measured.
+    fn table(&self, seed: u64) -> Table {
+        let rows = usize::try_from(self.card.reference.rows).unwrap_or(usize::MAX);
+        let drawn = self.steady.reseeded(seed).take(rows).map(|row| (row.values, row.class));
+        let (rows, labels) = drawn.unzip();
+        let columns = self.card.features.iter().map(|feature| Column {
+            name: feature.name.clone(),
+            unit: feature.unit.clone(),
+            extreme: Some(feature.extreme),
+        });
+        Table { columns: columns.collect(), classes: self.card.classes.clone(), rows, labels }
+    }
+
+    fn options(&self) -> TrainOptions {
+        let training = &self.card.training;
+        let rows = (training.train_rows + training.test_rows).max(1) as f64;
+        TrainOptions {
+            name: self.card.name.clone(),
+            test_fraction: training.test_rows as f64 / rows,
+            seed: training.seed,
+            alpha: training.alpha,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::ModelFile;
+
+    fn iris() -> ModelFile {
+        model::train(&model::iris::table(), &TrainOptions::new("iris")).unwrap()
+    }
+
+    #[test]
+    fn references_are_drawn_afresh_and_reproducibly() {
+        let law = Law::new(&iris().card).unwrap();
+        let table = law.table(1);
+        assert_eq!(table.rows.len(), 147);
+        assert_eq!(table, law.table(1));
+        let fresh = law.table(2).rows.iter().filter(|row| !table.rows.contains(row)).count();
+        assert!(fresh > 130, "{fresh} of 147");
+    }
+
+    #[test]
+    fn a_law_that_no_model_can_be_trained_on_says_so() {
+        let mut card = iris().card;
+        // One row has one class.
+        card.reference.rows = 1;
+        let error = format!("{:#}", Law::new(&card).unwrap().train(1).unwrap_err());
+        assert!(
+            error.starts_with("none of 20 references drawn from the model's law can be trained on: a class"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! Counts rows as the service does, and judges the counts as the recording rules do.
+
+use crate::Row;
+use drift::{Bins, DriftError, FalseAlarmBudget, Judgement, judge};
+use model::{Classifier, ModelFile};
+use std::ops::Range;
+
+/// One signal of a model, and where its bins stand among those of all signals.
+#[derive(Debug, Clone)]
+pub(crate) struct Signal {
+    pub(crate) name: String,
+    pub(crate) degrees_of_freedom: usize,
+    bins: Bins,
+    expected: Vec<f64>,
+    rows: u64,
+    critical: f64,
+    first: usize,
+}
+
+/// Watches the traffic of one model.
+#[derive(Debug, Clone)]
+pub(crate) struct Monitor {
+    classifier: Classifier,
+    /// Features in their order, then prediction, confidence and distance.
+    pub(crate) signals: Vec<Signal>,
+    /// Features that the service insists on: the reference never misses them.
+    required: Vec<bool>,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// It counts in every signal.
+    Answered,
+    /// Its numbers overflow: the service counts the features and answers with an error.
+    TooLarge,
+    /// The service refuses it before it counts anything.
+    Refused,
+}
+
+/// What a model gives off about a row, as the values of its last three signals.
+pub(crate) type Outputs = [f64; 3];
+
+impl Monitor {
+    /// Watches as the service would with this model file: each signal is judged at the default budget's limit.
+    pub(crate) fn new(file: &ModelFile) -> Self {
+        let references = &file.card.reference.signals;
+        let budget = FalseAlarmBudget::default();
+        let mut first = 0;
+        let signals = references.iter().map(|reference| {
+            let degrees_of_freedom = reference.degrees_of_freedom();
+            let signal = Signal {
+                name: reference.name.clone(),
+                degrees_of_freedom,
+                bins: reference.bins.clone(),
+                expected: reference.expected.clone(),
+                // As published: signal_reference_rows has one figure for all signals.
+                rows: file.card.reference.rows,
+                critical: budget.critical_chi2(degrees_of_freedom, references.len()),
+                first,
+            };
+            first += signal.bins.len();
+            signal
+        });
+        Self {
+            signals: signals.collect(),
+            classifier: Classifier::new(file),
+            required: file.card.features.iter().map(|feature| feature.missing_ratio == 0.0).collect(),
+        }
+    }
+
+    /// How many bins all signals have.
+    pub(crate) fn bins(&self) -> usize {
+        self.signals.iter().map(|signal| signal.bins.len()).sum()
+    }
+
+    /// Counts a row in its bin of every signal. With `stuck` the model says that class, whatever the row.
+    #[inline]
+    pub(crate) fn count(&self, row: &Row, stuck: Option<usize>, counts: &mut [u64]) -> Counted {
+        if !self.accepts(row) {
+            return Counted::Refused;
+        }
+        let features = row.values.len();
+        for (signal, &value) in self.signals.iter().zip(&row.values) {
+            counts[signal.first + signal.bins.index(value)] += 1;
+        }
+        let Some(outputs) = self.outputs(row, stuck) else { return Counted::TooLarge };
+        for (signal, output) in self.signals[features..].iter().zip(outputs) {
+            counts[signal.first + signal.bins.index(Some(output))] += 1;
+        }
+        Counted::Answered
+    }
+
+    fn accepts(&self, row: &Row) -> bool {
+        row.values.iter().zip(&self.required).all(|(value, &required)| value.is_some() || !required)
+    }
+
+    /// What the model says of a row; `None` when its numbers overflow.
+    pub(crate) fn outputs(&self, row: &Row, stuck: Option<usize>) -> Option<Outputs> {
+        let prediction = self.classifier.predict(&row.values).ok()?;
+        Some([stuck.unwrap_or(prediction.class) as f64, prediction.confidence, prediction.distance])
+    }
+
+    /// Judges one signal on the counts of all.
+    ///
+    /// # Errors
+    /// When the model's reference contradicts itself.
+    pub(crate) fn judge(&self, signal: usize, counts: &[u64]) -> Result<Judgement, DriftError> {
+        let bins = self.range(signal);
+        let signal = &self.signals[signal];
+        judge(&signal.expected, &counts[bins], signal.rows, signal.critical)
+    }
+
+    /// Where the bins of a signal stand among those of all.
+    pub(crate) fn range(&self, signal: usize) -> Range<usize> {
+        let Signal { first, bins, .. } = &self.signals[signal];
+        *first..first + bins.len()
+    }
+
+    /// Rows of the reference.
+    pub(crate) fn reference_rows(&self) -> u64 {
+        self.signals.first().map_or(0, |signal| signal.rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DriftSpec, RowSource};
+    use drift::Verdict;
+
+    fn iris() -> ModelFile {
+        model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap()
+    }
+
+    fn counted(stuck: Option<usize>) -> (Monitor, Vec<u64>) {
+        let file = iris();
+        let monitor = Monitor::new(&file);
+        let mut counts = vec![0; monitor.bins()];
+        for row in RowSource::new(&file.card, &DriftSpec::steady(), 1).unwrap().take(500) {
+            assert_eq!(monitor.count(&row, stuck, &mut counts), Counted::Answered);
+        }
+        (monitor, counts)
+    }
+
+    #[test]
+    fn a_row_counts_once_in_every_signal() {
+        let (monitor, counts) = counted(None);
+        for (at, signal) in monitor.signals.iter().enumerate() {
+            let judgement = monitor.judge(at, &counts).unwrap();
+            assert_eq!((judgement.psi.rows, judgement.verdict), (500, Verdict::Steady), "{}", signal.name);
+        }
+    }
+
+    #[test]
+    fn a_stuck_model_shows_in_its_predictions_alone() {
+        let (monitor, counts) = counted(Some(1));
+        for (at, signal) in monitor.signals.iter().enumerate() {
+            let drifting = monitor.judge(at, &counts).unwrap().verdict == Verdict::Drifting;
+            assert_eq!(drifting, signal.name == "prediction", "{}", signal.name);
+        }
+    }
+
+    #[test]
+    fn rows_are_turned_away_as_the_service_does() {
+        let monitor = Monitor::new(&iris());
+        let mut counts = vec![0; monitor.bins()];
+        let mut count = |values: [Option<f64>; 4]| {
+            let row = Row { values: values.to_vec(), class: 0, drifted: false };
+            (monitor.count(&row, None, &mut counts), counts.iter().sum::<u64>())
+        };
+        assert_eq!(count([None, Some(3.0), Some(4.0), Some(1.0)]), (Counted::Refused, 0));
+        assert_eq!(count([Some(5.0), Some(3.0), Some(1e308), Some(1.0)]), (Counted::TooLarge, 4));
+    }
+}

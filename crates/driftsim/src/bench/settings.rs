@@ -1,0 +1,179 @@
+//! What a benchmark is asked for.
+
+use crate::bench::timeline::{BEAT, MINUTE, Span};
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+const WEEK: f64 = 604_800.0;
+
+/// Windows among which the shipped ones were chosen.
+const CANDIDATES: [Span; 6] = [
+    Span::Scrapes(4),
+    Span::Scrapes(6),
+    Span::Scrapes(MINUTE),
+    Span::Minutes(10),
+    Span::Minutes(60),
+    Span::Minutes(1440),
+];
+
+/// The long windows of the shipped rules.
+const LONG: [Span; 2] = [Span::Minutes(60), Span::Minutes(1440)];
+
+/// A part of the benchmark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Steady traffic: how often it alarms
+    FalseAlarms,
+    /// Many references: how often chance exceeds its limits
+    Null,
+    /// Drifts: how soon they are noticed
+    Detection,
+    /// Each candidate window on its own
+    Windows,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Do only these parts; all without it
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…")]
+    pub only: Vec<Part>,
+    /// The same seed gives the same figures, on any number of threads
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// Threads to work on; as many as there are processors without it
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Rates of steady traffic, in rows a second
+    ///
+    /// At 3 the short window holds hardly more rows than a verdict takes, which is where chance is least tame.
+    #[arg(long, value_name = "R,…", value_delimiter = ',', default_value = "1,3,50,1000", value_parser = rate)]
+    pub rates: Vec<f64>,
+    /// Weeks of steady traffic at each rate
+    #[arg(long, value_name = "WEEKS", default_value = "4", value_parser = weeks, allow_negative_numbers = true)]
+    pub weeks: f64,
+    /// References that share the weeks, and the trials
+    #[arg(long, value_name = "N", default_value = "14", value_parser = count)]
+    pub references: usize,
+    /// References that chance is held against its limits on
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = count)]
+    pub null_references: usize,
+    /// The short window of the rules
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = short_window)]
+    pub fast: Duration,
+    /// Rate of the traffic that drifts, in rows a second
+    #[arg(long, value_name = "R", default_value = "50", value_parser = rate)]
+    pub rate: f64,
+    /// Trials of each drift
+    #[arg(long, value_name = "N", default_value = "100", value_parser = count)]
+    pub trials: usize,
+    /// A drift that is not noticed for so long is missed
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    pub cap: Duration,
+    /// Steady traffic before a drift
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration)]
+    pub warm_up: Duration,
+    /// Rates at which candidate windows are compared, in rows a second
+    #[arg(long, value_name = "R,…", value_delimiter = ',', default_value = "0.1,1,50", value_parser = rate)]
+    pub window_rates: Vec<f64>,
+    /// Trials of each drift when windows are compared
+    #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
+    pub window_trials: usize,
+    /// A drift that a window on its own does not notice for so long is missed
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration)]
+    pub window_cap: Duration,
+    /// Write traffic of the detection part there, as CSV with an index in JSON, for other detectors
+    #[arg(long, value_name = "DIR")]
+    pub streams: Option<PathBuf>,
+    /// Say nothing on stderr
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+impl Settings {
+    /// Whether the settings go together.
+    pub(crate) fn check(&self) -> Result<()> {
+        ensure!(
+            self.beats_per_reference() > 0,
+            "--weeks: {} weeks leave less than one scrape for each of {} references; \
+             raise --weeks or lower --references",
+            self.weeks,
+            self.references
+        );
+        ensure!(
+            self.streams.is_none() || self.has(Part::Detection),
+            "--streams: the streams are those of the detection part; add detection to --only"
+        );
+        Ok(())
+    }
+
+    pub(crate) fn has(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+
+    /// How many beats of steady traffic each reference gets.
+    pub(crate) fn beats_per_reference(&self) -> u64 {
+        (self.weeks * WEEK / BEAT as f64 / self.references as f64) as u64
+    }
+
+    fn fast_span(&self) -> Span {
+        Span::Scrapes(usize::try_from(self.fast.as_secs() / BEAT).unwrap_or(usize::MAX))
+    }
+
+    /// Every window that is watched, the shortest first.
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        let mut spans = CANDIDATES.to_vec();
+        spans.push(self.fast_span());
+        spans.sort_by_key(|span| span.seconds());
+        spans.dedup();
+        spans
+    }
+
+    /// Whether the shipped rules have a window.
+    pub(crate) fn in_use(&self, span: Span) -> bool {
+        span == self.fast_span() || LONG.contains(&span)
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    number(text)
+        .filter(|rate| (1e-3..=1e6).contains(rate))
+        .ok_or_else(|| "give 0.001 to 1000000 rows a second".into())
+}
+
+fn weeks(text: &str) -> Result<f64, String> {
+    number(text)
+        .filter(|weeks| *weeks > 0.0 && *weeks <= 520.0)
+        .ok_or_else(|| "give more than 0 and at most 520 weeks".into())
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok()
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| (1..=100_000).contains(count)).ok_or_else(|| "give 1 to 100000".into())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let longest = Duration::from_secs(30 * 24 * 3600);
+    let read =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; give a time such as 90s or 1h"))?;
+    let fits = (Duration::from_secs(BEAT)..=longest).contains(&read);
+    if fits { Ok(read) } else { Err(format!("give {BEAT}s to 30d")) }
+}
+
+fn short_window(text: &str) -> Result<Duration, String> {
+    let window = duration(text)?;
+    let whole = window.subsec_nanos() == 0 && window.as_secs().is_multiple_of(BEAT);
+    if whole && window <= Duration::from_secs(600) {
+        Ok(window)
+    } else {
+        Err(format!("counters are scraped every {BEAT} s: give a multiple of that, up to 10m"))
+    }
+}

@@ -1,0 +1,193 @@
+//! Traffic of the detection part in files, so that other detectors can be held against ours on the same rows.
+//!
+//! One file holds the rows before the onset of a trial, one a drift those after it, and a few hold steady traffic.
+//! Columns: seconds since the onset (or the start), then the value of every signal; a missing value is an empty cell.
+
+use crate::{
+    Row,
+    bench::{
+        Settings,
+        cases::{Case, Drift, drifts},
+        detection::Detection,
+        law::Law,
+        monitor::Monitor,
+        parallel::Workers,
+        trial::Warm,
+    },
+};
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::Path,
+};
+
+/// Trials that are written.
+const TRIALS: usize = 20;
+
+/// Seconds of steady traffic before an onset: 10,000 rows at 50 a second.
+const BEFORE: f64 = 200.0;
+
+/// Seconds of drift after it.
+const AFTER: f64 = 300.0;
+
+/// Steady streams of their own, each from another reference, and their length in seconds.
+const STEADY: usize = 4;
+const STEADY_SECONDS: f64 = 3600.0;
+
+#[derive(Serialize)]
+struct Index {
+    seed: u64,
+    rate: f64,
+    signals: Vec<String>,
+    seconds_before: f64,
+    seconds_after: f64,
+    steady_seconds: f64,
+    steady: Vec<String>,
+    trials: Vec<TrialFiles>,
+}
+
+#[derive(Serialize)]
+struct TrialFiles {
+    before: String,
+    drifts: Vec<DriftFile>,
+}
+
+#[derive(Serialize)]
+struct DriftFile {
+    drift: String,
+    about: String,
+    file: String,
+    /// Seconds until our own verdict; none when it took longer than the stream.
+    noticed: Option<f64>,
+}
+
+/// Writes the first trials of a detection, of each kind of drift the case that took longest.
+///
+/// # Errors
+/// When the folder can't be written to.
+pub(crate) fn write(
+    folder: &Path,
+    settings: &Settings,
+    law: &Law,
+    detection: &Detection,
+    warm: &[Warm],
+    workers: Workers,
+) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("--streams: cannot make the folder {}", folder.display()))?;
+    let drifts = drifts(law)?;
+    let slowest = slowest(&drifts, detection);
+    let warm_up = settings.warm_up.as_secs();
+    let trials: Vec<TrialFiles> = workers
+        .map("streams", detection.trials.min(TRIALS), |number| {
+            let warm = &warm[number % warm.len()];
+            let trial = warm.trial(law, warm_up, number as u64)?;
+            let before = format!("trial-{number:02}-before.csv");
+            let onset = trial.onset();
+            trial_rows(folder, &before, &warm.monitor, None, onset, |seen| {
+                trial.steady(law).until(onset, |time, row| {
+                    if time >= onset - BEFORE {
+                        seen(time, row);
+                    }
+                });
+            })?;
+            let drifts = slowest
+                .iter()
+                .enumerate()
+                .map(|(at, (drift, case, each))| {
+                    let file = format!("trial-{number:02}-drift-{at}.csv");
+                    trial_rows(folder, &file, &warm.monitor, case.stuck, onset, |seen| {
+                        trial.drifted(case).until(onset + AFTER, |time, row| seen(time, row));
+                    })?;
+                    Ok(DriftFile {
+                        drift: drift.name.to_owned(),
+                        about: case.about.clone(),
+                        file,
+                        noticed: each[number].filter(|&after| after <= AFTER),
+                    })
+                })
+                .collect::<Result<_>>()?;
+            Ok(TrialFiles { before, drifts })
+        })
+        .into_iter()
+        .collect::<Result<_>>()?;
+    let steady = warm.iter().take(STEADY).enumerate().map(|(at, warm)| {
+        let file = format!("steady-{at}.csv");
+        trial_rows(folder, &file, &warm.monitor, None, 0.0, |seen| {
+            warm.steady(law).until(STEADY_SECONDS, |time, row| seen(time, row));
+        })?;
+        Ok(file)
+    });
+    let index = Index {
+        seed: settings.seed,
+        rate: detection.rate,
+        signals: warm.first().map_or_else(Vec::new, |warm| {
+            warm.monitor.signals.iter().map(|signal| signal.name.clone()).collect()
+        }),
+        seconds_before: BEFORE,
+        seconds_after: AFTER,
+        steady_seconds: STEADY_SECONDS,
+        steady: steady.collect::<Result<_>>()?,
+        trials,
+    };
+    let path = folder.join("index.json");
+    let text = serde_json::to_string_pretty(&index).context("--streams: cannot write the index")?;
+    std::fs::write(&path, text).with_context(|| format!("--streams: cannot write {}", path.display()))
+}
+
+/// Of each kind of drift the case that takes longest, and its seconds until a verdict in each trial.
+fn slowest<'a>(
+    drifts: &'a [Drift],
+    detection: &'a Detection,
+) -> Vec<(&'a Drift, &'a Case, &'a [Option<f64>])> {
+    let pairs = drifts.iter().zip(&detection.drifts).filter_map(|(drift, detected)| {
+        let slowest = detected.slowest(|case| case.verdict)?;
+        let case = drift.cases.iter().find(|case| case.about == slowest.about)?;
+        Some((drift, case, slowest.each.as_slice()))
+    });
+    pairs.collect()
+}
+
+/// A file of the rows that `rows` hands on. Rows that the service would not answer are left out.
+fn trial_rows(
+    folder: &Path,
+    name: &str,
+    monitor: &Monitor,
+    stuck: Option<usize>,
+    start: f64,
+    rows: impl FnOnce(&mut dyn FnMut(f64, &Row)),
+) -> Result<()> {
+    let path = folder.join(name);
+    let written = File::create(&path).map(BufWriter::new).and_then(|mut out| {
+        let names: Vec<&str> = monitor.signals.iter().map(|signal| signal.name.as_str()).collect();
+        writeln!(out, "seconds,{}", names.join(","))?;
+        let mut result = Ok(());
+        rows(&mut |time, row| {
+            if result.is_ok() {
+                result = write_row(&mut out, time - start, row, monitor, stuck);
+            }
+        });
+        result.and_then(|()| out.flush())
+    });
+    written.with_context(|| format!("--streams: cannot write {}", path.display()))
+}
+
+fn write_row(
+    out: &mut impl Write,
+    time: f64,
+    row: &Row,
+    monitor: &Monitor,
+    stuck: Option<usize>,
+) -> std::io::Result<()> {
+    let Some(outputs) = monitor.outputs(row, stuck) else { return Ok(()) };
+    write!(out, "{time:.4}")?;
+    for value in row.values.iter().copied().chain(outputs.map(Some)) {
+        match value {
+            Some(value) => write!(out, ",{value}")?,
+            None => write!(out, ",")?,
+        }
+    }
+    writeln!(out)
+}

@@ -1,0 +1,269 @@
+//! A report as text: tables that can be pasted into Markdown.
+
+use crate::bench::{
+    report::{Detection, NullWindows, Report, SteadyTraffic, Times},
+    timeline::label,
+};
+use std::fmt;
+
+/// Promised false alarms a week, over all signals and windows in use.
+const TARGET_A_WEEK: f64 = 1.0;
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = self.windows_watched.iter().filter(|(_, used)| *used);
+        let used = used.map(|(window, _)| window.as_str()).collect::<Vec<_>>().join(", ");
+        writeln!(
+            out,
+            "Law of model {:?} (version {}), seed {}. References of {} rows, drawn from the law; {} signals; \
+             windows in use: {used}.",
+            self.model, self.version, self.seed, self.reference_rows, self.signals
+        )?;
+        if let Some(rates) = &self.false_alarms {
+            false_alarms(out, rates)?;
+            separate_windows(out, rates, &self.levels)?;
+        }
+        if let Some(windows) = &self.null {
+            null(out, windows, &self.levels)?;
+        }
+        if let Some(detection) = &self.detection {
+            detected(out, detection)?;
+        }
+        if let Some(rates) = &self.windows {
+            rates.iter().try_for_each(|detection| by_window(out, detection))?;
+        }
+        Ok(())
+    }
+}
+
+fn false_alarms(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic]) -> fmt::Result {
+    writeln!(out, "\n## Steady traffic: false alarms, over all signals\n")?;
+    header(
+        out,
+        "rows/s | window | judgements | full window | cannot tell | drifting | verdicts | alerts | \
+         verdicts a week | alerts a week",
+        2,
+    )?;
+    for traffic in rates {
+        for window in &traffic.windows {
+            let share = |count: u64| percent(count as f64 / window.judgements.max(1) as f64);
+            let name = if window.in_use { format!("**{}**", window.window) } else { window.window.clone() };
+            row(
+                out,
+                &[
+                    traffic.rate.to_string(),
+                    name,
+                    window.judgements.to_string(),
+                    share(window.full),
+                    share(window.cannot_tell),
+                    window.drifting.to_string(),
+                    window.verdicts.to_string(),
+                    window.alerts.to_string(),
+                    format!("{:.2}", traffic.per_week(window.verdicts)),
+                    format!("{:.2}", traffic.per_week(window.alerts)),
+                ],
+            )?;
+        }
+    }
+    writeln!(
+        out,
+        "\nWindows in use are bold. A verdict is a signal of a window that begins to drift, \
+         an alert one that does so at two judgements in a row.\n"
+    )?;
+    header(
+        out,
+        "rows/s | weeks | references | rows drawn | refused | references alarmed | \
+         verdicts a week | alerts a week | target | result",
+        1,
+    )?;
+    for traffic in rates {
+        let (verdicts, alerts) = traffic.in_use();
+        row(
+            out,
+            &[
+                traffic.rate.to_string(),
+                format!("{:.2}", traffic.weeks()),
+                traffic.references.to_string(),
+                traffic.rows.to_string(),
+                traffic.rows_refused.to_string(),
+                traffic.references_alarmed.to_string(),
+                format!("{:.2}", traffic.per_week(verdicts)),
+                format!("{:.2}", traffic.per_week(alerts)),
+                format!("≤ {TARGET_A_WEEK}"),
+                result(traffic.per_week(verdicts) <= TARGET_A_WEEK).to_owned(),
+            ],
+        )?;
+    }
+    let failures: u64 = rates.iter().map(|traffic| traffic.training_failures).sum();
+    writeln!(
+        out,
+        "\nOver all windows in use. A reference that was drawn unluckily alarms again and again, so it is references \
+         that count: none alarmed of r means at most 3/r of them, with 95 % confidence; the table after next has \
+         more. References drawn that no model could be trained on: {failures}."
+    )?;
+    for traffic in rates {
+        for window in traffic.windows.iter().filter(|window| !window.by_signal.is_empty()) {
+            let by: Vec<String> =
+                window.by_signal.iter().map(|(signal, count)| format!("{signal} {count}")).collect();
+            writeln!(out, "Verdicts at {}/s in {}: {}.", traffic.rate, window.window, by.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+fn separate_windows(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic], levels: &[f64]) -> fmt::Result {
+    writeln!(out, "\n## The same traffic in windows that do not overlap: share above the limit of chance\n")?;
+    header(out, &format!("rows/s | window | windows × signals | {}", levels_head(levels)), 2)?;
+    for traffic in rates {
+        for window in traffic.windows.iter().filter(|window| window.separate > 0) {
+            let mut cells =
+                vec![traffic.rate.to_string(), window.window.clone(), window.separate.to_string()];
+            cells.extend(window.exceeding.iter().map(|&count| share(count, window.separate)));
+            row(out, &cells)?;
+        }
+    }
+    let references = rates.first().map_or(0, |traffic| traffic.references);
+    writeln!(
+        out,
+        "\nThese share {references} references a rate, whose own noise stays the same from window to window. \
+         The next table has as many references as windows."
+    )
+}
+
+fn null(out: &mut fmt::Formatter<'_>, windows: &[NullWindows], levels: &[f64]) -> fmt::Result {
+    writeln!(out, "\n## A fresh reference for every window: share above the limit of chance\n")?;
+    let head = format!(
+        "rows in the window | references × signals | {} | drifting | references with any | \
+         smallest detectable drift noticed",
+        levels_head(levels)
+    );
+    header(out, &head, 0)?;
+    for window in windows {
+        let mut cells = vec![window.rows.to_string(), window.judged.to_string()];
+        cells.extend(window.exceeding.iter().map(|&count| share(count, window.judged)));
+        cells.extend([
+            window.drifting.to_string(),
+            format!("{} of {}", window.references_drifting, window.references),
+            format!("{:.1} %", 100.0 * window.noticed as f64 / window.drifted.max(1) as f64),
+        ]);
+        row(out, &cells)?;
+    }
+    writeln!(
+        out,
+        "\nThe limit of chance is (1/N + 1/M)·χ²(1 − α), without the floor of the smallest PSI that matters; \
+         \"drifting\" is by the limit in use."
+    )
+}
+
+fn detected(out: &mut fmt::Formatter<'_>, detection: &Detection) -> fmt::Result {
+    writeln!(out, "\n## Drift at {} rows/s: seconds until it is noticed\n", detection.rate)?;
+    header(
+        out,
+        "drift | slowest for | verdict, median | verdict, 90 % | alert, median | alert, 90 % | \
+         first noticed by | missed | target | result",
+        2,
+    )?;
+    for drift in &detection.drifts {
+        let Some(case) = drift.slowest(|case| case.verdict) else { continue };
+        let time = |time: Option<f64>| seconds(time, detection.cap);
+        let by = case.noticed_by.first().map_or("–".to_owned(), |(window, signal, count)| {
+            format!("{signal} in {window} ({})", percent(*count as f64 / detection.trials as f64))
+        });
+        let met = |target: f64| case.verdict.median.is_some_and(|median| median <= target);
+        row(
+            out,
+            &[
+                drift.drift.clone(),
+                if case.about.is_empty() { "–".to_owned() } else { case.about.clone() },
+                time(case.verdict.median),
+                time(case.verdict.p90),
+                time(case.alert.median),
+                time(case.alert.p90),
+                by,
+                format!("{} of {}", case.verdict.missed, detection.trials),
+                drift.target.map_or("–".to_owned(), |target| format!("≤ {target} s")),
+                drift.target.map_or("–", |target| result(met(target))).to_owned(),
+            ],
+        )?;
+    }
+    writeln!(
+        out,
+        "\n{} trials on {} references. Each drift of one feature or class is tried on every one; \
+         the slowest is shown. In {} trials something was drifting before the onset; \
+         what had been drifting does not count as noticing.",
+        detection.trials, detection.references, detection.alarmed_before
+    )
+}
+
+fn by_window(out: &mut fmt::Formatter<'_>, detection: &Detection) -> fmt::Result {
+    writeln!(out, "\n## Each window on its own at {} rows/s: median time until a verdict\n", detection.rate)?;
+    let Some(first) = detection.drifts.first().and_then(|drift| drift.cases.first()) else { return Ok(()) };
+    let windows: Vec<&str> = first.windows.iter().map(|(window, _)| window.as_str()).collect();
+    header(out, &format!("drift | {}", windows.join(" | ")), 1)?;
+    for drift in &detection.drifts {
+        let mut cells = vec![drift.drift.clone()];
+        for at in 0..first.windows.len() {
+            let times = |case: &crate::bench::report::DetectedCase| case.windows[at].1;
+            let slowest: Option<Times> = drift.slowest(times).map(times);
+            cells.push(slowest.map_or("–".to_owned(), |times| seconds(times.median, detection.cap)));
+        }
+        row(out, &cells)?;
+    }
+    writeln!(
+        out,
+        "\n{} trials on {} references; the slowest feature or class for each window.",
+        detection.trials, detection.references
+    )
+}
+
+fn result(met: bool) -> &'static str {
+    if met { "met" } else { "missed" }
+}
+
+fn share(count: u64, of: u64) -> String {
+    format!("{:.2e} ({count})", count as f64 / of.max(1) as f64)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+/// A time in seconds, or in a larger unit where seconds would pretend to too much.
+fn seconds(time: Option<f64>, cap: u64) -> String {
+    match time {
+        None => format!("> {}", label(cap)),
+        Some(time) if time < 99.95 => format!("{time:.1} s"),
+        Some(time) if time < 600.0 => format!("{time:.0} s"),
+        Some(time) if time < 2.0 * 3600.0 => format!("{:.0} min", time / 60.0),
+        Some(time) => format!("{:.1} h", time / 3600.0),
+    }
+}
+
+fn levels_head(levels: &[f64]) -> String {
+    levels.iter().map(|level| format!("α = {level}")).collect::<Vec<_>>().join(" | ")
+}
+
+/// The head of a table; the first columns hold words, the others figures.
+fn header(out: &mut fmt::Formatter<'_>, names: &str, words: usize) -> fmt::Result {
+    let names: Vec<&str> = names.split(" | ").collect();
+    row(out, &names)?;
+    let rules: Vec<&str> = (0..names.len()).map(|at| if at < words { "---" } else { "---:" }).collect();
+    row(out, &rules)
+}
+
+fn row<T: AsRef<str>>(out: &mut fmt::Formatter<'_>, cells: &[T]) -> fmt::Result {
+    let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
+    writeln!(out, "| {} |", cells.join(" | "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_as_fine_as_they_are_known() {
+        let written =
+            [Some(7.25), Some(99.96), Some(600.0), Some(9000.0), None].map(|time| seconds(time, 86_400));
+        assert_eq!(written, ["7.2 s", "100 s", "10 min", "2.5 h", "> 1d"]);
+    }
+}
