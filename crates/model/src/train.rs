@@ -47,6 +47,12 @@ pub enum TrainError {
         /// What it was.
         got: f64,
     },
+    /// A class that nothing can be learnt of.
+    #[error("class {class:?} has no row: leave it out of the classes, or give it rows")]
+    EmptyClass {
+        /// The class's name.
+        class: String,
+    },
     /// The optimiser failed.
     #[error("cannot fit the model: {0}")]
     Fit(String),
@@ -77,6 +83,9 @@ impl TrainError {
 /// When an option is out of range or the optimiser fails.
 pub fn train(table: &Table, options: &TrainOptions) -> Result<ModelFile, TrainError> {
     check(options)?;
+    if let Some(empty) = table.class_counts().iter().position(|&count| count == 0) {
+        return Err(TrainError::EmptyClass { class: table.classes[empty].clone() });
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let (train_rows, test_rows) = split(table, options.test_fraction, &mut rng);
     let fitted = Fitted::new(table, &train_rows, options.alpha)?;
@@ -246,6 +255,14 @@ mod tests {
         let table = read_csv(text.as_bytes(), "wide", "class").unwrap();
         let file = train(&table, &TrainOptions::new("wide")).unwrap();
         assert_eq!(file.card.reference.signals.len(), 63);
+    }
+
+    #[test]
+    fn a_class_without_a_row_is_named() {
+        let mut table = iris::table();
+        table.classes.push("orchid".into());
+        let error = train(&table, &TrainOptions::new("x")).unwrap_err().to_string();
+        assert_eq!(error, "class \"orchid\" has no row: leave it out of the classes, or give it rows");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::bench::{
     Settings,
     law::Law,
     monitor::Counted,
-    null::Levels,
+    null::{LEVELS, exceeded},
     parallel::Workers,
     seed::derive,
     timeline::{BEAT, Span, Timeline},
@@ -123,7 +123,6 @@ fn one(settings: &Settings, law: &Law, rate: f64, seed: u64) -> Result<SteadyTra
     let trained = law.train(derive(seed, &[0]))?;
     let monitor = trained.monitor;
     let spans = settings.spans();
-    let levels = Levels::new(&monitor);
     let mut timeline = Timeline::new(&monitor, &spans);
     let mut traffic = Traffic::new(&law.steady, rate, 0.0, derive(seed, &[1]));
     let mut windows: Vec<SteadyWindow> = spans
@@ -131,7 +130,7 @@ fn one(settings: &Settings, law: &Law, rate: f64, seed: u64) -> Result<SteadyTra
         .map(|&span| SteadyWindow {
             window: span.label(),
             in_use: settings.in_use(span),
-            exceeding: vec![0; levels.count()],
+            exceeding: vec![0; LEVELS.len()],
             ..SteadyWindow::default()
         })
         .collect();
@@ -149,7 +148,7 @@ fn one(settings: &Settings, law: &Law, rate: f64, seed: u64) -> Result<SteadyTra
             total.add(window, &monitor.signals);
             if is_separate(window.span, beat) {
                 for (signal, state) in window.states.iter().enumerate() {
-                    if let Some(exceeds) = levels.exceeded(&monitor, signal, state.rows, state.psi) {
+                    if let Some(exceeds) = exceeded(&monitor, signal, state.rows, state.psi) {
                         total.separate += 1;
                         total
                             .exceeding

@@ -1,6 +1,6 @@
 //! Counts rows as the service does, and judges the counts as the recording rules do.
 
-use crate::Row;
+use crate::{Row, bench::null::LEVELS};
 use drift::{Bins, DriftError, FalseAlarmBudget, Judgement, judge};
 use model::{Classifier, ModelFile};
 use std::ops::Range;
@@ -14,6 +14,8 @@ pub(crate) struct Signal {
     expected: Vec<f64>,
     rows: u64,
     critical: f64,
+    /// What PSI / (1/N + 1/M) exceeds with each of the levels of chance.
+    pub(crate) levels: [f64; LEVELS.len()],
     first: usize,
 }
 
@@ -34,7 +36,7 @@ pub(crate) enum Counted {
     Answered,
     /// Its numbers overflow: the service counts the features and answers with an error.
     TooLarge,
-    /// The service refuses it before it counts anything.
+    /// It misses a value that the reference never does: the service counts the features and refuses it.
     Refused,
 }
 
@@ -56,7 +58,8 @@ impl Monitor {
                 expected: reference.expected.clone(),
                 // As published: signal_reference_rows has one figure for all signals.
                 rows: file.card.reference.rows,
-                critical: budget.critical_chi2(degrees_of_freedom, references.len()),
+                critical: reference.critical_chi2(budget.alpha(references.len())),
+                levels: LEVELS.map(|alpha| reference.critical_chi2(alpha)),
                 first,
             };
             first += signal.bins.len();
@@ -77,12 +80,12 @@ impl Monitor {
     /// Counts a row in its bin of every signal. With `stuck` the model says that class, whatever the row.
     #[inline]
     pub(crate) fn count(&self, row: &Row, stuck: Option<usize>, counts: &mut [u64]) -> Counted {
-        if !self.accepts(row) {
-            return Counted::Refused;
-        }
         let features = row.values.len();
         for (signal, &value) in self.signals.iter().zip(&row.values) {
             counts[signal.first + signal.bins.index(value)] += 1;
+        }
+        if !self.accepts(row) {
+            return Counted::Refused;
         }
         let Some(outputs) = self.outputs(row, stuck) else { return Counted::TooLarge };
         for (signal, output) in self.signals[features..].iter().zip(outputs) {
@@ -169,7 +172,7 @@ mod tests {
             let row = Row { values: values.to_vec(), class: 0, drifted: false };
             (monitor.count(&row, None, &mut counts), counts.iter().sum::<u64>())
         };
-        assert_eq!(count([None, Some(3.0), Some(4.0), Some(1.0)]), (Counted::Refused, 0));
-        assert_eq!(count([Some(5.0), Some(3.0), Some(1e308), Some(1.0)]), (Counted::TooLarge, 4));
+        assert_eq!(count([None, Some(3.0), Some(4.0), Some(1.0)]), (Counted::Refused, 4));
+        assert_eq!(count([Some(5.0), Some(3.0), Some(1e308), Some(1.0)]), (Counted::TooLarge, 8));
     }
 }

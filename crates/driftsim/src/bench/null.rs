@@ -11,7 +11,7 @@ use crate::{
     bench::{Settings, law::Law, monitor::Monitor, parallel::Workers, power::drifted, seed::derive},
 };
 use anyhow::Result;
-use drift::{MIN_ROWS, Verdict, critical_chi2};
+use drift::{MIN_ROWS, Verdict};
 use serde::Serialize;
 
 /// What this part's seeds have in common.
@@ -27,33 +27,15 @@ pub const WINDOWS: [u64; 4] = [60, 300, 1500, 30_000];
 /// Rows that show what the law is in a model's bins: shares of 1 in 10 are then known to 1 %.
 const LAW_ROWS: u64 = 100_000;
 
-/// χ² quantiles of every signal at every level.
-#[derive(Debug, Clone)]
-pub(crate) struct Levels {
-    critical: Vec<[f64; LEVELS.len()]>,
-}
-
-impl Levels {
-    pub(crate) fn new(monitor: &Monitor) -> Self {
-        let quantiles = |df: usize| LEVELS.map(|alpha| critical_chi2(alpha, df));
-        Self { critical: monitor.signals.iter().map(|s| quantiles(s.degrees_of_freedom)).collect() }
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        LEVELS.len()
-    }
-
-    /// Which levels' limits a PSI of so many rows exceeds; `None` where rows are too few for an answer.
-    pub(crate) fn exceeded(
-        &self,
-        monitor: &Monitor,
-        signal: usize,
-        rows: u64,
-        psi: f64,
-    ) -> Option<[bool; LEVELS.len()]> {
-        let noise = 1.0 / monitor.reference_rows() as f64 + 1.0 / rows as f64;
-        (rows >= MIN_ROWS).then(|| self.critical[signal].map(|critical| psi > noise * critical))
-    }
+/// Which levels' limits a PSI of so many rows exceeds; `None` where rows are too few for an answer.
+pub(crate) fn exceeded(
+    monitor: &Monitor,
+    signal: usize,
+    rows: u64,
+    psi: f64,
+) -> Option<[bool; LEVELS.len()]> {
+    let noise = 1.0 / monitor.reference_rows() as f64 + 1.0 / rows as f64;
+    (rows >= MIN_ROWS).then(|| monitor.signals[signal].levels.map(|critical| psi > noise * critical))
 }
 
 /// Windows of one length, one from each of many references.
@@ -93,7 +75,6 @@ pub(crate) fn run(settings: &Settings, law: &Law, workers: Workers) -> Result<Ve
 
 fn one(law: &Law, seed: u64) -> Result<Vec<NullWindows>> {
     let monitor = law.train(derive(seed, &[0]))?.monitor;
-    let levels = Levels::new(&monitor);
     let mut source = law.steady.reseeded(derive(seed, &[1]));
     let mut row = Row { values: Vec::new(), class: 0, drifted: false };
     // What the law is in this model's bins; no window of those that are judged is part of it.
@@ -106,7 +87,7 @@ fn one(law: &Law, seed: u64) -> Result<Vec<NullWindows>> {
             for signal in 0..monitor.signals.len() {
                 let judgement = monitor.judge(signal, &counts)?;
                 let seen = judgement.psi.rows;
-                if let Some(exceeds) = levels.exceeded(&monitor, signal, seen, judgement.psi.value) {
+                if let Some(exceeds) = exceeded(&monitor, signal, seen, judgement.psi.value) {
                     window.judged += 1;
                     window.exceeding.iter_mut().zip(exceeds).for_each(|(sum, more)| *sum += u64::from(more));
                 }

@@ -8,8 +8,9 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 const WEEK: f64 = 604_800.0;
 
 /// Windows among which the shipped ones were chosen.
-const CANDIDATES: [Span; 6] = [
+const CANDIDATES: [Span; 7] = [
     Span::Scrapes(4),
+    Span::Scrapes(5),
     Span::Scrapes(6),
     Span::Scrapes(MINUTE),
     Span::Minutes(10),
@@ -18,7 +19,7 @@ const CANDIDATES: [Span; 6] = [
 ];
 
 /// The long windows of the shipped rules.
-const LONG: [Span; 2] = [Span::Minutes(60), Span::Minutes(1440)];
+const LONG: [Span; 3] = [Span::Minutes(10), Span::Minutes(60), Span::Minutes(1440)];
 
 /// A part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -60,7 +61,7 @@ pub struct Settings {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count)]
     pub null_references: usize,
     /// The short window of the rules
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = short_window)]
+    #[arg(long, value_name = "TIME", default_value = "25s", value_parser = short_window)]
     pub fast: Duration,
     /// Rate of the traffic that drifts, in rows a second
     #[arg(long, value_name = "R", default_value = "50", value_parser = rate)]
