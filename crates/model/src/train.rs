@@ -48,7 +48,9 @@ pub enum TrainError {
         got: f64,
     },
     /// A class that nothing can be learnt of: weights fitted without a row, to judge them by it, would not know its class.
-    #[error("class {class:?} has {rows} of the two rows that each class needs: give it more, or leave it out")]
+    #[error(
+        "class {class:?} has {rows} of the two rows that each class needs: give it more, or leave it out"
+    )]
     RareClass {
         /// The class's name.
         class: String,
@@ -216,6 +218,15 @@ mod tests {
         assert!(matches!(ModelFile::from_json(&edited), Err(FileError::Version { .. })));
         let future = text.replacen("\"format\": 2", "\"format\": 3", 1);
         assert!(matches!(ModelFile::from_json(&future), Err(FileError::Format { found: 3 })));
+    }
+
+    #[test]
+    fn a_signal_of_other_rows_than_the_reference_is_refused() {
+        let ModelFile { mut card, weights, .. } = iris_model();
+        card.reference.signals[0].rows += 1;
+        card.reference.signals[0].counts[0] += 1;
+        let error = ModelFile::new(card, weights).unwrap_err();
+        assert!(matches!(error, FileError::Inconsistent { field: "card.reference.signals", .. }), "{error}");
     }
 
     #[test]
