@@ -43,6 +43,9 @@ pub fn accuracy_gap_limit(
     budget: &FalseAlarmBudget,
 ) -> f64 {
     let noise = 1.0 / labelled as f64 + 1.0 / reference_rows as f64;
+    if noise.is_infinite() {
+        return f64::INFINITY;
+    }
     let spent = -budget.alpha(1).ln() * noise;
     let variance = expected * (1.0 - expected);
     let chance = spent / 3.0 + ((spent / 3.0).powi(2) + 2.0 * spent * variance).sqrt();
@@ -86,6 +89,9 @@ mod tests {
         let at = |rows| accuracy_gap_limit(0.9, rows, 1_000_000, &FalseAlarmBudget::default());
         assert!(at(60) > at(600) && at(600) > at(6_000));
         assert_eq!(at(1_000_000), PRACTICAL_GAP);
-        assert_eq!(at(0), f64::INFINITY);
+        for sure in [0.0, 0.9, 1.0] {
+            let limit = accuracy_gap_limit(sure, 0, 147, &FalseAlarmBudget::default());
+            assert_eq!(limit, f64::INFINITY, "no rows tell nothing, however sure one is: {sure}");
+        }
     }
 }

@@ -72,8 +72,13 @@ impl SignalReference {
     pub fn critical_chi2(&self, alpha: f64) -> f64 {
         let chances = self.counts.len() as f64;
         let alone = |shape, count| rare_bin_chi2(shape, count, self.rows, alpha / chances);
-        let rare =
-            self.counts.iter().filter(|&&count| count > 0).map(|&count| alone(count as f64 + 0.5, count));
+        // Missing values that the reference never has are refused before they count; a class that it is never given is not.
+        let possible = |count: u64| count > 0 || matches!(self.bins, Bins::Categories { .. });
+        let rare = self
+            .counts
+            .iter()
+            .filter(|&&count| possible(count))
+            .map(|&count| alone(count as f64 + 0.5, count));
         // Beyond the range lies the share of one spacing between sorted rows.
         let outer = self.bins.beyond().into_iter().map(|_| alone(1.0, 1));
         rare.chain(outer).fold(critical_chi2(alpha, self.degrees_of_freedom()), f64::max)
@@ -116,5 +121,14 @@ mod tests {
         // scipy: s = beta.isf(3.5e-6 / 2, 7.5, 140.5); p, q = 7.5 / 148, (147 * s + .5) / 148
         //   147 * (q - p) * (log(q / p) - log((1 - q) / (1 - p)))
         assert!((of(7) - 25.72556301048293).abs() < 1e-3, "{}", of(7));
+    }
+
+    #[test]
+    fn a_class_that_was_never_predicted_is_possible() {
+        let categories: Vec<usize> = (0..40).map(|row| row % 2).collect();
+        let labels = ["a", "b", "c"].map(str::to_owned);
+        let critical = SignalReference::of_categories("x", &categories, &labels).critical_chi2(3.5e-6);
+        // scipy, as above: s = beta.isf(3.5e-6 / 3, 0.5, 40.5); p, q = 0.5 / 41, (40 * s + .5) / 41
+        assert!((critical - 33.2553385364378).abs() < 1e-3, "{critical}");
     }
 }

@@ -153,11 +153,12 @@ impl ModelFile {
             reference.signals.iter().all(|s| {
                 s.expected.len() == s.bins.len()
                     && s.counts.len() == s.bins.len()
+                    && s.rows == reference.rows
                     && s.counts.iter().try_fold(0_u64, |sum, &count| sum.checked_add(count)) == Some(s.rows)
                     && s.expected.iter().all(|&ratio| ratio > 0.0 && ratio <= 1.0)
             }),
             "card.reference.signals",
-            "every bin needs an expected ratio above 0 and a count, and the counts must add up to the rows",
+            "every bin needs an expected ratio above 0 and a count, and the counts must add up to the reference rows",
         )?;
         ensure(
             reference.signals.iter().all(|s| match &s.bins {

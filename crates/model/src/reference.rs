@@ -6,6 +6,11 @@
 //! fitted without it and nineteen parts in twenty of the others. Taken in sample, a small reference would look surer and
 //! closer to its classes than any fresh row can be; taken from models much unlike the served one, it would be another
 //! model's reference. Either way sound traffic would seem to drift.
+//!
+//! A row with twins, equal in every feature, is scored as served too. Where features are answers to choose from, distance
+//! and confidence take few values, each of which many rows share; other weights would move them a little, to the wrong
+//! side of an edge perhaps, and all of that traffic with them. It flatters nobody: what such rows are expected to share
+//! is a value, and its share does not depend on who was fitted.
 
 use crate::{
     Reference, Table, TrainError,
@@ -17,6 +22,7 @@ use crate::{
 };
 use drift::SignalReference;
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 
 /// Folds for what the model gives off: many, so that each part's weights are close to the served ones.
 const FOLDS: usize = 20;
@@ -39,15 +45,19 @@ pub(crate) fn reference(
     like: Like,
     rng: &mut ChaCha8Rng,
 ) -> Result<Reference, TrainError> {
-    let outputs = outputs(table, served, train_rows, test_rows, like, rng)?;
-    let distances = distances(table, &served.scaling, rng);
     let all: Vec<usize> = (0..table.rows.len()).collect();
+    let shapes = class_shapes(table, &served.scaling, &all);
+    let twins = twins(table);
+    let mut outputs = outputs(table, served, train_rows, test_rows, like, rng)?;
+    twins.iter().for_each(|&row| outputs.put(served, table, row));
+    let mut distances = distances(table, &served.scaling, rng);
+    put_distances(&mut distances, table, &served.scaling, &shapes, &twins);
     Ok(Reference {
         rows: all.len() as u64,
         accuracy: outputs.accuracy(&table.labels),
         confidence: outputs.confidences.iter().sum::<f64>() / all.len() as f64,
         signals: signals(table, &outputs, &distances),
-        class_shapes: class_shapes(table, &served.scaling, &all),
+        class_shapes: shapes,
     })
 }
 
@@ -108,16 +118,36 @@ fn distances(table: &Table, scaling: &[Scaling], rng: &mut ChaCha8Rng) -> Vec<f6
     let plenty = smallest >= PLENTY * table.columns.len();
     let folds = if plenty { vec![0; table.rows.len()] } else { folds(table, FOLDS, rng) };
     let mut distances = vec![0.0; table.rows.len()];
-    let mut scratch = Vec::new();
     for fold in 0..=folds.iter().copied().max().unwrap_or_default() {
         let (others, held_out) = parted(&folds, fold);
         let shaping = if plenty { &held_out } else { &others };
-        let distance = Distance::new(&class_shapes(table, scaling, shaping));
-        for &row in &held_out {
-            distances[row] = distance.of(&standardise(scaling, &table.rows[row]), &mut scratch);
-        }
+        put_distances(&mut distances, table, scaling, &class_shapes(table, scaling, shaping), &held_out);
     }
     distances
+}
+
+fn put_distances(
+    distances: &mut [f64],
+    table: &Table,
+    scaling: &[Scaling],
+    shapes: &[ClassShape],
+    rows: &[usize],
+) {
+    let (distance, mut scratch) = (Distance::new(shapes), Vec::new());
+    for &row in rows {
+        distances[row] = distance.of(&standardise(scaling, &table.rows[row]), &mut scratch);
+    }
+}
+
+/// The rows that some other row equals in every feature.
+fn twins(table: &Table) -> Vec<usize> {
+    let mut groups: BTreeMap<Vec<Option<u64>>, Vec<usize>> = BTreeMap::new();
+    for (row, values) in table.rows.iter().enumerate() {
+        // Adding 0 makes −0 and 0 one value.
+        let key = values.iter().map(|value| value.map(|value| (value + 0.0).to_bits())).collect();
+        groups.entry(key).or_default().push(row);
+    }
+    groups.into_values().filter(|group| group.len() > 1).flatten().collect()
 }
 
 /// The shape of every class among some rows; a class without rows there is left out.

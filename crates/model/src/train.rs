@@ -47,11 +47,15 @@ pub enum TrainError {
         /// What it was.
         got: f64,
     },
-    /// A class that nothing can be learnt of.
-    #[error("class {class:?} has no row: leave it out of the classes, or give it rows")]
-    EmptyClass {
+    /// A class that nothing can be learnt of: weights fitted without a row, to judge them by it, would not know its class.
+    #[error(
+        "class {class:?} has {rows} of the two rows that each class needs: give it more, or leave it out"
+    )]
+    RareClass {
         /// The class's name.
         class: String,
+        /// How many rows it has.
+        rows: usize,
     },
     /// The optimiser failed.
     #[error("cannot fit the model: {0}")]
@@ -80,11 +84,12 @@ impl TrainError {
 /// Trains a model. The same table and options give the same file, byte for byte.
 ///
 /// # Errors
-/// When an option is out of range or the optimiser fails.
+/// When an option is out of range, a class has fewer than two rows, or the optimiser fails.
 pub fn train(table: &Table, options: &TrainOptions) -> Result<ModelFile, TrainError> {
     check(options)?;
-    if let Some(empty) = table.class_counts().iter().position(|&count| count == 0) {
-        return Err(TrainError::EmptyClass { class: table.classes[empty].clone() });
+    let counts = table.class_counts();
+    if let Some(rare) = counts.iter().position(|&count| count < 2) {
+        return Err(TrainError::RareClass { class: table.classes[rare].clone(), rows: counts[rare] });
     }
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let (train_rows, test_rows) = split(table, options.test_fraction, &mut rng);
@@ -216,6 +221,15 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_of_other_rows_than_the_reference_is_refused() {
+        let ModelFile { mut card, weights, .. } = iris_model();
+        card.reference.signals[0].rows += 1;
+        card.reference.signals[0].counts[0] += 1;
+        let error = ModelFile::new(card, weights).unwrap_err();
+        assert!(matches!(error, FileError::Inconsistent { field: "card.reference.signals", .. }), "{error}");
+    }
+
+    #[test]
     fn awkward_tables_train_and_answer() {
         let cases: [(&str, String); 6] = [
             ("constant column", rows(60, |i| format!("1,{},{}", i, i % 2))),
@@ -258,11 +272,19 @@ mod tests {
     }
 
     #[test]
-    fn a_class_without_a_row_is_named() {
+    fn a_class_of_fewer_than_two_rows_is_named() {
         let mut table = iris::table();
         table.classes.push("orchid".into());
-        let error = train(&table, &TrainOptions::new("x")).unwrap_err().to_string();
-        assert_eq!(error, "class \"orchid\" has no row: leave it out of the classes, or give it rows");
+        for rows in [0, 1] {
+            let error = train(&table, &TrainOptions::new("x")).unwrap_err().to_string();
+            let expected = format!(
+                "class \"orchid\" has {rows} of the two rows that each class needs: give it more, or leave it out"
+            );
+            assert_eq!(error, expected);
+            table.rows.push(table.rows[0].clone());
+            table.labels.push(3);
+        }
+        assert!(train(&table, &TrainOptions::new("x")).is_ok());
     }
 
     #[test]

@@ -27,6 +27,14 @@ fn survey(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
     ((0..4).map(|_| coin(rng, 0.3 + 0.3 * class as f64) as f64).collect(), class)
 }
 
+/// A few answers to choose from: hardly more different rows than bins.
+fn choices(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
+    let class = coin(rng, 0.3);
+    let odds = [0.3 + 0.3 * class as f64, 0.5 + 0.2 * class as f64];
+    let [yes, again] = odds.map(|share| coin(rng, share) as f64);
+    (vec![yes, again, (rng.random_range(0..3) + class) as f64], class)
+}
+
 /// Long tails, on two scales.
 fn log_normal(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
     let class = coin(rng, 0.5);
@@ -114,7 +122,8 @@ fn alarms(watched: &Watched) -> Vec<String> {
         .collect()
 }
 
-const LAWS: [(&str, Law, usize); 7] = [
+const LAWS: [(&str, Law, usize); 8] = [
+    ("choices", choices, 150),
     ("survey", survey, 200),
     ("survey", survey, 2000),
     ("log_normal", log_normal, 2000),

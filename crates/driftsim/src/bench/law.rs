@@ -11,7 +11,7 @@ use crate::{
 use anyhow::{Result, anyhow};
 use model::{ModelCard, Table, TrainOptions, table::Column};
 
-/// References that can't be trained on, say because a class has no row, are drawn again so often.
+/// References that can't be trained on, say because a class has hardly a row, are drawn again so often.
 const ATTEMPTS: u64 = 20;
 
 /// Where rows come from.
@@ -40,20 +40,18 @@ impl Law {
     /// # Errors
     /// When no draw of several can be trained on.
     pub(crate) fn train(&self, seed: u64) -> Result<Trained> {
-        let mut last = anyhow!("a class had no row");
-        for failures in 0..ATTEMPTS {
-            let table = self.table(derive(seed, &[failures]));
-            // A table read from a file has rows of every class; only a draw can miss one.
-            if table.class_counts().contains(&0) {
-                continue;
-            }
-            match model::train(&table, &self.options()) {
+        let mut failures = 0;
+        loop {
+            match model::train(&self.table(derive(seed, &[failures])), &self.options()) {
                 Ok(file) => return Ok(Trained { monitor: Monitor::new(&file), failures }),
-                Err(error) => last = error.into(),
+                Err(error) if failures + 1 == ATTEMPTS => {
+                    return Err(anyhow!(error).context(format!(
+                        "none of {ATTEMPTS} references drawn from the model's law can be trained on"
+                    )));
+                }
+                Err(_) => failures += 1,
             }
         }
-        Err(last
-            .context(format!("none of {ATTEMPTS} references drawn from the model's law can be trained on")))
     }
 
     /// As many rows as the card's reference has. Their classes are drawn too: a card's own may have been balanced by
@@ -108,7 +106,7 @@ mod tests {
         card.reference.rows = 1;
         let error = format!("{:#}", Law::new(&card).unwrap().train(1).unwrap_err());
         assert!(
-            error.starts_with("none of 20 references drawn from the model's law can be trained on: a class"),
+            error.starts_with("none of 20 references drawn from the model's law can be trained on: class "),
             "{error}"
         );
     }

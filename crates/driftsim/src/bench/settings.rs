@@ -172,9 +172,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn short_window(text: &str) -> Result<Duration, String> {
     let window = duration(text)?;
     let whole = window.subsec_nanos() == 0 && window.as_secs().is_multiple_of(BEAT);
-    if whole && window <= Duration::from_secs(600) {
+    // From ten minutes on, the rules add up minutes.
+    if whole && window < Duration::from_secs(600) {
         Ok(window)
     } else {
-        Err(format!("counters are scraped every {BEAT} s: give a multiple of that, up to 10m"))
+        Err(format!("counters are scraped every {BEAT} s: give a multiple of that, below 10m"))
     }
 }
