@@ -39,7 +39,7 @@ pub(super) async fn read(
 }
 
 fn too_large(limit: usize) -> ApiError {
-    let message = format!("the body is larger than {limit} bytes; send fewer instances at a time");
+    let message = format!("the body is larger than {limit} bytes; send fewer rows at a time");
     ApiError::new(Reason::BodyTooLarge, message)
 }
 

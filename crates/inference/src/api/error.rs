@@ -102,7 +102,10 @@ reasons! {
 
 impl Reason {
     /// Why feedback about one prediction can be refused.
-    pub const OF_FEEDBACK: [Self; 6] = [
+    pub const OF_FEEDBACK: [Self; 9] = [
+        Self::WrongType,
+        Self::MissingField,
+        Self::UnknownField,
         Self::MalformedReceipt,
         Self::ForgedReceipt,
         Self::ExpiredReceipt,

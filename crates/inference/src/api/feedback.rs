@@ -117,7 +117,7 @@ fn count(piece: &Value, place: &str, state: &State) -> Result<(), ApiError> {
 fn read<'a>(piece: &'a Value, place: &str) -> Result<(&'a str, &'a str), ApiError> {
     let Value::Object(fields) = piece else {
         let message = "feedback must be an object with \"prediction_id\" and \"label\"";
-        return Err(ApiError::new(Reason::WrongType, message).at(place));
+        return Err(located(ApiError::new(Reason::WrongType, message), place));
     };
     let known = ["prediction_id", "label"];
     if let Some(name) = fields.keys().find(|name| !known.contains(&name.as_str())) {
@@ -160,6 +160,10 @@ fn believe(
             format!("of model version {}, but this service serves {}", receipt.version, state.card.version);
         return Err(refuse(Reason::ForeignVersion, message));
     }
+    // Whoever has the key can sign anything, and the version is a hash cut short.
+    if receipt.class >= state.card.classes.len() {
+        return Err(refuse(Reason::MalformedReceipt, "of a class that the model does not have".into()));
+    }
     let Some(actual) = state.card.classes.iter().position(|class| class == label) else {
         let label: String = label.chars().take(80).collect();
         let message =
@@ -174,6 +178,11 @@ fn believe(
         ));
     }
     Ok((receipt, actual, lag))
+}
+
+/// Where something is wrong; the whole body has no path.
+fn located(error: ApiError, place: &str) -> ApiError {
+    if place.is_empty() { error } else { error.at(place) }
 }
 
 fn path(place: &str, name: &str) -> String {

@@ -84,6 +84,8 @@ async fn that_proves_nothing_is_counted_and_refused() {
     let cases = [
         ("malformed_receipt", "gibberish".to_owned(), "setosa"),
         ("malformed_receipt", String::new(), "setosa"),
+        // No replica gives this out, but a key in other hands may.
+        ("malformed_receipt", Receipts::new(KEY.as_bytes(), version, 7).issue(now, 3, 0.9), "setosa"),
         ("forged_receipt", by("a key that somebody made up for themselves", version, now), "setosa"),
         ("expired_receipt", by(KEY, version, now - Duration::from_secs(31 * 24 * 3600)), "setosa"),
         ("foreign_version", by(KEY, "0123456789ab", now), "setosa"),
@@ -98,7 +100,7 @@ async fn that_proves_nothing_is_counted_and_refused() {
     let told = service.metric("feedback_confidence_count", &[("version", version)]).await;
     assert_eq!(told, 1.0, "what is refused leaves no trace in what quality is judged by");
     for (code, expected) in [
-        ("malformed_receipt", 2.0),
+        ("malformed_receipt", 3.0),
         ("forged_receipt", 1.0),
         ("expired_receipt", 1.0),
         ("foreign_version", 1.0),
@@ -137,6 +139,9 @@ async fn in_a_list_each_stands_for_itself() {
     let expected =
         [(1, "malformed_receipt"), (2, "unknown_label"), (3, "repeated_receipt"), (5, "wrong_type")];
     assert_eq!(rejected, expected);
+    for (_, code) in expected {
+        assert_eq!(service.metric("feedback_rejected_total", &[("reason", code)]).await, 1.0, "{code}");
+    }
     assert_eq!(matrix(&service).await, 2.0);
 }
 
@@ -151,7 +156,7 @@ async fn that_is_none_is_told_what_is_wrong() {
         (json!({"prediction_id": "x", "label": "setosa", "when": 1}), "unknown_field", Some("when")),
         (json!([]), "empty_batch", None),
         (json!(["x"]), "wrong_type", Some("[0]")),
-        (json!("x"), "wrong_type", Some("")),
+        (json!("x"), "wrong_type", None),
     ];
     for (body, code, field) in cases {
         let (status, got) = tell(&service, &body).await;

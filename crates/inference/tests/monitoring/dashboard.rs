@@ -93,6 +93,51 @@ fn the_articles_panels_are_there() {
     }
 }
 
+/// What stands between single asterisks; each that begins with a capital letter names a panel.
+fn emphasised(markdown: &str) -> Vec<String> {
+    let plain = markdown.replace("**", "\u{0}");
+    let mut words = Vec::new();
+    for line in plain.split("\n\n") {
+        words.extend(line.split('*').skip(1).step_by(2).map(|word| word.replace('\n', " ")));
+    }
+    words
+}
+
+#[test]
+fn panels_that_the_documents_name_are_there() {
+    let titles: Vec<String> = dashboards()
+        .iter()
+        .flat_map(|dashboard| {
+            panels(dashboard)
+                .into_iter()
+                .map(|panel| panel["title"].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let readme = read("README.md");
+    let table = readme.lines().skip_while(|line| !line.starts_with("| failure mode |")).skip(2);
+    let mut named: Vec<String> = table
+        .take_while(|line| line.starts_with('|'))
+        .flat_map(|line| line.split('|').nth(3).unwrap().split([';', ',']))
+        .map(|name| name.trim().to_owned())
+        .collect();
+    assert!(named.len() > 12, "{named:?}");
+    // The dashboard itself, and a page of Prometheus.
+    let elsewhere = ["Model health", "Status → Targets"];
+    named.extend(
+        emphasised(&read("monitoring/runbook.md"))
+            .into_iter()
+            .filter(|name| name.starts_with(char::is_uppercase) && !elsewhere.contains(&name.as_str())),
+    );
+    for name in named {
+        assert!(
+            titles.iter().any(|title| title.starts_with(&name)),
+            "no panel {name:?}; there are {titles:?}"
+        );
+    }
+}
+
 #[test]
 fn panels_are_complete() {
     let exclusions = std::fs::read_to_string(root().join("grafana/dashboards/.lint")).unwrap();
