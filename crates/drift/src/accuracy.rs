@@ -35,7 +35,8 @@ pub fn wilson(right: u64, rows: u64) -> Option<[f64; 2]> {
 /// expected·(1 − expected), 1/m = 1/labelled + 1/reference_rows and L = ln(1/α) (S. Boucheron, G. Lugosi, P. Massart,
 /// "Concentration Inequalities", 2013, section 2.8). For coins of unlike probability, as confidences are, v is the most that the
 /// variance can be. The bound holds for any number of rows, where a normal approximation would cry wolf on an accuracy
-/// near 1. Infinite without rows.
+/// near 1. It is about sampling: that a model no better than chance is calibrated by other fits than the served one is not
+/// in it. Infinite without rows.
 pub fn accuracy_gap_limit(
     expected: f64,
     labelled: u64,

@@ -3,7 +3,6 @@
 use crate::{
     Bins,
     critical::{critical_chi2, rare_bin_chi2},
-    smoothed,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,11 +46,16 @@ impl SignalReference {
         for index in &indices {
             counts[*index] += 1;
         }
-        let mut likely = counts.clone();
-        for beyond in bins.beyond() {
-            likely[beyond] += 1;
-        }
-        Self { name: name.to_owned(), bins, expected: smoothed(&likely), rows: indices.len() as u64, counts }
+        let (rows, beyond) = (indices.len() as f64, bins.beyond());
+        // One row more at either end, and then as many rows as there were, of which the bins have their shares.
+        let kept = if beyond.is_empty() { 1.0 } else { rows / (rows + beyond.len() as f64) };
+        let likely = |(bin, &count): (usize, &u64)| {
+            kept * (count as f64 + if beyond.contains(&bin) { 1.0 } else { 0.0 })
+        };
+        let half_bins = counts.len() as f64 / 2.0;
+        let expected =
+            counts.iter().enumerate().map(|bin| (likely(bin) + 0.5) / (rows + half_bins)).collect();
+        Self { name: name.to_owned(), bins, expected, rows: indices.len() as u64, counts }
     }
 
     /// Degrees of freedom of the null distribution of PSI: the filled bins less one, and one more for the two bins beyond
@@ -95,9 +99,11 @@ mod tests {
         let reference = SignalReference::of_values("x", &values);
         assert_eq!(reference.bins.len(), 8);
         assert_eq!(reference.degrees_of_freedom(), 5);
-        // One row is expected at either end, none is missing: 149 rows in eight bins.
-        assert!((reference.expected[0] - 1.5 / 153.0).abs() < 1e-15);
-        assert!((reference.expected[7] - 0.5 / 153.0).abs() < 1e-15);
+        // One row of 149 is expected at either end, none is missing.
+        assert!((reference.expected[0] - (147.0 / 149.0 + 0.5) / 151.0).abs() < 1e-15);
+        assert!((reference.expected[7] - 0.5 / 151.0).abs() < 1e-15);
+        let shares = crate::Shares::new(&reference.expected, 147, &[1; 8]).unwrap();
+        assert!((shares.expected.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         assert!((reference.expected.iter().sum::<f64>() - 1.0).abs() < 1e-12);
     }
 
@@ -106,7 +112,8 @@ mod tests {
         let values: Vec<Option<f64>> = (0..100).map(|i| (i % 4 != 0).then_some(f64::from(i))).collect();
         let reference = SignalReference::of_values("x", &values);
         let missing = reference.expected.last().copied().unwrap();
-        assert!((missing - 25.5 / (102.0 + reference.bins.len() as f64 / 2.0)).abs() < 1e-12);
+        let expected = (25.0 * 100.0 / 102.0 + 0.5) / (100.0 + reference.bins.len() as f64 / 2.0);
+        assert!((missing - expected).abs() < 1e-12);
         assert_eq!(reference.degrees_of_freedom(), reference.bins.len() - 2);
     }
 

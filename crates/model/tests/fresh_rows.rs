@@ -136,7 +136,7 @@ const LAWS: [(&str, Law, usize); 8] = [
 #[test]
 fn sound_traffic_of_any_law_stays_steady() {
     for (name, law, rows) in LAWS {
-        for seed in 0..4 {
+        for seed in 0..8 {
             let watched = watch(law, rows, seed);
             let alarms = alarms(&watched);
             assert!(alarms.is_empty(), "{name}, {rows} rows, seed {seed}: {alarms:?}");
@@ -144,14 +144,11 @@ fn sound_traffic_of_any_law_stays_steady() {
             // Nor do the alerts on accuracy have anything to say once the truth about all of it is known.
             let Watched { accuracy, confidence, .. } = watched;
             let reference = &watched.file.card.reference;
-            assert!(
-                (confidence - accuracy).abs() < 0.08,
-                "{name}, {rows} rows, seed {seed}: {confidence:.3} for {accuracy:.3}"
-            );
             for (expectation, expected) in [("confidence", confidence), ("reference", reference.accuracy)] {
                 let limit =
                     accuracy_gap_limit(expected, FRESH as u64, reference.rows, &FalseAlarmBudget::default());
-                let gap = expected - accuracy;
+                // Confidence that is too low would hide a drop just as one that is too high would cry wolf.
+                let gap = (expected - accuracy).abs();
                 assert!(
                     gap < limit,
                     "{name}, {rows} rows, seed {seed}: {expectation} {expected:.3}, not {accuracy:.3}"
