@@ -6,11 +6,18 @@ use std::fmt::Write;
 
 /// The day differs from the hour in its range alone, and would take minutes.
 const WINDOWS: [Window; 2] = [
-    Window { name: "25s", rules: &["drift"], groups: &["drift"], step: "5s", steps: 5, at: "3m" },
+    Window {
+        name: "25s",
+        rules: &["drift"],
+        groups: &["drift", "drift-companions"],
+        step: "5s",
+        steps: 5,
+        at: "3m",
+    },
     Window {
         name: "1h",
         rules: &["minutes", "drift"],
-        groups: &["minutes", "drift"],
+        groups: &["minutes", "drift", "drift-companions"],
         step: "1m",
         steps: 60,
         at: "63m",
@@ -20,7 +27,7 @@ const WINDOWS: [Window; 2] = [
 const QUALITY: Window = Window {
     name: "1h",
     rules: &["minutes", "drift", "quality"],
-    groups: &["versions", "minutes", "drift", "confidence", "quality"],
+    groups: &["versions", "minutes", "drift", "drift-companions", "confidence", "quality"],
     step: "1m",
     steps: 60,
     at: "63m",

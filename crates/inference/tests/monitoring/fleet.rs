@@ -10,7 +10,7 @@ const REPLICAS: u64 = 100;
 const DAY: Window = Window {
     name: "1d",
     rules: &["minutes", "drift"],
-    groups: &["minutes", "drift"],
+    groups: &["minutes", "drift", "drift-companions"],
     step: "1m",
     steps: 10,
     at: "12m",
