@@ -54,7 +54,7 @@ impl Judgement {
     }
 
     /// The smallest true PSI that would have been reported nine times in ten, see
-    /// [`detectable_psi`](crate::detectable_psi): what "steady" does not rule out. Infinite where nothing can be told.
+    /// [`detectable_psi`]: what "steady" does not rule out. Infinite where nothing can be told.
     pub fn detectable_psi(&self, degrees_of_freedom: usize) -> f64 {
         match self.verdict {
             Verdict::CannotTell { .. } => f64::INFINITY,
