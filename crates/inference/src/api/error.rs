@@ -102,10 +102,11 @@ reasons! {
 
 impl Reason {
     /// Why feedback about one prediction can be refused.
-    pub const OF_FEEDBACK: [Self; 9] = [
+    pub const OF_FEEDBACK: [Self; 10] = [
         Self::WrongType,
         Self::MissingField,
         Self::UnknownField,
+        Self::DuplicateField,
         Self::MalformedReceipt,
         Self::ForgedReceipt,
         Self::ExpiredReceipt,

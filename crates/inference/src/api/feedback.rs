@@ -6,7 +6,10 @@
 use super::{ApiError, Reason, State, body, error::ErrorBody};
 use crate::receipt::{Receipt, ReceiptError};
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Serialize;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
 use utoipa::ToSchema;
@@ -31,6 +34,46 @@ pub(super) struct Feedback {
 pub(super) enum FeedbackRequest {
     One(Feedback),
     Many(Vec<Feedback>),
+}
+
+/// A body, before anyone asks whether it makes sense.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Sent {
+    Many(Vec<Piece>),
+    One(Piece),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Piece {
+    Object(Fields),
+    Other(IgnoredAny),
+}
+
+/// Fields in their order: of one that is given twice, a map would keep the last and say nothing.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(entry) = entries.next_entry()? {
+                    fields.push(entry);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
 }
 
 /// What became of it.
@@ -70,11 +113,11 @@ pub(super) async fn feedback(
     state: web::Data<State>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body::read(&request, payload, state.body_limit, state.request_timeout).await?;
-    let value: Value = serde_json::from_slice(&body)
+    let sent: Sent = serde_json::from_slice(&body)
         .map_err(|error| ApiError::new(Reason::MalformedJson, format!("not readable as JSON: {error}")))?;
     let mut response = FeedbackResponse { accepted: 0, rejected: Vec::new() };
-    match value {
-        Value::Array(pieces) => {
+    match sent {
+        Sent::Many(pieces) => {
             let mut first = None;
             for (index, piece) in pieces.iter().enumerate() {
                 match count(piece, &format!("[{index}]"), &state) {
@@ -90,7 +133,7 @@ pub(super) async fn feedback(
                 return Err(first.unwrap_or_else(|| ApiError::new(Reason::EmptyBatch, "the list is empty")));
             }
         }
-        piece => {
+        Sent::One(piece) => {
             count(&piece, "", &state)?;
             response.accepted = 1;
         }
@@ -99,7 +142,7 @@ pub(super) async fn feedback(
 }
 
 /// Counts one piece of feedback, or its refusal.
-fn count(piece: &Value, place: &str, state: &State) -> Result<(), ApiError> {
+fn count(piece: &Piece, place: &str, state: &State) -> Result<(), ApiError> {
     let counted = read(piece, place).and_then(|(id, label)| believe(id, label, place, state));
     match counted {
         Ok((receipt, actual, lag)) => {
@@ -114,25 +157,27 @@ fn count(piece: &Value, place: &str, state: &State) -> Result<(), ApiError> {
 }
 
 /// The id and the label of a piece of feedback.
-fn read<'a>(piece: &'a Value, place: &str) -> Result<(&'a str, &'a str), ApiError> {
-    let Value::Object(fields) = piece else {
+fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), ApiError> {
+    let Piece::Object(Fields(fields)) = piece else {
         let message = "feedback must be an object with \"prediction_id\" and \"label\"";
         return Err(located(ApiError::new(Reason::WrongType, message), place));
     };
     let known = ["prediction_id", "label"];
-    if let Some(name) = fields.keys().find(|name| !known.contains(&name.as_str())) {
+    if let Some(name) = fields.iter().map(|(name, _)| name).find(|name| !known.contains(&name.as_str())) {
         let name: String = name.chars().take(80).collect();
         let message = format!("unknown field {name:?}; the fields are \"prediction_id\" and \"label\"");
         return Err(ApiError::new(Reason::UnknownField, message).at(path(place, &name)));
     }
-    let text = |name: &str| match fields.get(name) {
-        Some(Value::String(text)) => Ok(text.as_str()),
-        Some(_) => {
+    let text = |name: &str| match fields.iter().filter(|(field, _)| field == name).collect::<Vec<_>>()[..] {
+        [(_, Value::String(text))] => Ok(text.as_str()),
+        [_, _, ..] => {
+            Err(ApiError::new(Reason::DuplicateField, format!("{name:?} is given twice"))
+                .at(path(place, name)))
+        }
+        [_] => {
             Err(ApiError::new(Reason::WrongType, format!("{name:?} must be a string")).at(path(place, name)))
         }
-        None => {
-            Err(ApiError::new(Reason::MissingField, format!("{name:?} is missing")).at(path(place, name)))
-        }
+        [] => Err(ApiError::new(Reason::MissingField, format!("{name:?} is missing")).at(path(place, name))),
     };
     Ok((text("prediction_id")?, text("label")?))
 }

@@ -166,6 +166,19 @@ async fn that_is_none_is_told_what_is_wrong() {
             "{body}"
         );
     }
+    // A map would keep one of the two, and nobody knew which was meant.
+    let twice = r#"{"prediction_id":"x","label":"setosa","label":"virginica"}"#;
+    for (body, field) in [(twice.to_owned(), "label"), (format!("[{twice}]"), "[0].label")] {
+        let request =
+            service.client.post(service.url("/feedback")).header("Content-Type", "application/json");
+        let (status, got) = answer(request.body(body)).await;
+        let error = &got["error"];
+        assert_eq!(
+            (status, &error["code"], &error["field"]),
+            (422, &json!("duplicate_field"), &json!(field))
+        );
+    }
+    assert_eq!(service.metric("feedback_rejected_total", &[("reason", "duplicate_field")]).await, 2.0);
     let request = service.client.post(service.url("/feedback")).header("Content-Type", "application/json");
     assert_eq!(answer(request.body("{")).await.0, 400);
     let request = service.client.post(service.url("/feedback")).body("{}");
