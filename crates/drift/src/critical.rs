@@ -1,5 +1,6 @@
 //! What chance alone can do: the χ² quantile that a budget of false alarms pays for.
 
+use crate::shares::smooth;
 use statrs::distribution::{Beta, ChiSquared, ContinuousCDF};
 use std::time::Duration;
 
@@ -41,10 +42,9 @@ impl FalseAlarmBudget {
 pub(crate) fn rare_bin_chi2(shape: f64, count: u64, rows: u64, alpha: f64) -> f64 {
     let (count, rows) = (count as f64, rows as f64);
     let Ok(share) = Beta::new(shape, rows - count + 0.5) else { unreachable!("both shapes are above 0") };
-    let smooth = |rows_in_bin: f64| (rows_in_bin + 0.5) / (rows + 1.0);
-    let p = smooth(count);
+    let p = smooth(count, rows, 2);
     let reach = |quantile: f64| {
-        let q = smooth(rows * share.inverse_cdf(quantile));
+        let q = smooth(rows * share.inverse_cdf(quantile), rows, 2);
         rows * (q - p) * ((q / p).ln() - ((1.0 - q) / (1.0 - p)).ln())
     };
     reach(1.0 - alpha).max(reach(alpha))

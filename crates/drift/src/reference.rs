@@ -3,6 +3,7 @@
 use crate::{
     Bins,
     critical::{critical_chi2, rare_bin_chi2},
+    shares::smooth,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,19 +53,17 @@ impl SignalReference {
         let likely = |(bin, &count): (usize, &u64)| {
             kept * (count as f64 + if beyond.contains(&bin) { 1.0 } else { 0.0 })
         };
-        let half_bins = counts.len() as f64 / 2.0;
-        let expected =
-            counts.iter().enumerate().map(|bin| (likely(bin) + 0.5) / (rows + half_bins)).collect();
+        let expected = counts.iter().enumerate().map(|bin| smooth(likely(bin), rows, counts.len())).collect();
         Self { name: name.to_owned(), bins, expected, rows: indices.len() as u64, counts }
     }
 
     /// Degrees of freedom of the null distribution of PSI: the filled bins less one, and one more for the two bins beyond
     /// the range; at least 1.
     ///
-    /// That the two together are worth one was found by simulation: the share of windows above the limit is then 0.6
-    /// to 1.0 of what it should be, from 1 in 100 to 1 in 100,000, for 60 to 1,000 reference rows, where without it,
-    /// and with nothing expected beyond the range, it is up to 80 times as much. Bins that the reference leaves
-    /// empty otherwise (a category, missing values) are held open by smoothing alone.
+    /// That the two together are worth one was found by simulation. With many rows in the window and 60 to 1,000 in the
+    /// reference, the share of windows above the χ² limit is then 0.6 to 1.0 of what it should be, from 1 in 100 to 1 in
+    /// 10,000; with nothing expected beyond the range and no degree of freedom for it, it is 5 to a hundred times as
+    /// much. Bins that the reference leaves empty otherwise (a category, missing values) are held open by smoothing alone.
     pub fn degrees_of_freedom(&self) -> usize {
         let filled = self.counts.iter().filter(|&&count| count > 0).count();
         let beyond = usize::from(!self.bins.beyond().is_empty());
@@ -84,7 +83,7 @@ impl SignalReference {
             .filter(|&&count| possible(count))
             .map(|&count| alone(count as f64 + 0.5, count));
         // Beyond the range lies the share of one spacing between sorted rows.
-        let outer = self.bins.beyond().into_iter().map(|_| alone(1.0, 1));
+        let outer = self.bins.beyond().first().map(|_| alone(1.0, 1));
         rare.chain(outer).fold(critical_chi2(alpha, self.degrees_of_freedom()), f64::max)
     }
 }

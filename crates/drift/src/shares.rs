@@ -36,16 +36,16 @@ impl Shares {
         }
         let rows = counts.iter().try_fold(0_u64, |sum, &count| sum.checked_add(count));
         let rows = rows.ok_or(DriftError::TooManyRows)?;
-        let (seen, known, half_bins) = (rows as f64, reference_rows as f64, counts.len() as f64 / 2.0);
+        let (seen, known, bins) = (rows as f64, reference_rows as f64, counts.len());
         let common = seen.min(known);
-        let smooth = |share: f64| (common * share + 0.5) / (common + half_bins);
+        let smoothed = |share: f64| smooth(common * share, common, bins);
         Ok(Self {
             expected: expected
                 .iter()
                 // The share that the smoothed ratio came from; rounding may leave a little less than nothing.
-                .map(|ratio| smooth(((ratio * (known + half_bins) - 0.5) / known).max(0.0)))
+                .map(|ratio| smoothed(((ratio * (known + bins as f64 / 2.0) - 0.5) / known).max(0.0)))
                 .collect(),
-            seen: counts.iter().map(|&count| smooth(count as f64 / seen.max(1.0))).collect(),
+            seen: counts.iter().map(|&count| smoothed(count as f64 / seen.max(1.0))).collect(),
             rows,
         })
     }
@@ -56,12 +56,17 @@ impl Shares {
     }
 }
 
-/// Ratios (c + ½) / (n + B/2), with n rows in B bins: the Krichevsky–Trofimov estimate, a Dirichlet(½) prior.
+/// The share (c + ½) / (n + B/2) of a bin with c of n rows in B bins: the Krichevsky–Trofimov estimate, a Dirichlet(½) prior.
+pub(crate) fn smooth(rows_in_bin: f64, rows: f64, bins: usize) -> f64 {
+    (rows_in_bin + 0.5) / (rows + bins as f64 / 2.0)
+}
+
+/// Smoothed shares of plain counts, (c + ½) / (n + B/2), with n rows in B bins.
 ///
 /// Every ratio is above 0 and they add up to 1, with no rows at all too.
 pub fn smoothed(counts: &[u64]) -> Vec<f64> {
-    let total = counts.iter().sum::<u64>() as f64 + counts.len() as f64 / 2.0;
-    counts.iter().map(|&count| (count as f64 + 0.5) / total).collect()
+    let rows = counts.iter().sum::<u64>() as f64;
+    counts.iter().map(|&count| smooth(count as f64, rows, counts.len())).collect()
 }
 
 #[cfg(test)]

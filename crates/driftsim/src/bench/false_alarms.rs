@@ -11,6 +11,7 @@ use crate::bench::{
     null::{LEVELS, exceeded},
     parallel::Workers,
     seed::derive,
+    settings::WEEK,
     timeline::{BEAT, Span, Timeline},
     traffic::Traffic,
 };
@@ -18,8 +19,6 @@ use anyhow::Result;
 use drift::Verdict;
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-const WEEK: f64 = 604_800.0;
 
 /// What this part's seeds have in common.
 const PART: u64 = 1;

@@ -5,7 +5,8 @@ use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
-const WEEK: f64 = 604_800.0;
+/// Seconds.
+pub(crate) const WEEK: f64 = 604_800.0;
 
 /// Windows among which the shipped ones were chosen.
 const CANDIDATES: [Span; 7] = [
