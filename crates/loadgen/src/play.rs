@@ -8,7 +8,7 @@ use crate::{
     exit::Exit,
     judge::expectations::Seen,
     plan::Plan,
-    report::{Findings, Report, progress::Progress, summary},
+    report::{Findings, Report, file::OutputFile, progress::Progress, summary},
     scenario::{Demand, Scenario, SignalDemand, library},
     watch::{
         AlertLog, Alerts, EVERY, Snapshot, Watch, next_reading,
@@ -18,14 +18,10 @@ use crate::{
 use anyhow::{Context, anyhow, bail};
 use model::ModelCard;
 use std::{
-    fs::{File, Permissions},
     io::{ErrorKind, Write},
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
-use tempfile::NamedTempFile;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -46,14 +42,12 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     let found = library::find(&args.scenario)?;
     let mut scenario = Scenario::parse(&found.text, &found.place)?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
-    // Made before the run: minutes of load are not to end in a file that can't be written.
-    let json = args.json.as_deref().map(JsonFile::new).transpose()?;
+    let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(run(args, Arc::new(scenario)))?;
-    // The file first: it is not to suffer from a reader of the summary that has seen enough.
-    if let Some(file) = json {
-        file.write(&report)?;
-    }
+    // The file first: it is not to suffer from a reader of the summary that has seen enough. But a full disk is not to
+    // cost the summary either.
+    let written = json.map_or(Ok(()), |file| file.write(&report.to_json()));
     match std::io::stdout().write_all(summary::render(&report).as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             return Err(error).context("writing the summary");
@@ -63,50 +57,8 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     if !report.totals.add_up() {
         bail!("a request was lost or counted twice, which is a fault of this program: {:?}", report.totals);
     }
+    written?;
     Ok(report.verdict.into())
-}
-
-/// The file of the JSON report. It takes its place when it is complete; until then an earlier report stays.
-enum JsonFile {
-    Beside {
-        file: NamedTempFile,
-        path: PathBuf,
-    },
-    /// Not a regular file, such as /dev/stdout: nothing can take its place.
-    Device {
-        file: File,
-        path: PathBuf,
-    },
-}
-
-impl JsonFile {
-    fn new(path: &Path) -> anyhow::Result<Self> {
-        let place = || format!("--json {}: cannot be written", path.display());
-        let owned = path.to_owned();
-        if path.exists() && !path.is_file() {
-            let file = File::options().write(true).open(path).with_context(place)?;
-            return Ok(Self::Device { file, path: owned });
-        }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        // Not private: reports are there to be read.
-        let file =
-            builder.permissions(Permissions::from_mode(0o644)).tempfile_in(folder).with_context(place)?;
-        Ok(Self::Beside { file, path: owned })
-    }
-
-    fn write(self, report: &Report) -> anyhow::Result<()> {
-        let mut text = serde_json::to_vec_pretty(report)?;
-        text.push(b'\n');
-        let place = |path: &Path| format!("--json {}: the report could not be written", path.display());
-        match self {
-            Self::Beside { mut file, path } => {
-                file.write_all(&text).with_context(|| place(&path))?;
-                file.persist(&path).map(drop).with_context(|| place(&path))
-            }
-            Self::Device { mut file, path } => file.write_all(&text).with_context(|| place(&path)),
-        }
-    }
 }
 
 /// The signals that ask to stop: Ctrl-C, and SIGTERM, with which containers are stopped. Watched for from the start, so

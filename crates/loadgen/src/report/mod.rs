@@ -1,5 +1,6 @@
 //! What a run came to. [`Report`] is the JSON report; [`summary`] prints the same for people.
 
+pub mod file;
 pub mod progress;
 pub mod summary;
 pub mod text;
@@ -195,6 +196,16 @@ impl Report {
             thresholds,
             expectations,
         }
+    }
+
+    /// The report as JSON, with a newline at its end.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut text = match serde_json::to_vec_pretty(self) {
+            Ok(text) => text,
+            Err(error) => unreachable!("plain data: {error}"),
+        };
+        text.push(b'\n');
+        text
     }
 }
 
