@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{check, exit::Exit, list, play};
+use crate::{check, exit::Exit, list, plan::Shard, play};
 use clap::{Parser, Subcommand};
 use reqwest::Url;
 use std::path::PathBuf;
@@ -45,6 +45,9 @@ pub struct RunArgs {
     /// Where all random draws start from, over the scenario's own
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Which part of the plan to play, where several machines play it together; `loadgen merge` joins their reports
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
+    pub shard: Shard,
     /// Where to write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

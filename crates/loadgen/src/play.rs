@@ -88,7 +88,7 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>) -> anyhow::Result<Report> 
     check_signals(&scenario, &card)?;
     check_alerts(&scenario, &reader).await?;
     let seed = scenario.seed;
-    let plan = Plan::new(scenario, Arc::new(card), seed).map_err(anyhow::Error::msg)?;
+    let plan = Plan::new(scenario, Arc::new(card), seed, args.shard).map_err(anyhow::Error::msg)?;
 
     let mut state = Session::new(&plan, args.prometheus.is_some());
     state.watch.observe(Duration::ZERO, reader.metrics().await);

@@ -9,7 +9,7 @@ use super::{
     worker::{FLUSH, Order},
 };
 use crate::{
-    plan::{Arrivals, Drafts, Plan},
+    plan::{Plan, Releases},
     scenario::Executor,
 };
 use std::{
@@ -35,7 +35,7 @@ pub(super) struct Dispatcher {
 /// How a phase gives its orders.
 pub(super) enum Work {
     /// At instants of the plan.
-    Open(Arrivals, Box<Drafts>),
+    Open(Box<Releases>),
     /// To this many users.
     Closed(usize),
 }
@@ -43,10 +43,10 @@ pub(super) enum Work {
 /// What each phase needs, drawn up before the run so that no phase starts late.
 pub(super) fn prepare(plan: &Plan) -> Result<Vec<Work>, String> {
     let phases = plan.scenario.phases.iter().enumerate();
-    let work = phases.map(|(at, phase)| match (plan.arrivals(at), &phase.executor) {
-        (Some(arrivals), _) => Ok(Work::Open(arrivals, Box::new(plan.drafts(at, 0)?))),
-        (None, Executor::Closed { vus, .. }) => Ok(Work::Closed(*vus)),
-        (None, Executor::Open { .. }) => unreachable!("open phases have arrivals"),
+    let work = phases.map(|(at, phase)| match (plan.releases(at)?, &phase.executor) {
+        (Some(releases), _) => Ok(Work::Open(Box::new(releases))),
+        (None, Executor::Closed { vus, .. }) => Ok(Work::Closed(plan.shard.share(*vus))),
+        (None, Executor::Open { .. }) => unreachable!("open phases have releases"),
     });
     work.collect()
 }
@@ -58,7 +58,7 @@ impl Dispatcher {
             let (start, end) = (self.started + boundaries[phase], self.started + boundaries[phase + 1]);
             self.sleep_until(start);
             match work {
-                Work::Open(arrivals, drafts) => self.release(phase, start, arrivals, *drafts),
+                Work::Open(releases) => self.release(phase, start, *releases),
                 Work::Closed(vus) => self.share_out(phase, vus, end),
             }
             self.sleep_until(end);
@@ -69,11 +69,10 @@ impl Dispatcher {
         self.flush();
     }
 
-    fn release(&mut self, phase: usize, start: Instant, arrivals: Arrivals, mut drafts: Drafts) {
-        for due in arrivals {
+    fn release(&mut self, phase: usize, start: Instant, releases: Releases) {
+        // Each is drawn ahead of its instant, which it would otherwise delay.
+        for (due, draft) in releases {
             let intended = start + due;
-            // Drawn ahead of its instant, which it would otherwise delay.
-            let draft = drafts.draw();
             self.sleep_until(intended);
             if self.stopped() {
                 return;

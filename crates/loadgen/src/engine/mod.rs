@@ -99,7 +99,7 @@ pub fn start(plan: &Plan, target: &Url, workers: usize) -> Result<Running, Engin
         workers: orders,
         records: record_sender,
         stop: stop_receiver,
-        in_flight: InFlight::new(plan.scenario.max_in_flight),
+        in_flight: InFlight::new(plan.max_in_flight()),
         record: Record::default(),
         flushed: started,
         turn: 0,

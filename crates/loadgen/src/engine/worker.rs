@@ -29,7 +29,7 @@ const BREATH: Duration = Duration::from_millis(10);
 pub(super) enum Order {
     /// Send this, which was due at `intended`.
     Send { phase: usize, draft: Draft, intended: Instant, permit: Permit },
-    /// Be these users, until that instant.
+    /// Be these users of this part of the plan, until that instant.
     Users { phase: usize, users: std::ops::Range<usize>, until: Instant },
 }
 
@@ -118,7 +118,7 @@ fn obey(order: Order, sender: &Rc<Sender>, plan: &Plan) {
         Order::Users { phase, users, until } => {
             for user in users {
                 // The plan was found sound before the run.
-                let Ok(drafts) = plan.drafts(phase, user) else { continue };
+                let Ok(drafts) = plan.drafts(phase, plan.shard.item(user)) else { continue };
                 tokio::task::spawn_local(be_user(Rc::clone(sender), phase, drafts, until));
             }
         }

@@ -4,9 +4,11 @@
 
 pub mod arrivals;
 pub mod requests;
+pub mod shard;
 
 pub use arrivals::Arrivals;
 pub use requests::{Draft, Drafts};
+pub use shard::Shard;
 
 use crate::scenario::{Executor, Scenario};
 use model::ModelCard;
@@ -22,15 +24,28 @@ pub struct Plan {
     pub card: Arc<ModelCard>,
     /// Where all draws start from.
     pub seed: u64,
+    /// Which part of it this machine plays.
+    pub shard: Shard,
 }
 
 impl Plan {
     /// Binds a scenario to a model.
     ///
     /// # Errors
-    /// In words, when a payload does not fit the model.
-    pub fn new(scenario: Arc<Scenario>, card: Arc<ModelCard>, seed: u64) -> Result<Self, String> {
-        let plan = Self { scenario, card, seed };
+    /// In words, when a payload does not fit the model, or nothing may be in flight in this part.
+    pub fn new(
+        scenario: Arc<Scenario>,
+        card: Arc<ModelCard>,
+        seed: u64,
+        shard: Shard,
+    ) -> Result<Self, String> {
+        let plan = Self { scenario, card, seed, shard };
+        if plan.max_in_flight() == 0 {
+            let all = plan.scenario.max_in_flight;
+            return Err(format!(
+                "--shard {shard}: max_in_flight is {all} for all parts together, which leaves none for this one"
+            ));
+        }
         for phase in 0..plan.scenario.phases.len() {
             plan.drafts(phase, 0)?;
         }
@@ -47,14 +62,19 @@ impl Plan {
         std::iter::once(Duration::ZERO).chain(ends).collect()
     }
 
-    /// The arrivals of an open phase, counted from its start; `None` for a closed one.
-    pub fn arrivals(&self, phase: usize) -> Option<Arrivals> {
-        match &self.scenario.phases[phase].executor {
-            Executor::Open { ramps, spacing } => {
-                Some(Arrivals::new(ramps, *spacing, stream(self.seed, phase, 0, Purpose::Arrivals)))
-            }
-            Executor::Closed { .. } => None,
-        }
+    /// This part's requests of an open phase with their instants, counted from the phase's start; `None` for a closed one.
+    ///
+    /// # Errors
+    /// In words, when a payload does not fit the model; not after [`Plan::new`] found them all to fit.
+    pub fn releases(&self, phase: usize) -> Result<Option<Releases>, String> {
+        let Executor::Open { ramps, spacing } = &self.scenario.phases[phase].executor else { return Ok(None) };
+        let arrivals = Arrivals::new(ramps, *spacing, stream(self.seed, phase, 0, Purpose::Arrivals));
+        Ok(Some(Releases { arrivals, drafts: self.drafts(phase, 0)?, next: 0, shard: self.shard }))
+    }
+
+    /// How many requests may be under way in this part; what all parts may adds up to the scenario's limit.
+    pub fn max_in_flight(&self) -> usize {
+        self.shard.share(self.scenario.max_in_flight)
     }
 
     /// The requests of a phase, for one of its users (0 in an open phase).
@@ -64,5 +84,73 @@ impl Plan {
     pub fn drafts(&self, phase: usize, vu: usize) -> Result<Drafts, String> {
         let scenario = &self.scenario;
         Drafts::new(&scenario.phases[phase], phase, vu, &scenario.payloads, &self.card, self.seed)
+    }
+}
+
+/// What is due when in an open phase. Walks the whole plan, whichever part of it is asked for: only so are the parts' requests
+/// the very ones that a single machine would send.
+pub struct Releases {
+    arrivals: Arrivals,
+    drafts: Drafts,
+    next: u64,
+    shard: Shard,
+}
+
+impl Iterator for Releases {
+    type Item = (Duration, Draft);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let due = self.arrivals.next()?;
+            let mine = self.shard.takes(self.next);
+            self.next += 1;
+            if mine {
+                return Some((due, self.drafts.draw()));
+            }
+            self.drafts.pass();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YAML: &str = "
+name: x
+payloads:
+  good: { weight: 3, source: { model: {} } }
+  odd: { source: { drift: { preset: giant } } }
+  bad: { source: { malformed: {} } }
+phases:
+  - { name: a, executor: constant-arrival-rate, rate: 100, duration: 3s, arrival: poisson }
+  - { name: b, executor: constant-arrival-rate, rate: 100, duration: 1s }
+";
+
+    fn plan(shard: &str) -> Plan {
+        let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
+        let scenario = Scenario::parse(YAML, "x").unwrap();
+        Plan::new(Arc::new(scenario), Arc::new(card), 7, shard.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_shards_are_the_plan_request_by_request() {
+        for phase in 0..2 {
+            let releases = |shard: &str| plan(shard).releases(phase).unwrap().unwrap().collect::<Vec<_>>();
+            let whole = releases("1/1");
+            assert!(whole.len() > 90);
+            let mut parts: Vec<_> = ["1/3", "2/3", "3/3"].into_iter().flat_map(releases).collect();
+            parts.sort_by_key(|(due, _)| *due);
+            assert_eq!(parts, whole);
+        }
+    }
+
+    #[test]
+    fn parts_share_the_bound_on_requests_in_flight() {
+        assert_eq!(["1/3", "2/3", "3/3"].map(|shard| plan(shard).max_in_flight()), [171, 171, 170]);
+        let tiny = Arc::new(Scenario::parse(&YAML.replace("name: x", "name: x\nmax_in_flight: 2"), "x").unwrap());
+        let Plan { card, .. } = plan("1/1");
+        let error = Plan::new(tiny, card, 7, "3/3".parse().unwrap()).unwrap_err();
+        assert!(error.contains("--shard 3/3: max_in_flight is 2"), "{error}");
     }
 }

@@ -106,17 +106,26 @@ impl Drafts {
 
     /// The next request.
     pub fn draw(&mut self) -> Draft {
+        let payload = self.choose();
+        let (body, content_type) = self.makers[payload].body();
+        Draft { payload, body, content_type }
+    }
+
+    /// Passes over the next request: what follows is as if it had been drawn.
+    pub fn pass(&mut self) {
+        let payload = self.choose();
+        self.makers[payload].pass();
+    }
+
+    fn choose(&mut self) -> usize {
         let mut left = self.choice.random_range(0..self.total);
-        let mut payload = 0;
         for (at, &weight) in self.weights.iter().enumerate() {
             if left < u64::from(weight) {
-                payload = at;
-                break;
+                return at;
             }
             left -= u64::from(weight);
         }
-        let (body, content_type) = self.makers[payload].body();
-        Draft { payload, body, content_type }
+        unreachable!("the weights add up to their total");
     }
 }
 
@@ -146,6 +155,18 @@ impl Maker {
                 let kind = kinds[rng.random_range(0..kinds.len())];
                 let body = kind.spoil(&row(rows), card);
                 (body.unwrap_or_default(), kind.content_type())
+            }
+        }
+    }
+
+    /// Draws what [`Maker::body`] would, and writes nothing.
+    fn pass(&mut self) {
+        match self {
+            Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
+            Self::Rows(rows) => drop(row(rows)),
+            Self::Malformed { rows, kinds, rng, .. } => {
+                let _: usize = rng.random_range(0..kinds.len());
+                drop(row(rows));
             }
         }
     }

@@ -1,0 +1,105 @@
+//! One machine's part of a plan that several play together.
+
+use std::{fmt, num::NonZeroU32, str::FromStr};
+
+/// Part `index` of `of`, counted from 1. Parts take turns: arrival n of a phase is part (n mod `of`) + 1's, and so is user n.
+/// So the parts are the plan, and no arrival is in two of them; each has the plan's own course in small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shard {
+    index: NonZeroU32,
+    of: NonZeroU32,
+}
+
+/// More machines than that are a slip of the finger.
+const MOST: u32 = 10_000;
+
+impl Shard {
+    /// Everything: the only part of one.
+    pub const WHOLE: Self = Self { index: NonZeroU32::MIN, of: NonZeroU32::MIN };
+
+    /// Which part, from 1.
+    pub fn index(self) -> u32 {
+        self.index.get()
+    }
+
+    /// Of how many.
+    pub fn of(self) -> u32 {
+        self.of.get()
+    }
+
+    /// Whether it is the whole plan.
+    pub fn is_whole(self) -> bool {
+        self.of.get() == 1
+    }
+
+    /// Whether item `n`, from 0, of a phase is this part's.
+    pub fn takes(self, n: u64) -> bool {
+        n % u64::from(self.of.get()) == u64::from(self.index.get() - 1)
+    }
+
+    /// How many of the items 0 to `total` − 1 are this part's; all parts' counts add up to `total`.
+    pub fn share(self, total: usize) -> usize {
+        let (before, of) = ((self.index.get() - 1) as usize, self.of.get() as usize);
+        total.saturating_sub(before).div_ceil(of)
+    }
+
+    /// Which item of all this part's item `n` is; the inverse of counting those that it takes.
+    pub fn item(self, n: usize) -> usize {
+        n * self.of.get() as usize + (self.index.get() - 1) as usize
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let problem = || format!("expected one part of several, such as 1/3, 2/3 or 3/3, got {text:?}");
+        let (index, of) = text.split_once('/').ok_or_else(problem)?;
+        let number = |digits: &str| digits.parse::<NonZeroU32>().map_err(|_| problem());
+        let (index, of) = (number(index)?, number(of)?);
+        if index > of {
+            return Err(format!("there is no part {index} of {of}; parts are 1/{of} to {of}/{of}"));
+        }
+        if of.get() > MOST {
+            return Err(format!("must be at most {MOST} parts, got {of}"));
+        }
+        Ok(Self { index, of })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_what_it_writes_and_refuses_the_rest() {
+        assert_eq!("2/3".parse::<Shard>().unwrap().to_string(), "2/3");
+        assert!("1/1".parse::<Shard>().unwrap().is_whole());
+        for bad in ["", "1", "0/3", "4/3", "1/0", "-1/3", "1/2/3", "a/b", "1/99999999"] {
+            assert!(bad.parse::<Shard>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_are_the_whole_and_share_nothing(of in 1u32..12, total in 0usize..200) {
+            let parts: Vec<Shard> = (1..=of).map(|index| format!("{index}/{of}").parse().unwrap()).collect();
+            let mut items = Vec::new();
+            for part in &parts {
+                let taken: Vec<usize> = (0..total).filter(|&n| part.takes(n as u64)).collect();
+                prop_assert_eq!(taken.len(), part.share(total));
+                prop_assert!(taken.iter().enumerate().all(|(n, &item)| part.item(n) == item));
+                items.extend(taken);
+            }
+            items.sort_unstable();
+            prop_assert_eq!(items, (0..total).collect::<Vec<_>>());
+        }
+    }
+}
