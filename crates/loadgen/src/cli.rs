@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{check, exit::Exit, list, plan::Shard, play};
+use crate::{check, exit::Exit, list, merge, plan::Shard, play};
 use clap::{Parser, Subcommand};
 use reqwest::Url;
 use std::path::PathBuf;
@@ -20,6 +20,8 @@ target, 105 interrupted, 106 invalid (the generator itself could not keep up).";
 enum Command {
     /// Plays a scenario and judges what came of it
     Run(Box<RunArgs>),
+    /// Joins the JSON reports of several machines and judges the thresholds on the whole
+    Merge(MergeArgs),
     /// Lists the scenarios that can be run by name
     List,
     /// Checks scenario files and prints what they would send
@@ -53,6 +55,17 @@ pub struct RunArgs {
     pub json: Option<PathBuf>,
 }
 
+/// The arguments of `merge`.
+#[derive(Debug, clap::Args)]
+pub struct MergeArgs {
+    /// Reports that `run --json` wrote: all parts of one plan, or whole runs of one scenario
+    #[arg(required = true, value_name = "REPORT.json")]
+    pub reports: Vec<PathBuf>,
+    /// Where to write the report of the whole as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
 fn http_url(text: &str) -> Result<Url, String> {
     let url: Url =
         text.parse().map_err(|error| format!("{error}; expected something like http://127.0.0.1:8000"))?;
@@ -77,6 +90,7 @@ pub fn run() -> anyhow::Result<Exit> {
     };
     match cli.command {
         Command::Run(args) => play::play(&args),
+        Command::Merge(args) => merge::merge(&args),
         Command::List => Ok(list::list()),
         Command::Check { files } => Ok(check::check(&files)),
     }

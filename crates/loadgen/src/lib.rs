@@ -7,7 +7,7 @@
 //! - [`watch`]: what monitoring can see meanwhile
 //! - [`judge`]: whether it went well
 //! - [`report`]: progress, summary, JSON
-//! - [`cli`], [`play`], [`check`], [`list`], [`exit`]: the commands
+//! - [`cli`], [`play`], [`merge`], [`check`], [`list`], [`exit`]: the commands
 //!
 //! Invariants:
 //! - Every offered request is counted as exactly one of completed, failed, timed out, dropped, interrupted.
@@ -24,6 +24,7 @@ pub mod exit;
 pub mod judge;
 pub mod list;
 pub mod malformed;
+pub mod merge;
 pub mod plan;
 pub mod play;
 pub mod report;

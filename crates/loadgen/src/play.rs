@@ -8,17 +8,17 @@ use crate::{
     exit::Exit,
     judge::expectations::Seen,
     plan::Plan,
-    report::{Findings, Report, file::OutputFile, progress::Progress, summary},
+    report::{Findings, Report, file::OutputFile, print, progress::Progress},
     scenario::{Demand, Scenario, SignalDemand, library},
     watch::{
         AlertLog, Alerts, EVERY, Snapshot, Watch, next_reading,
         reader::{Reader, below},
     },
 };
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use model::ModelCard;
+use sha2::{Digest, Sha256};
 use std::{
-    io::{ErrorKind, Write},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -44,16 +44,11 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(run(args, Arc::new(scenario)))?;
+    let report = runtime.block_on(run(args, Arc::new(scenario), digest(&found.text)))?;
     // The file first: it is not to suffer from a reader of the summary that has seen enough. But a full disk is not to
     // cost the summary either.
     let written = json.map_or(Ok(()), |file| file.write(&report.to_json()));
-    match std::io::stdout().write_all(summary::render(&report).as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            return Err(error).context("writing the summary");
-        }
-        _ => {}
-    }
+    print(&report)?;
     if !report.totals.add_up() {
         bail!("a request was lost or counted twice, which is a fault of this program: {:?}", report.totals);
     }
@@ -81,7 +76,7 @@ impl StopSignals {
     }
 }
 
-async fn run(args: &RunArgs, scenario: Arc<Scenario>) -> anyhow::Result<Report> {
+async fn run(args: &RunArgs, scenario: Arc<Scenario>, scenario_sha256: String) -> anyhow::Result<Report> {
     let mut stops = StopSignals::new()?;
     let reader = Reader::new(args.target.clone(), args.prometheus.clone())?;
     let card = reader.card().await.map_err(|error| anyhow!("--target {}: {error}", args.target))?;
@@ -98,18 +93,20 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>) -> anyhow::Result<Report> 
     let started_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let mut running = engine::start(&plan, &below(&args.target, "predict"), engine::default_workers())?;
     let elapsed = state.follow(&mut running, &reader, &mut stops).await;
-    running.join()?;
+    let effort = running.join()?;
     state.watch.close(elapsed);
 
     let names: Vec<String> = plan.scenario.phases.iter().map(|phase| phase.name.clone()).collect();
     let findings = Findings {
         plan: &plan,
+        scenario_sha256,
         target: args.target.to_string(),
         prometheus: args.prometheus.as_ref().map(ToString::to_string),
         started_at,
         elapsed,
         interrupted: state.interrupted,
         record: &state.record,
+        effort: &effort,
         seen: Seen {
             phases: state.watch.phases(),
             names: &names,
@@ -119,6 +116,11 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>) -> anyhow::Result<Report> 
         },
     };
     Ok(Report::new(&findings))
+}
+
+/// SHA-256 in hexadecimal.
+fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Finds misspelt signals before the run rather than after it.
@@ -220,6 +222,9 @@ impl<'a> Session<'a> {
                 Some(reading) = readings.recv() => self.take(reading),
                 _ = ticks.tick() => {
                     let elapsed = started.elapsed();
+                    if ended.is_none() {
+                        running.effort.observe(elapsed, self.phase_number(elapsed));
+                    }
                     progress.show(self.phase_at(elapsed), elapsed);
                 }
                 () = stops.next() => {
@@ -248,12 +253,12 @@ impl<'a> Session<'a> {
     }
 
     fn phase_at(&self, elapsed: Duration) -> &'a str {
-        let phases = &self.plan.scenario.phases;
-        match self.boundaries.iter().filter(|&&start| start <= elapsed).count() {
-            0 => "",
-            count if count > phases.len() => "waiting",
-            count => &phases[count - 1].name,
-        }
+        self.plan.scenario.phases.get(self.phase_number(elapsed)).map_or("waiting", |phase| &phase.name)
+    }
+
+    /// The phase that is on; the number of phases once all are over.
+    fn phase_number(&self, elapsed: Duration) -> usize {
+        self.boundaries.iter().skip(1).filter(|&&end| end <= elapsed).count()
     }
 
     /// Whether an expected alert may still come in time, or one that should stay quiet is about to fire.

@@ -1,7 +1,7 @@
 //! Sends what the plan says when the plan says it, and records what came of it.
 //!
 //! ```text
-//! dispatcher ── Order ──▶ workers (one a core) ── Record, twice a second ──▶ whoever called start()
+//! dispatcher ── Order ──▶ workers (one a core) ── Record, once a second ──▶ whoever called start()
 //!      └────────────────── Record (offered, dropped) ───────────────────────▶
 //! ```
 //!
@@ -10,17 +10,20 @@
 //! interrupted.
 
 mod dispatcher;
+pub mod effort;
 mod in_flight;
 pub mod record;
 pub(crate) mod sender;
 pub mod times;
 mod worker;
 
+pub use effort::Effort;
 pub use record::{DropReason, Ending, Failure, PhaseRecord, Record, Timing, Totals};
 pub use times::{Figures, Times};
 
 use crate::plan::Plan;
 use dispatcher::Dispatcher;
+use effort::Meter;
 use in_flight::InFlight;
 use reqwest::Url;
 use std::{
@@ -58,6 +61,8 @@ pub struct Running {
     pub started: Instant,
     /// What has been recorded since the last time, from several threads. It ends when the run has.
     pub records: mpsc::UnboundedReceiver<Record>,
+    /// How hard the threads work.
+    pub effort: Effort,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -90,8 +95,9 @@ pub fn start(plan: &Plan, target: &Url, workers: usize) -> Result<Running, Engin
         threads.push(thread::Builder::new().name(format!("worker-{at}")).spawn(run)?);
     }
     drop(ready_sender);
-    for result in ready {
-        result.map_err(EngineError::Worker)?;
+    let mut meters = Vec::new();
+    for meter in ready {
+        meters.push(meter.map_err(EngineError::Worker)?);
     }
     let started = Instant::now() + LEAD;
     let dispatcher = Dispatcher {
@@ -105,9 +111,16 @@ pub fn start(plan: &Plan, target: &Url, workers: usize) -> Result<Running, Engin
         turn: 0,
     };
     let boundaries = plan.boundaries();
-    let run = move || dispatcher.run(work, &boundaries);
+    let (meter_sender, meter) = std::sync::mpsc::channel();
+    let run = move || {
+        // The other end waits for it.
+        let _ = meter_sender.send(Meter::of_this_thread());
+        dispatcher.run(work, &boundaries);
+    };
     threads.push(thread::Builder::new().name("dispatcher".into()).spawn(run)?);
-    Ok(Running { started, records, stop, threads })
+    meters.extend(meter.recv());
+    let effort = Effort::new(meters, plan.scenario.phases.len());
+    Ok(Running { started, records, effort, stop, threads })
 }
 
 impl Running {
@@ -116,15 +129,15 @@ impl Running {
         self.stop.send_replace(true);
     }
 
-    /// Waits for the threads; call it once [`Running::records`] has ended.
+    /// Waits for the threads and says how hard they worked; call it once [`Running::records`] has ended.
     ///
     /// # Errors
     /// [`EngineError::Panicked`].
-    pub fn join(self) -> Result<(), EngineError> {
+    pub fn join(self) -> Result<Effort, EngineError> {
         let mut sound = true;
         for thread in self.threads {
             sound &= thread.join().is_ok();
         }
-        if sound { Ok(()) } else { Err(EngineError::Panicked) }
+        if sound { Ok(self.effort) } else { Err(EngineError::Panicked) }
     }
 }

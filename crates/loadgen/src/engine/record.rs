@@ -1,11 +1,11 @@
 //! What happened to the requests: counts and times a phase. Records add up in any order.
 
 use super::times::Times;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Where every offered request ended up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Due by the plan, or asked for by a user of a closed loop.
     pub offered: u64,
@@ -52,7 +52,7 @@ impl Totals {
 }
 
 /// Why a request was never sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
     /// As many requests as the scenario allows were under way.
@@ -62,7 +62,7 @@ pub enum DropReason {
 }
 
 /// Why there is no complete answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// No connection could be made.

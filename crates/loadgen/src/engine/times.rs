@@ -1,6 +1,10 @@
 //! A histogram of durations: microseconds, three significant digits, as wide as it needs to be.
 
-use hdrhistogram::Histogram;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hdrhistogram::{
+    Histogram,
+    serialization::{Deserializer, Serializer, V2DeflateSerializer},
+};
 use std::time::Duration;
 
 /// Durations, each kept to three significant digits of a microsecond. It grows to fit what it is given and never
@@ -9,7 +13,7 @@ use std::time::Duration;
 pub struct Times(Histogram<u64>);
 
 /// The usual figures of a distribution, in seconds; all are `None` without samples.
-#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Figures {
     /// Median.
     pub p50: Option<f64>,
@@ -51,6 +55,32 @@ impl Times {
         if let Err(error) = self.0.add(&other.0) {
             unreachable!("a histogram that resizes takes everything: {error}");
         }
+    }
+
+    /// The whole histogram as HdrHistogram's own tools write it: V2, deflated, in base64. Values are microseconds.
+    pub fn encoded(&self) -> String {
+        let mut bytes = Vec::new();
+        if let Err(error) = V2DeflateSerializer::new().serialize(&self.0, &mut bytes) {
+            unreachable!("memory takes every histogram: {error}");
+        }
+        BASE64_STANDARD.encode(bytes)
+    }
+
+    /// The histogram that [`Times::encoded`] wrote, or another of HdrHistogram's tools.
+    ///
+    /// # Errors
+    /// In words, when the text is none.
+    pub fn decode(text: &str) -> Result<Self, String> {
+        let bytes = BASE64_STANDARD.decode(text).map_err(|error| format!("is not base64: {error}"))?;
+        let histogram: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|error| format!("is no HdrHistogram: {error}"))?;
+        let mut times = Self::default();
+        times
+            .0
+            .add(&histogram)
+            .map_err(|error| format!("does not fit into a histogram of microseconds: {error}"))?;
+        Ok(times)
     }
 
     /// How many durations there are.
@@ -124,6 +154,22 @@ mod tests {
         a.merge(&b);
         assert_eq!(a.figures(), both.figures());
         assert_eq!(a.count(), 999);
+    }
+
+    #[test]
+    fn a_histogram_survives_its_text() {
+        let mut times = Times::default();
+        for micros in [1, 250, 999_999, 7_200_000_000] {
+            times.record(Duration::from_micros(micros));
+        }
+        let text = times.encoded();
+        // The mark by which HdrHistogram's tools know their own.
+        assert!(text.starts_with("HISTFAAAA"), "{text}");
+        let again = Times::decode(&text).unwrap();
+        assert_eq!((again.figures(), again.count()), (times.figures(), times.count()));
+        assert_eq!(Times::decode(&Times::default().encoded()).unwrap().count(), 0);
+        assert!(Times::decode("?").unwrap_err().contains("base64"));
+        assert!(Times::decode("aGVsbG8gd29ybGQ=").unwrap_err().contains("no HdrHistogram"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! requests in flight, so a second one costs the first nothing.
 
 use super::{
+    effort::Meter,
     in_flight::Permit,
     record::Record,
     sender::{Recorder, Sender},
@@ -18,8 +19,8 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-/// How often a worker hands over what it has recorded.
-pub(super) const FLUSH: Duration = Duration::from_millis(500);
+/// How often a worker hands over what it has recorded: as often as the service is read, so that both views line up.
+pub(super) const FLUSH: Duration = Duration::from_secs(1);
 
 /// How long a user of a closed loop waits after a request without an answer. A refusal can take no time at all, and
 /// users who ask again at once would keep their worker from everything else.
@@ -48,7 +49,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Works until the orders end and all requests are through, or until told to stop.
-    pub(super) fn run(self, mut wiring: Wiring, ready: impl FnOnce(Result<(), String>)) {
+    pub(super) fn run(self, mut wiring: Wiring, ready: impl FnOnce(Result<Meter, String>)) {
         let recorder = Recorder::default();
         let scenario = &self.plan.scenario;
         let sender = Sender::new(self.target, scenario.timeout, &scenario.payloads, Rc::clone(&recorder))
@@ -61,7 +62,7 @@ impl Worker {
             Ok(built) => built,
             Err(error) => return ready(Err(error)),
         };
-        ready(Ok(()));
+        ready(Ok(Meter::of_this_thread()));
         let tasks = LocalSet::new();
         runtime.block_on(work(tasks, &sender, &self.plan, &mut wiring));
         flush(&recorder, &wiring.records);

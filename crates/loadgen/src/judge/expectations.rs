@@ -5,8 +5,8 @@ use crate::{
     scenario::{Demand, Expectation, SignalDemand, Vital, VitalDemand},
     watch::{AlertLog, PhaseWatch, State, Vitals},
 };
-use serde::Serialize;
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, time::Duration};
 
 /// As long as alerts may go unread before nobody can vouch that none fired: three of Prometheus' 5 s intervals.
 const LONGEST_SILENCE: Duration = Duration::from_secs(15);
@@ -21,10 +21,10 @@ const FEWEST_REQUESTS: f64 = 20.0;
 pub const CANNOT_TELL: &str = "cannot tell";
 
 /// What came of an expectation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExpectationOutcome {
     /// `signal`, `vital`, `alert` or `quiet`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The phase; `None` for the whole run.
     pub phase: Option<String>,
     /// What was expected, in words.
@@ -87,7 +87,7 @@ pub fn judge(expectation: &Expectation, seen: &Seen) -> ExpectationOutcome {
         detail = format!("interrupted; until then: {detail}");
     }
     ExpectationOutcome {
-        kind: kind(&expectation.demand),
+        kind: kind(&expectation.demand).into(),
         phase: expectation.phase.map(|phase| seen.names[phase].clone()),
         expected: in_words(expectation, seen.names),
         verdict,

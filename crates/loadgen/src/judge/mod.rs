@@ -5,10 +5,10 @@ pub mod expectations;
 pub mod thresholds;
 pub mod validity;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The word on a threshold, an expectation or a phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// As demanded.

@@ -5,15 +5,16 @@ use crate::{
     engine::{PhaseRecord, Times},
     scenario::{Aggregate, Metric, Threshold},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// What came of a threshold.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdOutcome {
     /// The phase; `None` for the whole run.
     pub phase: Option<String>,
     /// The metric's name.
-    pub metric: &'static str,
+    pub metric: Cow<'static, str>,
     /// As the scenario has it.
     pub expression: String,
     /// What was measured, times in seconds; `None` without samples.
@@ -31,7 +32,7 @@ pub fn judge(threshold: &Threshold, phase: Option<String>, record: &PhaseRecord)
     let holds = value.is_some_and(|value| threshold.comparison.holds(value, threshold.limit));
     ThresholdOutcome {
         phase,
-        metric: threshold.metric.name(),
+        metric: threshold.metric.name().into(),
         expression: threshold.expression.clone(),
         value,
         verdict: Verdict::of(holds),

@@ -3,7 +3,7 @@
 use super::{Verdict, thresholds};
 use crate::{
     engine::{Failure, PhaseRecord},
-    scenario::{Metric, Threshold},
+    scenario::{Demand, Expectation, Metric, Threshold, Vital, VitalDemand},
 };
 
 /// Lateness up to this is the system's, not ours: a few of Linux' 4 ms scheduler ticks on a machine that is shared
@@ -19,33 +19,68 @@ const TOLERATED_LATE: f64 = 0.01;
 /// Fewer late requests are a hiccup of the machine, not a generator that cannot keep up.
 const HICCUP: u64 = 30;
 
-/// Why the run says more about the generator than about the target, if it does.
-pub fn invalid(whole: &PhaseRecord) -> Option<String> {
-    if let Some(count) = whole.failures.get(&Failure::OwnLimit) {
+/// A thread that ran or waited for a core for this share of a phase had next to no time left: what it measured is how fast it
+/// can ask.
+pub const SATURATED: f64 = 0.95;
+
+/// Said when a limit is missed through the generator's own doing.
+pub const OWN_FAULT: &str = "a limit was missed by the generator's own doing: it left late while the target answered in \
+time, or its threads had no time left in a closed loop; lower the load, or give it more cores or machines";
+
+/// Why a phase says more about the generator than about the target, if it does. `busy` is the share of the time in which its
+/// busiest thread ran or waited for a core.
+pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<String> {
+    if let Some(count) = record.failures.get(&Failure::OwnLimit) {
         return Some(format!(
-            "{count} requests found no socket or port left on this machine; raise `ulimit -n`, lower the rate, or use \
-             more machines"
+            "{phase}: {count} requests found no socket or port left on this machine; raise `ulimit -n`, lower the rate, or \
+             use more machines"
         ));
     }
-    let response = whole.response.quantile(0.99).unwrap_or(0.0);
+    let response = record.response.quantile(0.99).unwrap_or(0.0);
     let limit = TOLERATED_LAG.max(response * TOLERATED_SHARE);
-    let (late, all) = (whole.lag.count_above(limit), whole.lag.count());
+    let (late, all) = (record.lag.count_above(limit), record.lag.count());
     (late >= HICCUP && late as f64 > all as f64 * TOLERATED_LATE).then(|| {
+        let busy = busy.map_or(String::new(), |busy| {
+            format!(" (its busiest thread ran or waited for a core {:.0} % of the time)", busy * 100.0)
+        });
         format!(
-            "the generator could not keep up: {late} of {all} requests left more than {:.0} ms late; lower the rate \
-             or give it more cores",
+            "{phase}: the generator could not keep up: {late} of {all} requests left more than {:.0} ms late{busy}; lower the \
+             rate or give it more cores",
             limit * 1e3
         )
     })
 }
 
-/// Whether a response time above its limit is the generator's doing: the target itself answered in time, and requests left
-/// later than is tolerated.
-pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord) -> bool {
+/// Whether a missed threshold is the generator's doing. `saturated` says of each phase whether it was a closed loop in which
+/// the generator had no time left.
+///
+/// In an open loop: the target itself answered in time, and requests left later than is tolerated. In a closed loop of a
+/// saturated generator every answer waits until somebody has time to read it, so times are upper bounds: what holds of them
+/// holds, and what does not says nothing.
+pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord, saturated: &[bool]) -> bool {
+    let of_time = threshold.metric.is_time() || threshold.metric == Metric::TimedOut;
+    let saturated = match threshold.phase {
+        Some(phase) => saturated[phase],
+        None => saturated.contains(&true),
+    };
     let service = Threshold { metric: Metric::ServiceTime, ..threshold.clone() };
-    threshold.metric == Metric::ResponseTime
+    let left_late = threshold.metric == Metric::ResponseTime
         && thresholds::judge(&service, None, record).verdict == Verdict::Passed
-        && record.lag.quantile(0.99).is_some_and(|lag| lag > TOLERATED_LAG)
+        && record.lag.quantile(0.99).is_some_and(|lag| lag > TOLERATED_LAG);
+    left_late || (of_time && saturated)
+}
+
+/// Whether a missed expectation is the generator's doing: more throughput than it could ask for.
+pub fn expects_too_much(expectation: &Expectation, saturated: &[bool]) -> bool {
+    let throughput = matches!(
+        expectation.demand,
+        Demand::Vital {
+            vital: Vital::Throughput,
+            demand: VitalDemand::RisesBy(_) | VitalDemand::Exceeds(_),
+            ..
+        }
+    );
+    throughput && expectation.phase.is_some_and(|phase| saturated[phase])
 }
 
 #[cfg(test)]
@@ -68,19 +103,33 @@ mod tests {
 
     #[test]
     fn lateness_is_held_against_what_it_distorts() {
-        assert_eq!(invalid(&record(1000, 5, 6)), None);
-        assert_eq!(invalid(&record(1000, 50, 1000)), None);
+        assert_eq!(invalid("a", &record(1000, 5, 6), None), None);
+        assert_eq!(invalid("a", &record(1000, 50, 1000), None), None);
         assert!(
-            invalid(&record(1000, 50, 60))
+            invalid("a", &record(1000, 50, 60), Some(0.99))
                 .unwrap()
-                .contains("1000 of 1000 requests left more than 10 ms late")
+                .contains("1000 of 1000 requests left more than 10 ms late (its busiest thread ran")
         );
     }
 
     #[test]
     fn a_hiccup_is_not_held_against_it() {
-        assert_eq!(invalid(&record(29, 50, 60)), None);
-        assert!(invalid(&record(30, 50, 60)).is_some());
-        assert_eq!(invalid(&PhaseRecord::default()), None);
+        assert_eq!(invalid("a", &record(29, 50, 60), None), None);
+        assert!(invalid("a", &record(30, 50, 60), None).is_some());
+        assert_eq!(invalid("a", &PhaseRecord::default(), None), None);
+    }
+
+    #[test]
+    fn a_saturated_generator_has_only_itself_to_blame_for_times() {
+        let judge = |metric, expression, phase, saturated: &[bool]| {
+            let threshold = Threshold::parse(phase, metric, expression).unwrap();
+            blames_itself(&threshold, &record(0, 0, 500), saturated)
+        };
+        assert!(judge(Metric::ResponseTime, "p(99)<100ms", Some(1), &[false, true]));
+        assert!(judge(Metric::ServiceTime, "p(99)<100ms", None, &[false, true]));
+        assert!(judge(Metric::TimedOut, "count==0", None, &[true]));
+        assert!(!judge(Metric::ResponseTime, "p(99)<100ms", Some(0), &[false, true]));
+        // A wrong status is the target's, however tired the one who reads it.
+        assert!(!judge(Metric::UnexpectedRate, "rate<0.1", None, &[true]));
     }
 }

@@ -67,7 +67,9 @@ impl Plan {
     /// # Errors
     /// In words, when a payload does not fit the model; not after [`Plan::new`] found them all to fit.
     pub fn releases(&self, phase: usize) -> Result<Option<Releases>, String> {
-        let Executor::Open { ramps, spacing } = &self.scenario.phases[phase].executor else { return Ok(None) };
+        let Executor::Open { ramps, spacing } = &self.scenario.phases[phase].executor else {
+            return Ok(None);
+        };
         let arrivals = Arrivals::new(ramps, *spacing, stream(self.seed, phase, 0, Purpose::Arrivals));
         Ok(Some(Releases { arrivals, drafts: self.drafts(phase, 0)?, next: 0, shard: self.shard }))
     }
@@ -148,7 +150,8 @@ phases:
     #[test]
     fn parts_share_the_bound_on_requests_in_flight() {
         assert_eq!(["1/3", "2/3", "3/3"].map(|shard| plan(shard).max_in_flight()), [171, 171, 170]);
-        let tiny = Arc::new(Scenario::parse(&YAML.replace("name: x", "name: x\nmax_in_flight: 2"), "x").unwrap());
+        let tiny =
+            Arc::new(Scenario::parse(&YAML.replace("name: x", "name: x\nmax_in_flight: 2"), "x").unwrap());
         let Plan { card, .. } = plan("1/1");
         let error = Plan::new(tiny, card, 7, "3/3".parse().unwrap()).unwrap_err();
         assert!(error.contains("--shard 3/3: max_in_flight is 2"), "{error}");

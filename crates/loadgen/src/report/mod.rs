@@ -6,7 +6,7 @@ pub mod summary;
 pub mod text;
 
 use crate::{
-    engine::{DropReason, Failure, Figures, PhaseRecord, Record, Totals},
+    engine::{DropReason, Effort, Failure, Figures, PhaseRecord, Record, Times, Totals},
     judge::{
         Verdict,
         expectations::{self, ExpectationOutcome, Seen},
@@ -17,11 +17,16 @@ use crate::{
     scenario::Executor,
     watch::{PhaseWatch, SignalState, State, Vitals},
 };
-use serde::Serialize;
-use std::{collections::BTreeMap, time::Duration};
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    io::{ErrorKind, Write},
+    time::Duration,
+};
 
 /// The last word on a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunVerdict {
     /// Every threshold holds and no expectation was missed.
@@ -35,14 +40,21 @@ pub enum RunVerdict {
 }
 
 /// What a run came to. Times are in seconds.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// The scenario's name.
     pub scenario: String,
     /// The scenario's description.
     pub description: String,
+    /// SHA-256 of the scenario's text, in hexadecimal: two runs of the same name may have played different ones.
+    pub scenario_sha256: String,
     /// Where all draws started from.
     pub seed: u64,
+    /// Which part of the plan this is, such as `2/3`; `None` for the whole.
+    pub shard: Option<String>,
+    /// The files that this report joins; empty for a run's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged_from: Vec<String>,
     /// What was played against.
     pub target: String,
     /// The Prometheus server that was asked, if any.
@@ -76,12 +88,12 @@ pub struct Report {
 }
 
 /// What a phase came to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PhaseReport {
     /// Its name.
     pub name: String,
-    /// `open` or `closed`.
-    pub kind: &'static str,
+    /// How its requests were released.
+    pub kind: Loop,
     /// When it started, counted from the run's start.
     pub start: f64,
     /// How long it lasted.
@@ -92,6 +104,9 @@ pub struct PhaseReport {
     pub totals: Totals,
     /// Completed requests per second.
     pub rate: Option<f64>,
+    /// The share of the time in which the generator's busiest thread ran or waited for a core; `None` where the system does
+    /// not count it.
+    pub generator_busy: Option<f64>,
     /// From the intended instant to the end of the answer.
     pub response_time: Figures,
     /// From the actual send to the end of the answer.
@@ -106,10 +121,33 @@ pub struct PhaseReport {
     pub drops: BTreeMap<DropReason, u64>,
     /// What the service said of itself.
     pub monitoring: Monitoring,
+    /// The distributions behind the figures, to be joined with those of other machines.
+    pub histograms: Histograms,
+}
+
+/// How requests are released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loop {
+    /// At planned instants.
+    Open,
+    /// When the one before is answered.
+    Closed,
+}
+
+/// Distributions of microseconds, as [`Times::encoded`] writes them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Histograms {
+    /// From the intended instant to the end of the answer.
+    pub response_time: String,
+    /// From the actual send to the end of the answer.
+    pub service_time: String,
+    /// From the intended instant to the actual send.
+    pub send_lag: String,
 }
 
 /// What the service's `/metrics` showed in a phase.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Monitoring {
     /// Vital signs.
     #[serde(flatten)]
@@ -130,6 +168,8 @@ pub struct Monitoring {
 pub struct Findings<'a> {
     /// What was played.
     pub plan: &'a Plan,
+    /// SHA-256 of the scenario's text.
+    pub scenario_sha256: String,
     /// Against what.
     pub target: String,
     /// With which Prometheus server.
@@ -142,6 +182,8 @@ pub struct Findings<'a> {
     pub interrupted: bool,
     /// What came of the requests.
     pub record: &'a Record,
+    /// How hard the generator worked.
+    pub effort: &'a Effort,
     /// What was seen besides.
     pub seen: Seen<'a>,
 }
@@ -167,19 +209,29 @@ impl Report {
             scenario.expectations.iter().map(|expectation| expectations::judge(expectation, seen)).collect();
         let phases: Vec<PhaseReport> =
             (0..scenario.phases.len()).map(|at| phase(at, findings, &thresholds, &expectations)).collect();
-        let blames_itself = scenario.thresholds.iter().zip(&thresholds).any(|(threshold, outcome)| {
+        let invalid = phases.iter().enumerate().find_map(|(at, phase)| {
+            let record = record.get(at).cloned().unwrap_or_default();
+            validity::invalid(&phase.name, &record, phase.generator_busy)
+        });
+        let saturated: Vec<bool> = phases.iter().map(PhaseReport::saturated).collect();
+        let blamed = scenario.thresholds.iter().zip(&thresholds).any(|(threshold, outcome)| {
             let record = match threshold.phase {
                 None => whole.clone(),
                 Some(phase) => record.get(phase).cloned().unwrap_or_default(),
             };
-            outcome.verdict == Verdict::Failed && validity::blames_itself(threshold, &record)
+            outcome.verdict == Verdict::Failed && validity::blames_itself(threshold, &record, &saturated)
+        }) || scenario.expectations.iter().zip(&expectations).any(|(expectation, outcome)| {
+            outcome.verdict == Verdict::Failed && validity::expects_too_much(expectation, &saturated)
         });
-        let (verdict, reason) =
-            verdict(findings.interrupted, &whole, blames_itself, &thresholds, &expectations);
+        let invalid = invalid.or_else(|| blamed.then(|| validity::OWN_FAULT.to_owned()));
+        let (verdict, reason) = verdict(findings.interrupted, invalid, &thresholds, &expectations);
         Self {
             scenario: scenario.name.clone(),
             description: scenario.description.clone(),
+            scenario_sha256: findings.scenario_sha256.clone(),
             seed: plan.seed,
+            merged_from: Vec::new(),
+            shard: (!plan.shard.is_whole()).then(|| plan.shard.to_string()),
             target: findings.target.clone(),
             prometheus: findings.prometheus.clone(),
             model: format!("{} {}", plan.card.name, plan.card.version),
@@ -195,6 +247,21 @@ impl Report {
             phases,
             thresholds,
             expectations,
+        }
+    }
+
+    /// Puts the figures of `whole` in the place of what there is.
+    pub fn set_figures(&mut self, whole: &PhaseRecord) {
+        self.totals = whole.totals;
+        self.response_time = whole.response.figures();
+        self.service_time = whole.service.figures();
+        self.send_lag = whole.lag.figures();
+    }
+
+    /// Gives each phase its word by the thresholds and expectations as they stand.
+    pub fn judge_phases(&mut self) {
+        for phase in &mut self.phases {
+            phase.verdict = word_on(&phase.name, &self.thresholds, &self.expectations);
         }
     }
 
@@ -219,26 +286,87 @@ fn phase(
     let boundaries = findings.seen.boundaries;
     let record = findings.record.get(at).cloned().unwrap_or_default();
     let lasted = boundaries[at + 1].min(findings.elapsed).saturating_sub(boundaries[at]).as_secs_f64();
-    let of_phase = |name: &Option<String>| name.as_ref() == Some(&phase.name);
-    let verdicts =
-        thresholds.iter().filter(|outcome| of_phase(&outcome.phase)).map(|outcome| outcome.verdict).chain(
-            expectations.iter().filter(|outcome| of_phase(&outcome.phase)).map(|outcome| outcome.verdict),
-        );
     PhaseReport {
         name: phase.name.clone(),
-        kind: if matches!(phase.executor, Executor::Open { .. }) { "open" } else { "closed" },
+        kind: match phase.executor {
+            Executor::Open { .. } => Loop::Open,
+            Executor::Closed { .. } => Loop::Closed,
+        },
         start: boundaries[at].as_secs_f64(),
         duration: lasted,
-        verdict: Verdict::of_all(verdicts),
+        verdict: word_on(&phase.name, thresholds, expectations),
         totals: record.totals,
         rate: (lasted > 0.0).then(|| record.totals.completed as f64 / lasted),
         response_time: record.response.figures(),
         service_time: record.service.figures(),
         send_lag: record.lag.figures(),
+        generator_busy: findings.effort.busiest(at),
+        histograms: Histograms::of(&record),
         statuses: record.statuses,
         failures: record.failures,
         drops: record.drops,
         monitoring: Monitoring::new(&findings.seen.phases[at]),
+    }
+}
+
+/// One word for a phase's thresholds and expectations.
+fn word_on(phase: &str, thresholds: &[ThresholdOutcome], expectations: &[ExpectationOutcome]) -> Verdict {
+    let of_phase = |name: &Option<String>| name.as_deref() == Some(phase);
+    let thresholds =
+        thresholds.iter().filter(|outcome| of_phase(&outcome.phase)).map(|outcome| outcome.verdict);
+    let expectations =
+        expectations.iter().filter(|outcome| of_phase(&outcome.phase)).map(|outcome| outcome.verdict);
+    Verdict::of_all(thresholds.chain(expectations))
+}
+
+impl PhaseReport {
+    /// Whether the generator worked at its own limit, so that its rate in a closed loop is not the target's.
+    pub fn saturated(&self) -> bool {
+        self.kind == Loop::Closed && self.generator_busy.is_some_and(|busy| busy >= validity::SATURATED)
+    }
+}
+
+impl PhaseReport {
+    /// Puts the figures of `record` in the place of what there is.
+    pub fn set_figures(&mut self, record: &PhaseRecord) {
+        self.totals = record.totals;
+        self.rate = (self.duration > 0.0).then(|| record.totals.completed as f64 / self.duration);
+        self.response_time = record.response.figures();
+        self.service_time = record.service.figures();
+        self.send_lag = record.lag.figures();
+        self.statuses.clone_from(&record.statuses);
+        self.failures.clone_from(&record.failures);
+        self.drops.clone_from(&record.drops);
+        self.histograms = Histograms::of(record);
+    }
+
+    /// The record behind the figures.
+    ///
+    /// # Errors
+    /// In words, with the field, when a histogram is none.
+    pub fn record(&self) -> Result<PhaseRecord, String> {
+        let times = |field: &str, text: &str| {
+            Times::decode(text).map_err(|error| format!("histograms.{field} {error}"))
+        };
+        Ok(PhaseRecord {
+            totals: self.totals,
+            response: times("response_time", &self.histograms.response_time)?,
+            service: times("service_time", &self.histograms.service_time)?,
+            lag: times("send_lag", &self.histograms.send_lag)?,
+            statuses: self.statuses.clone(),
+            failures: self.failures.clone(),
+            drops: self.drops.clone(),
+        })
+    }
+}
+
+impl Histograms {
+    fn of(record: &PhaseRecord) -> Self {
+        Self {
+            response_time: record.response.encoded(),
+            service_time: record.service.encoded(),
+            send_lag: record.lag.encoded(),
+        }
     }
 }
 
@@ -268,24 +396,29 @@ impl Monitoring {
     }
 }
 
-/// An interrupted run is neither good nor bad; an invalid one neither.
-fn verdict(
+/// Prints the summary. A reader that has seen enough is no error.
+///
+/// # Errors
+/// When standard output takes no more.
+pub fn print(report: &Report) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(summary::render(report).as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing the summary"),
+        _ => Ok(()),
+    }
+}
+
+/// The last word, and why. An interrupted run is neither good nor bad; an invalid one neither.
+pub fn verdict(
     interrupted: bool,
-    whole: &PhaseRecord,
-    blames_itself: bool,
+    invalid: Option<String>,
     thresholds: &[ThresholdOutcome],
     expectations: &[ExpectationOutcome],
 ) -> (RunVerdict, Option<String>) {
     if interrupted {
         return (RunVerdict::Interrupted, Some("stopped before its end".into()));
     }
-    if let Some(reason) = validity::invalid(whole) {
-        return (RunVerdict::Invalid, Some(reason));
-    }
-    if blames_itself {
-        let reason = "a response time above its limit is the generator's own lateness: the target answered in time; \
-                      lower the rate or give it more cores";
-        return (RunVerdict::Invalid, Some(reason.into()));
+    if invalid.is_some() {
+        return (RunVerdict::Invalid, invalid);
     }
     let missed = thresholds.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count();
     let unseen = expectations.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count();
@@ -311,6 +444,14 @@ fn warnings(phases: &[PhaseReport], thresholds: &[ThresholdOutcome], seen: &Seen
     let mut warnings = Vec::new();
     if thresholds.is_empty() {
         warnings.push("the scenario has no thresholds: what the client saw was not judged".to_owned());
+    }
+    for phase in phases.iter().filter(|phase| phase.saturated()) {
+        let busy = phase.generator_busy.unwrap_or_default() * 100.0;
+        warnings.push(format!(
+            "{}: the generator's own threads were busy {busy:.0} % of the time, so the rate is what this machine can ask, not \
+             what the target can answer, and times are upper bounds; use more cores, or more machines with --shard",
+            phase.name
+        ));
     }
     for phase in phases {
         let Monitoring { readings, failed_readings, last_error, .. } = &phase.monitoring;

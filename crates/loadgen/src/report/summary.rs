@@ -18,10 +18,15 @@ use std::{collections::BTreeMap, fmt::Write};
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
     let seconds = report.duration;
+    let part = match (&report.shard, report.merged_from.len()) {
+        (Some(shard), _) => format!(", part {shard}"),
+        (None, 0) => String::new(),
+        (None, count) => format!(", {count} reports in one"),
+    };
     // Writing to a string can't fail, here and below.
     let _ = writeln!(
         text,
-        "\n{} · seed {} · model {} · {} · {seconds:.1} s\n",
+        "\n{}{part} · seed {} · model {} · {} · {seconds:.1} s\n",
         report.scenario, report.seed, report.model, report.target
     );
     text.push_str("What the client saw (times from the intended instant)\n");

@@ -5,11 +5,11 @@ use super::{
     tally::Tally,
 };
 use drift::{Verdict, judge};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What can be said of one signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Like the reference.
@@ -21,7 +21,7 @@ pub enum State {
 }
 
 /// The state of one signal and the numbers behind it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SignalState {
     /// The verdict.
     pub state: State,

@@ -2,7 +2,7 @@
 
 use super::snapshot::{Counter, Snapshot};
 use crate::scenario::Vital;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Sums of increases between consecutive readings.
@@ -18,7 +18,7 @@ pub struct Tally {
 }
 
 /// The service's vital signs over one phase, by its own counters.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Vitals {
     /// Requests answered per second; `None` without two readings.
     pub throughput: Option<f64>,

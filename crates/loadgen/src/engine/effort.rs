@@ -1,0 +1,135 @@
+//! How hard the generator's own threads work: the share of the time in which they ran or waited for a core.
+//!
+//! Linux counts both for each thread in `schedstat` (nanoseconds on a core, nanoseconds in the run queue, time slices:
+//! <https://docs.kernel.org/scheduler/sched-stats.html>). CPU time alone would not do: on a machine shared with the target,
+//! a thread that gets half a core and wants all of it is as much at its limit as one that has it.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek},
+    time::Duration,
+};
+
+/// Reads how long one thread has been busy. `None` where the system does not count it.
+#[derive(Debug)]
+pub(super) struct Meter(Option<File>);
+
+impl Meter {
+    /// A meter of the calling thread, which any thread may read.
+    pub(super) fn of_this_thread() -> Self {
+        Self(File::open("/proc/thread-self/schedstat").ok())
+    }
+
+    fn busy(&mut self) -> Option<Duration> {
+        let mut text = String::new();
+        let file = self.0.as_mut()?;
+        let read: io::Result<usize> = file.rewind().and_then(|()| file.read_to_string(&mut text));
+        read.ok()?;
+        let mut nanos = text.split_whitespace().map(|number| number.parse::<u64>().ok());
+        Some(Duration::from_nanos(nanos.next()?? + nanos.next()??))
+    }
+}
+
+/// The effort of all threads, phase by phase.
+#[derive(Debug, Default)]
+pub struct Effort {
+    meters: Vec<Meter>,
+    last: Option<Reading>,
+    phases: Vec<Spent>,
+}
+
+#[derive(Debug)]
+struct Reading {
+    at: Duration,
+    phase: usize,
+    busy: Vec<Option<Duration>>,
+}
+
+/// What was seen of a phase.
+#[derive(Debug, Clone, Default)]
+struct Spent {
+    covered: Duration,
+    busy: Vec<Option<Duration>>,
+}
+
+impl Effort {
+    pub(super) fn new(meters: Vec<Meter>, phases: usize) -> Self {
+        Self { meters, last: None, phases: vec![Spent::default(); phases] }
+    }
+
+    /// Reads the meters `at` into the run, during `phase`. What lies between two readings of different phases counts for
+    /// neither.
+    pub fn observe(&mut self, at: Duration, phase: usize) {
+        let busy = self.meters.iter_mut().map(Meter::busy).collect();
+        self.take(Reading { at, phase, busy });
+    }
+
+    fn take(&mut self, reading: Reading) {
+        if let (Some(last), Some(spent)) = (&self.last, self.phases.get_mut(reading.phase))
+            && last.phase == reading.phase
+        {
+            spent.covered += reading.at.saturating_sub(last.at);
+            spent.busy.resize(reading.busy.len(), Some(Duration::ZERO));
+            for ((spent, now), before) in spent.busy.iter_mut().zip(&reading.busy).zip(&last.busy) {
+                *spent = spent
+                    .zip(now.zip(*before))
+                    .map(|(spent, (now, before))| spent + now.saturating_sub(before));
+            }
+        }
+        self.last = Some(reading);
+    }
+
+    /// The share of `phase` in which its busiest thread ran or waited for a core; `None` where that is not known.
+    pub fn busiest(&self, phase: usize) -> Option<f64> {
+        let spent = self.phases.get(phase).filter(|spent| !spent.covered.is_zero())?;
+        let busiest = spent.busy.iter().copied().collect::<Option<Vec<_>>>()?.into_iter().max()?;
+        // A thread counts up to its last switch, so two readings may hold a little more than lies between them.
+        Some((busiest.as_secs_f64() / spent.covered.as_secs_f64()).min(1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn reading(at: u64, phase: usize, busy: [Option<u64>; 2]) -> Reading {
+        Reading {
+            at: Duration::from_millis(at),
+            phase,
+            busy: busy.map(|busy| busy.map(Duration::from_millis)).into(),
+        }
+    }
+
+    #[test]
+    fn the_busiest_thread_counts_and_phases_are_kept_apart() {
+        let mut effort = Effort::new(Vec::new(), 2);
+        effort.take(reading(0, 0, [Some(0), Some(0)]));
+        effort.take(reading(500, 0, [Some(100), Some(400)]));
+        effort.take(reading(1000, 0, [Some(200), Some(900)]));
+        effort.take(reading(1500, 1, [Some(700), Some(950)]));
+        effort.take(reading(2000, 1, [Some(750), Some(1000)]));
+        assert!((effort.busiest(0).unwrap() - 0.9).abs() < 1e-9);
+        assert!((effort.busiest(1).unwrap() - 0.1).abs() < 1e-9);
+        assert_eq!(effort.busiest(2), None);
+    }
+
+    #[test]
+    fn what_is_not_counted_is_not_known() {
+        let mut effort = Effort::new(Vec::new(), 1);
+        effort.take(reading(0, 0, [Some(0), None]));
+        effort.take(reading(500, 0, [Some(500), None]));
+        assert_eq!(effort.busiest(0), None);
+    }
+
+    #[test]
+    fn a_thread_that_works_is_seen_to() {
+        let mut meter = Meter::of_this_thread();
+        // Systems that count nothing have nothing to test.
+        let Some(before) = meter.busy() else { return };
+        let start = Instant::now();
+        while meter.busy() == Some(before) {
+            assert!(start.elapsed() < Duration::from_secs(10), "the kernel counts no time for a busy thread");
+        }
+    }
+}

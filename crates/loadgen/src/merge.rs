@@ -1,0 +1,216 @@
+//! `loadgen merge`: the reports of several machines as one.
+//!
+//! Counts and histograms are added up, and percentiles and thresholds are those of the sum: an average of percentiles would be
+//! nobody's percentile. What monitoring noticed every machine saw of the same service; here the strictest word counts.
+
+use crate::{
+    cli::MergeArgs,
+    engine::{PhaseRecord, Totals},
+    exit::Exit,
+    judge::{Verdict, expectations::ExpectationOutcome, thresholds, validity},
+    plan::Shard,
+    report::{PhaseReport, Report, RunVerdict, file::OutputFile, print, verdict},
+    scenario::{Metric, Threshold},
+};
+use anyhow::{Context, anyhow, bail};
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+/// Joins reports, prints the summary of the whole and judges it.
+///
+/// # Errors
+/// When a file is no report, or the reports are not of one plan.
+pub fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
+    let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
+    let reports = args.reports.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let merged = merged(&reports)?;
+    let written = json.map_or(Ok(()), |file| file.write(&merged.to_json()));
+    print(&merged)?;
+    written?;
+    Ok(merged.verdict.into())
+}
+
+/// A report and its file's name.
+type Named = (String, Report);
+
+fn read(path: &PathBuf) -> anyhow::Result<Named> {
+    let place = path.display().to_string();
+    let text = fs::read(path).with_context(|| format!("{place}: cannot be read"))?;
+    let report = serde_json::from_slice(&text)
+        .map_err(|error| anyhow!("{place}: is no report that `loadgen run --json` wrote: {error}"))?;
+    Ok((place, report))
+}
+
+fn merged(reports: &[Named]) -> anyhow::Result<Report> {
+    let Some((first, base)) = reports.first() else { bail!("there is nothing to merge") };
+    for (at, (place, report)) in reports.iter().enumerate() {
+        same_plan((first, base), (place, report))?;
+        if let Some((twin, _)) = reports[..at].iter().find(|(_, earlier)| same_run(earlier, report)) {
+            bail!("{place}: is the same run as {twin}; its requests would count twice");
+        }
+    }
+    let missing = missing_shards(reports)?;
+    let records = (0..base.phases.len()).map(|at| record(reports, at)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut whole = PhaseRecord::default();
+    records.iter().for_each(|record| whole.merge(record));
+
+    let mut report = base.clone();
+    report.shard = None;
+    report.merged_from = reports.iter().map(|(place, _)| place.clone()).collect();
+    report.started_at = reports.iter().map(|(_, report)| report.started_at.clone()).min().unwrap_or_default();
+    report.duration = reports.iter().map(|(_, report)| report.duration).fold(0.0, f64::max);
+    report.set_figures(&whole);
+    for (at, (phase, record)) in report.phases.iter_mut().zip(&records).enumerate() {
+        let of_phase = || reports.iter().map(|(_, report)| &report.phases[at]);
+        phase.duration = of_phase().map(|phase| phase.duration).fold(0.0, f64::max);
+        phase.generator_busy = of_phase().filter_map(|phase| phase.generator_busy).reduce(f64::max);
+        // The reading that saw most of the phase.
+        if let Some(best) = of_phase().max_by_key(|phase| phase.monitoring.readings) {
+            phase.monitoring = best.monitoring.clone();
+        }
+        phase.set_figures(record);
+    }
+    report.expectations = (0..base.expectations.len()).map(|at| expectation(reports, at)).collect();
+    let names: Vec<String> = report.phases.iter().map(|phase| phase.name.clone()).collect();
+    let saturated: Vec<bool> = report.phases.iter().map(PhaseReport::saturated).collect();
+    let mut blamed = false;
+    for outcome in &mut report.thresholds {
+        let threshold =
+            threshold(outcome, &names).map_err(|error| anyhow!("{first}: thresholds: {error}"))?;
+        let record = threshold.phase.map_or(&whole, |phase| &records[phase]);
+        *outcome = thresholds::judge(&threshold, outcome.phase.clone(), record);
+        blamed |=
+            outcome.verdict == Verdict::Failed && validity::blames_itself(&threshold, record, &saturated);
+    }
+    report.judge_phases();
+    report.warnings = warnings(reports);
+    let invalid =
+        missing.or_else(|| invalid(reports)).or_else(|| blamed.then(|| validity::OWN_FAULT.to_owned()));
+    let interrupted = reports.iter().any(|(_, report)| report.verdict == RunVerdict::Interrupted);
+    (report.verdict, report.reason) = verdict(interrupted, invalid, &report.thresholds, &report.expectations);
+    Ok(report)
+}
+
+/// Refuses reports that are not parts of one plan.
+fn same_plan((first, base): (&str, &Report), (place, report): (&str, &Report)) -> anyhow::Result<()> {
+    let sharded = |report: &Report| match &report.shard {
+        Some(_) => "one part of several",
+        None => "a whole run",
+    };
+    let differs = [
+        ("scenario", &base.scenario, &report.scenario),
+        ("scenario_sha256", &base.scenario_sha256, &report.scenario_sha256),
+        ("model", &base.model, &report.model),
+    ]
+    .into_iter()
+    .find(|(_, a, b)| a != b);
+    if let Some((field, a, b)) = differs {
+        bail!("{place}: {field} is {b}, in {first} it is {a}; only parts of one plan can be merged");
+    }
+    if sharded(base) != sharded(report) {
+        bail!("{place}: is {}, {first} is {}; merge either kind by itself", sharded(report), sharded(base));
+    }
+    if base.shard.is_some() && base.seed != report.seed {
+        bail!(
+            "{place}: seed is {}, in {first} it is {}; the parts are not of one plan",
+            report.seed,
+            base.seed
+        );
+    }
+    let shape = |report: &Report| {
+        let thresholds: Vec<_> = report
+            .thresholds
+            .iter()
+            .map(|t| (t.phase.clone(), t.metric.clone(), t.expression.clone()))
+            .collect();
+        let phases: Vec<_> = report.phases.iter().map(|phase| phase.name.clone()).collect();
+        (phases, thresholds, report.expectations.len())
+    };
+    if shape(base) != shape(report) {
+        bail!("{place}: has other phases, thresholds or expectations than {first}; was one of them edited?");
+    }
+    let sums = report.phases.iter().fold(Totals::default(), |mut sum, phase| {
+        sum.add(&phase.totals);
+        sum
+    });
+    if sums != report.totals || !sums.add_up() {
+        bail!("{place}: its totals do not add up; was it edited?");
+    }
+    Ok(())
+}
+
+/// Whether two reports are copies of one.
+fn same_run(a: &Report, b: &Report) -> bool {
+    let histograms = |report: &Report| {
+        report.phases.iter().map(|phase| phase.histograms.response_time.clone()).collect::<Vec<_>>()
+    };
+    a.shard == b.shard
+        && a.started_at == b.started_at
+        && a.totals == b.totals
+        && histograms(a) == histograms(b)
+}
+
+/// Why the plan is not whole, if so.
+///
+/// # Errors
+/// When a part is there twice, or parts are of different divisions.
+fn missing_shards(reports: &[Named]) -> anyhow::Result<Option<String>> {
+    let mut seen: Vec<(Shard, &str)> = Vec::new();
+    for (place, report) in reports {
+        let Some(text) = &report.shard else { return Ok(None) };
+        let shard: Shard = text.parse().map_err(|error| anyhow!("{place}: shard: {error}"))?;
+        if let Some((other, first)) = seen.first()
+            && other.of() != shard.of()
+        {
+            bail!("{place}: is part {shard}, {first} is part {other}: not of one division");
+        }
+        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == shard) {
+            bail!("{place}: is part {shard}, and so is {first}");
+        }
+        seen.push((shard, place));
+    }
+    let present: BTreeSet<u32> = seen.iter().map(|(shard, _)| shard.index()).collect();
+    let of = seen.first().map_or(0, |(shard, _)| shard.of());
+    let missing: Vec<String> =
+        (1..=of).filter(|index| !present.contains(index)).map(|index| format!("{index}/{of}")).collect();
+    Ok((!missing.is_empty()).then(|| format!("parts of the plan are missing: {}", missing.join(", "))))
+}
+
+fn record(reports: &[Named], phase: usize) -> anyhow::Result<PhaseRecord> {
+    let mut sum = PhaseRecord::default();
+    for (place, report) in reports {
+        let phase = &report.phases[phase];
+        let record = phase.record().map_err(|error| anyhow!("{place}: phase {}: {error}", phase.name))?;
+        sum.merge(&record);
+    }
+    Ok(sum)
+}
+
+fn threshold(outcome: &thresholds::ThresholdOutcome, phases: &[String]) -> Result<Threshold, String> {
+    let phase = outcome.phase.as_ref().map(|wanted| {
+        phases.iter().position(|phase| phase == wanted).ok_or_else(|| format!("there is no phase {wanted}"))
+    });
+    Threshold::parse(phase.transpose()?, Metric::of_name(&outcome.metric)?, &outcome.expression)
+}
+
+/// The strictest word on one expectation, with what was seen where it was given.
+fn expectation(reports: &[Named], at: usize) -> ExpectationOutcome {
+    let outcomes = || reports.iter().map(|(_, report)| &report.expectations[at]);
+    let verdict = Verdict::of_all(outcomes().map(|outcome| outcome.verdict));
+    let told = outcomes().find(|outcome| outcome.verdict == verdict).or_else(|| outcomes().next());
+    match told {
+        Some(outcome) => outcome.clone(),
+        None => unreachable!("there is at least one report"),
+    }
+}
+
+fn invalid(reports: &[Named]) -> Option<String> {
+    let (place, report) = reports.iter().find(|(_, report)| report.verdict == RunVerdict::Invalid)?;
+    Some(format!("{place}: {}", report.reason.as_deref().unwrap_or("invalid")))
+}
+
+fn warnings(reports: &[Named]) -> Vec<String> {
+    let of_one = |(place, report): &Named| {
+        report.warnings.iter().map(|warning| format!("{place}: {warning}")).collect::<Vec<_>>()
+    };
+    reports.iter().flat_map(of_one).collect()
+}
