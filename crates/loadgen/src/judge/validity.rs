@@ -40,12 +40,13 @@ pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<S
     let limit = TOLERATED_LAG.max(response * TOLERATED_SHARE);
     let (late, all) = (record.lag.count_above(limit), record.lag.count());
     (late >= HICCUP && late as f64 > all as f64 * TOLERATED_LATE).then(|| {
-        let busy = busy.map_or(String::new(), |busy| {
-            format!(" (its busiest thread ran or waited for a core {:.0} % of the time)", busy * 100.0)
-        });
+        let why = match busy {
+            Some(busy) if busy >= SATURATED => ", for it had no CPU time left; lower the rate, or give it more cores or machines",
+            Some(_) => ", though it had CPU time left: was it stopped, or the machine suspended?",
+            None => "; lower the rate, or give it more cores or machines",
+        };
         format!(
-            "{phase}: the generator could not keep up: {late} of {all} requests left more than {:.0} ms late{busy}; lower the \
-             rate or give it more cores",
+            "{phase}: the generator could not keep up: {late} of {all} requests left more than {:.0} ms late{why}",
             limit * 1e3
         )
     })
@@ -108,7 +109,7 @@ mod tests {
         assert!(
             invalid("a", &record(1000, 50, 60), Some(0.99))
                 .unwrap()
-                .contains("1000 of 1000 requests left more than 10 ms late (its busiest thread ran")
+                .contains("1000 of 1000 requests left more than 10 ms late, for it had no CPU")
         );
     }
 

@@ -68,7 +68,8 @@ impl Tally {
             Counter::Requests { status } if wanted(*status) => Some(*increase),
             _ => None,
         };
-        self.increases.iter().filter_map(of_status).sum()
+        // Not `sum`: that of nothing is -0.0, which reads oddly.
+        self.increases.iter().filter_map(of_status).fold(0.0, |sum, increase| sum + increase)
     }
 
     /// Predictions of each class.
@@ -178,6 +179,7 @@ mod tests {
         tally.add(&requests(5, 0, 0), &requests(5, 0, 0), Duration::from_secs(1));
         let vitals = tally.vitals();
         assert_eq!((vitals.throughput, vitals.server_error_ratio), (Some(0.0), None));
+        assert!(vitals.requests.is_sign_positive());
         assert!(vitals.class_shares.is_empty());
     }
 

@@ -1,6 +1,6 @@
 //! What `loadgen` says when it can't do what it is told.
 
-use crate::support::{Loadgen, Stub, StubOptions};
+use crate::support::{Loadgen, Mischief, Stub, StubOptions, rogue};
 use std::net::TcpListener;
 
 const SHORT: &str = r#"
@@ -114,4 +114,11 @@ fn an_earlier_report_stays_until_there_is_a_later_one() {
     let run = loadgen.run(SHORT, &nobody(), &[]);
     run.expect_code(104);
     assert_eq!(run.report["verdict"], "passed");
+}
+
+#[test]
+fn a_target_that_has_moved_is_told_where() {
+    let run = Loadgen::new().run(SHORT, &rogue(Mischief::RedirectsAll), &[]);
+    run.expect_code(104);
+    assert!(run.stderr.contains("307") && run.stderr.contains("--target"), "{}", run.stderr);
 }

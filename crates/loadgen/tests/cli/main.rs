@@ -5,5 +5,7 @@
 
 mod bad_input;
 mod check_and_list;
+mod rogues;
 mod run;
+mod shards;
 mod support;

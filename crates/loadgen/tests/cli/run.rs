@@ -268,7 +268,7 @@ thresholds: { unexpected_rate: ["count==0"] }
     run.expect_code(106);
     // Late, but every one of them: the plan does not shift.
     assert_eq!((run.total("offered"), run.total("completed")), (200, 200));
-    assert!(run.stdout.contains("verdict: INVALID (the generator could not keep up"), "{}", run.stdout);
+    assert!(run.stdout.contains("verdict: INVALID (a: the generator could not keep up"), "{}", run.stdout);
 }
 
 /// A second of traffic that Prometheus answers with an alert.

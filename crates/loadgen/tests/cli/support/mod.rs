@@ -1,7 +1,9 @@
 //! What the tests of the binary share: a stand-in for the service, and the binary itself.
 
+mod rogue;
 mod stub;
 
+pub use rogue::{Mischief, rogue};
 pub use stub::{Stub, StubOptions};
 
 use serde_json::Value;

@@ -1,0 +1,76 @@
+//! Targets that misbehave: every request is accounted for under a reason of its own, and the run ends with a verdict.
+
+use crate::support::{Loadgen, Mischief, Run, rogue};
+
+fn run_against(mischief: Mischief) -> Run {
+    let scenario = r#"
+name: x
+timeout: 300ms
+payloads: { flowers: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1s } ]
+thresholds: { unexpected_rate: ["rate<0.01"] }
+"#;
+    let run = Loadgen::new().run(scenario, &rogue(mischief), &[]);
+    run.expect_code(99);
+    assert!(run.adds_up(), "{}", run.report);
+    assert_eq!(run.total("offered"), 50);
+    run
+}
+
+#[track_caller]
+fn expect_failures(mischief: Mischief, reason: &str, words: &str) {
+    let run = run_against(mischief);
+    assert_eq!(run.report["phases"][0]["failures"][reason], 50, "{}", run.report);
+    assert!(run.stdout.contains(words), "{}", run.stdout);
+    // What failed has no time: a quick failure is no quick answer.
+    assert!(run.report["response_time"]["p50"].is_null(), "{}", run.report);
+}
+
+#[test]
+fn garbage_is_no_http() {
+    expect_failures(Mischief::Garbage, "not_http", "failed: 50 × answer is not HTTP");
+}
+
+#[test]
+fn an_answer_that_ends_early_is_no_answer() {
+    expect_failures(
+        Mischief::ClosesEarly,
+        "closed_early",
+        "failed: 50 × connection closed before the answer's end",
+    );
+    expect_failures(
+        Mischief::ClosesAtOnce,
+        "closed_early",
+        "failed: 50 × connection closed before the answer's end",
+    );
+}
+
+#[test]
+fn silence_times_out_and_counts_with_its_time() {
+    let run = run_against(Mischief::Silence);
+    assert_eq!(run.total("timed_out"), 50);
+    assert!(run.report["response_time"]["p50"].as_f64().unwrap() >= 0.3, "{}", run.report);
+}
+
+#[test]
+fn a_redirect_is_an_answer_but_not_the_expected_one() {
+    let run = run_against(Mischief::Redirects);
+    assert_eq!((run.total("completed"), run.total("unexpected")), (50, 50));
+    assert_eq!(run.report["phases"][0]["statuses"]["307"], 50);
+}
+
+#[test]
+fn a_full_disk_costs_neither_the_summary_nor_the_clear_line() {
+    let loadgen = Loadgen::new();
+    loadgen.write("scenario.yaml", "name: x\npayloads: { f: { source: { model: {} } } }\nphases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1s } ]\n");
+    let target = rogue(Mischief::Redirects);
+    let run =
+        loadgen.call(&["run", "--scenario", "scenario.yaml", "--target", &target, "--json", "/dev/full"]);
+    run.expect_code(104);
+    assert!(run.stdout.contains("50 offered = 50 completed"), "{}", run.stdout);
+    assert!(
+        run.stderr.contains("--json /dev/full: the report could not be written: No space left"),
+        "{}",
+        run.stderr
+    );
+}
