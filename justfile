@@ -2,8 +2,9 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
-# Detectors of other releases need not alarm alike.
+# Peers to compare with: other releases need not behave alike.
 river := "0.26.1"
+oha := "1.16.0"
 
 _list:
     @just --list --unsorted
@@ -33,6 +34,16 @@ lint:
 # What knowing one's health costs: throughput as a ratio to a bare actix endpoint, and counting one row
 bench: (_install "wrk" "wrk")
     cargo bench --locked --package inference --bench throughput --bench recording
+
+# Whether the load generator's numbers can be believed: its pace beside oha's, its punctuality, a server that stands still
+bench-loadgen:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tools="${CARGO_TARGET_DIR:-target}/bench-loadgen"
+    if ! "$tools/bin/oha" --version 2>/dev/null | grep -qF "{{ oha }}"; then
+        cargo install --locked --root "$tools" --version {{ oha }} --no-default-features --features rustls oha
+    fi
+    OHA="$(cd "$tools" && pwd)/bin/oha" cargo bench --locked --package loadgen --bench honesty
 
 # How soon each drift is noticed, and how often noise is; `--help` lists what can be varied
 bench-drift *flags:

@@ -26,6 +26,7 @@ use dispatcher::Dispatcher;
 use effort::Meter;
 use in_flight::InFlight;
 use reqwest::Url;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     io,
     thread::{self, JoinHandle},
@@ -73,11 +74,20 @@ pub fn default_workers() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Lets this process open as many files as it may at all. Systems start processes with a limit of 1,024 for the sake of
+/// programs that use `select`, and leave it to others to raise it.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused, the limit stays, and requests that find no socket are told by that name.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 /// Starts a run of `plan` against `target`, the address that requests are posted to.
 ///
 /// # Errors
 /// When a payload does not fit the model, or the system refuses threads or sockets.
 pub fn start(plan: &Plan, target: &Url, workers: usize) -> Result<Running, EngineError> {
+    raise_open_files();
     let work = dispatcher::prepare(plan).map_err(EngineError::Payload)?;
     let (record_sender, records) = mpsc::unbounded_channel();
     let (stop, stop_receiver) = watch::channel(false);
