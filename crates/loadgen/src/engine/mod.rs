@@ -12,17 +12,19 @@
 mod dispatcher;
 mod in_flight;
 pub mod record;
-pub(crate) mod sender;
+mod sender;
 pub mod times;
 mod worker;
 
 pub use record::{DropReason, Ending, Failure, PhaseRecord, Record, Timing, Totals};
 pub use times::{Figures, Times};
 
-use crate::plan::Plan;
+use crate::{
+    connect::{Endpoint, Tls},
+    plan::Plan,
+};
 use dispatcher::Dispatcher;
 use in_flight::InFlight;
-use reqwest::Url;
 use std::{
     io,
     thread::{self, JoinHandle},
@@ -52,6 +54,15 @@ pub enum EngineError {
     Panicked,
 }
 
+/// What is played against. Payloads name their paths below its address.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its address.
+    pub endpoint: Endpoint,
+    /// What connections to it are made with.
+    pub tls: Tls,
+}
+
 /// A run under way.
 pub struct Running {
     /// The instant from which the plan is counted.
@@ -68,11 +79,11 @@ pub fn default_workers() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Starts a run of `plan` against `target`, the address that requests are posted to.
+/// Starts a run of `plan` against `target`.
 ///
 /// # Errors
 /// When a payload does not fit the model, or the system refuses threads or sockets.
-pub fn start(plan: &Plan, target: &Url, workers: usize) -> Result<Running, EngineError> {
+pub fn start(plan: &Plan, target: &Target, workers: usize) -> Result<Running, EngineError> {
     let work = dispatcher::prepare(plan).map_err(EngineError::Payload)?;
     let (record_sender, records) = mpsc::unbounded_channel();
     let (stop, stop_receiver) = watch::channel(false);

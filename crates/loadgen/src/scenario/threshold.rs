@@ -48,6 +48,24 @@ impl Metric {
         })
     }
 
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().map(|(_, metric)| metric)
+    }
+
+    /// What it is, for people.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::ResponseTime => "From the planned instant to the end of the answer",
+            Self::ServiceTime => "From the send to the end of the answer",
+            Self::SendLag => "From the planned instant to the send",
+            Self::UnexpectedRate => "Requests with a wrong status, that failed or timed out, of those sent",
+            Self::Failed => "Requests without a complete answer, of those sent",
+            Self::TimedOut => "Requests given up, of those sent",
+            Self::Dropped => "Requests never sent, of those offered",
+        }
+    }
+
     /// Whether it is a time; the others are counts.
     pub fn is_time(self) -> bool {
         matches!(self, Self::ResponseTime | Self::ServiceTime | Self::SendLag)
