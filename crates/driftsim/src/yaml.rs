@@ -53,9 +53,11 @@ impl<'de> Deserialize<'de> for ClassShares {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawSpec {
     /// A built-in drift
+    #[serde(default)]
     #[schemars(schema_with = "preset_names")]
     preset: Option<String>,
     /// What it is about
+    #[serde(default)]
     #[schemars(schema_with = "text")]
     description: Option<String>,
     /// Share of the rows that drift; all of them if not said
@@ -110,6 +112,7 @@ pub(crate) struct RawOperation {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Shift")]
 struct RawShift {
     /// A name, a pattern such as "petal*", or a list of them
     features: Patterns,
@@ -119,6 +122,7 @@ struct RawShift {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Scale")]
 struct RawScale {
     /// A name, a pattern such as "petal*", or a list of them
     features: Patterns,
@@ -128,6 +132,7 @@ struct RawScale {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Noise")]
 struct RawNoise {
     /// A name, a pattern such as "petal*", or a list of them
     features: Patterns,
@@ -137,6 +142,7 @@ struct RawNoise {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Features")]
 struct RawFeatures {
     /// A name, a pattern such as "petal*", or a list of them
     features: Patterns,

@@ -59,15 +59,16 @@ fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
 
 /// rustls' own error, when that is what broke a connection.
 pub fn failure(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause: Option<&dyn Error> = Some(error);
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        // An io::Error passes over what it wraps when it is asked for its source.
-        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let found = error.downcast_ref().or_else(|| inside.and_then(|inside| inside.downcast_ref()));
-        if found.is_some() {
-            return found;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
-        cause = error.source();
+        // Asked for its source, an io::Error passes over what it wraps.
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }
@@ -82,7 +83,8 @@ pub(super) fn refusal(error: &reqwest::Error) -> Option<String> {
         });
     };
     Some(match certificate {
-        CertificateError::UnknownIssuer => "its certificate is signed by nobody that this machine believes; \
+        // The latter is an authority made anew under its old name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => "its certificate is signed by nobody that this machine believes; \
              name the authority's file with --ca-cert FILE.pem"
             .into(),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -96,6 +96,7 @@ pub(super) struct RawSource {
 #[schemars(rename = "Fixed", extend("dependentRequired" = { "content_type": ["body"] }))]
 pub(super) struct RawFixed {
     /// What is sent; without it, no body
+    #[serde(default)]
     #[schemars(schema_with = "maybe_text")]
     pub(super) body: Option<String>,
     /// The media type of the body
@@ -255,11 +256,13 @@ pub(super) struct RawVital {
     /// The phase's name
     pub(super) phase: Name,
     /// The class, for class_share; whichever moves most if not said
+    #[serde(default)]
     #[schemars(schema_with = "maybe_text")]
     pub(super) class: Option<String>,
     /// The phase to compare with; the first one if not said
     pub(super) against: Option<Name>,
     /// It is at least so many times what it was
+    #[serde(default)]
     #[schemars(schema_with = "times")]
     pub(super) rises_by: Option<Quantity>,
     /// It is above that

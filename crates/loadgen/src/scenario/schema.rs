@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 /// A time as [`super::values::parse_span`] reads it; 0 is told apart by the parser alone.
-const SPAN: &str = r"[0-9][0-9\s]*(\.[0-9]+)?\s*[A-Za-zµ]+(\s*[0-9][0-9\s]*(\.[0-9]+)?\s*[A-Za-zµ]+)*";
+const SPAN: &str = r"\s*([0-9][0-9\s]*(\.[0-9\s]+)?[A-Za-zµ]+\s*)+";
 
 /// A number as Rust reads it.
 const NUMBER: &str = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?";
@@ -21,9 +21,7 @@ const COMPARISON: &str = "(<=|>=|==|<|>)";
 
 /// The schema of a scenario.
 pub fn schema() -> Value {
-    let mut schema = schemars::schema_for!(super::raw::RawScenario);
-    schema.insert("$id".into(), "loadgen-scenario".into());
-    schema.to_value()
+    schemars::schema_for!(super::raw::RawScenario).to_value()
 }
 
 /// Gives a value type a schema of its own, under a name that messages of editors can show.
@@ -97,7 +95,7 @@ pub(super) fn maybe_text(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn thresholds(_: &mut SchemaGenerator) -> Schema {
     let of_metric = |metric: Metric| {
         let (pattern, example) = if metric.is_time() {
-            (format!(r"^\s*(p\(\s*{NUMBER}\s*\)|avg|max)\s*{COMPARISON}\s*{SPAN}\s*$"), "p(99)<50ms")
+            (format!(r"^\s*(p\(\s*{NUMBER}\s*\)|avg|max)\s*{COMPARISON}{SPAN}$"), "p(99)<50ms")
         } else {
             (format!(r"^\s*(count|rate)\s*{COMPARISON}\s*{NUMBER}\s*$"), "rate<0.01")
         };

@@ -6,7 +6,7 @@ use super::{
     text_format,
 };
 use crate::{
-    connect::{Endpoint, cause, client},
+    connect::{Endpoint, cause, client, tls},
     engine::Target,
 };
 use model::ModelCard;
@@ -115,7 +115,10 @@ impl Reader {
         if let Some(authorization) = endpoint.authorization() {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let mut response = request.send().await.map_err(|error| Unread::Nobody(told(url, &error)))?;
+        let mut response = request.send().await.map_err(|error| {
+            let nobody = (error.is_connect() || error.is_timeout()) && tls::failure(&error).is_none();
+            if nobody { Unread::Nobody(told(url, &error)) } else { Unread::Other(told(url, &error)) }
+        })?;
         if response.status() != StatusCode::OK {
             return Err(refused(url, &response));
         }

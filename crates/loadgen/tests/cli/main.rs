@@ -5,5 +5,9 @@
 
 mod bad_input;
 mod check_and_list;
+mod completions;
+mod https;
+mod requests;
 mod run;
+mod schema;
 mod support;
