@@ -86,7 +86,11 @@ pub fn run() -> anyhow::Result<Exit> {
         Err(error) => {
             let words = error.to_string();
             // clap repeats a bad address with the password in it.
-            if redacted(&words) == words { error.print()? } else { eprint!("{}", redacted(&words)) }
+            if redacted(&words) == words {
+                error.print()?
+            } else {
+                eprint!("{}", redacted(&words))
+            }
             // `--help` is an error to clap, but not to us.
             return Ok(if error.use_stderr() { Exit::BadInput } else { Exit::Passed });
         }

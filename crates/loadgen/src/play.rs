@@ -11,9 +11,7 @@ use crate::{
     plan::Plan,
     report::{Findings, Report, file::OutputFile, progress::Progress, summary, text::to_stdout},
     scenario::{Demand, Scenario, SignalDemand, library},
-    watch::{
-        AlertLog, Alerts, EVERY, Routes, Snapshot, Watch, next_reading, reader::Reader,
-    },
+    watch::{AlertLog, Alerts, EVERY, Routes, Snapshot, Watch, next_reading, reader::Reader},
 };
 use anyhow::{anyhow, bail};
 use model::ModelCard;

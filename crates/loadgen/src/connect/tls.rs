@@ -19,7 +19,8 @@ impl Tls {
     pub fn new(ca_cert: Option<&Path>, https: bool) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         if let Some(file) = ca_cert {
-            add_file(&mut roots, file).map_err(|problem| format!("--ca-cert {}: {problem}", file.display()))?;
+            add_file(&mut roots, file)
+                .map_err(|problem| format!("--ca-cert {}: {problem}", file.display()))?;
         }
         if https {
             let found = rustls_native_certs::load_native_certs();
@@ -78,15 +79,19 @@ pub(super) fn refusal(error: &reqwest::Error) -> Option<String> {
     let error = failure(error)?;
     let rustls::Error::InvalidCertificate(certificate) = error else {
         return Some(match error {
-            rustls::Error::InvalidMessage(_) => "what answers speaks no TLS: is it an http:// address?".into(),
+            rustls::Error::InvalidMessage(_) => {
+                "what answers speaks no TLS: is it an http:// address?".into()
+            }
             other => format!("no secure connection: {other}"),
         });
     };
     Some(match certificate {
         // The latter is an authority made anew under its old name.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => "its certificate is signed by nobody that this machine believes; \
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its certificate is signed by nobody that this machine believes; \
              name the authority's file with --ca-cert FILE.pem"
-            .into(),
+                .into()
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("its certificate is another host's ({certificate}); name the host that it is for")
         }
@@ -98,7 +103,8 @@ pub(super) fn refusal(error: &reqwest::Error) -> Option<String> {
         }
         // webpki's word has no variant of its own here.
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-            "its certificate is an authority's own (CA:TRUE), which may not serve; make one with CA:FALSE".into()
+            "its certificate is an authority's own (CA:TRUE), which may not serve; make one with CA:FALSE"
+                .into()
         }
         other => format!("its certificate is refused: {other}"),
     })

@@ -10,7 +10,9 @@ use std::io::{ErrorKind, Write};
 /// When standard output takes no more for another reason.
 pub fn to_stdout(text: &[u8]) -> anyhow::Result<Exit> {
     match std::io::stdout().write_all(text) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing to standard output"),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
         _ => Ok(Exit::Passed),
     }
 }

@@ -8,6 +8,7 @@ pub mod expectation;
 pub mod library;
 mod locate;
 mod raw;
+mod reading;
 mod request;
 mod schema;
 pub mod threshold;
@@ -164,8 +165,8 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] lists everything that is wrong, with file, line and field.
     pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
-        let raw: raw::RawScenario =
-            serde_yaml::from_str(text).map_err(|error| ScenarioError(vec![yaml_problem(file, &error)]))?;
+        let raw: raw::RawScenario = serde_yaml::from_str(text)
+            .map_err(|error| ScenarioError(vec![reading::problem(file, text, &error)]))?;
         check::checked(raw).map_err(|problems| located(problems, text, file))
     }
 
@@ -185,14 +186,6 @@ fn located(problems: Vec<check::Problem>, text: &str, file: &str) -> ScenarioErr
     let line = |path: &str| locate::line_of(text, path).map_or(String::new(), |line| format!("{line}:"));
     let told = problems.iter().map(|p| format!("{file}:{} {}: {}", line(&p.path), p.path, p.problem));
     ScenarioError(told.collect())
-}
-
-/// `file:line: field: problem` from an error of the YAML reader.
-fn yaml_problem(file: &str, error: &serde_yaml::Error) -> String {
-    let message = error.to_string();
-    let Some(place) = error.location() else { return format!("{file}: {message}") };
-    let suffix = format!(" at line {} column {}", place.line(), place.column());
-    format!("{file}:{}: {}", place.line(), message.strip_suffix(&suffix).unwrap_or(&message))
 }
 
 #[cfg(test)]

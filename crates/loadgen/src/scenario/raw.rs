@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// A traffic scenario for loadgen
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with name, payloads and phases")]
 #[schemars(title = "Scenario")]
 pub(super) struct RawScenario {
     /// Letters, digits, _ - .
@@ -48,7 +48,7 @@ pub(super) struct RawScenario {
 
 /// One kind of request
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with source")]
 #[schemars(rename = "Payload", transform = payload)]
 pub(super) struct RawPayload {
     /// Share among the payloads; 0 for those that only a mix uses
@@ -77,7 +77,7 @@ pub(super) struct RawPayload {
 /// Exactly one of these
 // An enum would be the natural shape, but serde's enums lose the line of an error.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with one source, such as { model: {} }")]
 #[schemars(rename = "Source", transform = |schema: &mut _| one_of(schema, &["model", "drift", "malformed", "fixed"]))]
 pub(super) struct RawSource {
     /// Fresh rows like the model's reference
@@ -92,7 +92,7 @@ pub(super) struct RawSource {
 
 /// A body spelt out
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping, such as { body: text }")]
 #[schemars(rename = "Fixed", extend("dependentRequired" = { "content_type": ["body"] }))]
 pub(super) struct RawFixed {
     /// What is sent; without it, no body
@@ -118,12 +118,12 @@ pub(super) enum RawMethod {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "{}")]
 pub(super) struct Empty {}
 
 /// Mistakes that callers make
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping, such as {} or { kinds: [nan] }")]
 #[schemars(rename = "Mistakes")]
 pub(super) struct RawMalformed {
     /// Which ones; all of them if not said
@@ -133,7 +133,7 @@ pub(super) struct RawMalformed {
 
 /// What a right answer is
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping, such as { status: [200] }")]
 #[schemars(rename = "Answer")]
 pub(super) struct RawAnswer {
     /// The statuses that are right; any other is unexpected
@@ -165,7 +165,7 @@ pub(super) enum RawArrival {
 
 /// A stretch of the scenario
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with name and executor")]
 #[schemars(rename = "Phase", transform = executors)]
 pub(super) struct RawPhase {
     /// Letters, digits, _ - .
@@ -197,7 +197,7 @@ pub(super) struct RawPhase {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with target and duration")]
 #[schemars(rename = "Stage")]
 pub(super) struct RawStage {
     /// Requests a second at its end
@@ -208,7 +208,7 @@ pub(super) struct RawStage {
 
 /// What monitoring must have noticed
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping of signals, vitals, alerts and quiet")]
 #[schemars(rename = "Expect")]
 pub(super) struct RawExpect {
     /// Drift, by the service's own metrics
@@ -226,7 +226,7 @@ pub(super) struct RawExpect {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with signal and phase")]
 #[schemars(rename = "Signal", transform = |schema: &mut _| one_of(schema, &["drifts_within", "stays"]))]
 pub(super) struct RawSignal {
     /// A feature, prediction, confidence or distance; "*" is any of them for drifts_within, every one for stays
@@ -248,7 +248,7 @@ pub(super) enum RawStays {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with vital and phase")]
 #[schemars(rename = "VitalSign", transform = vitals)]
 pub(super) struct RawVital {
     /// Which one
@@ -274,7 +274,7 @@ pub(super) struct RawVital {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with alert, phase and fires_within")]
 #[schemars(rename = "Alert")]
 pub(super) struct RawAlert {
     /// The alert's name

@@ -1,8 +1,9 @@
 //! What a payload says of its requests besides their bodies: method, path, headers, credentials.
 
 use super::{
-    Body, Payload, Scenario, ScenarioError, Source, located,
+    Body, Payload, Scenario, ScenarioError, Source,
     check::{Problem, Problems},
+    located,
     raw::{RawMethod, RawPayload, RawSource},
     values::{HeaderText, OrderedMap},
 };
@@ -15,7 +16,7 @@ use reqwest::{
 /// Where predictions are asked for.
 const DEFAULT_PATH: &str = "/predict";
 
-/// Says how long a body is; one that lies breaks the connection.
+/// They say how long the body is; one that lies breaks the connection.
 const FRAMING: [HeaderName; 2] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
 
 /// A payload of name `name`, unless something is wrong with it.
@@ -69,7 +70,7 @@ fn source(raw: &RawSource) -> Result<Source, String> {
             let content_type = fixed.content_type.clone().unwrap_or_else(|| "application/json".to_owned());
             Body { text: body.clone().into(), content_type }
         }))),
-        _ => Err("must have exactly one of model, drift, malformed, fixed".into()),
+        _ => Err("must have exactly one of model, drift, malformed, fixed, as in { model: {} }".into()),
     }
 }
 
@@ -114,7 +115,8 @@ fn url_path_is_good(path: &str) -> Result<(), String> {
 }
 
 fn variable_name(name: &str) -> Result<(), String> {
-    let allowed = |(at, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || at > 0 && c.is_ascii_digit();
+    let allowed =
+        |(at, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || at > 0 && c.is_ascii_digit();
     if name.is_empty() || !name.chars().enumerate().all(allowed) {
         // Not shown: who mistakes this field for the token's own place has written the token here.
         return Err("must be an environment variable's name: letters, digits and _; never the token".into());

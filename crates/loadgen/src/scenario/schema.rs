@@ -43,10 +43,22 @@ macro_rules! described {
     };
 }
 
-described!(Rate, "Rate", json_schema!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1e6, "examples": [50] }));
-described!(RampRate, "RampRate", json_schema!({ "type": "number", "minimum": 0, "maximum": 1e6, "examples": [200] }));
-described!(Span, "Span", json_schema!({ "type": "string", "pattern": whole(SPAN), "examples": ["30s", "1m30s", "250ms"] }));
-described!(HeaderText, "HeaderText", json_schema!({ "type": ["string", "number"] }));
+described!(
+    Rate,
+    "Rate",
+    json_schema!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1e6, "examples": [50] })
+);
+described!(
+    RampRate,
+    "RampRate",
+    json_schema!({ "type": "number", "minimum": 0, "maximum": 1e6, "examples": [200] })
+);
+described!(
+    Span,
+    "Span",
+    json_schema!({ "type": "string", "pattern": whole(SPAN), "examples": ["30s", "1m30s", "250ms"] })
+);
+described!(HeaderText, "HeaderText", json_schema!({ "type": ["string", "number", "boolean", "null"] }));
 described!(
     Quantity,
     "Quantity",
@@ -143,9 +155,7 @@ pub(super) fn vitals(schema: &mut Schema) {
         let limits = ["exceeds", "stays_below", "shifts_by"].map(|field| (field.to_owned(), limit.clone()));
         json!({ "properties": limits.into_iter().chain([("class".to_owned(), class)]).collect::<Map<_, _>>() })
     };
-    let rule = |vitals: Value, then: Value| {
-        json!({ "if": { "properties": { "vital": { "enum": vitals } }, "required": ["vital"] }, "then": then })
-    };
+    let rule = |vitals: Value, then: Value| json!({ "if": { "properties": { "vital": { "enum": vitals } }, "required": ["vital"] }, "then": then });
     let none = || json!({ "type": "null" });
     let ratios = json!({ "type": ["number", "null"], "maximum": 1 });
     schema.insert(

@@ -123,9 +123,7 @@ impl Reader {
             return Err(refused(url, &response));
         }
         let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| Unread::Other(told(url, &error)))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| Unread::Other(told(url, &error)))? {
             body.extend_from_slice(&chunk);
             if body.len() > LARGEST {
                 return Err(Unread::Other(format!("GET {url}: answered more than {} MiB", LARGEST >> 20)));

@@ -60,7 +60,9 @@ mod tests {
         assert!(matches("/v2/models/{model}/infer", "/v2/models/iris/infer"));
         assert!(matches("/v2/models/{model}/versions/{version}/infer", "/v2/models/iris/versions/1/infer"));
         assert!(matches("/files/{rest:.*}", "/files/a/b"));
-        for path in ["/v2/models/iris", "/v2/models//infer", "/v2/models/iris/infer/x", "/v1/models/iris/infer"] {
+        for path in
+            ["/v2/models/iris", "/v2/models//infer", "/v2/models/iris/infer/x", "/v1/models/iris/infer"]
+        {
             assert!(!matches("/v2/models/{model}/infer", path), "{path}");
         }
         assert!(!matches("unmatched", "/predict"));

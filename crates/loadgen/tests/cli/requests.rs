@@ -30,7 +30,9 @@ fn any_request_can_be_mixed_in_and_counts_as_the_models_health() {
     run.expect_code(0);
     for request in sent(&stub, "/healthz?full=1") {
         assert_eq!(request.method, "GET");
-        assert!(!request.headers.contains_key("content-type") && !request.headers.contains_key("content-length"));
+        assert!(
+            !request.headers.contains_key("content-type") && !request.headers.contains_key("content-length")
+        );
     }
     for request in sent(&stub, "/v2/models/iris/infer") {
         assert_eq!(request.method, "POST");
@@ -115,12 +117,19 @@ phases: [ { name: a, executor: constant-arrival-rate, rate: 60, duration: 1s } ]
 fn a_token_that_can_not_be_sent_is_named_before_the_run() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
-    let scenario = SHORT.replace("source: { model: {} }", "source: { model: {} }, bearer_token_env: OWN_TOKEN");
+    let scenario =
+        SHORT.replace("source: { model: {} }", "source: { model: {} }, bearer_token_env: OWN_TOKEN");
     for (environment, words) in [
-        (vec![], "scenario.yaml:3: payloads.flowers.bearer_token_env: environment variable OWN_TOKEN is not set"),
+        (
+            vec![],
+            "scenario.yaml:3: payloads.flowers.bearer_token_env: environment variable OWN_TOKEN is not set",
+        ),
         (vec![("OWN_TOKEN", "")], "bearer_token_env: environment variable OWN_TOKEN is empty"),
         (vec![("OWN_TOKEN", "s3cret-token\n")], "OWN_TOKEN holds a character that no token has"),
-        (vec![("OWN_TOKEN", "a"), ("LOADGEN_BEARER_TOKEN", "")], "--target: environment variable LOADGEN_BEARER"),
+        (
+            vec![("OWN_TOKEN", "a"), ("LOADGEN_BEARER_TOKEN", "")],
+            "--target: environment variable LOADGEN_BEARER",
+        ),
     ] {
         let run = loadgen.run_with(&scenario, &stub.url, &[], &environment);
         run.expect_code(104);
@@ -135,7 +144,11 @@ fn a_locked_target_names_the_variable() {
     let options = StubOptions { authorization: Some(BEARER), ..StubOptions::default() };
     let run = Loadgen::new().run(SHORT, &Stub::start(options).url, &[]);
     run.expect_code(104);
-    assert!(run.stderr.contains("answered 401") && run.stderr.contains("LOADGEN_BEARER_TOKEN"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("answered 401") && run.stderr.contains("LOADGEN_BEARER_TOKEN"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -153,7 +166,9 @@ fn a_password_in_an_address_is_sent_and_never_shown() {
         is_silent(&run, secret);
     }
     let nobody = "http://user:p%40ss@127.0.0.1:1";
-    for (target, variable) in [(nobody, "OTHER"), (nobody, "LOADGEN_BEARER_TOKEN"), ("htp://user:p%40ss@h", "OTHER")] {
+    for (target, variable) in
+        [(nobody, "OTHER"), (nobody, "LOADGEN_BEARER_TOKEN"), ("htp://user:p%40ss@h", "OTHER")]
+    {
         let run = loadgen.run_with(SHORT, target, &[], &[(variable, "x")]);
         run.expect_code(104);
         is_silent(&run, "p%40ss");
