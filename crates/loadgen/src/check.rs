@@ -3,26 +3,31 @@
 use crate::{
     exit::Exit,
     plan::arrivals::planned,
-    report::text::table,
+    report::text::{table, to_stdout},
     scenario::{Executor, Phase, Ramp, Scenario, Spacing, library},
 };
 
 /// Checks every file and prints its phases; problems go to stderr.
-pub fn check(files: &[String]) -> Exit {
+///
+/// # Errors
+/// When the phases can't be written.
+pub fn check(files: &[String]) -> anyhow::Result<Exit> {
     let mut exit = Exit::Passed;
     for file in files {
         let parsed = library::find(file)
             .map_err(|error| error.to_string())
             .and_then(|found| Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string()));
         match parsed {
-            Ok(scenario) => println!("{file}: good\n{}", phases(&scenario)),
+            Ok(scenario) => {
+                to_stdout(format!("{file}: good\n{}\n", phases(&scenario)).as_bytes())?;
+            }
             Err(problems) => {
                 eprintln!("{problems}");
                 exit = Exit::BadInput;
             }
         }
     }
-    exit
+    Ok(exit)
 }
 
 fn phases(scenario: &Scenario) -> String {

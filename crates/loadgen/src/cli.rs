@@ -97,8 +97,8 @@ pub fn run() -> anyhow::Result<Exit> {
     };
     match cli.command {
         Command::Run(args) => play::play(&args),
-        Command::List => Ok(list::list()),
-        Command::Check { files } => Ok(check::check(&files)),
+        Command::List => list::list(),
+        Command::Check { files } => check::check(&files),
         Command::Schema => schema::print(),
         Command::Completions { shell } => completions::print(shell, Cli::command()),
     }

@@ -42,7 +42,7 @@ fn every_shell_has_a_script_and_others_are_refused() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let binary = env!("CARGO_BIN_EXE_loadgen");
-    for command in ["schema", "completions zsh"] {
+    for command in ["schema", "completions zsh", "list", "check demo drift"] {
         let run = Loadgen::new()
             .call_in_shell(&format!("set -o pipefail; {binary} {command} | head -n 1 >/dev/null"));
         assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{command}");
