@@ -86,10 +86,10 @@ pub fn run() -> anyhow::Result<Exit> {
         Err(error) => {
             let words = error.to_string();
             // clap repeats a bad address with the password in it.
-            if redacted(&words) == words {
-                error.print()?
+            if error.use_stderr() && redacted(&words) != words {
+                eprint!("{}", redacted(&words));
             } else {
-                eprint!("{}", redacted(&words))
+                error.print()?;
             }
             // `--help` is an error to clap, but not to us.
             return Ok(if error.use_stderr() { Exit::BadInput } else { Exit::Passed });

@@ -181,7 +181,7 @@ fn limit(metric: Metric, text: &str) -> Result<f64, String> {
         return parse_span(text).map(|span| span.as_secs_f64()).map_err(|error| format!("the limit {error}"));
     }
     match text.parse::<f64>() {
-        Ok(limit) if limit.is_finite() && limit >= 0.0 => Ok(limit),
+        Ok(limit) if limit.is_finite() && limit.is_sign_positive() => Ok(limit),
         _ => Err(format!("the limit must be a number of 0 or above, got {text:?}")),
     }
 }
@@ -216,7 +216,9 @@ mod tests {
         assert!(reason(Metric::ResponseTime, "p(99)<50").contains("the limit must be a duration"));
         assert!(reason(Metric::ResponseTime, "count<5ms").contains("has p(…), avg and max"));
         assert!(reason(Metric::Dropped, "p(99)<5").contains("has count and rate"));
-        assert!(reason(Metric::Dropped, "count==-1").contains("0 or above"));
+        for limit in ["count==-1", "count==-0", "count==inf", "count==NaN", "count==1e400"] {
+            assert!(reason(Metric::Dropped, limit).contains("0 or above"), "{limit}");
+        }
         assert!(Metric::of_name("latency").unwrap_err().contains("response_time"));
     }
 }

@@ -49,6 +49,7 @@ fn bad_flags_are_104_and_help_is_not() {
     assert!(run.expect_code(104).stderr.contains("built in are normal"), "{}", run.stderr);
     let run = loadgen.call(&["run", "--scenario", "drift", "--json", "no/such/place.json"]);
     assert!(run.expect_code(104).stderr.contains("--json no/such/place.json"), "{}", run.stderr);
+    assert!(loadgen.call(&["run", "--help"]).expect_code(0).stdout.contains("http://user:password@host"));
     assert!(loadgen.call(&["--help"]).expect_code(0).stdout.contains("Exit codes"));
 }
 

@@ -5,14 +5,16 @@ use jsonschema::Validator;
 use loadgen::scenario::Scenario;
 use proptest::prelude::*;
 use serde_json::Value;
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::LazyLock};
 
 fn shipped() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
 }
 
-fn validator() -> Validator {
-    jsonschema::validator_for(&loadgen::scenario::schema()).unwrap()
+fn validator() -> &'static Validator {
+    static VALIDATOR: LazyLock<Validator> =
+        LazyLock::new(|| jsonschema::validator_for(&loadgen::scenario::schema()).unwrap());
+    &VALIDATOR
 }
 
 fn complaints(validator: &Validator, yaml: &str) -> Vec<String> {
@@ -67,7 +69,7 @@ fn what_is_shipped_and_what_the_readme_shows_is_valid() {
     }
     assert!(texts.len() > 5);
     for (name, text) in texts {
-        assert_eq!(complaints(&validator, &text), [""; 0], "{name}");
+        assert_eq!(complaints(validator, &text), [""; 0], "{name}");
         // The README leaves out a payload that its mix names.
         if !name.starts_with("README") {
             Scenario::parse(&text, &name).unwrap_or_else(|error| panic!("{error}"));
@@ -102,7 +104,7 @@ expect:
 #[test]
 fn what_the_parser_refuses_for_its_shape_is_invalid() {
     let validator = validator();
-    assert_eq!(complaints(&validator, GOOD), [""; 0]);
+    assert_eq!(complaints(validator, GOOD), [""; 0]);
     Scenario::parse(GOOD, "good").unwrap_or_else(|error| panic!("{error}"));
     let bad = [
         ("name: spike", "title: spike"),
@@ -174,7 +176,7 @@ fn what_the_parser_refuses_for_its_shape_is_invalid() {
         assert!(GOOD.contains(from), "{from}");
         let text = GOOD.replacen(from, to, 1);
         assert!(Scenario::parse(&text, "bad").is_err(), "the parser takes {to}");
-        assert!(!complaints(&validator, &text).is_empty(), "the schema takes {to}");
+        assert!(!complaints(validator, &text).is_empty(), "the schema takes {to}");
     }
 }
 
@@ -202,7 +204,7 @@ proptest! {
         ] {
             let text = GOOD.replacen(from, &to, 1);
             if Scenario::parse(&text, "x").is_ok() {
-                prop_assert_eq!(complaints(&validator, &text), [""; 0], "{}", to);
+                prop_assert_eq!(complaints(validator, &text), [""; 0], "{}", to);
             }
         }
     }
