@@ -4,7 +4,7 @@
 //! Each row carries its true class and whether it drifted, so that whoever watches the traffic can be marked.
 //!
 //! Layout:
-//! - [`spec`], `yaml`, [`preset`]: what drift is asked for, and how it is written down
+//! - [`spec`], `yaml`, `schema`, [`preset`]: what drift is asked for, and how it is written down
 //! - [`source`]: the rows themselves, reproducible by seed
 //! - `population`, `marginal`, `copula`, `calibration`: what steady rows are drawn from
 //! - `regime`: what a spec makes of a model's features and classes
@@ -31,6 +31,7 @@ mod output;
 mod population;
 pub mod preset;
 mod regime;
+mod schema;
 pub mod source;
 pub mod spec;
 mod yaml;

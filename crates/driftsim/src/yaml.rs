@@ -1,7 +1,11 @@
 //! Drift specs as they are typed. Every check on a value or a mapping happens while it is being read, so that the
 //! error carries its line; `serde(untagged)`, `flatten` and `try_from` would lose it.
 
-use crate::{ClassShares, DriftSpec, Operation, SpecError};
+use crate::{
+    ClassShares, DriftSpec, Operation, SpecError,
+    schema::{preset_names, text},
+};
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -45,12 +49,21 @@ impl<'de> Deserialize<'de> for ClassShares {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RawSpec {
+pub(crate) struct RawSpec {
+    /// A built-in drift
+    #[serde(default)]
+    #[schemars(schema_with = "preset_names")]
     preset: Option<String>,
+    /// What it is about
+    #[serde(default)]
+    #[schemars(schema_with = "text")]
     description: Option<String>,
+    /// Share of the rows that drift; all of them if not said
     share: Option<Share>,
+    /// What happens to the rows that drift, in this order
+    #[schemars(length(min = 1))]
     operations: Option<Vec<Operation>>,
 }
 
@@ -80,41 +93,58 @@ impl TryFrom<RawSpec> for DriftSpec {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RawOperation {
+pub(crate) struct RawOperation {
+    /// Adds a multiple of each column's standard deviation
     shift: Option<RawShift>,
+    /// Multiplies, as a change of unit does
     scale: Option<RawScale>,
+    /// Adds Gaussian noise
     noise: Option<RawNoise>,
+    /// Puts a value in its place that is uniform in the feature's extreme range
     extreme: Option<RawFeatures>,
+    /// Puts another row's value in its place: same marginal, no correlation
     shuffle: Option<RawFeatures>,
+    /// Draws rows with other class shares
     class_shares: Option<ClassShares>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Shift")]
 struct RawShift {
+    /// A name, a pattern such as "petal*", or a list of them
     features: Patterns,
+    /// How many standard deviations
     by_sd: NonZero,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Scale")]
 struct RawScale {
+    /// A name, a pattern such as "petal*", or a list of them
     features: Patterns,
+    /// Neither 0 nor 1
     factor: Factor,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Noise")]
 struct RawNoise {
+    /// A name, a pattern such as "petal*", or a list of them
     features: Patterns,
+    /// How many standard deviations
     by_sd: Positive,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Features")]
 struct RawFeatures {
+    /// A name, a pattern such as "petal*", or a list of them
     features: Patterns,
 }
 
@@ -140,10 +170,12 @@ impl TryFrom<RawOperation> for Operation {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RawClassShares {
+pub(crate) struct RawClassShares {
+    /// Classes and their shares; the others share the rest
     named: Option<NamedShares>,
+    /// The share of the model's last class
     last: Option<Share>,
 }
 
@@ -224,7 +256,7 @@ impl Visitor<'_> for Number {
 
 macro_rules! number {
     ($name:ident, $holds:expr, $condition:literal) => {
-        struct $name(f64);
+        pub(crate) struct $name(f64);
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -240,7 +272,7 @@ number!(Positive, |number| number > 0.0, "finite and above 0");
 number!(Factor, |factor| factor != 0.0 && factor != 1.0, "finite and neither 0 nor 1");
 
 /// One pattern, or a list of them.
-struct Patterns(Vec<String>);
+pub(crate) struct Patterns(Vec<String>);
 
 impl<'de> Deserialize<'de> for Patterns {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -274,7 +306,7 @@ impl<'de> Deserialize<'de> for Patterns {
 }
 
 /// Class names and shares, in the order in which they were typed.
-struct NamedShares(Vec<(String, f64)>);
+pub(crate) struct NamedShares(Vec<(String, f64)>);
 
 impl<'de> Deserialize<'de> for NamedShares {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

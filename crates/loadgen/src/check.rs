@@ -3,33 +3,46 @@
 use crate::{
     exit::Exit,
     plan::arrivals::planned,
-    report::text::table,
-    scenario::{Executor, Phase, Scenario, Spacing, library},
+    report::text::{table, to_stdout},
+    scenario::{Executor, Phase, Ramp, Scenario, Spacing, library},
 };
 
 /// Checks every file and prints its phases; problems go to stderr.
-pub fn check(files: &[String]) -> Exit {
+///
+/// # Errors
+/// When the phases can't be written.
+pub fn check(files: &[String]) -> anyhow::Result<Exit> {
     let mut exit = Exit::Passed;
     for file in files {
         let parsed = library::find(file)
             .map_err(|error| error.to_string())
             .and_then(|found| Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string()));
         match parsed {
-            Ok(scenario) => println!("{file}: good\n{}", phases(&scenario)),
+            Ok(scenario) => {
+                to_stdout(format!("{file}: good\n{}\n", phases(&scenario)).as_bytes())?;
+            }
             Err(problems) => {
                 eprintln!("{problems}");
                 exit = Exit::BadInput;
             }
         }
     }
-    exit
+    Ok(exit)
 }
 
 fn phases(scenario: &Scenario) -> String {
-    let mut rows = vec![["phase", "arrivals", "duration"].map(String::from).to_vec()];
+    let head = ["phase", "executor", "rate", "duration", "requests", "payloads"];
+    let mut rows = vec![head.map(String::from).to_vec()];
     let span = |span| humantime::format_duration(span).to_string();
     for phase in &scenario.phases {
-        rows.push(vec![phase.name.clone(), arrivals(phase), span(phase.duration())]);
+        rows.push(vec![
+            phase.name.clone(),
+            executor(phase).into(),
+            rate(phase),
+            span(phase.duration()),
+            requests(phase),
+            payloads(phase, scenario),
+        ]);
     }
     let whole: Vec<String> =
         [arrivals_of(scenario, Spacing::Constant), arrivals_of(scenario, Spacing::Poisson)]
@@ -38,8 +51,44 @@ fn phases(scenario: &Scenario) -> String {
             .filter(|(arrivals, _)| *arrivals > 0)
             .map(|(arrivals, about)| format!("{about}{arrivals}"))
             .collect();
-    rows.push(vec!["all".into(), whole.join(" + "), span(scenario.duration())]);
-    table(&rows, 3)
+    rows.push(vec![
+        "all".into(),
+        String::new(),
+        String::new(),
+        span(scenario.duration()),
+        whole.join(" + "),
+        String::new(),
+    ]);
+    table(&rows, 1)
+}
+
+fn executor(phase: &Phase) -> &'static str {
+    match &phase.executor {
+        Executor::Closed { .. } => "constant-vus",
+        Executor::Open { ramps, .. } if is_constant(ramps) => "constant-arrival-rate",
+        Executor::Open { .. } => "ramping-arrival-rate",
+    }
+}
+
+fn is_constant(ramps: &[Ramp]) -> bool {
+    ramps.len() == 1 && ramps[0].from == ramps[0].to
+}
+
+/// The course of a phase's rate.
+fn rate(phase: &Phase) -> String {
+    match &phase.executor {
+        Executor::Closed { vus, .. } => format!("{vus} users"),
+        Executor::Open { ramps, .. } if is_constant(ramps) => format!("{}/s", ramps[0].from),
+        Executor::Open { ramps, .. } => {
+            let start = ramps.first().map(|ramp| ramp.from);
+            let course: Vec<String> = start
+                .into_iter()
+                .chain(ramps.iter().map(|ramp| ramp.to))
+                .map(|rate| rate.to_string())
+                .collect();
+            format!("{}/s", course.join(" to "))
+        }
+    }
 }
 
 /// How many arrivals all open phases of one spacing plan.
@@ -52,10 +101,26 @@ fn arrivals_of(scenario: &Scenario, wanted: Spacing) -> u64 {
 }
 
 /// How many requests a phase offers, as far as that can be known beforehand.
-fn arrivals(phase: &Phase) -> String {
+fn requests(phase: &Phase) -> String {
     match &phase.executor {
         Executor::Open { ramps, spacing: Spacing::Constant } => planned(ramps).to_string(),
         Executor::Open { ramps, spacing: Spacing::Poisson } => format!("about {}", planned(ramps)),
-        Executor::Closed { vus, .. } => format!("{vus} users, as fast as answers come"),
+        Executor::Closed { .. } => "as answers come".into(),
     }
+}
+
+/// How many of each payload to expect; they are drawn, so the counts of a run lie around these.
+fn payloads(phase: &Phase, scenario: &Scenario) -> String {
+    let total: f64 = phase.mix.iter().map(|&weight| f64::from(weight)).sum();
+    let expected = |weight: u32| {
+        let share = f64::from(weight) / total;
+        match &phase.executor {
+            Executor::Open { ramps, .. } => format!("{:.0}", planned(ramps) as f64 * share),
+            Executor::Closed { .. } => format!("{:.0} %", share * 100.0),
+        }
+    };
+    let used = scenario.payloads.iter().zip(&phase.mix).filter(|(_, weight)| **weight > 0);
+    used.map(|(payload, &weight)| format!("{} {}", payload.name, expected(weight)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -1,7 +1,8 @@
 //! The command line.
 
-use crate::{check, exit::Exit, list, merge, plan::Shard, play};
-use clap::{Parser, Subcommand};
+use crate::{check, completions, connect::redacted, exit::Exit, list, merge, plan::Shard, play, schema};
+use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 use reqwest::Url;
 use std::path::PathBuf;
 
@@ -16,6 +17,10 @@ pub struct Cli {
 const EXIT_CODES: &str = "Exit codes: 0 passed, 99 a threshold or expectation was missed, 104 bad scenario, flags or \
 target, 105 interrupted, 106 invalid (the generator itself could not keep up).";
 
+const ENVIRONMENT: &str = "Environment: LOADGEN_BEARER_TOKEN is sent to the target, and to it alone, with every request \
+that has no authorization of its own; LOADGEN_PROMETHEUS_BEARER_TOKEN to Prometheus. In their place an address may have \
+a user and a password, as in http://user:password@host; `ps` shows those.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Plays a scenario and judges what came of it
@@ -27,23 +32,35 @@ enum Command {
     /// Checks scenario files and prints what they would send
     Check {
         /// Scenario files, or names
-        #[arg(required = true)]
+        #[arg(required = true, value_hint = ValueHint::FilePath)]
         files: Vec<String>,
+    },
+    /// Prints the JSON Schema of scenario files, by which editors complete and check them
+    Schema,
+    /// Prints a script by which a shell completes commands and flags
+    #[command(after_help = completions::HOW)]
+    Completions {
+        /// The shell that it is for
+        shell: Shell,
     },
 }
 
 /// The flags of `run`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = ENVIRONMENT)]
 pub struct RunArgs {
     /// A name, looked up in ./scenarios and then among the built-in ones, or a file
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::FilePath)]
     pub scenario: String,
     /// The inference service
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000", value_parser = http_url)]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, default_value = "http://127.0.0.1:8000", value_parser = http_url)]
     pub target: Url,
     /// A Prometheus server, to check the scenario's alerts
-    #[arg(long, value_name = "URL", value_parser = http_url)]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = http_url)]
     pub prometheus: Option<Url>,
+    /// Certificate authorities to believe over https://, besides the system's
+    #[arg(long, value_name = "FILE.pem", value_hint = ValueHint::FilePath)]
+    pub ca_cert: Option<PathBuf>,
     /// Where all random draws start from, over the scenario's own
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -51,7 +68,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
     pub shard: Shard,
     /// Where to write the report as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub json: Option<PathBuf>,
 }
 
@@ -70,8 +87,8 @@ fn http_url(text: &str) -> Result<Url, String> {
     let url: Url =
         text.parse().map_err(|error| format!("{error}; expected something like http://127.0.0.1:8000"))?;
     match (url.scheme(), url.has_host()) {
-        ("http", true) => Ok(url),
-        _ => Err(format!("only http:// addresses can be reached, got {text:?}")),
+        ("http" | "https", true) => Ok(url),
+        _ => Err("only http:// and https:// addresses can be reached".into()),
     }
 }
 
@@ -83,7 +100,13 @@ pub fn run() -> anyhow::Result<Exit> {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            error.print()?;
+            let words = error.to_string();
+            // clap repeats a bad address with the password in it.
+            if error.use_stderr() && redacted(&words) != words {
+                eprint!("{}", redacted(&words));
+            } else {
+                error.print()?;
+            }
             // `--help` is an error to clap, but not to us.
             return Ok(if error.use_stderr() { Exit::BadInput } else { Exit::Passed });
         }
@@ -91,7 +114,9 @@ pub fn run() -> anyhow::Result<Exit> {
     match cli.command {
         Command::Run(args) => play::play(&args),
         Command::Merge(args) => merge::merge(&args),
-        Command::List => Ok(list::list()),
-        Command::Check { files } => Ok(check::check(&files)),
+        Command::List => list::list(),
+        Command::Check { files } => check::check(&files),
+        Command::Schema => schema::print(),
+        Command::Completions { shell } => completions::print(shell, Cli::command()),
     }
 }

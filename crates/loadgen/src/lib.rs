@@ -3,11 +3,12 @@
 //! Layout:
 //! - [`scenario`]: what is to be played, read from YAML and checked; [`malformed`]: requests that no model can use
 //! - [`plan`]: what is due when and what it carries, from the scenario, the model card and the seed alone
+//! - [`connect`]: how servers are reached
 //! - [`engine`]: sends it at those instants and records what came of it
 //! - [`watch`]: what monitoring can see meanwhile
 //! - [`judge`]: whether it went well
 //! - [`report`]: progress, summary, JSON
-//! - [`cli`], [`play`], [`merge`], [`check`], [`list`], [`exit`]: the commands
+//! - [`cli`], [`play`], [`merge`], [`check`], [`list`], [`schema`], [`completions`], [`exit`]: the commands
 //!
 //! Invariants:
 //! - Every offered request is counted as exactly one of completed, failed, timed out, dropped, interrupted.
@@ -19,6 +20,8 @@
 
 pub mod check;
 pub mod cli;
+pub mod completions;
+pub mod connect;
 pub mod engine;
 pub mod exit;
 pub mod judge;
@@ -29,6 +32,7 @@ pub mod plan;
 pub mod play;
 pub mod report;
 pub mod scenario;
+pub mod schema;
 pub mod watch;
 
 pub use cli::run;

@@ -2,12 +2,15 @@
 
 use crate::{
     exit::Exit,
-    report::text::table,
+    report::text::{table, to_stdout},
     scenario::{Scenario, library},
 };
 
 /// Prints every scenario with where it was found; a bad one with its first problem.
-pub fn list() -> Exit {
+///
+/// # Errors
+/// When it can't be written.
+pub fn list() -> anyhow::Result<Exit> {
     let mut rows = Vec::new();
     for (name, found) in library::all() {
         let (place, text) = match found {
@@ -22,8 +25,7 @@ pub fn list() -> Exit {
         };
         rows.push(vec![name, place, first_line(&text)]);
     }
-    print!("{}", table(&rows, 0));
-    Exit::Passed
+    to_stdout(table(&rows, 0).as_bytes())
 }
 
 fn first_line(text: &str) -> String {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use model::ModelCard;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::fmt::Write;
 
@@ -9,7 +10,7 @@ use std::fmt::Write;
 const HUGE: usize = 1024 * 1024 + 64 * 1024;
 
 /// A way to get a request wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Malformed {
     /// The last feature is not there.

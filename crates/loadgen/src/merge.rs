@@ -9,7 +9,7 @@ use crate::{
     exit::Exit,
     judge::{Verdict, expectations::ExpectationOutcome, thresholds, validity},
     plan::Shard,
-    report::{PhaseReport, Report, RunVerdict, file::OutputFile, print, verdict},
+    report::{PhaseReport, Report, RunVerdict, file::OutputFile, summary, text::to_stdout, verdict},
     scenario::{Metric, Threshold},
 };
 use anyhow::{Context, anyhow, bail};
@@ -24,7 +24,7 @@ pub fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
     let reports = args.reports.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let merged = merged(&reports)?;
     let written = json.map_or(Ok(()), |file| file.write(&merged.to_json()));
-    print(&merged)?;
+    to_stdout(summary::render(&merged).as_bytes())?;
     written?;
     Ok(merged.verdict.into())
 }

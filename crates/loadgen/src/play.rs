@@ -4,19 +4,18 @@
 
 use crate::{
     cli::RunArgs,
-    engine::{self, Record, Running},
+    connect::{Endpoint, Tls},
+    engine::{self, Record, Running, Target},
     exit::Exit,
     judge::expectations::Seen,
     plan::Plan,
-    report::{Findings, Report, file::OutputFile, print, progress::Progress},
+    report::{Findings, Report, file::OutputFile, progress::Progress, summary, text::to_stdout},
     scenario::{Demand, Scenario, SignalDemand, library},
-    watch::{
-        AlertLog, Alerts, EVERY, Snapshot, Watch, next_reading,
-        reader::{Reader, below},
-    },
+    watch::{AlertLog, Alerts, EVERY, Routes, Snapshot, Watch, next_reading, reader::Reader},
 };
 use anyhow::{anyhow, bail};
 use model::ModelCard;
+use reqwest::Url;
 use sha2::{Digest, Sha256};
 use std::{
     sync::Arc,
@@ -41,6 +40,7 @@ const TICK: Duration = Duration::from_millis(250);
 pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     let found = library::find(&args.scenario)?;
     let mut scenario = Scenario::parse(&found.text, &found.place)?;
+    scenario.read_tokens(&found.text, &found.place)?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -48,7 +48,7 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     // The file first: it is not to suffer from a reader of the summary that has seen enough. But a full disk is not to
     // cost the summary either.
     let written = json.map_or(Ok(()), |file| file.write(&report.to_json()));
-    print(&report)?;
+    to_stdout(summary::render(&report).as_bytes())?;
     if !report.totals.add_up() {
         bail!("a request was lost or counted twice, which is a fault of this program: {:?}", report.totals);
     }
@@ -78,8 +78,11 @@ impl StopSignals {
 
 async fn run(args: &RunArgs, scenario: Arc<Scenario>, scenario_sha256: String) -> anyhow::Result<Report> {
     let mut stops = StopSignals::new()?;
-    let reader = Reader::new(args.target.clone(), args.prometheus.clone())?;
-    let card = reader.card().await.map_err(|error| anyhow!("--target {}: {error}", args.target))?;
+    let Servers { target, prometheus } = servers(args)?;
+    let address = target.endpoint.url();
+    let routes = Routes::new(&scenario.payloads, address.path());
+    let reader = Reader::new(&target, routes, prometheus.clone())?;
+    let card = reader.card().await.map_err(|error| anyhow!("--target {address}: {error}"))?;
     check_signals(&scenario, &card)?;
     check_alerts(&scenario, &reader).await?;
     let seed = scenario.seed;
@@ -91,7 +94,7 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>, scenario_sha256: String) -
         state.alerts.observe(Duration::ZERO, firing);
     }
     let started_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let mut running = engine::start(&plan, &below(&args.target, "predict"), engine::default_workers())?;
+    let mut running = engine::start(&plan, &target, engine::default_workers())?;
     let elapsed = state.follow(&mut running, &reader, &mut stops).await;
     let effort = running.join()?;
     state.watch.close(elapsed);
@@ -100,8 +103,8 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>, scenario_sha256: String) -
     let findings = Findings {
         plan: &plan,
         scenario_sha256,
-        target: args.target.to_string(),
-        prometheus: args.prometheus.as_ref().map(ToString::to_string),
+        target: address.to_string(),
+        prometheus: prometheus.map(|prometheus| prometheus.url().to_string()),
         started_at,
         elapsed,
         interrupted: state.interrupted,
@@ -121,6 +124,28 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>, scenario_sha256: String) -
 /// SHA-256 in hexadecimal.
 fn digest(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Sent to the target with every request that has no authorization of its own. No flags, for those show in `ps`.
+const TOKEN: &str = "LOADGEN_BEARER_TOKEN";
+const PROMETHEUS_TOKEN: &str = "LOADGEN_PROMETHEUS_BEARER_TOKEN";
+
+/// The servers that a run talks to.
+struct Servers {
+    target: Target,
+    prometheus: Option<Endpoint>,
+}
+
+fn servers(args: &RunArgs) -> anyhow::Result<Servers> {
+    let endpoint = |flag: &str, url: &Url, variable: &str| {
+        Endpoint::new(url.clone(), variable).map_err(|problem| anyhow!("{flag}: {problem}"))
+    };
+    let prometheus = args.prometheus.as_ref();
+    let prometheus = prometheus.map(|url| endpoint("--prometheus", url, PROMETHEUS_TOKEN)).transpose()?;
+    let endpoint = endpoint("--target", &args.target, TOKEN)?;
+    let https = std::iter::once(&endpoint).chain(&prometheus).any(|server| server.url().scheme() == "https");
+    let tls = Tls::new(args.ca_cert.as_deref(), https).map_err(anyhow::Error::msg)?;
+    Ok(Servers { target: Target { endpoint, tls }, prometheus })
 }
 
 /// Finds misspelt signals before the run rather than after it.

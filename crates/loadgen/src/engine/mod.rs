@@ -13,7 +13,7 @@ mod dispatcher;
 pub mod effort;
 mod in_flight;
 pub mod record;
-pub(crate) mod sender;
+mod sender;
 pub mod times;
 mod worker;
 
@@ -21,11 +21,13 @@ pub use effort::Effort;
 pub use record::{DropReason, Ending, Failure, PhaseRecord, Record, Timing, Totals};
 pub use times::{Figures, Times};
 
-use crate::plan::Plan;
+use crate::{
+    connect::{Endpoint, Tls},
+    plan::Plan,
+};
 use dispatcher::Dispatcher;
 use effort::Meter;
 use in_flight::InFlight;
-use reqwest::Url;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     io,
@@ -56,6 +58,15 @@ pub enum EngineError {
     Panicked,
 }
 
+/// What is played against. Payloads name their paths below its address.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its address.
+    pub endpoint: Endpoint,
+    /// What connections to it are made with.
+    pub tls: Tls,
+}
+
 /// A run under way.
 pub struct Running {
     /// The instant from which the plan is counted.
@@ -82,11 +93,11 @@ fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// Starts a run of `plan` against `target`, the address that requests are posted to.
+/// Starts a run of `plan` against `target`.
 ///
 /// # Errors
 /// When a payload does not fit the model, or the system refuses threads or sockets.
-pub fn start(plan: &Plan, target: &Url, workers: usize) -> Result<Running, EngineError> {
+pub fn start(plan: &Plan, target: &Target, workers: usize) -> Result<Running, EngineError> {
     raise_open_files();
     let work = dispatcher::prepare(plan).map_err(EngineError::Payload)?;
     let (record_sender, records) = mpsc::unbounded_channel();

@@ -1,10 +1,17 @@
 //! One request: sent, answered to the last byte, timed, recorded.
 
-use super::record::{Ending, Failure, Record, Timing};
-use crate::{plan::Draft, scenario::Payload};
+use super::{
+    Target,
+    record::{Ending, Failure, Record, Timing},
+};
+use crate::{
+    connect::{self, Endpoint, tls},
+    plan::Draft,
+    scenario::Payload,
+};
 use reqwest::{
     Client, Method, Request, Url,
-    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap},
 };
 use std::{
     cell::RefCell,
@@ -14,10 +21,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Idle connections are given up before the target's side does it (actix after 5 s): a request sent into a
-/// connection that is just being closed would count as the target's failure.
-const IDLE: Duration = Duration::from_secs(2);
-
 /// Linux' numbers for "too many open files" (this process, the system) and "cannot assign requested address" (all local
 /// ports are taken): limits of this machine, not of the target.
 const OWN_LIMITS: [i32; 3] = [24, 23, 99];
@@ -25,54 +28,61 @@ const OWN_LIMITS: [i32; 3] = [24, 23, 99];
 /// Where workers record; each has its own.
 pub(super) type Recorder = Rc<RefCell<Record>>;
 
-/// A client that adds nothing of its own: no proxy, no redirects, no second try.
-///
-/// # Errors
-/// When the system refuses it.
-pub(crate) fn client() -> Result<Client, reqwest::Error> {
-    Client::builder()
-        .http1_only()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .pool_idle_timeout(IDLE)
-        .user_agent(concat!("loadgen/", env!("CARGO_PKG_VERSION")))
-        .build()
-}
-
 /// Sends requests on behalf of one worker.
 pub(super) struct Sender {
     client: Client,
-    target: Url,
     timeout: Duration,
     templates: Vec<Template>,
     pub(super) recorder: Recorder,
 }
 
-/// What all requests of a payload share.
+/// What all requests of a payload share, made ready so that a request only copies it.
 struct Template {
+    method: Method,
+    url: Url,
     headers: HeaderMap,
+    /// Whether the headers say what the body is, whatever the draft thinks.
+    declared: bool,
     expected: Vec<u16>,
+}
+
+impl Template {
+    fn new(payload: &Payload, target: &Endpoint) -> Self {
+        let mut headers = payload.headers.clone();
+        if let (false, Some(authorization)) = (headers.contains_key(AUTHORIZATION), target.authorization()) {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        Self {
+            method: payload.method.clone(),
+            url: target.below(&payload.path),
+            declared: headers.contains_key(CONTENT_TYPE),
+            headers,
+            expected: payload.expected_status.clone(),
+        }
+    }
+
+    fn request(&self, draft: Draft) -> Request {
+        let mut request = Request::new(self.method.clone(), self.url.clone());
+        let headers = request.headers_mut();
+        *headers = self.headers.clone();
+        if let (false, Some(content_type)) = (self.declared, draft.content_type) {
+            headers.insert(CONTENT_TYPE, content_type);
+        }
+        *request.body_mut() = draft.body.map(Into::into);
+        request
+    }
 }
 
 impl Sender {
     pub(super) fn new(
-        target: Url,
+        target: &Target,
         timeout: Duration,
         payloads: &[Payload],
         recorder: Recorder,
     ) -> Result<Self, reqwest::Error> {
-        let template = |payload: &Payload| Template {
-            headers: payload.headers.clone(),
-            expected: payload.expected_status.clone(),
-        };
-        Ok(Self {
-            client: client()?,
-            target,
-            timeout,
-            templates: payloads.iter().map(template).collect(),
-            recorder,
-        })
+        let template = |payload| Template::new(payload, &target.endpoint);
+        let templates = payloads.iter().map(template).collect();
+        Ok(Self { client: connect::client(&target.tls)?, timeout, templates, recorder })
     }
 
     /// Takes note of a request that was offered: from here on it will be counted, whatever becomes of it.
@@ -85,7 +95,7 @@ impl Sender {
     /// Dropping the future before its end counts the request as interrupted.
     pub(super) async fn send(&self, ticket: Ticket, draft: Draft, intended: Option<Instant>) -> bool {
         let template = &self.templates[draft.payload];
-        let request = self.request(template, draft);
+        let request = template.request(draft);
         let sent = Instant::now();
         let ending = match tokio::time::timeout(self.timeout, self.exchange(request)).await {
             Ok(Ok(status)) => Ending::Completed { status, expected: template.expected.contains(&status) },
@@ -102,15 +112,6 @@ impl Sender {
             },
         );
         matches!(ending, Ending::Completed { .. })
-    }
-
-    fn request(&self, template: &Template, draft: Draft) -> Request {
-        let mut request = Request::new(Method::POST, self.target.clone());
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(draft.content_type));
-        headers.extend(template.headers.clone());
-        *request.body_mut() = Some(draft.body.into());
-        request
     }
 
     /// The status, once the whole answer is read: an unread body would end the connection.
@@ -146,6 +147,9 @@ impl Drop for Ticket {
 /// Why there was no complete answer. reqwest hides hyper's errors, so their words have to do.
 fn failure(error: &reqwest::Error) -> Failure {
     let connecting = error.is_connect();
+    if tls::failure(error).is_some() {
+        return Failure::Tls;
+    }
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>() {

@@ -2,13 +2,13 @@
 //! requests in flight, so a second one costs the first nothing.
 
 use super::{
+    Target,
     effort::Meter,
     in_flight::Permit,
     record::Record,
     sender::{Recorder, Sender},
 };
 use crate::plan::{Draft, Drafts, Plan};
-use reqwest::Url;
 use std::{
     rc::Rc,
     time::{Duration, Instant},
@@ -44,7 +44,7 @@ pub(super) struct Wiring {
 /// A worker before it has a runtime: what can go wrong goes wrong here, before the run.
 pub(super) struct Worker {
     pub(super) plan: Plan,
-    pub(super) target: Url,
+    pub(super) target: Target,
 }
 
 impl Worker {
@@ -52,7 +52,7 @@ impl Worker {
     pub(super) fn run(self, mut wiring: Wiring, ready: impl FnOnce(Result<Meter, String>)) {
         let recorder = Recorder::default();
         let scenario = &self.plan.scenario;
-        let sender = Sender::new(self.target, scenario.timeout, &scenario.payloads, Rc::clone(&recorder))
+        let sender = Sender::new(&self.target, scenario.timeout, &scenario.payloads, Rc::clone(&recorder))
             .map_err(|error| error.to_string());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -9,6 +9,7 @@ use driftsim::{DriftSpec, RowSource};
 use model::ModelCard;
 use rand::{Rng, RngExt};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use reqwest::header::HeaderValue;
 use std::sync::Arc;
 
 /// One request to be, before it has an instant.
@@ -16,10 +17,10 @@ use std::sync::Arc;
 pub struct Draft {
     /// Position of its payload.
     pub payload: usize,
-    /// Its body.
-    pub body: Bytes,
-    /// The media type it is declared as.
-    pub content_type: &'static str,
+    /// Its body, if it has one.
+    pub body: Option<Bytes>,
+    /// The media type it is declared as, unless the payload's headers say.
+    pub content_type: Option<HeaderValue>,
 }
 
 /// What a stream of random numbers is for. Each has its own, so that no draw disturbs another.
@@ -68,6 +69,7 @@ enum Maker {
         rng: Box<ChaCha8Rng>,
         card: Arc<ModelCard>,
     },
+    Fixed(Option<(Bytes, HeaderValue)>),
 }
 
 impl Drafts {
@@ -143,12 +145,18 @@ impl Maker {
                 rng: Box::new(rng),
                 card: Arc::clone(card),
             },
+            Source::Fixed(None) => Self::Fixed(None),
+            Source::Fixed(Some(body)) => {
+                let content_type =
+                    HeaderValue::try_from(&body.content_type).map_err(|error| error.to_string())?;
+                Self::Fixed(Some((body.text.clone(), content_type)))
+            }
         })
     }
 
-    fn body(&mut self) -> (Bytes, &'static str) {
+    fn body(&mut self) -> (Option<Bytes>, Option<HeaderValue>) {
         const JSON: &str = "application/json";
-        match self {
+        let (body, content_type) = match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
             Self::Rows(rows) => (proper(&row(rows)), JSON),
             Self::Malformed { rows, kinds, rng, card } => {
@@ -156,7 +164,9 @@ impl Maker {
                 let body = kind.spoil(&row(rows), card);
                 (body.unwrap_or_default(), kind.content_type())
             }
-        }
+            Self::Fixed(fixed) => return fixed.clone().unzip(),
+        };
+        (Some(body), Some(HeaderValue::from_static(content_type)))
     }
 
     /// Draws what [`Maker::body`] would, and writes nothing.
@@ -164,6 +174,7 @@ impl Maker {
         match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
             Self::Rows(rows) => drop(row(rows)),
+            Self::Fixed(_) => {}
             Self::Malformed { rows, kinds, rng, .. } => {
                 let _: usize = rng.random_range(0..kinds.len());
                 drop(row(rows));

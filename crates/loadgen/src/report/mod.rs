@@ -17,13 +17,8 @@ use crate::{
     scenario::Executor,
     watch::{PhaseWatch, SignalState, State, Vitals},
 };
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    io::{ErrorKind, Write},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 /// The last word on a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -393,17 +388,6 @@ impl Monitoring {
     /// Whether a signal can't be told.
     pub fn cannot_tell(&self) -> bool {
         self.signals.is_empty() || self.signals.values().any(|state| state.state == State::CannotTell)
-    }
-}
-
-/// Prints the summary. A reader that has seen enough is no error.
-///
-/// # Errors
-/// When standard output takes no more.
-pub fn print(report: &Report) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(summary::render(report).as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing the summary"),
-        _ => Ok(()),
     }
 }
 

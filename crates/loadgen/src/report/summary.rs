@@ -151,6 +151,7 @@ fn footnotes(report: &Report) -> String {
         let reason = match reason {
             Failure::Connect => "no connection",
             Failure::OwnLimit => "no sockets or ports left on this machine",
+            Failure::Tls => "no secure connection",
             Failure::ClosedEarly => "connection closed before the answer's end",
             Failure::NotHttp => "answer is not HTTP",
             Failure::Other => "other",

@@ -1,4 +1,21 @@
-//! Numbers and tables for people.
+//! Numbers and tables for people, and how they get to them.
+
+use crate::exit::Exit;
+use anyhow::Context;
+use std::io::{ErrorKind, Write};
+
+/// Writes what a command is asked for. A reader that has seen enough, such as `head`, is no error.
+///
+/// # Errors
+/// When standard output takes no more for another reason.
+pub fn to_stdout(text: &[u8]) -> anyhow::Result<Exit> {
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
+        _ => Ok(Exit::Passed),
+    }
+}
 
 /// A time in seconds, with three digits and a fitting unit; `–` when there is none.
 ///

@@ -2,13 +2,11 @@
 
 use super::{
     DEFAULT_MAX_IN_FLIGHT, DEFAULT_SEED, DEFAULT_TIMEOUT, Demand, Executor, Expectation, Metric, Payload,
-    Phase, Ramp, Scenario, SignalDemand, Source, Spacing, Threshold, Vital, VitalDemand,
-    raw::{
-        RawArrival, RawExecutor, RawExpect, RawPayload, RawPhase, RawScenario, RawSignal, RawSource, RawVital,
-    },
-    values::{HeaderText, OrderedMap, Quantity},
+    Phase, Ramp, Scenario, SignalDemand, Spacing, Threshold, Vital, VitalDemand,
+    raw::{RawArrival, RawExecutor, RawExpect, RawPayload, RawPhase, RawScenario, RawSignal, RawVital},
+    request,
+    values::{OrderedMap, Quantity},
 };
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
 /// What is wrong with which field.
@@ -20,21 +18,21 @@ pub(super) struct Problem {
 
 /// Collects problems; a check that fails reports and goes on, so that one reading names them all.
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn add(&mut self, path: impl Into<String>, problem: impl Into<String>) {
+    pub(super) fn add(&mut self, path: impl Into<String>, problem: impl Into<String>) {
         self.0.push(Problem { path: path.into(), problem: problem.into() });
     }
 
-    fn keep<T>(&mut self, path: &str, result: Result<T, String>) -> Option<T> {
+    pub(super) fn keep<T>(&mut self, path: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|problem| self.add(path, problem)).ok()
     }
 }
 
 /// More connections than a machine has ports for, or users than it has room for, are slips of the finger.
-const MAX_IN_FLIGHT: u32 = 65_536;
-const MAX_USERS: u32 = 10_000;
+pub(super) const MAX_IN_FLIGHT: u32 = 65_536;
+pub(super) const MAX_USERS: u32 = 10_000;
 
 fn bounded(number: Option<u32>, most: u32, path: &str, problems: &mut Problems) {
     match number {
@@ -76,46 +74,7 @@ fn payloads(raw: &OrderedMap<RawPayload>, problems: &mut Problems) -> Vec<Payloa
     if raw.0.is_empty() {
         problems.add("payloads", "there must be at least one");
     }
-    let mut checked = Vec::new();
-    for (name, payload) in &raw.0 {
-        let path = format!("payloads.{name}");
-        let headers = headers(&payload.headers, &path, problems);
-        let expected_status = payload.expect.status.clone().unwrap_or_else(|| vec![200]);
-        if expected_status.is_empty() {
-            problems.add(format!("{path}.expect.status"), "must list at least one status");
-        }
-        for (at, status) in expected_status.iter().enumerate().filter(|(_, s)| !(100..=599).contains(*s)) {
-            problems.add(format!("{path}.expect.status[{at}]"), format!("must be 100 to 599, got {status}"));
-        }
-        if let Some(source) = problems.keep(&format!("{path}.source"), source(&payload.source)) {
-            checked.push(Payload { name: name.clone(), source, headers, expected_status });
-        }
-    }
-    checked
-}
-
-fn source(raw: &RawSource) -> Result<Source, String> {
-    match (&raw.model, &raw.drift, &raw.malformed) {
-        (Some(_), None, None) => Ok(Source::Model),
-        (None, Some(spec), None) => Ok(Source::Drift(spec.clone())),
-        (None, None, Some(malformed)) => Ok(Source::Malformed(malformed.kinds.clone())),
-        _ => Err("must have exactly one of model, drift, malformed".into()),
-    }
-}
-
-fn headers(raw: &OrderedMap<HeaderText>, path: &str, problems: &mut Problems) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, HeaderText(value)) in &raw.0 {
-        let header = HeaderName::try_from(name.as_str()).map_err(|_| "is not a header's name".to_owned());
-        let value = HeaderValue::try_from(value.as_str())
-            .map_err(|_| format!("must be visible ASCII characters, got {value:?}"));
-        if let Some((header, value)) =
-            problems.keep(&format!("{path}.headers.{name}"), header.and_then(|header| Ok((header, value?))))
-        {
-            headers.insert(header, value);
-        }
-    }
-    headers
+    raw.0.iter().filter_map(|(name, payload)| request::payload(name, payload, problems)).collect()
 }
 
 fn phases(raw: &[RawPhase], payloads: &OrderedMap<RawPayload>, problems: &mut Problems) -> Vec<Phase> {
@@ -162,8 +121,11 @@ fn mix(phase: &RawPhase, payloads: &OrderedMap<RawPayload>, path: &str, problems
     weights
 }
 
+/// All fields that only some executors take.
+pub(super) const EXECUTOR_FIELDS: [&str; 6] = ["rate", "duration", "start_rate", "stages", "vus", "arrival"];
+
 /// The fields that an executor takes besides those of every phase, and whether it needs them.
-fn fields_of(executor: RawExecutor) -> &'static [(&'static str, bool)] {
+pub(super) fn fields_of(executor: RawExecutor) -> &'static [(&'static str, bool)] {
     match executor {
         RawExecutor::ConstantArrivalRate => &[("rate", true), ("duration", true), ("arrival", false)],
         RawExecutor::RampingArrivalRate => &[("start_rate", true), ("stages", true), ("arrival", false)],
@@ -175,14 +137,14 @@ fn executor(phase: &RawPhase, path: &str, problems: &mut Problems) -> Option<Exe
     let before = problems.0.len();
     let takes = fields_of(phase.executor);
     let given = [
-        ("rate", phase.rate.is_some()),
-        ("duration", phase.duration.is_some()),
-        ("start_rate", phase.start_rate.is_some()),
-        ("stages", phase.stages.is_some()),
-        ("vus", phase.vus.is_some()),
-        ("arrival", phase.arrival.is_some()),
+        phase.rate.is_some(),
+        phase.duration.is_some(),
+        phase.start_rate.is_some(),
+        phase.stages.is_some(),
+        phase.vus.is_some(),
+        phase.arrival.is_some(),
     ];
-    for (field, given) in given {
+    for (field, given) in EXECUTOR_FIELDS.into_iter().zip(given) {
         let path = format!("{path}.{field}");
         match takes.iter().find(|(known, _)| *known == field) {
             Some((_, true)) if !given => problems.add(path, "is missing: this executor needs it"),

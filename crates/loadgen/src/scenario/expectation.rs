@@ -1,5 +1,6 @@
 //! What monitoring must have noticed, or must have kept quiet about.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ pub enum SignalDemand {
 }
 
 /// A vital sign of the service, over one phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Vital {
     /// Requests answered per second.

@@ -39,6 +39,14 @@ pub enum LibraryError {
         /// Why.
         error: io::Error,
     },
+    /// A file that is no text.
+    #[error("{}:{line}: is not UTF-8; save the file in that encoding", .file.display())]
+    NotUtf8 {
+        /// The file.
+        file: PathBuf,
+        /// The first line that is not.
+        line: usize,
+    },
     /// A name that nothing has.
     #[error(
         "no scenario {name:?}: there is no {FOLDER}/{name}.yaml here, and built in are {}",
@@ -90,9 +98,15 @@ pub fn all() -> Vec<(String, Result<Found, LibraryError>)> {
 }
 
 fn read(file: &Path) -> Result<Found, LibraryError> {
-    fs::read_to_string(file)
-        .map(|text| Found { place: file.display().to_string(), text })
-        .map_err(|error| LibraryError::Unreadable { file: file.to_owned(), error })
+    let bytes = fs::read(file).map_err(|error| LibraryError::Unreadable { file: file.to_owned(), error })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+        LibraryError::NotUtf8 { file: file.to_owned(), line }
+    })?;
+    // Some editors begin a file with a mark that YAML readers may take for part of the first key.
+    let text = text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned);
+    Ok(Found { place: file.display().to_string(), text })
 }
 
 #[cfg(test)]

@@ -8,15 +8,20 @@ pub mod expectation;
 pub mod library;
 mod locate;
 mod raw;
+mod reading;
+mod request;
+mod schema;
 pub mod threshold;
 pub mod values;
 
 pub use expectation::{Demand, Expectation, SignalDemand, Vital, VitalDemand};
+pub use schema::schema;
 pub use threshold::{Aggregate, Comparison, Metric, Threshold};
 
 use crate::malformed::Malformed;
+use bytes::Bytes;
 use driftsim::DriftSpec;
-use reqwest::header::HeaderMap;
+use reqwest::{Method, header::HeaderMap};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -60,8 +65,14 @@ pub struct Payload {
     pub name: String,
     /// Where its bodies come from.
     pub source: Source,
+    /// How it is asked.
+    pub method: Method,
+    /// Below the target's own address; may carry a query.
+    pub path: String,
     /// Sent with every request, over the usual ones.
     pub headers: HeaderMap,
+    /// The environment variable that [`Scenario::read_tokens`] reads an authorization from.
+    pub bearer_token_env: Option<String>,
     /// The statuses that are a right answer to it.
     pub expected_status: Vec<u16>,
 }
@@ -75,6 +86,17 @@ pub enum Source {
     Drift(DriftSpec),
     /// Requests that no model can use; no kinds means all.
     Malformed(Vec<Malformed>),
+    /// The same body each time, or none.
+    Fixed(Option<Body>),
+}
+
+/// A body that the scenario spells out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Body {
+    /// What is sent.
+    pub text: Bytes,
+    /// The media type it is declared as.
+    pub content_type: String,
 }
 
 /// A stretch of the scenario.
@@ -143,18 +165,9 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] lists everything that is wrong, with file, line and field.
     pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
-        let raw: raw::RawScenario =
-            serde_yaml::from_str(text).map_err(|error| ScenarioError(vec![yaml_problem(file, &error)]))?;
-        check::checked(raw).map_err(|problems| {
-            let line =
-                |path: &str| locate::line_of(text, path).map_or(String::new(), |line| format!("{line}:"));
-            ScenarioError(
-                problems
-                    .iter()
-                    .map(|p| format!("{file}:{} {}: {}", line(&p.path), p.path, p.problem))
-                    .collect(),
-            )
-        })
+        let raw: raw::RawScenario = serde_yaml::from_str(text)
+            .map_err(|error| ScenarioError(vec![reading::problem(file, text, &error)]))?;
+        check::checked(raw).map_err(|problems| located(problems, text, file))
     }
 
     /// How long all phases last together.
@@ -168,12 +181,11 @@ impl Scenario {
 #[error("{}", .0.join("\n"))]
 pub struct ScenarioError(pub Vec<String>);
 
-/// `file:line: field: problem` from an error of the YAML reader.
-fn yaml_problem(file: &str, error: &serde_yaml::Error) -> String {
-    let message = error.to_string();
-    let Some(place) = error.location() else { return format!("{file}: {message}") };
-    let suffix = format!(" at line {} column {}", place.line(), place.column());
-    format!("{file}:{}: {}", place.line(), message.strip_suffix(&suffix).unwrap_or(&message))
+/// Finds the lines of problems whose fields are known.
+fn located(problems: Vec<check::Problem>, text: &str, file: &str) -> ScenarioError {
+    let line = |path: &str| locate::line_of(text, path).map_or(String::new(), |line| format!("{line}:"));
+    let told = problems.iter().map(|p| format!("{file}:{} {}: {}", line(&p.path), p.path, p.problem));
+    ScenarioError(told.collect())
 }
 
 #[cfg(test)]

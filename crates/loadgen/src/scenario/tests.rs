@@ -98,11 +98,150 @@ fn a_bad_value_is_named_by_file_line_and_field() {
             "s.yaml:9: payloads.garbage.expect.status[1]: must be 100 to 599, got 999",
         ),
         ("description: A spike", "description: A: spike", "s.yaml:2: "),
+        (
+            "model: {}",
+            "model: 5",
+            "s.yaml:4: payloads.flowers.source.model: invalid type: integer `5`, expected {}",
+        ),
+        (
+            "{ model: {} }",
+            "model",
+            "s.yaml:4: payloads.flowers.source: invalid type: string \"model\", expected a mapping",
+        ),
+        (
+            "model: {}",
+            "drift: { operations: [ { shift: { features: a, by_sd: x } } ] }",
+            "s.yaml:4: payloads.flowers.source.drift.operations[0].shift.by_sd: invalid type: string",
+        ),
+        (
+            "vus: 4",
+            "vus: 1.5",
+            "s.yaml:21: phases[2].vus: invalid type: floating point `1.5`, expected a whole number",
+        ),
+        ("vus: 4", "vus: 4, vus: 5", "s.yaml:21: phases[2]: duplicate field `vus`"),
+        ("vus: 4", "<<: { vus: 4 }", "s.yaml:21: phases[2]: unknown field `<<`"),
+        ("vus: 4", "<<: { vus: 4 }", "merge keys are not known here"),
+        ("vus: 4", "vus: *four", "s.yaml:21: unknown anchor"),
+        ("    arrival:", "\tarrival:", "s.yaml:15: found a tab character"),
+        ("rate: 50", "rate: .inf", "s.yaml:11: phases[0].rate: must be at most 1000000, got inf"),
+        ("rate: 50", "rate: .nan", "s.yaml:11: phases[0].rate: must be above 0, got NaN"),
+        ("rate: 50", "rate: -0.0", "s.yaml:11: phases[0].rate: must be above 0, got -0"),
+        (
+            "rate: 50",
+            "rate: 1e400",
+            "s.yaml:11: phases[0].rate: invalid type: string \"1e400\", expected a number",
+        ),
+        ("rate: 50", "rate: 1e300", "s.yaml:11: phases[0].rate: must be at most 1000000, got 1e300"),
+        (
+            "duration: 30s",
+            "duration: 5",
+            "phases[0].duration: invalid type: integer `5`, expected a duration with its unit",
+        ),
+        ("duration: 30s", "duration: 0s", "s.yaml:11: phases[0].duration: must be above 0, got \"0s\""),
+        (
+            "[ModelServiceDown]",
+            "ModelServiceDown",
+            "s.yaml:33: expect.quiet: invalid type: string \"ModelServiceDown\", expected a list",
+        ),
+        ("phases:", "---\nphases:", "s.yaml:10: a second document begins here"),
     ];
     for (from, to, expected) in cases {
         let problems = problems(from, to);
         assert!(problems.contains(expected), "{to}: {problems}");
     }
+}
+
+#[test]
+fn a_request_that_can_not_be_sent_is_named() {
+    let cases = [
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, method: get",
+            "s.yaml:4: payloads.flowers.method: unknown variant",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, method: GET",
+            "s.yaml:4: payloads.flowers.method: GET carries no row",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, path: predict",
+            "s.yaml:4: payloads.flowers.path: must start with /",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, path: '/a b'",
+            "payloads.flowers.path: must be written as in an address",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, path: /a/%2E./b",
+            "payloads.flowers.path: must not have . or ..",
+        ),
+        ("model: {}", "model: {}, fixed: {}", "s.yaml:4: payloads.flowers.source: must have exactly one"),
+        (
+            "model: {}",
+            "fixed: { body: { a: 1 } }",
+            "source.fixed.body: invalid type: map, expected a string; write JSON in quotes",
+        ),
+        ("model: {}", "fixed: { content_type: text/plain }", "source.fixed.content_type: there is no body"),
+        (
+            "model: {}",
+            "fixed: { body: a, content_type: \"a\\nb\" }",
+            "fixed.content_type: must be visible ASCII",
+        ),
+        (
+            "x-envoy-fault-delay-request: 200",
+            "Content-Length: 2",
+            "s.yaml:8: payloads.garbage.headers.Content-Length: follows from the body",
+        ),
+        (
+            "x-envoy-fault-delay-request: 200",
+            "upgrade: h2c",
+            "payloads.garbage.headers.upgrade: would turn the connection",
+        ),
+        (
+            "x-envoy-fault-delay-request: 200",
+            "a: 1, A: 2",
+            "s.yaml:8: payloads.garbage.headers.A: occurs twice",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, bearer_token_env: $A",
+            "must be an environment variable's name",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let problems = problems(from, to);
+        assert!(problems.contains(expected), "{to}: {problems}");
+    }
+    let both = problems("    headers: {", "    bearer_token_env: A\n    headers: { authorization: s3cret,");
+    assert!(
+        both.contains("s.yaml:8: payloads.garbage.bearer_token_env: a request carries only one"),
+        "{both}"
+    );
+    let twice =
+        problems("model: {} } }", "fixed: { body: a, content_type: b } }, headers: { content-type: c } }");
+    assert!(twice.contains("source.fixed.content_type: the headers have a content-type too"), "{twice}");
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let text = GOOD.replace("x-envoy-fault-delay-request: 200", "Authorization: s3cret");
+    let scenario = Scenario::parse(&text, "s.yaml").unwrap();
+    assert!(!format!("{scenario:?}").contains("s3cret"));
+    let refused = problems("x-envoy-fault-delay-request: 200", "Authorization: \"s3cret\\n\"");
+    assert!(
+        refused.contains("headers.Authorization: must be visible") && !refused.contains("s3cret"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn requests_default_to_predictions() {
+    let scenario = Scenario::parse(GOOD, "s.yaml").unwrap();
+    assert_eq!((scenario.payloads[0].method.as_str(), &*scenario.payloads[0].path), ("POST", "/predict"));
 }
 
 #[test]
@@ -119,5 +258,8 @@ fn twins_and_nothing_are_refused() {
     let nothing = Scenario::parse("name: x\npayloads: {}\nphases: []\n", "s.yaml").unwrap_err().to_string();
     assert!(nothing.contains("s.yaml:2: payloads: there must be at least one"), "{nothing}");
     assert!(nothing.contains("s.yaml:3: phases: there must be at least one"), "{nothing}");
-    assert!(Scenario::parse("", "s.yaml").is_err());
+    for text in ["", "\n", "# only a comment\n"] {
+        let empty = Scenario::parse(text, "s.yaml").unwrap_err().to_string();
+        assert!(empty.starts_with("s.yaml:1: is empty: a scenario has `name`"), "{empty}");
+    }
 }

@@ -48,6 +48,24 @@ impl Metric {
         })
     }
 
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().map(|(_, metric)| metric)
+    }
+
+    /// What it is, for people.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::ResponseTime => "From the planned instant to the end of the answer",
+            Self::ServiceTime => "From the send to the end of the answer",
+            Self::SendLag => "From the planned instant to the send",
+            Self::UnexpectedRate => "Requests with a wrong status, that failed or timed out, of those sent",
+            Self::Failed => "Requests without a complete answer, of those sent",
+            Self::TimedOut => "Requests given up, of those sent",
+            Self::Dropped => "Requests never sent, of those offered",
+        }
+    }
+
     /// Whether it is a time; the others are counts.
     pub fn is_time(self) -> bool {
         matches!(self, Self::ResponseTime | Self::ServiceTime | Self::SendLag)
@@ -163,7 +181,7 @@ fn limit(metric: Metric, text: &str) -> Result<f64, String> {
         return parse_span(text).map(|span| span.as_secs_f64()).map_err(|error| format!("the limit {error}"));
     }
     match text.parse::<f64>() {
-        Ok(limit) if limit.is_finite() && limit >= 0.0 => Ok(limit),
+        Ok(limit) if limit.is_finite() && limit.is_sign_positive() => Ok(limit),
         _ => Err(format!("the limit must be a number of 0 or above, got {text:?}")),
     }
 }
@@ -198,7 +216,9 @@ mod tests {
         assert!(reason(Metric::ResponseTime, "p(99)<50").contains("the limit must be a duration"));
         assert!(reason(Metric::ResponseTime, "count<5ms").contains("has p(…), avg and max"));
         assert!(reason(Metric::Dropped, "p(99)<5").contains("has count and rate"));
-        assert!(reason(Metric::Dropped, "count==-1").contains("0 or above"));
+        for limit in ["count==-1", "count==-0", "count==inf", "count==NaN", "count==1e400"] {
+            assert!(reason(Metric::Dropped, limit).contains("0 or above"), "{limit}");
+        }
         assert!(Metric::of_name("latency").unwrap_err().contains("response_time"));
     }
 }

@@ -79,7 +79,7 @@ fn ramp_rate(number: f64) -> Result<RampRate, String> {
 }
 
 fn at_most(number: f64) -> Result<f64, String> {
-    if number > MAX_RATE { Err(format!("must be at most {MAX_RATE}, got {number}")) } else { Ok(number) }
+    if number > MAX_RATE { Err(format!("must be at most {MAX_RATE}, got {number:e}")) } else { Ok(number) }
 }
 
 fn name(text: &str) -> Result<Name, String> {
@@ -117,11 +117,17 @@ impl<'de, T> Visitor<'de> for Checked<T> {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-        self.visit_f64(number as f64)
+        match self.number {
+            Some(_) => self.visit_f64(number as f64),
+            None => Err(E::invalid_type(de::Unexpected::Unsigned(number), &self)),
+        }
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        self.visit_f64(number as f64)
+        match self.number {
+            Some(_) => self.visit_f64(number as f64),
+            None => Err(E::invalid_type(de::Unexpected::Signed(number), &self)),
+        }
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
@@ -180,9 +186,10 @@ impl<'de> Deserialize<'de> for Quantity {
 
 impl<'de> Deserialize<'de> for HeaderText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Checked {
+        // As it is written: read as a number, 1.0 would become 1, and long ones would lose digits.
+        deserializer.deserialize_str(Checked {
             expecting: "a header's value",
-            number: Some(|number| Ok(Self(number.to_string()))),
+            number: None,
             text: Some(|text| Ok(Self(text.to_owned()))),
         })
     }
@@ -253,8 +260,11 @@ mod tests {
 
     #[test]
     fn headers_take_numbers_without_quotes() {
-        let headers: OrderedMap<HeaderText> = serde_yaml::from_str("{ a: 503, b: 'x y', c: 0.5 }").unwrap();
-        assert_eq!(headers.0.iter().map(|(_, v)| v.0.as_str()).collect::<Vec<_>>(), ["503", "x y", "0.5"]);
+        let headers: OrderedMap<HeaderText> =
+            serde_yaml::from_str("{ a: 503, b: 'x y', c: 1.0, d: 12345678901234567890123, e: true }")
+                .unwrap();
+        let values: Vec<_> = headers.0.iter().map(|(_, value)| value.0.as_str()).collect();
+        assert_eq!(values, ["503", "x y", "1.0", "12345678901234567890123", "true"]);
     }
 
     #[test]

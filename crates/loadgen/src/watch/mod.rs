@@ -5,12 +5,14 @@
 
 pub mod alerts;
 pub mod reader;
+pub mod routes;
 pub mod signals;
 pub mod snapshot;
 pub mod tally;
 pub mod text_format;
 
 pub use alerts::{AlertLog, Alerts};
+pub use routes::Routes;
 pub use signals::{SignalState, State};
 pub use snapshot::Snapshot;
 pub use tally::{Tally, Vitals};
@@ -152,7 +154,7 @@ signal_bin_total{{version="v",signal="a",bin="low"}} {low}
 signal_bin_total{{version="v",signal="a",bin="high"}} {high}
 "#
         );
-        Ok(Snapshot::new(&text_format::parse(&page).unwrap()))
+        Ok(Snapshot::new(&text_format::parse(&page).unwrap(), &Routes::predict()))
     }
 
     #[test]

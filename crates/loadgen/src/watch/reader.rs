@@ -1,13 +1,20 @@
 //! Fetches: the model card, `/metrics`, and the alerts of Prometheus.
 
 use super::{
-    Alerts, Snapshot,
+    Alerts, Routes, Snapshot,
     alerts::{alerts, rules},
     text_format,
 };
+use crate::{
+    connect::{Endpoint, cause, client, tls},
+    engine::Target,
+};
 use model::ModelCard;
-use reqwest::{Client, StatusCode, Url};
-use std::{collections::BTreeSet, error::Error, time::Duration};
+use reqwest::{
+    Client, Response, StatusCode, Url,
+    header::{AUTHORIZATION, LOCATION},
+};
+use std::{collections::BTreeSet, time::Duration};
 
 /// A health endpoint that takes longer is no help; it also bounds how long a reading can hold up the next.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,17 +26,23 @@ const LARGEST: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct Reader {
     client: Client,
-    target: Url,
-    prometheus: Option<Url>,
+    target: Endpoint,
+    routes: Routes,
+    prometheus: Option<Endpoint>,
 }
 
 impl Reader {
-    /// A reader of the service at `target` and, where there is one, the Prometheus server at `prometheus`.
+    /// A reader of the service at `target`, of which `routes` are played against, and, where there is one, of a
+    /// Prometheus server.
     ///
     /// # Errors
     /// When the system refuses a client.
-    pub fn new(target: Url, prometheus: Option<Url>) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: crate::engine::sender::client()?, target, prometheus })
+    pub fn new(
+        target: &Target,
+        routes: Routes,
+        prometheus: Option<Endpoint>,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: client(&target.tls)?, target: target.endpoint.clone(), routes, prometheus })
     }
 
     /// What the target says of its model.
@@ -37,9 +50,18 @@ impl Reader {
     /// # Errors
     /// In words, with the remedy.
     pub async fn card(&self) -> Result<ModelCard, String> {
-        let url = below(&self.target, "model");
-        let body = self.get(&url).await.map_err(|error| {
-            format!("{error}\nis the service running there? start it with `inference serve`, or name another --target")
+        let url = self.target.below("model");
+        let body = self.get(&self.target, &url).await.map_err(|error| match error {
+            Unread::Nobody(error) => format!(
+                "{error}\nis the service running there? start it with `inference serve`, or name another --target"
+            ),
+            Unread::Moved { from, to } => {
+                format!("{from} it is at {to}, and redirects are not followed; name the final address in --target")
+            }
+            Unread::Locked(error) => {
+                format!("{error}\nput a token that it takes into environment variable LOADGEN_BEARER_TOKEN")
+            }
+            Unread::Other(error) => error,
         })?;
         serde_json::from_slice(&body).map_err(|error| {
             format!("{url} answers no model card ({error}); is --target the inference service?")
@@ -51,11 +73,11 @@ impl Reader {
     /// # Errors
     /// In words.
     pub async fn metrics(&self) -> Result<Snapshot, String> {
-        let url = below(&self.target, "metrics");
-        let body = self.get(&url).await?;
+        let url = self.target.below("metrics");
+        let body = self.get(&self.target, &url).await.map_err(String::from)?;
         let page = std::str::from_utf8(&body).map_err(|error| format!("{url}: {error}"))?;
         text_format::parse(page)
-            .map(|samples| Snapshot::new(&samples))
+            .map(|samples| Snapshot::new(&samples, &self.routes))
             .map_err(|error| format!("{url}: {error}"))
     }
 
@@ -80,59 +102,75 @@ impl Reader {
         path: &str,
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Option<Result<T, String>> {
-        let url = below(self.prometheus.as_ref()?, path);
-        Some(match self.get(&url).await {
+        let prometheus = self.prometheus.as_ref()?;
+        let url = prometheus.below(path);
+        Some(match self.get(prometheus, &url).await {
             Ok(body) => read(&body).map_err(|error| format!("{url}: {error}")),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         })
     }
 
-    async fn get(&self, url: &Url) -> Result<Vec<u8>, String> {
-        let request = self.client.get(url.clone()).timeout(PATIENCE).send();
-        let mut response = request.await.map_err(|error| format!("GET {url}: {}", cause(&error)))?;
+    async fn get(&self, endpoint: &Endpoint, url: &Url) -> Result<Vec<u8>, Unread> {
+        let mut request = self.client.get(url.clone()).timeout(PATIENCE);
+        if let Some(authorization) = endpoint.authorization() {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let mut response = request.send().await.map_err(|error| {
+            let nobody = (error.is_connect() || error.is_timeout()) && tls::failure(&error).is_none();
+            if nobody { Unread::Nobody(told(url, &error)) } else { Unread::Other(told(url, &error)) }
+        })?;
         if response.status() != StatusCode::OK {
-            return Err(format!("GET {url}: answered {}", response.status()));
+            return Err(refused(url, &response));
         }
         let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| format!("GET {url}: {}", cause(&error)))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| Unread::Other(told(url, &error)))? {
             body.extend_from_slice(&chunk);
             if body.len() > LARGEST {
-                return Err(format!("GET {url}: answered more than {} MiB", LARGEST >> 20));
+                return Err(Unread::Other(format!("GET {url}: answered more than {} MiB", LARGEST >> 20)));
             }
         }
         Ok(body)
     }
 }
 
-/// `base` with a path below its own, so that a target behind a prefix works.
-pub fn below(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
-    url
+/// Why there is nothing to read, as far as it makes a difference to the remedy; in words.
+enum Unread {
+    /// No answer.
+    Nobody(String),
+    /// A redirect.
+    Moved { from: String, to: String },
+    /// An answer to those who prove who they are.
+    Locked(String),
+    /// Anything else.
+    Other(String),
 }
 
-/// The innermost reason: reqwest's own words only repeat the address.
-fn cause(error: &reqwest::Error) -> String {
+impl From<Unread> for String {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Nobody(words) | Unread::Locked(words) | Unread::Other(words) => words,
+            Unread::Moved { from, to } => format!("{from} it is at {to}, and redirects are not followed"),
+        }
+    }
+}
+
+fn refused(url: &Url, response: &Response) -> Unread {
+    let status = response.status();
+    let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+    match location.and_then(|to| url.join(to).ok()) {
+        Some(to) if status.is_redirection() => {
+            Unread::Moved { from: format!("GET {url}: answered {status}:"), to: to.into() }
+        }
+        _ if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => {
+            Unread::Locked(format!("GET {url}: answered {status}"))
+        }
+        _ => Unread::Other(format!("GET {url}: answered {status}")),
+    }
+}
+
+fn told(url: &Url, error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return format!("no answer within {} s", PATIENCE.as_secs());
+        return format!("GET {url}: no answer within {} s", PATIENCE.as_secs());
     }
-    let mut innermost: &dyn Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_go_below_the_prefix() {
-        let below = |base: &str| below(&base.parse().unwrap(), "predict").to_string();
-        assert_eq!(below("http://a:1"), "http://a:1/predict");
-        assert_eq!(below("http://a:1/models/iris/"), "http://a:1/models/iris/predict");
-    }
+    format!("GET {url}: {}", cause(error))
 }

@@ -2,11 +2,8 @@
 //!
 //! The only place that knows the service's metric names.
 
-use super::text_format::Sample;
+use super::{Routes, text_format::Sample};
 use std::{cmp::Ordering, collections::BTreeMap};
-
-/// The route that is played against; requests to others, such as our own scrapes, are not the model's health.
-const ENDPOINT: &str = "/predict";
 
 /// A counter of the service, without the labels that are added up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,8 +76,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Picks what matters from a page.
-    pub fn new(samples: &[Sample]) -> Self {
+    /// Picks what matters from a page: of the counters of requests, those of `routes`.
+    pub fn new(samples: &[Sample], routes: &Routes) -> Self {
         let mut snapshot = Self::default();
         let mut rows: BTreeMap<String, u64> = BTreeMap::new();
         for sample in samples {
@@ -97,7 +94,7 @@ impl Snapshot {
                     rows.insert(sample.label("version").to_owned(), sample.value as u64);
                 }
                 _ => {
-                    if let Some(counter) = counter(sample) {
+                    if let Some(counter) = counter(sample, routes) {
                         *snapshot.counters.entry(counter).or_default() += sample.value;
                     }
                 }
@@ -110,14 +107,14 @@ impl Snapshot {
     }
 }
 
-fn counter(sample: &Sample) -> Option<Counter> {
+fn counter(sample: &Sample, routes: &Routes) -> Option<Counter> {
     let label = |name| sample.label(name).to_owned();
-    let played = sample.label("endpoint") == ENDPOINT;
+    let played = || routes.called(sample.label("endpoint"));
     match sample.name.as_str() {
-        "inference_requests_total" if played => {
+        "inference_requests_total" if played() => {
             Some(Counter::Requests { status: sample.label("status").parse().ok()? })
         }
-        "inference_duration_seconds_bucket" if played => {
+        "inference_duration_seconds_bucket" if played() => {
             let le: f64 = sample.label("le").parse().ok()?;
             (!le.is_nan()).then_some(Counter::DurationBucket { le: Bound(le) })
         }
@@ -147,7 +144,7 @@ signal_bin_expected_ratio{version="v1",signal="a",bin="q1 [1, 2)"} 0.5
 signal_critical_chi2{version="v1",signal="a"} 30.5
 signal_bin_total{version="v1",signal="a",bin="q1 [1, 2)"} 4
 "#;
-        let snapshot = Snapshot::new(&parse(page).unwrap());
+        let snapshot = Snapshot::new(&parse(page).unwrap(), &Routes::predict());
         assert_eq!(snapshot.counters.len(), 4);
         assert_eq!(snapshot.counters[&Counter::Requests { status: 200 }], 7.0);
         let expected = &snapshot.expected[&("v1".to_owned(), "a".to_owned())];

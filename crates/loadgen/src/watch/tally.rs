@@ -134,10 +134,10 @@ impl Vitals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::{snapshot::Bound, text_format::parse};
+    use crate::watch::{Routes, snapshot::Bound, text_format::parse};
 
     fn snapshot(page: &str) -> Snapshot {
-        Snapshot::new(&parse(page).unwrap())
+        Snapshot::new(&parse(page).unwrap(), &Routes::predict())
     }
 
     fn requests(ok: u64, bad: u64, broken: u64) -> Snapshot {

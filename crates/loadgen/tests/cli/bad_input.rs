@@ -43,12 +43,13 @@ fn bad_flags_are_104_and_help_is_not() {
     let loadgen = Loadgen::new();
     loadgen.call(&["run"]).expect_code(104);
     loadgen.call(&["run", "--scenario", "drift", "--speed", "9"]).expect_code(104);
-    let run = loadgen.call(&["run", "--scenario", "drift", "--target", "https://x"]);
-    assert!(run.expect_code(104).stderr.contains("only http://"), "{}", run.stderr);
+    let run = loadgen.call(&["run", "--scenario", "drift", "--target", "ftp://x"]);
+    assert!(run.expect_code(104).stderr.contains("only http:// and https://"), "{}", run.stderr);
     let run = loadgen.call(&["run", "--scenario", "nope"]);
     assert!(run.expect_code(104).stderr.contains("built in are normal"), "{}", run.stderr);
     let run = loadgen.call(&["run", "--scenario", "drift", "--json", "no/such/place.json"]);
     assert!(run.expect_code(104).stderr.contains("--json no/such/place.json"), "{}", run.stderr);
+    assert!(loadgen.call(&["run", "--help"]).expect_code(0).stdout.contains("http://user:password@host"));
     assert!(loadgen.call(&["--help"]).expect_code(0).stdout.contains("Exit codes"));
 }
 

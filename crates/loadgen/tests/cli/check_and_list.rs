@@ -11,6 +11,66 @@ fn check_prints_what_would_be_sent() {
 }
 
 #[test]
+fn check_says_how_fast_for_how_long_and_of_what() {
+    let loadgen = Loadgen::new();
+    let text = "
+name: x
+payloads: { a: { weight: 3, source: { model: {} } }, b: { source: { model: {} } }, c: { weight: 0, source: { model: {} } } }
+phases:
+  - { name: even, executor: constant-arrival-rate, rate: 40, duration: 10s }
+  - name: ramp
+    executor: ramping-arrival-rate
+    start_rate: 10
+    arrival: poisson
+    stages: [ { target: 30, duration: 10s }, { target: 30, duration: 5s } ]
+    mix: { c: 1 }
+  - { name: users, executor: constant-vus, vus: 2, duration: 1s }
+";
+    loadgen.write("x.yaml", text);
+    let run = loadgen.call(&["check", "x.yaml"]);
+    let row = |name: &str| -> Vec<String> {
+        let line = run.stdout.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+        line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+    };
+    run.expect_code(0);
+    assert_eq!(row("even"), ["even", "constant-arrival-rate", "40/s", "10s", "400", "a 300, b 100"]);
+    // Poisson; 200 on the way up and 150 at the top.
+    assert_eq!(
+        row("ramp"),
+        ["ramp", "ramping-arrival-rate", "10 to 30 to 30/s", "15s", "about 350", "c 350"]
+    );
+    assert_eq!(row("users"), ["users", "constant-vus", "2 users", "1s", "as answers come", "a 75 %, b 25 %"]);
+}
+
+#[test]
+fn files_that_are_no_scenarios_are_told_apart() {
+    let loadgen = Loadgen::new();
+    let good = "name: x\npayloads: { p: { source: { model: {} } } }\nphases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]\n";
+    std::fs::create_dir(loadgen.write("x", "").with_file_name("folder.yaml")).unwrap();
+    std::fs::write(loadgen.write("latin.yaml", ""), b"name: x\ndescription: \xe9\n").unwrap();
+    loadgen.write("empty.yaml", "");
+    loadgen.write("two.yaml", &format!("{good}---\n{good}"));
+    loadgen.write("marked.yaml", &format!("\u{feff}{good}"));
+    loadgen.write("windows.yaml", &good.replace('\n', "\r\n"));
+    let files = ["folder.yaml", "latin.yaml", "empty.yaml", "two.yaml", "marked.yaml", "windows.yaml"];
+    let run = loadgen.call(&[&["check"][..], &files].concat());
+    run.expect_code(104);
+    for words in [
+        "folder.yaml: Is a directory",
+        "latin.yaml:2: is not UTF-8",
+        "empty.yaml:1: is empty",
+        "two.yaml:4: a second document begins here",
+    ] {
+        assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
+    }
+    assert!(
+        run.stdout.contains("marked.yaml: good") && run.stdout.contains("windows.yaml: good"),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
 fn check_names_every_problem_of_every_file() {
     let loadgen = Loadgen::new();
     let good = "name: x\npayloads: { p: { source: { model: {} } } }\nphases:\n  - { name: a, executor: constant-vus, vus: 2, duration: 1s }\n";

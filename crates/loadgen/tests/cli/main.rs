@@ -5,7 +5,11 @@
 
 mod bad_input;
 mod check_and_list;
+mod completions;
+mod https;
+mod requests;
 mod rogues;
 mod run;
+mod schema;
 mod shards;
 mod support;

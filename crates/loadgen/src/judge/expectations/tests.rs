@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     scenario::Scenario,
-    watch::{Alerts, Snapshot, Watch, text_format::parse},
+    watch::{Alerts, Routes, Snapshot, Watch, text_format::parse},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ signal_bin_total{{version="v",signal="a",bin="low"}} {low}
 signal_bin_total{{version="v",signal="a",bin="high"}} {high}
 "#
     );
-    Ok(Snapshot::new(&parse(&page).unwrap()))
+    Ok(Snapshot::new(&parse(&page).unwrap(), &Routes::predict()))
 }
 
 const BOUNDARIES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(10), Duration::from_secs(20)];

@@ -4,7 +4,7 @@ mod rogue;
 mod stub;
 
 pub use rogue::{Mischief, rogue};
-pub use stub::{Stub, StubOptions};
+pub use stub::{Received, Stub, StubOptions};
 
 use serde_json::Value;
 use std::{
@@ -89,6 +89,14 @@ impl Loadgen {
     pub fn run(&self, scenario: &str, target: &str, more: &[&str]) -> Run {
         let child = self.start(scenario, target, more);
         self.finish(child)
+    }
+
+    /// Runs a scenario to its end, with these environment variables.
+    pub fn run_with(&self, scenario: &str, target: &str, more: &[&str], environment: &[(&str, &str)]) -> Run {
+        self.write("scenario.yaml", scenario);
+        let mut command = self.command(&["run", "--scenario", "scenario.yaml", "--json", "report.json"]);
+        command.args(["--target", target]).args(more).envs(environment.iter().copied());
+        self.ended(command.output().unwrap())
     }
 
     /// Waits for a run's end.

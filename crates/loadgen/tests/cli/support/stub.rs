@@ -3,10 +3,14 @@
 
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
-    dev::ServerHandle,
+    body::MessageBody,
+    dev::{ServerHandle, ServiceRequest, ServiceResponse},
+    http::header::HeaderValue,
+    middleware::{Next, from_fn},
     web::{self, Data},
 };
 use model::{Classifier, ModelFile};
+use rustls::ServerConfig;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -31,6 +35,10 @@ pub struct StubOptions {
     pub delay: Duration,
     /// As a Prometheus server, it has alert `Trouble` fire once this many predictions were asked for.
     pub alerts_at: Option<u64>,
+    /// What header `Authorization` must be; anything else is answered 401.
+    pub authorization: Option<&'static str>,
+    /// `/model` answers 307 and names this.
+    pub moved_to: Option<&'static str>,
 }
 
 pub struct Stub {
@@ -48,10 +56,31 @@ struct State {
     outputs: Mutex<Vec<u64>>,
     bins: Mutex<Vec<Vec<u64>>>,
     bodies: Mutex<Vec<Vec<u8>>>,
+    requests: Mutex<Vec<Received>>,
+    elsewhere: Mutex<BTreeMap<String, u64>>,
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Received {
+    pub method: String,
+    /// With its query.
+    pub path: String,
+    pub headers: BTreeMap<String, String>,
 }
 
 impl Stub {
     pub fn start(options: StubOptions) -> Self {
+        Self::with(options, None)
+    }
+
+    /// Over https://, with the certificate of `tls`.
+    pub fn start_tls(options: StubOptions, tls: ServerConfig) -> Self {
+        Self::with(options, Some(tls))
+    }
+
+    fn with(options: StubOptions, tls: Option<ServerConfig>) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
         let state = Arc::new(State {
             options,
@@ -61,6 +90,8 @@ impl Stub {
             outputs: Mutex::new(vec![0; file.card.classes.len()]),
             bins: Mutex::new(file.card.reference.signals.iter().map(|s| vec![0; s.bins.len()]).collect()),
             bodies: Mutex::default(),
+            requests: Mutex::default(),
+            elsewhere: Mutex::default(),
             file,
         });
         let (sender, receiver) = mpsc::channel();
@@ -71,14 +102,20 @@ impl Stub {
                     App::new()
                         .app_data(shared.clone())
                         .app_data(web::PayloadConfig::new(1024 * 1024))
+                        .wrap(from_fn(at_the_door))
                         .route("/model", web::get().to(model))
                         .route("/metrics", web::get().to(metrics))
                         .route("/predict", web::post().to(predict))
                         .route("/api/v1/alerts", web::get().to(alerts))
+                        .route("/healthz", web::to(elsewhere))
+                        .route("/v2/models/{model}/infer", web::to(elsewhere))
                 })
                 // One worker, so that a stall stops everything.
-                .workers(1)
-                .bind(("127.0.0.1", 0))
+                .workers(1);
+                let server = match tls {
+                    Some(tls) => server.bind_rustls_0_23(("127.0.0.1", 0), tls),
+                    None => server.bind(("127.0.0.1", 0)),
+                }
                 .unwrap();
                 let address = server.addrs()[0];
                 let server = server.disable_signals().run();
@@ -87,7 +124,7 @@ impl Stub {
             });
         });
         let (address, server) = receiver.recv().unwrap();
-        Self { url: format!("http://{address}"), state, server }
+        Self { url: format!("{scheme}://{address}"), state, server }
     }
 
     /// How many predictions were asked for.
@@ -101,10 +138,52 @@ impl Stub {
     }
 }
 
+impl Stub {
+    /// All requests, `/model` and `/metrics` included, in the order in which they came.
+    pub fn requests(&self) -> Vec<Received> {
+        self.state.requests.lock().unwrap().clone()
+    }
+}
+
 impl Drop for Stub {
     fn drop(&mut self) {
         drop(self.server.stop(false));
     }
+}
+
+/// Takes note of every request, and turns some away.
+async fn at_the_door(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse, actix_web::Error> {
+    let state = request.app_data::<Data<State>>().unwrap().clone();
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = request.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
+    let received = Received {
+        method: request.method().to_string(),
+        path: request.uri().to_string(),
+        headers: headers.collect(),
+    };
+    let known = |wanted: &str| received.headers.get("authorization").is_some_and(|value| value == wanted);
+    let refusal = match (state.options.authorization, state.options.moved_to) {
+        (Some(wanted), _) if !known(wanted) => Some(HttpResponse::Unauthorized().finish()),
+        (_, Some(to)) if request.path() == "/model" => {
+            Some(HttpResponse::TemporaryRedirect().insert_header(("location", to)).finish())
+        }
+        _ => None,
+    };
+    state.requests.lock().unwrap().push(received);
+    match refusal {
+        Some(refusal) => Ok(request.into_response(refusal)),
+        None => Ok(next.call(request).await?.map_into_boxed_body()),
+    }
+}
+
+/// A route that is not `/predict`.
+async fn elsewhere(request: HttpRequest, state: Data<State>) -> HttpResponse {
+    let pattern = request.match_pattern().unwrap();
+    *state.elsewhere.lock().unwrap().entry(pattern).or_default() += 1;
+    HttpResponse::Ok().finish()
 }
 
 async fn model(state: Data<State>) -> HttpResponse {
@@ -184,6 +263,9 @@ async fn metrics(state: Data<State>) -> HttpResponse {
     for (status, count) in &*state.statuses.lock().unwrap() {
         writeln!(page, "inference_requests_total{{endpoint=\"/predict\",status=\"{status}\"}} {count}")
             .unwrap();
+    }
+    for (pattern, count) in &*state.elsewhere.lock().unwrap() {
+        writeln!(page, "inference_requests_total{{endpoint=\"{pattern}\",status=\"200\"}} {count}").unwrap();
     }
     for (class, count) in card.classes.iter().zip(&*state.outputs.lock().unwrap()) {
         writeln!(page, "prediction_output_total{{class=\"{class}\"}} {count}").unwrap();

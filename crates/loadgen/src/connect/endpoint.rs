@@ -1,0 +1,163 @@
+//! An address with its credentials apart, so that no message or report can show them.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::{Url, header::HeaderValue};
+use std::{borrow::Cow, env, ffi::OsString};
+
+/// A server: where it is, and what it wants to see before it answers.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    url: Url,
+    /// Marked sensitive, so that it is not printed.
+    authorization: Option<HeaderValue>,
+}
+
+impl Endpoint {
+    /// Takes a flag's address apart: `user:password@` becomes a header, as does the token in `variable`, if it is set.
+    ///
+    /// # Errors
+    /// When the token can't be sent, or there are both.
+    pub fn new(mut url: Url, variable: &str) -> Result<Self, String> {
+        let basic = basic(&url)?;
+        // Neither fails for an address with a host, and flags are held to have one.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_fragment(None);
+        let token = env::var_os(variable).map(|token| bearer(variable, Some(token))).transpose()?;
+        let authorization = match (basic, token) {
+            (Some(_), Some(_)) => {
+                return Err(format!(
+                    "{url} has a user name and environment variable {variable} has a token, and a request \
+                     carries only one; take away either"
+                ));
+            }
+            (basic, token) => basic.or(token),
+        };
+        Ok(Self { url, authorization })
+    }
+
+    /// The address, without credentials.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// What goes into header `Authorization`.
+    pub fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
+    }
+
+    /// The address of `path` below this one's own, so that a server behind a prefix works. `path` may carry a query,
+    /// which comes after this address' own.
+    pub fn below(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/{}", self.url.path().trim_end_matches('/'), path.trim_start_matches('/')));
+        if let Some(query) = query {
+            let own = self.url.query().map_or(String::new(), |own| format!("{own}&"));
+            url.set_query(Some(&format!("{own}{query}")));
+        }
+        url
+    }
+}
+
+/// The header of a bearer token that stands in environment variable `variable`.
+///
+/// # Errors
+/// In words that do not show the token.
+pub fn bearer(variable: &str, token: Option<OsString>) -> Result<HeaderValue, String> {
+    let problem = |what: &str| format!("environment variable {variable} {what}");
+    let token = token.ok_or_else(|| problem("is not set; it should hold the token"))?;
+    let token = token.to_str().unwrap_or("\0");
+    if token.is_empty() {
+        return Err(problem("is empty; give it the token, or unset it"));
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(problem(
+            "holds a character that no token has, such as a space or a line's end; set it to the token alone",
+        ));
+    }
+    sensitive(&format!("Bearer {token}"))
+}
+
+fn basic(url: &Url) -> Result<Option<HeaderValue>, String> {
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(None);
+    }
+    let decoded = |text: &str| percent_decoded(text).into_owned();
+    let pair = [decoded(url.username()), b":".to_vec(), decoded(url.password().unwrap_or_default())].concat();
+    sensitive(&format!("Basic {}", BASE64_STANDARD.encode(pair))).map(Some)
+}
+
+fn sensitive(text: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::try_from(text).map_err(|error| error.to_string())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Addresses keep special characters of a password as `%40` and the like.
+fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
+    percent_encoding::percent_decode_str(text).into()
+}
+
+/// `text` without what stands between `//` and `@`.
+pub fn redacted(text: &str) -> String {
+    let mut redacted = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("//") {
+        let (before, after) = rest.split_at(at + 2);
+        redacted.push_str(before);
+        let end = after.find(|c: char| "/?#'\"".contains(c) || c.is_whitespace()).unwrap_or(after.len());
+        rest = match after[..end].rfind('@') {
+            Some(at) => {
+                redacted.push_str("***");
+                &after[at..]
+            }
+            None => after,
+        };
+    }
+    redacted + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(url: &str) -> Endpoint {
+        Endpoint::new(url.parse().unwrap(), "LOADGEN_TEST_UNSET").unwrap()
+    }
+
+    #[test]
+    fn paths_go_below_the_prefix() {
+        let below = |base: &str, path: &str| endpoint(base).below(path).to_string();
+        assert_eq!(below("http://a:1", "/predict"), "http://a:1/predict");
+        assert_eq!(below("http://a:1/models/iris/", "predict"), "http://a:1/models/iris/predict");
+        assert_eq!(below("http://a:1/x?key=1", "/v2/m?n=2"), "http://a:1/x/v2/m?key=1&n=2");
+        assert_eq!(below("http://a:1/x?key=1", "/model"), "http://a:1/x/model?key=1");
+    }
+
+    #[test]
+    fn credentials_leave_the_address() {
+        let endpoint = endpoint("http://Aladdin:open%20sesame@a:1/x");
+        assert_eq!(endpoint.url().as_str(), "http://a:1/x");
+        // The example of RFC 7617.
+        assert_eq!(endpoint.authorization().unwrap(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert!(!format!("{endpoint:?}").contains("QWxh"));
+    }
+
+    #[test]
+    fn tokens_are_refused_without_being_shown() {
+        let refusal = |token: &str| bearer("V", Some(token.into())).unwrap_err();
+        assert!(bearer("V", None).unwrap_err().contains("variable V is not set"));
+        assert!(refusal("").contains("variable V is empty"));
+        for token in ["s3cret\n", "s3 cret", "s3crét", "s3cret\u{7f}"] {
+            assert!(refusal(token).contains("a character that no token has"), "{token:?}");
+            assert!(!refusal(token).contains("s3"), "{token:?}");
+        }
+    }
+
+    #[test]
+    fn messages_lose_their_passwords() {
+        assert_eq!(redacted("'htp://u:p@h/x' and http://h/@"), "'htp://***@h/x' and http://h/@");
+        assert_eq!(redacted("http://u:p@w@h"), "http://***@h");
+    }
+}

@@ -1,0 +1,47 @@
+//! How servers are reached: addresses, credentials, TLS. What is sent to them and what the answers mean belongs to
+//! [`crate::engine`] and [`crate::watch`].
+
+mod endpoint;
+pub mod tls;
+
+pub use endpoint::{Endpoint, bearer, redacted};
+pub use tls::Tls;
+
+use reqwest::Client;
+use std::{error::Error, time::Duration};
+
+/// Idle connections are given up before the target's side does it (actix after 5 s): a request sent into a
+/// connection that is just being closed would count as the target's failure.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// A client that adds nothing of its own: no proxy, no redirects, no second try.
+///
+/// # Errors
+/// When the system refuses it.
+pub fn client(tls: &Tls) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .tls_backend_preconfigured(tls.config())
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .pool_idle_timeout(IDLE)
+        .user_agent(concat!("loadgen/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// Why a request failed, in words: the innermost reason, for reqwest's own words only repeat the address.
+pub fn cause(error: &reqwest::Error) -> String {
+    if let Some(words) = tls::refusal(error) {
+        return words;
+    }
+    let mut innermost: &dyn Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let words = innermost.to_string();
+    if words.contains("invalid HTTP version") {
+        return format!("{words}; the answer is not HTTP: is it an https:// address?");
+    }
+    words
+}

@@ -1,0 +1,192 @@
+//! The JSON Schema of scenario files: what editors complete and complain by.
+//!
+//! It follows from the raw types; here stands what derives can't know, which is how single values are written and
+//! which fields go together. It is no second parser: names that must exist elsewhere in the file it leaves alone.
+
+use super::{
+    threshold::Metric,
+    values::{HeaderText, Name, OrderedMap, Quantity, RampRate, Rate, Span},
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+/// A time as [`super::values::parse_span`] reads it; 0 is told apart by the parser alone.
+const SPAN: &str = r"\s*([0-9][0-9\s]*(\.[0-9\s]+)?[A-Za-zµ]+\s*)+";
+
+/// A number as Rust reads it.
+const NUMBER: &str = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?";
+
+const COMPARISON: &str = "(<=|>=|==|<|>)";
+
+/// The schema of a scenario.
+pub fn schema() -> Value {
+    schemars::schema_for!(super::raw::RawScenario).to_value()
+}
+
+/// Gives a value type a schema of its own, under a name that messages of editors can show.
+macro_rules! described {
+    ($type:ty, $name:literal, $schema:expr) => {
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    };
+}
+
+described!(
+    Rate,
+    "Rate",
+    json_schema!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1e6, "examples": [50] })
+);
+described!(
+    RampRate,
+    "RampRate",
+    json_schema!({ "type": "number", "minimum": 0, "maximum": 1e6, "examples": [200] })
+);
+described!(
+    Span,
+    "Span",
+    json_schema!({ "type": "string", "pattern": whole(SPAN), "examples": ["30s", "1m30s", "250ms"] })
+);
+described!(HeaderText, "HeaderText", json_schema!({ "type": ["string", "number", "boolean", "null"] }));
+described!(
+    Quantity,
+    "Quantity",
+    json_schema!({ "anyOf": [{ "type": "number", "minimum": 0 }, { "type": "string", "pattern": whole(SPAN) }] })
+);
+// YAML has no quotes around most texts, so one that looks like a number is read as a text where a text belongs.
+described!(
+    Name,
+    "Name",
+    json_schema!({ "type": ["string", "number", "boolean"], "pattern": whole("[A-Za-z0-9_.-]+") })
+);
+
+impl<V: JsonSchema> JsonSchema for OrderedMap<V> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Map_of_{}", V::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": whole("[A-Za-z0-9_.-]+") },
+            "additionalProperties": generator.subschema_for::<V>(),
+        })
+    }
+}
+
+fn whole(pattern: &str) -> String {
+    format!("^{pattern}$")
+}
+
+/// Any text; see [`Name`].
+pub(super) fn text(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "number", "boolean"] })
+}
+
+/// The same, where it may be left out.
+pub(super) fn maybe_text(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "number", "boolean", "null"] })
+}
+
+/// Thresholds by metric.
+pub(super) fn thresholds(_: &mut SchemaGenerator) -> Schema {
+    let of_metric = |metric: Metric| {
+        let (pattern, example) = if metric.is_time() {
+            (format!(r"^\s*(p\(\s*{NUMBER}\s*\)|avg|max)\s*{COMPARISON}{SPAN}$"), "p(99)<50ms")
+        } else {
+            (format!(r"^\s*(count|rate)\s*{COMPARISON}\s*{NUMBER}\s*$"), "rate<0.01")
+        };
+        json!({
+            "type": "array",
+            "description": metric.about(),
+            "items": { "type": "string", "pattern": pattern, "examples": [example] },
+        })
+    };
+    let properties: Map<String, Value> =
+        Metric::all().map(|metric| (metric.name().to_owned(), of_metric(metric))).collect();
+    json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+/// Exactly one of these fields is given. One that is null is not.
+pub(super) fn one_of(schema: &mut Schema, fields: &[&str]) {
+    let given = |field: &&str| json!({ "required": [*field], "properties": { *field: { "not": { "type": "null" } } } });
+    schema.insert("oneOf".into(), fields.iter().map(given).collect());
+}
+
+/// The fields of each executor: those it needs, and none of the others'.
+pub(super) fn executors(schema: &mut Schema) {
+    let rule = |executor: super::raw::RawExecutor| {
+        let takes = super::check::fields_of(executor);
+        let needed: Vec<&str> = takes.iter().filter(|(_, needed)| *needed).map(|(field, _)| *field).collect();
+        let given = needed.iter().map(|field| ((*field).to_owned(), json!({ "not": { "type": "null" } })));
+        let others = super::check::EXECUTOR_FIELDS
+            .iter()
+            .filter(|field| !takes.iter().any(|(taken, _)| taken == *field))
+            .map(|field| ((*field).to_owned(), json!({ "type": "null" })));
+        json!({
+            "if": { "properties": { "executor": { "const": executor } }, "required": ["executor"] },
+            "then": { "required": needed, "properties": given.chain(others).collect::<Map<_, _>>() },
+        })
+    };
+    use super::raw::RawExecutor::{ConstantArrivalRate, ConstantVus, RampingArrivalRate};
+    let rules = [ConstantArrivalRate, RampingArrivalRate, ConstantVus].map(rule);
+    schema.insert("allOf".into(), rules.into_iter().collect());
+}
+
+/// What a vital sign is compared with, and which of them have classes.
+pub(super) fn vitals(schema: &mut Schema) {
+    one_of(schema, &["rises_by", "exceeds", "stays_below", "shifts_by"]);
+    let limits = |limit: Value, class: Value| {
+        let limits = ["exceeds", "stays_below", "shifts_by"].map(|field| (field.to_owned(), limit.clone()));
+        json!({ "properties": limits.into_iter().chain([("class".to_owned(), class)]).collect::<Map<_, _>>() })
+    };
+    let rule = |vitals: Value, then: Value| json!({ "if": { "properties": { "vital": { "enum": vitals } }, "required": ["vital"] }, "then": then });
+    let none = || json!({ "type": "null" });
+    let ratios = json!({ "type": ["number", "null"], "maximum": 1 });
+    schema.insert(
+        "allOf".into(),
+        json!([
+            rule(json!(["latency_p95"]), limits(json!({ "type": ["string", "null"] }), none())),
+            rule(json!(["throughput"]), limits(json!({ "type": ["number", "null"] }), none())),
+            rule(json!(["client_error_ratio", "server_error_ratio"]), limits(ratios.clone(), none())),
+            rule(json!(["class_share"]), limits(ratios, json!(true))),
+        ]),
+    );
+}
+
+/// A payload that asks by a method without a body has a fixed source.
+pub(super) fn payload(schema: &mut Schema) {
+    schema.insert(
+        "if".into(),
+        json!({ "properties": { "method": { "enum": ["GET", "HEAD"] } }, "required": ["method"] }),
+    );
+    schema.insert("then".into(), json!({ "properties": { "source": { "required": ["fixed"] } } }));
+}
+
+/// How many times as much: above 1.
+pub(super) fn times(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["number", "null"], "exclusiveMinimum": 1, "examples": [3] })
+}
+
+/// Header names; those that follow from the body can't be set.
+pub(super) fn headers(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = OrderedMap::<HeaderText>::json_schema(generator);
+    let refused = json!({ "enum": ["content-length", "transfer-encoding", "upgrade"] });
+    schema.insert("propertyNames".into(), json!({ "pattern": whole("[A-Za-z0-9_.-]+"), "not": refused }));
+    schema
+}

@@ -1,0 +1,85 @@
+//! Which of the service's routes are played against. It labels what it counts by route pattern, such as
+//! `/v2/models/{model}/infer`, and payloads name paths.
+
+use crate::scenario::Payload;
+
+/// The paths that payloads call; requests to others, such as our own scrapes, are not the model's health.
+#[derive(Debug, Clone)]
+pub struct Routes(Vec<String>);
+
+impl Routes {
+    /// The routes that `payloads` call at a target whose own path is `prefix`. A service may or may not know of the
+    /// prefix it is reached by, so its patterns are held against the paths with and without.
+    pub fn new(payloads: &[Payload], prefix: &str) -> Self {
+        let mut paths = Vec::new();
+        for payload in payloads {
+            let path = payload.path.split('?').next().unwrap_or_default();
+            paths.push(path.to_owned());
+            paths.push(format!("{}{path}", prefix.trim_end_matches('/')));
+        }
+        paths.sort();
+        paths.dedup();
+        Self(paths)
+    }
+
+    /// Whether a payload calls the route of this pattern.
+    pub fn called(&self, pattern: &str) -> bool {
+        self.0.iter().any(|path| matches(pattern, path))
+    }
+}
+
+#[cfg(test)]
+impl Routes {
+    /// The one that payloads call unless they say otherwise.
+    pub(crate) fn predict() -> Self {
+        Self(vec!["/predict".into()])
+    }
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let mut steps = path.split('/');
+    for wanted in pattern.split('/') {
+        let braces = wanted.starts_with('{') && wanted.ends_with('}');
+        match steps.next() {
+            // A tail, such as `{rest:.*}`, takes all that is left.
+            Some(_) if braces && wanted.contains('*') => return true,
+            Some(step) if step == wanted || braces && !step.is_empty() => {}
+            _ => return false,
+        }
+    }
+    steps.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_stands_for_its_paths() {
+        assert!(matches("/predict", "/predict"));
+        assert!(matches("/v2/models/{model}/infer", "/v2/models/iris/infer"));
+        assert!(matches("/v2/models/{model}/versions/{version}/infer", "/v2/models/iris/versions/1/infer"));
+        assert!(matches("/files/{rest:.*}", "/files/a/b"));
+        for path in
+            ["/v2/models/iris", "/v2/models//infer", "/v2/models/iris/infer/x", "/v1/models/iris/infer"]
+        {
+            assert!(!matches("/v2/models/{model}/infer", path), "{path}");
+        }
+        assert!(!matches("unmatched", "/predict"));
+    }
+
+    #[test]
+    fn a_prefix_may_be_known_to_the_service_or_not() {
+        let yaml = "
+name: x
+payloads: { a: { source: { model: {} } }, b: { source: { fixed: {} }, method: GET, path: '/healthz?full=1' } }
+phases: [ { name: a, executor: constant-vus, vus: 1, duration: 1s } ]
+";
+        let scenario = crate::scenario::Scenario::parse(yaml, "x").unwrap();
+        let routes = Routes::new(&scenario.payloads, "/iris/");
+        for pattern in ["/predict", "/iris/predict", "/healthz"] {
+            assert!(routes.called(pattern), "{pattern}");
+        }
+        assert!(!routes.called("/metrics"));
+    }
+}

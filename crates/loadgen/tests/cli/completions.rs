@@ -1,0 +1,50 @@
+//! `loadgen completions`.
+
+use crate::support::Loadgen;
+
+#[test]
+fn bash_takes_the_script_and_offers_commands_and_flags() {
+    let loadgen = Loadgen::new();
+    let script = loadgen.call(&["completions", "bash"]);
+    loadgen.write("loadgen.bash", &script.expect_code(0).stdout);
+    let run = loadgen.call_in_shell("bash -n loadgen.bash");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    let offered = |words: &str| {
+        let count = words.split_whitespace().count() - usize::from(!words.ends_with(' '));
+        let last = if words.ends_with(' ') { "" } else { words.rsplit(' ').next().unwrap() };
+        let last_quoted = if words.ends_with(' ') { " ''" } else { "" };
+        loadgen
+            .call_in_shell(&format!(
+                "source loadgen.bash; COMP_WORDS=({words}{last_quoted}); COMP_CWORD={count}; \
+                 _loadgen loadgen '{last}' ''; echo \"${{COMPREPLY[@]}}\""
+            ))
+            .stdout
+    };
+    let commands = offered("loadgen ");
+    for command in ["run", "check", "list", "schema", "completions"] {
+        assert!(commands.split_whitespace().any(|word| word == command), "{commands}");
+    }
+    assert_eq!(offered("loadgen comp").trim(), "completions");
+    assert!(offered("loadgen run --ca").contains("--ca-cert"));
+}
+
+#[test]
+fn every_shell_has_a_script_and_others_are_refused() {
+    let loadgen = Loadgen::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let run = loadgen.call(&["completions", shell]);
+        assert!(run.expect_code(0).stdout.contains("ca-cert"), "{shell}");
+    }
+    let run = loadgen.call(&["completions", "tcsh"]);
+    assert!(run.expect_code(104).stderr.contains("bash"), "{}", run.stderr);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let binary = env!("CARGO_BIN_EXE_loadgen");
+    for command in ["schema", "completions zsh", "list", "check demo drift"] {
+        let run = Loadgen::new()
+            .call_in_shell(&format!("set -o pipefail; {binary} {command} | head -n 1 >/dev/null"));
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{command}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Targets over https://.
+
+use crate::support::{Loadgen, Run, Stub, StubOptions};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rustls::{
+    ServerConfig,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use std::sync::Arc;
+
+const SHORT: &str = r#"
+name: x
+payloads: { flowers: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1s } ]
+thresholds: { unexpected_rate: ["count==0"] }
+"#;
+
+/// An authority of the test's own.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn server(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> Stub {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        change(&mut params);
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        Stub::start_tls(StubOptions::default(), config)
+    }
+}
+
+/// A machine without any authorities of its own.
+const BARE: [(&str, &str); 2] = [("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")];
+
+fn run(stub: &Stub, authority: &Authority) -> Run {
+    let loadgen = Loadgen::new();
+    loadgen.write("ca.pem", &authority.0.pem());
+    loadgen.run_with(SHORT, &stub.url, &["--ca-cert", "ca.pem"], &BARE)
+}
+
+#[track_caller]
+fn refused(run: &Run, words: &str) {
+    run.expect_code(104);
+    assert!(run.stderr.contains(words), "{}", run.stderr);
+}
+
+#[test]
+fn an_authority_of_ones_own_is_believed() {
+    let authority = Authority::new("ours");
+    let stub = authority.server("127.0.0.1", |_| {});
+    let run = run(&stub, &authority);
+    run.expect_code(0);
+    assert_eq!((run.total("completed"), stub.seen()), (50, 50));
+    assert_eq!(run.report["target"], format!("{}/", stub.url));
+}
+
+#[test]
+fn certificates_that_nobody_vouches_for_are_refused_before_the_run() {
+    let authority = Authority::new("ours");
+    let stub = authority.server("127.0.0.1", |_| {});
+    // One of another name, and one of the same name made anew.
+    for name in ["theirs", "ours"] {
+        refused(&run(&stub, &Authority::new(name)), "signed by nobody that this machine believes; name the");
+    }
+    let stub = authority.server("elsewhere.example", |_| {});
+    refused(&run(&stub, &authority), "its certificate is another host's");
+    let stub = authority.server("127.0.0.1", |params| params.not_after = date_time_ymd(2020, 1, 1));
+    refused(&run(&stub, &authority), "its certificate has expired");
+    let stub = authority.server("127.0.0.1", |params| params.not_before = date_time_ymd(4000, 1, 1));
+    refused(&run(&stub, &authority), "its certificate is not valid yet");
+    let stub = authority.server("127.0.0.1", |params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    });
+    refused(&run(&stub, &authority), "an authority's own (CA:TRUE)");
+}
+
+#[test]
+fn a_machine_without_authorities_plays_over_http_and_says_what_https_needs() {
+    let loadgen = Loadgen::new();
+    let stub = Stub::start(StubOptions::default());
+    loadgen.run_with(SHORT, &stub.url, &[], &BARE).expect_code(0);
+    let https = stub.url.replace("http://", "https://");
+    let run = loadgen.run_with(SHORT, &https, &[], &BARE);
+    refused(&run, "install package ca-certificates, or name the authority's file with --ca-cert");
+    let run = loadgen.run_with(SHORT, &stub.url, &["--prometheus", &https], &BARE);
+    refused(&run, "install package ca-certificates");
+}
+
+#[test]
+fn the_wrong_scheme_is_told() {
+    let loadgen = Loadgen::new();
+    let authority = Authority::new("ours");
+    loadgen.write("ca.pem", &authority.0.pem());
+    let plain = Stub::start(StubOptions::default());
+    let https = plain.url.replace("http://", "https://");
+    refused(&loadgen.run_with(SHORT, &https, &["--ca-cert", "ca.pem"], &BARE), "is it an http:// address?");
+    let secure = authority.server("127.0.0.1", |_| {});
+    let http = secure.url.replace("https://", "http://");
+    refused(&loadgen.run_with(SHORT, &http, &[], &BARE), "is it an https:// address?");
+}
+
+#[test]
+fn a_bad_authorities_file_is_named() {
+    let loadgen = Loadgen::new();
+    loadgen.write("empty.pem", "");
+    loadgen.write("key.pem", &KeyPair::generate().unwrap().serialize_pem());
+    loadgen.write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    loadgen.write("torn.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+    for (file, words) in [
+        ("absent.pem", "No such file"),
+        ("empty.pem", "holds no certificate"),
+        ("key.pem", "holds no certificate"),
+        ("broken.pem", "can't be used"),
+        ("torn.pem", "not a PEM file"),
+    ] {
+        let run = loadgen.run_with(SHORT, "https://127.0.0.1:1", &["--ca-cert", file], &[]);
+        refused(&run, words);
+        assert!(run.stderr.contains(&format!("--ca-cert {file}: ")), "{}", run.stderr);
+    }
+}

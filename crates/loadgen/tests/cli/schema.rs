@@ -1,0 +1,211 @@
+//! `loadgen schema`, held against what the parser takes.
+
+use crate::support::Loadgen;
+use jsonschema::Validator;
+use loadgen::scenario::Scenario;
+use proptest::prelude::*;
+use serde_json::Value;
+use std::{fs, path::PathBuf, sync::LazyLock};
+
+fn shipped() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
+}
+
+fn validator() -> &'static Validator {
+    static VALIDATOR: LazyLock<Validator> =
+        LazyLock::new(|| jsonschema::validator_for(&loadgen::scenario::schema()).unwrap());
+    &VALIDATOR
+}
+
+fn complaints(validator: &Validator, yaml: &str) -> Vec<String> {
+    let value: Value = serde_yaml::from_str(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+    validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+#[test]
+fn the_file_is_what_the_command_prints() {
+    let run = Loadgen::new().call(&["schema"]);
+    let printed = &run.expect_code(0).stdout;
+    let file = fs::read_to_string(shipped().join("schema.json")).unwrap();
+    assert!(*printed == file, "scenarios/schema.json is out of date: loadgen schema > scenarios/schema.json");
+    let schema: Value = serde_json::from_str(printed).unwrap();
+    jsonschema::meta::validate(&schema).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+#[test]
+fn every_field_is_described() {
+    fn walk(place: &str, schema: &Value, bare: &mut Vec<String>) {
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            if !field["description"].is_string() {
+                bare.push(format!("{place}.{name}"));
+            }
+            walk(&format!("{place}.{name}"), field, bare);
+        }
+    }
+    let schema = loadgen::scenario::schema();
+    let mut bare = Vec::new();
+    walk("", &schema, &mut bare);
+    for (name, part) in schema["$defs"].as_object().unwrap() {
+        walk(name, part, &mut bare);
+    }
+    assert!(bare.is_empty(), "{bare:?}");
+}
+
+#[test]
+fn what_is_shipped_and_what_the_readme_shows_is_valid() {
+    let validator = validator();
+    let readme = fs::read_to_string(shipped().join("README.md")).unwrap();
+    let examples = readme.split("```yaml\n").skip(1).map(|part| part.split("```").next().unwrap().to_owned());
+    let mut texts: Vec<(String, String)> = examples.map(|text| ("README.md".to_owned(), text)).collect();
+    assert!(!texts.is_empty());
+    for entry in fs::read_dir(shipped()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with("# yaml-language-server: $schema=schema.json\n"), "{}", path.display());
+            texts.push((path.display().to_string(), text));
+        }
+    }
+    assert!(texts.len() > 5);
+    for (name, text) in texts {
+        assert_eq!(complaints(validator, &text), [""; 0], "{name}");
+        // The README leaves out a payload that its mix names.
+        if !name.starts_with("README") {
+            Scenario::parse(&text, &name).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
+const GOOD: &str = r#"name: spike
+timeout: 5s
+max_in_flight: 9
+payloads:
+  flowers: { weight: 9, source: { model: {} } }
+  mutants: { source: { drift: { operations: [ { shift: { features: "petal*", by_sd: 1.5 } } ], share: 0.5 } } }
+  garbage: { source: { malformed: { kinds: [nan] } }, headers: { x-a: 200 }, expect: { status: [400] } }
+  health: { method: GET, path: /healthz, source: { fixed: {} }, bearer_token_env: TOKEN }
+  oip: { path: "/v2/models/iris/infer?x=1", source: { fixed: { body: "{}", content_type: text/plain } } }
+phases:
+  - { name: calm, executor: constant-arrival-rate, rate: 50, duration: 30s, arrival: poisson }
+  - { name: ramp, executor: ramping-arrival-rate, start_rate: 0, stages: [ { target: 9, duration: 1m } ] }
+  - { name: users, executor: constant-vus, vus: 4, duration: 10s, mix: { flowers: 1 } }
+thresholds: { response_time: ["p(99)<50ms"], dropped: ["count==0"] }
+expect:
+  signals: [ { signal: "*", phase: calm, stays: steady } ]
+  vitals:
+    - { vital: throughput, phase: ramp, rises_by: 3 }
+    - { vital: latency_p95, phase: calm, stays_below: 250ms }
+    - { vital: class_share, class: setosa, phase: ramp, shifts_by: 0.2 }
+  alerts: [ { alert: Trouble, phase: ramp, fires_within: 90s } ]
+  quiet: [ Others ]
+"#;
+
+#[test]
+fn what_the_parser_refuses_for_its_shape_is_invalid() {
+    let validator = validator();
+    assert_eq!(complaints(validator, GOOD), [""; 0]);
+    Scenario::parse(GOOD, "good").unwrap_or_else(|error| panic!("{error}"));
+    let bad = [
+        ("name: spike", "title: spike"),
+        ("name: spike", "name: a b"),
+        ("name: spike\n", ""),
+        ("timeout: 5s", "timeout: 5"),
+        ("timeout: 5s", "timeout: -5s"),
+        ("timeout: 5s", "timeout: 5s\nseed: -1"),
+        ("max_in_flight: 9", "max_in_flight: 0"),
+        ("max_in_flight: 9", "max_in_flight: 70000"),
+        ("weight: 9", "weight: -1"),
+        ("model: {}", "model: { a: 1 }"),
+        ("model: {}", "model: {}, malformed: {}"),
+        ("source: { model: {} }", "source: {}"),
+        (", source: { model: {} }", ""),
+        ("share: 0.5", "share: 1.5"),
+        ("by_sd: 1.5", "by_sd: 0"),
+        ("by_sd: 1.5", "by_sd: 1.5, sd: 1"),
+        ("shift:", "twist:"),
+        ("operations:", "preset: giant, operations:"),
+        ("operations: [ { shift: { features: \"petal*\", by_sd: 1.5 } } ]", "preset: gaint"),
+        ("kinds: [nan]", "kinds: [null_island]"),
+        ("x-a: 200", "x-a: [200]"),
+        ("x-a: 200", "content-length: 200"),
+        ("status: [400]", "status: [99]"),
+        ("status: [400]", "status: []"),
+        ("GET", "get"),
+        ("method: GET, path: /healthz, source: { fixed: {} }", "method: GET, source: { model: {} }"),
+        ("/healthz", "healthz"),
+        ("TOKEN", "$TOKEN"),
+        ("body: \"{}\", ", ""),
+        ("body: \"{}\"", "body: {}"),
+        ("rate: 50", "rate: 0"),
+        ("rate: 50", "rate: 1e9"),
+        ("rate: 50", "rate: fast"),
+        ("rate: 50, ", ""),
+        ("rate: 50", "rate: 50, vus: 3"),
+        ("constant-vus", "constant-users"),
+        ("vus: 4", "vus: 0"),
+        ("vus: 4, ", ""),
+        ("vus: 4", "vus: 4, arrival: poisson"),
+        ("arrival: poisson", "arrival: often"),
+        ("start_rate: 0, ", ""),
+        ("start_rate: 0", "start_rate: -1"),
+        ("[ { target: 9, duration: 1m } ]", "[]"),
+        ("target: 9", "goal: 9"),
+        ("mix: { flowers: 1 }", "mix: {}"),
+        ("dropped:", "lost:"),
+        ("count==0", "p(99)<1s"),
+        ("count==0", "count==-1"),
+        ("p(99)<50ms", "p(99)<50"),
+        ("p(99)<50ms", "p99<50ms"),
+        ("p(99)<50ms", "rate<0.01"),
+        ("stays: steady", "stays: still"),
+        ("stays: steady", "stays: steady, drifts_within: 3s"),
+        (", stays: steady", ""),
+        ("throughput", "blood_pressure"),
+        ("rises_by: 3", "rises_by: 1"),
+        ("rises_by: 3", "rises_by: 3s"),
+        ("rises_by: 3", "rises_by: 3, exceeds: 9"),
+        ("rises_by: 3", "exceeds: 9s"),
+        ("rises_by: 3", "rises_by: 3, class: setosa"),
+        ("stays_below: 250ms", "stays_below: 0.25"),
+        ("shifts_by: 0.2", "shifts_by: 2"),
+        ("fires_within: 90s", "fires: 90s"),
+        ("quiet:", "silent:"),
+    ];
+    for (from, to) in bad {
+        assert!(GOOD.contains(from), "{from}");
+        let text = GOOD.replacen(from, to, 1);
+        assert!(Scenario::parse(&text, "bad").is_err(), "the parser takes {to}");
+        assert!(!complaints(validator, &text).is_empty(), "the schema takes {to}");
+    }
+}
+
+proptest! {
+    // Its file of failures would be looked for beside a lib.rs that tests do not have.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_schema_takes_what_the_parser_takes(
+        timeout in r"[ +]?[0-9]{1,3}( |\.[0-9]|)(ms|s|m|min|h|us|µs|days|weeks|)( ?[0-9]{1,2}(ms|s|sec)|)",
+        name in "[A-Za-z0-9_.~ -]{1,4}",
+        time in r" ?(p\( ?[0-9.+e]{1,4} ?\)|avg|max|count) ?(<|<=|>|>=|==|=) ?[0-9. ]{1,3}(s|ms|)",
+        count in r" ?(count|rate|avg) ?(<|<=|>|>=|==|=) ?[0-9.+e-]{1,5}",
+        path in r"/?[a-z0-9.%?&=/{ #-]{0,6}",
+        rate in r"[-+]?[0-9.e]{1,4}",
+    ) {
+        let validator = validator();
+        for (from, to) in [
+            ("name: spike", format!("name: {name}")),
+            ("timeout: 5s", format!("timeout: '{timeout}'")),
+            ("\"p(99)<50ms\"", format!("'{time}'")),
+            ("\"count==0\"", format!("'{count}'")),
+            ("/healthz", format!("'{path}'")),
+            ("rate: 50", format!("rate: {rate}")),
+        ] {
+            let text = GOOD.replacen(from, &to, 1);
+            if Scenario::parse(&text, "x").is_ok() {
+                prop_assert_eq!(complaints(validator, &text), [""; 0], "{}", to);
+            }
+        }
+    }
+}
