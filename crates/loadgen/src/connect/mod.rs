@@ -8,25 +8,24 @@ pub use endpoint::{Endpoint, bearer, redacted};
 pub use tls::Tls;
 
 use reqwest::Client;
-use std::{error::Error, time::Duration};
+use rustls::ClientConfig;
+use std::error::Error;
 
-/// Idle connections are given up before the target's side does it (actix after 5 s): a request sent into a
-/// connection that is just being closed would count as the target's failure.
-const IDLE: Duration = Duration::from_secs(2);
+/// By which a server's log tells our requests from others.
+pub const USER_AGENT: &str = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
 
-/// A client that adds nothing of its own: no proxy, no redirects, no second try.
+/// A client for readings that adds nothing of its own: no proxy, no redirects, no second try.
 ///
 /// # Errors
 /// When the system refuses it.
 pub fn client(tls: &Tls) -> Result<Client, reqwest::Error> {
     Client::builder()
-        .tls_backend_preconfigured(tls.config())
+        .tls_backend_preconfigured(ClientConfig::clone(&tls.config()))
         .http1_only()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
-        .pool_idle_timeout(IDLE)
-        .user_agent(concat!("loadgen/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .build()
 }
 

@@ -41,8 +41,9 @@ impl Tls {
         Ok(Self(Arc::new(config)))
     }
 
-    pub(super) fn config(&self) -> ClientConfig {
-        ClientConfig::clone(&self.0)
+    /// What rustls wants to know.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0)
     }
 }
 
@@ -59,8 +60,8 @@ fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
 }
 
 /// rustls' own error, when that is what broke a connection.
-pub fn failure(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+pub fn failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {
             return Some(found);

@@ -2,35 +2,30 @@
 
 use super::{
     Target,
-    record::{Ending, Failure, Record, Timing},
+    connections::Connections,
+    record::{Ending, Record, Timing},
 };
 use crate::{
-    connect::{self, Endpoint, tls},
+    connect::{Endpoint, USER_AGENT},
     plan::Draft,
     scenario::Payload,
 };
-use reqwest::{
-    Client, Method, Request, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap},
-};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Request, Uri};
+use reqwest::header::{self, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use std::{
     cell::RefCell,
-    error::Error,
-    io,
     rc::Rc,
     time::{Duration, Instant},
 };
-
-/// Linux' numbers for "too many open files" (this process, the system) and "cannot assign requested address" (all local
-/// ports are taken): limits of this machine, not of the target.
-const OWN_LIMITS: [i32; 3] = [24, 23, 99];
 
 /// Where workers record; each has its own.
 pub(super) type Recorder = Rc<RefCell<Record>>;
 
 /// Sends requests on behalf of one worker.
 pub(super) struct Sender {
-    client: Client,
+    connections: Connections,
     timeout: Duration,
     templates: Vec<Template>,
     pub(super) recorder: Recorder,
@@ -39,7 +34,8 @@ pub(super) struct Sender {
 /// What all requests of a payload share, made ready so that a request only copies it.
 struct Template {
     method: Method,
-    url: Url,
+    /// Path and query.
+    uri: Uri,
     headers: HeaderMap,
     /// Whether the headers say what the body is, whatever the draft thinks.
     declared: bool,
@@ -47,42 +43,60 @@ struct Template {
 }
 
 impl Template {
-    fn new(payload: &Payload, target: &Endpoint) -> Self {
+    fn new(payload: &Payload, target: &Endpoint) -> Result<Self, String> {
         let mut headers = payload.headers.clone();
-        if let (false, Some(authorization)) = (headers.contains_key(AUTHORIZATION), target.authorization()) {
-            headers.insert(AUTHORIZATION, authorization.clone());
+        let url = target.below(&payload.path);
+        let problem = |error: &dyn std::fmt::Display| format!("payloads.{}: {url}: {error}", payload.name);
+        let host = match url.port() {
+            Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
+            None => url.host_str().unwrap_or_default().to_owned(),
+        };
+        let host = HeaderValue::try_from(host).map_err(|error| problem(&error))?;
+        let mut usual = |name: HeaderName, value: HeaderValue| {
+            headers.entry(name).or_insert(value);
+        };
+        usual(header::HOST, host);
+        usual(header::ACCEPT, HeaderValue::from_static("*/*"));
+        usual(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        if let Some(authorization) = target.authorization() {
+            usual(AUTHORIZATION, authorization.clone());
         }
-        Self {
+        let uri = url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        Ok(Self {
             method: payload.method.clone(),
-            url: target.below(&payload.path),
+            uri: uri.parse().map_err(|error| problem(&error))?,
             declared: headers.contains_key(CONTENT_TYPE),
             headers,
             expected: payload.expected_status.clone(),
-        }
+        })
     }
 
-    fn request(&self, draft: Draft) -> Request {
-        let mut request = Request::new(self.method.clone(), self.url.clone());
+    fn request(&self, draft: Draft) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(draft.body.unwrap_or_default()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
         *headers = self.headers.clone();
         if let (false, Some(content_type)) = (self.declared, draft.content_type) {
             headers.insert(CONTENT_TYPE, content_type);
         }
-        *request.body_mut() = draft.body.map(Into::into);
         request
     }
 }
 
 impl Sender {
+    /// # Errors
+    /// In words, when the target's address or a payload's path can't be asked for.
     pub(super) fn new(
         target: &Target,
         timeout: Duration,
         payloads: &[Payload],
         recorder: Recorder,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, String> {
         let template = |payload| Template::new(payload, &target.endpoint);
-        let templates = payloads.iter().map(template).collect();
-        Ok(Self { client: connect::client(&target.tls)?, timeout, templates, recorder })
+        let templates = payloads.iter().map(template).collect::<Result<_, _>>()?;
+        let connections = Connections::new(&target.endpoint, &target.tls)?;
+        Ok(Self { connections, timeout, templates, recorder })
     }
 
     /// Takes note of a request that was offered: from here on it will be counted, whatever becomes of it.
@@ -97,9 +111,9 @@ impl Sender {
         let template = &self.templates[draft.payload];
         let request = template.request(draft);
         let sent = Instant::now();
-        let ending = match tokio::time::timeout(self.timeout, self.exchange(request)).await {
+        let ending = match tokio::time::timeout(self.timeout, self.connections.exchange(request)).await {
             Ok(Ok(status)) => Ending::Completed { status, expected: template.expected.contains(&status) },
-            Ok(Err(error)) => Ending::Failed(failure(&error)),
+            Ok(Err(reason)) => Ending::Failed(reason),
             Err(_) => Ending::TimedOut,
         };
         let done = Instant::now();
@@ -112,13 +126,6 @@ impl Sender {
             },
         );
         matches!(ending, Ending::Completed { .. })
-    }
-
-    /// The status, once the whole answer is read: an unread body would end the connection.
-    async fn exchange(&self, request: Request) -> Result<u16, reqwest::Error> {
-        let mut response = self.client.execute(request).await?;
-        while response.chunk().await?.is_some() {}
-        Ok(response.status().as_u16())
     }
 }
 
@@ -142,33 +149,4 @@ impl Drop for Ticket {
             self.recorder.borrow_mut().phase(self.phase).totals.interrupted += 1;
         }
     }
-}
-
-/// Why there was no complete answer. reqwest hides hyper's errors, so their words have to do.
-fn failure(error: &reqwest::Error) -> Failure {
-    let connecting = error.is_connect();
-    if tls::failure(error).is_some() {
-        return Failure::Tls;
-    }
-    let mut cause: Option<&dyn Error> = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            if io.raw_os_error().is_some_and(|code| OWN_LIMITS.contains(&code)) {
-                return Failure::OwnLimit;
-            }
-            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-            if matches!(io.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) {
-                return Failure::ClosedEarly;
-            }
-        }
-        let words = if connecting { String::new() } else { error.to_string() };
-        if words.contains("closed before") || words.contains("end of file") {
-            return Failure::ClosedEarly;
-        }
-        if words.contains("invalid HTTP") || words.contains("parsed") {
-            return Failure::NotHttp;
-        }
-        cause = error.source();
-    }
-    if connecting { Failure::Connect } else { Failure::Other }
 }

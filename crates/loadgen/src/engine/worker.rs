@@ -52,8 +52,7 @@ impl Worker {
     pub(super) fn run(self, mut wiring: Wiring, ready: impl FnOnce(Result<Meter, String>)) {
         let recorder = Recorder::default();
         let scenario = &self.plan.scenario;
-        let sender = Sender::new(&self.target, scenario.timeout, &scenario.payloads, Rc::clone(&recorder))
-            .map_err(|error| error.to_string());
+        let sender = Sender::new(&self.target, scenario.timeout, &scenario.payloads, Rc::clone(&recorder));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

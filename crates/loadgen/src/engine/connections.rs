@@ -1,0 +1,167 @@
+//! Connections of one worker to the target: each carries one request at a time and is kept for a while for the next.
+//!
+//! hyper by itself: of what reqwest adds, a measured request needs nothing (redirects, cookies, decoding, retries), and would
+//! pay for it with half as much CPU time again, which on a machine shared with the target is taken from the target.
+
+use super::record::Failure;
+use crate::connect::{Endpoint, Tls, tls};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Request,
+    client::conn::http1::{SendRequest, handshake},
+    rt::{Read, Write},
+};
+use hyper_util::rt::TokioIo;
+use reqwest::Url;
+use rustls::pki_types::ServerName;
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    error::Error,
+    io,
+    time::{Duration, Instant},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Idle connections are given up before the target's side does it (actix after 5 s): a request sent into a
+/// connection that is just being closed would count as the target's failure.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// Linux' numbers for "too many open files" (this process, the system) and "cannot assign requested address" (all local
+/// ports are taken): limits of this machine, not of the target.
+const OWN_LIMITS: [i32; 3] = [24, 23, 99];
+
+type Connection = SendRequest<Full<Bytes>>;
+
+pub(super) struct Connections {
+    host: String,
+    port: u16,
+    /// For https.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// The most recently used last, with the end of their use.
+    idle: RefCell<VecDeque<(Instant, Connection)>>,
+}
+
+impl Connections {
+    /// To the server at `endpoint`.
+    ///
+    /// # Errors
+    /// In words, when its host can't stand in a certificate.
+    pub(super) fn new(endpoint: &Endpoint, tls: &Tls) -> Result<Self, String> {
+        let url = endpoint.url();
+        let host = bare_host(url);
+        let tls = (url.scheme() == "https")
+            .then(|| {
+                let name = ServerName::try_from(host.clone())
+                    .map_err(|error| format!("{host} is no name that a certificate could be for: {error}"))?;
+                Ok::<_, String>((TlsConnector::from(tls.config()), name))
+            })
+            .transpose()?;
+        Ok(Self { host, port: url.port_or_known_default().unwrap_or(80), tls, idle: RefCell::default() })
+    }
+
+    /// Sends a request and reads the whole answer, for an unread body would end the connection. Its status.
+    pub(super) async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<u16, Failure> {
+        loop {
+            let (mut connection, kept) = match self.idle().await {
+                Some(connection) => (connection, true),
+                None => (self.connect().await?, false),
+            };
+            let mut response = match connection.try_send_request(request).await {
+                Ok(response) => response,
+                Err(mut error) => match error.take_message() {
+                    // The target had closed a kept connection; not a byte went out, so this is no second try.
+                    Some(unsent) if kept => {
+                        request = unsent;
+                        continue;
+                    }
+                    _ => return Err(failure(&error.into_error())),
+                },
+            };
+            while let Some(frame) = response.body_mut().frame().await {
+                frame.map_err(|error| failure(&error))?;
+            }
+            self.keep(connection);
+            return Ok(response.status().as_u16());
+        }
+    }
+
+    /// A kept connection that still stands.
+    async fn idle(&self) -> Option<Connection> {
+        loop {
+            let (_, mut connection) = self.idle.borrow_mut().pop_back()?;
+            // Its task may not yet have seen that the last answer is through.
+            if connection.ready().await.is_ok() {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn keep(&self, connection: Connection) {
+        let now = Instant::now();
+        let mut idle = self.idle.borrow_mut();
+        while idle.front().is_some_and(|(since, _)| now - *since > IDLE) {
+            idle.pop_front();
+        }
+        idle.push_back((now, connection));
+    }
+
+    async fn connect(&self) -> Result<Connection, Failure> {
+        let stream =
+            TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|e| unconnected(&e))?;
+        stream.set_nodelay(true).map_err(|error| unconnected(&error))?;
+        match &self.tls {
+            None => open(TokioIo::new(stream)).await,
+            Some((connector, name)) => {
+                let stream = connector.connect(name.clone(), stream).await.map_err(|e| unconnected(&e))?;
+                open(TokioIo::new(stream)).await
+            }
+        }
+    }
+}
+
+async fn open<I: Read + Write + Unpin + Send + 'static>(stream: I) -> Result<Connection, Failure> {
+    let (connection, driver) = handshake(stream).await.map_err(|error| failure(&error))?;
+    // Not among the worker's own tasks, whose end it waits for. What goes wrong here, the request under way is told.
+    tokio::spawn(driver);
+    Ok(connection)
+}
+
+/// Without the brackets that an address of IPv6 has in a URL.
+fn bare_host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+/// Why there is no connection.
+fn unconnected(error: &io::Error) -> Failure {
+    if error.raw_os_error().is_some_and(|code| OWN_LIMITS.contains(&code)) {
+        Failure::OwnLimit
+    } else if tls::failure(error).is_some() {
+        Failure::Tls
+    } else {
+        Failure::Connect
+    }
+}
+
+/// Why there was no complete answer on a connection that stood.
+fn failure(error: &hyper::Error) -> Failure {
+    if tls::failure(error).is_some() {
+        return Failure::Tls;
+    }
+    if error.is_parse() || error.is_parse_status() {
+        return Failure::NotHttp;
+    }
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    let mut broken = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+    while let Some(error) = cause {
+        broken |= error.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+        });
+        cause = error.source();
+    }
+    if broken { Failure::ClosedEarly } else { Failure::Other }
+}
