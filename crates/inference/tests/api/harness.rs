@@ -47,6 +47,9 @@ impl Service {
             });
         });
         let (address, metrics_address) = tell.recv_timeout(DEADLINE).unwrap();
+        // Built with the whole workspace, reqwest can do TLS and refuses to start before it knows by whose ciphers. Another
+        // test may have said so already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client =
             Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(DEADLINE);
         Self {

@@ -4,9 +4,15 @@ use crate::support::{Loadgen, Run, Stub, StubOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig,
+    crypto::ring,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 const SHORT: &str = r#"
 name: x
@@ -26,21 +32,48 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn server(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> Stub {
+    /// A certificate for `name`, with its key.
+    fn certify(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> Arc<CertifiedKey> {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut params);
         let certificate = params.signed_by(&key, &self.0).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        Stub::start_tls(StubOptions::default(), config)
+        Arc::new(
+            CertifiedKey::from_der(vec![certificate.der().clone()], key, &ring::default_provider()).unwrap(),
+        )
     }
+
+    fn server(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> Stub {
+        let certificate = self.certify(name, change);
+        serve(Turning { good: Arc::clone(&certificate), bad: certificate, left: AtomicU64::new(0) })
+    }
+}
+
+/// Shows its good certificate so many times, and then its bad one.
+#[derive(Debug)]
+struct Turning {
+    good: Arc<CertifiedKey>,
+    bad: Arc<CertifiedKey>,
+    left: AtomicU64,
+}
+
+impl ResolvesServerCert for Turning {
+    fn resolve(&self, _: ClientHello) -> Option<Arc<CertifiedKey>> {
+        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        Some(Arc::clone(if left.is_ok() { &self.good } else { &self.bad }))
+    }
+}
+
+fn serve(certificates: Turning) -> Stub {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(certificates));
+    // Who resumes a session is shown no certificate.
+    config.send_tls13_tickets = 0;
+    Stub::start_tls(StubOptions::default(), config)
 }
 
 /// A machine without any authorities of its own.
@@ -86,6 +119,23 @@ fn certificates_that_nobody_vouches_for_are_refused_before_the_run() {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     });
     refused(&run(&stub, &authority), "an authority's own (CA:TRUE)");
+}
+
+#[test]
+fn a_certificate_that_goes_bad_midway_fails_requests_with_a_reason() {
+    let authority = Authority::new("ours");
+    let good = authority.certify("127.0.0.1", |_| {});
+    let bad = authority.certify("127.0.0.1", |params| params.not_after = date_time_ymd(2020, 1, 1));
+    let stub = serve(Turning { good, bad, left: AtomicU64::new(20) });
+    let loadgen = Loadgen::new();
+    loadgen.write("ca.pem", &authority.0.pem());
+    // A connection, and so a certificate, for each request.
+    let scenario = SHORT.replace("{ model: {} } }", "{ model: {} }, headers: { connection: close } }");
+    let run = loadgen.run_with(&scenario, &stub.url, &["--ca-cert", "ca.pem"], &BARE);
+    run.expect_code(99);
+    assert!(run.adds_up() && run.total("completed") >= 10 && run.total("failed") >= 20, "{}", run.report);
+    assert_eq!(run.report["phases"][0]["failures"]["tls"], run.total("failed"));
+    assert!(run.stdout.contains("× no secure connection"), "{}", run.stdout);
 }
 
 #[test]

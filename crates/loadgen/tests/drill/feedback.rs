@@ -3,6 +3,7 @@
 use crate::{prometheus::Prometheus, service::Service};
 use driftsim::{DriftSpec, RowSource};
 use inference::{Settings, cli::load_model};
+use loadgen::connect::{Tls, client};
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -62,7 +63,7 @@ async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
     std::fs::write(key.path(), "a key of the tests, more than thirty-two bytes long").unwrap();
     let settings = Settings { receipt_key_file: Some(key.path().to_owned()), ..Settings::default() };
     let (one, other) = (Service::with(settings.clone()), Service::with(settings));
-    let client = Client::builder().no_proxy().build().unwrap();
+    let client = client(&Tls::new(None, false).unwrap()).unwrap();
     let world = World { client, prometheus: Prometheus::start(&[one.address, other.address]) };
     let query = "sum(model_info{job=\"ml-inference\"})";
     world.until(query, |replicas| replicas == 2.0).await;
