@@ -7,7 +7,7 @@
 //! - [`watch`]: what monitoring can see meanwhile
 //! - [`judge`]: whether it went well
 //! - [`report`]: progress, summary, JSON
-//! - [`cli`], [`play`], [`check`], [`list`], [`exit`]: the commands
+//! - [`cli`], [`play`], [`before`], [`check`], [`list`], [`exit`]: the commands
 //!
 //! Invariants:
 //! - Every offered request is counted as exactly one of completed, failed, timed out, dropped, interrupted.
@@ -17,6 +17,7 @@
 //!
 //! The service is known over HTTP alone.
 
+pub mod before;
 pub mod check;
 pub mod cli;
 pub mod engine;

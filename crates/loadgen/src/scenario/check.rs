@@ -2,7 +2,7 @@
 
 use super::{
     DEFAULT_MAX_IN_FLIGHT, DEFAULT_SEED, DEFAULT_TIMEOUT, Demand, Executor, Expectation, Metric, Payload,
-    Phase, Ramp, Scenario, SignalDemand, Source, Spacing, Threshold, Vital, VitalDemand,
+    Phase, Ramp, Scenario, SignalDemand, Source, Spacing, Threshold, Vital, VitalDemand, check_prometheus,
     raw::{
         RawArrival, RawExecutor, RawExpect, RawPayload, RawPhase, RawScenario, RawSignal, RawSource, RawVital,
     },
@@ -20,14 +20,14 @@ pub(super) struct Problem {
 
 /// Collects problems; a check that fails reports and goes on, so that one reading names them all.
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn add(&mut self, path: impl Into<String>, problem: impl Into<String>) {
+    pub(super) fn add(&mut self, path: impl Into<String>, problem: impl Into<String>) {
         self.0.push(Problem { path: path.into(), problem: problem.into() });
     }
 
-    fn keep<T>(&mut self, path: &str, result: Result<T, String>) -> Option<T> {
+    pub(super) fn keep<T>(&mut self, path: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|problem| self.add(path, problem)).ok()
     }
 }
@@ -55,6 +55,10 @@ pub(super) fn checked(raw: RawScenario) -> Result<Scenario, Vec<Problem>> {
         thresholds.extend(self::thresholds(Some(at), &path, &phase.thresholds, &mut problems));
     }
     let expectations = expectations(&raw.expect, &phase_names, &mut problems);
+    // Positions are those of the file only where nothing was left out.
+    if problems.0.is_empty() {
+        check_prometheus::resolvable(&expectations, &phases, &mut problems);
+    }
     bounded(raw.max_in_flight, MAX_IN_FLIGHT, "max_in_flight", &mut problems);
     if !problems.0.is_empty() {
         return Err(problems.0);
@@ -261,22 +265,11 @@ fn expectations(raw: &RawExpect, phases: &[&str], problems: &mut Problems) -> Ve
     for (at, raw) in raw.vitals.iter().enumerate() {
         checked.extend(vital(raw, &format!("expect.vitals[{at}]"), phases, problems));
     }
-    for (at, raw) in raw.alerts.iter().enumerate() {
-        let path = format!("expect.alerts[{at}]");
-        if let Some(phase) = phase_called(&raw.phase.0, &path, "phase", phases, problems) {
-            let demand = Demand::AlertFires { alert: raw.alert.0.clone(), within: raw.fires_within.0 };
-            checked.push(Expectation { phase: Some(phase), demand });
-        }
-    }
-    checked.extend(
-        raw.quiet
-            .iter()
-            .map(|alert| Expectation { phase: None, demand: Demand::AlertQuiet { alert: alert.0.clone() } }),
-    );
+    check_prometheus::expectations(raw, phases, problems, &mut checked);
     checked
 }
 
-fn phase_called(
+pub(super) fn phase_called(
     name: &str,
     path: &str,
     field: &str,

@@ -3,7 +3,11 @@
 use super::values::{HeaderText, Name, OrderedMap, Quantity, RampRate, Rate, Span};
 use crate::malformed::Malformed;
 use driftsim::DriftSpec;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IntoDeserializer, Visitor, value::MapAccessDeserializer},
+};
+use std::fmt;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,7 +111,9 @@ pub(super) struct RawExpect {
     #[serde(default)]
     pub(super) alerts: Vec<RawAlert>,
     #[serde(default)]
-    pub(super) quiet: Vec<Name>,
+    pub(super) quiet: Vec<RawQuiet>,
+    #[serde(default)]
+    pub(super) promql: Vec<RawQuery>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -142,6 +148,55 @@ pub(super) struct RawVital {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAlert {
     pub(super) alert: Name,
+    #[serde(default)]
+    pub(super) labels: OrderedMap<String>,
     pub(super) phase: Name,
     pub(super) fires_within: Span,
+    pub(super) resolves_within: Option<Span>,
+}
+
+/// Written as a mapping, or as the alert's name alone.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub(super) struct RawQuiet {
+    pub(super) alert: Name,
+    #[serde(default)]
+    pub(super) labels: OrderedMap<String>,
+    pub(super) phase: Option<Name>,
+}
+
+impl<'de> Deserialize<'de> for RawQuiet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameOrMap)
+    }
+}
+
+/// An untagged enum would be the natural shape, but serde's enums lose the line of an error.
+struct NameOrMap;
+
+impl<'de> Visitor<'de> for NameOrMap {
+    type Value = RawQuiet;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an alert's name, or a mapping of alert, labels and phase")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<RawQuiet, E> {
+        let alert = Name::deserialize(name.into_deserializer())?;
+        Ok(RawQuiet { alert, labels: OrderedMap::default(), phase: None })
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<RawQuiet, A::Error> {
+        RawQuiet::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawQuery {
+    pub(super) expr: String,
+    pub(super) phase: Name,
+    pub(super) becomes: Option<String>,
+    pub(super) within: Option<Span>,
+    pub(super) stays: Option<String>,
 }

@@ -1,13 +1,17 @@
-//! Fetches: the model card, `/metrics`, and the alerts of Prometheus.
+//! Fetches: the model card, `/metrics`, and what Prometheus and its Alertmanagers say.
 
 use super::{
     Alerts, Snapshot,
+    alertmanager::{self, Asked},
     alerts::{alerts, rules},
+    answer::refusal,
+    queries::{NoValue, values},
     text_format,
 };
 use model::ModelCard;
 use reqwest::{Client, StatusCode, Url};
 use std::{collections::BTreeSet, error::Error, time::Duration};
+use tokio::task::JoinSet;
 
 /// A health endpoint that takes longer is no help; it also bounds how long a reading can hold up the next.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -75,6 +79,51 @@ impl Reader {
         self.ask("api/v1/rules", rules).await
     }
 
+    /// What a query gives at this moment; `None` without a Prometheus server.
+    ///
+    /// # Errors
+    /// [`NoValue`].
+    pub async fn query(&self, expr: &str) -> Option<Result<Vec<f64>, NoValue>> {
+        let mut url = below(self.prometheus.as_ref()?, "api/v1/query");
+        url.query_pairs_mut().append_pair("query", expr);
+        let (status, body) = match self.fetch(&url).await {
+            Ok(answer) => answer,
+            Err(error) => return Some(Err(NoValue::NoAnswer(error))),
+        };
+        Some(match (status, refusal(&body)) {
+            (StatusCode::OK, _) => values(&body),
+            (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, Some(words)) => {
+                Err(NoValue::Refused(words))
+            }
+            _ => Err(NoValue::NoAnswer(format!("GET {url}: answered {status}"))),
+        })
+    }
+
+    /// What the Alertmanagers hold that Prometheus sends to; `None` without a Prometheus server.
+    pub async fn held(&self) -> Option<Asked> {
+        let addresses = match self.ask("api/v1/alertmanagers", alertmanager::addresses).await? {
+            Ok(addresses) => addresses,
+            Err(error) => return Some(Asked { error: Some(error), ..Asked::default() }),
+        };
+        let mut asked = Asked { known: Some(addresses.len()), ..Asked::default() };
+        let mut answers = JoinSet::new();
+        for address in addresses {
+            let reader = self.clone();
+            answers.spawn(async move {
+                let url: Url = address.parse().map_err(|error| format!("Alertmanager {address}: {error}"))?;
+                let body = reader.get(&url).await?;
+                alertmanager::held(&body).map_err(|error| format!("{url}: {error}"))
+            });
+        }
+        while let Some(answer) = answers.join_next().await {
+            match answer.map_err(|error| error.to_string()).and_then(|answer| answer) {
+                Ok(held) => asked.held.get_or_insert_default().extend(held),
+                Err(error) => asked.error = Some(error),
+            }
+        }
+        Some(asked)
+    }
+
     async fn ask<T>(
         &self,
         path: &str,
@@ -88,11 +137,16 @@ impl Reader {
     }
 
     async fn get(&self, url: &Url) -> Result<Vec<u8>, String> {
+        match self.fetch(url).await? {
+            (StatusCode::OK, body) => Ok(body),
+            (status, _) => Err(format!("GET {url}: answered {status}")),
+        }
+    }
+
+    async fn fetch(&self, url: &Url) -> Result<(StatusCode, Vec<u8>), String> {
         let request = self.client.get(url.clone()).timeout(PATIENCE).send();
         let mut response = request.await.map_err(|error| format!("GET {url}: {}", cause(&error)))?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("GET {url}: answered {}", response.status()));
-        }
+        let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) =
             response.chunk().await.map_err(|error| format!("GET {url}: {}", cause(&error)))?
@@ -102,7 +156,7 @@ impl Reader {
                 return Err(format!("GET {url}: answered more than {} MiB", LARGEST >> 20));
             }
         }
-        Ok(body)
+        Ok((status, body))
     }
 }
 
