@@ -192,6 +192,7 @@ impl<'a> Session<'a> {
                 && (self.interrupted || self.prometheus.awaited(started.elapsed()).is_empty())
             {
                 progress.finish();
+                self.prometheus.close(started.elapsed());
                 return ended;
             }
         }
@@ -215,7 +216,7 @@ fn say_awaited(awaited: &[(String, Duration)], now: Duration, progress: &Progres
     progress.say(&format!(
         "all requests are through; waiting for {}; {:.0} s at most",
         what.join(", "),
-        (until - now).as_secs_f64().ceil()
+        until.saturating_sub(now).as_secs_f64().ceil()
     ));
 }
 

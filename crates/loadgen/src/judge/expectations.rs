@@ -165,7 +165,7 @@ fn in_words(expectation: &Expectation, names: &[String]) -> String {
             format!("{alert} fires within {}", span(within))
         }
         Demand::AlertFires { alert, within, resolves: Some(resolves) } => {
-            format!("{alert} fires within {}, resolves within {}", span(within), span(resolves))
+            format!("{alert} fires within {}, resolves within {} of the end", span(within), span(resolves))
         }
         Demand::AlertQuiet { alert } => format!("{alert} stays quiet"),
         Demand::Query { expr, demand: QueryDemand::Becomes { condition, within } } => {

@@ -12,6 +12,10 @@ use std::time::Duration;
 /// As long as alerts may go unread before nobody can vouch that none fired: three of Prometheus' 5 s intervals.
 pub const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
+/// How long after a deadline the answer may come in that was asked for at it: a question may be asked a second late, and
+/// has two to be answered.
+const SETTLING: Duration = Duration::from_secs(3);
+
 /// Something that was told. Times are counted from the run's start.
 #[derive(Debug)]
 pub enum Told {
@@ -114,6 +118,16 @@ impl PrometheusWatch {
         }
     }
 
+    /// Ends the watch at `at`: what was not told until then will not be.
+    pub fn close(&mut self, at: Duration) {
+        self.longest_silence = self.longest_silence.max(self.silence(at));
+        for watched in &mut self.watched {
+            if let Watched::Query(watch) = watched {
+                watch.note_gap(at);
+            }
+        }
+    }
+
     fn alerts(&mut self, at: Duration, alerts: Result<Alerts, String>) {
         self.longest_silence = self.longest_silence.max(self.silence(at));
         let alerts = match alerts {
@@ -144,13 +158,14 @@ impl PrometheusWatch {
         if self.answered == 0 || self.silence(now) > LONGEST_SILENCE {
             return Vec::new();
         }
+        let now = now.saturating_sub(SETTLING);
         let awaited = self.watched.iter().filter_map(|watched| match watched {
             Watched::Fires(watch) => watch.awaited(now, self.alertmanagers.answered > 0),
             Watched::Quiet(watch) => watch.awaited(now),
             Watched::Query(watch) => watch.awaited(now).then(|| ("a query".to_owned(), watch.until)),
             Watched::Nothing => None,
         });
-        awaited.collect()
+        awaited.map(|(what, until)| (what, until + SETTLING)).collect()
     }
 }
 

@@ -84,7 +84,7 @@ impl QueryWatch {
 
     /// Takes the values of all series at `at`, or why there are none.
     pub fn observe(&mut self, at: Duration, values: Result<Vec<f64>, NoValue>) {
-        self.longest_gap = self.gap(at);
+        self.note_gap(at);
         let values = match values {
             Ok(values) => values,
             Err(why) => {
@@ -113,10 +113,10 @@ impl QueryWatch {
         }
     }
 
-    /// The longest time without an answer, if there is none until `at`.
-    pub fn gap(&self, at: Duration) -> Duration {
+    /// Notes the time since the last answer, as far as it lies within the watch's.
+    pub fn note_gap(&mut self, at: Duration) {
         let since = self.last_answer.unwrap_or(self.from);
-        self.longest_gap.max(at.min(self.until).saturating_sub(since))
+        self.longest_gap = self.longest_gap.max(at.min(self.until).saturating_sub(since));
     }
 
     /// Whether what it is waited for may still come.
@@ -221,8 +221,13 @@ mod tests {
         assert_eq!(watch.met, Some((at(16), 7.0)));
         assert_eq!((watch.broken, watch.empty), (Some((at(10), 1.0)), Some(at(14))));
         assert_eq!((watch.nearest, watch.held_at_start), (Some(4.0), false));
-        assert_eq!((watch.longest_gap, watch.gap(at(26)), watch.gap(at(99))), (at(4), at(10), at(14)));
+        assert_eq!(watch.longest_gap, at(4));
         assert_eq!((watch.answered, watch.failed), (3, 1));
         assert!(!watch.awaited(at(17)));
+        watch.note_gap(at(26));
+        assert_eq!(watch.longest_gap, at(10));
+        // It was to be evaluated until 30 s.
+        watch.note_gap(at(99));
+        assert_eq!(watch.longest_gap, at(14));
     }
 }

@@ -177,7 +177,7 @@ fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
     }
     let when = |at: Duration, value: f64| format!("{} after {}", number(value), whole(at - start));
     let unread = || {
-        let gap = watch.gap(watch.until);
+        let gap = watch.longest_gap;
         (gap > LONGEST_GAP).then(|| format!("{CANNOT_TELL}: no answer for {}: {}", whole(gap), error()))
     };
     match demand {
@@ -192,7 +192,7 @@ fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
             (Some((at, value)), _) => (Verdict::Passed, when(at, value), Some(at - start)),
             (None, None) => (Verdict::Failed, format!("{CANNOT_TELL}: there never was a value"), None),
             (None, Some(nearest)) => {
-                let detail = unread().unwrap_or(format!("came no nearer than {}", number(nearest)));
+                let detail = unread().unwrap_or(at_nearest(nearest));
                 (Verdict::Failed, detail, None)
             }
         },
@@ -208,12 +208,17 @@ fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
             (None, None, nearest) => match unread() {
                 Some(gap) => (Verdict::Failed, gap, None),
                 None => {
-                    let nearest = nearest.map_or("–".into(), number);
-                    (Verdict::Passed, format!("came no nearer than {nearest}"), None)
+                    let nearest = nearest.map_or("–".into(), at_nearest);
+                    (Verdict::Passed, nearest, None)
                 }
             },
         },
     }
+}
+
+/// The value that came nearest to the limit.
+fn at_nearest(value: f64) -> String {
+    format!("{} at its nearest", number(value))
 }
 
 /// A value with as many digits as matter.
