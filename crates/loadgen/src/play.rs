@@ -93,6 +93,11 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>) -> anyhow::Result<Report> 
     if let Some(alerts) = reader.alerts().await {
         state.prometheus.observe(Told::Alerts(Duration::ZERO, alerts));
     }
+    if state.prometheus.expects_alerts()
+        && let Some(held) = reader.held().await
+    {
+        state.prometheus.observe(Told::Held(Duration::ZERO, held));
+    }
     let started_at = SystemTime::now();
     let mut running = engine::start(&plan, &below(&args.target, "predict"), engine::default_workers())?;
     let elapsed = state.follow(&mut running, &reader, &mut stops).await;
@@ -106,14 +111,14 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>) -> anyhow::Result<Report> 
         prometheus: args.prometheus.as_ref().map(ToString::to_string),
         started_at,
         elapsed,
-        interrupted: state.interrupted,
+        interrupted: state.interrupted.is_some(),
         record: &state.record,
         seen: Seen {
             phases: state.watch.phases(),
             names: &names,
             boundaries: &state.boundaries,
             prometheus: args.prometheus.is_some().then_some(&state.prometheus),
-            interrupted: state.interrupted.then_some(elapsed),
+            interrupted: state.interrupted,
         },
     };
     Ok(Report::new(&findings))
@@ -129,7 +134,8 @@ struct Session<'a> {
     record: Record,
     watch: Watch,
     prometheus: PrometheusWatch,
-    interrupted: bool,
+    /// When, if it was.
+    interrupted: Option<Duration>,
 }
 
 impl<'a> Session<'a> {
@@ -141,7 +147,7 @@ impl<'a> Session<'a> {
             watch: Watch::new(&boundaries),
             prometheus: PrometheusWatch::new(&plan.scenario.expectations, &boundaries),
             boundaries,
-            interrupted: false,
+            interrupted: None,
         }
     }
 
@@ -168,7 +174,7 @@ impl<'a> Session<'a> {
                         let elapsed = started.elapsed();
                         ended = Some(elapsed);
                         self.watch.observe(elapsed, reader.metrics().await);
-                        if !self.interrupted {
+                        if self.interrupted.is_none() {
                             say_awaited(&self.prometheus.awaited(elapsed), elapsed, &progress);
                         }
                     }
@@ -180,16 +186,16 @@ impl<'a> Session<'a> {
                     progress.show(self.phase_at(elapsed), elapsed);
                 }
                 () = stops.next() => {
-                    if self.interrupted {
+                    if self.interrupted.is_some() {
                         std::process::exit(Exit::Interrupted.code().into());
                     }
-                    self.interrupted = true;
+                    self.interrupted = Some(started.elapsed());
                     progress.say("interrupted; once more to give up the summary too");
                     running.stop();
                 }
             }
             if let Some(ended) = ended
-                && (self.interrupted || self.prometheus.awaited(started.elapsed()).is_empty())
+                && (self.interrupted.is_some() || self.prometheus.awaited(started.elapsed()).is_empty())
             {
                 progress.finish();
                 self.prometheus.close(started.elapsed());

@@ -98,10 +98,9 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOu
     {
         (verdict, detail) = (Verdict::Failed, gap);
     }
-    let end = expectation.phase.map_or(seen.boundaries.last(), |phase| seen.boundaries.get(phase + 1));
     // Half a phase proves that something was noticed, but not that nothing was.
     if (verdict == Verdict::Failed || calm)
-        && seen.interrupted.is_some_and(|at| end.is_some_and(|end| at < *end))
+        && seen.interrupted.is_some_and(|at| at < settled(expectation, seen.boundaries))
     {
         verdict = Verdict::NotChecked;
         detail = format!("interrupted; until then: {detail}");
@@ -116,6 +115,19 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOu
         resolved_after: times.resolved.map(|after| after.as_secs_f64()),
         notified_after: times.notified.map(|after| after.as_secs_f64()),
         calm,
+    }
+}
+
+/// When the last of what an expectation depends on may happen.
+fn settled(expectation: &Expectation, boundaries: &[Duration]) -> Duration {
+    let Some(phase) = expectation.phase else { return boundaries.last().copied().unwrap_or_default() };
+    let (start, end) = (boundaries[phase], boundaries[phase + 1]);
+    match &expectation.demand {
+        Demand::AlertFires { within, resolves, .. } => {
+            end.max(start + *within).max(end + resolves.unwrap_or_default())
+        }
+        Demand::Query { demand: QueryDemand::Becomes { within, .. }, .. } => end.max(start + *within),
+        _ => end,
     }
 }
 

@@ -46,7 +46,7 @@ pub fn ask_on(
     for (position, expectation) in expectations.iter().enumerate() {
         let Demand::Query { expr, demand } = &expectation.demand else { continue };
         let phase = expectation.phase.unwrap_or_default();
-        let watch = QueryWatch::new(demand, boundaries[phase], boundaries[phase + 1]);
+        let watch = QueryWatch::new(expr, demand, boundaries[phase], boundaries[phase + 1]);
         let (asking, telling, expr) = (reader.clone(), sender.clone(), expr.clone());
         tokio::spawn(async move {
             let mut ticks = every_second(started + watch.from);

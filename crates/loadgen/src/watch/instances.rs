@@ -41,6 +41,8 @@ pub struct FiresWatch {
     pub at_start: AlertState,
     /// When it first fired after that.
     pub fired: Option<Duration>,
+    /// When it was last seen firing.
+    pub last_fired: Option<Duration>,
     /// Since when no instance has fired any more, once one had.
     pub gone: Option<Duration>,
     /// How far it got beyond Prometheus.
@@ -64,6 +66,7 @@ impl FiresWatch {
             resolves,
             at_start: AlertState::default(),
             fired: None,
+            last_fired: None,
             gone: None,
             delivery: Delivery::default(),
         }
@@ -87,6 +90,7 @@ impl FiresWatch {
         match (fires, self.fired) {
             (true, _) => {
                 self.fired.get_or_insert(at);
+                self.last_fired = Some(at);
                 self.gone = None;
             }
             (false, Some(_)) => drop(self.gone.get_or_insert(at)),

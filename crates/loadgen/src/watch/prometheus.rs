@@ -73,7 +73,7 @@ impl PrometheusWatch {
                 Demand::AlertQuiet { alert } => {
                     Watched::Quiet(QuietWatch::new(alert, from, until, expectation.phase.is_none()))
                 }
-                Demand::Query { demand, .. } => Watched::Query(QueryWatch::new(demand, from, until)),
+                Demand::Query { expr, demand } => Watched::Query(QueryWatch::new(expr, demand, from, until)),
                 Demand::Signal { .. } | Demand::Vital { .. } => Watched::Nothing,
             }
         });
@@ -162,7 +162,7 @@ impl PrometheusWatch {
         let awaited = self.watched.iter().filter_map(|watched| match watched {
             Watched::Fires(watch) => watch.awaited(now, self.alertmanagers.answered > 0),
             Watched::Quiet(watch) => watch.awaited(now),
-            Watched::Query(watch) => watch.awaited(now).then(|| ("a query".to_owned(), watch.until)),
+            Watched::Query(watch) => watch.awaited(now),
             Watched::Nothing => None,
         });
         awaited.map(|(what, until)| (what, until + SETTLING)).collect()

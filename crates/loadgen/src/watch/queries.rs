@@ -29,6 +29,7 @@ impl NoValue {
 /// Times are counted from the run's start.
 #[derive(Debug, Clone)]
 pub struct QueryWatch {
+    expr: String,
     condition: Condition,
     /// When it is first evaluated: when the phase begins.
     pub from: Duration,
@@ -58,13 +59,14 @@ pub struct QueryWatch {
 }
 
 impl QueryWatch {
-    /// A watch for `demand` in a phase between these two instants.
-    pub fn new(demand: &QueryDemand, start: Duration, end: Duration) -> Self {
+    /// A watch for `demand` on the query `expr` in a phase between these two instants.
+    pub fn new(expr: &str, demand: &QueryDemand, start: Duration, end: Duration) -> Self {
         let (condition, until, becomes) = match demand {
             QueryDemand::Becomes { condition, within } => (*condition, start + *within, true),
             QueryDemand::Stays(condition) => (*condition, end, false),
         };
         Self {
+            expr: expr.to_owned(),
             condition,
             from: start,
             until,
@@ -119,9 +121,10 @@ impl QueryWatch {
         self.longest_gap = self.longest_gap.max(at.min(self.until).saturating_sub(since));
     }
 
-    /// Whether what it is waited for may still come.
-    pub fn awaited(&self, now: Duration) -> bool {
-        self.becomes && now < self.until && self.met.is_none()
+    /// What is still waited for at `now`, and until when.
+    pub fn awaited(&self, now: Duration) -> Option<(String, Duration)> {
+        (self.becomes && now < self.until && self.met.is_none())
+            .then(|| (format!("{} to become {}", self.expr, self.condition), self.until))
     }
 }
 
@@ -211,10 +214,12 @@ mod tests {
     #[test]
     fn keeps_what_an_expectation_needs() {
         let condition = Condition::parse("> 5").unwrap();
-        let mut watch = QueryWatch::new(&QueryDemand::Becomes { condition, within: at(20) }, at(10), at(15));
+        let mut watch =
+            QueryWatch::new("q", &QueryDemand::Becomes { condition, within: at(20) }, at(10), at(15));
         assert_eq!((watch.from, watch.until), (at(10), at(30)));
         watch.observe(at(10), Ok(vec![1.0, 4.0]));
-        assert!(watch.awaited(at(11)) && !watch.awaited(at(30)));
+        assert_eq!(watch.awaited(at(11)), Some(("q to become > 5".to_owned(), at(30))));
+        assert_eq!(watch.awaited(at(30)), None);
         watch.observe(at(11), Err(NoValue::NoAnswer("refused".into())));
         watch.observe(at(14), Ok(vec![]));
         watch.observe(at(16), Ok(vec![f64::NAN, 7.0, -90.0]));
@@ -223,7 +228,7 @@ mod tests {
         assert_eq!((watch.nearest, watch.held_at_start), (Some(4.0), false));
         assert_eq!(watch.longest_gap, at(4));
         assert_eq!((watch.answered, watch.failed), (3, 1));
-        assert!(!watch.awaited(at(17)));
+        assert_eq!(watch.awaited(at(17)), None);
         watch.note_gap(at(26));
         assert_eq!(watch.longest_gap, at(10));
         // It was to be evaluated until 30 s.

@@ -80,12 +80,7 @@ impl Fires<'_> {
         let after = fired - self.start;
         let (delivered, delivery) = self.delivery(fired, times);
         let (resolved, resolution) = self.resolution(times);
-        let fired = format!("fired after {}", whole(after));
-        let detail = if delivery.starts_with("but ") {
-            format!("{fired} {delivery}")
-        } else {
-            format!("{fired}{delivery}")
-        };
+        let detail = format!("fired after {}{delivery}", whole(after));
         let verdict = Verdict::of(after <= self.within && delivered && resolved);
         // What can't be told leads, so that the word for it is found; but only where nothing else was missed.
         match resolution {
@@ -113,30 +108,24 @@ impl Fires<'_> {
                 let after = whole(*at - self.start);
                 (false, format!(", in Alertmanager after {after}, but {why}: nobody is told"))
             }
-            None => (false, "but did not reach Alertmanager".into()),
+            None => (false, " but did not reach Alertmanager".into()),
         }
     }
 
     /// Whether it was gone in time, if it had to be, and in words.
     fn resolution(&self, times: &mut Times) -> (bool, Option<String>) {
         let Some(within) = self.resolves else { return (true, None) };
-        let after_end = |after: Duration| {
-            if after.is_zero() {
-                "before the phase's end".into()
-            } else {
-                format!("{} after the phase's end", whole(after))
-            }
+        let after_end = |at: Duration| match at.saturating_sub(self.end) {
+            Duration::ZERO => "before the phase's end".into(),
+            after => format!("{} after the phase's end", whole(after)),
         };
-        match self.watch.gone.map(|gone| gone.saturating_sub(self.end)) {
-            Some(after) => {
-                times.resolved = Some(after);
-                (after <= within, Some(format!("resolved {}", after_end(after))))
-            }
-            None => {
-                let still = || format!("still firing {}", after_end(within));
-                (false, Some(unanswered(self.prometheus).unwrap_or_else(still)))
-            }
+        if let Some(gone) = self.watch.gone {
+            let after = gone.saturating_sub(self.end);
+            times.resolved = Some(after);
+            return (after <= within, Some(format!("resolved {}", after_end(gone))));
         }
+        let still = || format!("still firing {}", self.watch.last_fired.map_or_else(String::new, after_end));
+        (false, Some(unanswered(self.prometheus).unwrap_or_else(still)))
     }
 }
 

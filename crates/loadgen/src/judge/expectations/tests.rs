@@ -334,7 +334,7 @@ fn an_end_counts_from_the_end_of_the_phase() {
         (log(12, 22), Verdict::Passed, Some(3.0), "fired after 2 s, resolved 3 s after the phase's end"),
         (log(12, 15), Verdict::Passed, Some(0.0), "fired after 2 s, resolved before the phase's end"),
         (log(12, 26), Verdict::Failed, Some(7.0), "fired after 2 s, resolved 7 s after the phase's end"),
-        (log(12, 40), Verdict::Failed, None, "fired after 2 s, still firing 5 s after the phase's end"),
+        (log(12, 40), Verdict::Failed, None, "fired after 2 s, still firing 9 s after the phase's end"),
         (log(99, 99), Verdict::Failed, None, "did not fire, so it could not resolve"),
         // Late is late, whatever comes later.
         (log(20, 22), Verdict::Failed, Some(3.0), "fired after 10 s, resolved 3 s after the phase's end"),
@@ -344,6 +344,9 @@ fn an_end_counts_from_the_end_of_the_phase() {
         assert_eq!(outcome.detail, detail);
         assert_eq!((outcome.verdict, outcome.resolved_after), (verdict, after), "{detail}");
     }
+    // Stopped while it was waited for: not its fault.
+    let stopped = outcome(RESOLVES, &watch(), Some(log(12, 40)), Some(seconds(22)));
+    assert_eq!(stopped.verdict, Verdict::NotChecked, "{}", stopped.detail);
     // It was firing when Prometheus fell silent.
     let mut story = log(12, 40);
     story.truncate(18);
