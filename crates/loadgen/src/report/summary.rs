@@ -226,7 +226,7 @@ fn drills(report: &Report) -> String {
     let mut rows = Vec::new();
     for mode in &report.failure_modes {
         let time = mode.at.split(['T', 'Z']).nth(1).unwrap_or(&mode.at);
-        let head = format!("{}, from {time} UTC ({:.0} s in): {}", mode.phase, mode.start, mode.injected);
+        let head = format!("{} ({:.0} s in, {time} UTC)  {}", mode.phase, mode.start, mode.injected);
         let of_phase = rows_of(Some(&mode.phase));
         heads.push((head, of_phase.len()));
         rows.extend(of_phase);
