@@ -1,6 +1,6 @@
 //! Whether an alert has got further than Prometheus: what the Alertmanagers hold that Prometheus sends to.
 
-use super::{alerts::Labels, answer::parse};
+use super::{alerts::Labels, answer::parse, instances::AT_ONCE};
 use crate::scenario::AlertPattern;
 use serde::Deserialize;
 use std::time::Duration;
@@ -82,7 +82,7 @@ impl Delivery {
         fired: Option<Duration>,
     ) {
         let held = held.iter().filter(|held| pattern.matches(&held.labels));
-        if at <= from {
+        if at <= from + AT_ONCE {
             self.leftover = held.map(|held| held.updated.clone()).collect();
             return;
         }

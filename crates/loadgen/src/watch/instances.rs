@@ -17,6 +17,10 @@ pub const LONGEST_PENDING: Duration = Duration::from_secs(120);
 /// and again only after a minute; three of Prometheus' 5 s intervals leave room for a busy machine.
 pub const LONGEST_DELIVERY: Duration = Duration::from_secs(15);
 
+/// What is heard this soon after an instant is how things were at it: a question is asked at the instant at the
+/// earliest, and nothing that happens there shows so soon.
+pub const AT_ONCE: Duration = Duration::from_millis(250);
+
 /// How an alert was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AlertState {
@@ -75,7 +79,7 @@ impl FiresWatch {
     /// Takes the alerts at `at`.
     pub fn observe(&mut self, at: Duration, alerts: &Alerts) {
         let fires = alerts.firing(&self.pattern).next().is_some();
-        if at <= self.from {
+        if at <= self.from + AT_ONCE {
             self.at_start = match (fires, alerts.pending(&self.pattern).next()) {
                 (true, _) => AlertState::Firing,
                 (false, Some(_)) => AlertState::Pending,
@@ -148,7 +152,7 @@ impl QuietWatch {
         if at < self.from || self.fired.is_some() {
             return;
         }
-        let in_time = at <= self.until;
+        let in_time = at <= self.until + AT_ONCE;
         let mut firing = alerts.firing(&self.pattern);
         let fired = firing.find(|&labels| in_time || self.to_the_last || self.pending.contains(labels));
         self.fired = fired.map(|labels| (at, labels.clone()));
@@ -198,6 +202,18 @@ mod tests {
             }
         }
         alerts
+    }
+
+    #[test]
+    fn what_is_heard_right_after_an_instant_is_how_it_was() {
+        let slightly_after = |seconds| at(seconds) + Duration::from_millis(5);
+        let mut fires = FiresWatch::new(&pattern(), at(15), None, at(10), at(20));
+        fires.observe(slightly_after(9), &alerts("-"));
+        fires.observe(slightly_after(10), &alerts("f"));
+        assert_eq!((fires.at_start, fires.fired), (AlertState::Firing, None));
+        let mut quiet = QuietWatch::new(&pattern(), at(10), at(20), false);
+        quiet.observe(slightly_after(20), &alerts("f"));
+        assert!(quiet.fired.is_some());
     }
 
     /// A phase from 10 s to 20 s; states second by second from 9 s on.
