@@ -8,7 +8,7 @@
 //! - [`watch`]: what monitoring can see meanwhile
 //! - [`judge`]: whether it went well
 //! - [`report`]: progress, summary, JSON
-//! - [`cli`], [`play`], [`merge`], [`check`], [`list`], [`schema`], [`completions`], [`exit`]: the commands
+//! - [`cli`], [`play`], [`before`], [`merge`], [`check`], [`list`], [`schema`], [`completions`], [`exit`]: the commands
 //!
 //! Invariants:
 //! - Every offered request is counted as exactly one of completed, failed, timed out, dropped, interrupted.
@@ -18,6 +18,7 @@
 //!
 //! The service is known over HTTP alone.
 
+pub mod before;
 pub mod check;
 pub mod cli;
 pub mod completions;

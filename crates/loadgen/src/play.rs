@@ -3,6 +3,7 @@
 //! This thread only watches; the requests are sent by the engine's own threads.
 
 use crate::{
+    before::{check_alerts, check_queries, check_signals},
     cli::RunArgs,
     connect::{Endpoint, Tls},
     engine::{self, Record, Running, Target},
@@ -10,11 +11,10 @@ use crate::{
     judge::expectations::Seen,
     plan::Plan,
     report::{Findings, Report, file::OutputFile, progress::Progress, summary, text::to_stdout},
-    scenario::{Demand, Scenario, SignalDemand, library},
-    watch::{AlertLog, Alerts, EVERY, Routes, Snapshot, Watch, next_reading, reader::Reader},
+    scenario::{Scenario, library},
+    watch::{PrometheusWatch, Routes, Snapshot, Told, Watch, asking, next_reading, reader::Reader},
 };
 use anyhow::{anyhow, bail};
-use model::ModelCard;
 use reqwest::Url;
 use sha2::{Digest, Sha256};
 use std::{
@@ -26,9 +26,6 @@ use tokio::{
     sync::mpsc,
     time::MissedTickBehavior,
 };
-
-/// How long a run waits for a pending alert to fire or to clear: twice the minute that most rules wait.
-const LONGEST_PENDING: Duration = Duration::from_secs(120);
 
 /// How often the progress is looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -85,15 +82,21 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>, scenario_sha256: String) -
     let card = reader.card().await.map_err(|error| anyhow!("--target {address}: {error}"))?;
     check_signals(&scenario, &card)?;
     check_alerts(&scenario, &reader).await?;
+    check_queries(&scenario, &reader).await?;
     let seed = scenario.seed;
     let plan = Plan::new(scenario, Arc::new(card), seed, args.shard).map_err(anyhow::Error::msg)?;
 
-    let mut state = Session::new(&plan, args.prometheus.is_some());
+    let mut state = Session::new(&plan);
     state.watch.observe(Duration::ZERO, reader.metrics().await);
-    if let Some(firing) = reader.alerts().await {
-        state.alerts.observe(Duration::ZERO, firing);
+    if let Some(alerts) = reader.alerts().await {
+        state.prometheus.observe(Told::Alerts(Duration::ZERO, alerts));
     }
-    let started_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    if state.prometheus.expects_alerts()
+        && let Some(held) = reader.held().await
+    {
+        state.prometheus.observe(Told::Held(Duration::ZERO, held));
+    }
+    let started_at = SystemTime::now();
     let mut running = engine::start(&plan, &target, engine::default_workers())?;
     let elapsed = state.follow(&mut running, &reader, &mut stops).await;
     let effort = running.join()?;
@@ -107,15 +110,15 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>, scenario_sha256: String) -
         prometheus: prometheus.map(|prometheus| prometheus.url().to_string()),
         started_at,
         elapsed,
-        interrupted: state.interrupted,
+        interrupted: state.interrupted.is_some(),
         record: &state.record,
         effort: &effort,
         seen: Seen {
             phases: state.watch.phases(),
             names: &names,
             boundaries: &state.boundaries,
-            alerts: args.prometheus.is_some().then_some(&state.alerts),
-            interrupted: state.interrupted.then_some(elapsed),
+            prometheus: args.prometheus.is_some().then_some(&state.prometheus),
+            interrupted: state.interrupted,
         },
     };
     Ok(Report::new(&findings))
@@ -148,51 +151,8 @@ fn servers(args: &RunArgs) -> anyhow::Result<Servers> {
     Ok(Servers { target: Target { endpoint, tls }, prometheus })
 }
 
-/// Finds misspelt signals before the run rather than after it.
-fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()> {
-    let known: Vec<&str> = card.reference.signals.iter().map(|signal| signal.name.as_str()).collect();
-    for expectation in &scenario.expectations {
-        if let Demand::Signal { signal, demand } = &expectation.demand
-            && signal != "*"
-            && !known.contains(&signal.as_str())
-        {
-            let what = if matches!(demand, SignalDemand::StaysSteady) { "stays" } else { "drifts_within" };
-            bail!(
-                "expect.signals ({what}): model {} has no signal {signal:?}; it has {}",
-                card.name,
-                known.join(", ")
-            );
-        }
-    }
-    Ok(())
-}
-
-/// Finds misspelt alerts before the run: an alert that no rule can raise would stay quiet for ever.
-async fn check_alerts(scenario: &Scenario, reader: &Reader) -> anyhow::Result<()> {
-    // A Prometheus that does not answer is reported with every alert that it should have told of.
-    let Some(Ok(known)) = reader.alert_rules().await else { return Ok(()) };
-    for expectation in &scenario.expectations {
-        if let (Demand::AlertFires { alert, .. }, field) | (Demand::AlertQuiet { alert }, field) =
-            (&expectation.demand, if expectation.phase.is_some() { "alerts" } else { "quiet" })
-            && !known.contains(alert)
-        {
-            let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            let list = if known.is_empty() {
-                "it has none".to_owned()
-            } else {
-                format!("it has {}", known.join(", "))
-            };
-            bail!("expect.{field}: --prometheus has no alerting rule {alert:?}; {list}");
-        }
-    }
-    Ok(())
-}
-
-/// What is read at a time counted from the run's start.
-enum Reading {
-    Metrics(Duration, Result<Snapshot, String>),
-    Alerts(Duration, Result<Alerts, String>),
-}
+/// A reading of the service, made at a time counted from the run's start.
+type Reading = (Duration, Result<Snapshot, String>);
 
 /// A run as it is followed.
 struct Session<'a> {
@@ -200,22 +160,21 @@ struct Session<'a> {
     boundaries: Vec<Duration>,
     record: Record,
     watch: Watch,
-    alerts: AlertLog,
-    asks_prometheus: bool,
-    interrupted: bool,
+    prometheus: PrometheusWatch,
+    /// When, if it was.
+    interrupted: Option<Duration>,
 }
 
 impl<'a> Session<'a> {
-    fn new(plan: &'a Plan, asks_prometheus: bool) -> Self {
+    fn new(plan: &'a Plan) -> Self {
         let boundaries = plan.boundaries();
         Self {
             plan,
             record: Record::default(),
             watch: Watch::new(&boundaries),
-            alerts: AlertLog::default(),
+            prometheus: PrometheusWatch::new(&plan.scenario.expectations, &boundaries),
             boundaries,
-            asks_prometheus,
-            interrupted: false,
+            interrupted: None,
         }
     }
 
@@ -224,6 +183,9 @@ impl<'a> Session<'a> {
         let total = self.boundaries.last().copied().unwrap_or_default();
         let mut progress = Progress::new(total);
         let mut readings = read_on(reader.clone(), self.boundaries.clone(), running.started);
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let expectations = &self.plan.scenario.expectations;
+        asking::ask_on(reader, expectations, &self.boundaries, running.started, &sender);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let started = running.started;
@@ -239,12 +201,13 @@ impl<'a> Session<'a> {
                         let elapsed = started.elapsed();
                         ended = Some(elapsed);
                         self.watch.observe(elapsed, reader.metrics().await);
-                        if !self.interrupted && self.awaits_alerts(elapsed, elapsed) {
-                            progress.say("all requests are through; waiting for alerts that may still come");
+                        if self.interrupted.is_none() {
+                            say_awaited(&self.prometheus.awaited(elapsed), elapsed, &progress);
                         }
                     }
                 },
-                Some(reading) = readings.recv() => self.take(reading),
+                Some((at, reading)) = readings.recv() => self.watch.observe(at, reading),
+                Some(told) = told.recv() => self.prometheus.observe(told),
                 _ = ticks.tick() => {
                     let elapsed = started.elapsed();
                     if ended.is_none() {
@@ -253,27 +216,21 @@ impl<'a> Session<'a> {
                     progress.show(self.phase_at(elapsed), elapsed);
                 }
                 () = stops.next() => {
-                    if self.interrupted {
+                    if self.interrupted.is_some() {
                         std::process::exit(Exit::Interrupted.code().into());
                     }
-                    self.interrupted = true;
+                    self.interrupted = Some(started.elapsed());
                     progress.say("interrupted; once more to give up the summary too");
                     running.stop();
                 }
             }
             if let Some(ended) = ended
-                && (self.interrupted || !self.awaits_alerts(started.elapsed(), ended))
+                && (self.interrupted.is_some() || self.prometheus.awaited(started.elapsed()).is_empty())
             {
                 progress.finish();
+                self.prometheus.close(started.elapsed());
                 return ended;
             }
-        }
-    }
-
-    fn take(&mut self, reading: Reading) {
-        match reading {
-            Reading::Metrics(at, reading) => self.watch.observe(at, reading),
-            Reading::Alerts(at, firing) => self.alerts.observe(at, firing),
         }
     }
 
@@ -285,57 +242,34 @@ impl<'a> Session<'a> {
     fn phase_number(&self, elapsed: Duration) -> usize {
         self.boundaries.iter().skip(1).filter(|&&end| end <= elapsed).count()
     }
-
-    /// Whether an expected alert may still come in time, or one that should stay quiet is about to fire.
-    fn awaits_alerts(&self, now: Duration, ended: Duration) -> bool {
-        self.asks_prometheus
-            && self.alerts.answered > 0
-            && self.plan.scenario.expectations.iter().any(|expectation| match &expectation.demand {
-                Demand::AlertFires { alert, within } => {
-                    let start = self.boundaries[expectation.phase.unwrap_or_default()];
-                    now < start + *within
-                        && !self.alerts.fired_at(alert, start)
-                        && self.alerts.began_after(alert, start).is_none()
-                }
-                Demand::AlertQuiet { alert } => {
-                    now < ended + LONGEST_PENDING
-                        && self.alerts.first(alert).is_none()
-                        && self.alerts.pending_now(alert).is_some_and(|since| since <= ended)
-                }
-                _ => false,
-            })
-    }
 }
 
-/// Reads the service at every second of a phase and at its end, and Prometheus every second until nobody listens.
+/// Says what the run still waits for, and how long at most.
+fn say_awaited(awaited: &[(String, Duration)], now: Duration, progress: &Progress) {
+    let Some(until) = awaited.iter().map(|(_, until)| *until).max() else { return };
+    let mut what: Vec<&str> = awaited.iter().map(|(what, _)| what.as_str()).collect();
+    what.dedup();
+    progress.say(&format!(
+        "all requests are through; waiting for {}; {:.0} s at most",
+        what.join(", "),
+        until.saturating_sub(now).as_secs_f64().ceil()
+    ));
+}
+
+/// Reads the service at every second of a phase and at its end.
 fn read_on(reader: Reader, boundaries: Vec<Duration>, started: Instant) -> mpsc::UnboundedReceiver<Reading> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let (metrics, alerts) = ((reader.clone(), sender.clone()), (reader, sender));
     tokio::spawn(async move {
-        let (reader, sender) = metrics;
         let mut due = next_reading(&boundaries, Duration::ZERO);
         while let Some(at) = due {
             tokio::time::sleep_until((started + at).into()).await;
             let asked = started.elapsed();
             let reading = reader.metrics().await;
-            if sender.send(Reading::Metrics(asked, reading)).is_err() {
+            if sender.send((asked, reading)).is_err() {
                 return;
             }
             // A reading that took long must not be made up for by a burst of them.
             due = next_reading(&boundaries, asked.max(at));
-        }
-    });
-    tokio::spawn(async move {
-        let (reader, sender) = alerts;
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let asked = started.elapsed();
-            let Some(firing) = reader.alerts().await else { return };
-            if sender.send(Reading::Alerts(asked, firing)).is_err() {
-                return;
-            }
         }
     });
     receiver

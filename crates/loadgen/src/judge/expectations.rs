@@ -1,15 +1,14 @@
 //! Expectations on what monitoring noticed. What can't be told is not met.
 
+mod prometheus;
+
 use super::Verdict;
 use crate::{
-    scenario::{Demand, Expectation, SignalDemand, Vital, VitalDemand},
-    watch::{AlertLog, PhaseWatch, State, Vitals},
+    scenario::{Demand, Expectation, QueryDemand, SignalDemand, Vital, VitalDemand},
+    watch::{PhaseWatch, PrometheusWatch, State, Vitals},
 };
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, time::Duration};
-
-/// As long as alerts may go unread before nobody can vouch that none fired: three of Prometheus' 5 s intervals.
-const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
 /// As long as the service may go unread before nobody can vouch that nothing happened meanwhile.
 const LONGEST_GAP: Duration = Duration::from_secs(3);
@@ -23,7 +22,7 @@ pub const CANNOT_TELL: &str = "cannot tell";
 /// What came of an expectation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExpectationOutcome {
-    /// `signal`, `vital`, `alert` or `quiet`.
+    /// `signal`, `vital`, `alert`, `quiet` or `promql`.
     pub kind: Cow<'static, str>,
     /// The phase; `None` for the whole run.
     pub phase: Option<String>,
@@ -35,8 +34,26 @@ pub struct ExpectationOutcome {
     pub detail: String,
     /// Seconds from the phase's start until it was noticed.
     pub after: Option<f64>,
+    /// Seconds from the phase's end until the alert was gone again; 0 when it was gone before.
+    pub resolved_after: Option<f64>,
+    /// Seconds from the phase's start until an Alertmanager had the alert and passed it on.
+    pub notified_after: Option<f64>,
     /// Whether nothing was to be noticed.
     pub calm: bool,
+}
+
+impl ExpectationOutcome {
+    /// The verdict as people read it.
+    pub fn word(&self) -> &'static str {
+        match (self.verdict, self.calm) {
+            (Verdict::Passed, false) => "NOTICED",
+            (Verdict::Failed, _) if self.detail.starts_with(CANNOT_TELL) => "CANNOT TELL",
+            (Verdict::Failed, false) => "MISSED",
+            (Verdict::Passed, true) => "as expected",
+            (Verdict::Failed, true) => "UNEXPECTED",
+            (Verdict::NotChecked, _) => "not checked",
+        }
+    }
 }
 
 /// Everything that was seen.
@@ -48,27 +65,30 @@ pub struct Seen<'a> {
     /// When each phase starts, counted from the run's start, then the end.
     pub boundaries: &'a [Duration],
     /// What Prometheus said; `None` when it was not asked.
-    pub alerts: Option<&'a AlertLog>,
+    pub prometheus: Option<&'a PrometheusWatch>,
     /// When the run was interrupted, if it was.
     pub interrupted: Option<Duration>,
 }
 
-/// What an expectation finds: its verdict, in what words, and after how many seconds.
+/// What an expectation finds: its verdict, in what words, and after how long.
 type Finding = (Verdict, String, Option<Duration>);
 
-/// Judges one expectation.
-pub fn judge(expectation: &Expectation, seen: &Seen) -> ExpectationOutcome {
+/// Judges the expectation at position `at` of the scenario's.
+pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOutcome {
     let phase = expectation.phase.unwrap_or_default();
+    let mut times = prometheus::Times::default();
     let (mut verdict, mut detail, after) = match &expectation.demand {
         Demand::Signal { signal, demand } => self::signal(signal, *demand, &seen.phases[phase]),
         Demand::Vital { vital, class, against, demand } => {
             let (now, before) = (&seen.phases[phase], &seen.phases[*against]);
             self::vital(*vital, class.as_deref(), *demand, now, before)
         }
-        Demand::AlertFires { alert, within } => {
-            self::fires(alert, *within, seen.boundaries[phase], seen.alerts)
+        Demand::AlertFires { .. } | Demand::AlertQuiet { .. } | Demand::Query { .. } => {
+            match seen.prometheus {
+                None => (Verdict::NotChecked, "needs --prometheus".into(), None),
+                Some(watch) => prometheus::judge(at, expectation, seen.boundaries, watch, &mut times),
+            }
         }
-        Demand::AlertQuiet { alert } => self::quiet(alert, seen.alerts),
     };
     let calm = is_calm(&expectation.demand);
     if verdict == Verdict::Passed
@@ -78,10 +98,9 @@ pub fn judge(expectation: &Expectation, seen: &Seen) -> ExpectationOutcome {
     {
         (verdict, detail) = (Verdict::Failed, gap);
     }
-    let end = expectation.phase.map_or(seen.boundaries.last(), |phase| seen.boundaries.get(phase + 1));
     // Half a phase proves that something was noticed, but not that nothing was.
     if (verdict == Verdict::Failed || calm)
-        && seen.interrupted.is_some_and(|at| end.is_some_and(|end| at < *end))
+        && seen.interrupted.is_some_and(|at| at < settled(expectation, seen.boundaries))
     {
         verdict = Verdict::NotChecked;
         detail = format!("interrupted; until then: {detail}");
@@ -93,7 +112,22 @@ pub fn judge(expectation: &Expectation, seen: &Seen) -> ExpectationOutcome {
         verdict,
         detail,
         after: after.map(|after| after.as_secs_f64()),
+        resolved_after: times.resolved.map(|after| after.as_secs_f64()),
+        notified_after: times.notified.map(|after| after.as_secs_f64()),
         calm,
+    }
+}
+
+/// When the last of what an expectation depends on may happen.
+fn settled(expectation: &Expectation, boundaries: &[Duration]) -> Duration {
+    let Some(phase) = expectation.phase else { return boundaries.last().copied().unwrap_or_default() };
+    let (start, end) = (boundaries[phase], boundaries[phase + 1]);
+    match &expectation.demand {
+        Demand::AlertFires { within, resolves, .. } => {
+            end.max(start + *within).max(end + resolves.unwrap_or_default())
+        }
+        Demand::Query { demand: QueryDemand::Becomes { within, .. }, .. } => end.max(start + *within),
+        _ => end,
     }
 }
 
@@ -103,6 +137,7 @@ fn kind(demand: &Demand) -> &'static str {
         Demand::Vital { .. } => "vital",
         Demand::AlertFires { .. } => "alert",
         Demand::AlertQuiet { .. } => "quiet",
+        Demand::Query { .. } => "promql",
     }
 }
 
@@ -112,6 +147,7 @@ fn is_calm(demand: &Demand) -> bool {
         Demand::Vital { demand, .. } => matches!(demand, VitalDemand::StaysBelow(_)),
         Demand::AlertFires { .. } => false,
         Demand::AlertQuiet { .. } => true,
+        Demand::Query { demand, .. } => matches!(demand, QueryDemand::Stays(_)),
     }
 }
 
@@ -137,8 +173,17 @@ fn in_words(expectation: &Expectation, names: &[String]) -> String {
                 VitalDemand::ShiftsBy(by) => format!("{what} shifts by {} from {against}", to(by)),
             }
         }
-        Demand::AlertFires { alert, within } => format!("{alert} fires within {}", span(within)),
+        Demand::AlertFires { alert, within, resolves: None } => {
+            format!("{alert} fires within {}", span(within))
+        }
+        Demand::AlertFires { alert, within, resolves: Some(resolves) } => {
+            format!("{alert} fires within {}, resolves within {} of the end", span(within), span(resolves))
+        }
         Demand::AlertQuiet { alert } => format!("{alert} stays quiet"),
+        Demand::Query { expr, demand: QueryDemand::Becomes { condition, within } } => {
+            format!("{expr} becomes {condition} within {}", span(within))
+        }
+        Demand::Query { expr, demand: QueryDemand::Stays(condition) } => format!("{expr} stays {condition}"),
     }
 }
 
@@ -254,62 +299,6 @@ fn cannot_read(watch: &PhaseWatch, otherwise: &str) -> String {
         Some(error) => format!("{CANNOT_TELL}: {error}"),
         None => format!("{CANNOT_TELL}: {otherwise}"),
     }
-}
-
-fn fires(alert: &str, within: Duration, start: Duration, log: Option<&AlertLog>) -> Finding {
-    let Some(log) = log else { return not_asked() };
-    if log.fired_at(alert, start) {
-        return (
-            Verdict::Failed,
-            "was firing before the phase began, so it says nothing about it".into(),
-            None,
-        );
-    }
-    if log.pended_at(alert, start) {
-        return (
-            Verdict::Failed,
-            "was about to fire before the phase began, so it says nothing about it".into(),
-            None,
-        );
-    }
-    match log.began_after(alert, start).map(|at| at - start) {
-        Some(after) => {
-            let detail = format!("fired after {:.0} s", after.as_secs_f64());
-            (Verdict::of(after <= within), detail, Some(after))
-        }
-        None => (Verdict::Failed, unanswered(log).unwrap_or("did not fire".into()), None),
-    }
-}
-
-fn quiet(alert: &str, log: Option<&AlertLog>) -> Finding {
-    let Some(log) = log else { return not_asked() };
-    match (log.first(alert), unanswered(log)) {
-        (Some(at), _) if at.is_zero() => (Verdict::Failed, "was firing when the run began".into(), Some(at)),
-        (Some(at), _) => (Verdict::Failed, format!("fired {:.0} s into the run", at.as_secs_f64()), Some(at)),
-        (None, Some(trouble)) => (Verdict::Failed, trouble, None),
-        (None, None) => match log.pending_now(alert) {
-            Some(since) => {
-                let since = since.as_secs_f64();
-                (Verdict::Failed, format!("{CANNOT_TELL}: pending since {since:.0} s into the run"), None)
-            }
-            None => (Verdict::Passed, "quiet".into(), None),
-        },
-    }
-}
-
-fn not_asked() -> Finding {
-    (Verdict::NotChecked, "needs --prometheus".into(), None)
-}
-
-/// Why the log can't vouch for an alert that it does not show.
-fn unanswered(log: &AlertLog) -> Option<String> {
-    let error = log.last_error.as_deref().unwrap_or("it was not asked");
-    if log.answered == 0 {
-        return Some(format!("{CANNOT_TELL}: {error}"));
-    }
-    let silence = log.longest_silence;
-    (silence > LONGEST_SILENCE)
-        .then(|| format!("{CANNOT_TELL}: Prometheus was silent for {:.0} s: {error}", silence.as_secs_f64()))
 }
 
 #[cfg(test)]

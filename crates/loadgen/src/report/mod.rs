@@ -1,5 +1,6 @@
 //! What a run came to. [`Report`] is the JSON report; [`summary`] prints the same for people.
 
+pub mod drills;
 pub mod file;
 pub mod progress;
 pub mod summary;
@@ -17,8 +18,12 @@ use crate::{
     scenario::Executor,
     watch::{PhaseWatch, SignalState, State, Vitals},
 };
+use drills::FailureMode;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 /// The last word on a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +83,8 @@ pub struct Report {
     pub thresholds: Vec<ThresholdOutcome>,
     /// What monitoring was to notice.
     pub expectations: Vec<ExpectationOutcome>,
+    /// The same by what was done to the service.
+    pub failure_modes: Vec<FailureMode>,
     /// What else a reader must know.
     pub warnings: Vec<String>,
 }
@@ -169,8 +176,8 @@ pub struct Findings<'a> {
     pub target: String,
     /// With which Prometheus server.
     pub prometheus: Option<String>,
-    /// When, in UTC.
-    pub started_at: String,
+    /// When.
+    pub started_at: SystemTime,
     /// How long it lasted.
     pub elapsed: Duration,
     /// Whether it was stopped before its end.
@@ -200,8 +207,12 @@ impl Report {
                 }
             })
             .collect();
-        let expectations: Vec<ExpectationOutcome> =
-            scenario.expectations.iter().map(|expectation| expectations::judge(expectation, seen)).collect();
+        let expectations: Vec<ExpectationOutcome> = scenario
+            .expectations
+            .iter()
+            .enumerate()
+            .map(|(at, expectation)| expectations::judge(at, expectation, seen))
+            .collect();
         let phases: Vec<PhaseReport> =
             (0..scenario.phases.len()).map(|at| phase(at, findings, &thresholds, &expectations)).collect();
         let invalid = phases.iter().enumerate().find_map(|(at, phase)| {
@@ -230,7 +241,7 @@ impl Report {
             target: findings.target.clone(),
             prometheus: findings.prometheus.clone(),
             model: format!("{} {}", plan.card.name, plan.card.version),
-            started_at: findings.started_at.clone(),
+            started_at: humantime::format_rfc3339_seconds(findings.started_at).to_string(),
             duration: findings.elapsed.as_secs_f64(),
             verdict,
             reason,
@@ -239,6 +250,7 @@ impl Report {
             service_time: whole.service.figures(),
             send_lag: whole.lag.figures(),
             warnings: warnings(&phases, &thresholds, seen),
+            failure_modes: drills::failure_modes(scenario, &phases, &expectations, findings.started_at),
             phases,
             thresholds,
             expectations,
@@ -447,11 +459,6 @@ fn warnings(phases: &[PhaseReport], thresholds: &[ThresholdOutcome], seen: &Seen
             ));
         }
     }
-    if let Some(log) = seen.alerts
-        && let Some(error) = &log.last_error
-    {
-        let all = log.answered + log.failed;
-        warnings.push(format!("{} of {all} questions to Prometheus failed: {error}", log.failed));
-    }
+    warnings.extend(seen.prometheus.into_iter().flat_map(drills::warnings));
     warnings
 }

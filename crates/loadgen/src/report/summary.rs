@@ -6,11 +6,7 @@ use super::{
 };
 use crate::{
     engine::{DropReason, Failure},
-    judge::{
-        Verdict,
-        expectations::{CANNOT_TELL, ExpectationOutcome},
-        thresholds::ThresholdOutcome,
-    },
+    judge::{Verdict, thresholds::ThresholdOutcome},
 };
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -34,9 +30,9 @@ pub fn render(report: &Report) -> String {
     text.push_str(&footnotes(report));
     text.push_str("\nWhat the service's own metrics showed, against the first phase\n");
     text.push_str(&monitoring_table(&report.phases));
-    if !report.expectations.is_empty() {
-        text.push_str("\nWhat monitoring noticed\n");
-        text.push_str(&expectations(report));
+    if !report.expectations.is_empty() || !report.failure_modes.is_empty() {
+        text.push_str("\nWhat was done to the service, and what monitoring noticed\n");
+        text.push_str(&drills(report));
     }
     if !report.thresholds.is_empty() {
         text.push_str("\nThresholds\n");
@@ -222,26 +218,43 @@ fn drifting(seen: &Monitoring) -> String {
     }
 }
 
-/// Phase by phase, in their order; what is about the whole run comes last.
-fn expectations(report: &Report) -> String {
-    let row = |outcome: &ExpectationOutcome| {
-        let word = match (outcome.verdict, outcome.calm) {
-            (Verdict::Passed, false) => "NOTICED",
-            (Verdict::Failed, _) if outcome.detail.starts_with(CANNOT_TELL) => "CANNOT TELL",
-            (Verdict::Failed, false) => "MISSED",
-            (Verdict::Passed, true) => "as expected",
-            (Verdict::Failed, true) => "UNEXPECTED",
-            (Verdict::NotChecked, _) => "not checked",
-        };
-        let phase = outcome.phase.clone().unwrap_or_else(|| "whole run".into());
-        vec![phase, word.to_owned(), outcome.expected.clone(), outcome.detail.clone()]
+/// Failure mode by failure mode; what is about the whole run comes last. The columns line up throughout.
+fn drills(report: &Report) -> String {
+    let rows_of = |phase: Option<&str>| -> Vec<Vec<String>> {
+        let of_phase = report.expectations.iter().filter(|outcome| outcome.phase.as_deref() == phase);
+        of_phase
+            .map(|outcome| {
+                vec![format!("  {}", outcome.word()), outcome.expected.clone(), outcome.detail.clone()]
+            })
+            .collect()
     };
-    let phases = report.phases.iter().map(|phase| Some(phase.name.as_str())).chain([None]);
-    let rows: Vec<_> = phases
-        .flat_map(|phase| report.expectations.iter().filter(move |outcome| outcome.phase.as_deref() == phase))
-        .map(row)
-        .collect();
-    table(&rows, 0)
+    let mut heads = Vec::new();
+    let mut rows = Vec::new();
+    for mode in &report.failure_modes {
+        let time = mode.at.split(['T', 'Z']).nth(1).unwrap_or(&mode.at);
+        let head = format!("{} ({:.0} s in, {time} UTC)  {}", mode.phase, mode.start, mode.injected);
+        let of_phase = rows_of(Some(&mode.phase));
+        heads.push((head, of_phase.len()));
+        rows.extend(of_phase);
+    }
+    let whole = rows_of(None);
+    if !whole.is_empty() {
+        heads.push(("whole run".to_owned(), whole.len()));
+        rows.extend(whole);
+    }
+    let table = table(&rows, 0);
+    let mut lines = table.lines();
+    let mut text = String::new();
+    for (head, count) in heads {
+        let _ = writeln!(text, "  {head}");
+        if count == 0 {
+            text.push_str("    nothing is expected of monitoring\n");
+        }
+        for line in lines.by_ref().take(count) {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    text
 }
 
 fn thresholds(outcomes: &[ThresholdOutcome]) -> String {

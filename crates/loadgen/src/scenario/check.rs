@@ -2,7 +2,7 @@
 
 use super::{
     DEFAULT_MAX_IN_FLIGHT, DEFAULT_SEED, DEFAULT_TIMEOUT, Demand, Executor, Expectation, Metric, Payload,
-    Phase, Ramp, Scenario, SignalDemand, Spacing, Threshold, Vital, VitalDemand,
+    Phase, Ramp, Scenario, SignalDemand, Spacing, Threshold, Vital, VitalDemand, check_prometheus,
     raw::{RawArrival, RawExecutor, RawExpect, RawPayload, RawPhase, RawScenario, RawSignal, RawVital},
     request,
     values::{OrderedMap, Quantity},
@@ -53,6 +53,10 @@ pub(super) fn checked(raw: RawScenario) -> Result<Scenario, Vec<Problem>> {
         thresholds.extend(self::thresholds(Some(at), &path, &phase.thresholds, &mut problems));
     }
     let expectations = expectations(&raw.expect, &phase_names, &mut problems);
+    // Positions are those of the file only where nothing was left out.
+    if problems.0.is_empty() {
+        check_prometheus::resolvable(&expectations, &phases, &mut problems);
+    }
     bounded(raw.max_in_flight, MAX_IN_FLIGHT, "max_in_flight", &mut problems);
     if !problems.0.is_empty() {
         return Err(problems.0);
@@ -223,22 +227,11 @@ fn expectations(raw: &RawExpect, phases: &[&str], problems: &mut Problems) -> Ve
     for (at, raw) in raw.vitals.iter().enumerate() {
         checked.extend(vital(raw, &format!("expect.vitals[{at}]"), phases, problems));
     }
-    for (at, raw) in raw.alerts.iter().enumerate() {
-        let path = format!("expect.alerts[{at}]");
-        if let Some(phase) = phase_called(&raw.phase.0, &path, "phase", phases, problems) {
-            let demand = Demand::AlertFires { alert: raw.alert.0.clone(), within: raw.fires_within.0 };
-            checked.push(Expectation { phase: Some(phase), demand });
-        }
-    }
-    checked.extend(
-        raw.quiet
-            .iter()
-            .map(|alert| Expectation { phase: None, demand: Demand::AlertQuiet { alert: alert.0.clone() } }),
-    );
+    check_prometheus::expectations(raw, phases, problems, &mut checked);
     checked
 }
 
-fn phase_called(
+pub(super) fn phase_called(
     name: &str,
     path: &str,
     field: &str,

@@ -1,8 +1,9 @@
 //! What monitoring must have noticed, or must have kept quiet about.
 
+use super::threshold::Condition;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::time::Duration;
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// One expectation.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,16 +37,67 @@ pub enum Demand {
     },
     /// A Prometheus alert begins to fire.
     AlertFires {
-        /// Its name.
-        alert: String,
+        /// Which one.
+        alert: AlertPattern,
+        /// How soon after the phase's start.
+        within: Duration,
+        /// How soon after the phase's end it must have stopped again, if it must.
+        resolves: Option<Duration>,
+    },
+    /// A Prometheus alert does not fire.
+    AlertQuiet {
+        /// Which one.
+        alert: AlertPattern,
+    },
+    /// A PromQL query has a value.
+    Query {
+        /// The query.
+        expr: String,
+        /// What it must do.
+        demand: QueryDemand,
+    },
+}
+
+/// The instances of an alert that have this name and at least these labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertPattern {
+    /// The alert's name.
+    pub name: String,
+    /// Labels without the name.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl AlertPattern {
+    /// Whether an instance with these labels, the name among them as `alertname`, is meant.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        labels.get("alertname") == Some(&self.name)
+            && self.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
+    }
+}
+
+impl fmt::Display for AlertPattern {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if self.labels.is_empty() {
+            return Ok(());
+        }
+        let labels: Vec<_> = self.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        write!(f, "{{{}}}", labels.join(", "))
+    }
+}
+
+/// What the value of a query must do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum QueryDemand {
+    /// Meet a condition that it did not meet when the phase began.
+    Becomes {
+        /// The condition, which one series is to meet.
+        condition: Condition,
         /// How soon after the phase's start.
         within: Duration,
     },
-    /// A Prometheus alert never fires during the run.
-    AlertQuiet {
-        /// Its name.
-        alert: String,
-    },
+    /// Meet a condition throughout the phase, with every series.
+    Stays(Condition),
 }
 
 /// What a signal must do.

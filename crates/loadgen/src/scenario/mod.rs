@@ -4,6 +4,7 @@
 //! anything happens ([`crate::plan`]) and whether it went well ([`crate::judge`]).
 
 mod check;
+mod check_prometheus;
 pub mod expectation;
 pub mod library;
 mod locate;
@@ -14,9 +15,9 @@ mod schema;
 pub mod threshold;
 pub mod values;
 
-pub use expectation::{Demand, Expectation, SignalDemand, Vital, VitalDemand};
+pub use expectation::{AlertPattern, Demand, Expectation, QueryDemand, SignalDemand, Vital, VitalDemand};
 pub use schema::schema;
-pub use threshold::{Aggregate, Comparison, Metric, Threshold};
+pub use threshold::{Aggregate, Comparison, Condition, Metric, Threshold};
 
 use crate::malformed::Malformed;
 use bytes::Bytes;

@@ -3,13 +3,20 @@
 //! Comments on fields are what editors show; see [`super::schema`].
 
 use super::{
-    schema::{executors, headers, maybe_text, one_of, payload, text, thresholds, times, vitals},
+    schema::{
+        executors, headers, labels, maybe_condition, maybe_text, one_of, payload, queries, text, thresholds,
+        times, vitals,
+    },
     values::{HeaderText, Name, OrderedMap, Quantity, RampRate, Rate, Span},
 };
 use crate::malformed::Malformed;
 use driftsim::DriftSpec;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IntoDeserializer, Visitor, value::MapAccessDeserializer},
+};
+use std::fmt;
 
 /// A traffic scenario for loadgen
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -220,9 +227,12 @@ pub(super) struct RawExpect {
     /// Alerts that must fire; needs --prometheus
     #[serde(default)]
     pub(super) alerts: Vec<RawAlert>,
-    /// Alerts that must not fire at any time of the run; needs --prometheus
+    /// Alerts that must not fire, in the run or in one phase of it; needs --prometheus
     #[serde(default)]
-    pub(super) quiet: Vec<Name>,
+    pub(super) quiet: Vec<RawQuiet>,
+    /// Queries to Prometheus; needs --prometheus
+    #[serde(default)]
+    pub(super) promql: Vec<RawQuery>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -279,8 +289,75 @@ pub(super) struct RawVital {
 pub(super) struct RawAlert {
     /// The alert's name
     pub(super) alert: Name,
+    /// The instance that must fire has at least these labels
+    #[serde(default)]
+    #[schemars(schema_with = "labels")]
+    pub(super) labels: OrderedMap<String>,
     /// The phase's name
     pub(super) phase: Name,
     /// It fires this soon after the phase's start
     pub(super) fires_within: Span,
+    /// It is gone again this soon after the phase's end
+    pub(super) resolves_within: Option<Span>,
+}
+
+/// Written as a mapping, or as the alert's name alone.
+#[derive(Debug, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    remote = "Self",
+    expecting = "an alert's name, or a mapping of alert, labels and phase"
+)]
+pub(super) struct RawQuiet {
+    pub(super) alert: Name,
+    #[serde(default)]
+    pub(super) labels: OrderedMap<String>,
+    pub(super) phase: Option<Name>,
+}
+
+impl<'de> Deserialize<'de> for RawQuiet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameOrMap)
+    }
+}
+
+/// An untagged enum would be the natural shape, but serde's enums lose the line of an error.
+struct NameOrMap;
+
+impl<'de> Visitor<'de> for NameOrMap {
+    type Value = RawQuiet;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an alert's name, or a mapping of alert, labels and phase")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<RawQuiet, E> {
+        let alert = Name::deserialize(name.into_deserializer())?;
+        Ok(RawQuiet { alert, labels: OrderedMap::default(), phase: None })
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<RawQuiet, A::Error> {
+        RawQuiet::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with expr and phase")]
+#[schemars(rename = "Query", transform = queries)]
+pub(super) struct RawQuery {
+    /// PromQL that gives a scalar or an instant vector
+    #[schemars(schema_with = "text")]
+    pub(super) expr: String,
+    /// The phase's name
+    pub(super) phase: Name,
+    /// A series comes to meet this, such as "> 5"
+    #[serde(default)]
+    #[schemars(schema_with = "maybe_condition")]
+    pub(super) becomes: Option<String>,
+    /// How soon after the phase's start, for becomes
+    pub(super) within: Option<Span>,
+    /// Every series meets this, such as "< 0.2", at every evaluation in the phase
+    #[serde(default)]
+    #[schemars(schema_with = "maybe_condition")]
+    pub(super) stays: Option<String>,
 }

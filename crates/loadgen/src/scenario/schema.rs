@@ -4,6 +4,7 @@
 //! which fields go together. It is no second parser: names that must exist elsewhere in the file it leaves alone.
 
 use super::{
+    raw::RawQuiet,
     threshold::Metric,
     values::{HeaderText, Name, OrderedMap, Quantity, RampRate, Rate, Span},
 };
@@ -70,6 +71,37 @@ described!(
     "Name",
     json_schema!({ "type": ["string", "number", "boolean"], "pattern": whole("[A-Za-z0-9_.-]+") })
 );
+
+impl JsonSchema for RawQuiet {
+    fn schema_name() -> Cow<'static, str> {
+        "Quiet".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let name = Name::json_schema(generator);
+        let phase = Option::<Name>::json_schema(generator);
+        let labels = labels(generator);
+        json_schema!({ "anyOf": [
+            name,
+            {
+                "type": "object",
+                "properties": {
+                    "alert": with(&name, "The alert's name"),
+                    "labels": with(&labels, "The instances that must not fire have at least these labels"),
+                    "phase": with(&phase, "The phase's name; the whole run if not said"),
+                },
+                "required": ["alert"],
+                "additionalProperties": false,
+            },
+        ] })
+    }
+}
+
+fn with(schema: &Schema, description: &str) -> Schema {
+    let mut schema = schema.clone();
+    schema.insert("description".into(), description.into());
+    schema
+}
 
 impl<V: JsonSchema> JsonSchema for OrderedMap<V> {
     fn inline_schema() -> bool {
@@ -146,6 +178,24 @@ pub(super) fn executors(schema: &mut Schema) {
     use super::raw::RawExecutor::{ConstantArrivalRate, ConstantVus, RampingArrivalRate};
     let rules = [ConstantArrivalRate, RampingArrivalRate, ConstantVus].map(rule);
     schema.insert("allOf".into(), rules.into_iter().collect());
+}
+
+/// Label values by name.
+pub(super) fn labels(generator: &mut SchemaGenerator) -> Schema {
+    let text = text(generator);
+    json_schema!({ "type": "object", "additionalProperties": text })
+}
+
+/// A comparison with a number, where it may be left out.
+pub(super) fn maybe_condition(_: &mut SchemaGenerator) -> Schema {
+    let pattern = format!(r"^\s*{COMPARISON}\s*-?{NUMBER}\s*$");
+    json_schema!({ "type": ["string", "null"], "pattern": pattern, "examples": ["> 0.2"] })
+}
+
+/// A query becomes something within a time, or stays something.
+pub(super) fn queries(schema: &mut Schema) {
+    one_of(schema, &["becomes", "stays"]);
+    schema.insert("dependentRequired".into(), json!({ "becomes": ["within"], "within": ["becomes"] }));
 }
 
 /// What a vital sign is compared with, and which of them have classes.

@@ -33,7 +33,11 @@ expect:
     - { vital: latency_p95, phase: spike, stays_below: 250ms }
   alerts:
     - { alert: ModelInputDrift, phase: spike, fires_within: 90s }
-  quiet: [ModelServiceDown]
+    - { alert: ModelInputDrift, labels: { signal: petal_length }, phase: spike, fires_within: 90s, resolves_within: 2m }
+  quiet: [ModelServiceDown, { alert: ModelBadInput, labels: { job: x }, phase: calm }]
+  promql:
+    - { expr: "sum(rate(x[30s]))", phase: spike, becomes: "> 5", within: 1m }
+    - { expr: "max(y)", phase: calm, stays: "<= -0.5" }
 "#;
 
 fn problems(from: &str, to: &str) -> String {
@@ -56,7 +60,14 @@ fn reads_everything() {
     assert_eq!(ramps.iter().map(|r| (r.from, r.to)).collect::<Vec<_>>(), [(0.0, 200.0), (200.0, 200.0)]);
     assert_eq!(scenario.phases[2].executor, Executor::Closed { vus: 4, duration: Duration::from_secs(10) });
     assert_eq!(scenario.thresholds.iter().map(|t| t.phase).collect::<Vec<_>>(), [None, Some(1)]);
-    assert_eq!(scenario.expectations.len(), 6);
+    assert_eq!(scenario.expectations.len(), 10);
+    let Demand::AlertFires { alert, resolves, .. } = &scenario.expectations[5].demand else {
+        panic!("{:?}", scenario.expectations[5])
+    };
+    assert_eq!(alert.to_string(), "ModelInputDrift{signal=\"petal_length\"}");
+    assert_eq!(*resolves, Some(Duration::from_secs(120)));
+    let phases: Vec<_> = scenario.expectations.iter().map(|expectation| expectation.phase).collect();
+    assert_eq!(phases[6..], [None, Some(0), Some(1), Some(0)]);
 }
 
 #[test]
@@ -97,6 +108,35 @@ fn a_bad_value_is_named_by_file_line_and_field() {
             "[400, 999]",
             "s.yaml:9: payloads.garbage.expect.status[1]: must be 100 to 599, got 999",
         ),
+        (
+            "signal: petal_length }",
+            "alertname: A }",
+            "s.yaml:33: expect.alerts[1].labels.alertname: is the alert's",
+        ),
+        (
+            "signal: petal_length }",
+            "signal: '' }",
+            "s.yaml:33: expect.alerts[1].labels.signal: must not be empty",
+        ),
+        (
+            "90s, resolves_within: 2m",
+            "5m, resolves_within: 2m",
+            "s.yaml:33: expect.alerts[1].resolves_within: counts from the phase's end, 2m after its start",
+        ),
+        ("labels: { job: x }", "label: { job: x }", "s.yaml:34: expect.quiet[1]: unknown field `label`"),
+        ("phase: calm }]", "phase: clam }]", "s.yaml:34: expect.quiet[1].phase: no phase `clam`"),
+        ("[ModelServiceDown,", "[Model Down,", "s.yaml:34: expect.quiet[0]: must be letters"),
+        ("[ModelServiceDown,", "[5,", "s.yaml:34: expect.quiet[0]: invalid type"),
+        ("\"> 5\"", "5", "s.yaml:36: expect.promql[0].becomes: "),
+        ("\"> 5\"", "\"> five\"", "s.yaml:36: expect.promql[0].becomes: must be a sign of comparison"),
+        (", within: 1m", "", "s.yaml:36: expect.promql[0].within: is missing"),
+        (
+            "stays: \"<= -0.5\"",
+            "stays: \"<= 1\", within: 1m",
+            "s.yaml:37: expect.promql[1].within: is not for",
+        ),
+        (", stays: \"<= -0.5\"", "", "s.yaml:37: expect.promql[1]: must have either"),
+        ("expr: \"max(y)\"", "expr: \" \"", "s.yaml:37: expect.promql[1].expr: must be a PromQL query"),
         ("description: A spike", "description: A: spike", "s.yaml:2: "),
         (
             "model: {}",
@@ -246,7 +286,10 @@ fn requests_default_to_predictions() {
 
 #[test]
 fn one_reading_names_every_problem() {
-    let text = GOOD.replace("phase: calm", "phase: clam").replace("vus: 4", "vus: 0").replace("==0", "=0");
+    let text = GOOD
+        .replace("phase: calm, stays: steady", "phase: clam, stays: steady")
+        .replace("vus: 4", "vus: 0")
+        .replace("==0", "=0");
     let problems = Scenario::parse(&text, "s.yaml").unwrap_err();
     assert_eq!(problems.0.len(), 3, "{problems}");
 }

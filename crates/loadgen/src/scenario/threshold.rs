@@ -1,6 +1,7 @@
 //! Thresholds on what the client saw: `p(99)<50ms`, `rate<0.01`, `count==0`.
 
 use super::values::parse_span;
+use std::fmt;
 
 /// What a threshold is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +113,20 @@ impl Comparison {
         (">", Self::Greater),
     ];
 
+    /// Its sign.
+    pub fn sign(self) -> &'static str {
+        Self::SIGNS.iter().find(|(_, comparison)| *comparison == self).map_or("", |(sign, _)| sign)
+    }
+
+    /// What stands before and after the first sign in `text`, and which it is.
+    fn split(text: &str) -> Option<(&str, Self, &str)> {
+        let (at, sign, comparison) = Self::SIGNS
+            .iter()
+            .filter_map(|&(sign, comparison)| text.find(sign).map(|at| (at, sign, comparison)))
+            .min_by_key(|&(at, sign, _)| (at, std::cmp::Reverse(sign.len())))?;
+        Some((text[..at].trim(), comparison, text[at + sign.len()..].trim()))
+    }
+
     /// Whether `value` compares so with `limit`.
     pub fn holds(self, value: f64, limit: f64) -> bool {
         match self {
@@ -121,6 +136,44 @@ impl Comparison {
             Self::AtLeast => value >= limit,
             Self::Equal => value == limit,
         }
+    }
+}
+
+/// A limit on a value that has no name of its own: `> 0.2`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Condition {
+    /// How the value must compare.
+    pub comparison: Comparison,
+    /// With what.
+    pub limit: f64,
+}
+
+impl Condition {
+    /// Reads `text`.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let problem =
+            || format!("must be a sign of comparison and a number, such as \"> 0.2\", got {text:?}");
+        match Comparison::split(text) {
+            Some(("", comparison, limit)) => match limit.parse::<f64>() {
+                Ok(limit) if limit.is_finite() => Ok(Self { comparison, limit }),
+                _ => Err(problem()),
+            },
+            _ => Err(problem()),
+        }
+    }
+
+    /// Whether `value` meets it; NaN never does.
+    pub fn holds(self, value: f64) -> bool {
+        self.comparison.holds(value, self.limit)
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} {}", self.comparison.sign(), self.limit)
     }
 }
 
@@ -149,13 +202,9 @@ impl Threshold {
     pub fn parse(phase: Option<usize>, metric: Metric, expression: &str) -> Result<Self, String> {
         let example = if metric.is_time() { "p(99)<50ms" } else { "rate<0.01" };
         let no_condition = || format!("must be a condition such as {example}, got {expression:?}");
-        let (at, sign, comparison) = Comparison::SIGNS
-            .iter()
-            .filter_map(|&(sign, comparison)| expression.find(sign).map(|at| (at, sign, comparison)))
-            .min_by_key(|&(at, sign, _)| (at, std::cmp::Reverse(sign.len())))
-            .ok_or_else(no_condition)?;
-        let aggregate = aggregate(metric, expression[..at].trim())?;
-        let limit = limit(metric, expression[at + sign.len()..].trim())?;
+        let (figure, comparison, limit) = Comparison::split(expression).ok_or_else(no_condition)?;
+        let aggregate = aggregate(metric, figure)?;
+        let limit = self::limit(metric, limit)?;
         Ok(Self { phase, metric, expression: expression.trim().to_owned(), aggregate, comparison, limit })
     }
 }
@@ -206,6 +255,18 @@ mod tests {
             parse(Metric::UnexpectedRate, "rate >= 0.9"),
             Ok((Aggregate::Rate, Comparison::AtLeast, 0.9))
         );
+    }
+
+    #[test]
+    fn a_condition_is_a_sign_and_a_number() {
+        let condition = Condition::parse(" >= -2.5e-1").unwrap();
+        assert_eq!(condition, Condition { comparison: Comparison::AtLeast, limit: -0.25 });
+        assert_eq!(condition.to_string(), ">= -0.25");
+        assert!(condition.holds(-0.25) && !condition.holds(-0.3) && !condition.holds(f64::NAN));
+        for text in ["5", "> ", "x > 5", "> 5s", "> NaN", "> inf", "!= 5", ""] {
+            let problem = Condition::parse(text).unwrap_err();
+            assert!(problem.contains("such as \"> 0.2\""), "{text}: {problem}");
+        }
     }
 
     #[test]

@@ -1,9 +1,16 @@
-//! What monitoring can see: the service's own `/metrics`, read once a second, and the alerts of Prometheus.
+//! What monitoring can see: the service's own `/metrics`, read once a second, and what Prometheus and its Alertmanagers
+//! say.
 //!
-//! [`Watch`] and [`AlertLog`] are fed readings and keep what came of them; they know no HTTP and no clock. [`reader`]
-//! fetches. What does not belong here: whether any of it was expected ([`crate::judge`]).
+//! [`Watch`] and [`PrometheusWatch`] are fed readings and keep what came of them; they know no HTTP and no clock.
+//! [`reader`] and [`asking`] fetch. What does not belong here: whether any of it was expected ([`crate::judge`]).
 
+pub mod alertmanager;
 pub mod alerts;
+pub mod answer;
+pub mod asking;
+pub mod instances;
+pub mod prometheus;
+pub mod queries;
 pub mod reader;
 pub mod routes;
 pub mod signals;
@@ -11,7 +18,8 @@ pub mod snapshot;
 pub mod tally;
 pub mod text_format;
 
-pub use alerts::{AlertLog, Alerts};
+pub use alerts::Alerts;
+pub use prometheus::{PrometheusWatch, Told};
 pub use routes::Routes;
 pub use signals::{SignalState, State};
 pub use snapshot::Snapshot;

@@ -1,8 +1,11 @@
-//! Fetches: the model card, `/metrics`, and the alerts of Prometheus.
+//! Fetches: the model card, `/metrics`, and what Prometheus and its Alertmanagers say.
 
 use super::{
     Alerts, Routes, Snapshot,
+    alertmanager::{self, Asked},
     alerts::{alerts, rules},
+    answer::refusal,
+    queries::{NoValue, values},
     text_format,
 };
 use crate::{
@@ -12,9 +15,10 @@ use crate::{
 use model::ModelCard;
 use reqwest::{
     Client, Response, StatusCode, Url,
-    header::{AUTHORIZATION, LOCATION},
+    header::{AUTHORIZATION, HeaderValue, LOCATION},
 };
 use std::{collections::BTreeSet, time::Duration};
+use tokio::task::JoinSet;
 
 /// A health endpoint that takes longer is no help; it also bounds how long a reading can hold up the next.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -51,7 +55,7 @@ impl Reader {
     /// In words, with the remedy.
     pub async fn card(&self) -> Result<ModelCard, String> {
         let url = self.target.below("model");
-        let body = self.get(&self.target, &url).await.map_err(|error| match error {
+        let body = self.get(self.target.authorization(), &url).await.map_err(|error| match error {
             Unread::Nobody(error) => format!(
                 "{error}\nis the service running there? start it with `inference serve`, or name another --target"
             ),
@@ -74,7 +78,7 @@ impl Reader {
     /// In words.
     pub async fn metrics(&self) -> Result<Snapshot, String> {
         let url = self.target.below("metrics");
-        let body = self.get(&self.target, &url).await.map_err(String::from)?;
+        let body = self.get(self.target.authorization(), &url).await.map_err(String::from)?;
         let page = std::str::from_utf8(&body).map_err(|error| format!("{url}: {error}"))?;
         text_format::parse(page)
             .map(|samples| Snapshot::new(&samples, &self.routes))
@@ -97,6 +101,56 @@ impl Reader {
         self.ask("api/v1/rules", rules).await
     }
 
+    /// What a query gives at this moment; `None` without a Prometheus server.
+    ///
+    /// # Errors
+    /// [`NoValue`].
+    pub async fn query(&self, expr: &str) -> Option<Result<Vec<f64>, NoValue>> {
+        let prometheus = self.prometheus.as_ref()?;
+        let mut url = prometheus.below("api/v1/query");
+        url.query_pairs_mut().append_pair("query", expr);
+        let answer = async {
+            let response = self.send(prometheus.authorization(), &url).await?;
+            Ok::<_, Unread>((response.status(), body(response, &url).await?))
+        };
+        let (status, body) = match answer.await {
+            Ok(answer) => answer,
+            Err(error) => return Some(Err(NoValue::NoAnswer(error.into()))),
+        };
+        Some(match (status, refusal(&body)) {
+            (StatusCode::OK, _) => values(&body),
+            (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, Some(words)) => {
+                Err(NoValue::Refused(words))
+            }
+            _ => Err(NoValue::NoAnswer(format!("GET {url}: answered {status}"))),
+        })
+    }
+
+    /// What the Alertmanagers hold that Prometheus sends to; `None` without a Prometheus server.
+    pub async fn held(&self) -> Option<Asked> {
+        let addresses = match self.ask("api/v1/alertmanagers", alertmanager::addresses).await? {
+            Ok(addresses) => addresses,
+            Err(error) => return Some(Asked { error: Some(error), ..Asked::default() }),
+        };
+        let mut asked = Asked { known: Some(addresses.len()), ..Asked::default() };
+        let mut answers = JoinSet::new();
+        for address in addresses {
+            let reader = self.clone();
+            answers.spawn(async move {
+                let url: Url = address.parse().map_err(|error| format!("Alertmanager {address}: {error}"))?;
+                let body = reader.get(None, &url).await?;
+                alertmanager::held(&body).map_err(|error| format!("{url}: {error}"))
+            });
+        }
+        while let Some(answer) = answers.join_next().await {
+            match answer.map_err(|error| error.to_string()).and_then(|answer| answer) {
+                Ok(held) => asked.held.get_or_insert_default().extend(held),
+                Err(error) => asked.error = Some(error),
+            }
+        }
+        Some(asked)
+    }
+
     async fn ask<T>(
         &self,
         path: &str,
@@ -104,33 +158,41 @@ impl Reader {
     ) -> Option<Result<T, String>> {
         let prometheus = self.prometheus.as_ref()?;
         let url = prometheus.below(path);
-        Some(match self.get(prometheus, &url).await {
+        Some(match self.get(prometheus.authorization(), &url).await {
             Ok(body) => read(&body).map_err(|error| format!("{url}: {error}")),
             Err(error) => Err(error.into()),
         })
     }
 
-    async fn get(&self, endpoint: &Endpoint, url: &Url) -> Result<Vec<u8>, Unread> {
-        let mut request = self.client.get(url.clone()).timeout(PATIENCE);
-        if let Some(authorization) = endpoint.authorization() {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        let mut response = request.send().await.map_err(|error| {
-            let nobody = (error.is_connect() || error.is_timeout()) && tls::failure(&error).is_none();
-            if nobody { Unread::Nobody(told(url, &error)) } else { Unread::Other(told(url, &error)) }
-        })?;
+    async fn get(&self, authorization: Option<&HeaderValue>, url: &Url) -> Result<Vec<u8>, Unread> {
+        let response = self.send(authorization, url).await?;
         if response.status() != StatusCode::OK {
             return Err(refused(url, &response));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| Unread::Other(told(url, &error)))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > LARGEST {
-                return Err(Unread::Other(format!("GET {url}: answered more than {} MiB", LARGEST >> 20)));
-            }
-        }
-        Ok(body)
+        body(response, url).await
     }
+
+    async fn send(&self, authorization: Option<&HeaderValue>, url: &Url) -> Result<Response, Unread> {
+        let mut request = self.client.get(url.clone()).timeout(PATIENCE);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        request.send().await.map_err(|error| {
+            let nobody = (error.is_connect() || error.is_timeout()) && tls::failure(&error).is_none();
+            if nobody { Unread::Nobody(told(url, &error)) } else { Unread::Other(told(url, &error)) }
+        })
+    }
+}
+
+async fn body(mut response: Response, url: &Url) -> Result<Vec<u8>, Unread> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| Unread::Other(told(url, &error)))? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LARGEST {
+            return Err(Unread::Other(format!("GET {url}: answered more than {} MiB", LARGEST >> 20)));
+        }
+    }
+    Ok(body)
 }
 
 /// Why there is nothing to read, as far as it makes a difference to the remedy; in words.

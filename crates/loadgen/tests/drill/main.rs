@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alerting;
+mod alertmanager;
 mod feedback;
 mod prometheus;
 mod service;

@@ -1,4 +1,4 @@
-//! A real Prometheus with the shipped configuration and rules, on a free port and a data folder of its own.
+//! A real Prometheus with the shipped configuration and rules, or with others, on a free port and a data folder of its own.
 
 use std::{
     io::{BufRead, BufReader},
@@ -29,6 +29,18 @@ impl Prometheus {
             let path = entry.unwrap().path();
             std::fs::copy(&path, folder.path().join("rules").join(path.file_name().unwrap())).unwrap();
         }
+        Self::launch(folder)
+    }
+
+    /// Starts it with a configuration of its own and, beside it, these rules in `rules.yml`.
+    pub fn with(config: &str, rules: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+        std::fs::write(folder.path().join("rules.yml"), rules).unwrap();
+        Self::launch(folder)
+    }
+
+    fn launch(folder: TempDir) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut child = Command::new("prometheus")
             .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
@@ -47,6 +59,12 @@ impl Prometheus {
             assert!(start.elapsed() < Duration::from_secs(30), "Prometheus does not listen at {address}");
         }
         Self { child, address, _folder: folder }
+    }
+
+    /// Ends it, as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     pub fn url(&self) -> String {

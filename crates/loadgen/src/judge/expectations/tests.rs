@@ -1,7 +1,15 @@
+mod told;
+
 use super::*;
 use crate::{
     scenario::Scenario,
-    watch::{Alerts, Routes, Snapshot, Watch, text_format::parse},
+    watch::{
+        Alerts, Routes, Snapshot, Told, Watch,
+        alertmanager::{Asked, Held},
+        alerts::Labels,
+        queries::NoValue,
+        text_format::parse,
+    },
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -53,10 +61,13 @@ fn watch() -> Watch {
     watch_but((0, 0))
 }
 
+/// What Prometheus tells in the course of a run.
+type Story = Vec<Told>;
+
 fn outcome(
     expect: &str,
     watch: &Watch,
-    alerts: Option<&AlertLog>,
+    story: Option<Story>,
     interrupted: Option<Duration>,
 ) -> ExpectationOutcome {
     let yaml = format!(
@@ -69,8 +80,20 @@ expect: {{ {expect} }}"
     );
     let scenario = Scenario::parse(&yaml, "x").unwrap();
     let names = ["calm".to_owned(), "storm".to_owned()];
-    let seen = Seen { phases: watch.phases(), names: &names, boundaries: &BOUNDARIES, alerts, interrupted };
-    judge(&scenario.expectations[0], &seen)
+    let prometheus = story.map(|story| {
+        let mut prometheus = PrometheusWatch::new(&scenario.expectations, &BOUNDARIES);
+        story.into_iter().for_each(|told| prometheus.observe(told));
+        prometheus.close(seconds(30));
+        prometheus
+    });
+    let seen = Seen {
+        phases: watch.phases(),
+        names: &names,
+        boundaries: &BOUNDARIES,
+        prometheus: prometheus.as_ref(),
+        interrupted,
+    };
+    judge(0, &scenario.expectations[0], &seen)
 }
 
 fn verdict(expect: &str) -> Verdict {
@@ -135,52 +158,69 @@ fn a_service_that_cannot_be_read_fails_with_the_reason() {
     );
 }
 
-/// Alert `A` fires from `from` to `to`, and is pending for the `pending` seconds before.
-fn log_of(pending: u32, from: u32, to: u32) -> AlertLog {
-    let mut log = AlertLog::default();
-    for second in 0..30 {
-        let name = |holds: bool| holds.then(|| "A".to_owned()).into_iter().collect();
-        let alerts = Alerts {
-            firing: name((from..=to).contains(&second)),
-            pending: name((from - pending..from).contains(&second)),
-        };
-        log.observe(seconds(second), Ok(alerts));
-    }
-    log
+/// The labels of an instance of alert `A`.
+fn labels(signal: &str) -> Labels {
+    [("alertname", "A"), ("signal", signal)].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-fn log(from: u32, to: u32) -> AlertLog {
+/// Alert `A` fires from `from` to `to`, and is pending for the `pending` seconds before.
+fn log_of(pending: u32, from: u32, to: u32) -> Story {
+    let tell = |second| {
+        let instance = |holds: bool| holds.then(|| labels("x")).into_iter().collect();
+        let alerts = Alerts {
+            firing: instance((from..=to).contains(&second)),
+            pending: instance((from - pending..from).contains(&second)),
+        };
+        Told::Alerts(seconds(second), Ok(alerts))
+    };
+    (0..30).map(tell).collect()
+}
+
+fn log(from: u32, to: u32) -> Story {
     log_of(0, from, to)
 }
 
+/// The same with an Alertmanager that holds it from `since` on.
+fn delivered(mut story: Story, since: u32, suppressed: Option<&str>) -> Story {
+    story.extend((0..60).map(|second| {
+        let held =
+            Held { labels: labels("x"), updated: "T".into(), suppressed: suppressed.map(ToOwned::to_owned) };
+        let held = (second >= since).then_some(held).into_iter().collect();
+        Told::Held(seconds(second), Asked { known: Some(1), held: Some(held), error: None })
+    }));
+    story
+}
+
 const FIRES: &str = "alerts: [ { alert: A, phase: storm, fires_within: 15s } ]";
+const BECOMES: &str = "promql: [ { expr: q, phase: storm, becomes: '> 5', within: 8s } ]";
+const STAYS: &str = "promql: [ { expr: q, phase: storm, stays: '< 5' } ]";
 const QUIET: &str = "quiet: [A]";
 
 #[test]
 fn alerts_count_from_the_start_of_their_phase() {
-    let fires = |log: &AlertLog| outcome(FIRES, &watch(), Some(log), None);
-    assert_eq!((fires(&log(22, 29)).verdict, fires(&log(22, 29)).after), (Verdict::Passed, Some(12.0)));
-    assert_eq!(fires(&log(26, 29)).verdict, Verdict::Failed);
-    assert_eq!(fires(&log(99, 99)).verdict, Verdict::Failed);
-    let before = fires(&log(5, 12));
+    let fires = |story| outcome(FIRES, &watch(), Some(story), None);
+    assert_eq!((fires(log(22, 29)).verdict, fires(log(22, 29)).after), (Verdict::Passed, Some(12.0)));
+    assert_eq!(fires(log(26, 29)).verdict, Verdict::Failed);
+    assert_eq!(fires(log(99, 99)).verdict, Verdict::Failed);
+    let before = fires(log(5, 12));
     assert_eq!(before.verdict, Verdict::Failed);
     assert!(before.detail.contains("before the phase began"), "{}", before.detail);
 }
 
 #[test]
 fn an_alert_that_was_already_pending_proves_nothing() {
-    let before = outcome(FIRES, &watch(), Some(&log_of(10, 15, 29)), None);
+    let before = outcome(FIRES, &watch(), Some(log_of(10, 15, 29)), None);
     assert_eq!(before.verdict, Verdict::Failed);
     assert!(before.detail.contains("about to fire before the phase began"), "{}", before.detail);
-    assert_eq!(outcome(FIRES, &watch(), Some(&log_of(4, 15, 29)), None).verdict, Verdict::Passed);
+    assert_eq!(outcome(FIRES, &watch(), Some(log_of(4, 15, 29)), None).verdict, Verdict::Passed);
 }
 
 #[test]
 fn what_is_still_pending_is_not_quiet() {
-    let outcome = outcome(QUIET, &watch(), Some(&log_of(10, 35, 40)), None);
+    let outcome = outcome(QUIET, &watch(), Some(log_of(20, 35, 40)), None);
     assert_eq!(
         (outcome.verdict, outcome.detail.as_str()),
-        (Verdict::Failed, "cannot tell: pending since 25 s into the run")
+        (Verdict::Failed, "cannot tell: pending at the run's end")
     );
 }
 
@@ -223,19 +263,21 @@ fn a_share_of_a_handful_is_no_share() {
 
 #[test]
 fn quiet_is_quiet_all_the_time() {
-    let quiet = |log: &AlertLog| outcome(QUIET, &watch(), Some(log), None).verdict;
-    assert_eq!(quiet(&log(99, 99)), Verdict::Passed);
-    assert_eq!(quiet(&log(0, 2)), Verdict::Failed);
-    assert_eq!(quiet(&log(25, 25)), Verdict::Failed);
+    let quiet = |story| outcome(QUIET, &watch(), Some(story), None).verdict;
+    assert_eq!(quiet(log(99, 99)), Verdict::Passed);
+    assert_eq!(quiet(log(0, 2)), Verdict::Failed);
+    assert_eq!(quiet(log(25, 25)), Verdict::Failed);
 }
 
 #[test]
 fn without_prometheus_nothing_is_checked_and_without_its_answer_nothing_passes() {
+    for expect in [BECOMES, STAYS] {
+        assert_eq!(outcome(expect, &watch(), None, None).verdict, Verdict::NotChecked);
+    }
     for expect in [FIRES, QUIET] {
         assert_eq!(outcome(expect, &watch(), None, None).verdict, Verdict::NotChecked);
-        let mut silent = AlertLog::default();
-        silent.observe(seconds(1), Err("connection refused".into()));
-        let outcome = outcome(expect, &watch(), Some(&silent), None);
+        let silent = vec![Told::Alerts(seconds(1), Err("connection refused".into()))];
+        let outcome = outcome(expect, &watch(), Some(silent), None);
         assert_eq!(
             (outcome.verdict, outcome.detail.as_str()),
             (Verdict::Failed, "cannot tell: connection refused")
@@ -245,7 +287,7 @@ fn without_prometheus_nothing_is_checked_and_without_its_answer_nothing_passes()
 
 #[test]
 fn an_interruption_misses_nothing() {
-    let interrupted = outcome(FIRES, &watch(), Some(&log(99, 99)), Some(seconds(12)));
+    let interrupted = outcome(FIRES, &watch(), Some(log(99, 99)), Some(seconds(12)));
     assert_eq!(interrupted.verdict, Verdict::NotChecked);
     assert!(interrupted.detail.starts_with("interrupted"), "{}", interrupted.detail);
 }

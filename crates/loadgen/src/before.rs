@@ -1,0 +1,74 @@
+//! Finds before a run what would only show after it: signals, alerts and queries that can't be.
+
+use crate::{
+    scenario::{Demand, Scenario, SignalDemand},
+    watch::{queries::NoValue, reader::Reader},
+};
+use anyhow::bail;
+use model::ModelCard;
+
+/// Finds misspelt signals.
+///
+/// # Errors
+/// Names the first.
+pub fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()> {
+    let known: Vec<&str> = card.reference.signals.iter().map(|signal| signal.name.as_str()).collect();
+    for expectation in &scenario.expectations {
+        if let Demand::Signal { signal, demand } = &expectation.demand
+            && signal != "*"
+            && !known.contains(&signal.as_str())
+        {
+            let what = if matches!(demand, SignalDemand::StaysSteady) { "stays" } else { "drifts_within" };
+            bail!(
+                "expect.signals ({what}): model {} has no signal {signal:?}; it has {}",
+                card.name,
+                known.join(", ")
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Finds misspelt alerts: one that no rule can raise would stay quiet for ever.
+///
+/// # Errors
+/// Names the first.
+pub async fn check_alerts(scenario: &Scenario, reader: &Reader) -> anyhow::Result<()> {
+    // A Prometheus that does not answer is reported with every alert that it should have told of.
+    let Some(Ok(known)) = reader.alert_rules().await else { return Ok(()) };
+    for expectation in &scenario.expectations {
+        let (alert, field) = match &expectation.demand {
+            Demand::AlertFires { alert, .. } => (&alert.name, "alerts"),
+            Demand::AlertQuiet { alert } => (&alert.name, "quiet"),
+            Demand::Signal { .. } | Demand::Vital { .. } | Demand::Query { .. } => continue,
+        };
+        if !known.contains(alert) {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let list = if known.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("it has {}", known.join(", "))
+            };
+            bail!("expect.{field}: --prometheus has no alerting rule {alert:?}; {list}");
+        }
+    }
+    Ok(())
+}
+
+/// Finds queries that Prometheus refuses, or whose value can't be compared with a number.
+///
+/// # Errors
+/// Names the first, in Prometheus' words.
+pub async fn check_queries(scenario: &Scenario, reader: &Reader) -> anyhow::Result<()> {
+    let queries = scenario.expectations.iter().filter_map(|expectation| match &expectation.demand {
+        Demand::Query { expr, .. } => Some(expr),
+        _ => None,
+    });
+    for (at, expr) in queries.enumerate() {
+        // One that does not answer is reported with the expectation.
+        if let Some(Err(NoValue::Refused(words))) = reader.query(expr).await {
+            bail!("expect.promql[{at}].expr: {expr:?}: {words}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! Expectations on what Prometheus and its Alertmanagers said.
+
+use super::{CANNOT_TELL, Finding, LONGEST_GAP};
+use crate::{
+    judge::Verdict,
+    scenario::{Demand, Expectation, QueryDemand},
+    watch::{
+        PrometheusWatch,
+        alerts::Labels,
+        instances::{AlertState, FiresWatch, LONGEST_DELIVERY, QuietWatch},
+        prometheus::{LONGEST_SILENCE, Watched},
+        queries::QueryWatch,
+    },
+};
+use std::time::Duration;
+
+/// When else something happened.
+#[derive(Default)]
+pub(super) struct Times {
+    /// An alert was gone again, counted from its phase's end.
+    pub(super) resolved: Option<Duration>,
+    /// An Alertmanager had it, counted from its phase's start.
+    pub(super) notified: Option<Duration>,
+}
+
+pub(super) fn judge(
+    at: usize,
+    expectation: &Expectation,
+    boundaries: &[Duration],
+    prometheus: &PrometheusWatch,
+    times: &mut Times,
+) -> Finding {
+    let phase = expectation.phase.unwrap_or_default();
+    let (start, end) = (boundaries[phase], boundaries[phase + 1]);
+    match (&expectation.demand, prometheus.watched(at)) {
+        (Demand::AlertFires { within, resolves, .. }, Watched::Fires(watch)) => {
+            let fires = Fires { watch, within: *within, resolves: *resolves, start, end, prometheus };
+            fires.judge(times)
+        }
+        (Demand::AlertQuiet { .. }, Watched::Quiet(watch)) => {
+            quiet(watch, expectation.phase.map(|_| start), prometheus)
+        }
+        (Demand::Query { demand, .. }, Watched::Query(watch)) => query(demand, watch, start),
+        _ => unreachable!("a watch is made for each expectation by its own demand"),
+    }
+}
+
+fn whole(time: Duration) -> String {
+    format!("{:.0} s", time.as_secs_f64())
+}
+
+struct Fires<'a> {
+    watch: &'a FiresWatch,
+    within: Duration,
+    resolves: Option<Duration>,
+    start: Duration,
+    end: Duration,
+    prometheus: &'a PrometheusWatch,
+}
+
+impl Fires<'_> {
+    fn judge(&self, times: &mut Times) -> Finding {
+        let before = match self.watch.at_start {
+            AlertState::Firing => Some("was firing"),
+            AlertState::Pending => Some("was about to fire"),
+            AlertState::Inactive => None,
+        };
+        if let Some(before) = before {
+            let detail = format!("{before} before the phase began, so it says nothing about it");
+            return (Verdict::Failed, detail, None);
+        }
+        let Some(fired) = self.watch.fired else {
+            let never = if self.resolves.is_some() {
+                "did not fire, so it could not resolve"
+            } else {
+                "did not fire"
+            };
+            return (Verdict::Failed, unanswered(self.prometheus).unwrap_or(never.into()), None);
+        };
+        let after = fired - self.start;
+        let (delivered, delivery) = self.delivery(fired, times);
+        let (resolved, resolution) = self.resolution(times);
+        let detail = format!("fired after {}{delivery}", whole(after));
+        let verdict = Verdict::of(after <= self.within && delivered && resolved);
+        // What can't be told leads, so that the word for it is found; but only where nothing else was missed.
+        match resolution {
+            Some(unclear) if unclear.starts_with(CANNOT_TELL) && after <= self.within && delivered => {
+                (verdict, format!("{unclear}; {detail}"), Some(after))
+            }
+            Some(resolution) => (verdict, format!("{detail}, {resolution}"), Some(after)),
+            None => (verdict, detail, Some(after)),
+        }
+    }
+
+    /// Whether it got further than Prometheus, or nobody can tell, and how that reads after "fired after 20 s".
+    fn delivery(&self, fired: Duration, times: &mut Times) -> (bool, String) {
+        let delivery = &self.watch.delivery;
+        if let Some(arrived) = delivery.arrived {
+            let after = arrived - self.start;
+            times.notified = Some(after);
+            return (true, format!(", in Alertmanager after {}", whole(after)));
+        }
+        if delivery.last_answer.is_none_or(|at| at < fired + LONGEST_DELIVERY) {
+            return (true, String::new());
+        }
+        match &delivery.suppressed {
+            Some((at, why)) => {
+                let after = whole(*at - self.start);
+                (false, format!(", in Alertmanager after {after}, but {why}: nobody is told"))
+            }
+            None => (false, " but did not reach Alertmanager".into()),
+        }
+    }
+
+    /// Whether it was gone in time, if it had to be, and in words.
+    fn resolution(&self, times: &mut Times) -> (bool, Option<String>) {
+        let Some(within) = self.resolves else { return (true, None) };
+        let after_end = |at: Duration| match at.saturating_sub(self.end) {
+            Duration::ZERO => "before the phase's end".into(),
+            after => format!("{} after the phase's end", whole(after)),
+        };
+        if let Some(gone) = self.watch.gone {
+            let after = gone.saturating_sub(self.end);
+            times.resolved = Some(after);
+            return (after <= within, Some(format!("resolved {}", after_end(gone))));
+        }
+        let still = || format!("still firing {}", self.watch.last_fired.map_or_else(String::new, after_end));
+        (false, Some(unanswered(self.prometheus).unwrap_or_else(still)))
+    }
+}
+
+/// `phase` is the start of the phase in which it was to be quiet; `None` is the whole run.
+fn quiet(watch: &QuietWatch, phase: Option<Duration>, prometheus: &PrometheusWatch) -> Finding {
+    let (start, what) = phase.map_or((Duration::ZERO, "run"), |start| (start, "phase"));
+    match (&watch.fired, unanswered(prometheus)) {
+        (Some((at, labels)), _) => {
+            let after = *at - start;
+            let when = match after.as_secs() {
+                0 => format!("was firing when the {what} began"),
+                _ => format!("fired {} into the {what}", whole(after)),
+            };
+            (Verdict::Failed, format!("{when}{}", instance(labels)), Some(after))
+        }
+        (None, Some(trouble)) => (Verdict::Failed, trouble, None),
+        (None, None) if watch.is_pending() => {
+            (Verdict::Failed, format!("{CANNOT_TELL}: pending at the {what}'s end"), None)
+        }
+        (None, None) => (Verdict::Passed, "quiet".into(), None),
+    }
+}
+
+/// Which instance of an alert it was.
+fn instance(labels: &Labels) -> String {
+    let labels: Vec<_> = labels
+        .iter()
+        .filter(|(name, _)| *name != "alertname")
+        .map(|(name, value)| format!("{name}={value:?}"))
+        .collect();
+    if labels.is_empty() { String::new() } else { format!(": {}", labels.join(", ")) }
+}
+
+fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
+    let error = || watch.last_error.as_deref().unwrap_or("it was not evaluated");
+    if watch.answered == 0 {
+        return (Verdict::Failed, format!("{CANNOT_TELL}: {}", error()), None);
+    }
+    let when = |at: Duration, value: f64| format!("{} after {}", number(value), whole(at - start));
+    let unread = || {
+        let gap = watch.longest_gap;
+        (gap > LONGEST_GAP).then(|| format!("{CANNOT_TELL}: no answer for {}: {}", whole(gap), error()))
+    };
+    match demand {
+        QueryDemand::Becomes { condition, .. } => match (watch.met, watch.nearest) {
+            (Some((at, value)), _) if watch.held_at_start => {
+                let detail = format!(
+                    "was {} ({condition}) when the phase began, so it says nothing about it",
+                    number(value)
+                );
+                (Verdict::Failed, detail, Some(at - start))
+            }
+            (Some((at, value)), _) => (Verdict::Passed, when(at, value), Some(at - start)),
+            (None, None) => (Verdict::Failed, format!("{CANNOT_TELL}: there never was a value"), None),
+            (None, Some(nearest)) => {
+                let detail = unread().unwrap_or(at_nearest(nearest));
+                (Verdict::Failed, detail, None)
+            }
+        },
+        QueryDemand::Stays(_) => match (watch.broken, watch.empty, watch.nearest) {
+            (Some((at, value)), ..) => (Verdict::Failed, when(at, value), Some(at - start)),
+            (None, Some(_), None) => {
+                (Verdict::Failed, format!("{CANNOT_TELL}: there never was a value"), None)
+            }
+            (None, Some(at), Some(_)) => {
+                let detail = format!("{CANNOT_TELL}: no value, or NaN, after {}", whole(at - start));
+                (Verdict::Failed, detail, None)
+            }
+            (None, None, nearest) => match unread() {
+                Some(gap) => (Verdict::Failed, gap, None),
+                None => {
+                    let nearest = nearest.map_or("–".into(), at_nearest);
+                    (Verdict::Passed, nearest, None)
+                }
+            },
+        },
+    }
+}
+
+/// The value that came nearest to the limit.
+fn at_nearest(value: f64) -> String {
+    format!("{} at its nearest", number(value))
+}
+
+/// A value with as many digits as matter.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    if value == value.trunc() && size < 1e15 {
+        format!("{value}")
+    } else if (1e-3..1e6).contains(&size) {
+        let decimals = if size >= 100.0 { 1 } else { 4 };
+        format!("{value:.decimals$}").trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        format!("{value:.3e}")
+    }
+}
+
+/// Why nobody can vouch for an alert that was not seen.
+fn unanswered(prometheus: &PrometheusWatch) -> Option<String> {
+    let error = prometheus.last_error.as_deref().unwrap_or("it was not asked");
+    if prometheus.answered == 0 {
+        return Some(format!("{CANNOT_TELL}: {error}"));
+    }
+    let silence = prometheus.longest_silence;
+    (silence > LONGEST_SILENCE)
+        .then(|| format!("{CANNOT_TELL}: Prometheus was silent for {}: {error}", whole(silence)))
+}

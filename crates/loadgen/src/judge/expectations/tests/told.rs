@@ -1,0 +1,150 @@
+//! What Prometheus and its Alertmanagers told, judged.
+
+use super::*;
+
+#[test]
+fn labels_tell_instances_apart() {
+    let fires = |labels: &str| {
+        let expect =
+            format!("alerts: [ {{ alert: A, labels: {{ {labels} }}, phase: storm, fires_within: 15s }} ]");
+        outcome(&expect, &watch(), Some(log(12, 29)), None)
+    };
+    assert_eq!(fires("signal: x").verdict, Verdict::Passed);
+    let other = fires("signal: y");
+    assert_eq!((other.verdict, other.detail.as_str()), (Verdict::Failed, "did not fire"));
+    assert_eq!(other.expected, "A{signal=\"y\"} fires within 15s");
+    let quiet = |labels: &str| {
+        outcome(
+            &format!("quiet: [ {{ alert: A, labels: {{ {labels} }} }} ]"),
+            &watch(),
+            Some(log(12, 29)),
+            None,
+        )
+    };
+    assert_eq!(quiet("signal: y").verdict, Verdict::Passed);
+    assert_eq!(quiet("signal: x").detail, "fired 12 s into the run: signal=\"x\"");
+}
+
+#[test]
+fn quiet_in_one_phase_is_about_that_phase() {
+    let quiet = |phase: &str, story| {
+        let expect = format!("quiet: [ {{ alert: A, phase: {phase} }} ]");
+        outcome(&expect, &watch(), Some(story), None)
+    };
+    assert_eq!(quiet("calm", log(12, 29)).verdict, Verdict::Passed);
+    assert_eq!(quiet("storm", log(2, 9)).verdict, Verdict::Passed);
+    assert_eq!(quiet("storm", log(12, 29)).detail, "fired 2 s into the phase: signal=\"x\"");
+    assert_eq!(quiet("storm", log(5, 12)).detail, "was firing when the phase began: signal=\"x\"");
+    // It was the calm phase that made it pending.
+    assert_eq!(quiet("calm", log_of(4, 13, 29)).verdict, Verdict::Failed);
+}
+
+const RESOLVES: &str = "alerts: [ { alert: A, phase: storm, fires_within: 9s, resolves_within: 5s } ]";
+
+#[test]
+fn an_end_counts_from_the_end_of_the_phase() {
+    let resolves = |story| outcome(RESOLVES, &watch(), Some(story), None);
+    let cases = [
+        (log(12, 22), Verdict::Passed, Some(3.0), "fired after 2 s, resolved 3 s after the phase's end"),
+        (log(12, 15), Verdict::Passed, Some(0.0), "fired after 2 s, resolved before the phase's end"),
+        (log(12, 26), Verdict::Failed, Some(7.0), "fired after 2 s, resolved 7 s after the phase's end"),
+        (log(12, 40), Verdict::Failed, None, "fired after 2 s, still firing 9 s after the phase's end"),
+        (log(99, 99), Verdict::Failed, None, "did not fire, so it could not resolve"),
+        // Late is late, whatever comes later.
+        (log(20, 22), Verdict::Failed, Some(3.0), "fired after 10 s, resolved 3 s after the phase's end"),
+    ];
+    for (story, verdict, after, detail) in cases {
+        let outcome = resolves(story);
+        assert_eq!(outcome.detail, detail);
+        assert_eq!((outcome.verdict, outcome.resolved_after), (verdict, after), "{detail}");
+    }
+    // Stopped while it was waited for: not its fault.
+    let stopped = outcome(RESOLVES, &watch(), Some(log(12, 40)), Some(seconds(22)));
+    assert_eq!(stopped.verdict, Verdict::NotChecked, "{}", stopped.detail);
+    // It was firing when Prometheus fell silent.
+    let mut story = log(12, 40);
+    story.truncate(18);
+    story.extend((18..40).map(|second| Told::Alerts(seconds(second), Err("connection refused".into()))));
+    let silent = resolves(story);
+    assert_eq!((silent.verdict, silent.word()), (Verdict::Failed, "CANNOT TELL"), "{}", silent.detail);
+}
+
+#[test]
+fn an_alert_that_nobody_is_told_of_is_missed() {
+    let fires = |story| outcome(FIRES, &watch(), Some(story), None);
+    let told = fires(delivered(log(12, 29), 14, None));
+    assert_eq!((told.verdict, told.notified_after), (Verdict::Passed, Some(4.0)));
+    assert_eq!(told.detail, "fired after 2 s, in Alertmanager after 4 s");
+    let lost = fires(delivered(log(12, 29), 99, None));
+    assert_eq!((lost.verdict, lost.notified_after), (Verdict::Failed, None));
+    assert_eq!(lost.detail, "fired after 2 s but did not reach Alertmanager");
+    let silenced = fires(delivered(log(12, 29), 14, Some("silenced there (by S)")));
+    assert_eq!(silenced.verdict, Verdict::Failed);
+    assert_eq!(
+        silenced.detail,
+        "fired after 2 s, in Alertmanager after 4 s, but silenced there (by S): nobody is told"
+    );
+    // A leftover of an earlier firing is none of this one's.
+    assert_eq!(fires(delivered(log(12, 29), 5, None)).verdict, Verdict::Failed);
+}
+
+#[test]
+fn an_alertmanager_that_cannot_be_asked_costs_nothing() {
+    let mut story = log(12, 29);
+    story.extend((0..60).map(|second| {
+        let asked = Asked { known: Some(1), held: None, error: Some("no such host".into()) };
+        Told::Held(seconds(second), asked)
+    }));
+    let fired = outcome(FIRES, &watch(), Some(story), None);
+    assert_eq!((fired.verdict, fired.notified_after), (Verdict::Passed, None));
+    assert_eq!(fired.detail, "fired after 2 s");
+}
+
+/// A query that has these values, second by second from the storm's start.
+fn values(values: &[&[f64]]) -> Story {
+    let value = |(second, values): (usize, &&[f64])| {
+        Told::Values(0, seconds(10 + second as u32), Ok(values.to_vec()))
+    };
+    values.iter().enumerate().map(value).collect()
+}
+
+#[test]
+fn a_query_becomes_so_with_one_series() {
+    let becomes = |story| {
+        let outcome = outcome(BECOMES, &watch(), Some(story), None);
+        (outcome.word(), outcome.after, outcome.detail)
+    };
+    let rise: Vec<&[f64]> = vec![&[1.0, 2.0], &[f64::NAN, 3.0], &[1.0, 5.5], &[1.0, 9.0]];
+    assert_eq!(becomes(values(&rise)), ("NOTICED", Some(2.0), "5.5 after 2 s".into()));
+    let calm: Vec<&[f64]> = vec![&[1.0, 2.0]; 9];
+    assert_eq!(becomes(values(&calm)), ("MISSED", None, "2 at its nearest".into()));
+    let nothing: Vec<&[f64]> = vec![&[], &[f64::NAN]];
+    assert_eq!(
+        becomes(values(&nothing)),
+        ("CANNOT TELL", None, "cannot tell: there never was a value".into())
+    );
+    let (word, _, detail) = becomes(values(&[&[7.0], &[8.0]]));
+    assert_eq!(
+        (word, detail.as_str()),
+        ("MISSED", "was 7 (> 5) when the phase began, so it says nothing about it")
+    );
+    let silent = vec![Told::Values(0, seconds(10), Err(NoValue::NoAnswer("refused".into())))];
+    assert_eq!(becomes(silent), ("CANNOT TELL", None, "cannot tell: refused".into()));
+}
+
+#[test]
+fn a_query_stays_so_with_every_series_at_every_evaluation() {
+    let stays = |story| {
+        let outcome = outcome(STAYS, &watch(), Some(story), None);
+        (outcome.word(), outcome.detail)
+    };
+    let mut calm: Vec<&[f64]> = vec![&[1.0, 2.0]; 11];
+    assert_eq!(stays(values(&calm)), ("as expected", "2 at its nearest".into()));
+    calm[4] = &[];
+    assert_eq!(stays(values(&calm)), ("CANNOT TELL", "cannot tell: no value, or NaN, after 4 s".into()));
+    calm[6] = &[1.0, 5.0];
+    assert_eq!(stays(values(&calm)), ("UNEXPECTED", "5 after 6 s".into()));
+    // Nobody looked at the second half.
+    let half: Vec<&[f64]> = vec![&[1.0]; 5];
+    assert_eq!(stays(values(&half)).0, "CANNOT TELL");
+}

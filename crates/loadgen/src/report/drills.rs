@@ -1,0 +1,273 @@
+//! The report by failure modes: what was done to the service, and who noticed.
+
+use super::PhaseReport;
+use crate::{
+    judge::{Verdict, expectations::ExpectationOutcome},
+    malformed::Malformed,
+    scenario::{Executor, Payload, Phase, Scenario, Source},
+    watch::PrometheusWatch,
+};
+use driftsim::{DriftSpec, presets};
+use reqwest::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, SystemTime};
+
+/// A phase in which something is done to the service, or something is expected.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailureMode {
+    /// The phase.
+    pub phase: String,
+    /// What is sent, in words.
+    pub injected: String,
+    /// When it began, in UTC.
+    pub at: String,
+    /// The same in seconds from the run's start.
+    pub start: f64,
+    /// What was to be noticed, and was.
+    pub noticed: Vec<Remark>,
+    /// Alerts that were gone again when they were to be; seconds count from the phase's end.
+    pub resolved: Vec<Remark>,
+    /// What was to stay quiet, and did.
+    pub quiet: Vec<Remark>,
+    /// What went otherwise than expected, or can't be told.
+    pub missed: Vec<Remark>,
+    /// What nobody looked at.
+    pub not_checked: Vec<Remark>,
+}
+
+/// What came of one expectation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Remark {
+    /// What was expected.
+    pub expected: String,
+    /// What was seen.
+    pub detail: String,
+    /// Seconds until then.
+    pub after: Option<f64>,
+}
+
+impl FailureMode {
+    fn add(&mut self, outcome: &ExpectationOutcome) {
+        let remark =
+            |after| Remark { expected: outcome.expected.clone(), detail: outcome.detail.clone(), after };
+        let list = match (outcome.verdict, outcome.calm) {
+            (Verdict::Passed, false) => &mut self.noticed,
+            (Verdict::Passed, true) => &mut self.quiet,
+            (Verdict::Failed, _) => &mut self.missed,
+            (Verdict::NotChecked, _) => &mut self.not_checked,
+        };
+        list.push(remark(outcome.after));
+        if outcome.verdict == Verdict::Passed && outcome.resolved_after.is_some() {
+            self.resolved.push(remark(outcome.resolved_after));
+        }
+    }
+}
+
+/// The failure modes of a run, in the order of their phases.
+pub fn failure_modes(
+    scenario: &Scenario,
+    phases: &[PhaseReport],
+    expectations: &[ExpectationOutcome],
+    started_at: SystemTime,
+) -> Vec<FailureMode> {
+    let mut modes = Vec::new();
+    for (phase, report) in scenario.phases.iter().zip(phases) {
+        let outcomes: Vec<_> =
+            expectations.iter().filter(|outcome| outcome.phase.as_ref() == Some(&phase.name)).collect();
+        if outcomes.is_empty() && !injects(phase, &scenario.payloads) {
+            continue;
+        }
+        let at = started_at + Duration::from_secs_f64(report.start);
+        let mut mode = FailureMode {
+            phase: phase.name.clone(),
+            injected: injected(phase, &scenario.payloads),
+            at: humantime::format_rfc3339_seconds(at).to_string(),
+            start: report.start,
+            noticed: Vec::new(),
+            resolved: Vec::new(),
+            quiet: Vec::new(),
+            missed: Vec::new(),
+            not_checked: Vec::new(),
+        };
+        outcomes.into_iter().for_each(|outcome| mode.add(outcome));
+        modes.push(mode);
+    }
+    modes
+}
+
+/// Whether a phase sends anything but ordinary requests.
+fn injects(phase: &Phase, payloads: &[Payload]) -> bool {
+    let ordinary =
+        |payload: &Payload| payload.source == Source::Model && payload.headers.iter().all(is_secret);
+    payloads.iter().zip(&phase.mix).any(|(payload, &weight)| weight > 0 && !ordinary(payload))
+}
+
+/// `50/s for 30s: 80 % mutants (drift preset giant), 20 % flowers (like the reference)`, the largest share first.
+fn injected(phase: &Phase, payloads: &[Payload]) -> String {
+    let all: u64 = phase.mix.iter().map(|&weight| u64::from(weight)).sum();
+    let mut mix: Vec<_> = payloads.iter().zip(&phase.mix).filter(|(_, weight)| **weight > 0).collect();
+    mix.sort_by_key(|(_, weight)| std::cmp::Reverse(**weight));
+    let mix: Vec<String> = mix
+        .into_iter()
+        .map(|(payload, &weight)| {
+            // Rounded to a tenth: shares of a third are common.
+            let percent = (f64::from(weight) * 1000.0 / all as f64).round() / 10.0;
+            format!("{percent} % {} ({})", payload.name, source(payload))
+        })
+        .collect();
+    format!("{}: {}", load(&phase.executor), mix.join(", "))
+}
+
+fn load(executor: &Executor) -> String {
+    let span = |span| humantime::format_duration(span).to_string();
+    match executor {
+        Executor::Closed { vus, duration } => format!("{vus} users for {}", span(*duration)),
+        Executor::Open { ramps, .. } => {
+            let ramps: Vec<String> = ramps
+                .iter()
+                .map(|ramp| match ramp.from == ramp.to {
+                    true => format!("{}/s for {}", ramp.to, span(ramp.duration)),
+                    false => format!("{} → {}/s in {}", ramp.from, ramp.to, span(ramp.duration)),
+                })
+                .collect();
+            ramps.join(", ")
+        }
+    }
+}
+
+fn source(payload: &Payload) -> String {
+    let mut words = match &payload.source {
+        Source::Model => "like the reference".to_owned(),
+        Source::Drift(spec) => drift(spec),
+        Source::Fixed(_) => format!("{} {}", payload.method, payload.path),
+        Source::Malformed(kinds) if kinds.is_empty() => "malformed in every way".to_owned(),
+        Source::Malformed(kinds) => {
+            format!("malformed in {} of {} ways", kinds.len(), Malformed::ALL.len())
+        }
+    };
+    for (name, value) in payload.headers.iter().filter(|header| !is_secret(*header)) {
+        words += &format!(", {name}: {}", value.to_str().unwrap_or("…"));
+    }
+    words
+}
+
+/// Whether a header is nobody's business but the target's.
+fn is_secret((name, value): (&HeaderName, &HeaderValue)) -> bool {
+    value.is_sensitive() || [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name)
+}
+
+fn drift(spec: &DriftSpec) -> String {
+    let preset = presets().into_iter().find(|preset| preset.spec.operations == spec.operations);
+    let what = match preset {
+        Some(preset) => format!("drift preset {}", preset.name),
+        None if spec.description.is_empty() => "drift of its own".to_owned(),
+        None => format!("drift: {}", spec.description),
+    };
+    if spec.share < 1.0 { format!("{what}, {} % of the rows", spec.share * 100.0) } else { what }
+}
+
+/// What a reader must know about how Prometheus and its Alertmanagers answered.
+pub fn warnings(prometheus: &PrometheusWatch) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(error) = &prometheus.last_error {
+        let all = prometheus.answered + prometheus.failed;
+        warnings.push(format!("{} of {all} questions to Prometheus failed: {error}", prometheus.failed));
+    }
+    let reach = &prometheus.alertmanagers;
+    if !prometheus.expects_alerts() || reach.listed == 0 {
+        return warnings;
+    }
+    if !reach.known {
+        warnings.push("Prometheus knows no Alertmanager: alerts reach nobody".to_owned());
+    } else if let Some(error) = &reach.last_error {
+        warnings.push(match reach.answered {
+            0 => format!(
+                "no Alertmanager that Prometheus knows can be asked from here, so whether alerts reach it was not \
+                 checked: {error}"
+            ),
+            _ => format!("{} of {} rounds of questions to Alertmanagers failed: {error}", reach.failed, reach.rounds),
+        });
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCENARIO: &str = r#"
+name: x
+payloads:
+  flowers: { weight: 100, source: { model: {} } }
+  mutants: { weight: 0, source: { drift: { preset: giant, share: 0.5 } } }
+  slow: { weight: 0, source: { model: {} }, headers: { x-envoy-fault-delay-request: 400, authorization: hush } }
+  garbage: { weight: 0, source: { malformed: { kinds: [nan, huge_body] } } }
+  worn: { weight: 0, source: { drift: { description: A worn scale, operations: [ { scale: { features: "*", factor: 2 } } ] } } }
+phases:
+  - { name: calm, executor: constant-arrival-rate, rate: 50, duration: 30s }
+  - name: drifted
+    executor: ramping-arrival-rate
+    start_rate: 50
+    stages: [ { target: 200, duration: 20s }, { target: 200, duration: 40s } ]
+    mix: { flowers: 1, mutants: 2 }
+  - { name: users, executor: constant-vus, vus: 4, duration: 10s, mix: { slow: 1, garbage: 1, worn: 2 } }
+"#;
+
+    #[test]
+    fn says_what_was_injected() {
+        let scenario = Scenario::parse(SCENARIO, "x").unwrap();
+        let [calm, drifted, users] = &scenario.phases[..] else { panic!("three phases") };
+        assert_eq!(injected(calm, &scenario.payloads), "50/s for 30s: 100 % flowers (like the reference)");
+        assert_eq!(
+            injected(drifted, &scenario.payloads),
+            "50 → 200/s in 20s, 200/s for 40s: 66.7 % mutants (drift preset giant, 50 % of the rows), 33.3 % flowers \
+             (like the reference)"
+        );
+        assert_eq!(
+            injected(users, &scenario.payloads),
+            "4 users for 10s: 50 % worn (drift: A worn scale), 25 % slow (like the reference, \
+             x-envoy-fault-delay-request: 400), 25 % garbage (malformed in 2 of 13 ways)"
+        );
+        let injects: Vec<_> =
+            scenario.phases.iter().map(|phase| injects(phase, &scenario.payloads)).collect();
+        assert_eq!(injects, [false, true, true]);
+    }
+
+    #[test]
+    fn every_outcome_has_its_place() {
+        let outcome = |verdict, calm, resolved_after| ExpectationOutcome {
+            kind: "alert".into(),
+            phase: Some("drifted".into()),
+            expected: format!("{verdict:?} {calm}"),
+            verdict,
+            detail: "seen".into(),
+            after: Some(5.0),
+            resolved_after,
+            notified_after: None,
+            calm,
+        };
+        let mut mode = FailureMode {
+            phase: "drifted".into(),
+            injected: String::new(),
+            at: String::new(),
+            start: 0.0,
+            noticed: Vec::new(),
+            resolved: Vec::new(),
+            quiet: Vec::new(),
+            missed: Vec::new(),
+            not_checked: Vec::new(),
+        };
+        mode.add(&outcome(Verdict::Passed, false, Some(9.0)));
+        mode.add(&outcome(Verdict::Passed, true, None));
+        mode.add(&outcome(Verdict::Failed, false, Some(99.0)));
+        mode.add(&outcome(Verdict::NotChecked, true, None));
+        let names = |remarks: &[Remark]| {
+            remarks.iter().map(|remark| (remark.expected.clone(), remark.after)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&mode.noticed), [("Passed false".to_owned(), Some(5.0))]);
+        assert_eq!(names(&mode.resolved), [("Passed false".to_owned(), Some(9.0))]);
+        assert_eq!(names(&mode.quiet), [("Passed true".to_owned(), Some(5.0))]);
+        assert_eq!(names(&mode.missed), [("Failed false".to_owned(), Some(5.0))]);
+        assert_eq!(names(&mode.not_checked), [("NotChecked true".to_owned(), Some(5.0))]);
+    }
+}

@@ -1,0 +1,109 @@
+//! Checks what is expected of Prometheus: alerts that fire, alerts that stay quiet, queries.
+
+use super::{
+    AlertPattern, Condition, Demand, Expectation, Phase, QueryDemand,
+    check::{Problems, phase_called},
+    raw::{RawExpect, RawQuery},
+    values::OrderedMap,
+};
+
+pub(super) fn expectations(
+    raw: &RawExpect,
+    phases: &[&str],
+    problems: &mut Problems,
+    checked: &mut Vec<Expectation>,
+) {
+    for (at, raw) in raw.alerts.iter().enumerate() {
+        let path = format!("expect.alerts[{at}]");
+        let phase = phase_called(&raw.phase.0, &path, "phase", phases, problems);
+        let alert = pattern(&raw.alert.0, &raw.labels, &path, problems);
+        let (within, resolves) = (raw.fires_within.0, raw.resolves_within.map(|span| span.0));
+        let demand = Demand::AlertFires { alert, within, resolves };
+        checked.extend(phase.map(|phase| Expectation { phase: Some(phase), demand }));
+    }
+    for (at, raw) in raw.quiet.iter().enumerate() {
+        let path = format!("expect.quiet[{at}]");
+        let demand = Demand::AlertQuiet { alert: pattern(&raw.alert.0, &raw.labels, &path, problems) };
+        match &raw.phase {
+            None => checked.push(Expectation { phase: None, demand }),
+            Some(name) => {
+                let phase = phase_called(&name.0, &path, "phase", phases, problems);
+                checked.extend(phase.map(|phase| Expectation { phase: Some(phase), demand }));
+            }
+        }
+    }
+    for (at, raw) in raw.promql.iter().enumerate() {
+        let path = format!("expect.promql[{at}]");
+        let phase = phase_called(&raw.phase.0, &path, "phase", phases, problems);
+        let demand = query_demand(raw, &path, problems);
+        if raw.expr.trim().is_empty() {
+            problems.add(format!("{path}.expr"), "must be a PromQL query, such as up, got nothing");
+        }
+        if let (Some(phase), Some(demand)) = (phase, demand) {
+            let demand = Demand::Query { expr: raw.expr.trim().to_owned(), demand };
+            checked.push(Expectation { phase: Some(phase), demand });
+        }
+    }
+}
+
+/// Finds alerts that must be gone before they must have come.
+pub(super) fn resolvable(expectations: &[Expectation], phases: &[Phase], problems: &mut Problems) {
+    let fires = expectations.iter().filter_map(|expectation| match &expectation.demand {
+        Demand::AlertFires { within, resolves, .. } => Some((expectation.phase?, *within, *resolves)),
+        _ => None,
+    });
+    for (at, (phase, within, resolves)) in fires.enumerate() {
+        let lasts = phases[phase].duration();
+        if let Some(resolves) = resolves
+            && lasts + resolves <= within
+        {
+            let span = |span| humantime::format_duration(span).to_string();
+            problems.add(
+                format!("expect.alerts[{at}].resolves_within"),
+                format!(
+                    "counts from the phase's end, {} after its start; {} later the alert may not even have fired, \
+                     for it has {}",
+                    span(lasts),
+                    span(resolves),
+                    span(within)
+                ),
+            );
+        }
+    }
+}
+
+fn pattern(name: &str, labels: &OrderedMap<String>, path: &str, problems: &mut Problems) -> AlertPattern {
+    for (label, value) in &labels.0 {
+        let path = format!("{path}.labels.{label}");
+        if label == "alertname" {
+            problems.add(path, "is the alert's name, which `alert` gives");
+        } else if value.is_empty() {
+            problems.add(path, "must not be empty: to Prometheus an empty label is none");
+        }
+    }
+    AlertPattern { name: name.to_owned(), labels: labels.0.iter().cloned().collect() }
+}
+
+fn query_demand(raw: &RawQuery, path: &str, problems: &mut Problems) -> Option<QueryDemand> {
+    match (&raw.becomes, raw.within, &raw.stays) {
+        (Some(becomes), Some(within), None) => problems
+            .keep(&format!("{path}.becomes"), Condition::parse(becomes))
+            .map(|condition| QueryDemand::Becomes { condition, within: within.0 }),
+        (None, None, Some(stays)) => {
+            problems.keep(&format!("{path}.stays"), Condition::parse(stays)).map(QueryDemand::Stays)
+        }
+        (Some(_), None, None) => {
+            problems.add(format!("{path}.within"), "is missing: `becomes` needs it, such as within: 30s");
+            None
+        }
+        (None, Some(_), Some(_)) => {
+            problems.add(format!("{path}.within"), "is not for `stays`, which holds throughout the phase");
+            None
+        }
+        _ => {
+            problems
+                .add(path, "must have either `becomes: \"> 0.2\"` with `within: 30s`, or `stays: \"< 0.2\"`");
+            None
+        }
+    }
+}

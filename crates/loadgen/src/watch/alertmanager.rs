@@ -1,0 +1,211 @@
+//! Whether an alert has got further than Prometheus: what the Alertmanagers hold that Prometheus sends to.
+
+use super::{alerts::Labels, answer::parse, instances::AT_ONCE};
+use crate::scenario::AlertPattern;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// An alert as an Alertmanager holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// Its labels, with those that Prometheus adds on the way.
+    pub labels: Labels,
+    /// When Prometheus last sent it, by the Alertmanager's clock and in its words.
+    pub updated: String,
+    /// Why it is kept back, in words; `None` when it is passed on.
+    pub suppressed: Option<String>,
+}
+
+/// What the Alertmanagers said at a time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Asked {
+    /// How many Prometheus sends to; `None` when it did not say.
+    pub known: Option<usize>,
+    /// The alerts of those that answered; `None` when none did.
+    pub held: Option<Vec<Held>>,
+    /// Why one of them, or Prometheus itself, did not.
+    pub error: Option<String>,
+}
+
+/// How well the Alertmanagers could be asked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reach {
+    /// Whether Prometheus ever named one.
+    pub known: bool,
+    /// Rounds of questions.
+    pub rounds: u64,
+    /// Rounds in which Prometheus said whom it sends to.
+    pub listed: u64,
+    /// Rounds in which an Alertmanager answered.
+    pub answered: u64,
+    /// Rounds in which one did not.
+    pub failed: u64,
+    /// Why the last did not.
+    pub last_error: Option<String>,
+}
+
+impl Reach {
+    /// Takes one round.
+    pub fn observe(&mut self, asked: &Asked) {
+        self.rounds += 1;
+        self.known |= asked.known.is_some_and(|known| known > 0);
+        self.listed += u64::from(asked.known.is_some());
+        self.answered += u64::from(asked.held.is_some());
+        self.failed += u64::from(asked.error.is_some());
+        if let Some(error) = &asked.error {
+            self.last_error = Some(error.clone());
+        }
+    }
+}
+
+/// How far an expected alert has got.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Delivery {
+    /// When an Alertmanager was first seen to pass it on.
+    pub arrived: Option<Duration>,
+    /// When one was first seen to hold it, and why it keeps it back.
+    pub suppressed: Option<(Duration, String)>,
+    /// When one last answered.
+    pub last_answer: Option<Duration>,
+    /// What one held already when the phase began: leftovers of an earlier firing, by when they were sent.
+    leftover: Vec<String>,
+}
+
+impl Delivery {
+    /// Takes what the Alertmanagers hold at `at`; the phase began at `from`, and the alert `fired` then, if it has.
+    pub fn observe(
+        &mut self,
+        at: Duration,
+        held: &[Held],
+        pattern: &AlertPattern,
+        from: Duration,
+        fired: Option<Duration>,
+    ) {
+        let held = held.iter().filter(|held| pattern.matches(&held.labels));
+        if at <= from + AT_ONCE {
+            self.leftover = held.map(|held| held.updated.clone()).collect();
+            return;
+        }
+        self.last_answer = Some(at);
+        if self.arrived.is_some() || fired.is_none_or(|fired| at < fired) {
+            return;
+        }
+        for held in held.filter(|held| !self.leftover.contains(&held.updated)) {
+            match &held.suppressed {
+                None => self.arrived = Some(at),
+                Some(why) => drop(self.suppressed.get_or_insert((at, why.clone()))),
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Active {
+    active_alertmanagers: Vec<Address>,
+}
+
+#[derive(Deserialize)]
+struct Address {
+    url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Alert {
+    labels: Labels,
+    updated_at: String,
+    status: Status,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    state: String,
+    #[serde(default)]
+    silenced_by: Vec<String>,
+    #[serde(default)]
+    inhibited_by: Vec<String>,
+}
+
+/// Where Prometheus sends alerts, by an answer of its `/api/v1/alertmanagers`: the very addresses, which are also those
+/// to ask.
+///
+/// # Errors
+/// In words, when it is no such answer.
+pub fn addresses(json: &[u8]) -> Result<Vec<String>, String> {
+    let active: Active = parse(json)?;
+    Ok(active.active_alertmanagers.into_iter().map(|address| address.url).collect())
+}
+
+/// The alerts in an answer of Alertmanager's `/api/v2/alerts`.
+///
+/// # Errors
+/// In words, when it is no such answer.
+pub fn held(json: &[u8]) -> Result<Vec<Held>, String> {
+    let alerts: Vec<Alert> = serde_json::from_slice(json)
+        .map_err(|error| format!("its answer is not that of an Alertmanager: {error}"))?;
+    let held = alerts.into_iter().map(|alert| {
+        let Status { state, silenced_by, inhibited_by } = alert.status;
+        let suppressed =
+            (state == "suppressed").then(|| match (silenced_by.first(), inhibited_by.is_empty()) {
+                (Some(silence), _) => format!("silenced there (by {silence})"),
+                (None, false) => "inhibited there by another alert".to_owned(),
+                (None, true) => "kept back there".to_owned(),
+            });
+        Held { labels: alert.labels, updated: alert.updated_at, suppressed }
+    });
+    Ok(held.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Shapes of Alertmanager 0.25's own answers.
+    const HELD: &str = r#"[{"annotations":{},"endsAt":"2026-11-24T17:16:00Z","fingerprint":"1","receivers":[{"name":"w"}],
+        "startsAt":"2026-11-24T17:12:00Z","status":{"inhibitedBy":[],"silencedBy":[],"state":"active"},
+        "updatedAt":"T1","generatorURL":"http://x","labels":{"alertname":"A","x":"1"}},
+        {"annotations":{},"endsAt":"2026-11-24T17:16:00Z","fingerprint":"2","receivers":[{"name":"w"}],
+        "startsAt":"2026-11-24T17:12:00Z","status":{"inhibitedBy":[],"silencedBy":["id"],"state":"suppressed"},
+        "updatedAt":"T2","labels":{"alertname":"A","x":"2"}}]"#;
+
+    fn pattern(x: &str) -> AlertPattern {
+        AlertPattern { name: "A".into(), labels: [("x".to_owned(), x.to_owned())].into() }
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn reads_addresses_and_alerts() {
+        let json = br#"{"status":"success","data":{"activeAlertmanagers":[{"url":"http://a:9093/x/api/v2/alerts"}],"droppedAlertmanagers":[]}}"#;
+        assert_eq!(addresses(json), Ok(vec!["http://a:9093/x/api/v2/alerts".to_owned()]));
+        let held = held(HELD.as_bytes()).unwrap();
+        assert_eq!(held[0].suppressed, None);
+        assert_eq!(held[1].suppressed.as_deref(), Some("silenced there (by id)"));
+        assert!(super::held(b"{}").unwrap_err().contains("not that of an Alertmanager"));
+    }
+
+    #[test]
+    fn a_leftover_is_no_arrival_until_it_is_sent_again() {
+        let mut held = held(HELD.as_bytes()).unwrap();
+        let mut delivery = Delivery::default();
+        delivery.observe(at(9), &held, &pattern("1"), at(10), None);
+        delivery.observe(at(20), &held, &pattern("1"), at(10), Some(at(20)));
+        assert_eq!((delivery.arrived, delivery.last_answer), (None, Some(at(20))));
+        held[0].updated = "T3".into();
+        delivery.observe(at(21), &held, &pattern("1"), at(10), Some(at(20)));
+        assert_eq!(delivery.arrived, Some(at(21)));
+    }
+
+    #[test]
+    fn what_is_kept_back_has_not_arrived() {
+        let held = held(HELD.as_bytes()).unwrap();
+        let mut delivery = Delivery::default();
+        delivery.observe(at(21), &held, &pattern("2"), at(10), Some(at(20)));
+        assert_eq!(delivery.arrived, None);
+        assert_eq!(delivery.suppressed, Some((at(21), "silenced there (by id)".to_owned())));
+    }
+}

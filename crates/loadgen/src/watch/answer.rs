@@ -1,0 +1,28 @@
+//! What Prometheus wraps its answers in.
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Answer<T> {
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+/// The data in an answer of Prometheus.
+///
+/// # Errors
+/// In words, when it is no such answer.
+pub fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
+    let answer: Answer<T> = serde_json::from_slice(json)
+        .map_err(|error| format!("its answer is not that of a Prometheus server: {error}"))?;
+    Ok(answer.data)
+}
+
+/// Why Prometheus refuses a question, in its own words; `None` when it says nothing that can be read.
+pub fn refusal(json: &[u8]) -> Option<String> {
+    serde_json::from_slice(json).ok().map(|refusal: Refusal| refusal.error)
+}

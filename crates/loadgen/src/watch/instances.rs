@@ -1,0 +1,285 @@
+//! What the instances of an expected alert did, by what an expectation needs of it: the memory of a watch does not grow
+//! with the run, however long it is and however often alerts flap.
+//!
+//! Times are counted from the run's start.
+
+use super::{
+    alertmanager::Delivery,
+    alerts::{Alerts, Labels},
+};
+use crate::scenario::AlertPattern;
+use std::{collections::BTreeSet, time::Duration};
+
+/// How long a run waits for a pending alert to fire or to clear: twice the minute that most rules wait.
+pub const LONGEST_PENDING: Duration = Duration::from_secs(120);
+
+/// How long an alert may take from Prometheus to Alertmanager. It is sent when the rule is evaluated that makes it fire,
+/// and again only after a minute; three of Prometheus' 5 s intervals leave room for a busy machine.
+pub const LONGEST_DELIVERY: Duration = Duration::from_secs(15);
+
+/// What is heard this soon after an instant is how things were at it: a question is asked at the instant at the
+/// earliest, and nothing that happens there shows so soon.
+pub const AT_ONCE: Duration = Duration::from_millis(250);
+
+/// How an alert was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AlertState {
+    /// Its condition did not hold.
+    #[default]
+    Inactive,
+    /// Its condition held, but not yet for long enough.
+    Pending,
+    /// It fired.
+    Firing,
+}
+
+/// An alert that is to fire, and perhaps to stop again.
+#[derive(Debug, Clone)]
+pub struct FiresWatch {
+    pattern: AlertPattern,
+    from: Duration,
+    phase_end: Duration,
+    within: Duration,
+    resolves: Option<Duration>,
+    /// How it was when the phase began.
+    pub at_start: AlertState,
+    /// When it first fired after that.
+    pub fired: Option<Duration>,
+    /// When it was last seen firing.
+    pub last_fired: Option<Duration>,
+    /// Since when no instance has fired any more, once one had.
+    pub gone: Option<Duration>,
+    /// How far it got beyond Prometheus.
+    pub delivery: Delivery,
+}
+
+impl FiresWatch {
+    /// A watch for a phase between `from` and `phase_end`.
+    pub fn new(
+        pattern: &AlertPattern,
+        within: Duration,
+        resolves: Option<Duration>,
+        from: Duration,
+        phase_end: Duration,
+    ) -> Self {
+        Self {
+            pattern: pattern.clone(),
+            from,
+            phase_end,
+            within,
+            resolves,
+            at_start: AlertState::default(),
+            fired: None,
+            last_fired: None,
+            gone: None,
+            delivery: Delivery::default(),
+        }
+    }
+
+    /// Takes the alerts at `at`.
+    pub fn observe(&mut self, at: Duration, alerts: &Alerts) {
+        let fires = alerts.firing(&self.pattern).next().is_some();
+        if at <= self.from + AT_ONCE {
+            self.at_start = match (fires, alerts.pending(&self.pattern).next()) {
+                (true, _) => AlertState::Firing,
+                (false, Some(_)) => AlertState::Pending,
+                (false, None) => AlertState::Inactive,
+            };
+            return;
+        }
+        // Gone by its deadline is gone; what fires again later is another story.
+        if self.gone.is_some() && self.resolves.is_some_and(|within| at > self.phase_end + within) {
+            return;
+        }
+        match (fires, self.fired) {
+            (true, _) => {
+                self.fired.get_or_insert(at);
+                self.last_fired = Some(at);
+                self.gone = None;
+            }
+            (false, Some(_)) => drop(self.gone.get_or_insert(at)),
+            (false, None) => {}
+        }
+    }
+
+    /// Takes what the Alertmanagers hold at `at`.
+    pub fn observe_held(&mut self, at: Duration, held: &[super::alertmanager::Held]) {
+        self.delivery.observe(at, held, &self.pattern, self.from, self.fired);
+    }
+
+    /// What is still waited for at `now`, and until when.
+    pub fn awaited(&self, now: Duration, asks_alertmanagers: bool) -> Option<(String, Duration)> {
+        let (what, until) = match self.fired {
+            _ if self.at_start != AlertState::Inactive => return None,
+            None => ("to fire", self.from + self.within),
+            Some(fired)
+                if asks_alertmanagers
+                    && self.delivery.arrived.is_none()
+                    && now < fired + LONGEST_DELIVERY =>
+            {
+                ("to reach Alertmanager", fired + LONGEST_DELIVERY)
+            }
+            Some(_) if self.gone.is_none() => ("to resolve", self.phase_end + self.resolves?),
+            Some(_) => return None,
+        };
+        (now < until).then(|| (format!("{} {what}", self.pattern), until))
+    }
+}
+
+/// An alert that is to stay quiet.
+#[derive(Debug, Clone)]
+pub struct QuietWatch {
+    pattern: AlertPattern,
+    from: Duration,
+    /// The end of the time in which it is to be quiet.
+    until: Duration,
+    /// Whether it is to be quiet beyond that too, for as long as anybody looks.
+    to_the_last: bool,
+    /// When one was first seen firing, and which.
+    pub fired: Option<(Duration, Labels)>,
+    /// Instances pending at the end: what they come to is still the doing of the time before it.
+    pending: BTreeSet<Labels>,
+}
+
+impl QuietWatch {
+    /// A watch between these instants, or to the last.
+    pub fn new(pattern: &AlertPattern, from: Duration, until: Duration, to_the_last: bool) -> Self {
+        Self { pattern: pattern.clone(), from, until, to_the_last, fired: None, pending: BTreeSet::new() }
+    }
+
+    /// Takes the alerts at `at`.
+    pub fn observe(&mut self, at: Duration, alerts: &Alerts) {
+        if at < self.from || self.fired.is_some() {
+            return;
+        }
+        let in_time = at <= self.until + AT_ONCE;
+        let mut firing = alerts.firing(&self.pattern);
+        let fired = firing.find(|&labels| in_time || self.to_the_last || self.pending.contains(labels));
+        self.fired = fired.map(|labels| (at, labels.clone()));
+        if in_time {
+            self.pending = alerts.pending(&self.pattern).cloned().collect();
+        } else {
+            self.pending.retain(|labels| alerts.pending.contains(labels));
+        }
+    }
+
+    /// Whether an instance is pending, so that nobody can tell yet.
+    pub fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// What is still waited for at `now`, and until when.
+    pub fn awaited(&self, now: Duration) -> Option<(String, Duration)> {
+        let until = self.until + LONGEST_PENDING;
+        (self.fired.is_none() && self.is_pending() && now < until)
+            .then(|| (format!("{} to fire or clear", self.pattern), until))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn pattern() -> AlertPattern {
+        AlertPattern { name: "A".into(), labels: Labels::new() }
+    }
+
+    /// `f` for firing, `p` for pending; one letter for each instance.
+    fn alerts(states: &str) -> Alerts {
+        let mut alerts = Alerts::default();
+        for (instance, state) in states.chars().enumerate() {
+            let labels: Labels = [("alertname", "A".to_owned()), ("i", instance.to_string())]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into();
+            match state {
+                'f' => drop(alerts.firing.insert(labels)),
+                'p' => drop(alerts.pending.insert(labels)),
+                _ => {}
+            }
+        }
+        alerts
+    }
+
+    #[test]
+    fn what_is_heard_right_after_an_instant_is_how_it_was() {
+        let slightly_after = |seconds| at(seconds) + Duration::from_millis(5);
+        let mut fires = FiresWatch::new(&pattern(), at(15), None, at(10), at(20));
+        fires.observe(slightly_after(9), &alerts("-"));
+        fires.observe(slightly_after(10), &alerts("f"));
+        assert_eq!((fires.at_start, fires.fired), (AlertState::Firing, None));
+        let mut quiet = QuietWatch::new(&pattern(), at(10), at(20), false);
+        quiet.observe(slightly_after(20), &alerts("f"));
+        assert!(quiet.fired.is_some());
+    }
+
+    /// A phase from 10 s to 20 s; states second by second from 9 s on.
+    fn fires(states: &[&str]) -> FiresWatch {
+        let mut watch = FiresWatch::new(&pattern(), at(15), Some(at(5)), at(10), at(20));
+        for (second, states) in states.iter().enumerate() {
+            watch.observe(at(9 + second as u64), &alerts(states));
+        }
+        watch
+    }
+
+    #[test]
+    fn an_alert_is_gone_when_its_last_instance_is() {
+        let watch = fires(&["", "", "f-", "ff", "-f", "--"]);
+        assert_eq!(
+            (watch.at_start, watch.fired, watch.gone),
+            (AlertState::Inactive, Some(at(11)), Some(at(14)))
+        );
+        assert_eq!(fires(&["f"]).at_start, AlertState::Firing);
+        assert_eq!(fires(&["-", "p-", "f"]).at_start, AlertState::Pending);
+    }
+
+    #[test]
+    fn one_that_comes_back_in_time_is_not_gone_and_later_is() {
+        // At 24 s, before the deadline of 25 s.
+        let mut states = ["-", "-", "f"].to_vec();
+        states.extend(["-"; 12]);
+        states.push("f");
+        assert_eq!(fires(&states).gone, None);
+        let mut watch = fires(&states[..states.len() - 1]);
+        watch.observe(at(26), &alerts("f"));
+        assert_eq!(watch.gone, Some(at(12)));
+    }
+
+    #[test]
+    fn waits_step_by_step() {
+        let awaited = |watch: &FiresWatch, now, asks| {
+            watch.awaited(at(now), asks).map(|(what, until)| (what, until.as_secs()))
+        };
+        let silent = fires(&["-", "-"]);
+        assert_eq!(awaited(&silent, 21, true), Some(("A to fire".into(), 25)));
+        assert_eq!(awaited(&silent, 25, true), None);
+        let fired = fires(&["-", "-", "-", "f"]);
+        assert_eq!(awaited(&fired, 21, true), Some(("A to reach Alertmanager".into(), 27)));
+        assert_eq!(awaited(&fired, 21, false), Some(("A to resolve".into(), 25)));
+        assert_eq!(awaited(&fires(&["-", "-", "f", "-"]), 21, false), None);
+        assert_eq!(awaited(&fires(&["p"]), 21, true), None);
+    }
+
+    #[test]
+    fn what_pends_at_the_end_is_followed() {
+        let watch_on = |states: &[&str], to_the_last| {
+            let mut watch = QuietWatch::new(&pattern(), at(10), at(12), to_the_last);
+            for (second, states) in states.iter().enumerate() {
+                watch.observe(at(9 + second as u64), &alerts(states));
+            }
+            watch
+        };
+        let watch = |states: &[&str]| watch_on(states, false);
+        assert_eq!(watch_on(&["-", "-", "-", "-", "f"], true).fired.map(|(at, _)| at), Some(at(13)));
+        // Outside its time nothing counts but what pended at its end.
+        assert_eq!(watch(&["f", "-", "-", "-", "f"]).fired, None);
+        assert_eq!(watch(&["-", "-", "f"]).fired.map(|(at, _)| at), Some(at(11)));
+        let pending = watch(&["-", "-", "-", "p-", "pf"]);
+        assert!(pending.fired.is_none() && pending.awaited(at(13)).is_some());
+        assert_eq!(watch(&["-", "-", "-", "p-", "pf", "f-"]).fired.map(|(at, _)| at), Some(at(14)));
+        assert!(!watch(&["-", "-", "-", "p-", "-", "p-"]).is_pending());
+    }
+}

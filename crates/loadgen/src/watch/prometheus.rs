@@ -1,0 +1,188 @@
+//! What Prometheus and its Alertmanagers said, kept as far as the scenario's expectations need it.
+
+use super::{
+    alertmanager::{Asked, Reach},
+    alerts::Alerts,
+    instances::{FiresWatch, QuietWatch},
+    queries::{NoValue, QueryWatch},
+};
+use crate::scenario::{Demand, Expectation};
+use std::time::Duration;
+
+/// As long as alerts may go unread before nobody can vouch that none fired: three of Prometheus' 5 s intervals.
+pub const LONGEST_SILENCE: Duration = Duration::from_secs(15);
+
+/// How long after a deadline the answer may come in that was asked for at it: a question may be asked a second late, and
+/// has two to be answered.
+const SETTLING: Duration = Duration::from_secs(3);
+
+/// Something that was told. Times are counted from the run's start.
+#[derive(Debug)]
+pub enum Told {
+    /// The alerts.
+    Alerts(Duration, Result<Alerts, String>),
+    /// What the Alertmanagers hold.
+    Held(Duration, Asked),
+    /// The values of the query of the expectation at this position.
+    Values(usize, Duration, Result<Vec<f64>, NoValue>),
+}
+
+/// What one expectation needs to be judged.
+#[derive(Debug, Clone)]
+pub enum Watched {
+    /// Nothing that Prometheus could tell.
+    Nothing,
+    /// An alert that is to fire.
+    Fires(FiresWatch),
+    /// An alert that is to stay quiet.
+    Quiet(QuietWatch),
+    /// A query.
+    Query(QueryWatch),
+}
+
+/// All that was told.
+#[derive(Debug)]
+pub struct PrometheusWatch {
+    watched: Vec<Watched>,
+    last_answer: Option<Duration>,
+    /// The longest time without an answer about alerts.
+    pub longest_silence: Duration,
+    /// Questions about alerts that were answered.
+    pub answered: u64,
+    /// Questions about alerts that were not.
+    pub failed: u64,
+    /// Why the last of them was not.
+    pub last_error: Option<String>,
+    /// How well the Alertmanagers could be asked.
+    pub alertmanagers: Reach,
+}
+
+impl PrometheusWatch {
+    /// A watch for these expectations in phases that start at `boundaries`, the last of which is the end.
+    pub fn new(expectations: &[Expectation], boundaries: &[Duration]) -> Self {
+        let end = boundaries.last().copied().unwrap_or_default();
+        let watched = expectations.iter().map(|expectation| {
+            let (from, until) = match expectation.phase {
+                Some(phase) => (boundaries[phase], boundaries[phase + 1]),
+                None => (Duration::ZERO, end),
+            };
+            match &expectation.demand {
+                Demand::AlertFires { alert, within, resolves } => {
+                    Watched::Fires(FiresWatch::new(alert, *within, *resolves, from, until))
+                }
+                Demand::AlertQuiet { alert } => {
+                    Watched::Quiet(QuietWatch::new(alert, from, until, expectation.phase.is_none()))
+                }
+                Demand::Query { expr, demand } => Watched::Query(QueryWatch::new(expr, demand, from, until)),
+                Demand::Signal { .. } | Demand::Vital { .. } => Watched::Nothing,
+            }
+        });
+        Self {
+            watched: watched.collect(),
+            last_answer: None,
+            longest_silence: Duration::ZERO,
+            answered: 0,
+            failed: 0,
+            last_error: None,
+            alertmanagers: Reach::default(),
+        }
+    }
+
+    /// What was kept for the expectation at this position.
+    pub fn watched(&self, at: usize) -> &Watched {
+        &self.watched[at]
+    }
+
+    /// Whether any alert is expected to fire, so that it matters whether it reaches an Alertmanager.
+    pub fn expects_alerts(&self) -> bool {
+        self.watched.iter().any(|watched| matches!(watched, Watched::Fires(_)))
+    }
+
+    /// Takes what was told.
+    pub fn observe(&mut self, told: Told) {
+        match told {
+            Told::Alerts(at, alerts) => self.alerts(at, alerts),
+            Told::Held(at, asked) => {
+                self.alertmanagers.observe(&asked);
+                for watched in &mut self.watched {
+                    if let (Watched::Fires(watch), Some(held)) = (watched, &asked.held) {
+                        watch.observe_held(at, held);
+                    }
+                }
+            }
+            Told::Values(position, at, values) => {
+                if let Watched::Query(watch) = &mut self.watched[position] {
+                    watch.observe(at, values);
+                }
+            }
+        }
+    }
+
+    /// Ends the watch at `at`: what was not told until then will not be.
+    pub fn close(&mut self, at: Duration) {
+        self.longest_silence = self.longest_silence.max(self.silence(at));
+        for watched in &mut self.watched {
+            if let Watched::Query(watch) = watched {
+                watch.note_gap(at);
+            }
+        }
+    }
+
+    fn alerts(&mut self, at: Duration, alerts: Result<Alerts, String>) {
+        self.longest_silence = self.longest_silence.max(self.silence(at));
+        let alerts = match alerts {
+            Ok(alerts) => alerts,
+            Err(error) => {
+                self.failed += 1;
+                self.last_error = Some(error);
+                return;
+            }
+        };
+        self.answered += 1;
+        self.last_answer = Some(at);
+        for watched in &mut self.watched {
+            match watched {
+                Watched::Fires(watch) => watch.observe(at, &alerts),
+                Watched::Quiet(watch) => watch.observe(at, &alerts),
+                Watched::Query(_) | Watched::Nothing => {}
+            }
+        }
+    }
+
+    fn silence(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.last_answer.unwrap_or_default())
+    }
+
+    /// What may still come at `now`, and until when; nothing once nobody could vouch for it any more.
+    pub fn awaited(&self, now: Duration) -> Vec<(String, Duration)> {
+        if self.answered == 0 || self.silence(now) > LONGEST_SILENCE {
+            return Vec::new();
+        }
+        let now = now.saturating_sub(SETTLING);
+        let awaited = self.watched.iter().filter_map(|watched| match watched {
+            Watched::Fires(watch) => watch.awaited(now, self.alertmanagers.answered > 0),
+            Watched::Quiet(watch) => watch.awaited(now),
+            Watched::Query(watch) => watch.awaited(now),
+            Watched::Nothing => None,
+        });
+        awaited.map(|(what, until)| (what, until + SETTLING)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn silence_is_measured() {
+        let mut watch = PrometheusWatch::new(&[], &[]);
+        watch.observe(Told::Alerts(at(1), Ok(Alerts::default())));
+        watch.observe(Told::Alerts(at(5), Err("refused".into())));
+        watch.observe(Told::Alerts(at(8), Ok(Alerts::default())));
+        assert_eq!((watch.longest_silence, watch.answered, watch.failed), (at(7), 2, 1));
+    }
+}

@@ -1,0 +1,298 @@
+//! What a run says of alerts and queries: a real Prometheus with rules that are quick to fire and to clear, and a real
+//! Alertmanager behind it.
+
+use crate::{alertmanager::Alertmanager, play, prometheus::Prometheus, service::Service};
+use serde_json::Value;
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::NamedTempFile;
+
+/// `Broken` fires while the service fails, `Stuck` for ever after it once did.
+const RULES: &str = r#"
+groups:
+  - name: quick
+    interval: 1s
+    rules:
+      - alert: Broken
+        expr: sum by (status) (rate(inference_requests_total{endpoint="/predict",status=~"5.."}[5s])) > 1
+      - alert: Stuck
+        expr: sum(inference_requests_total{endpoint="/predict",status="503"}) > 0
+"#;
+
+const PHASES: &str = r#"
+name: quick
+payloads:
+  flowers: { weight: 1, source: { model: {} } }
+  broken:
+    weight: 0
+    source: { model: {} }
+    headers: { x-envoy-fault-abort-request: 503 }
+    expect: { status: [503] }
+phases:
+  - { name: calm, executor: constant-arrival-rate, rate: 20, duration: 4s }
+  - { name: storm, executor: constant-arrival-rate, rate: 20, duration: 6s, mix: { broken: 1 } }
+  - { name: after, executor: constant-arrival-rate, rate: 20, duration: 2s }
+expect:
+"#;
+
+struct World {
+    service: Service,
+    prometheus: Prometheus,
+}
+
+impl World {
+    /// A Prometheus with this configuration of `alerting`, which has scraped the service.
+    fn new(alerting: &str) -> Self {
+        let service = Service::start();
+        let config = format!(
+            "global: {{ scrape_interval: 1s, evaluation_interval: 1s, scrape_timeout: 1s }}\nrule_files: [rules.yml]\n\
+             alerting:\n  {alerting}\nscrape_configs:\n  - job_name: quick\n    static_configs: [ {{ targets: \
+             ['{}'] }} ]\n",
+            service.address
+        );
+        let world = Self { service, prometheus: Prometheus::with(&config, RULES) };
+        // A rate takes two samples.
+        world.wait_for("count_over_time(up[1m]) >= 2");
+        world
+    }
+
+    fn with(alertmanager: &Alertmanager) -> Self {
+        Self::new(&knows(&alertmanager.address.to_string()))
+    }
+
+    /// Waits until a query gives something.
+    fn wait_for(&self, query: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let output = Command::new("curl")
+                .args(["--silent", "--get", "--data-urlencode", &format!("query={query}")])
+                .arg(format!("{}/api/v1/query", self.prometheus.url()))
+                .output()
+                .expect("curl is missing: `just test` installs it");
+            let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+            if answer["data"]["result"].as_array().is_some_and(|result| !result.is_empty()) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "never: {query}: {answer}");
+        }
+    }
+
+    fn play(&self, expect: &str) -> (i32, String, Value) {
+        let scenario = scenario(expect);
+        play(scenario.path().to_str().unwrap(), &self.service, Some(&self.prometheus))
+    }
+}
+
+fn knows(alertmanager: &str) -> String {
+    format!("alertmanagers: [ {{ static_configs: [ {{ targets: ['{alertmanager}'] }} ] }} ]")
+}
+
+fn scenario(expect: &str) -> NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    file.write_all(format!("{PHASES}{expect}").as_bytes()).unwrap();
+    file
+}
+
+/// `verdict: detail` of each expectation.
+fn outcomes(report: &Value) -> Vec<(String, String)> {
+    let text = |outcome: &Value, key: &str| outcome[key].as_str().unwrap().to_owned();
+    let expectations = report["expectations"].as_array().unwrap();
+    expectations.iter().map(|outcome| (text(outcome, "verdict"), text(outcome, "detail"))).collect()
+}
+
+fn expect_outcomes(report: &Value, words: &str, expected: &[(&str, &str)]) {
+    let outcomes = outcomes(report);
+    assert_eq!(outcomes.len(), expected.len(), "{words}");
+    for ((verdict, detail), (expected_verdict, part)) in outcomes.iter().zip(expected) {
+        assert!(
+            verdict == expected_verdict && detail.contains(part),
+            "{verdict}: {detail}, not {part}\n{words}"
+        );
+    }
+}
+
+#[test]
+fn alerts_fire_arrive_and_resolve_or_do_not() {
+    let alertmanager = Alertmanager::start();
+    let world = World::with(&alertmanager);
+    let (code, words, report) = world.play(
+        r#"
+  alerts:
+    - { alert: Broken, labels: { status: "503" }, phase: storm, fires_within: 20s, resolves_within: 30s }
+    - { alert: Broken, labels: { status: "500" }, phase: storm, fires_within: 6s }
+    - { alert: Broken, labels: { status: "500" }, phase: storm, fires_within: 6s, resolves_within: 1s }
+    - { alert: Stuck, phase: storm, fires_within: 20s, resolves_within: 16s }
+  quiet: [ { alert: Broken, phase: calm }, { alert: Broken, labels: { status: "500" } }, { alert: Stuck, phase: storm } ]
+"#,
+    );
+    assert_eq!((code, report["verdict"].as_str()), (99, Some("failed")), "{words}");
+    expect_outcomes(
+        &report,
+        &words,
+        &[
+            ("passed", "s after the phase's end"),
+            ("failed", "did not fire"),
+            ("failed", "did not fire, so it could not resolve"),
+            ("failed", ", still firing "),
+            ("passed", "quiet"),
+            ("passed", "quiet"),
+            ("failed", "into the phase"),
+        ],
+    );
+    let fired = &report["expectations"][0];
+    assert!(fired["detail"].as_str().unwrap().contains(", in Alertmanager after "), "{words}");
+    assert!(fired["after"].as_f64().unwrap() <= fired["notified_after"].as_f64().unwrap(), "{words}");
+    assert!(fired["resolved_after"].as_f64().is_some_and(|after| after > 0.0), "{words}");
+    assert!(report["expectations"][3]["resolved_after"].is_null(), "{words}");
+    assert!(!words.contains("Alertmanager:"), "{words}");
+
+    let modes = report["failure_modes"].as_array().unwrap();
+    let names: Vec<_> = modes.iter().map(|mode| mode["phase"].as_str().unwrap()).collect();
+    assert_eq!(names, ["calm", "storm"], "{words}");
+    let storm = &modes[1];
+    let injected = "20/s for 6s: 100 % broken (like the reference, x-envoy-fault-abort-request: 503)";
+    assert_eq!((storm["injected"].as_str(), storm["start"].as_f64()), (Some(injected), Some(4.0)));
+    let count = |list: &str| storm[list].as_array().unwrap().len();
+    assert_eq!(["noticed", "resolved", "quiet", "missed", "not_checked"].map(count), [1, 1, 0, 4, 0]);
+    for word in ["NOTICED", "MISSED", "UNEXPECTED", "as expected", injected] {
+        assert!(words.contains(word), "{word}: {words}");
+    }
+}
+
+#[test]
+fn queries_become_and_stay_or_do_not() {
+    let world = World::new("alertmanagers: []");
+    let (code, words, report) = world.play(
+        r#"
+  promql:
+    - { expr: 'sum(rate(inference_requests_total{status="503"}[5s]))', phase: storm, becomes: "> 1", within: 20s }
+    - { expr: 'sum(rate(inference_requests_total{status="503"}[5s]))', phase: storm, becomes: "> 1e6", within: 5s }
+    - { expr: 'no_such_metric', phase: storm, becomes: "> 0", within: 5s }
+    - { expr: 'up', phase: storm, becomes: "== 1", within: 5s }
+    - { expr: 'up', phase: storm, stays: "== 1" }
+    - { expr: 'scalar(up)', phase: calm, stays: "> 0" }
+    - { expr: 'sum(inference_requests_total{status="503"})', phase: storm, stays: "< 1" }
+    - { expr: '0 / 0 * up', phase: storm, stays: "< 1" }
+"#,
+    );
+    assert_eq!(code, 99, "{words}");
+    expect_outcomes(
+        &report,
+        &words,
+        &[
+            ("passed", " s"),
+            ("failed", "at its nearest"),
+            ("failed", "cannot tell: there never was a value"),
+            ("failed", "was 1 (== 1) when the phase began"),
+            ("passed", "1 at its nearest"),
+            ("passed", "1 at its nearest"),
+            ("failed", " after "),
+            ("failed", "cannot tell: there never was a value"),
+        ],
+    );
+    assert!(report["expectations"][0]["after"].as_f64().unwrap() > 0.0, "{words}");
+    assert!(words.contains("CANNOT TELL"), "{words}");
+    // Nobody expects an alert, so that none could arrive is no news.
+    assert!(!words.contains("knows no Alertmanager"), "{words}");
+}
+
+#[test]
+fn what_keeps_an_alert_from_people_is_said() {
+    const FIRES: &str = "  alerts: [ { alert: Broken, phase: storm, fires_within: 20s } ]\n";
+
+    let alertmanager = Alertmanager::start();
+    alertmanager.silence("Broken");
+    let (code, words, report) = World::with(&alertmanager).play(FIRES);
+    assert_eq!(code, 99, "{words}");
+    expect_outcomes(&report, &words, &[("failed", "but silenced there (by ")]);
+
+    let drops = "alert_relabel_configs: [ { source_labels: [alertname], regex: Broken, action: drop } ]";
+    let alerting = format!("{drops}\n  {}", knows(&alertmanager.address.to_string()));
+    let (code, words, report) = World::new(&alerting).play(FIRES);
+    assert_eq!(code, 99, "{words}");
+    expect_outcomes(&report, &words, &[("failed", "s but did not reach Alertmanager")]);
+
+    for (alerting, warning) in [
+        ("alertmanagers: []".to_owned(), "warning: Prometheus knows no Alertmanager: alerts reach nobody"),
+        (
+            knows("alertmanager.invalid:9093"),
+            "warning: no Alertmanager that Prometheus knows can be asked from here",
+        ),
+    ] {
+        let (code, words, report) = World::new(&alerting).play(FIRES);
+        assert_eq!(code, 0, "{words}");
+        assert!(report["expectations"][0]["notified_after"].is_null(), "{words}");
+        assert!(words.contains(warning), "{words}");
+    }
+}
+
+#[test]
+fn a_query_that_cannot_be_judged_is_found_before_the_run() {
+    let world = World::new("alertmanagers: []");
+    for (expr, why) in [
+        ("sum(", "expect.promql[1].expr: \"sum(\": invalid parameter"),
+        ("up[1m]", "expect.promql[1].expr: \"up[1m]\": gives the samples of a range, not a value"),
+        ("\\\"a\\\"", "gives a text, which can't be compared with a number"),
+    ] {
+        let expect = format!(
+            "  promql: [ {{ expr: up, phase: calm, stays: '> 0' }}, {{ expr: \"{expr}\", phase: calm, stays: '> 0' }} ]"
+        );
+        let scenario = scenario(&expect);
+        let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+            .args(["run", "--target", &format!("http://{}", world.service.address)])
+            .args(["--prometheus", &world.prometheus.url(), "--scenario"])
+            .arg(scenario.path())
+            .output()
+            .unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(104), "{words}");
+        assert!(words.contains(why), "{words}");
+    }
+}
+
+#[test]
+fn what_a_prometheus_that_died_would_have_said_nobody_can_tell() {
+    let mut world = World::new("alertmanagers: []");
+    let scenario = scenario(
+        r#"
+  alerts: [ { alert: Broken, phase: storm, fires_within: 20s, resolves_within: 50s } ]
+  quiet: [ { alert: Broken, labels: { status: "500" } } ]
+  promql:
+    - { expr: up, phase: after, stays: "== 1" }
+    - { expr: 'sum(inference_requests_total{status="503"})', phase: storm, becomes: "> 1e6", within: 50s }
+"#,
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let child = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["run", "--target", &format!("http://{}", world.service.address)])
+        .args(["--prometheus", &world.prometheus.url(), "--scenario"])
+        .arg(scenario.path())
+        .arg("--json")
+        .arg(&json)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Seen firing by Prometheus a while ago, so by the run too, which asks every second.
+    world.wait_for("count_over_time(ALERTS{alertname=\"Broken\",alertstate=\"firing\"}[1m]) >= 3");
+    world.prometheus.kill();
+    let output = child.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(99), "{words}");
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    expect_outcomes(
+        &report,
+        &words,
+        &[
+            ("failed", "cannot tell: Prometheus was silent for "),
+            ("failed", "cannot tell: Prometheus was silent for "),
+            ("failed", "cannot tell: "),
+            ("failed", "cannot tell: no answer for "),
+        ],
+    );
+    assert!(words.contains("questions to Prometheus failed"), "{words}");
+}
