@@ -28,6 +28,7 @@ pub mod plan;
 pub mod play;
 pub mod report;
 pub mod scenario;
+pub mod timeline;
 pub mod watch;
 
 pub use cli::run;

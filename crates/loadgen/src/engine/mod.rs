@@ -16,7 +16,7 @@ pub(crate) mod sender;
 pub mod times;
 mod worker;
 
-pub use record::{DropReason, Ending, Failure, PhaseRecord, Record, Timing, Totals};
+pub use record::{DropReason, Ending, Failure, Outcome, PhaseRecord, Record, Timing, Totals};
 pub use times::{Figures, Times};
 
 use crate::plan::Plan;
@@ -30,6 +30,7 @@ use std::{
 };
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
+pub(crate) use worker::FLUSH;
 use worker::{Wiring, Worker};
 
 /// From everything being ready to the first planned instant: long enough for all threads to be asleep and waiting.
