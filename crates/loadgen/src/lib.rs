@@ -7,6 +7,8 @@
 //! - [`watch`]: what monitoring can see meanwhile
 //! - [`judge`]: whether it went well
 //! - [`report`]: progress, summary, JSON
+//! - [`timeline`], [`page`]: its course and verdict as a page, live or left behind as the HTML report
+//! - [`serve`], [`metrics`]: the live page and own metrics over HTTP
 //! - [`cli`], [`play`], [`check`], [`list`], [`exit`]: the commands
 //!
 //! Invariants:
@@ -24,10 +26,13 @@ pub mod exit;
 pub mod judge;
 pub mod list;
 pub mod malformed;
+pub mod metrics;
+pub mod page;
 pub mod plan;
 pub mod play;
 pub mod report;
 pub mod scenario;
+pub mod serve;
 pub mod timeline;
 pub mod watch;
 

@@ -7,9 +7,13 @@ use crate::{
     engine::{self, Record, Running},
     exit::Exit,
     judge::expectations::Seen,
+    metrics::Metrics,
+    page::{Page, Stage, document},
     plan::Plan,
     report::{Findings, Report, file::OutputFile, progress::Progress, summary},
     scenario::{Demand, Scenario, SignalDemand, library},
+    serve::{Publisher, Servers, listen},
+    timeline::Timeline,
     watch::{
         AlertLog, Alerts, EVERY, Snapshot, Watch, next_reading,
         reader::{Reader, below},
@@ -19,6 +23,8 @@ use anyhow::{Context, anyhow, bail};
 use model::ModelCard;
 use std::{
     io::{ErrorKind, Write},
+    net::TcpListener,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -43,12 +49,25 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     let mut scenario = Scenario::parse(&found.text, &found.place)?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
+    let html = args.report.as_deref().map(|path| OutputFile::new("--report", path)).transpose()?;
+    if let (Some(json), Some(html)) = (&args.json, &args.report)
+        && json == html
+        && !is_device(json)
+    {
+        bail!("--json and --report both name {}; give each a file of its own", json.display());
+    }
+    let page = args.dashboard.map(|address| listen("--dashboard", address)).transpose()?;
+    let metrics = args.metrics_listen.map(|address| listen("--metrics-listen", address)).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(run(args, Arc::new(scenario)))?;
-    // The file first: it is not to suffer from a reader of the summary that has seen enough. But a full disk is not to
-    // cost the summary either.
-    let written = json.map_or(Ok(()), |file| file.write(&report.to_json()));
-    match std::io::stdout().write_all(summary::render(&report).as_bytes()) {
+    let page = runtime.block_on(run(args, Arc::new(scenario), Listeners { page, metrics }))?;
+    let report = &page.report;
+    // The files first: they are not to suffer from a reader of the summary that has seen enough. But a full disk is to
+    // cost neither the summary nor the other file.
+    let written = [
+        json.map_or(Ok(()), |file| file.write(&report.to_json())),
+        html.map_or(Ok(()), |file| file.write(document(&page, false).as_bytes())),
+    ];
+    match std::io::stdout().write_all(summary::render(report).as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             return Err(error).context("writing the summary");
         }
@@ -57,8 +76,37 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     if !report.totals.add_up() {
         bail!("a request was lost or counted twice, which is a fault of this program: {:?}", report.totals);
     }
-    written?;
+    let failed: Vec<_> = written.iter().filter_map(|written| written.as_ref().err()).collect();
+    if !failed.is_empty() {
+        bail!("{}", failed.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>().join("\nerror: "));
+    }
+    if let Some(path) = &args.report {
+        eprintln!("report: {}", path.display());
+    }
     Ok(report.verdict.into())
+}
+
+fn is_device(path: &Path) -> bool {
+    path.exists() && !path.is_file()
+}
+
+/// What is served, bound before the run.
+struct Listeners {
+    page: Option<TcpListener>,
+    metrics: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Says where: port 0 is whichever was free.
+    fn announce(&self) -> std::io::Result<()> {
+        if let Some(page) = &self.page {
+            eprintln!("live page: http://{}/ until the run ends; --report FILE keeps it", page.local_addr()?);
+        }
+        if let Some(metrics) = &self.metrics {
+            eprintln!("own metrics: http://{}/metrics until the run ends", metrics.local_addr()?);
+        }
+        Ok(())
+    }
 }
 
 /// The signals that ask to stop: Ctrl-C, and SIGTERM, with which containers are stopped. Watched for from the start, so
@@ -81,7 +129,7 @@ impl StopSignals {
     }
 }
 
-async fn run(args: &RunArgs, scenario: Arc<Scenario>) -> anyhow::Result<Report> {
+async fn run(args: &RunArgs, scenario: Arc<Scenario>, listeners: Listeners) -> anyhow::Result<Page> {
     let mut stops = StopSignals::new()?;
     let reader = Reader::new(args.target.clone(), args.prometheus.clone())?;
     let card = reader.card().await.map_err(|error| anyhow!("--target {}: {error}", args.target))?;
@@ -90,35 +138,26 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>) -> anyhow::Result<Report> 
     let seed = scenario.seed;
     let plan = Plan::new(scenario, Arc::new(card), seed).map_err(anyhow::Error::msg)?;
 
-    let mut state = Session::new(&plan, args.prometheus.is_some());
-    state.watch.observe(Duration::ZERO, reader.metrics().await);
+    listeners.announce()?;
+    let metrics = Arc::new(Metrics::new(&plan));
+    let (servers, publisher) =
+        Servers::start(listeners.page, listeners.metrics.map(|listener| (listener, Arc::clone(&metrics))))?;
+
+    let mut state = Session::new(&plan, args, metrics, publisher);
+    state.take(Reading::Metrics(Duration::ZERO, reader.metrics().await));
     if let Some(firing) = reader.alerts().await {
         state.alerts.observe(Duration::ZERO, firing);
     }
-    let started_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let mut running = engine::start(&plan, &below(&args.target, "predict"), engine::default_workers())?;
     let elapsed = state.follow(&mut running, &reader, &mut stops).await;
     running.join()?;
     state.watch.close(elapsed);
-
-    let names: Vec<String> = plan.scenario.phases.iter().map(|phase| phase.name.clone()).collect();
-    let findings = Findings {
-        plan: &plan,
-        target: args.target.to_string(),
-        prometheus: args.prometheus.as_ref().map(ToString::to_string),
-        started_at,
-        elapsed,
-        interrupted: state.interrupted,
-        record: &state.record,
-        seen: Seen {
-            phases: state.watch.phases(),
-            names: &names,
-            boundaries: &state.boundaries,
-            alerts: args.prometheus.is_some().then_some(&state.alerts),
-            interrupted: state.interrupted.then_some(elapsed),
-        },
-    };
-    Ok(Report::new(&findings))
+    let page = state.page(elapsed, Some(elapsed), Stage::Over);
+    if let Some(publisher) = &mut state.publisher {
+        publisher.publish(page.clone());
+    }
+    drop(servers);
+    Ok(page)
 }
 
 /// Finds misspelt signals before the run rather than after it.
@@ -170,24 +209,34 @@ enum Reading {
 /// A run as it is followed.
 struct Session<'a> {
     plan: &'a Plan,
+    args: &'a RunArgs,
+    started_at: String,
+    names: Vec<String>,
+    metrics: Arc<Metrics>,
+    publisher: Option<Publisher>,
+    timeline: Timeline,
     boundaries: Vec<Duration>,
     record: Record,
     watch: Watch,
     alerts: AlertLog,
-    asks_prometheus: bool,
     interrupted: bool,
 }
 
 impl<'a> Session<'a> {
-    fn new(plan: &'a Plan, asks_prometheus: bool) -> Self {
+    fn new(plan: &'a Plan, args: &'a RunArgs, metrics: Arc<Metrics>, publisher: Option<Publisher>) -> Self {
         let boundaries = plan.boundaries();
         Self {
             plan,
+            args,
+            started_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            names: plan.scenario.phases.iter().map(|phase| phase.name.clone()).collect(),
+            metrics,
+            publisher,
+            timeline: Timeline::default(),
             record: Record::default(),
             watch: Watch::new(&boundaries),
             alerts: AlertLog::default(),
             boundaries,
-            asks_prometheus,
             interrupted: false,
         }
     }
@@ -206,12 +255,14 @@ impl<'a> Session<'a> {
                 record = running.records.recv(), if ended.is_none() => match record {
                     Some(record) => {
                         progress.add(&record);
+                        self.timeline.record(started.elapsed(), &record);
+                        self.metrics.recorded(&record);
                         self.record.merge(&record);
                     }
                     None => {
                         let elapsed = started.elapsed();
                         ended = Some(elapsed);
-                        self.watch.observe(elapsed, reader.metrics().await);
+                        self.take(Reading::Metrics(elapsed, reader.metrics().await));
                         if !self.interrupted && self.awaits_alerts(elapsed, elapsed) {
                             progress.say("all requests are through; waiting for alerts that may still come");
                         }
@@ -221,6 +272,7 @@ impl<'a> Session<'a> {
                 _ = ticks.tick() => {
                     let elapsed = started.elapsed();
                     progress.show(self.phase_at(elapsed), elapsed);
+                    self.tell(elapsed, ended);
                 }
                 () = stops.next() => {
                     if self.interrupted {
@@ -242,9 +294,48 @@ impl<'a> Session<'a> {
 
     fn take(&mut self, reading: Reading) {
         match reading {
-            Reading::Metrics(at, reading) => self.watch.observe(at, reading),
+            Reading::Metrics(at, reading) => {
+                let snapshot = reading.as_ref().ok().cloned();
+                self.watch.observe(at, reading);
+                self.timeline.read(at, snapshot, self.watch.signals());
+            }
             Reading::Alerts(at, firing) => self.alerts.observe(at, firing),
         }
+    }
+
+    /// Tells those who look on how the run is.
+    fn tell(&mut self, now: Duration, ended: Option<Duration>) {
+        let playing = self.boundaries.windows(2).position(|ends| (ends[0]..ends[1]).contains(&now));
+        self.metrics.playing(playing.filter(|_| ended.is_none()));
+        if self.publisher.as_mut().is_some_and(Publisher::is_wanted) {
+            let stage = if ended.is_some() { Stage::Waiting } else { Stage::Running };
+            let page = self.page(now, ended, stage);
+            if let Some(publisher) = &mut self.publisher {
+                publisher.publish(page);
+            }
+        }
+    }
+
+    /// The run as it stands at `now`; its requests may have ended before.
+    fn page(&self, now: Duration, ended: Option<Duration>, stage: Stage) -> Page {
+        let elapsed = ended.unwrap_or(now);
+        let findings = Findings {
+            plan: self.plan,
+            target: self.args.target.to_string(),
+            prometheus: self.args.prometheus.as_ref().map(ToString::to_string),
+            started_at: self.started_at.clone(),
+            elapsed,
+            interrupted: self.interrupted,
+            record: &self.record,
+            seen: Seen {
+                phases: self.watch.phases(),
+                names: &self.names,
+                boundaries: &self.boundaries,
+                alerts: self.args.prometheus.is_some().then_some(&self.alerts),
+                interrupted: self.interrupted.then_some(elapsed),
+            },
+        };
+        Page::new(&findings, &self.timeline, stage, now)
     }
 
     fn phase_at(&self, elapsed: Duration) -> &'a str {
@@ -258,7 +349,7 @@ impl<'a> Session<'a> {
 
     /// Whether an expected alert may still come in time, or one that should stay quiet is about to fire.
     fn awaits_alerts(&self, now: Duration, ended: Duration) -> bool {
-        self.asks_prometheus
+        self.args.prometheus.is_some()
             && self.alerts.answered > 0
             && self.plan.scenario.expectations.iter().any(|expectation| match &expectation.demand {
                 Demand::AlertFires { alert, within } => {

@@ -117,7 +117,8 @@ struct PhaseLike<'a> {
     verdict: &'static str,
 }
 
-fn word(verdict: Verdict) -> &'static str {
+/// The word on a phase or a threshold.
+pub(crate) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "passed",
         Verdict::Failed => "FAILED",
@@ -216,19 +217,32 @@ fn drifting(seen: &Monitoring) -> String {
     }
 }
 
+/// The word on an expectation.
+pub(crate) fn noticed(outcome: &ExpectationOutcome) -> &'static str {
+    match (outcome.verdict, outcome.calm) {
+        (Verdict::Passed, false) => "NOTICED",
+        (Verdict::Failed, _) if outcome.detail.starts_with(CANNOT_TELL) => "CANNOT TELL",
+        (Verdict::Failed, false) => "MISSED",
+        (Verdict::Passed, true) => "as expected",
+        (Verdict::Failed, true) => "UNEXPECTED",
+        (Verdict::NotChecked, _) => "not checked",
+    }
+}
+
+/// What a threshold was held against.
+pub(crate) fn measured(outcome: &ThresholdOutcome) -> String {
+    match outcome.value {
+        None => "no samples".into(),
+        value if outcome.is_time => time(value),
+        Some(value) => format!("{:.5}", value).trim_end_matches('0').trim_end_matches('.').to_owned(),
+    }
+}
+
 /// Phase by phase, in their order; what is about the whole run comes last.
 fn expectations(report: &Report) -> String {
     let row = |outcome: &ExpectationOutcome| {
-        let word = match (outcome.verdict, outcome.calm) {
-            (Verdict::Passed, false) => "NOTICED",
-            (Verdict::Failed, _) if outcome.detail.starts_with(CANNOT_TELL) => "CANNOT TELL",
-            (Verdict::Failed, false) => "MISSED",
-            (Verdict::Passed, true) => "as expected",
-            (Verdict::Failed, true) => "UNEXPECTED",
-            (Verdict::NotChecked, _) => "not checked",
-        };
         let phase = outcome.phase.clone().unwrap_or_else(|| "whole run".into());
-        vec![phase, word.to_owned(), outcome.expected.clone(), outcome.detail.clone()]
+        vec![phase, noticed(outcome).to_owned(), outcome.expected.clone(), outcome.detail.clone()]
     };
     let phases = report.phases.iter().map(|phase| Some(phase.name.as_str())).chain([None]);
     let rows: Vec<_> = phases
@@ -240,16 +254,11 @@ fn expectations(report: &Report) -> String {
 
 fn thresholds(outcomes: &[ThresholdOutcome]) -> String {
     let outcome = |outcome: &ThresholdOutcome| {
-        let value = match outcome.value {
-            None => "no samples".into(),
-            value if outcome.is_time => time(value),
-            Some(value) => format!("{:.5}", value).trim_end_matches('0').trim_end_matches('.').to_owned(),
-        };
         vec![
             outcome.phase.clone().unwrap_or_else(|| "whole run".into()),
             word(outcome.verdict).to_owned(),
             format!("{} {}", outcome.metric, outcome.expression),
-            value,
+            measured(outcome),
         ]
     };
     table(&outcomes.iter().map(outcome).collect::<Vec<_>>(), 0)
