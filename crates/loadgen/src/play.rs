@@ -10,7 +10,7 @@ use crate::{
     metrics::Metrics,
     page::{Page, Stage, document},
     plan::Plan,
-    report::{Findings, Report, file::OutputFile, progress::Progress, summary},
+    report::{Findings, file::OutputFile, progress::Progress, summary},
     scenario::{Demand, Scenario, SignalDemand, library},
     serve::{Publisher, Servers, listen},
     timeline::Timeline,

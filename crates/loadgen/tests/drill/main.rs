@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod browser;
 mod feedback;
+mod page;
 mod prometheus;
 mod service;
 
