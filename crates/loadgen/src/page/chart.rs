@@ -51,7 +51,7 @@ const LIMIT: RGBColor = RGBColor(1, 1, 1);
 
 /// Width and height of the drawing, and the lines' frame in it. Above the frame is room for the phases' names.
 const SIZE: (u32, u32) = (960, 460);
-const LEFT: i32 = 112;
+const LEFT: i32 = 126;
 const RIGHT: i32 = 948;
 const TOP: i32 = 44;
 const BASE: i32 = 412;

@@ -250,3 +250,6 @@ fn push_panel(html: &mut String, page: &Page, panel: &Panel) {
 fn shown(seconds: Option<f64>) -> html::Cell {
     time(seconds).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,5 +5,6 @@
 
 mod bad_input;
 mod check_and_list;
+mod page;
 mod run;
 mod support;
