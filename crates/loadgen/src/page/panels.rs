@@ -5,7 +5,7 @@
 
 use super::{Page, chart::Line, scale::Unit};
 use crate::{
-    engine::{FLUSH, Totals},
+    engine::FLUSH,
     timeline::{ClientSlot, ServerSlot, Slot},
     watch::snapshot::Counter,
 };
@@ -136,7 +136,7 @@ pub fn panels(page: &Page) -> Vec<Panel> {
             about: "Due, but never sent, because too many were under way; no percentile knows of them.",
             unit: Unit::Rate,
             limit: None,
-            plots: vec![(CLIENT, course.rates(&[("dropped", |totals| totals.dropped)]))],
+            plots: vec![(CLIENT, vec![course.rate("dropped", 0, |slot| slot.totals.dropped)])],
         },
     ]
 }
@@ -160,6 +160,9 @@ fn ranked<K: Ord + Clone>(sums: &BTreeMap<K, f64>) -> Ranked<K> {
     named.sort();
     Ranked { named, rest: by_count.iter().skip(MOST).map(|(key, _)| (*key).clone()).collect() }
 }
+
+/// A name, and what it stands for where that can be told.
+type Figure<T> = (&'static str, fn(&T) -> Option<f64>);
 
 /// The timeline as lines.
 struct Course<'a> {
@@ -192,27 +195,21 @@ impl Course<'_> {
         Line { name: name.to_string(), colour, points }
     }
 
-    fn client(&self, figures: &[(&'static str, fn(&ClientSlot) -> Option<f64>)]) -> Vec<Line> {
-        let line = |(colour, (name, figure)): (usize, &(&'static str, fn(&ClientSlot) -> Option<f64>))| {
-            self.line(name, colour, |_, slot| figure(&slot.client))
-        };
-        figures.iter().enumerate().map(line).collect()
+    fn client(&self, figures: &[Figure<ClientSlot>]) -> Vec<Line> {
+        let figures = figures.iter().enumerate();
+        figures.map(|(colour, (name, of))| self.line(name, colour, |_, slot| of(&slot.client))).collect()
     }
 
-    fn server(&self, figures: &[(&'static str, fn(&ServerSlot) -> Option<f64>)]) -> Vec<Line> {
-        let line = |(colour, (name, figure)): (usize, &(&'static str, fn(&ServerSlot) -> Option<f64>))| {
-            self.line(name, colour, |_, slot| figure(slot.server.as_ref()?))
-        };
-        figures.iter().enumerate().map(line).collect()
+    fn server(&self, figures: &[Figure<ServerSlot>]) -> Vec<Line> {
+        let figures = figures.iter().enumerate();
+        figures
+            .map(|(colour, (name, of))| self.line(name, colour, |_, slot| of(slot.server.as_ref()?)))
+            .collect()
     }
 
-    fn rates(&self, counts: &[(&'static str, fn(&Totals) -> u64)]) -> Vec<Line> {
-        let line = |(colour, (name, count)): (usize, &(&'static str, fn(&Totals) -> u64))| {
-            self.line(name, colour, |lasted, slot| {
-                Some(count(&slot.client.totals) as f64 / lasted.as_secs_f64())
-            })
-        };
-        counts.iter().enumerate().map(line).collect()
+    /// A count of the client's, as a rate.
+    fn rate(&self, name: &str, colour: usize, count: impl Fn(&ClientSlot) -> u64) -> Line {
+        self.line(name, colour, |lasted, slot| Some(count(&slot.client) as f64 / lasted.as_secs_f64()))
     }
 
     /// How far the service's counters of a kind rose in all.
@@ -261,26 +258,22 @@ impl Course<'_> {
             }
         }
         let statuses = ranked(&sums);
-        let rate = |wanted: &[u16], lasted: Duration, slot: &Slot| {
+        let count = |wanted: &[u16], slot: &ClientSlot| {
             let of_status = |(status, count): (&u16, &u64)| wanted.contains(status).then_some(*count);
-            let count: u64 = slot.client.statuses.iter().filter_map(of_status).sum();
-            Some(count as f64 / lasted.as_secs_f64())
+            slot.statuses.iter().filter_map(of_status).sum()
         };
         let named = statuses.named.iter().enumerate();
         let mut client: Vec<_> = named
-            .map(|(at, status)| self.line(status, at, |lasted, slot| rate(&[*status], lasted, slot)))
+            .map(|(at, status)| self.rate(&status.to_string(), at, |slot| count(&[*status], slot)))
             .collect();
         if !statuses.rest.is_empty() {
             let name = format!("{} more", statuses.rest.len());
-            client.push(self.line(name, LEFT_OVER, |lasted, slot| rate(&statuses.rest, lasted, slot)));
+            client.push(self.rate(&name, LEFT_OVER, |slot| count(&statuses.rest, slot)));
         }
         let totals = &self.page.report.totals;
-        if totals.failed + totals.timed_out > 0 || client.is_empty() {
-            client.extend(
-                self.rates(&[("no answer", |totals| totals.failed + totals.timed_out)])
-                    .into_iter()
-                    .map(|line| Line { colour: LEFT_OVER, ..line }),
-            );
+        if totals.failed + totals.timed_out > 0 {
+            let unanswered = |slot: &ClientSlot| slot.totals.failed + slot.totals.timed_out;
+            client.push(self.rate("no answer", LEFT_OVER, unanswered));
         }
         vec![(CLIENT, client), (SERVER, self.counters(&statuses, status))]
     }

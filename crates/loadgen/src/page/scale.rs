@@ -119,8 +119,8 @@ impl Scale {
         };
         let high = if greatest > 0.0 { greatest } else { nothing };
         let grid = if unit == Unit::Bytes { MIB } else { 1.0 };
-        let step = nice(high / grid / 4.0) * grid;
-        let count = (high / step).ceil() as u32;
+        let step = nice(high / grid / 5.0) * grid;
+        let count = (high / step - 1e-9).ceil() as u32;
         let ticks: Vec<f64> = (0..=count).map(|at| f64::from(at) * step).collect();
         Self { unit, low: 0.0, high: step * f64::from(count), ticks }
     }

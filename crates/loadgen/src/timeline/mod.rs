@@ -169,12 +169,7 @@ impl ServerSlot {
         for (counter, increase) in &other.tally.increases {
             *self.tally.increases.entry(counter.clone()).or_default() += increase;
         }
-        // `None` is less than any value.
-        self.memory = if self.memory.partial_cmp(&other.memory).is_some_and(std::cmp::Ordering::is_lt) {
-            other.memory
-        } else {
-            self.memory
-        };
+        self.memory = self.memory.into_iter().chain(other.memory).reduce(f64::max);
         for (signal, &ratio) in &other.drift {
             let known = self.drift.entry(signal.clone()).or_insert(ratio);
             *known = known.max(ratio);
