@@ -12,7 +12,7 @@ use crate::{
     plan::Plan,
     report::{Findings, file::OutputFile, progress::Progress, summary},
     scenario::{Demand, Scenario, SignalDemand, library},
-    serve::{Publisher, Servers, listen},
+    serve::{Listeners, Publisher, Servers},
     timeline::Timeline,
     watch::{
         AlertLog, Alerts, EVERY, Snapshot, Watch, next_reading,
@@ -23,7 +23,6 @@ use anyhow::{Context, anyhow, bail};
 use model::ModelCard;
 use std::{
     io::{ErrorKind, Write},
-    net::TcpListener,
     path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -56,10 +55,9 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     {
         bail!("--json and --report both name {}; give each a file of its own", json.display());
     }
-    let page = args.dashboard.map(|address| listen("--dashboard", address)).transpose()?;
-    let metrics = args.metrics_listen.map(|address| listen("--metrics-listen", address)).transpose()?;
+    let listeners = Listeners::bind(args.dashboard, args.metrics_listen)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let page = runtime.block_on(run(args, Arc::new(scenario), Listeners { page, metrics }))?;
+    let page = runtime.block_on(run(args, Arc::new(scenario), listeners))?;
     let report = &page.report;
     // The files first: they are not to suffer from a reader of the summary that has seen enough. But a full disk is to
     // cost neither the summary nor the other file.
@@ -88,25 +86,6 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
 
 fn is_device(path: &Path) -> bool {
     path.exists() && !path.is_file()
-}
-
-/// What is served, bound before the run.
-struct Listeners {
-    page: Option<TcpListener>,
-    metrics: Option<TcpListener>,
-}
-
-impl Listeners {
-    /// Says where: port 0 is whichever was free.
-    fn announce(&self) -> std::io::Result<()> {
-        if let Some(page) = &self.page {
-            eprintln!("live page: http://{}/ until the run ends; --report FILE keeps it", page.local_addr()?);
-        }
-        if let Some(metrics) = &self.metrics {
-            eprintln!("own metrics: http://{}/metrics until the run ends", metrics.local_addr()?);
-        }
-        Ok(())
-    }
 }
 
 /// The signals that ask to stop: Ctrl-C, and SIGTERM, with which containers are stopped. Watched for from the start, so
@@ -140,8 +119,7 @@ async fn run(args: &RunArgs, scenario: Arc<Scenario>, listeners: Listeners) -> a
 
     listeners.announce()?;
     let metrics = Arc::new(Metrics::new(&plan));
-    let (servers, publisher) =
-        Servers::start(listeners.page, listeners.metrics.map(|listener| (listener, Arc::clone(&metrics))))?;
+    let (servers, publisher) = Servers::start(listeners, Arc::clone(&metrics))?;
 
     let mut state = Session::new(&plan, args, metrics, publisher);
     state.take(Reading::Metrics(Duration::ZERO, reader.metrics().await));

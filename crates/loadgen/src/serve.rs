@@ -33,14 +33,44 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How long the end of a run waits for a browser that does not take the last state off it, in seconds.
 const PATIENCE: u64 = 1;
 
-/// Takes an address before the run.
-///
-/// # Errors
-/// When it is taken by somebody else; the message names `flag`, which it was given by, and the remedy.
-pub fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).with_context(|| {
-        format!("{flag} {address}: cannot listen there; name another address, with port 0 for a free one")
-    })
+/// The addresses of a run's servers, taken before it starts.
+pub struct Listeners {
+    page: Option<TcpListener>,
+    metrics: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Takes the addresses that there are.
+    ///
+    /// # Errors
+    /// When one belongs to somebody else; the message names the flag that it was given by, and the remedy.
+    pub fn bind(page: Option<SocketAddr>, metrics: Option<SocketAddr>) -> anyhow::Result<Self> {
+        let bind = |flag: &str, address: SocketAddr| {
+            TcpListener::bind(address).with_context(|| {
+                format!(
+                    "{flag} {address}: cannot listen there; name another address, with port 0 for a free one"
+                )
+            })
+        };
+        Ok(Self {
+            page: page.map(|address| bind("--dashboard", address)).transpose()?,
+            metrics: metrics.map(|address| bind("--metrics-listen", address)).transpose()?,
+        })
+    }
+
+    /// Says where: port 0 became whichever was free.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn announce(&self) -> std::io::Result<()> {
+        if let Some(page) = &self.page {
+            eprintln!("live page: http://{}/ until the run ends; --report FILE keeps it", page.local_addr()?);
+        }
+        if let Some(metrics) = &self.metrics {
+            eprintln!("own metrics: http://{}/metrics until the run ends", metrics.local_addr()?);
+        }
+        Ok(())
+    }
 }
 
 /// The servers of a run. They end when it is dropped.
@@ -109,10 +139,8 @@ impl Servers {
     ///
     /// # Errors
     /// When the system gives no thread, or the listeners are of no use.
-    pub fn start(
-        page: Option<TcpListener>,
-        metrics: Option<(TcpListener, Arc<Metrics>)>,
-    ) -> anyhow::Result<(Self, Option<Publisher>)> {
+    pub fn start(listeners: Listeners, metrics: Arc<Metrics>) -> anyhow::Result<(Self, Option<Publisher>)> {
+        let Listeners { page, metrics: metrics_listener } = listeners;
         let wanted = Arc::new(AtomicBool::new(false));
         let (sender, pages) = watch::channel(None);
         let publisher =
@@ -121,10 +149,9 @@ impl Servers {
         let (told, tell) = std::sync::mpsc::channel();
         let live = Data::new(Live { wanted, pages, drawn: Mutex::default() });
         let serve = async move {
-            let servers = page.map(|listener| page_server(listener, live));
-            let servers = servers
-                .into_iter()
-                .chain(metrics.map(|(listener, metrics)| metrics_server(listener, metrics)));
+            let page = page.map(|listener| page_server(listener, live));
+            let metrics = metrics_listener.map(|listener| metrics_server(listener, metrics));
+            let servers = page.into_iter().chain(metrics);
             let servers = match servers.collect::<std::io::Result<Vec<Server>>>() {
                 Ok(servers) => servers,
                 Err(error) => return drop(told.send(Err(error))),

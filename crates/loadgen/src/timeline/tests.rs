@@ -69,6 +69,9 @@ fn what_cannot_be_told_is_not_drawn_as_steady() {
 }
 
 proptest! {
+    // Each case fills histograms of 100 kB.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     #[test]
     fn merging_keeps_the_sums_and_the_length_is_bounded(
         events in prop::collection::vec((0u64..200_000, prop::sample::select(vec![200u16, 422, 503]), 1u64..1_000_000), 1..80),
