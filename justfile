@@ -22,7 +22,7 @@ demo:
     fi
 
 # Build everything and run every test, against real Prometheus tools
-test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl")
+test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "chromium" "chromium fonts-dejavu-core")
     cargo test --locked --workspace
 
 # Formatting, clippy with warnings denied, and the documentation's own warnings
@@ -84,10 +84,14 @@ _demo-compose:
     docker compose down --volumes
     docker compose up --detach --build --wait
     status=0
-    docker compose run --rm --volume "$work:/report" loadgen \
+    # By its name Prometheus finds it, and by its ports a browser its live page.
+    docker compose run --rm --use-aliases --service-ports --volume "$work:/report" loadgen \
         run --scenario demo --target http://inference:8000 --prometheus http://prometheus:9090 \
-        --json /report/report.json || status=$?
-    if cp "$work/report.json" "$out/report.json" 2>/dev/null; then echo "report: $out/report.json"; fi
+        --dashboard 0.0.0.0:5665 --metrics-listen 0.0.0.0:9464 \
+        --json /report/report.json --report /report/report.html || status=$?
+    if cp "$work/report.json" "$work/report.html" "$out/" 2>/dev/null; then
+        echo "reports: $out/report.html $out/report.json"
+    fi
     echo "Grafana is at http://localhost:3000;" \
         "'docker compose --project-name $COMPOSE_PROJECT_NAME down --volumes' ends the stack."
     exit "$status"
@@ -131,7 +135,8 @@ _demo-native: _monitoring-if-possible
     wait_for inference "http://$service/readyz" $! "$out/inference.log"
     echo "inference     http://$service   (log: $out/inference.log)"
 
-    flags=()
+    own_metrics="127.0.0.1:$(free_port 9464)"
+    flags=(--dashboard "127.0.0.1:$(free_port 5665)" --metrics-listen "$own_metrics")
     if command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null; then
         alertmanager="127.0.0.1:$(free_port 9093)"
         prometheus-alertmanager --config.file=monitoring/alertmanager.yml --storage.path="$work/alertmanager" \
@@ -141,7 +146,7 @@ _demo-native: _monitoring-if-possible
         echo "Alertmanager  http://$alertmanager"
         prometheus="127.0.0.1:$(free_port 9090)"
         sed -e "s/inference:8000/$service/" -e "s/alertmanager:9093/$alertmanager/" \
-            -e "s/loadgen:9464/127.0.0.1:9464/" -e "s/localhost:9090/$prometheus/" \
+            -e "s/loadgen:9464/$own_metrics/" -e "s/localhost:9090/$prometheus/" \
             monitoring/prometheus.yml >"$work/prometheus.yml"
         cp -r monitoring/rules "$work/rules"
         prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/prometheus" \
@@ -155,8 +160,9 @@ _demo-native: _monitoring-if-possible
     fi
     echo
     status=0
-    "$bin/loadgen" run --scenario demo --target "http://$service" --json "$out/report.json" "${flags[@]}" || status=$?
-    echo "report: $out/report.json"
+    "$bin/loadgen" run --scenario demo --target "http://$service" --json "$out/report.json" --report "$out/report.html" \
+        "${flags[@]}" || status=$?
+    echo "reports: $out/report.html $out/report.json"
     exit "$status"
 
 # The demo shows alerts when Prometheus is there, and does without when it can't be installed.

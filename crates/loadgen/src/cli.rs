@@ -4,7 +4,7 @@ use crate::{check, completions, connect::redacted, exit::Exit, list, merge, plan
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use reqwest::Url;
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 /// Plays traffic scenarios against an inference service, measures honestly, and says whether monitoring noticed.
 #[derive(Debug, Parser)]
@@ -70,6 +70,15 @@ pub struct RunArgs {
     /// Where to write the report as JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub json: Option<PathBuf>,
+    /// Where to write the report as an HTML page
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub report: Option<PathBuf>,
+    /// Where to serve a live page until the run ends; without an address 127.0.0.1:5665, without the flag nowhere
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:5665")]
+    pub dashboard: Option<SocketAddr>,
+    /// Where to serve the load generator's own /metrics for Prometheus, such as 0.0.0.0:9464
+    #[arg(long, value_name = "ADDR")]
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// The arguments of `merge`.

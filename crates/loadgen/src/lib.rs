@@ -8,6 +8,9 @@
 //! - [`watch`]: what monitoring can see meanwhile
 //! - [`judge`]: whether it went well
 //! - [`report`]: progress, summary, JSON
+//! - [`session`]: a run as it is followed
+//! - [`timeline`], [`page`]: its course and verdict as a page, live or left behind as the HTML report
+//! - [`serve`], [`metrics`]: the live page and own metrics over HTTP
 //! - [`cli`], [`play`], [`before`], [`merge`], [`check`], [`list`], [`schema`], [`completions`], [`exit`]: the commands
 //!
 //! Invariants:
@@ -29,11 +32,16 @@ pub mod judge;
 pub mod list;
 pub mod malformed;
 pub mod merge;
+pub mod metrics;
+pub mod page;
 pub mod plan;
 pub mod play;
 pub mod report;
 pub mod scenario;
 pub mod schema;
+pub mod serve;
+pub mod session;
+pub mod timeline;
 pub mod watch;
 
 pub use cli::run;

@@ -5,7 +5,7 @@
 
 use super::{
     in_flight::InFlight,
-    record::{DropReason, Record},
+    record::{DropReason, Outcome, Record},
     worker::{FLUSH, Order},
 };
 use crate::{
@@ -79,15 +79,22 @@ impl Dispatcher {
             }
             self.record.phase(phase).totals.offered += 1;
             let Some(permit) = self.in_flight.try_acquire() else {
-                self.record.phase(phase).dropped(DropReason::InFlightLimit);
+                self.dropped(phase, draft.payload, DropReason::InFlightLimit);
                 continue;
             };
             self.turn = (self.turn + 1) % self.workers.len();
+            let payload = draft.payload;
             let order = Order::Send { phase, draft, intended, permit };
             if self.workers[self.turn].send(order).is_err() {
-                self.record.phase(phase).dropped(DropReason::WorkerGone);
+                self.dropped(phase, payload, DropReason::WorkerGone);
             }
         }
+    }
+
+    fn dropped(&mut self, phase: usize, payload: usize, reason: DropReason) {
+        let record = self.record.phase(phase);
+        record.dropped(reason);
+        record.came_to(payload, Outcome::Dropped);
     }
 
     fn share_out(&self, phase: usize, vus: usize, until: Instant) {

@@ -19,7 +19,7 @@ pub mod times;
 mod worker;
 
 pub use effort::Effort;
-pub use record::{DropReason, Ending, Failure, PhaseRecord, Record, Timing, Totals};
+pub use record::{DropReason, Ending, Failure, Outcome, PhaseRecord, Record, Timing, Totals};
 pub use times::{Figures, Times};
 
 use crate::{
@@ -37,6 +37,7 @@ use std::{
 };
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
+pub(crate) use worker::FLUSH;
 use worker::{Wiring, Worker};
 
 /// From everything being ready to the first planned instant: long enough for all threads to be asleep and waiting.
@@ -151,15 +152,15 @@ impl Running {
         self.stop.send_replace(true);
     }
 
-    /// Waits for the threads and says how hard they worked; call it once [`Running::records`] has ended.
+    /// Waits for the threads; call it once [`Running::records`] has ended.
     ///
     /// # Errors
     /// [`EngineError::Panicked`].
-    pub fn join(self) -> Result<Effort, EngineError> {
+    pub fn join(self) -> Result<(), EngineError> {
         let mut sound = true;
         for thread in self.threads {
             sound &= thread.join().is_ok();
         }
-        if sound { Ok(self.effort) } else { Err(EngineError::Panicked) }
+        if sound { Ok(()) } else { Err(EngineError::Panicked) }
     }
 }

@@ -95,6 +95,54 @@ pub enum Ending {
     TimedOut,
 }
 
+impl Ending {
+    /// The word for it.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Completed { expected: true, .. } => Outcome::Completed,
+            Self::Completed { expected: false, .. } => Outcome::Unexpected,
+            Self::Failed(_) => Outcome::Failed,
+            Self::TimedOut => Outcome::TimedOut,
+        }
+    }
+}
+
+/// Where an offered request ended up, in one word. Other than in [`Totals`], what is unexpected is not completed: each
+/// request has one outcome, and the counts of all outcomes add up to what was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Answered as its payload expects.
+    Completed,
+    /// Answered with another status.
+    Unexpected,
+    /// Without a complete answer.
+    Failed,
+    /// Given up.
+    TimedOut,
+    /// Never sent.
+    Dropped,
+    /// Under way when the run was interrupted.
+    Interrupted,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Completed, Self::Unexpected, Self::Failed, Self::TimedOut, Self::Dropped, Self::Interrupted];
+
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Unexpected => "unexpected",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Dropped => "dropped",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// How long a request took.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timing {
@@ -124,9 +172,22 @@ pub struct PhaseRecord {
     pub failures: BTreeMap<Failure, u64>,
     /// Drops by reason.
     pub drops: BTreeMap<DropReason, u64>,
+    /// Requests by payload, by its position, and outcome.
+    pub payloads: BTreeMap<(usize, Outcome), u64>,
 }
 
 impl PhaseRecord {
+    /// Counts what became of one of a payload's requests; its totals and times are counted besides.
+    pub fn came_to(&mut self, payload: usize, outcome: Outcome) {
+        *self.payloads.entry((payload, outcome)).or_default() += 1;
+    }
+
+    /// Counts one of a payload's requests that was offered when the run was interrupted.
+    pub fn interrupted(&mut self, payload: usize) {
+        self.totals.interrupted += 1;
+        self.came_to(payload, Outcome::Interrupted);
+    }
+
     /// Counts a request that was never sent.
     pub fn dropped(&mut self, reason: DropReason) {
         self.totals.dropped += 1;
@@ -164,6 +225,7 @@ impl PhaseRecord {
         add_counts(&mut self.statuses, &other.statuses);
         add_counts(&mut self.failures, &other.failures);
         add_counts(&mut self.drops, &other.drops);
+        add_counts(&mut self.payloads, &other.payloads);
     }
 }
 
@@ -200,6 +262,11 @@ impl Record {
         let mut whole = PhaseRecord::default();
         self.0.values().for_each(|record| whole.merge(record));
         whole
+    }
+
+    /// The phases in which something happened, by position.
+    pub fn phases(&self) -> impl Iterator<Item = (usize, &PhaseRecord)> {
+        self.0.iter().map(|(&phase, record)| (phase, record))
     }
 
     /// Whether nothing was recorded.

@@ -100,8 +100,8 @@ impl Sender {
     }
 
     /// Takes note of a request that was offered: from here on it will be counted, whatever becomes of it.
-    pub(super) fn ticket(&self, phase: usize) -> Ticket {
-        Ticket { recorder: Rc::clone(&self.recorder), phase, open: true }
+    pub(super) fn ticket(&self, phase: usize, payload: usize) -> Ticket {
+        Ticket { recorder: Rc::clone(&self.recorder), phase, payload, open: true }
     }
 
     /// Sends a request that was due at `intended`; `None` in a closed loop. Says whether it was answered.
@@ -133,20 +133,24 @@ impl Sender {
 pub(super) struct Ticket {
     recorder: Recorder,
     phase: usize,
+    payload: usize,
     open: bool,
 }
 
 impl Ticket {
     fn settle(mut self, ending: Ending, timing: Timing) {
         self.open = false;
-        self.recorder.borrow_mut().phase(self.phase).ended(ending, timing);
+        let mut record = self.recorder.borrow_mut();
+        let phase = record.phase(self.phase);
+        phase.came_to(self.payload, ending.outcome());
+        phase.ended(ending, timing);
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.open {
-            self.recorder.borrow_mut().phase(self.phase).totals.interrupted += 1;
+            self.recorder.borrow_mut().phase(self.phase).interrupted(self.payload);
         }
     }
 }

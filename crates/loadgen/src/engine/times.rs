@@ -83,6 +83,11 @@ impl Times {
         Ok(times)
     }
 
+    /// Each duration in seconds, to the histogram's three digits, with how often it came.
+    pub fn counts(&self) -> impl Iterator<Item = (f64, u64)> {
+        self.0.iter_recorded().map(|step| (seconds(step.value_iterated_to()), step.count_at_value()))
+    }
+
     /// How many durations there are.
     pub fn count(&self) -> u64 {
         self.0.len()

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 /// How often a worker hands over what it has recorded: as often as the service is read, so that both views line up.
-pub(super) const FLUSH: Duration = Duration::from_secs(1);
+pub(crate) const FLUSH: Duration = Duration::from_secs(1);
 
 /// How long a user of a closed loop waits after a request without an answer. A refusal can take no time at all, and
 /// users who ask again at once would keep their worker from everything else.
@@ -98,8 +98,8 @@ async fn work(mut tasks: LocalSet, sender: &Rc<Sender>, plan: &Plan, wiring: &mu
     // What is still under way counts itself as interrupted when it is dropped.
     drop(tasks);
     while let Some(order) = orders.recv().await {
-        if let Order::Send { phase, .. } = order {
-            sender.recorder.borrow_mut().phase(phase).totals.interrupted += 1;
+        if let Order::Send { phase, draft, .. } = order {
+            sender.recorder.borrow_mut().phase(phase).interrupted(draft.payload);
         }
     }
 }
@@ -109,7 +109,7 @@ fn obey(order: Order, sender: &Rc<Sender>, plan: &Plan) {
         Order::Send { phase, draft, intended, permit } => {
             let sender = Rc::clone(sender);
             // Taken here, not in the task: one that is dropped before it first runs must be counted too.
-            let ticket = sender.ticket(phase);
+            let ticket = sender.ticket(phase, draft.payload);
             tokio::task::spawn_local(async move {
                 sender.send(ticket, draft, Some(intended)).await;
                 drop(permit);
@@ -129,7 +129,8 @@ fn obey(order: Order, sender: &Rc<Sender>, plan: &Plan) {
 async fn be_user(sender: Rc<Sender>, phase: usize, mut drafts: Drafts, until: Instant) {
     while Instant::now() < until {
         sender.recorder.borrow_mut().phase(phase).totals.offered += 1;
-        let answered = sender.send(sender.ticket(phase), drafts.draw(), None).await;
+        let draft = drafts.draw();
+        let answered = sender.send(sender.ticket(phase, draft.payload), draft, None).await;
         if !answered {
             tokio::time::sleep(BREATH).await;
         }

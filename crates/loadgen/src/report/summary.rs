@@ -118,7 +118,8 @@ struct PhaseLike<'a> {
     verdict: &'static str,
 }
 
-fn word(verdict: Verdict) -> &'static str {
+/// The word on a phase or a threshold.
+pub(crate) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "passed",
         Verdict::Failed => "FAILED",
@@ -218,6 +219,15 @@ fn drifting(seen: &Monitoring) -> String {
     }
 }
 
+/// What a threshold was held against.
+pub(crate) fn measured(outcome: &ThresholdOutcome) -> String {
+    match outcome.value {
+        None => "no samples".into(),
+        value if outcome.is_time => time(value),
+        Some(value) => format!("{:.5}", value).trim_end_matches('0').trim_end_matches('.').to_owned(),
+    }
+}
+
 /// Failure mode by failure mode; what is about the whole run comes last. The columns line up throughout.
 fn drills(report: &Report) -> String {
     let rows_of = |phase: Option<&str>| -> Vec<Vec<String>> {
@@ -259,16 +269,11 @@ fn drills(report: &Report) -> String {
 
 fn thresholds(outcomes: &[ThresholdOutcome]) -> String {
     let outcome = |outcome: &ThresholdOutcome| {
-        let value = match outcome.value {
-            None => "no samples".into(),
-            value if outcome.is_time => time(value),
-            Some(value) => format!("{:.5}", value).trim_end_matches('0').trim_end_matches('.').to_owned(),
-        };
         vec![
             outcome.phase.clone().unwrap_or_else(|| "whole run".into()),
             word(outcome.verdict).to_owned(),
             format!("{} {}", outcome.metric, outcome.expression),
-            value,
+            measured(outcome),
         ]
     };
     table(&outcomes.iter().map(outcome).collect::<Vec<_>>(), 0)

@@ -81,8 +81,9 @@ impl JsonSchema for RawQuiet {
         let name = Name::json_schema(generator);
         let phase = Option::<Name>::json_schema(generator);
         let labels = labels(generator);
+        // Beside a mapping, a number is told from a text.
         json_schema!({ "anyOf": [
-            name,
+            { "type": "string", "pattern": whole("[A-Za-z0-9_.-]+") },
             {
                 "type": "object",
                 "properties": {

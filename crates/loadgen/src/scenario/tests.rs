@@ -179,9 +179,9 @@ fn a_bad_value_is_named_by_file_line_and_field() {
         ),
         ("duration: 30s", "duration: 0s", "s.yaml:11: phases[0].duration: must be above 0, got \"0s\""),
         (
-            "[ModelServiceDown]",
+            "[ModelServiceDown, { alert: ModelBadInput, labels: { job: x }, phase: calm }]",
             "ModelServiceDown",
-            "s.yaml:33: expect.quiet: invalid type: string \"ModelServiceDown\", expected a list",
+            "s.yaml:34: expect.quiet: invalid type: string \"ModelServiceDown\", expected a list",
         ),
         ("phases:", "---\nphases:", "s.yaml:10: a second document begins here"),
     ];

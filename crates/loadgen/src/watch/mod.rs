@@ -40,6 +40,8 @@ pub struct Watch {
     boundaries: Vec<Duration>,
     last: Option<(Duration, Snapshot)>,
     phases: Vec<PhaseWatch>,
+    /// The phase that the last reading told of.
+    told: usize,
 }
 
 /// What was read in one phase.
@@ -65,7 +67,7 @@ impl Watch {
     /// A watch over phases that start at `boundaries`, the last of which is the end.
     pub fn new(boundaries: &[Duration]) -> Self {
         let phases = vec![PhaseWatch::default(); boundaries.len().saturating_sub(1)];
-        Self { boundaries: boundaries.to_vec(), last: None, phases }
+        Self { boundaries: boundaries.to_vec(), last: None, phases, told: 0 }
     }
 
     /// Takes a reading made at `at`, or why there is none.
@@ -90,6 +92,7 @@ impl Watch {
             let start = self.boundaries[phase];
             // What is answered after the last phase is still its work, but its time is over.
             let end = self.end();
+            self.told = phase;
             let watch = &mut self.phases[phase];
             watch.tally.add(earlier, &snapshot, at.min(end).saturating_sub(*before));
             watch.signals = signals::states(&watch.tally, &snapshot.expected);
@@ -121,6 +124,11 @@ impl Watch {
     /// What was read, phase by phase.
     pub fn phases(&self) -> &[PhaseWatch] {
         &self.phases
+    }
+
+    /// Each signal by the last reading, and by all that was counted in its phase until then.
+    pub fn signals(&self) -> &BTreeMap<String, SignalState> {
+        &self.phases[self.told].signals
     }
 
     fn phase_at(&self, at: Duration) -> usize {

@@ -18,6 +18,10 @@ pub enum Counter {
         /// Its upper bound in seconds.
         le: Bound,
     },
+    /// `inference_duration_seconds_sum`
+    DurationSum,
+    /// `process_cpu_seconds_total`
+    CpuSeconds,
     /// `prediction_output_total`
     Output {
         /// The class's name.
@@ -73,6 +77,8 @@ pub struct Snapshot {
     pub counters: BTreeMap<Counter, f64>,
     /// References by version and signal.
     pub expected: BTreeMap<SignalKey, Expected>,
+    /// `process_resident_memory_bytes`
+    pub resident_memory: Option<f64>,
 }
 
 impl Snapshot {
@@ -90,6 +96,7 @@ impl Snapshot {
                 "signal_critical_chi2" => {
                     snapshot.expected.entry(key()).or_default().critical_chi2 = Some(sample.value);
                 }
+                "process_resident_memory_bytes" => snapshot.resident_memory = Some(sample.value),
                 "signal_reference_rows" => {
                     rows.insert(sample.label("version").to_owned(), sample.value as u64);
                 }
@@ -118,6 +125,8 @@ fn counter(sample: &Sample, routes: &Routes) -> Option<Counter> {
             let le: f64 = sample.label("le").parse().ok()?;
             (!le.is_nan()).then_some(Counter::DurationBucket { le: Bound(le) })
         }
+        "inference_duration_seconds_sum" if played() => Some(Counter::DurationSum),
+        "process_cpu_seconds_total" => Some(Counter::CpuSeconds),
         "prediction_output_total" => Some(Counter::Output { class: label("class") }),
         "signal_bin_total" => {
             Some(Counter::SignalBin { version: label("version"), signal: label("signal"), bin: label("bin") })

@@ -7,6 +7,7 @@ mod bad_input;
 mod check_and_list;
 mod completions;
 mod https;
+mod page;
 mod requests;
 mod rogues;
 mod run;

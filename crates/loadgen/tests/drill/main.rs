@@ -4,7 +4,9 @@
 
 mod alerting;
 mod alertmanager;
+mod browser;
 mod feedback;
+mod page;
 mod prometheus;
 mod service;
 

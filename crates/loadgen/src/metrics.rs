@@ -1,0 +1,222 @@
+//! What `loadgen` itself publishes: each metric's name, help text and labels, and the events that move it.
+//!
+//! All handles are made at start, so that each series exists at 0. They are fed from records that the workers hand over
+//! twice a second, never by the workers themselves.
+
+use crate::{
+    engine::{DropReason, Outcome, Record, Times},
+    plan::Plan,
+};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram, with_local_recorder,
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+use std::collections::BTreeMap;
+
+const REQUESTS: &str = "loadgen_requests_total";
+const RESPONSE: &str = "loadgen_response_seconds";
+const LAG: &str = "loadgen_send_lag_seconds";
+const DROPPED: &str = "loadgen_dropped_total";
+const PHASE: &str = "loadgen_phase_active";
+
+/// From a fast model on the same machine to the default timeout; 0.25 s is the latency objective of the alert rules.
+const BUCKETS: [f64; 16] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Why a request was never sent, with its label.
+const REASONS: [(DropReason, &str); 2] =
+    [(DropReason::InFlightLimit, "in_flight_limit"), (DropReason::WorkerGone, "worker_gone")];
+
+/// The load generator's metrics.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    phases: Vec<PhaseMetrics>,
+    dropped: BTreeMap<DropReason, Counter>,
+}
+
+struct PhaseMetrics {
+    requests: BTreeMap<(usize, Outcome), Counter>,
+    response: Histogram,
+    lag: Histogram,
+    active: Gauge,
+}
+
+impl Metrics {
+    /// Registers every series that the plan can move, at 0.
+    pub fn new(plan: &Plan) -> Self {
+        let builder = [RESPONSE, LAG].into_iter().fold(PrometheusBuilder::new(), |builder, name| {
+            let Ok(builder) = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &BUCKETS) else {
+                unreachable!("the list of buckets is not empty")
+            };
+            builder
+        });
+        let recorder = builder.build_recorder();
+        let (phases, dropped) = with_local_recorder(&recorder, || {
+            describe();
+            let phases = (0..plan.scenario.phases.len()).map(|phase| register(plan, phase)).collect();
+            let dropped = REASONS.map(|(reason, name)| (reason, counter!(DROPPED, "reason" => name)));
+            (phases, dropped.into())
+        });
+        Self { recorder, phases, dropped }
+    }
+
+    /// Requests were recorded.
+    pub fn recorded(&self, record: &Record) {
+        for (phase, record) in record.phases() {
+            let metrics = &self.phases[phase];
+            for (key, &count) in &record.payloads {
+                if let Some(counter) = metrics.requests.get(key) {
+                    counter.increment(count);
+                }
+            }
+            for (reason, &count) in &record.drops {
+                if let Some(counter) = self.dropped.get(reason) {
+                    counter.increment(count);
+                }
+            }
+            add(&metrics.response, &record.response);
+            add(&metrics.lag, &record.lag);
+        }
+        // The exporter keeps every sample until this folds it into its bucket.
+        self.recorder.handle().run_upkeep();
+    }
+
+    /// A phase, by its position, is being played, or none.
+    pub fn playing(&self, phase: Option<usize>) {
+        for (at, metrics) in self.phases.iter().enumerate() {
+            metrics.active.set(if phase == Some(at) { 1.0 } else { 0.0 });
+        }
+    }
+
+    /// The page for Prometheus.
+    pub fn render(&self) -> String {
+        self.recorder.handle().render()
+    }
+}
+
+fn add(histogram: &Histogram, times: &Times) {
+    for (seconds, count) in times.counts() {
+        histogram.record_many(seconds, usize::try_from(count).unwrap_or(usize::MAX));
+    }
+}
+
+fn register(plan: &Plan, at: usize) -> PhaseMetrics {
+    let scenario = &plan.scenario;
+    let phase = &scenario.phases[at];
+    let labels = || [("scenario", scenario.name.clone()), ("phase", phase.name.clone())];
+    let sent = scenario.payloads.iter().enumerate().filter(|(payload, _)| phase.mix[*payload] > 0);
+    let requests = sent.flat_map(|(payload, sent)| {
+        Outcome::ALL.map(|outcome| {
+            let (scenario, phase) = (scenario.name.clone(), phase.name.clone());
+            let counter = counter!(
+                REQUESTS,
+                "scenario" => scenario, "phase" => phase, "payload" => sent.name.clone(), "outcome" => outcome.name()
+            );
+            ((payload, outcome), counter)
+        })
+    });
+    PhaseMetrics {
+        requests: requests.collect(),
+        response: histogram!(RESPONSE, &labels()),
+        lag: histogram!(LAG, &labels()),
+        active: gauge!(PHASE, &labels()),
+    }
+}
+
+fn describe() {
+    describe_counter!(
+        REQUESTS,
+        "Requests offered, by what became of them; completed ones had an expected status, unexpected ones another."
+    );
+    describe_histogram!(RESPONSE, "Time from the planned instant to the end of the answer, in seconds.");
+    describe_histogram!(LAG, "Time from the planned instant to the send, in seconds.");
+    describe_counter!(DROPPED, "Requests that were due and never sent, by reason.");
+    describe_gauge!(PHASE, "1 while the phase is being played.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engine::{Ending, Timing},
+        plan::Shard,
+        scenario::Scenario,
+    };
+    use std::{
+        io::Write,
+        process::{Command, Stdio},
+        sync::Arc,
+        time::Duration,
+    };
+
+    fn metrics() -> Metrics {
+        let scenario = "
+name: x
+payloads: { flowers: { source: { model: {} } }, late: { weight: 0, source: { model: {} } } }
+phases:
+  - { name: calm, executor: constant-arrival-rate, rate: 10, duration: 1s }
+  - { name: slow, executor: constant-arrival-rate, rate: 10, duration: 1s, mix: { late: 1 } }
+";
+        let scenario = Scenario::parse(scenario, "x.yaml").unwrap();
+        let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
+        Metrics::new(&Plan::new(Arc::new(scenario), Arc::new(card), 1, Shard::WHOLE).unwrap())
+    }
+
+    #[test]
+    fn every_series_is_there_from_the_start_and_no_record_adds_one() {
+        let metrics = metrics();
+        let series =
+            |page: &str| page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+        let before = metrics.render();
+        for line in [
+            r#"loadgen_requests_total{scenario="x",phase="slow",payload="late",outcome="timed_out"} 0"#,
+            r#"loadgen_response_seconds_count{scenario="x",phase="calm"} 0"#,
+            r#"loadgen_dropped_total{reason="in_flight_limit"} 0"#,
+            r#"loadgen_phase_active{scenario="x",phase="calm"} 0"#,
+        ] {
+            assert!(before.lines().any(|known| known == line), "{line}\n{before}");
+        }
+        assert!(!before.contains(r#"phase="calm",payload="late""#), "it is never sent there");
+
+        let mut record = Record::default();
+        let phase = record.phase(0);
+        let time = Duration::from_millis(3);
+        let ending = Ending::Completed { status: 500, expected: false };
+        for _ in 0..3 {
+            phase.came_to(0, ending.outcome());
+            phase.ended(ending, Timing { response: time, service: time, lag: Some(time) });
+        }
+        phase.dropped(DropReason::InFlightLimit);
+        phase.came_to(0, Outcome::Dropped);
+        metrics.recorded(&record);
+        metrics.recorded(&record);
+        metrics.playing(Some(1));
+        let page = metrics.render();
+        for line in [
+            r#"loadgen_requests_total{scenario="x",phase="calm",payload="flowers",outcome="unexpected"} 6"#,
+            r#"loadgen_requests_total{scenario="x",phase="calm",payload="flowers",outcome="completed"} 0"#,
+            r#"loadgen_requests_total{scenario="x",phase="calm",payload="flowers",outcome="dropped"} 2"#,
+            r#"loadgen_response_seconds_bucket{scenario="x",phase="calm",le="0.0025"} 0"#,
+            r#"loadgen_response_seconds_bucket{scenario="x",phase="calm",le="0.005"} 6"#,
+            r#"loadgen_dropped_total{reason="in_flight_limit"} 2"#,
+            r#"loadgen_phase_active{scenario="x",phase="calm"} 0"#,
+            r#"loadgen_phase_active{scenario="x",phase="slow"} 1"#,
+        ] {
+            assert!(page.lines().any(|known| known == line), "{line}\n{page}");
+        }
+        assert_eq!(series(&page), series(&before));
+    }
+
+    #[test]
+    fn promtool_finds_nothing_to_complain_of() {
+        let mut promtool = Command::new("promtool");
+        let promtool = promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            promtool.stdout(Stdio::piped()).spawn().expect("promtool is missing: `just test` installs it");
+        child.stdin.take().unwrap().write_all(metrics().render().as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+}

@@ -1,0 +1,262 @@
+//! A run as a page: panels, tables and a verdict in one HTML file that needs nothing else.
+//!
+//! [`Page`] is the state, [`document`] and [`fragment`] are pure functions of it, so the live page ([`crate::serve`]) and
+//! the report that is left behind are the same page. What does not belong here: HTTP, clocks and judging.
+
+pub mod chart;
+pub mod html;
+pub mod panels;
+pub mod scale;
+mod tables;
+
+use crate::{
+    judge::{Verdict, expectations::Seen},
+    report::{Findings, Report, text::time},
+    scenario::{Demand, QueryDemand},
+    timeline::Timeline,
+    watch::EVERY,
+};
+use chart::{Line, svg};
+use html::escape;
+use panels::{Panel, panels};
+use scale::Scale;
+use std::{fmt::Write, time::Duration};
+use tables::{expectations, latencies, phases, thresholds, verdict};
+
+const STYLE: &str = include_str!("style.css");
+
+/// What the live page is kept up to date with.
+pub const SCRIPT: &str = include_str!("live.js");
+
+/// Up to this the live page shows the whole run ahead; of a longer one it shows twice what has passed, at most.
+const FORESIGHT: Duration = Duration::from_secs(600);
+
+/// A phase on the time axis, counted from the run's start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// Its name.
+    pub name: String,
+    /// When it starts.
+    pub start: Duration,
+    /// When it ends.
+    pub end: Duration,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Requests are being sent.
+    Running,
+    /// They are through; alerts may still come.
+    Waiting,
+    /// All is said.
+    Over,
+}
+
+/// The state of a run.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// What it came to, or would if it ended here.
+    pub report: Report,
+    /// For each expectation of the report, whether that is the last word on it.
+    pub settled: Vec<bool>,
+    /// Its course.
+    pub timeline: Timeline,
+    /// Its phases.
+    pub phases: Vec<Stretch>,
+    /// How long it has lasted.
+    pub now: Duration,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+impl Page {
+    /// The state at `now` of a run with these findings.
+    pub fn new(findings: &Findings, timeline: &Timeline, stage: Stage, now: Duration) -> Self {
+        let report = Report::new(findings);
+        let Seen { names, boundaries, .. } = findings.seen;
+        let expectations = findings.plan.scenario.expectations.iter().zip(&report.expectations);
+        let settled = expectations.map(|(expectation, outcome)| {
+            let ends = expectation.phase.map(|phase| (boundaries[phase], boundaries[phase + 1]));
+            let (end, seen) = match &expectation.demand {
+                Demand::AlertFires { resolves: Some(resolves), .. } => {
+                    (ends.map(|(_, end)| end + *resolves), outcome.resolved_after)
+                }
+                Demand::AlertFires { within, .. }
+                | Demand::Query { demand: QueryDemand::Becomes { within, .. }, .. } => {
+                    (ends.map(|(start, _)| start + *within), outcome.after)
+                }
+                _ => (ends.map(|(_, end)| end), outcome.after),
+            };
+            // Noticed is noticed, in time or not; and what nobody looks at stays unseen.
+            let told = seen.is_some() || outcome.verdict == Verdict::NotChecked;
+            stage == Stage::Over || told || end.is_some_and(|end| now > end + EVERY)
+        });
+        let phases = names.iter().zip(boundaries.windows(2));
+        Self {
+            settled: settled.collect(),
+            timeline: timeline.clone(),
+            phases: phases
+                .map(|(name, ends)| Stretch { name: name.clone(), start: ends[0], end: ends[1] })
+                .collect(),
+            now: findings.elapsed,
+            stage,
+            report,
+        }
+    }
+
+    /// Whether requests are being sent.
+    pub fn is_running(&self) -> bool {
+        self.stage == Stage::Running
+    }
+
+    /// Whether this is the last word.
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    fn planned(&self) -> Duration {
+        self.phases.last().map(|phase| phase.end).unwrap_or_default()
+    }
+
+    /// Where the time axis ends, in seconds.
+    fn end(&self) -> f64 {
+        let shown =
+            if self.is_running() { self.planned().min(FORESIGHT.max(self.now * 2)) } else { Duration::ZERO };
+        shown.max(self.now).max(Duration::from_secs(1)).as_secs_f64()
+    }
+
+    fn phase(&self) -> &str {
+        let phase = self.phases.iter().rfind(|phase| phase.start <= self.now);
+        match (self.stage, phase) {
+            (Stage::Running, Some(phase)) => &phase.name,
+            (Stage::Running, None) => "about to start",
+            (Stage::Waiting, _) => "waiting for alerts",
+            (Stage::Over, _) => "over",
+        }
+    }
+}
+
+/// The whole page. The live one keeps itself up to date and may talk to its own server; the other has no script and may
+/// talk to nobody.
+pub fn document(page: &Page, live: bool) -> String {
+    let (policy, script) = if live {
+        (
+            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'self'; connect-src 'self'",
+            "<p id=\"connection\" role=\"status\" hidden></p><script src=\"live.js\" defer></script>\n",
+        )
+    } else {
+        ("default-src 'none'; style-src 'unsafe-inline'; img-src data:", "")
+    };
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <link rel=\"icon\" href=\"data:,\">\n<title>{} · loadgen</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         {script}<main>\n{}</main>\n</body>\n</html>\n",
+        escape(&page.report.scenario),
+        fragment(page)
+    )
+}
+
+/// What changes while the run goes on.
+pub fn fragment(page: &Page) -> String {
+    let mut html = header(page);
+    html.push_str("<div class=\"panels\">\n");
+    for panel in panels(page) {
+        push_panel(&mut html, page, &panel);
+    }
+    html.push_str("</div>\n");
+    html.push_str(&phases(page));
+    html.push_str(&expectations(page));
+    html.push_str(&thresholds(page));
+    html
+}
+
+fn header(page: &Page) -> String {
+    let Page { report, .. } = page;
+    let totals = &report.totals;
+    let mut html = format!("<header>\n<h1>{}</h1>{}\n", escape(&report.scenario), verdict(page));
+    // Writing to a string can't fail, here and below.
+    let _ = write!(
+        html,
+        "<p>{}</p>\n<p class=\"meta\">target {} · model {} · seed {} · started {}</p>\n\
+         <p><progress max=\"{planned:.1}\" value=\"{:.1}\" aria-label=\"progress\"></progress> \
+         <b>{}</b> · {:.0} of {planned:.0} s</p>\n\
+         <p class=\"totals\"><b>{}</b> offered = <b>{}</b> completed + <b>{}</b> failed + <b>{}</b> timed out + <b>{}</b> \
+         dropped + <b>{}</b> interrupted{}; <b>{}</b> of the completed unexpected</p>\n",
+        escape(&report.description),
+        escape(&report.target),
+        escape(&report.model),
+        report.seed,
+        escape(&report.started_at),
+        page.now.min(page.planned()).as_secs_f64(),
+        escape(page.phase()),
+        page.now.as_secs_f64(),
+        totals.offered,
+        totals.completed,
+        totals.failed,
+        totals.timed_out,
+        totals.dropped,
+        totals.interrupted,
+        if page.is_running() { " + those under way" } else { "" },
+        totals.unexpected,
+        planned = page.planned().as_secs_f64(),
+    );
+    for warning in &report.warnings {
+        let _ = writeln!(html, "<p class=\"warning\">warning: {}</p>", escape(warning));
+    }
+    html.push_str(&latencies(page));
+    html.push_str("</header>\n");
+    html
+}
+
+fn push_panel(html: &mut String, page: &Page, panel: &Panel) {
+    let values = panel.plots.iter().flat_map(|(_, lines)| lines).flat_map(|line| &line.points);
+    let scale = Scale::new(panel.unit, values.filter_map(|(_, value)| *value).chain(panel.limit));
+    let wide = if panel.plots.len() > 1 { " wide" } else { "" };
+    let _ = writeln!(
+        html,
+        "<section class=\"panel{wide}\"><h2>{}</h2><p class=\"meta\">{}</p><div class=\"plots\">",
+        escape(panel.title),
+        escape(panel.about)
+    );
+    for (side, lines) in &panel.plots {
+        let show = |line: &Line| line.last().map_or("–".to_owned(), |value| panel.unit.show(value));
+        let last: Vec<String> = lines.iter().map(|line| format!("{} {}", line.name, show(line))).collect();
+        let label = format!("{}, seen by the {side}; last: {}", panel.title, last.join(", "));
+        let drawing = svg(&scale, lines, panel.limit, &page.phases, page.end())
+            .unwrap_or_else(|error| format!("<p class=\"warning\">cannot be drawn: {}</p>", escape(&error)));
+        let words =
+            if panel.unit.words().is_empty() { String::new() } else { format!(", {}", panel.unit.words()) };
+        let _ = writeln!(
+            html,
+            "<figure><figcaption>{side}{words}</figcaption><div role=\"img\" aria-label=\"{}\">{drawing}</div>\
+             <ul class=\"legend\">",
+            escape(&label)
+        );
+        for line in lines {
+            let _ = writeln!(
+                html,
+                "<li><i class=\"colour{}\"></i>{} <b>{}</b></li>",
+                line.colour,
+                escape(&line.name),
+                escape(&show(line))
+            );
+        }
+        if let Some(limit) = panel.limit {
+            let _ = writeln!(html, "<li><i class=\"limit\"></i>limit <b>{}</b></li>", panel.unit.show(limit));
+        }
+        html.push_str("</ul></figure>\n");
+    }
+    html.push_str("</div></section>\n");
+}
+
+/// A time, for tables.
+fn shown(seconds: Option<f64>) -> html::Cell {
+    time(seconds).into()
+}
+
+#[cfg(test)]
+mod tests;

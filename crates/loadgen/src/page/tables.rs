@@ -1,0 +1,152 @@
+//! The tables of the page, and the verdict at its top.
+
+use super::{
+    Page, Stage,
+    html::{Cell, escape, table},
+    shown,
+};
+use crate::{
+    engine::Figures,
+    judge::{
+        Verdict,
+        expectations::{CANNOT_TELL, ExpectationOutcome},
+    },
+    report::{
+        RunVerdict,
+        summary::{measured, word},
+        text::rate,
+    },
+};
+
+/// The last word, or how many words have been said against the run so far.
+pub(super) fn verdict(page: &Page) -> String {
+    let report = &page.report;
+    if page.stage != Stage::Over {
+        let missed = report.expectations.iter().zip(&page.settled);
+        let missed =
+            missed.filter(|(outcome, settled)| **settled && outcome.verdict == Verdict::Failed).count();
+        let broken =
+            report.thresholds.iter().filter(|outcome| broken(outcome.verdict, outcome.value)).count();
+        let (class, words) = match (missed, broken) {
+            (0, 0) => ("open", "nothing missed so far".to_owned()),
+            _ => ("bad", format!("so far {missed} expectations missed, {broken} thresholds not kept")),
+        };
+        return format!("<p class=\"verdict {class}\">{words}</p>");
+    }
+    let (class, word) = match report.verdict {
+        RunVerdict::Passed => ("good", "PASSED"),
+        RunVerdict::Failed => ("bad", "FAILED"),
+        RunVerdict::Invalid => ("bad", "INVALID"),
+        RunVerdict::Interrupted => ("open", "INTERRUPTED"),
+    };
+    let reason = report.reason.as_ref().map(|reason| format!(": {}", escape(reason))).unwrap_or_default();
+    format!("<p class=\"verdict {class}\"><b>{word}</b>{reason}</p>")
+}
+
+/// What is measured now and not as it should be. Without samples nothing is said before the end.
+fn broken(verdict: Verdict, value: Option<f64>) -> bool {
+    verdict == Verdict::Failed && value.is_some()
+}
+
+/// The usual figures, with what they don't know of beside them.
+pub(super) fn latencies(page: &Page) -> String {
+    let report = &page.report;
+    let row = |name: &str, figures: &Figures| {
+        let cells =
+            [figures.p50, figures.p90, figures.p95, figures.p99, figures.p999, figures.max].map(shown);
+        let [p50, p90, p95, p99, p999, max] = cells;
+        let dropped = report.totals.dropped;
+        let dropped = Cell(dropped.to_string(), if dropped > 0 { "bad" } else { "" });
+        [name.into(), p50, p90, p95, p99, p999, max, dropped]
+    };
+    table(
+        "Times as the client saw them",
+        ["", "p50", "p90", "p95", "p99", "p99.9", "max", "dropped, not in these"],
+        vec![
+            row("response time", &report.response_time),
+            row("service time", &report.service_time),
+            row("send lag", &report.send_lag),
+        ],
+    )
+}
+
+pub(super) fn phases(page: &Page) -> String {
+    let rows = page.report.phases.iter().zip(&page.phases);
+    let rows = rows.map(|(phase, stretch)| {
+        let over = page.stage == Stage::Over || page.now >= stretch.end;
+        let verdict = match (over, page.now < stretch.start) {
+            (true, _) => Cell(word(phase.verdict).into(), class(phase.verdict)),
+            (false, true) => "to come".into(),
+            (false, false) => "under way".into(),
+        };
+        let totals = &phase.totals;
+        [
+            phase.name.as_str().into(),
+            verdict,
+            totals.offered.to_string().into(),
+            totals.completed.to_string().into(),
+            rate(phase.rate).into(),
+            shown(phase.response_time.p50),
+            shown(phase.response_time.p95),
+            shown(phase.response_time.p99),
+            totals.not_as_expected().to_string().into(),
+            totals.dropped.to_string().into(),
+            phase.monitoring.drifting().join(", ").into(),
+        ]
+    });
+    table(
+        "Phases",
+        ["phase", "", "offered", "completed", "rate/s", "p50", "p95", "p99", "errors", "dropped", "drifting"],
+        rows.collect(),
+    )
+}
+
+pub(super) fn expectations(page: &Page) -> String {
+    let outcomes = page.report.expectations.iter().zip(&page.settled);
+    let rows: Vec<_> = outcomes.map(|(outcome, settled)| expectation(outcome, *settled)).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    table("What monitoring was to notice", ["phase", "", "expected", "seen"], rows)
+}
+
+fn expectation(outcome: &ExpectationOutcome, settled: bool) -> [Cell; 4] {
+    let phase = outcome.phase.clone().unwrap_or_else(|| "whole run".into());
+    let (word, detail) = match (settled, outcome.detail.starts_with(CANNOT_TELL)) {
+        (true, _) => (Cell(outcome.word().into(), class(outcome.verdict)), outcome.detail.clone()),
+        // Before its time is over that is no news.
+        (false, true) => ("pending".into(), String::new()),
+        (false, false) => ("pending".into(), format!("so far: {}", outcome.detail)),
+    };
+    [phase.into(), word, outcome.expected.as_str().into(), detail.into()]
+}
+
+pub(super) fn thresholds(page: &Page) -> String {
+    let rows = page.report.thresholds.iter().map(|outcome| {
+        let word = match (page.stage, outcome.value) {
+            (Stage::Over, _) => Cell(word(outcome.verdict).into(), class(outcome.verdict)),
+            (_, None) => "pending".into(),
+            (_, Some(_)) if outcome.verdict == Verdict::Passed => "kept so far".into(),
+            (_, Some(_)) => Cell("not kept so far".into(), "bad"),
+        };
+        [
+            outcome.phase.clone().unwrap_or_else(|| "whole run".into()).into(),
+            word,
+            format!("{} {}", outcome.metric, outcome.expression).into(),
+            measured(outcome).into(),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    table("Thresholds on what the client saw", ["phase", "", "threshold", "measured"], rows)
+}
+
+fn class(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "good",
+        Verdict::Failed => "bad",
+        Verdict::NotChecked => "open",
+    }
+}

@@ -1,0 +1,271 @@
+//! A run as it is followed: engine, watch, progress, live page and own metrics put together.
+//!
+//! This thread only watches; the requests are sent by the engine's own threads.
+
+use crate::{
+    engine::{Effort, Record, Running},
+    exit::Exit,
+    judge::expectations::Seen,
+    metrics::Metrics,
+    page::{Page, Stage},
+    plan::Plan,
+    report::{Findings, progress::Progress},
+    serve::Publisher,
+    timeline::Timeline,
+    watch::{self, PrometheusWatch, Snapshot, Watch, asking, next_reading, reader::Reader},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    time::MissedTickBehavior,
+};
+
+/// How often the progress is looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The signals that ask to stop: Ctrl-C, and SIGTERM, with which containers are stopped. Watched for from the start, so
+/// that one that comes early is not lost.
+pub struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Watches from here on.
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// What the report tells of a run that the plan does not say. Addresses are without credentials.
+pub struct Told {
+    /// SHA-256 of the scenario's text.
+    pub scenario_sha256: String,
+    /// What is played against.
+    pub target: String,
+    /// The Prometheus server that is asked, if any.
+    pub prometheus: Option<String>,
+}
+
+/// A reading of the service, made at a time counted from the run's start.
+type Reading = (Duration, Result<Snapshot, String>);
+
+/// A run under way, as far as it has been seen.
+pub struct Session<'a> {
+    plan: &'a Plan,
+    told: Told,
+    started_at: SystemTime,
+    names: Vec<String>,
+    boundaries: Vec<Duration>,
+    metrics: Arc<Metrics>,
+    publisher: Option<Publisher>,
+    timeline: Timeline,
+    record: Record,
+    effort: Effort,
+    watch: Watch,
+    prometheus: PrometheusWatch,
+    /// When, if it was.
+    interrupted: Option<Duration>,
+}
+
+impl<'a> Session<'a> {
+    /// Of a run that is about to start.
+    pub fn new(plan: &'a Plan, told: Told, metrics: Arc<Metrics>, publisher: Option<Publisher>) -> Self {
+        let boundaries = plan.boundaries();
+        Self {
+            plan,
+            told,
+            started_at: SystemTime::now(),
+            names: plan.scenario.phases.iter().map(|phase| phase.name.clone()).collect(),
+            metrics,
+            publisher,
+            timeline: Timeline::default(),
+            record: Record::default(),
+            effort: Effort::default(),
+            watch: Watch::new(&boundaries),
+            prometheus: PrometheusWatch::new(&plan.scenario.expectations, &boundaries),
+            boundaries,
+            interrupted: None,
+        }
+    }
+
+    /// Notes how things stand before the first request.
+    pub async fn look_before(&mut self, reader: &Reader) {
+        self.read(Duration::ZERO, reader.metrics().await);
+        if let Some(alerts) = reader.alerts().await {
+            self.prometheus.observe(watch::Told::Alerts(Duration::ZERO, alerts));
+        }
+        if self.prometheus.expects_alerts()
+            && let Some(held) = reader.held().await
+        {
+            self.prometheus.observe(watch::Told::Held(Duration::ZERO, held));
+        }
+    }
+
+    /// Follows a run to its end and the alerts a little beyond; says how long the run lasted.
+    pub async fn follow(
+        &mut self,
+        running: &mut Running,
+        reader: &Reader,
+        stops: &mut StopSignals,
+    ) -> Duration {
+        let started = running.started;
+        self.started_at = SystemTime::now();
+        self.effort = std::mem::take(&mut running.effort);
+        let mut progress = Progress::new(self.boundaries.last().copied().unwrap_or_default());
+        let mut readings = read_on(reader.clone(), self.boundaries.clone(), started);
+        let (sender, mut told) = mpsc::unbounded_channel();
+        asking::ask_on(reader, &self.plan.scenario.expectations, &self.boundaries, started, &sender);
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ended: Option<Duration> = None;
+        loop {
+            tokio::select! {
+                record = running.records.recv(), if ended.is_none() => match record {
+                    Some(record) => {
+                        progress.add(&record);
+                        self.timeline.record(started.elapsed(), &record);
+                        self.metrics.recorded(&record);
+                        self.record.merge(&record);
+                    }
+                    None => {
+                        let elapsed = started.elapsed();
+                        ended = Some(elapsed);
+                        self.read(elapsed, reader.metrics().await);
+                        if self.interrupted.is_none() {
+                            say_awaited(&self.prometheus.awaited(elapsed), elapsed, &progress);
+                        }
+                    }
+                },
+                Some((at, reading)) = readings.recv() => self.read(at, reading),
+                Some(told) = told.recv() => self.prometheus.observe(told),
+                _ = ticks.tick() => {
+                    let elapsed = started.elapsed();
+                    let phase = self.phase_at(elapsed);
+                    if ended.is_none() {
+                        self.effort.observe(elapsed, phase);
+                    }
+                    progress.show(self.names.get(phase).map_or("waiting", String::as_str), elapsed);
+                    self.tell(elapsed, ended);
+                }
+                () = stops.next() => {
+                    if self.interrupted.is_some() {
+                        std::process::exit(Exit::Interrupted.code().into());
+                    }
+                    self.interrupted = Some(started.elapsed());
+                    progress.say("interrupted; once more to give up the summary too");
+                    running.stop();
+                }
+            }
+            if let Some(ended) = ended
+                && (self.interrupted.is_some() || self.prometheus.awaited(started.elapsed()).is_empty())
+            {
+                progress.finish();
+                self.prometheus.close(started.elapsed());
+                return ended;
+            }
+        }
+    }
+
+    /// Comes to the last word, and tells it to those who look on.
+    pub fn close(&mut self, elapsed: Duration) -> Page {
+        self.watch.close(elapsed);
+        let page = self.page(elapsed, Some(elapsed), Stage::Over);
+        if let Some(publisher) = &mut self.publisher {
+            publisher.publish(page.clone());
+        }
+        page
+    }
+
+    fn read(&mut self, at: Duration, reading: Result<Snapshot, String>) {
+        let snapshot = reading.as_ref().ok().cloned();
+        self.watch.observe(at, reading);
+        self.timeline.read(at, snapshot, self.watch.signals());
+    }
+
+    /// Tells those who look on how the run is.
+    fn tell(&mut self, now: Duration, ended: Option<Duration>) {
+        let playing = Some(self.phase_at(now)).filter(|&phase| phase < self.names.len() && ended.is_none());
+        self.metrics.playing(playing);
+        if self.publisher.as_mut().is_some_and(Publisher::is_wanted) {
+            let stage = if ended.is_some() { Stage::Waiting } else { Stage::Running };
+            let page = self.page(now, ended, stage);
+            if let Some(publisher) = &mut self.publisher {
+                publisher.publish(page);
+            }
+        }
+    }
+
+    /// The run as it stands at `now`; its requests may have ended before.
+    fn page(&self, now: Duration, ended: Option<Duration>, stage: Stage) -> Page {
+        let findings = Findings {
+            plan: self.plan,
+            scenario_sha256: self.told.scenario_sha256.clone(),
+            target: self.told.target.clone(),
+            prometheus: self.told.prometheus.clone(),
+            started_at: self.started_at,
+            elapsed: ended.unwrap_or(now),
+            interrupted: self.interrupted.is_some(),
+            record: &self.record,
+            effort: &self.effort,
+            seen: Seen {
+                phases: self.watch.phases(),
+                names: &self.names,
+                boundaries: &self.boundaries,
+                prometheus: self.told.prometheus.is_some().then_some(&self.prometheus),
+                interrupted: self.interrupted,
+            },
+        };
+        Page::new(&findings, &self.timeline, stage, now)
+    }
+
+    /// The phase that is on; the number of phases once all are over.
+    fn phase_at(&self, elapsed: Duration) -> usize {
+        self.boundaries.iter().skip(1).filter(|&&end| end <= elapsed).count()
+    }
+}
+
+/// Says what the run still waits for, and how long at most.
+fn say_awaited(awaited: &[(String, Duration)], now: Duration, progress: &Progress) {
+    let Some(until) = awaited.iter().map(|(_, until)| *until).max() else { return };
+    let mut what: Vec<&str> = awaited.iter().map(|(what, _)| what.as_str()).collect();
+    what.dedup();
+    progress.say(&format!(
+        "all requests are through; waiting for {}; {:.0} s at most",
+        what.join(", "),
+        until.saturating_sub(now).as_secs_f64().ceil()
+    ));
+}
+
+/// Reads the service at every second of a phase and at its end.
+fn read_on(reader: Reader, boundaries: Vec<Duration>, started: Instant) -> mpsc::UnboundedReceiver<Reading> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut due = next_reading(&boundaries, Duration::ZERO);
+        while let Some(at) = due {
+            tokio::time::sleep_until((started + at).into()).await;
+            let asked = started.elapsed();
+            let reading = reader.metrics().await;
+            if sender.send((asked, reading)).is_err() {
+                return;
+            }
+            // A reading that took long must not be made up for by a burst of them.
+            due = next_reading(&boundaries, asked.max(at));
+        }
+    });
+    receiver
+}
