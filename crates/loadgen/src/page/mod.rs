@@ -21,7 +21,7 @@ use html::escape;
 use panels::{Panel, panels};
 use scale::Scale;
 use std::{fmt::Write, time::Duration};
-use tables::{expectations, latencies, phases, thresholds, verdict};
+use tables::{drills, latencies, phases, thresholds, verdict};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -169,7 +169,7 @@ pub fn fragment(page: &Page) -> String {
     }
     html.push_str("</div>\n");
     html.push_str(&phases(page));
-    html.push_str(&expectations(page));
+    html.push_str(&drills(page));
     html.push_str(&thresholds(page));
     html
 }

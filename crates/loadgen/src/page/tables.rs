@@ -101,24 +101,41 @@ pub(super) fn phases(page: &Page) -> String {
     )
 }
 
-pub(super) fn expectations(page: &Page) -> String {
-    let outcomes = page.report.expectations.iter().zip(&page.settled);
-    let rows: Vec<_> = outcomes.map(|(outcome, settled)| expectation(outcome, *settled)).collect();
-    if rows.is_empty() {
-        return String::new();
+/// Failure mode by failure mode, as in the summary; what is about the whole run comes last.
+pub(super) fn drills(page: &Page) -> String {
+    let report = &page.report;
+    let rows_of = |phase: Option<&str>| -> Vec<_> {
+        let outcomes = report.expectations.iter().zip(&page.settled);
+        let of_phase = outcomes.filter(|(outcome, _)| outcome.phase.as_deref() == phase);
+        of_phase.map(|(outcome, settled)| expectation(outcome, *settled)).collect()
+    };
+    const HEAD: [&str; 3] = ["", "expected", "seen"];
+    let mut html = String::new();
+    for mode in &report.failure_modes {
+        let time = mode.at.split(['T', 'Z']).nth(1).unwrap_or(&mode.at);
+        let caption = format!("{} ({:.0} s in, {time} UTC): {}", mode.phase, mode.start, mode.injected);
+        html.push_str(&table(&caption, HEAD, rows_of(Some(&mode.phase))));
     }
-    table("What monitoring was to notice", ["phase", "", "expected", "seen"], rows)
+    let whole = rows_of(None);
+    if !whole.is_empty() {
+        html.push_str(&table("whole run", HEAD, whole));
+    }
+    if html.is_empty() {
+        return html;
+    }
+    format!(
+        "<section class=\"drills\"><h2>What was done to the service, and what monitoring noticed</h2>\n{html}</section>\n"
+    )
 }
 
-fn expectation(outcome: &ExpectationOutcome, settled: bool) -> [Cell; 4] {
-    let phase = outcome.phase.clone().unwrap_or_else(|| "whole run".into());
+fn expectation(outcome: &ExpectationOutcome, settled: bool) -> [Cell; 3] {
     let (word, detail) = match (settled, outcome.detail.starts_with(CANNOT_TELL)) {
         (true, _) => (Cell(outcome.word().into(), class(outcome.verdict)), outcome.detail.clone()),
         // Before its time is over that is no news.
         (false, true) => ("pending".into(), String::new()),
         (false, false) => ("pending".into(), format!("so far: {}", outcome.detail)),
     };
-    [phase.into(), word, outcome.expected.as_str().into(), detail.into()]
+    [word, outcome.expected.as_str().into(), detail.into()]
 }
 
 pub(super) fn thresholds(page: &Page) -> String {
