@@ -42,7 +42,7 @@ pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<S
     (late >= HICCUP && late as f64 > all as f64 * TOLERATED_LATE).then(|| {
         let why = match busy {
             Some(busy) if busy >= SATURATED => ", for it had no CPU time left; lower the rate, or give it more cores or machines",
-            Some(_) => ", though it had CPU time left: was it stopped, or the machine suspended?",
+            Some(_) => ", though its threads had CPU time left over the phase: the machine was busy or stood still for a while",
             None => "; lower the rate, or give it more cores or machines",
         };
         format!(

@@ -25,7 +25,7 @@ fn part(loadgen: &Loadgen, scenario: &str, target: &str, shard: &str, name: &str
         "--json",
         name,
     ]);
-    run.expect_code(0);
+    run.expect_counted();
     run
 }
 
@@ -54,7 +54,7 @@ fn parts_merge_into_the_whole() {
     part(&loadgen, POISSON, &stub.url, "1/2", "a.json");
     part(&loadgen, POISSON, &stub.url, "2/2", "b.json");
     let merged = loadgen.call(&["merge", "b.json", "a.json", "--json", "report.json"]);
-    merged.expect_code(0);
+    merged.expect_counted();
     assert!(merged.adds_up(), "{}", merged.report);
     assert_eq!(merged.total("offered"), stub.seen());
     assert_eq!(merged.total("completed"), stub.seen());

@@ -1,7 +1,7 @@
 //! What a run says of alerts and queries: a real Prometheus with rules that are quick to fire and to clear, and a real
 //! Alertmanager behind it.
 
-use crate::{alertmanager::Alertmanager, play, prometheus::Prometheus, service::Service};
+use crate::{alertmanager::Alertmanager, assert_came_to, play, prometheus::Prometheus, service::Service};
 use serde_json::Value;
 use std::{
     io::Write,
@@ -128,7 +128,7 @@ fn alerts_fire_arrive_and_resolve_or_do_not() {
   quiet: [ { alert: Broken, phase: calm }, { alert: Broken, labels: { status: "500" } }, { alert: Stuck, phase: storm } ]
 "#,
     );
-    assert_eq!((code, report["verdict"].as_str()), (99, Some("failed")), "{words}");
+    assert_came_to(99, code, &words);
     expect_outcomes(
         &report,
         &words,
@@ -178,7 +178,7 @@ fn queries_become_and_stay_or_do_not() {
     - { expr: '0 / 0 * up', phase: storm, stays: "< 1" }
 "#,
     );
-    assert_eq!(code, 99, "{words}");
+    assert_came_to(99, code, &words);
     expect_outcomes(
         &report,
         &words,
@@ -206,13 +206,13 @@ fn what_keeps_an_alert_from_people_is_said() {
     let alertmanager = Alertmanager::start();
     alertmanager.silence("Broken");
     let (code, words, report) = World::with(&alertmanager).play(FIRES);
-    assert_eq!(code, 99, "{words}");
+    assert_came_to(99, code, &words);
     expect_outcomes(&report, &words, &[("failed", "but silenced there (by ")]);
 
     let drops = "alert_relabel_configs: [ { source_labels: [alertname], regex: Broken, action: drop } ]";
     let alerting = format!("{drops}\n  {}", knows(&alertmanager.address.to_string()));
     let (code, words, report) = World::new(&alerting).play(FIRES);
-    assert_eq!(code, 99, "{words}");
+    assert_came_to(99, code, &words);
     expect_outcomes(&report, &words, &[("failed", "s but did not reach Alertmanager")]);
 
     for (alerting, warning) in [
@@ -223,7 +223,7 @@ fn what_keeps_an_alert_from_people_is_said() {
         ),
     ] {
         let (code, words, report) = World::new(&alerting).play(FIRES);
-        assert_eq!(code, 0, "{words}");
+        assert_came_to(0, code, &words);
         assert!(report["expectations"][0]["notified_after"].is_null(), "{words}");
         assert!(words.contains(warning), "{words}");
     }
@@ -282,7 +282,7 @@ fn what_a_prometheus_that_died_would_have_said_nobody_can_tell() {
     world.prometheus.kill();
     let output = child.wait_with_output().unwrap();
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(output.status.code(), Some(99), "{words}");
+    assert_came_to(99, output.status.code().unwrap(), &words);
     let report: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
     expect_outcomes(
         &report,

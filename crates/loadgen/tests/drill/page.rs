@@ -1,7 +1,7 @@
 //! The live page and the report it leaves behind, looked at with a real browser: both widths, both themes, no complaint.
 //! Screenshots are left in the target directory, for people to look at.
 
-use crate::{browser::Browser, service::Service};
+use crate::{assert_came_to, browser::Browser, service::Service};
 use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -116,7 +116,7 @@ fn a_browser_has_nothing_to_complain_of() {
     assert_eq!(browser.evaluate(DRAWN), true);
     assert_eq!(browser.complaints, Vec::<String>::new());
     let (code, words) = run.finish();
-    assert_eq!(code, Some(0), "{words}");
+    assert_came_to(0, code.unwrap(), &words);
     assert!(words.contains(&format!("report: {}", report.display())), "{words}");
 
     let html = std::fs::read_to_string(&report).unwrap();

@@ -127,6 +127,15 @@ impl Run {
         self
     }
 
+    /// Panics with all that was printed, unless the run ended with 0, or with 106 on a machine so busy that requests left
+    /// late: that is no fault of what was counted.
+    #[track_caller]
+    pub fn expect_counted(&self) -> &Self {
+        let late = self.code == Some(106) && self.stdout.contains("the generator could not keep up");
+        assert!(self.code == Some(0) || late, "\n{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
     /// One of the totals.
     #[track_caller]
     pub fn total(&self, name: &str) -> u64 {
