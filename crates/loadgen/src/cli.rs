@@ -95,6 +95,12 @@ pub struct MergeArgs {
 fn http_url(text: &str) -> Result<Url, String> {
     let url: Url =
         text.parse().map_err(|error| format!("{error}; expected something like http://127.0.0.1:8000"))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        // Not shown: a query may hold a key.
+        return Err(
+            "an address ends with its path; a query goes into the `path` of a scenario's payloads".into()
+        );
+    }
     match (url.scheme(), url.has_host()) {
         ("http" | "https", true) => Ok(url),
         _ => Err("only http:// and https:// addresses can be reached".into()),

@@ -29,6 +29,9 @@ pub fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
     Ok(merged.verdict.into())
 }
 
+/// Parts may start apart by this share of the run.
+const TOLERATED_OFFSET: f64 = 0.1;
+
 /// A report and its file's name.
 type Named = (String, Report);
 
@@ -49,6 +52,7 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
         }
     }
     let missing = missing_shards(reports)?;
+    let apart = apart(reports)?;
     let records = (0..base.phases.len()).map(|at| record(reports, at)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut whole = PhaseRecord::default();
     records.iter().for_each(|record| whole.merge(record));
@@ -56,6 +60,8 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
     let mut report = base.clone();
     report.shard = None;
     report.merged_from = reports.iter().map(|(place, _)| place.clone()).collect();
+    let targets: BTreeSet<&str> = reports.iter().map(|(_, report)| report.target.as_str()).collect();
+    report.target = targets.into_iter().collect::<Vec<_>>().join(", ");
     report.started_at = reports.iter().map(|(_, report)| report.started_at.clone()).min().unwrap_or_default();
     report.duration = reports.iter().map(|(_, report)| report.duration).fold(0.0, f64::max);
     report.set_figures(&whole);
@@ -70,6 +76,10 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
         phase.set_figures(record);
     }
     report.expectations = (0..base.expectations.len()).map(|at| expectation(reports, at)).collect();
+    for mode in &mut report.failure_modes {
+        mode.set_outcomes(&report.expectations);
+    }
+    report.prometheus = reports.iter().find_map(|(_, report)| report.prometheus.clone());
     let names: Vec<String> = report.phases.iter().map(|phase| phase.name.clone()).collect();
     let saturated: Vec<bool> = report.phases.iter().map(PhaseReport::saturated).collect();
     let mut blamed = false;
@@ -83,10 +93,13 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
     }
     report.judge_phases();
     report.warnings = warnings(reports);
-    let invalid =
-        missing.or_else(|| invalid(reports)).or_else(|| blamed.then(|| validity::OWN_FAULT.to_owned()));
+    let invalid = missing
+        .or(apart)
+        .or_else(|| invalid(reports))
+        .or_else(|| blamed.then(|| validity::OWN_FAULT.to_owned()));
     let interrupted = reports.iter().any(|(_, report)| report.verdict == RunVerdict::Interrupted);
-    (report.verdict, report.reason) = verdict(interrupted, invalid, &report.thresholds, &report.expectations);
+    (report.verdict, report.reason) =
+        verdict(interrupted, invalid, &whole.totals, &report.thresholds, &report.expectations);
     Ok(report)
 }
 
@@ -105,6 +118,12 @@ fn same_plan((first, base): (&str, &Report), (place, report): (&str, &Report)) -
     .find(|(_, a, b)| a != b);
     if let Some((field, a, b)) = differs {
         bail!("{place}: {field} is {b}, in {first} it is {a}; only parts of one plan can be merged");
+    }
+    if !report.merged_from.is_empty() {
+        bail!(
+            "{place}: is itself merged, from {}; merge the runs' own reports",
+            report.merged_from.join(", ")
+        );
     }
     if sharded(base) != sharded(report) {
         bail!("{place}: is {}, {first} is {}; merge either kind by itself", sharded(report), sharded(base));
@@ -128,14 +147,64 @@ fn same_plan((first, base): (&str, &Report), (place, report): (&str, &Report)) -
     if shape(base) != shape(report) {
         bail!("{place}: has other phases, thresholds or expectations than {first}; was one of them edited?");
     }
-    let sums = report.phases.iter().fold(Totals::default(), |mut sum, phase| {
-        sum.add(&phase.totals);
-        sum
-    });
-    if sums != report.totals || !sums.add_up() {
-        bail!("{place}: its totals do not add up; was it edited?");
+    sound(report).map_err(|problem| anyhow!("{place}: {problem}; was it edited?"))
+}
+
+/// Finds reports whose figures contradict each other.
+fn sound(report: &Report) -> Result<(), String> {
+    // Far above any run, and far below where sums would overflow.
+    const MOST: u64 = 1 << 53;
+    let totals = report.phases.iter().map(|phase| &phase.totals).chain([&report.totals]);
+    if totals.clone().any(|totals| {
+        totals.offered > MOST
+            || totals.completed > MOST
+            || !totals.add_up()
+            || totals.unexpected > totals.completed
+    }) {
+        return Err("its totals do not add up".into());
     }
-    Ok(())
+    if !(0.0..1e9).contains(&report.duration) {
+        return Err(format!("duration is {}", report.duration));
+    }
+    let mut sums = Totals::default();
+    for phase in &report.phases {
+        sums.add(&phase.totals);
+        let record = phase.record().map_err(|error| format!("phase {}: {error}", phase.name))?;
+        let answered = phase.totals.completed + phase.totals.timed_out;
+        let statuses = phase.statuses.values().try_fold(0u64, |sum, count| sum.checked_add(*count));
+        if [record.response.count(), record.service.count()] != [answered; 2]
+            || statuses != Some(phase.totals.completed)
+        {
+            return Err(format!(
+                "phase {}: its histograms and statuses are of other requests than its totals",
+                phase.name
+            ));
+        }
+    }
+    if sums == report.totals { Ok(()) } else { Err("its totals are not those of its phases".into()) }
+}
+
+/// Why the runs did not load their target together, if so: what they offered was then never offered at once.
+fn apart(reports: &[Named]) -> anyhow::Result<Option<String>> {
+    let mut starts = Vec::new();
+    for (place, report) in reports {
+        let start = humantime::parse_rfc3339(&report.started_at)
+            .map_err(|error| anyhow!("{place}: started_at: {error}"))?;
+        starts.push((start, place));
+    }
+    let (Some((first, a)), Some((last, b))) = (starts.iter().min(), starts.iter().max()) else {
+        return Ok(None);
+    };
+    let offset = last.duration_since(*first).unwrap_or_default();
+    let planned = reports.iter().map(|(_, report)| report.duration).fold(f64::INFINITY, f64::min);
+    // Starts are told in whole seconds.
+    let apart = offset.as_secs_f64() > 1.0 + planned * TOLERATED_OFFSET;
+    Ok(apart.then(|| {
+        format!(
+            "{b} started {} after {a}: what they offered was never offered at once; start all parts together",
+            humantime::format_duration(offset)
+        )
+    }))
 }
 
 /// Whether two reports are copies of one.

@@ -1,7 +1,7 @@
 //! What `loadgen` itself publishes: each metric's name, help text and labels, and the events that move it.
 //!
 //! All handles are made at start, so that each series exists at 0. They are fed from records that the workers hand over
-//! twice a second, never by the workers themselves.
+//! once a second, never by the workers themselves.
 
 use crate::{
     engine::{DropReason, Outcome, Record, Times},

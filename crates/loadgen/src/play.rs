@@ -33,7 +33,7 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
     let html = args.report.as_deref().map(|path| OutputFile::new("--report", path)).transpose()?;
     if let (Some(json), Some(html)) = (&args.json, &args.report)
-        && json == html
+        && same_place(json, html)
         && !is_device(json)
     {
         bail!("--json and --report both name {}; give each a file of its own", json.display());
@@ -60,6 +60,15 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
         eprintln!("report: {}", path.display());
     }
     Ok(report.verdict.into())
+}
+
+/// Whether two paths lead to one file, which may not exist yet.
+fn same_place(a: &Path, b: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some((folder.canonicalize().ok()?, path.file_name()?.to_owned()))
+    };
+    place(a).is_some_and(|a| Some(a) == place(b))
 }
 
 fn is_device(path: &Path) -> bool {

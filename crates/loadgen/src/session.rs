@@ -4,7 +4,6 @@
 
 use crate::{
     engine::{Effort, Record, Running},
-    exit::Exit,
     judge::expectations::Seen,
     metrics::Metrics,
     page::{Page, Stage},
@@ -27,11 +26,12 @@ use tokio::{
 /// How often the progress is looked at.
 const TICK: Duration = Duration::from_millis(250);
 
-/// The signals that ask to stop: Ctrl-C, and SIGTERM, with which containers are stopped. Watched for from the start, so
-/// that one that comes early is not lost.
+/// The signals that ask to stop: Ctrl-C, SIGTERM, with which containers are stopped, and SIGHUP, when a terminal is closed.
+/// Watched for from the start, so that one that comes early is not lost.
 pub struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl StopSignals {
@@ -40,13 +40,18 @@ impl StopSignals {
     /// # Errors
     /// When the system refuses it.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }
@@ -163,12 +168,11 @@ impl<'a> Session<'a> {
                     self.tell(elapsed, ended);
                 }
                 () = stops.next() => {
-                    if self.interrupted.is_some() {
-                        std::process::exit(Exit::Interrupted.code().into());
+                    if self.interrupted.is_none() {
+                        self.interrupted = Some(started.elapsed());
+                        progress.say("interrupted; the report follows");
+                        running.stop();
                     }
-                    self.interrupted = Some(started.elapsed());
-                    progress.say("interrupted; once more to give up the summary too");
-                    running.stop();
                 }
             }
             if let Some(ended) = ended

@@ -22,7 +22,6 @@ impl Endpoint {
         // Neither fails for an address with a host, and flags are held to have one.
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        url.set_fragment(None);
         let token = env::var_os(variable).map(|token| bearer(variable, Some(token))).transpose()?;
         let authorization = match (basic, token) {
             (Some(_), Some(_)) => {
@@ -46,16 +45,12 @@ impl Endpoint {
         self.authorization.as_ref()
     }
 
-    /// The address of `path` below this one's own, so that a server behind a prefix works. `path` may carry a query,
-    /// which comes after this address' own.
+    /// The address of `path`, which may carry a query, below this one's own, so that a server behind a prefix works.
     pub fn below(&self, path: &str) -> Url {
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = self.url.clone();
         url.set_path(&format!("{}/{}", self.url.path().trim_end_matches('/'), path.trim_start_matches('/')));
-        if let Some(query) = query {
-            let own = self.url.query().map_or(String::new(), |own| format!("{own}&"));
-            url.set_query(Some(&format!("{own}{query}")));
-        }
+        url.set_query(query);
         url
     }
 }
@@ -131,8 +126,7 @@ mod tests {
         let below = |base: &str, path: &str| endpoint(base).below(path).to_string();
         assert_eq!(below("http://a:1", "/predict"), "http://a:1/predict");
         assert_eq!(below("http://a:1/models/iris/", "predict"), "http://a:1/models/iris/predict");
-        assert_eq!(below("http://a:1/x?key=1", "/v2/m?n=2"), "http://a:1/x/v2/m?key=1&n=2");
-        assert_eq!(below("http://a:1/x?key=1", "/model"), "http://a:1/x/model?key=1");
+        assert_eq!(below("http://a:1/x", "/v2/m?n=2"), "http://a:1/x/v2/m?n=2");
     }
 
     #[test]

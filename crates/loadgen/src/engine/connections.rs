@@ -16,13 +16,14 @@ use hyper_util::rt::TokioIo;
 use reqwest::Url;
 use rustls::pki_types::ServerName;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     error::Error,
     io,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 /// Idle connections are given up before the target's side does it (actix after 5 s): a request sent into a
@@ -33,11 +34,19 @@ const IDLE: Duration = Duration::from_secs(2);
 /// ports are taken): limits of this machine, not of the target.
 const OWN_LIMITS: [i32; 3] = [24, 23, 99];
 
+/// How long a kept connection may take to be done with the request before.
+const BREATH: Duration = Duration::from_millis(5);
+
+/// How long one of a name's addresses may take before the next is tried, if there is one: it may lead nowhere.
+const PER_ADDRESS: Duration = Duration::from_secs(1);
+
 type Connection = SendRequest<Full<Bytes>>;
 
 pub(super) struct Connections {
     host: String,
     port: u16,
+    /// The address that answered last.
+    answered: Cell<Option<SocketAddr>>,
     /// For https.
     tls: Option<(TlsConnector, ServerName<'static>)>,
     /// The most recently used last, with the end of their use.
@@ -59,7 +68,13 @@ impl Connections {
                 Ok::<_, String>((TlsConnector::from(tls.config()), name))
             })
             .transpose()?;
-        Ok(Self { host, port: url.port_or_known_default().unwrap_or(80), tls, idle: RefCell::default() })
+        Ok(Self {
+            host,
+            port: url.port_or_known_default().unwrap_or(80),
+            answered: Cell::default(),
+            tls,
+            idle: RefCell::default(),
+        })
     }
 
     /// Sends a request and reads the whole answer, for an unread body would end the connection. Its status.
@@ -88,12 +103,14 @@ impl Connections {
         }
     }
 
-    /// A kept connection that still stands.
+    /// A kept connection that still stands and has nothing left to do.
     async fn idle(&self) -> Option<Connection> {
         loop {
-            let (_, mut connection) = self.idle.borrow_mut().pop_back()?;
-            // Its task may not yet have seen that the last answer is through.
-            if connection.ready().await.is_ok() {
+            let (since, mut connection) = self.idle.borrow_mut().pop_back()?;
+            // Its task may not yet have seen that the last answer is through. One that is still writing the request before,
+            // because the answer came early, may do so for ever.
+            let ready = tokio::time::timeout(BREATH, connection.ready());
+            if since.elapsed() <= IDLE && ready.await.is_ok_and(|ready| ready.is_ok()) {
                 return Some(connection);
             }
         }
@@ -109,8 +126,7 @@ impl Connections {
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
-        let stream =
-            TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|e| unconnected(&e))?;
+        let stream = self.dial().await.map_err(|error| unconnected(&error))?;
         stream.set_nodelay(true).map_err(|error| unconnected(&error))?;
         match &self.tls {
             None => open(TokioIo::new(stream)).await,
@@ -120,6 +136,41 @@ impl Connections {
             }
         }
     }
+
+    /// Tries the address that answered last, and otherwise all that the name has, one after the other. A name is not looked
+    /// up for every connection: that takes its time, which would count as the target's.
+    async fn dial(&self) -> io::Result<TcpStream> {
+        if let Some(address) = self.answered.get() {
+            match TcpStream::connect(address).await {
+                // The name may have moved on.
+                Err(error) if !is_own_limit(&error) => self.answered.set(None),
+                found => return found,
+            }
+        }
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        let mut addresses = lookup_host((self.host.as_str(), self.port)).await?.peekable();
+        while let Some(address) = addresses.next() {
+            let connecting = TcpStream::connect(address);
+            let found = match addresses.peek() {
+                Some(_) => tokio::time::timeout(PER_ADDRESS, connecting)
+                    .await
+                    .unwrap_or(Err(io::ErrorKind::TimedOut.into())),
+                None => connecting.await,
+            };
+            match found {
+                Ok(stream) => {
+                    self.answered.set(Some(address));
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+fn is_own_limit(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| OWN_LIMITS.contains(&code))
 }
 
 async fn open<I: Read + Write + Unpin + Send + 'static>(stream: I) -> Result<Connection, Failure> {
@@ -137,7 +188,7 @@ fn bare_host(url: &Url) -> String {
 
 /// Why there is no connection.
 fn unconnected(error: &io::Error) -> Failure {
-    if error.raw_os_error().is_some_and(|code| OWN_LIMITS.contains(&code)) {
+    if is_own_limit(error) {
         Failure::OwnLimit
     } else if tls::failure(error).is_some() {
         Failure::Tls

@@ -17,7 +17,7 @@ pub struct ThresholdOutcome {
     pub metric: Cow<'static, str>,
     /// As the scenario has it.
     pub expression: String,
-    /// What was measured, times in seconds; `None` without samples.
+    /// What was measured, times in seconds; `None` without samples, infinite where the quantile had no answer (`null` in JSON).
     pub value: Option<f64>,
     /// Whether it holds.
     pub verdict: Verdict,
@@ -48,9 +48,11 @@ fn value(threshold: &Threshold, record: &PhaseRecord) -> Option<f64> {
         _ => Some(part as f64 / whole as f64),
     };
     match threshold.metric {
-        Metric::ResponseTime => time(threshold.aggregate, &record.response),
-        Metric::ServiceTime => time(threshold.aggregate, &record.service),
-        Metric::SendLag => time(threshold.aggregate, &record.lag),
+        Metric::ResponseTime => {
+            time(threshold.aggregate, &record.response, totals.failed + totals.dropped, totals.timed_out)
+        }
+        Metric::ServiceTime => time(threshold.aggregate, &record.service, totals.failed, totals.timed_out),
+        Metric::SendLag => time(threshold.aggregate, &record.lag, 0, 0),
         Metric::UnexpectedRate => count(totals.not_as_expected(), totals.settled()),
         Metric::Failed => count(totals.failed, totals.settled()),
         Metric::TimedOut => count(totals.timed_out, totals.settled()),
@@ -58,9 +60,23 @@ fn value(threshold: &Threshold, record: &PhaseRecord) -> Option<f64> {
     }
 }
 
-fn time(aggregate: Aggregate, times: &Times) -> Option<f64> {
+/// A figure of `times`, in which the `given_up` stand with the time after which they were, and the `unanswered` not at all.
+///
+/// A quantile is of all requests: one without an answer is slower than any that has one, so a service that answers half of
+/// them at once and the rest never has no quick 99th percentile.
+fn time(aggregate: Aggregate, times: &Times, unanswered: u64, given_up: u64) -> Option<f64> {
     match aggregate {
-        Aggregate::Quantile(quantile) => times.quantile(quantile),
+        Aggregate::Quantile(quantile) => {
+            let (all, none) = (times.count() + unanswered, unanswered + given_up);
+            let rank = (quantile * all as f64).ceil() as u64;
+            match (all, times.count()) {
+                (0, _) => None,
+                (_, count) if none == 0 || count == 0 => times.quantile(quantile).or(Some(f64::INFINITY)),
+                _ if rank > all - none => Some(f64::INFINITY),
+                // Those given up are among the slowest samples, so the rank among the samples is the rank among all.
+                (_, count) => times.quantile((rank as f64 / count as f64).min(1.0)),
+            }
+        }
         Aggregate::Mean => times.mean(),
         Aggregate::Max => times.max(),
         // Refused when the scenario was read.
@@ -107,6 +123,36 @@ mod tests {
         assert_eq!(verdict(Metric::UnexpectedRate, "rate<=0.01", &record), Verdict::Failed);
         record.dropped(DropReason::InFlightLimit);
         assert_eq!(verdict(Metric::Dropped, "count==0", &record), Verdict::Failed);
+    }
+
+    #[test]
+    fn a_request_without_an_answer_is_slower_than_any_limit() {
+        // A hundred answers of 1 to 100 ms.
+        let with = |failed: u64, given_up: u64, dropped: u64| {
+            let mut record = record();
+            let timing = |ms| {
+                let time = Duration::from_millis(ms);
+                Timing { response: time, service: time, lag: None }
+            };
+            (0..failed).for_each(|_| record.ended(Ending::Failed(Failure::Connect), timing(0)));
+            (0..given_up).for_each(|_| record.ended(Ending::TimedOut, timing(200)));
+            (0..dropped).for_each(|_| record.dropped(DropReason::InFlightLimit));
+            record
+        };
+        let judge = |record: &PhaseRecord, expression| verdict(Metric::ResponseTime, expression, record);
+        assert_eq!(judge(&with(1, 0, 0), "p(99)<1h"), Verdict::Passed);
+        assert_eq!(judge(&with(1, 0, 0), "p(99)<100ms"), Verdict::Failed);
+        for missing in [with(2, 0, 0), with(0, 2, 0), with(0, 0, 2)] {
+            assert_eq!(judge(&missing, "p(99)<1h"), Verdict::Failed);
+            assert_eq!(judge(&missing, "p(98)<1h"), Verdict::Passed);
+            assert_eq!(judge(&missing, "p(50)<53ms"), Verdict::Passed);
+        }
+        assert_eq!(judge(&with(100, 0, 0), "p(50)<101ms"), Verdict::Passed);
+        // What was never sent says nothing of the service's own time.
+        assert_eq!(verdict(Metric::ServiceTime, "p(99)<1h", &with(0, 0, 50)), Verdict::Passed);
+        let mut nothing = PhaseRecord::default();
+        nothing.dropped(DropReason::InFlightLimit);
+        assert_eq!(judge(&nothing, "p(50)<1h"), Verdict::Failed);
     }
 
     #[test]

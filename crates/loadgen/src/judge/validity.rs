@@ -55,7 +55,7 @@ pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<S
 /// Whether a missed threshold is the generator's doing. `saturated` says of each phase whether it was a closed loop in which
 /// the generator had no time left.
 ///
-/// In an open loop: the target itself answered in time, and requests left later than is tolerated. In a closed loop of a
+/// In an open loop: the target itself answered in time, and requests left late by more than a tenth of the limit. In a closed loop of a
 /// saturated generator every answer waits until somebody has time to read it, so times are upper bounds: what holds of them
 /// holds, and what does not says nothing.
 pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord, saturated: &[bool]) -> bool {
@@ -64,10 +64,11 @@ pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord, saturated: &[b
         Some(phase) => saturated[phase],
         None => saturated.contains(&true),
     };
-    let service = Threshold { metric: Metric::ServiceTime, ..threshold.clone() };
+    let same = |metric| thresholds::judge(&Threshold { metric, ..threshold.clone() }, None, record);
+    // The lag that stands where the threshold looks: a p(99.9) is spoilt by lateness that a p(99) never sees.
     let left_late = threshold.metric == Metric::ResponseTime
-        && thresholds::judge(&service, None, record).verdict == Verdict::Passed
-        && record.lag.quantile(0.99).is_some_and(|lag| lag > TOLERATED_LAG);
+        && same(Metric::ServiceTime).verdict == Verdict::Passed
+        && same(Metric::SendLag).value.is_some_and(|lag| lag > threshold.limit * TOLERATED_SHARE);
     left_late || (of_time && saturated)
 }
 
@@ -132,5 +133,26 @@ mod tests {
         assert!(!judge(Metric::ResponseTime, "p(99)<100ms", Some(0), &[false, true]));
         // A wrong status is the target's, however tired the one who reads it.
         assert!(!judge(Metric::UnexpectedRate, "rate<0.1", None, &[true]));
+    }
+
+    #[test]
+    fn lateness_counts_where_the_threshold_looks() {
+        // Two of a thousand left 250 ms late; the target took 10 ms each time.
+        let mut late = record(0, 0, 10);
+        for _ in 0..2 {
+            let [response, service] = [260, 10].map(Duration::from_millis);
+            let timing = Timing { response, service, lag: Some(response - service) };
+            late.ended(Ending::Completed { status: 200, expected: true }, timing);
+        }
+        let blames = |expression| {
+            blames_itself(&Threshold::parse(None, Metric::ResponseTime, expression).unwrap(), &late, &[false])
+        };
+        assert!(blames("max<200ms") && blames("p(99.9)<200ms"));
+        assert!(!blames("p(99)<5ms"), "the target itself is slower than that");
+        // 5 ms of lateness are nothing to a limit of a second, and all there is to one of 12 ms.
+        let late = record(1000, 5, 14);
+        let threshold = |text| Threshold::parse(None, Metric::ResponseTime, text).unwrap();
+        assert!(blames_itself(&threshold("p(99)<12ms"), &late, &[false]));
+        assert!(!blames_itself(&threshold("p(99)<8ms"), &late, &[false]), "so is the target");
     }
 }

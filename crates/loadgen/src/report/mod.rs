@@ -5,6 +5,7 @@ pub mod file;
 pub mod progress;
 pub mod summary;
 pub mod text;
+mod verdict;
 
 use crate::{
     engine::{DropReason, Effort, Failure, Figures, PhaseRecord, Record, Times, Totals},
@@ -24,20 +25,8 @@ use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime},
 };
-
-/// The last word on a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunVerdict {
-    /// Every threshold holds and no expectation was missed.
-    Passed,
-    /// A threshold or an expectation was missed.
-    Failed,
-    /// The generator could not keep up: the figures are not the target's.
-    Invalid,
-    /// Stopped before its end.
-    Interrupted,
-}
+use verdict::warnings;
+pub use verdict::{RunVerdict, verdict};
 
 /// What a run came to. Times are in seconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -230,7 +219,8 @@ impl Report {
             outcome.verdict == Verdict::Failed && validity::expects_too_much(expectation, &saturated)
         });
         let invalid = invalid.or_else(|| blamed.then(|| validity::OWN_FAULT.to_owned()));
-        let (verdict, reason) = verdict(findings.interrupted, invalid, &thresholds, &expectations);
+        let (verdict, reason) =
+            verdict(findings.interrupted, invalid, &whole.totals, &thresholds, &expectations);
         Self {
             scenario: scenario.name.clone(),
             description: scenario.description.clone(),
@@ -403,64 +393,4 @@ impl Monitoring {
     pub fn cannot_tell(&self) -> bool {
         self.signals.is_empty() || self.signals.values().any(|state| state.state == State::CannotTell)
     }
-}
-
-/// The last word, and why. An interrupted run is neither good nor bad; an invalid one neither.
-pub fn verdict(
-    interrupted: bool,
-    invalid: Option<String>,
-    thresholds: &[ThresholdOutcome],
-    expectations: &[ExpectationOutcome],
-) -> (RunVerdict, Option<String>) {
-    if interrupted {
-        return (RunVerdict::Interrupted, Some("stopped before its end".into()));
-    }
-    if invalid.is_some() {
-        return (RunVerdict::Invalid, invalid);
-    }
-    let missed = thresholds.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count();
-    let unseen = expectations.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count();
-    let verdicts = || {
-        let thresholds = thresholds.iter().map(|outcome| outcome.verdict);
-        thresholds.chain(expectations.iter().map(|outcome| outcome.verdict))
-    };
-    if verdicts().count() > 0 && verdicts().all(|verdict| verdict == Verdict::NotChecked) {
-        return (RunVerdict::Failed, Some("nothing of what the scenario expects could be checked".into()));
-    }
-    if missed + unseen == 0 {
-        return (RunVerdict::Passed, None);
-    }
-    let reason = format!(
-        "{missed} of {} thresholds and {unseen} of {} expectations missed",
-        thresholds.len(),
-        expectations.len()
-    );
-    (RunVerdict::Failed, Some(reason))
-}
-
-fn warnings(phases: &[PhaseReport], thresholds: &[ThresholdOutcome], seen: &Seen) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if thresholds.is_empty() {
-        warnings.push("the scenario has no thresholds: what the client saw was not judged".to_owned());
-    }
-    for phase in phases.iter().filter(|phase| phase.saturated()) {
-        let busy = phase.generator_busy.unwrap_or_default() * 100.0;
-        warnings.push(format!(
-            "{}: the generator's own threads were busy {busy:.0} % of the time, so the rate is what this machine can ask, not \
-             what the target can answer, and times are upper bounds; use more cores, or more machines with --shard",
-            phase.name
-        ));
-    }
-    for phase in phases {
-        let Monitoring { readings, failed_readings, last_error, .. } = &phase.monitoring;
-        if let Some(error) = last_error {
-            let all = readings + failed_readings;
-            warnings.push(format!(
-                "{}: {failed_readings} of {all} readings of /metrics failed: {error}",
-                phase.name
-            ));
-        }
-    }
-    warnings.extend(seen.prometheus.into_iter().flat_map(drills::warnings));
-    warnings
 }

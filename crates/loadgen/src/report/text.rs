@@ -27,6 +27,9 @@ pub fn to_stdout(text: &[u8]) -> anyhow::Result<Exit> {
 /// ```
 pub fn time(seconds: Option<f64>) -> String {
     let Some(seconds) = seconds else { return "–".into() };
+    if seconds.is_infinite() {
+        return "no answer".into();
+    }
     let (value, unit) = match seconds {
         s if s < 0.000_999_5 => (s * 1e6, "µs"),
         s if s < 0.9995 => (s * 1e3, "ms"),

@@ -60,6 +60,32 @@ fn a_redirect_is_an_answer_but_not_the_expected_one() {
 }
 
 #[test]
+fn a_connection_that_still_writes_holds_up_nobody() {
+    let scenario = r#"
+name: x
+timeout: 3s
+payloads:
+  flowers: { weight: 9, source: { model: {} } }
+  huge: { source: { malformed: { kinds: [huge_body] } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 2s } ]
+"#;
+    let run = Loadgen::new().run(scenario, &rogue(Mischief::AnswersEarly), &[]);
+    assert!(run.adds_up(), "{}", run.report);
+    assert_eq!((run.total("completed"), run.total("timed_out")), (100, 0), "{}", run.report);
+}
+
+#[test]
+fn a_connection_that_was_idle_for_long_is_not_used_again() {
+    let scenario = r#"
+name: x
+payloads: { flowers: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 0.25, duration: 12s } ]
+"#;
+    let run = Loadgen::new().run(scenario, &rogue(Mischief::HangsUpOnIdle), &[]);
+    assert_eq!((run.total("completed"), run.total("failed")), (3, 0), "{}", run.report);
+}
+
+#[test]
 fn a_full_disk_costs_neither_the_summary_nor_the_clear_line() {
     let loadgen = Loadgen::new();
     loadgen.write("scenario.yaml", "name: x\npayloads: { f: { source: { model: {} } } }\nphases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1s } ]\n");

@@ -61,6 +61,15 @@ impl Loadgen {
         std::fs::read_to_string(self.directory.path().join(name)).unwrap()
     }
 
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A report that was kept under its own name.
+    pub fn report(&self, name: &str) -> Value {
+        serde_json::from_slice(&std::fs::read(self.path(name)).unwrap()).unwrap()
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
         command.args(arguments).current_dir(self.directory.path());

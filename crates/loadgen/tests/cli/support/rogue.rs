@@ -5,7 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What it does instead of answering a prediction.
@@ -21,6 +21,10 @@ pub enum Mischief {
     Silence,
     /// Sends callers elsewhere.
     Redirects,
+    /// Answers large requests before they are through, reads no more of them and keeps the connection open.
+    AnswersEarly,
+    /// Hangs up when a connection that was idle for longer than three seconds carries a request again.
+    HangsUpOnIdle,
     /// Sends callers elsewhere, and those who ask for the model too.
     RedirectsAll,
 }
@@ -42,7 +46,9 @@ pub fn rogue(mischief: Mischief) -> String {
 
 fn serve(mut stream: TcpStream, card: &str, mischief: Mischief) -> Option<()> {
     loop {
-        let head = read_request(&mut stream)?;
+        let waited = Instant::now();
+        let (head, whole) = read_request(&mut stream, mischief != Mischief::AnswersEarly)?;
+        let idle = waited.elapsed() > Duration::from_secs(3);
         let ok = |kind: &str, body: &str| {
             format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
         };
@@ -58,6 +64,8 @@ fn serve(mut stream: TcpStream, card: &str, mischief: Mischief) -> Option<()> {
                 return None;
             }
             (_, Mischief::ClosesAtOnce) => return None,
+            (_, Mischief::HangsUpOnIdle) if idle => return None,
+            (_, Mischief::AnswersEarly | Mischief::HangsUpOnIdle) => ok("application/json", "{}"),
             (_, Mischief::Silence) => {
                 // Until the other end has had enough.
                 let _ = stream.read(&mut [0]);
@@ -66,11 +74,14 @@ fn serve(mut stream: TcpStream, card: &str, mischief: Mischief) -> Option<()> {
             (_, Mischief::Redirects | Mischief::RedirectsAll) => elsewhere.to_owned(),
         };
         stream.write_all(answer.as_bytes()).ok()?;
+        if !whole {
+            thread::park();
+        }
     }
 }
 
-/// Reads a request to its end and returns its head.
-fn read_request(stream: &mut TcpStream) -> Option<String> {
+/// Reads a request, to its end unless told otherwise; returns its head and whether that was the end.
+fn read_request(stream: &mut TcpStream, to_end: bool) -> Option<(String, bool)> {
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
     loop {
@@ -78,8 +89,9 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
             let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
             let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
             let length: usize = length.map_or(0, |digits| digits.trim().parse().unwrap_or(0));
-            if bytes.len() >= end + 4 + length {
-                return Some(head);
+            let whole = bytes.len() >= end + 4 + length;
+            if whole || !to_end {
+                return Some((head, whole));
             }
         }
         match stream.read(&mut chunk).ok()? {
