@@ -59,7 +59,7 @@ impl Tally {
             server_error_ratio: ratio(self.requests(|status| (500..600).contains(&status))),
             class_shares: self.class_shares(),
             requests,
-            predictions: self.predictions().map(|(_, count)| count).sum(),
+            predictions: self.predictions().fold(0.0, |sum, (_, count)| sum + count),
         }
     }
 

@@ -45,6 +45,8 @@ fn bad_flags_are_104_and_help_is_not() {
     loadgen.call(&["run", "--scenario", "drift", "--speed", "9"]).expect_code(104);
     let run = loadgen.call(&["run", "--scenario", "drift", "--target", "ftp://x"]);
     assert!(run.expect_code(104).stderr.contains("only http:// and https://"), "{}", run.stderr);
+    let run = loadgen.call(&["run", "--scenario", "drift", "--target", "http://127.0.0.1:1/?key=s3cret"]);
+    assert!(run.expect_code(104).stderr.contains("ends with its path"), "{}", run.stderr);
     let run = loadgen.call(&["run", "--scenario", "nope"]);
     assert!(run.expect_code(104).stderr.contains("built in are normal"), "{}", run.stderr);
     let run = loadgen.call(&["run", "--scenario", "drift", "--json", "no/such/place.json"]);
