@@ -53,6 +53,8 @@ pub struct PrometheusWatch {
     pub failed: u64,
     /// Why the last of them was not.
     pub last_error: Option<String>,
+    /// Why nobody knows which alerts there are rules for, if so.
+    pub rules_error: Option<String>,
     /// How well the Alertmanagers could be asked.
     pub alertmanagers: Reach,
 }
@@ -84,6 +86,7 @@ impl PrometheusWatch {
             answered: 0,
             failed: 0,
             last_error: None,
+            rules_error: None,
             alertmanagers: Reach::default(),
         }
     }

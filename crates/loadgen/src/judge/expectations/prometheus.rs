@@ -161,7 +161,14 @@ fn quiet(watch: &QuietWatch, phase: Option<Duration>, prometheus: &PrometheusWat
         (None, None) if watch.is_pending() => {
             (Verdict::Failed, format!("{CANNOT_TELL}: pending at the {what}'s end"), None)
         }
-        (None, None) => (Verdict::Passed, "quiet".into(), None),
+        (None, None) => match &prometheus.rules_error {
+            // One that is misspelt is quiet too.
+            Some(error) => {
+                let detail = format!("{CANNOT_TELL}: the rules of Prometheus could not be read: {error}");
+                (Verdict::Failed, detail, None)
+            }
+            None => (Verdict::Passed, "quiet".into(), None),
+        },
     }
 }
 
