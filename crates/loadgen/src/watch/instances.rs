@@ -92,7 +92,7 @@ impl FiresWatch {
             return;
         }
         // Gone by its deadline is gone; what fires again later is another story.
-        if self.gone.is_some() && self.resolves.is_some_and(|within| at > self.phase_end + within) {
+        if self.gone.is_some() && self.resolves.is_some_and(|within| at > self.phase_end + within + AT_ONCE) {
             return;
         }
         match (fires, self.fired) {

@@ -1,6 +1,6 @@
 //! Expectations on what Prometheus and its Alertmanagers said.
 
-use super::{CANNOT_TELL, Finding, LONGEST_GAP};
+use super::{CANNOT_TELL, Finding, LONGEST_GAP, is_within};
 use crate::{
     judge::Verdict,
     scenario::{Demand, Expectation, QueryDemand},
@@ -85,7 +85,7 @@ impl Fires<'_> {
         let after = fired - self.start;
         let (delivered, delivery) = self.delivery(fired, times);
         let (resolved, resolution) = self.resolution(times);
-        let in_time = after <= self.within;
+        let in_time = is_within(after, self.within);
         let verdict = Verdict::of(in_time && delivered && resolved);
         let fired = format!("fired after {}", whole(after));
         let is_unclear = |words: &&String| words.starts_with(CANNOT_TELL);
@@ -138,7 +138,7 @@ impl Fires<'_> {
         if let Some(gone) = self.watch.gone {
             let after = gone.saturating_sub(self.end);
             times.resolved = Some(after);
-            return (after <= within, Some(format!("resolved {}", after_end(gone))));
+            return (is_within(after, within), Some(format!("resolved {}", after_end(gone))));
         }
         let still = || format!("still firing {}", self.watch.last_fired.map_or_else(String::new, after_end));
         (false, Some(unanswered(self.prometheus).unwrap_or_else(still)))
@@ -193,7 +193,7 @@ fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
         (gap > LONGEST_GAP).then(|| format!("{CANNOT_TELL}: no answer for {}: {}", whole(gap), error()))
     };
     match demand {
-        QueryDemand::Becomes { condition, .. } => match (watch.met, watch.nearest) {
+        QueryDemand::Becomes { condition, within } => match (watch.met, watch.nearest) {
             (Some((at, _)), _) if watch.held_at_start().is_none() => {
                 let detail = unheard("Prometheus", watch.last_error.as_deref());
                 (Verdict::Failed, detail, Some(at - start))
@@ -205,7 +205,13 @@ fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
                 );
                 (Verdict::Failed, detail, Some(at - start))
             }
-            (Some((at, value)), _) => (Verdict::Passed, when(at, value), Some(at - start)),
+            (Some((at, value)), _) if is_within(at - start, *within) => {
+                (Verdict::Passed, when(at, value), Some(at - start))
+            }
+            // The answer that would have come in time may be among those that did not come.
+            (Some((at, value)), _) => {
+                (Verdict::Failed, unread().unwrap_or(when(at, value)), Some(at - start))
+            }
             (None, None) => (Verdict::Failed, format!("{CANNOT_TELL}: there never was a value"), None),
             (None, Some(nearest)) => {
                 let detail = unread().unwrap_or(at_nearest(nearest));

@@ -155,6 +155,29 @@ fn a_query_first_answered_late_says_nothing_of_the_start() {
     assert_eq!(becomes(3, &[1.0, 7.0]).0, "NOTICED");
 }
 
+#[test]
+fn what_is_heard_right_after_a_deadline_came_in_time() {
+    let late = |told, millis| match told {
+        Told::Alerts(at, alerts) => Told::Alerts(at + Duration::from_millis(millis), alerts),
+        Told::Values(position, at, values) => {
+            Told::Values(position, at + Duration::from_millis(millis), values)
+        }
+        told => told,
+    };
+    let word = |expect, story: Story, millis| {
+        let story = story.into_iter().map(|told| late(told, millis)).collect();
+        outcome(expect, &watch(), Some(story), None).word()
+    };
+    // Fired 15 s after the start of its phase; resolved 5 s after its end; met after 8 s.
+    let mut rise: Vec<&[f64]> = vec![&[1.0]; 8];
+    rise.push(&[9.0]);
+    for (millis, expected) in [(20, "NOTICED"), (600, "MISSED")] {
+        assert_eq!(word(FIRES, log(25, 29), millis), expected);
+        assert_eq!(word(RESOLVES, log(12, 24), millis), expected);
+        assert_eq!(word(BECOMES, values(&rise), millis), expected);
+    }
+}
+
 /// A query that has these values, second by second from the storm's start.
 fn values(values: &[&[f64]]) -> Story {
     let value = |(second, values): (usize, &&[f64])| {
