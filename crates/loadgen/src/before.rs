@@ -29,13 +29,17 @@ pub fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()
     Ok(())
 }
 
-/// Finds misspelt alerts: one that no rule can raise would stay quiet for ever.
+/// Finds misspelt alerts: one that no rule can raise would stay quiet for ever. Says why Prometheus' rules could not be
+/// read, if so: quiet proves nothing then.
 ///
 /// # Errors
 /// Names the first.
-pub async fn check_alerts(scenario: &Scenario, reader: &Reader) -> anyhow::Result<()> {
-    // A Prometheus that does not answer is reported with every alert that it should have told of.
-    let Some(Ok(known)) = reader.alert_rules().await else { return Ok(()) };
+pub async fn check_alerts(scenario: &Scenario, reader: &Reader) -> anyhow::Result<Option<String>> {
+    let known = match reader.alert_rules().await {
+        None => return Ok(None),
+        Some(Err(error)) => return Ok(Some(error)),
+        Some(Ok(known)) => known,
+    };
     for expectation in &scenario.expectations {
         let (alert, field) = match &expectation.demand {
             Demand::AlertFires { alert, .. } => (&alert.name, "alerts"),
@@ -52,7 +56,7 @@ pub async fn check_alerts(scenario: &Scenario, reader: &Reader) -> anyhow::Resul
             bail!("expect.{field}: --prometheus has no alerting rule {alert:?}; {list}");
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Finds queries that Prometheus refuses, or whose value can't be compared with a number.

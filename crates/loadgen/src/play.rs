@@ -93,7 +93,7 @@ async fn run(
     let reader = Reader::new(&target, routes, prometheus.clone())?;
     let card = reader.card().await.map_err(|error| anyhow!("--target {address}: {error}"))?;
     check_signals(&scenario, &card)?;
-    check_alerts(&scenario, &reader).await?;
+    let rules_error = check_alerts(&scenario, &reader).await?;
     check_queries(&scenario, &reader).await?;
     let seed = scenario.seed;
     let plan = Plan::new(scenario, Arc::new(card), seed, args.shard).map_err(anyhow::Error::msg)?;
@@ -107,7 +107,7 @@ async fn run(
         prometheus: prometheus.map(|prometheus| prometheus.url().to_string()),
     };
     let mut session = Session::new(&plan, told, metrics, publisher);
-    session.look_before(&reader).await;
+    session.look_before(&reader, rules_error).await;
     let mut running = engine::start(&plan, &target, engine::default_workers())?;
     let elapsed = session.follow(&mut running, &reader, &mut stops).await;
     running.join()?;

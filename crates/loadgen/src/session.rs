@@ -108,8 +108,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Notes how things stand before the first request.
-    pub async fn look_before(&mut self, reader: &Reader) {
+    /// Notes how things stand before the first request, and why Prometheus' rules could not be read, if so.
+    pub async fn look_before(&mut self, reader: &Reader, rules_error: Option<String>) {
+        self.prometheus.rules_error = rules_error;
         self.read(Duration::ZERO, reader.metrics().await);
         if let Some(alerts) = reader.alerts().await {
             self.prometheus.observe(watch::Told::Alerts(Duration::ZERO, alerts));

@@ -5,7 +5,7 @@ mod prometheus;
 use super::Verdict;
 use crate::{
     scenario::{Demand, Expectation, QueryDemand, SignalDemand, Vital, VitalDemand},
-    watch::{PhaseWatch, PrometheusWatch, State, Vitals},
+    watch::{PhaseWatch, PrometheusWatch, State, Vitals, instances::AT_ONCE},
 };
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, time::Duration};
@@ -198,6 +198,12 @@ pub fn amount(vital: Vital, value: f64) -> String {
     }
 }
 
+/// Whether what was noticed `after` its start came in time. Readings and questions fall on whole seconds or slightly
+/// later, so that the last one in time would be lost to an exact comparison.
+fn is_within(after: Duration, within: Duration) -> bool {
+    after <= within + AT_ONCE
+}
+
 fn signal(wanted: &str, demand: SignalDemand, watch: &PhaseWatch) -> Finding {
     let wanted: Vec<_> = watch.signals.iter().filter(|(name, _)| wanted == "*" || wanted == *name).collect();
     if wanted.is_empty() {
@@ -210,7 +216,11 @@ fn signal(wanted: &str, demand: SignalDemand, watch: &PhaseWatch) -> Finding {
     match (demand, drifting) {
         (SignalDemand::DriftsWithin(within), Some((after, name))) => {
             let seconds = after.as_secs_f64();
-            (Verdict::of(after <= within), format!("{name} drifting after {seconds:.0} s"), Some(after))
+            (
+                Verdict::of(is_within(after, within)),
+                format!("{name} drifting after {seconds:.0} s"),
+                Some(after),
+            )
         }
         (SignalDemand::StaysSteady, Some((after, name))) => {
             (Verdict::Failed, format!("{name} drifting after {:.0} s", after.as_secs_f64()), Some(after))

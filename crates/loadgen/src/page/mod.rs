@@ -14,7 +14,7 @@ use crate::{
     report::{Findings, Report, text::time},
     scenario::{Demand, QueryDemand},
     timeline::Timeline,
-    watch::EVERY,
+    watch::prometheus::SETTLING,
 };
 use chart::{Line, svg};
 use html::escape;
@@ -74,13 +74,14 @@ impl Page {
     /// The state at `now` of a run with these findings.
     pub fn new(findings: &Findings, timeline: &Timeline, stage: Stage, now: Duration) -> Self {
         let report = Report::new(findings);
-        let Seen { names, boundaries, .. } = findings.seen;
+        let Seen { names, boundaries, prometheus, .. } = findings.seen;
         let expectations = findings.plan.scenario.expectations.iter().zip(&report.expectations);
-        let settled = expectations.map(|(expectation, outcome)| {
+        let settled = expectations.enumerate().map(|(at, (expectation, outcome))| {
             let ends = expectation.phase.map(|phase| (boundaries[phase], boundaries[phase + 1]));
             let (end, seen) = match &expectation.demand {
+                // Until then one that is gone may be back.
                 Demand::AlertFires { resolves: Some(resolves), .. } => {
-                    (ends.map(|(_, end)| end + *resolves), outcome.resolved_after)
+                    (ends.map(|(_, end)| end + *resolves), None)
                 }
                 Demand::AlertFires { within, .. }
                 | Demand::Query { demand: QueryDemand::Becomes { within, .. }, .. } => {
@@ -90,7 +91,9 @@ impl Page {
             };
             // Noticed is noticed, in time or not; and what nobody looks at stays unseen.
             let told = seen.is_some() || outcome.verdict == Verdict::NotChecked;
-            stage == Stage::Over || told || end.is_some_and(|end| now > end + EVERY)
+            let awaited = prometheus.is_some_and(|prometheus| prometheus.awaited_of(at, now).is_some());
+            let told = told || end.is_some_and(|end| now > end + SETTLING);
+            stage == Stage::Over || (told && !awaited)
         });
         let phases = names.iter().zip(boundaries.windows(2));
         Self {

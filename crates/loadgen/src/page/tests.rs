@@ -3,7 +3,12 @@ use crate::{
     engine::{Effort, Ending, Record, Timing},
     plan::{Plan, Shard},
     scenario::Scenario,
-    watch::{PhaseWatch, Routes, SignalState, Snapshot, State, text_format},
+    watch::{
+        Alerts, PhaseWatch, PrometheusWatch, Routes, SignalState, Snapshot, State, Told,
+        alertmanager::{Asked, Held},
+        alerts::Labels,
+        text_format,
+    },
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +18,12 @@ fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-fn plan() -> Plan {
+const EXPECT: &str = "
+  signals: [ { signal: '*', phase: storm, drifts_within: 5s } ]
+  alerts: [ { alert: ModelInputDrift, phase: calm, fires_within: 60s } ]
+";
+
+fn plan(expect: &str) -> Plan {
     let scenario = format!(
         "
 name: x
@@ -23,9 +33,7 @@ phases:
   - {{ name: calm, executor: constant-arrival-rate, rate: 10, duration: 5s }}
   - {{ name: storm, executor: constant-arrival-rate, rate: 10, duration: 5s }}
 thresholds: {{ dropped: ['count==0'], response_time: ['p(99)<1ms'] }}
-expect:
-  signals: [ {{ signal: '*', phase: storm, drifts_within: 5s }} ]
-  alerts: [ {{ alert: ModelInputDrift, phase: calm, fires_within: 60s }} ]
+expect: {expect}
 "
     );
     let scenario = Scenario::parse(&scenario, "x.yaml").unwrap();
@@ -53,7 +61,10 @@ fn snapshot(second: u64) -> Snapshot {
 
 /// A run of ten seconds, as it stands after `now` of them; the reading at second 5 failed.
 fn page(now: f64, stage: Stage) -> Page {
-    let plan = plan();
+    page_of(&plan(EXPECT), None, now, stage)
+}
+
+fn page_of(plan: &Plan, prometheus: Option<&PrometheusWatch>, now: f64, stage: Stage) -> Page {
     let (mut record, mut timeline) = (Record::default(), Timeline::default());
     let state = |psi| SignalState {
         state: State::Drifting,
@@ -81,7 +92,7 @@ fn page(now: f64, stage: Stage) -> Page {
         PhaseWatch { failed_readings: 1, last_error: Some(EVIL.to_owned()), ..PhaseWatch::default() };
     let boundaries = plan.boundaries();
     let findings = Findings {
-        plan: &plan,
+        plan,
         target: "http://127.0.0.1:1/".into(),
         prometheus: None,
         started_at: humantime::parse_rfc3339("2026-11-24T12:00:00Z").unwrap(),
@@ -94,7 +105,7 @@ fn page(now: f64, stage: Stage) -> Page {
             phases: &[failing, PhaseWatch::default()],
             names: &["calm".to_owned(), "storm".to_owned()],
             boundaries: &boundaries,
-            prometheus: None,
+            prometheus,
             interrupted: None,
         },
     };
@@ -194,6 +205,42 @@ fn while_it_runs_only_what_is_certain_is_said() {
     assert!(running.contains(">not checked<"));
     let over = fragment(&page(10.0, Stage::Over));
     assert!(over.contains("<b>FAILED</b>") && !over.contains(">pending<"), "{over}");
+}
+
+#[test]
+fn what_the_watch_still_awaits_is_pending() {
+    let plan = plan(
+        "
+  alerts: [ { alert: Fires, phase: calm, fires_within: 60s } ]
+  quiet: [ { alert: Quiet, phase: calm } ]
+",
+    );
+    // `Fires` from second 2 on; `Quiet` is pending from second 3 on until it clears.
+    let settled = |arrives: u64, clears: u64| {
+        let labels = |name: &str| -> Labels { [("alertname".to_owned(), name.to_owned())].into() };
+        let mut watch = PrometheusWatch::new(&plan.scenario.expectations, &plan.boundaries());
+        for second in 0..=9 {
+            let at = Duration::from_secs(second);
+            let instance = |name, holds: bool| holds.then(|| labels(name)).into_iter().collect();
+            let alerts = Alerts {
+                firing: instance("Fires", second >= 2),
+                pending: instance("Quiet", (3..clears).contains(&second)),
+            };
+            watch.observe(Told::Alerts(at, Ok(alerts)));
+            let held = Held { labels: labels("Fires"), updated: "T".into(), suppressed: None };
+            let held = (second >= arrives).then_some(held).into_iter().collect();
+            watch.observe(Told::Held(at, Asked { known: Some(1), held: Some(held), error: None }));
+        }
+        let page = page_of(&plan, Some(&watch), 9.5, Stage::Running);
+        assert_eq!(
+            page.report.expectations.iter().map(|it| &*it.kind).collect::<Vec<_>>(),
+            ["alert", "quiet"]
+        );
+        page.settled
+    };
+    assert_eq!(settled(99, 99), [false, false]);
+    assert_eq!(settled(4, 99), [true, false]);
+    assert_eq!(settled(99, 7), [false, true]);
 }
 
 #[test]

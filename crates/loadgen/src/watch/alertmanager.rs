@@ -1,6 +1,10 @@
 //! Whether an alert has got further than Prometheus: what the Alertmanagers hold that Prometheus sends to.
 
-use super::{alerts::Labels, answer::parse, instances::AT_ONCE};
+use super::{
+    alerts::Labels,
+    answer::parse,
+    instances::{AT_ONCE, LONGEST_LAPSE},
+};
 use crate::scenario::AlertPattern;
 use serde::Deserialize;
 use std::time::Duration;
@@ -67,8 +71,11 @@ pub struct Delivery {
     pub suppressed: Option<(Duration, String)>,
     /// When one last answered.
     pub last_answer: Option<Duration>,
-    /// What one held already when the phase began: leftovers of an earlier firing, by when they were sent.
-    leftover: Vec<String>,
+    /// When one was first seen to hold what may be a leftover, because none was heard when the phase began.
+    pub unclear: Option<Duration>,
+    /// What one held already before the phase, or right when it began: leftovers of an earlier firing, by when they
+    /// were sent.
+    before: Option<(Duration, Vec<String>)>,
 }
 
 impl Delivery {
@@ -81,16 +88,22 @@ impl Delivery {
         from: Duration,
         fired: Option<Duration>,
     ) {
-        let held = held.iter().filter(|held| pattern.matches(&held.labels));
+        let mut held = held.iter().filter(|held| pattern.matches(&held.labels));
         if at <= from + AT_ONCE {
-            self.leftover = held.map(|held| held.updated.clone()).collect();
+            self.before = Some((at, held.map(|held| held.updated.clone()).collect()));
             return;
         }
         self.last_answer = Some(at);
         if self.arrived.is_some() || fired.is_none_or(|fired| at < fired) {
             return;
         }
-        for held in held.filter(|held| !self.leftover.contains(&held.updated)) {
+        let Some((_, leftover)) = self.before.as_ref().filter(|(at, _)| *at + LONGEST_LAPSE >= from) else {
+            if held.next().is_some() {
+                self.unclear.get_or_insert(at);
+            }
+            return;
+        };
+        for held in held.filter(|held| !leftover.contains(&held.updated)) {
             match &held.suppressed {
                 None => self.arrived = Some(at),
                 Some(why) => drop(self.suppressed.get_or_insert((at, why.clone()))),
@@ -201,9 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_a_leftover_has_not_arrived() {
+        let held = held(HELD.as_bytes()).unwrap();
+        let mut delivery = Delivery::default();
+        delivery.observe(at(6), &[], &pattern("1"), at(10), None);
+        delivery.observe(at(21), &held, &pattern("1"), at(10), Some(at(20)));
+        delivery.observe(at(22), &held, &pattern("1"), at(10), Some(at(20)));
+        assert_eq!((delivery.arrived, delivery.unclear), (None, Some(at(21))));
+    }
+
+    #[test]
     fn what_is_kept_back_has_not_arrived() {
         let held = held(HELD.as_bytes()).unwrap();
         let mut delivery = Delivery::default();
+        delivery.observe(at(10), &[], &pattern("2"), at(10), None);
         delivery.observe(at(21), &held, &pattern("2"), at(10), Some(at(20)));
         assert_eq!(delivery.arrived, None);
         assert_eq!(delivery.suppressed, Some((at(21), "silenced there (by id)".to_owned())));

@@ -21,11 +21,14 @@ pub const LONGEST_DELIVERY: Duration = Duration::from_secs(15);
 /// earliest, and nothing that happens there shows so soon.
 pub const AT_ONCE: Duration = Duration::from_millis(250);
 
+/// How old an answer may be and still tell how things were when a phase began: an answer that takes its two seconds
+/// holds up the next question for as long, which is then due within a second.
+pub const LONGEST_LAPSE: Duration = Duration::from_secs(3);
+
 /// How an alert was.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlertState {
     /// Its condition did not hold.
-    #[default]
     Inactive,
     /// Its condition held, but not yet for long enough.
     Pending,
@@ -41,8 +44,8 @@ pub struct FiresWatch {
     phase_end: Duration,
     within: Duration,
     resolves: Option<Duration>,
-    /// How it was when the phase began.
-    pub at_start: AlertState,
+    /// How it was by the last answer before the phase, or right when it began.
+    before: Option<(Duration, AlertState)>,
     /// When it first fired after that.
     pub fired: Option<Duration>,
     /// When it was last seen firing.
@@ -68,7 +71,7 @@ impl FiresWatch {
             phase_end,
             within,
             resolves,
-            at_start: AlertState::default(),
+            before: None,
             fired: None,
             last_fired: None,
             gone: None,
@@ -80,15 +83,16 @@ impl FiresWatch {
     pub fn observe(&mut self, at: Duration, alerts: &Alerts) {
         let fires = alerts.firing(&self.pattern).next().is_some();
         if at <= self.from + AT_ONCE {
-            self.at_start = match (fires, alerts.pending(&self.pattern).next()) {
+            let state = match (fires, alerts.pending(&self.pattern).next()) {
                 (true, _) => AlertState::Firing,
                 (false, Some(_)) => AlertState::Pending,
                 (false, None) => AlertState::Inactive,
             };
+            self.before = Some((at, state));
             return;
         }
         // Gone by its deadline is gone; what fires again later is another story.
-        if self.gone.is_some() && self.resolves.is_some_and(|within| at > self.phase_end + within) {
+        if self.gone.is_some() && self.resolves.is_some_and(|within| at > self.phase_end + within + AT_ONCE) {
             return;
         }
         match (fires, self.fired) {
@@ -102,6 +106,12 @@ impl FiresWatch {
         }
     }
 
+    /// How it was when the phase began; `None` when Prometheus was not heard around then.
+    pub fn at_start(&self) -> Option<AlertState> {
+        let (at, state) = self.before?;
+        (at + LONGEST_LAPSE >= self.from).then_some(state)
+    }
+
     /// Takes what the Alertmanagers hold at `at`.
     pub fn observe_held(&mut self, at: Duration, held: &[super::alertmanager::Held]) {
         self.delivery.observe(at, held, &self.pattern, self.from, self.fired);
@@ -110,11 +120,13 @@ impl FiresWatch {
     /// What is still waited for at `now`, and until when.
     pub fn awaited(&self, now: Duration, asks_alertmanagers: bool) -> Option<(String, Duration)> {
         let (what, until) = match self.fired {
-            _ if self.at_start != AlertState::Inactive => return None,
+            // Whatever comes then says nothing about the phase.
+            _ if now > self.from + AT_ONCE && self.at_start() != Some(AlertState::Inactive) => return None,
             None => ("to fire", self.from + self.within),
             Some(fired)
                 if asks_alertmanagers
                     && self.delivery.arrived.is_none()
+                    && self.delivery.unclear.is_none()
                     && now < fired + LONGEST_DELIVERY =>
             {
                 ("to reach Alertmanager", fired + LONGEST_DELIVERY)
@@ -210,7 +222,7 @@ mod tests {
         let mut fires = FiresWatch::new(&pattern(), at(15), None, at(10), at(20));
         fires.observe(slightly_after(9), &alerts("-"));
         fires.observe(slightly_after(10), &alerts("f"));
-        assert_eq!((fires.at_start, fires.fired), (AlertState::Firing, None));
+        assert_eq!((fires.at_start(), fires.fired), (Some(AlertState::Firing), None));
         let mut quiet = QuietWatch::new(&pattern(), at(10), at(20), false);
         quiet.observe(slightly_after(20), &alerts("f"));
         assert!(quiet.fired.is_some());
@@ -229,11 +241,25 @@ mod tests {
     fn an_alert_is_gone_when_its_last_instance_is() {
         let watch = fires(&["", "", "f-", "ff", "-f", "--"]);
         assert_eq!(
-            (watch.at_start, watch.fired, watch.gone),
-            (AlertState::Inactive, Some(at(11)), Some(at(14)))
+            (watch.at_start(), watch.fired, watch.gone),
+            (Some(AlertState::Inactive), Some(at(11)), Some(at(14)))
         );
-        assert_eq!(fires(&["f"]).at_start, AlertState::Firing);
-        assert_eq!(fires(&["-", "p-", "f"]).at_start, AlertState::Pending);
+        assert_eq!(fires(&["f"]).at_start(), Some(AlertState::Firing));
+        assert_eq!(fires(&["-", "p-", "f"]).at_start(), Some(AlertState::Pending));
+    }
+
+    #[test]
+    fn an_answer_long_before_the_phase_is_not_how_it_began() {
+        let watch_at = |seconds| {
+            let mut watch = FiresWatch::new(&pattern(), at(15), None, at(10), at(20));
+            watch.observe(at(seconds), &alerts("-"));
+            watch.observe(at(12), &alerts("f"));
+            watch
+        };
+        assert_eq!(watch_at(7).at_start(), Some(AlertState::Inactive));
+        let unheard = watch_at(6);
+        assert_eq!((unheard.at_start(), unheard.fired), (None, Some(at(12))));
+        assert_eq!(unheard.awaited(at(13), true), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub use signals::{SignalState, State};
 pub use snapshot::Snapshot;
 pub use tally::{Tally, Vitals};
 
+use instances::AT_ONCE;
 use std::{collections::BTreeMap, time::Duration};
 
 /// How often the service is read: four times as often as most Prometheus servers do, so that a phase of a few seconds
@@ -34,7 +35,7 @@ pub const EVERY: Duration = Duration::from_secs(1);
 /// The service's health, phase by phase. Times are counted from the run's start.
 ///
 /// What happened between two readings belongs to the phase of the first; a reading at each boundary keeps phases
-/// apart. Requests still under way at a boundary count for the phase in which they are answered.
+/// apart. Where that one failed or came late, what happened around the boundary belongs to neither. Requests still under way at a boundary count for the phase in which they are answered.
 #[derive(Debug)]
 pub struct Watch {
     boundaries: Vec<Duration>,
@@ -89,16 +90,20 @@ impl Watch {
         self.note_gap(at);
         if let Some((before, earlier)) = &self.last {
             let phase = self.phase_at(*before);
-            let start = self.boundaries[phase];
+            let (start, phase_end) = (self.boundaries[phase], self.boundaries[phase + 1]);
             // What is answered after the last phase is still its work, but its time is over.
             let end = self.end();
-            self.told = phase;
-            let watch = &mut self.phases[phase];
-            watch.tally.add(earlier, &snapshot, at.min(end).saturating_sub(*before));
-            watch.signals = signals::states(&watch.tally, &snapshot.expected);
-            for (signal, state) in &watch.signals {
-                if state.state == State::Drifting {
-                    watch.drifting_after.entry(signal.clone()).or_insert(at.saturating_sub(start));
+            if phase_end < end && at > phase_end + AT_ONCE {
+                self.told = now;
+            } else {
+                self.told = phase;
+                let watch = &mut self.phases[phase];
+                watch.tally.add(earlier, &snapshot, at.min(end).saturating_sub(*before));
+                watch.signals = signals::states(&watch.tally, &snapshot.expected);
+                for (signal, state) in &watch.signals {
+                    if state.state == State::Drifting {
+                        watch.drifting_after.entry(signal.clone()).or_insert(at.saturating_sub(start));
+                    }
                 }
             }
         }
@@ -191,6 +196,35 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
         assert!((drifted.tally.vitals().throughput.unwrap() - 110.0 / 3.0).abs() < 1e-9);
         assert_eq!(drifted.drifting_after["a"], seconds(3.0));
         assert_eq!((drifted.failed_readings, drifted.last_error.as_deref()), (1, Some("refused")));
+    }
+
+    #[test]
+    fn what_happened_around_an_unread_boundary_belongs_to_neither_phase() {
+        let requests_of = |boundary: Result<Snapshot, String>, at: f64| {
+            let mut watch = Watch::new(&[seconds(0.0), seconds(2.0), seconds(5.0)]);
+            watch.observe(seconds(0.0), reading(0, 0, 0));
+            watch.observe(seconds(1.001), reading(10, 10, 0));
+            watch.observe(seconds(at), boundary);
+            watch.observe(seconds(3.001), reading(1020, 20, 1000));
+            watch.observe(seconds(4.001), reading(2020, 20, 2000));
+            watch.phases().iter().map(|phase| phase.tally.vitals().requests).collect::<Vec<_>>()
+        };
+        assert_eq!(requests_of(reading(20, 20, 0), 2.005), [20.0, 2000.0]);
+        assert_eq!(requests_of(Err("refused".into()), 2.005), [10.0, 1000.0]);
+        assert_eq!(requests_of(reading(520, 20, 500), 2.5), [10.0, 1500.0]);
+    }
+
+    #[test]
+    fn an_unread_boundary_leaves_a_gap_in_both_phases() {
+        let mut watch = Watch::new(&[seconds(0.0), seconds(2.0), seconds(5.0)]);
+        watch.observe(seconds(0.0), reading(0, 0, 0));
+        watch.observe(seconds(1.0), reading(100, 100, 0));
+        assert!(watch.signals().contains_key("a"));
+        watch.observe(seconds(2.0), Err("refused".into()));
+        watch.observe(seconds(4.0), reading(200, 100, 100));
+        assert!(watch.phases().iter().all(|phase| phase.longest_gap == seconds(3.0)));
+        // Of the second phase nothing is known yet.
+        assert!(watch.signals().is_empty());
     }
 
     #[test]

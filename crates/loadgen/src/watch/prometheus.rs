@@ -14,7 +14,7 @@ pub const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
 /// How long after a deadline the answer may come in that was asked for at it: a question may be asked a second late, and
 /// has two to be answered.
-const SETTLING: Duration = Duration::from_secs(3);
+pub const SETTLING: Duration = Duration::from_secs(3);
 
 /// Something that was told. Times are counted from the run's start.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub struct PrometheusWatch {
     pub failed: u64,
     /// Why the last of them was not.
     pub last_error: Option<String>,
+    /// Why nobody knows which alerts there are rules for, if so.
+    pub rules_error: Option<String>,
     /// How well the Alertmanagers could be asked.
     pub alertmanagers: Reach,
 }
@@ -84,6 +86,7 @@ impl PrometheusWatch {
             answered: 0,
             failed: 0,
             last_error: None,
+            rules_error: None,
             alertmanagers: Reach::default(),
         }
     }
@@ -158,14 +161,19 @@ impl PrometheusWatch {
         if self.answered == 0 || self.silence(now) > LONGEST_SILENCE {
             return Vec::new();
         }
+        (0..self.watched.len()).filter_map(|at| self.awaited_of(at, now)).collect()
+    }
+
+    /// What may still come at `now` of what the expectation at this position needs, and until when.
+    pub fn awaited_of(&self, at: usize, now: Duration) -> Option<(String, Duration)> {
         let now = now.saturating_sub(SETTLING);
-        let awaited = self.watched.iter().filter_map(|watched| match watched {
+        let awaited = match &self.watched[at] {
             Watched::Fires(watch) => watch.awaited(now, self.alertmanagers.answered > 0),
             Watched::Quiet(watch) => watch.awaited(now),
             Watched::Query(watch) => watch.awaited(now),
             Watched::Nothing => None,
-        });
-        awaited.map(|(what, until)| (what, until + SETTLING)).collect()
+        };
+        awaited.map(|(what, until)| (what, until + SETTLING))
     }
 }
 

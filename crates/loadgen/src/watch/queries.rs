@@ -1,6 +1,6 @@
 //! What came of a PromQL query, evaluated every second.
 
-use super::answer::parse;
+use super::{EVERY, answer::parse, instances::AT_ONCE};
 use crate::scenario::{Condition, QueryDemand};
 use serde::Deserialize;
 use serde_json::Value;
@@ -37,8 +37,8 @@ pub struct QueryWatch {
     pub until: Duration,
     /// Whether it is to become so, rather than to stay so.
     becomes: bool,
-    /// Whether the first evaluation met the condition.
-    pub held_at_start: bool,
+    /// When the first answer came, if it met the condition.
+    met_at_first: Option<Duration>,
     /// The first value that met the condition.
     pub met: Option<(Duration, f64)>,
     /// The first value that did not.
@@ -71,7 +71,7 @@ impl QueryWatch {
             from: start,
             until,
             becomes,
-            held_at_start: false,
+            met_at_first: None,
             met: None,
             broken: None,
             empty: None,
@@ -108,10 +108,20 @@ impl QueryWatch {
             }
             if self.condition.holds(value) {
                 self.met.get_or_insert((at, value));
-                self.held_at_start |= is_first;
+                self.met_at_first = self.met_at_first.or(is_first.then_some(at));
             } else {
                 self.broken.get_or_insert((at, value));
             }
+        }
+    }
+
+    /// Whether it met the condition when the phase began; `None` when Prometheus was heard too late to tell, and it met
+    /// it then.
+    pub fn held_at_start(&self) -> Option<bool> {
+        match self.met_at_first {
+            // A question that comes to nothing is asked again after a second.
+            Some(at) if at > self.from + EVERY + AT_ONCE => None,
+            met => Some(met.is_some()),
         }
     }
 
@@ -225,7 +235,7 @@ mod tests {
         watch.observe(at(16), Ok(vec![f64::NAN, 7.0, -90.0]));
         assert_eq!(watch.met, Some((at(16), 7.0)));
         assert_eq!((watch.broken, watch.empty), (Some((at(10), 1.0)), Some(at(14))));
-        assert_eq!((watch.nearest, watch.held_at_start), (Some(4.0), false));
+        assert_eq!((watch.nearest, watch.held_at_start()), (Some(4.0), Some(false)));
         assert_eq!(watch.longest_gap, at(4));
         assert_eq!((watch.answered, watch.failed), (3, 1));
         assert_eq!(watch.awaited(at(17)), None);

@@ -306,3 +306,18 @@ fn an_alert_out_of_place_is_99() {
         run.expect_code(99);
     }
 }
+
+#[test]
+fn quiet_proves_nothing_where_the_rules_cannot_be_read() {
+    // The stub answers 404 when asked for rules.
+    let stub = Stub::start(StubOptions::default());
+    let scenario = ALERTING.replace("EXPECT", "quiet: [Truoble]");
+    let run = Loadgen::new().run(&scenario, &stub.url, &["--prometheus", &stub.url]);
+    run.expect_code(99);
+    assert!(run.stdout.contains("CANNOT TELL"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("cannot tell: the rules of Prometheus could not be read: "),
+        "{}",
+        run.stdout
+    );
+}

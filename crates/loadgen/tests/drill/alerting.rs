@@ -213,7 +213,7 @@ fn what_keeps_an_alert_from_people_is_said() {
     let alerting = format!("{drops}\n  {}", knows(&alertmanager.address.to_string()));
     let (code, words, report) = World::new(&alerting).play(FIRES);
     assert_came_to(99, code, &words);
-    expect_outcomes(&report, &words, &[("failed", "s but did not reach Alertmanager")]);
+    expect_outcomes(&report, &words, &[("failed", "s, but did not reach Alertmanager")]);
 
     for (alerting, warning) in [
         ("alertmanagers: []".to_owned(), "warning: Prometheus knows no Alertmanager: alerts reach nobody"),

@@ -1,6 +1,6 @@
 //! Expectations on what Prometheus and its Alertmanagers said.
 
-use super::{CANNOT_TELL, Finding, LONGEST_GAP};
+use super::{CANNOT_TELL, Finding, LONGEST_GAP, is_within};
 use crate::{
     judge::Verdict,
     scenario::{Demand, Expectation, QueryDemand},
@@ -60,14 +60,19 @@ struct Fires<'a> {
 
 impl Fires<'_> {
     fn judge(&self, times: &mut Times) -> Finding {
-        let before = match self.watch.at_start {
-            AlertState::Firing => Some("was firing"),
-            AlertState::Pending => Some("was about to fire"),
-            AlertState::Inactive => None,
+        let before = |was| {
+            (Verdict::Failed, format!("{was} before the phase began, so it says nothing about it"), None)
         };
-        if let Some(before) = before {
-            let detail = format!("{before} before the phase began, so it says nothing about it");
-            return (Verdict::Failed, detail, None);
+        match self.watch.at_start() {
+            Some(AlertState::Firing) => return before("was firing"),
+            Some(AlertState::Pending) => return before("was about to fire"),
+            Some(AlertState::Inactive) => {}
+            None => {
+                let silent = self.prometheus.answered == 0;
+                let trouble = unanswered(self.prometheus).filter(|_| silent);
+                let unheard = || unheard("Prometheus", self.prometheus.last_error.as_deref());
+                return (Verdict::Failed, trouble.unwrap_or_else(unheard), None);
+            }
         }
         let Some(fired) = self.watch.fired else {
             let never = if self.resolves.is_some() {
@@ -80,35 +85,46 @@ impl Fires<'_> {
         let after = fired - self.start;
         let (delivered, delivery) = self.delivery(fired, times);
         let (resolved, resolution) = self.resolution(times);
-        let detail = format!("fired after {}{delivery}", whole(after));
-        let verdict = Verdict::of(after <= self.within && delivered && resolved);
+        let in_time = is_within(after, self.within);
+        let verdict = Verdict::of(in_time && delivered && resolved);
+        let fired = format!("fired after {}", whole(after));
+        let is_unclear = |words: &&String| words.starts_with(CANNOT_TELL);
+        let is_missed = |met: bool, words: &Option<String>| {
+            !met && !words.as_ref().is_some_and(|words| is_unclear(&words))
+        };
+        let missed = !in_time || is_missed(delivered, &delivery) || is_missed(resolved, &resolution);
+        let (unclear, clear): (Vec<_>, Vec<_>) =
+            [&delivery, &resolution].into_iter().flatten().partition(is_unclear);
+        let joined = |words: &[&String]| words.iter().map(|words| format!(", {words}")).collect::<String>();
         // What can't be told leads, so that the word for it is found; but only where nothing else was missed.
-        match resolution {
-            Some(unclear) if unclear.starts_with(CANNOT_TELL) && after <= self.within && delivered => {
-                (verdict, format!("{unclear}; {detail}"), Some(after))
-            }
-            Some(resolution) => (verdict, format!("{detail}, {resolution}"), Some(after)),
-            None => (verdict, detail, Some(after)),
-        }
+        let detail = match unclear.first() {
+            Some(first) if !missed => format!("{first}; {fired}{}", joined(&clear)),
+            _ => format!("{fired}{}{}", joined(&clear), joined(&unclear)),
+        };
+        (verdict, detail, Some(after))
     }
 
-    /// Whether it got further than Prometheus, or nobody can tell, and how that reads after "fired after 20 s".
-    fn delivery(&self, fired: Duration, times: &mut Times) -> (bool, String) {
+    /// Whether it got further than Prometheus, or no Alertmanager could be asked, and in words.
+    fn delivery(&self, fired: Duration, times: &mut Times) -> (bool, Option<String>) {
         let delivery = &self.watch.delivery;
         if let Some(arrived) = delivery.arrived {
             let after = arrived - self.start;
             times.notified = Some(after);
-            return (true, format!(", in Alertmanager after {}", whole(after)));
+            return (true, Some(format!("in Alertmanager after {}", whole(after))));
+        }
+        if delivery.unclear.is_some() {
+            let error = self.prometheus.alertmanagers.last_error.as_deref();
+            return (false, Some(unheard("Alertmanager", error)));
         }
         if delivery.last_answer.is_none_or(|at| at < fired + LONGEST_DELIVERY) {
-            return (true, String::new());
+            return (true, None);
         }
         match &delivery.suppressed {
             Some((at, why)) => {
                 let after = whole(*at - self.start);
-                (false, format!(", in Alertmanager after {after}, but {why}: nobody is told"))
+                (false, Some(format!("in Alertmanager after {after}, but {why}: nobody is told")))
             }
-            None => (false, " but did not reach Alertmanager".into()),
+            None => (false, Some("but did not reach Alertmanager".into())),
         }
     }
 
@@ -122,7 +138,7 @@ impl Fires<'_> {
         if let Some(gone) = self.watch.gone {
             let after = gone.saturating_sub(self.end);
             times.resolved = Some(after);
-            return (after <= within, Some(format!("resolved {}", after_end(gone))));
+            return (is_within(after, within), Some(format!("resolved {}", after_end(gone))));
         }
         let still = || format!("still firing {}", self.watch.last_fired.map_or_else(String::new, after_end));
         (false, Some(unanswered(self.prometheus).unwrap_or_else(still)))
@@ -145,7 +161,14 @@ fn quiet(watch: &QuietWatch, phase: Option<Duration>, prometheus: &PrometheusWat
         (None, None) if watch.is_pending() => {
             (Verdict::Failed, format!("{CANNOT_TELL}: pending at the {what}'s end"), None)
         }
-        (None, None) => (Verdict::Passed, "quiet".into(), None),
+        (None, None) => match &prometheus.rules_error {
+            // One that is misspelt is quiet too.
+            Some(error) => {
+                let detail = format!("{CANNOT_TELL}: the rules of Prometheus could not be read: {error}");
+                (Verdict::Failed, detail, None)
+            }
+            None => (Verdict::Passed, "quiet".into(), None),
+        },
     }
 }
 
@@ -170,15 +193,25 @@ fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
         (gap > LONGEST_GAP).then(|| format!("{CANNOT_TELL}: no answer for {}: {}", whole(gap), error()))
     };
     match demand {
-        QueryDemand::Becomes { condition, .. } => match (watch.met, watch.nearest) {
-            (Some((at, value)), _) if watch.held_at_start => {
+        QueryDemand::Becomes { condition, within } => match (watch.met, watch.nearest) {
+            (Some((at, _)), _) if watch.held_at_start().is_none() => {
+                let detail = unheard("Prometheus", watch.last_error.as_deref());
+                (Verdict::Failed, detail, Some(at - start))
+            }
+            (Some((at, value)), _) if watch.held_at_start() == Some(true) => {
                 let detail = format!(
                     "was {} ({condition}) when the phase began, so it says nothing about it",
                     number(value)
                 );
                 (Verdict::Failed, detail, Some(at - start))
             }
-            (Some((at, value)), _) => (Verdict::Passed, when(at, value), Some(at - start)),
+            (Some((at, value)), _) if is_within(at - start, *within) => {
+                (Verdict::Passed, when(at, value), Some(at - start))
+            }
+            // The answer that would have come in time may be among those that did not come.
+            (Some((at, value)), _) => {
+                (Verdict::Failed, unread().unwrap_or(when(at, value)), Some(at - start))
+            }
             (None, None) => (Verdict::Failed, format!("{CANNOT_TELL}: there never was a value"), None),
             (None, Some(nearest)) => {
                 let detail = unread().unwrap_or(at_nearest(nearest));
@@ -221,6 +254,12 @@ fn number(value: f64) -> String {
     } else {
         format!("{value:.3e}")
     }
+}
+
+/// Why nobody can tell what a phase began with.
+fn unheard(whom: &str, error: Option<&str>) -> String {
+    let why = error.map(|error| format!(": {error}")).unwrap_or_default();
+    format!("{CANNOT_TELL}: {whom} was not heard around the phase's start{why}")
 }
 
 /// Why nobody can vouch for an alert that was not seen.

@@ -114,6 +114,18 @@ fn signals_are_timed_and_their_silence_is_judged() {
 }
 
 #[test]
+fn a_reading_right_after_the_deadline_is_in_time() {
+    let drifts = |millis| {
+        let mut watch = Watch::new(&BOUNDARIES);
+        watch.observe(seconds(10), reading(0, 0, 0, 0));
+        watch.observe(seconds(12) + Duration::from_millis(millis), reading(60, 0, 60, 0));
+        let expect = "signals: [ { signal: a, phase: storm, drifts_within: 2s } ]";
+        outcome(expect, &watch, None, None).verdict
+    };
+    assert_eq!((drifts(20), drifts(600)), (Verdict::Passed, Verdict::Failed));
+}
+
+#[test]
 fn cannot_tell_is_neither() {
     let mut watch = Watch::new(&BOUNDARIES);
     watch.observe(seconds(0), reading(0, 0, 0, 0));

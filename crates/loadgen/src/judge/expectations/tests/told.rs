@@ -77,7 +77,7 @@ fn an_alert_that_nobody_is_told_of_is_missed() {
     assert_eq!(told.detail, "fired after 2 s, in Alertmanager after 4 s");
     let lost = fires(delivered(log(12, 29), 99, None));
     assert_eq!((lost.verdict, lost.notified_after), (Verdict::Failed, None));
-    assert_eq!(lost.detail, "fired after 2 s but did not reach Alertmanager");
+    assert_eq!(lost.detail, "fired after 2 s, but did not reach Alertmanager");
     let silenced = fires(delivered(log(12, 29), 14, Some("silenced there (by S)")));
     assert_eq!(silenced.verdict, Verdict::Failed);
     assert_eq!(
@@ -98,6 +98,84 @@ fn an_alertmanager_that_cannot_be_asked_costs_nothing() {
     let fired = outcome(FIRES, &watch(), Some(story), None);
     assert_eq!((fired.verdict, fired.notified_after), (Verdict::Passed, None));
     assert_eq!(fired.detail, "fired after 2 s");
+}
+
+/// The same with nothing but errors for a while.
+fn deaf(story: Story, from: u32, to: u32) -> Story {
+    let refused = || "connection refused".to_owned();
+    let deafen = |told| match told {
+        Told::Alerts(at, _) if (seconds(from)..seconds(to)).contains(&at) => Told::Alerts(at, Err(refused())),
+        Told::Held(at, _) if (seconds(from)..seconds(to)).contains(&at) => {
+            Told::Held(at, Asked { known: None, held: None, error: Some(refused()) })
+        }
+        told => told,
+    };
+    story.into_iter().map(deafen).collect()
+}
+
+#[test]
+fn nobody_can_tell_what_an_unheard_phase_began_with() {
+    let unheard = |whom: &str| {
+        format!("cannot tell: {whom} was not heard around the phase's start: connection refused")
+    };
+    let fires = |story| outcome(FIRES, &watch(), Some(story), None);
+    // It fired all along, and was quiet when it was last asked about.
+    let long = fires(deaf(log(5, 29), 5, 12));
+    assert_eq!((long.word(), long.detail), ("CANNOT TELL", unheard("Prometheus")));
+    let never = fires(deaf(log(5, 29), 0, 12));
+    assert_eq!((never.word(), never.detail), ("CANNOT TELL", unheard("Prometheus")));
+    // A slip is none.
+    assert_eq!(fires(deaf(log(13, 29), 9, 12)).word(), "NOTICED");
+    // Who was held all along may be a leftover.
+    let mut story = log(12, 29);
+    story.extend(deaf(delivered(Story::new(), 5, None), 5, 12));
+    let held = fires(story);
+    assert_eq!(held.word(), "CANNOT TELL", "{}", held.detail);
+    assert_eq!(held.detail, format!("{}; fired after 2 s", unheard("Alertmanager")));
+    assert_eq!(held.notified_after, None);
+    // Who was held by none is not.
+    let mut story = log(12, 29);
+    story.extend(deaf(delivered(Story::new(), 99, None), 5, 12));
+    assert_eq!(fires(story).detail, "fired after 2 s, but did not reach Alertmanager");
+}
+
+#[test]
+fn a_query_first_answered_late_says_nothing_of_the_start() {
+    let becomes = |late: u32, values: &[f64]| {
+        let mut story = vec![Told::Values(0, seconds(10), Err(NoValue::NoAnswer("refused".into())))];
+        let value = |(second, &value)| Told::Values(0, seconds(10 + late + second as u32), Ok(vec![value]));
+        story.extend(values.iter().enumerate().map(value));
+        let outcome = outcome(BECOMES, &watch(), Some(story), None);
+        (outcome.word(), outcome.detail)
+    };
+    let unheard = "cannot tell: Prometheus was not heard around the phase's start: refused";
+    assert_eq!(becomes(3, &[7.0]), ("CANNOT TELL", unheard.into()));
+    assert_eq!(becomes(1, &[7.0]).0, "MISSED");
+    // It became so before our eyes.
+    assert_eq!(becomes(3, &[1.0, 7.0]).0, "NOTICED");
+}
+
+#[test]
+fn what_is_heard_right_after_a_deadline_came_in_time() {
+    let late = |told, millis| match told {
+        Told::Alerts(at, alerts) => Told::Alerts(at + Duration::from_millis(millis), alerts),
+        Told::Values(position, at, values) => {
+            Told::Values(position, at + Duration::from_millis(millis), values)
+        }
+        told => told,
+    };
+    let word = |expect, story: Story, millis| {
+        let story = story.into_iter().map(|told| late(told, millis)).collect();
+        outcome(expect, &watch(), Some(story), None).word()
+    };
+    // Fired 15 s after the start of its phase; resolved 5 s after its end; met after 8 s.
+    let mut rise: Vec<&[f64]> = vec![&[1.0]; 8];
+    rise.push(&[9.0]);
+    for (millis, expected) in [(20, "NOTICED"), (600, "MISSED")] {
+        assert_eq!(word(FIRES, log(25, 29), millis), expected);
+        assert_eq!(word(RESOLVES, log(12, 24), millis), expected);
+        assert_eq!(word(BECOMES, values(&rise), millis), expected);
+    }
 }
 
 /// A query that has these values, second by second from the storm's start.
