@@ -94,6 +94,10 @@ async fn run(
     let card = reader.card().await.map_err(|error| anyhow!("--target {address}: {error}"))?;
     check_signals(&scenario, &card)?;
     let rules_error = check_alerts(&scenario, &reader).await?;
+    if let Some(error) = &rules_error {
+        // Minutes before the report says so, too.
+        eprintln!("warning: {error}; what is expected of Prometheus can't be told until it answers");
+    }
     check_queries(&scenario, &reader).await?;
     let seed = scenario.seed;
     let plan = Plan::new(scenario, Arc::new(card), seed, args.shard).map_err(anyhow::Error::msg)?;
