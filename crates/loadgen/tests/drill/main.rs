@@ -88,7 +88,7 @@ expect:
   alerts: [ { alert: ModelErrorBudgetBurn, phase: storm, fires_within: 20s } ]
 ";
     std::fs::write(scenario.path(), text).unwrap();
-    let (code, words, report) = play(scenario.path().to_str().unwrap(), &service, Some(&prometheus));
+    let (code, words, _) = play(scenario.path().to_str().unwrap(), &service, Some(&prometheus));
     assert_came_to(99, code, &words);
     assert!(words.contains("MISSED"), "{words}");
 }
