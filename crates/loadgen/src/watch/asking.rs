@@ -3,10 +3,7 @@
 use super::{EVERY, prometheus::Told, queries::QueryWatch, reader::Reader};
 use crate::scenario::{Demand, Expectation};
 use std::time::{Duration, Instant};
-use tokio::{
-    sync::mpsc::UnboundedSender,
-    time::{Interval, MissedTickBehavior},
-};
+use tokio::{sync::mpsc::UnboundedSender, time::MissedTickBehavior};
 
 /// Asks about alerts, Alertmanagers and queries, each on its own, so that one that hangs does not hold up the others.
 /// `boundaries` are the phases' starts and the end, counted from `started`.
@@ -17,56 +14,56 @@ pub fn ask_on(
     started: Instant,
     sender: &UnboundedSender<Told>,
 ) {
-    let (asking, telling) = (reader.clone(), sender.clone());
-    tokio::spawn(async move {
-        let mut ticks = every_second(started);
-        loop {
-            ticks.tick().await;
-            let asked = started.elapsed();
-            let Some(alerts) = asking.alerts().await else { return };
-            if telling.send(Told::Alerts(asked, alerts)).is_err() {
-                return;
-            }
-        }
+    let every_second = EverySecond { reader, started, sender };
+    every_second.ask(Duration::ZERO, None, |reader, asked| async move {
+        Some(Told::Alerts(asked, reader.alerts().await?))
     });
     if expectations.iter().any(|expectation| matches!(expectation.demand, Demand::AlertFires { .. })) {
-        let (asking, telling) = (reader.clone(), sender.clone());
-        tokio::spawn(async move {
-            let mut ticks = every_second(started);
-            loop {
-                ticks.tick().await;
-                let asked = started.elapsed();
-                let Some(held) = asking.held().await else { return };
-                if telling.send(Told::Held(asked, held)).is_err() {
-                    return;
-                }
-            }
+        every_second.ask(Duration::ZERO, None, |reader, asked| async move {
+            Some(Told::Held(asked, reader.held().await?))
         });
     }
     for (position, expectation) in expectations.iter().enumerate() {
         let Demand::Query { expr, demand } = &expectation.demand else { continue };
         let phase = expectation.phase.unwrap_or_default();
         let watch = QueryWatch::new(expr, demand, boundaries[phase], boundaries[phase + 1]);
-        let (asking, telling, expr) = (reader.clone(), sender.clone(), expr.clone());
+        let expr = expr.clone();
+        every_second.ask(watch.from, Some(watch.until), move |reader, asked| {
+            let expr = expr.clone();
+            async move { Some(Told::Values(position, asked, reader.query(&expr).await?)) }
+        });
+    }
+}
+
+struct EverySecond<'a> {
+    reader: &'a Reader,
+    started: Instant,
+    sender: &'a UnboundedSender<Told>,
+}
+
+impl EverySecond<'_> {
+    /// Asks from `from` to `until`, counted from the run's start, or while somebody listens and there is whom to ask.
+    /// `question` is given the time at which it is asked.
+    fn ask<Q, A>(&self, from: Duration, until: Option<Duration>, question: Q)
+    where
+        Q: Fn(Reader, Duration) -> A + Send + 'static,
+        A: Future<Output = Option<Told>> + Send,
+    {
+        let (reader, started, sender) = (self.reader.clone(), self.started, self.sender.clone());
         tokio::spawn(async move {
-            let mut ticks = every_second(started + watch.from);
+            let mut ticks = tokio::time::interval_at((started + from).into(), EVERY);
+            // An answer that took long must not be made up for by a burst of questions.
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                if ticks.tick().await > (started + watch.until).into() {
+                let due = ticks.tick().await;
+                if until.is_some_and(|until| due > (started + until).into()) {
                     return;
                 }
-                let asked = started.elapsed();
-                let Some(values) = asking.query(&expr).await else { return };
-                if telling.send(Told::Values(position, asked, values)).is_err() {
+                let Some(told) = question(reader.clone(), started.elapsed()).await else { return };
+                if sender.send(told).is_err() {
                     return;
                 }
             }
         });
     }
-}
-
-fn every_second(from: Instant) -> Interval {
-    let mut ticks = tokio::time::interval_at(from.into(), EVERY);
-    // An answer that took long must not be made up for by a burst of questions.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
 }
