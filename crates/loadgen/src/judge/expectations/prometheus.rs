@@ -117,7 +117,15 @@ impl Fires<'_> {
             return (false, Some(unheard("Alertmanager", error)));
         }
         if delivery.last_answer.is_none_or(|at| at < fired + LONGEST_DELIVERY) {
-            return (true, None);
+            let reach = &self.prometheus.alertmanagers;
+            // One that can't be asked from here says nothing either way; one that could be, and then fell silent, may be the
+            // very thing that is broken.
+            let fell_silent = reach.answered > 0 && reach.failed > 0;
+            let error = reach.last_error.as_deref().unwrap_or("no reason given");
+            let words = || {
+                format!("{CANNOT_TELL}: Alertmanager fell silent before the alert was seen there: {error}")
+            };
+            return (!fell_silent, fell_silent.then(words));
         }
         match &delivery.suppressed {
             Some((at, why)) => {

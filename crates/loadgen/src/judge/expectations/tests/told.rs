@@ -98,6 +98,11 @@ fn an_alertmanager_that_cannot_be_asked_costs_nothing() {
     let fired = outcome(FIRES, &watch(), Some(story), None);
     assert_eq!((fired.verdict, fired.notified_after), (Verdict::Passed, None));
     assert_eq!(fired.detail, "fired after 2 s");
+    // One that could be asked, and fell silent before the alert was there, may be what is broken.
+    let mut story = log(12, 29);
+    story.extend(deaf(delivered(Story::new(), 99, None), 13, 60));
+    let silent = outcome(FIRES, &watch(), Some(story), None);
+    assert_eq!((silent.verdict, silent.word()), (Verdict::Failed, "CANNOT TELL"), "{}", silent.detail);
 }
 
 /// The same with nothing but errors for a while.
