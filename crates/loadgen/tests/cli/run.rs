@@ -162,8 +162,8 @@ fn signal(process: &Child, name: &str) {
     assert!(kill.success());
 }
 
-/// Starts a run that would last an hour, sends it a signal once requests arrive, and holds it to its duties.
-fn stopped(executor: &str, delay: Duration, name: &str) -> crate::support::Run {
+/// Starts a run that would last an hour, sends it a signal once `requests` have arrived, and holds it to its duties.
+fn stopped(executor: &str, delay: Duration, requests: u64, name: &str) -> crate::support::Run {
     let stub = Stub::start(StubOptions { delay, ..StubOptions::default() });
     let scenario = format!(
         "
@@ -174,7 +174,7 @@ phases: [ {{ name: a, {executor}, duration: 1h }} ]
     );
     let loadgen = Loadgen::new();
     let child = loadgen.start(&scenario, &stub.url, &[]);
-    wait_until("requests arrive", || stub.seen() >= 20);
+    wait_until("requests arrive", || stub.seen() >= requests);
     signal(&child, name);
     let run = loadgen.finish(child);
     run.expect_code(105);
@@ -187,7 +187,7 @@ phases: [ {{ name: a, {executor}, duration: 1h }} ]
 #[test]
 fn ctrl_c_and_sigterm_still_print_the_summary() {
     for name in ["INT", "TERM"] {
-        let run = stopped("executor: constant-arrival-rate, rate: 50", Duration::from_secs(4), name);
+        let run = stopped("executor: constant-arrival-rate, rate: 50", Duration::from_secs(4), 20, name);
         assert!(run.total("interrupted") >= 20, "{}", run.report);
     }
 }
@@ -195,7 +195,9 @@ fn ctrl_c_and_sigterm_still_print_the_summary() {
 #[test]
 fn a_generator_at_its_limit_loses_no_request_when_it_is_stopped() {
     for _ in 0..3 {
-        let run = stopped("executor: constant-arrival-rate, rate: 100000", Duration::ZERO, "INT");
+        // Many more are due by the time that the stub has seen so many.
+        let executor = "executor: constant-arrival-rate, rate: 100000";
+        let run = stopped(executor, Duration::ZERO, 2000, "INT");
         assert!(run.total("dropped") > 0, "{}", run.report);
     }
 }
