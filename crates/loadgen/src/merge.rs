@@ -5,11 +5,14 @@
 
 use crate::{
     cli::MergeArgs,
-    engine::{PhaseRecord, Totals},
+    engine::{PhaseRecord, Times, Totals},
     exit::Exit,
-    judge::{Verdict, expectations::ExpectationOutcome, thresholds, validity},
+    judge::{Measured, Verdict, expectations::ExpectationOutcome, thresholds::ThresholdOutcome, validity},
     plan::Shard,
-    report::{PhaseReport, Report, RunVerdict, file::OutputFile, summary, text::to_stdout, verdict},
+    report::{
+        Histograms, PhaseReport, Report, RunVerdict, file::OutputFile, judge_phases, summary,
+        text::to_stdout, verdict,
+    },
     scenario::{Metric, Threshold},
 };
 use anyhow::{Context, anyhow, bail};
@@ -53,7 +56,7 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
     }
     let missing = missing_shards(reports)?;
     let apart = apart(reports)?;
-    let records = (0..base.phases.len()).map(|at| record(reports, at)).collect::<anyhow::Result<Vec<_>>>()?;
+    let records = (0..base.phases.len()).map(|at| record(reports, at)).collect::<Vec<_>>();
     let mut whole = PhaseRecord::default();
     records.iter().for_each(|record| whole.merge(record));
 
@@ -82,16 +85,17 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
     report.prometheus = reports.iter().find_map(|(_, report)| report.prometheus.clone());
     let names: Vec<String> = report.phases.iter().map(|phase| phase.name.clone()).collect();
     let saturated: Vec<bool> = report.phases.iter().map(PhaseReport::saturated).collect();
-    let mut blamed = false;
-    for outcome in &mut report.thresholds {
-        let threshold =
-            threshold(outcome, &names).map_err(|error| anyhow!("{first}: thresholds: {error}"))?;
-        let record = threshold.phase.map_or(&whole, |phase| &records[phase]);
-        *outcome = thresholds::judge(&threshold, outcome.phase.clone(), record);
-        blamed |=
-            outcome.verdict == Verdict::Failed && validity::blames_itself(&threshold, record, &saturated);
-    }
-    report.judge_phases();
+    let thresholds: Vec<Threshold> = base
+        .thresholds
+        .iter()
+        .map(|outcome| threshold(outcome, &names))
+        .collect::<Result<_, _>>()
+        .map_err(|error| anyhow!("{first}: thresholds: {error}"))?;
+    let records: Vec<&PhaseRecord> = records.iter().collect();
+    let measured = Measured { names: &names, records: &records, whole: &whole, saturated: &saturated };
+    let blamed;
+    (report.thresholds, blamed) = measured.judge(&thresholds);
+    judge_phases(&mut report.phases, &report.thresholds, &report.expectations);
     report.warnings = warnings(reports);
     let invalid = missing
         .or(apart)
@@ -169,10 +173,10 @@ fn sound(report: &Report) -> Result<(), String> {
     let mut sums = Totals::default();
     for phase in &report.phases {
         sums.add(&phase.totals);
-        let record = phase.record().map_err(|error| format!("phase {}: {error}", phase.name))?;
         let answered = phase.totals.completed + phase.totals.timed_out;
         let statuses = phase.statuses.values().try_fold(0u64, |sum, count| sum.checked_add(*count));
-        if [record.response.count(), record.service.count()] != [answered; 2]
+        let Histograms { response_time, service_time, .. } = &phase.histograms;
+        if [response_time.count(), service_time.count()] != [answered; 2]
             || statuses != Some(phase.totals.completed)
         {
             return Err(format!(
@@ -209,13 +213,10 @@ fn apart(reports: &[Named]) -> anyhow::Result<Option<String>> {
 
 /// Whether two reports are copies of one.
 fn same_run(a: &Report, b: &Report) -> bool {
-    let histograms = |report: &Report| {
-        report.phases.iter().map(|phase| phase.histograms.response_time.clone()).collect::<Vec<_>>()
-    };
-    a.shard == b.shard
-        && a.started_at == b.started_at
-        && a.totals == b.totals
-        && histograms(a) == histograms(b)
+    fn times(report: &Report) -> impl Iterator<Item = &Times> {
+        report.phases.iter().map(|phase| &phase.histograms.response_time)
+    }
+    a.shard == b.shard && a.started_at == b.started_at && a.totals == b.totals && times(a).eq(times(b))
 }
 
 /// Why the plan is not whole, if so.
@@ -244,17 +245,13 @@ fn missing_shards(reports: &[Named]) -> anyhow::Result<Option<String>> {
     Ok((!missing.is_empty()).then(|| format!("parts of the plan are missing: {}", missing.join(", "))))
 }
 
-fn record(reports: &[Named], phase: usize) -> anyhow::Result<PhaseRecord> {
+fn record(reports: &[Named], phase: usize) -> PhaseRecord {
     let mut sum = PhaseRecord::default();
-    for (place, report) in reports {
-        let phase = &report.phases[phase];
-        let record = phase.record().map_err(|error| anyhow!("{place}: phase {}: {error}", phase.name))?;
-        sum.merge(&record);
-    }
-    Ok(sum)
+    reports.iter().for_each(|(_, report)| sum.merge(&report.phases[phase].record()));
+    sum
 }
 
-fn threshold(outcome: &thresholds::ThresholdOutcome, phases: &[String]) -> Result<Threshold, String> {
+fn threshold(outcome: &ThresholdOutcome, phases: &[String]) -> Result<Threshold, String> {
     let phase = outcome.phase.as_ref().map(|wanted| {
         phases.iter().position(|phase| phase == wanted).ok_or_else(|| format!("there is no phase {wanted}"))
     });

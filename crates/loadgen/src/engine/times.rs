@@ -3,17 +3,20 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hdrhistogram::{
     Histogram,
-    serialization::{Deserializer, Serializer, V2DeflateSerializer},
+    serialization::{Serializer as _, V2DeflateSerializer},
 };
+use serde::{Deserialize, Serialize, de, ser};
 use std::time::Duration;
 
 /// Durations, each kept to three significant digits of a microsecond. It grows to fit what it is given and never
 /// clips: an outlier that reads as the histogram's limit would be a lie about the worst request.
+///
+/// Serialised it is the text that HdrHistogram's own tools read and write: V2, deflated, in base64, in microseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Times(Histogram<u64>);
 
 /// The usual figures of a distribution, in seconds; all are `None` without samples.
-#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Median.
     pub p50: Option<f64>,
@@ -55,32 +58,6 @@ impl Times {
         if let Err(error) = self.0.add(&other.0) {
             unreachable!("a histogram that resizes takes everything: {error}");
         }
-    }
-
-    /// The whole histogram as HdrHistogram's own tools write it: V2, deflated, in base64. Values are microseconds.
-    pub fn encoded(&self) -> String {
-        let mut bytes = Vec::new();
-        if let Err(error) = V2DeflateSerializer::new().serialize(&self.0, &mut bytes) {
-            unreachable!("memory takes every histogram: {error}");
-        }
-        BASE64_STANDARD.encode(bytes)
-    }
-
-    /// The histogram that [`Times::encoded`] wrote, or another of HdrHistogram's tools.
-    ///
-    /// # Errors
-    /// In words, when the text is none.
-    pub fn decode(text: &str) -> Result<Self, String> {
-        let bytes = BASE64_STANDARD.decode(text).map_err(|error| format!("is not base64: {error}"))?;
-        let histogram: Histogram<u64> = Deserializer::new()
-            .deserialize(&mut bytes.as_slice())
-            .map_err(|error| format!("is no HdrHistogram: {error}"))?;
-        let mut times = Self::default();
-        times
-            .0
-            .add(&histogram)
-            .map_err(|error| format!("does not fit into a histogram of microseconds: {error}"))?;
-        Ok(times)
     }
 
     /// Each duration in seconds, to the histogram's three digits, with how often it came.
@@ -127,6 +104,31 @@ impl Times {
     }
 }
 
+impl Serialize for Times {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new().serialize(&self.0, &mut bytes).map_err(ser::Error::custom)?;
+        serializer.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Times {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = BASE64_STANDARD
+            .decode(text)
+            .map_err(|error| de::Error::custom(format!("a histogram is not base64: {error}")))?;
+        let histogram: Histogram<u64> = hdrhistogram::serialization::Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|error| de::Error::custom(format!("a histogram is no HdrHistogram: {error}")))?;
+        let mut times = Self::default();
+        times.0.add(&histogram).map_err(|error| {
+            de::Error::custom(format!("a histogram does not fit into one of microseconds: {error}"))
+        })?;
+        Ok(times)
+    }
+}
+
 fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
 }
@@ -167,14 +169,15 @@ mod tests {
         for micros in [1, 250, 999_999, 7_200_000_000] {
             times.record(Duration::from_micros(micros));
         }
-        let text = times.encoded();
+        let text = serde_json::to_string(&times).unwrap();
         // The mark by which HdrHistogram's tools know their own.
-        assert!(text.starts_with("HISTFAAAA"), "{text}");
-        let again = Times::decode(&text).unwrap();
+        assert!(text.starts_with("\"HISTFAAAA"), "{text}");
+        let read = |text: &str| serde_json::from_str::<Times>(text);
+        let again = read(&text).unwrap();
         assert_eq!((again.figures(), again.count()), (times.figures(), times.count()));
-        assert_eq!(Times::decode(&Times::default().encoded()).unwrap().count(), 0);
-        assert!(Times::decode("?").unwrap_err().contains("base64"));
-        assert!(Times::decode("aGVsbG8gd29ybGQ=").unwrap_err().contains("no HdrHistogram"));
+        assert_eq!(read(&serde_json::to_string(&Times::default()).unwrap()).unwrap().count(), 0);
+        assert!(read("\"?\"").unwrap_err().to_string().contains("base64"));
+        assert!(read("\"aGVsbG8gd29ybGQ=\"").unwrap_err().to_string().contains("no HdrHistogram"));
     }
 
     #[test]

@@ -5,7 +5,37 @@ pub mod expectations;
 pub mod thresholds;
 pub mod validity;
 
+use crate::{engine::PhaseRecord, scenario::Threshold};
 use serde::{Deserialize, Serialize};
+use thresholds::ThresholdOutcome;
+
+/// What the client measured. Names, records and limits are the phases', in their order.
+pub struct Measured<'a> {
+    /// What the phases are called.
+    pub names: &'a [String],
+    /// What came of their requests.
+    pub records: &'a [&'a PhaseRecord],
+    /// The same of the whole run.
+    pub whole: &'a PhaseRecord,
+    /// Which were closed loops in which the generator itself had no time left.
+    pub saturated: &'a [bool],
+}
+
+impl Measured<'_> {
+    /// Holds each threshold against the record that it is about, and says whether one was missed by the generator's own doing.
+    pub fn judge(&self, thresholds: &[Threshold]) -> (Vec<ThresholdOutcome>, bool) {
+        let mut blamed = false;
+        let outcomes = thresholds.iter().map(|threshold| {
+            let record = threshold.phase.map_or(self.whole, |phase| self.records[phase]);
+            let name = threshold.phase.map(|phase| self.names[phase].clone());
+            let outcome = thresholds::judge(threshold, name, record);
+            blamed |= outcome.verdict == Verdict::Failed
+                && validity::blames_itself(threshold, record, self.saturated);
+            outcome
+        });
+        (outcomes.collect(), blamed)
+    }
+}
 
 /// The word on a threshold, an expectation or a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,9 +10,9 @@ mod verdict;
 use crate::{
     engine::{DropReason, Effort, Failure, Figures, PhaseRecord, Record, Times, Totals},
     judge::{
-        Verdict,
+        Measured, Verdict,
         expectations::{self, ExpectationOutcome, Seen},
-        thresholds::{self, ThresholdOutcome},
+        thresholds::ThresholdOutcome,
         validity,
     },
     plan::Plan,
@@ -126,15 +126,15 @@ pub enum Loop {
     Closed,
 }
 
-/// Distributions of microseconds, as [`Times::encoded`] writes them.
+/// The distributions behind a phase's figures.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Histograms {
     /// From the intended instant to the end of the answer.
-    pub response_time: String,
+    pub response_time: Times,
     /// From the actual send to the end of the answer.
-    pub service_time: String,
+    pub service_time: Times,
     /// From the intended instant to the actual send.
-    pub send_lag: String,
+    pub send_lag: Times,
 }
 
 /// What the service's `/metrics` showed in a phase.
@@ -185,39 +185,30 @@ impl Report {
         let Findings { plan, record, seen, .. } = findings;
         let scenario = &plan.scenario;
         let whole = record.whole();
-        let thresholds: Vec<ThresholdOutcome> = scenario
-            .thresholds
-            .iter()
-            .map(|threshold| match threshold.phase {
-                None => thresholds::judge(threshold, None, &whole),
-                Some(phase) => {
-                    let record = record.get(phase).cloned().unwrap_or_default();
-                    thresholds::judge(threshold, Some(scenario.phases[phase].name.clone()), &record)
-                }
-            })
-            .collect();
+        let nothing = PhaseRecord::default();
+        let records: Vec<&PhaseRecord> =
+            (0..scenario.phases.len()).map(|at| record.get(at).unwrap_or(&nothing)).collect();
+        let mut phases: Vec<PhaseReport> =
+            records.iter().enumerate().map(|(at, record)| phase(at, findings, record)).collect();
+        let saturated: Vec<bool> = phases.iter().map(PhaseReport::saturated).collect();
+        let measured =
+            Measured { names: seen.names, records: &records, whole: &whole, saturated: &saturated };
+        let (thresholds, blamed) = measured.judge(&scenario.thresholds);
         let expectations: Vec<ExpectationOutcome> = scenario
             .expectations
             .iter()
             .enumerate()
             .map(|(at, expectation)| expectations::judge(at, expectation, seen))
             .collect();
-        let phases: Vec<PhaseReport> =
-            (0..scenario.phases.len()).map(|at| phase(at, findings, &thresholds, &expectations)).collect();
-        let invalid = phases.iter().enumerate().find_map(|(at, phase)| {
-            let record = record.get(at).cloned().unwrap_or_default();
-            validity::invalid(&phase.name, &record, phase.generator_busy)
-        });
-        let saturated: Vec<bool> = phases.iter().map(PhaseReport::saturated).collect();
-        let blamed = scenario.thresholds.iter().zip(&thresholds).any(|(threshold, outcome)| {
-            let record = match threshold.phase {
-                None => whole.clone(),
-                Some(phase) => record.get(phase).cloned().unwrap_or_default(),
-            };
-            outcome.verdict == Verdict::Failed && validity::blames_itself(threshold, &record, &saturated)
-        }) || scenario.expectations.iter().zip(&expectations).any(|(expectation, outcome)| {
-            outcome.verdict == Verdict::Failed && validity::expects_too_much(expectation, &saturated)
-        });
+        judge_phases(&mut phases, &thresholds, &expectations);
+        let blamed = blamed
+            || scenario.expectations.iter().zip(&expectations).any(|(expectation, outcome)| {
+                outcome.verdict == Verdict::Failed && validity::expects_too_much(expectation, &saturated)
+            });
+        let invalid = phases
+            .iter()
+            .zip(&records)
+            .find_map(|(phase, record)| validity::invalid(&phase.name, record, phase.generator_busy));
         let invalid = invalid.or_else(|| blamed.then(|| validity::OWN_FAULT.to_owned()));
         let (verdict, reason) =
             verdict(findings.interrupted, invalid, &whole.totals, &thresholds, &expectations);
@@ -255,13 +246,6 @@ impl Report {
         self.send_lag = whole.lag.figures();
     }
 
-    /// Gives each phase its word by the thresholds and expectations as they stand.
-    pub fn judge_phases(&mut self) {
-        for phase in &mut self.phases {
-            phase.verdict = word_on(&phase.name, &self.thresholds, &self.expectations);
-        }
-    }
-
     /// The report as JSON, with a newline at its end.
     pub fn to_json(&self) -> Vec<u8> {
         let mut text = match serde_json::to_vec_pretty(self) {
@@ -273,15 +257,10 @@ impl Report {
     }
 }
 
-fn phase(
-    at: usize,
-    findings: &Findings,
-    thresholds: &[ThresholdOutcome],
-    expectations: &[ExpectationOutcome],
-) -> PhaseReport {
+/// What phase `at` came to; its thresholds and expectations are still to be judged.
+fn phase(at: usize, findings: &Findings, record: &PhaseRecord) -> PhaseReport {
     let phase = &findings.plan.scenario.phases[at];
     let boundaries = findings.seen.boundaries;
-    let record = findings.record.get(at).cloned().unwrap_or_default();
     let lasted = boundaries[at + 1].min(findings.elapsed).saturating_sub(boundaries[at]).as_secs_f64();
     PhaseReport {
         name: phase.name.clone(),
@@ -291,29 +270,34 @@ fn phase(
         },
         start: boundaries[at].as_secs_f64(),
         duration: lasted,
-        verdict: word_on(&phase.name, thresholds, expectations),
+        verdict: Verdict::NotChecked,
         totals: record.totals,
         rate: (lasted > 0.0).then(|| record.totals.completed as f64 / lasted),
         response_time: record.response.figures(),
         service_time: record.service.figures(),
         send_lag: record.lag.figures(),
         generator_busy: findings.effort.busiest(at),
-        histograms: Histograms::of(&record),
-        statuses: record.statuses,
-        failures: record.failures,
-        drops: record.drops,
+        histograms: Histograms::of(record),
+        statuses: record.statuses.clone(),
+        failures: record.failures.clone(),
+        drops: record.drops.clone(),
         monitoring: Monitoring::new(&findings.seen.phases[at]),
     }
 }
 
-/// One word for a phase's thresholds and expectations.
-fn word_on(phase: &str, thresholds: &[ThresholdOutcome], expectations: &[ExpectationOutcome]) -> Verdict {
-    let of_phase = |name: &Option<String>| name.as_deref() == Some(phase);
-    let thresholds =
-        thresholds.iter().filter(|outcome| of_phase(&outcome.phase)).map(|outcome| outcome.verdict);
-    let expectations =
-        expectations.iter().filter(|outcome| of_phase(&outcome.phase)).map(|outcome| outcome.verdict);
-    Verdict::of_all(thresholds.chain(expectations))
+/// Gives each phase one word for its thresholds and expectations.
+pub fn judge_phases(
+    phases: &mut [PhaseReport],
+    thresholds: &[ThresholdOutcome],
+    expectations: &[ExpectationOutcome],
+) {
+    for phase in phases {
+        let of_phase = |name: &Option<String>| name.as_deref() == Some(phase.name.as_str());
+        let thresholds = thresholds.iter().filter(|outcome| of_phase(&outcome.phase));
+        let expectations = expectations.iter().filter(|outcome| of_phase(&outcome.phase));
+        let verdicts = thresholds.map(|outcome| outcome.verdict);
+        phase.verdict = Verdict::of_all(verdicts.chain(expectations.map(|outcome| outcome.verdict)));
+    }
 }
 
 impl PhaseReport {
@@ -321,9 +305,7 @@ impl PhaseReport {
     pub fn saturated(&self) -> bool {
         self.kind == Loop::Closed && self.generator_busy.is_some_and(|busy| busy >= validity::SATURATED)
     }
-}
 
-impl PhaseReport {
     /// Puts the figures of `record` in the place of what there is.
     pub fn set_figures(&mut self, record: &PhaseRecord) {
         self.totals = record.totals;
@@ -338,33 +320,27 @@ impl PhaseReport {
     }
 
     /// The record behind the figures.
-    ///
-    /// # Errors
-    /// In words, with the field, when a histogram is none.
-    pub fn record(&self) -> Result<PhaseRecord, String> {
-        let times = |field: &str, text: &str| {
-            Times::decode(text).map_err(|error| format!("histograms.{field} {error}"))
-        };
-        Ok(PhaseRecord {
+    pub fn record(&self) -> PhaseRecord {
+        PhaseRecord {
             totals: self.totals,
-            response: times("response_time", &self.histograms.response_time)?,
-            service: times("service_time", &self.histograms.service_time)?,
-            lag: times("send_lag", &self.histograms.send_lag)?,
+            response: self.histograms.response_time.clone(),
+            service: self.histograms.service_time.clone(),
+            lag: self.histograms.send_lag.clone(),
             statuses: self.statuses.clone(),
             failures: self.failures.clone(),
             drops: self.drops.clone(),
             // Counted for own metrics while a run is on; no figure of a report rests on it.
             payloads: BTreeMap::new(),
-        })
+        }
     }
 }
 
 impl Histograms {
     fn of(record: &PhaseRecord) -> Self {
         Self {
-            response_time: record.response.encoded(),
-            service_time: record.service.encoded(),
-            send_lag: record.lag.encoded(),
+            response_time: record.response.clone(),
+            service_time: record.service.clone(),
+            send_lag: record.lag.clone(),
         }
     }
 }
