@@ -29,15 +29,17 @@ pub fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()
     Ok(())
 }
 
-/// Finds misspelt alerts: one that no rule can raise would stay quiet for ever. Says why Prometheus' rules could not be
-/// read, if so: quiet proves nothing then.
+/// Finds misspelt alerts: one that no rule can raise would stay quiet for ever. Says why nobody knows, if Prometheus does
+/// not tell its rules: quiet proves nothing then.
 ///
 /// # Errors
 /// Names the first.
 pub async fn check_alerts(scenario: &Scenario, reader: &Reader) -> anyhow::Result<Option<String>> {
     let known = match reader.alert_rules().await {
         None => return Ok(None),
-        Some(Err(error)) => return Ok(Some(error)),
+        Some(Err(error)) => {
+            return Ok(Some(format!("the rules of Prometheus could not be read: {error}")));
+        }
         Some(Ok(known)) => known,
     };
     for expectation in &scenario.expectations {

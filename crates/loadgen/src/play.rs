@@ -115,6 +115,7 @@ async fn run(
     let mut running = engine::start(&plan, &target, engine::default_workers())?;
     let elapsed = session.follow(&mut running, &reader, &mut stops).await;
     running.join()?;
+    session.look_after(&reader).await;
     let page = session.close(elapsed);
     drop(servers);
     Ok(page)

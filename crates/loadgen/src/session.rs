@@ -3,6 +3,7 @@
 //! This thread only watches; the requests are sent by the engine's own threads.
 
 use crate::{
+    before::check_alerts,
     engine::{Effort, Record, Running},
     judge::expectations::Seen,
     metrics::Metrics,
@@ -108,7 +109,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Notes how things stand before the first request, and why Prometheus' rules could not be read, if so.
+    /// Notes how things stand before the first request, and why nobody knows which alerts there are rules for, if so.
     pub async fn look_before(&mut self, reader: &Reader, rules_error: Option<String>) {
         self.prometheus.rules_error = rules_error;
         self.read(Duration::ZERO, reader.metrics().await);
@@ -183,6 +184,14 @@ impl<'a> Session<'a> {
                 self.prometheus.close(started.elapsed());
                 return ended;
             }
+        }
+    }
+
+    /// Asks once more for the rules that Prometheus did not tell before the run: afterwards they prove no less.
+    pub async fn look_after(&mut self, reader: &Reader) {
+        if self.prometheus.rules_error.is_some() && self.interrupted.is_none() {
+            let told = check_alerts(&self.plan.scenario, reader).await;
+            self.prometheus.rules_error = told.unwrap_or_else(|unknown| Some(unknown.to_string()));
         }
     }
 

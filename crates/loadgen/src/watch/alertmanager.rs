@@ -69,8 +69,8 @@ pub struct Delivery {
     pub arrived: Option<Duration>,
     /// When one was first seen to hold it, and why it keeps it back.
     pub suppressed: Option<(Duration, String)>,
-    /// When one last answered.
-    pub last_answer: Option<Duration>,
+    /// When one last answered without passing it on.
+    pub last_without: Option<Duration>,
     /// When one was first seen to hold what may be a leftover, because none was heard when the phase began.
     pub unclear: Option<Duration>,
     /// What one held already before the phase, or right when it began: leftovers of an earlier firing, by when they
@@ -93,8 +93,11 @@ impl Delivery {
             self.before = Some((at, held.map(|held| held.updated.clone()).collect()));
             return;
         }
-        self.last_answer = Some(at);
-        if self.arrived.is_some() || fired.is_none_or(|fired| at < fired) {
+        if self.arrived.is_some() {
+            return;
+        }
+        let without = self.last_without.replace(at);
+        if fired.is_none_or(|fired| at < fired) {
             return;
         }
         let Some((_, leftover)) = self.before.as_ref().filter(|(at, _)| *at + LONGEST_LAPSE >= from) else {
@@ -105,7 +108,7 @@ impl Delivery {
         };
         for held in held.filter(|held| !leftover.contains(&held.updated)) {
             match &held.suppressed {
-                None => self.arrived = Some(at),
+                None => (self.arrived, self.last_without) = (Some(at), without),
                 Some(why) => drop(self.suppressed.get_or_insert((at, why.clone()))),
             }
         }
@@ -207,10 +210,11 @@ mod tests {
         let mut delivery = Delivery::default();
         delivery.observe(at(9), &held, &pattern("1"), at(10), None);
         delivery.observe(at(20), &held, &pattern("1"), at(10), Some(at(20)));
-        assert_eq!((delivery.arrived, delivery.last_answer), (None, Some(at(20))));
+        assert_eq!((delivery.arrived, delivery.last_without), (None, Some(at(20))));
         held[0].updated = "T3".into();
         delivery.observe(at(21), &held, &pattern("1"), at(10), Some(at(20)));
-        assert_eq!(delivery.arrived, Some(at(21)));
+        delivery.observe(at(22), &[], &pattern("1"), at(10), Some(at(20)));
+        assert_eq!((delivery.arrived, delivery.last_without), (Some(at(21)), Some(at(20))));
     }
 
     #[test]

@@ -310,6 +310,21 @@ fn an_alert_out_of_place_is_99() {
 }
 
 #[test]
+fn rules_that_could_not_be_read_before_the_run_are_read_after_it() {
+    for (alert, code, words) in [
+        ("Trouble", 0, "quiet"),
+        ("Truoble", 99, "cannot tell: expect.quiet: --prometheus has no alerting rule"),
+    ] {
+        let stub = Stub::start(StubOptions { tells_rules_late: true, ..StubOptions::default() });
+        let scenario = ALERTING.replace("EXPECT", &format!("quiet: [{alert}]"));
+        let run = Loadgen::new().run(&scenario, &stub.url, &["--prometheus", &stub.url]);
+        run.expect_code(code);
+        assert!(run.stdout.contains(words), "{}", run.stdout);
+        assert!(run.stderr.contains("the rules of Prometheus could not be read: "), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn quiet_proves_nothing_where_the_rules_cannot_be_read() {
     // The stub answers 404 when asked for rules.
     let stub = Stub::start(StubOptions::default());

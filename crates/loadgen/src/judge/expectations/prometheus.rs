@@ -110,13 +110,17 @@ impl Fires<'_> {
         if let Some(arrived) = delivery.arrived {
             let after = arrived - self.start;
             times.notified = Some(after);
-            return (true, Some(format!("in Alertmanager after {}", whole(after))));
+            let words = format!("in Alertmanager after {}", whole(after));
+            // Seen late is late only where somebody had looked before.
+            let late = delivery.last_without.is_some_and(|at| at >= fired + LONGEST_DELIVERY);
+            let limit = whole(LONGEST_DELIVERY);
+            return (!late, Some(if late { format!("{words}, more than {limit} later") } else { words }));
         }
         if delivery.unclear.is_some() {
             let error = self.prometheus.alertmanagers.last_error.as_deref();
             return (false, Some(unheard("Alertmanager", error)));
         }
-        if delivery.last_answer.is_none_or(|at| at < fired + LONGEST_DELIVERY) {
+        if delivery.last_without.is_none_or(|at| at < fired + LONGEST_DELIVERY) {
             let reach = &self.prometheus.alertmanagers;
             // One that can't be asked from here says nothing either way; one that could be, and then fell silent, may be the
             // very thing that is broken.
@@ -171,10 +175,7 @@ fn quiet(watch: &QuietWatch, phase: Option<Duration>, prometheus: &PrometheusWat
         }
         (None, None) => match &prometheus.rules_error {
             // One that is misspelt is quiet too.
-            Some(error) => {
-                let detail = format!("{CANNOT_TELL}: the rules of Prometheus could not be read: {error}");
-                (Verdict::Failed, detail, None)
-            }
+            Some(error) => (Verdict::Failed, format!("{CANNOT_TELL}: {error}"), None),
             None => (Verdict::Passed, "quiet".into(), None),
         },
     }

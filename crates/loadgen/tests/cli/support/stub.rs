@@ -35,6 +35,8 @@ pub struct StubOptions {
     pub delay: Duration,
     /// As a Prometheus server, it has alert `Trouble` fire once this many predictions were asked for.
     pub alerts_at: Option<u64>,
+    /// As a Prometheus server, it has a rule for `Trouble`, and tells it when it is asked a second time.
+    pub tells_rules_late: bool,
     /// What header `Authorization` must be; anything else is answered 401.
     pub authorization: Option<&'static str>,
     /// `/model` answers 307 and names this.
@@ -107,6 +109,7 @@ impl Stub {
                         .route("/metrics", web::get().to(metrics))
                         .route("/predict", web::post().to(predict))
                         .route("/api/v1/alerts", web::get().to(alerts))
+                        .route("/api/v1/rules", web::get().to(rules))
                         .route("/healthz", web::to(elsewhere))
                         .route("/v2/models/{model}/infer", web::to(elsewhere))
                 })
@@ -283,6 +286,19 @@ async fn metrics(state: Data<State>) -> HttpResponse {
         }
     }
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(page)
+}
+
+async fn rules(state: Data<State>) -> HttpResponse {
+    let asked = |request: &&Received| request.path.starts_with("/api/v1/rules");
+    let times = state.requests.lock().unwrap().iter().filter(asked).count();
+    match (state.options.tells_rules_late, times) {
+        (false, _) => HttpResponse::NotFound().finish(),
+        (true, 1) => HttpResponse::ServiceUnavailable().finish(),
+        (true, _) => HttpResponse::Ok().json(serde_json::json!({
+            "status": "success",
+            "data": { "groups": [ { "rules": [ { "type": "alerting", "name": "Trouble" } ] } ] },
+        })),
+    }
 }
 
 async fn alerts(state: Data<State>) -> HttpResponse {

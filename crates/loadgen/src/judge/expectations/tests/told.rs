@@ -75,6 +75,16 @@ fn an_alert_that_nobody_is_told_of_is_missed() {
     let told = fires(delivered(log(12, 29), 14, None));
     assert_eq!((told.verdict, told.notified_after), (Verdict::Passed, Some(4.0)));
     assert_eq!(told.detail, "fired after 2 s, in Alertmanager after 4 s");
+    let late = fires(delivered(log(12, 29), 29, None));
+    assert_eq!(late.verdict, Verdict::Failed);
+    assert!(late.detail.contains("in Alertmanager after 19 s, more than 15 s later"), "{}", late.detail);
+    // Nobody had looked in between: it may have been there in time.
+    let story = log(12, 29).into_iter().chain(
+        delivered(Story::new(), 29, None)
+            .into_iter()
+            .filter(|told| !matches!(told, Told::Held(at, _) if (11..29).contains(&at.as_secs()))),
+    );
+    assert_eq!(fires(story.collect()).verdict, Verdict::Passed);
     let lost = fires(delivered(log(12, 29), 99, None));
     assert_eq!((lost.verdict, lost.notified_after), (Verdict::Failed, None));
     assert_eq!(lost.detail, "fired after 2 s, but did not reach Alertmanager");
