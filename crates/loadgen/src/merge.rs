@@ -16,7 +16,7 @@ use crate::{
     scenario::{Metric, Threshold},
 };
 use anyhow::{Context, anyhow, bail};
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Display, fs, path::PathBuf};
 
 /// Joins reports, prints the summary of the whole and judges it.
 ///
@@ -41,8 +41,11 @@ type Named = (String, Report);
 fn read(path: &PathBuf) -> anyhow::Result<Named> {
     let place = path.display().to_string();
     let text = fs::read(path).with_context(|| format!("{place}: cannot be read"))?;
-    let report = serde_json::from_slice(&text)
-        .map_err(|error| anyhow!("{place}: is no report that `loadgen run --json` wrote: {error}"))?;
+    let none =
+        |error: &dyn Display| anyhow!("{place}: is no report that `loadgen run --json` wrote: {error}");
+    let mut json = serde_json::Deserializer::from_slice(&text);
+    let report = serde_path_to_error::deserialize(&mut json).map_err(|error| none(&error))?;
+    json.end().map_err(|error| none(&error))?;
     Ok((place, report))
 }
 

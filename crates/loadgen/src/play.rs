@@ -93,10 +93,14 @@ async fn run(
     let reader = Reader::new(&target, routes, prometheus.clone())?;
     let card = reader.card().await.map_err(|error| anyhow!("--target {address}: {error}"))?;
     check_signals(&scenario, &card)?;
-    let rules_error = check_alerts(&scenario, &reader).await?;
-    if let Some(error) = &rules_error {
+    let rules = reader.alert_rules().await;
+    match &rules {
+        Some(Ok(known)) => check_alerts(&scenario, known)?,
         // Minutes before the report says so, too.
-        eprintln!("warning: {error}; what is expected of Prometheus can't be told until it answers");
+        Some(Err(error)) => {
+            eprintln!("warning: {error}; what is expected of Prometheus can't be told until it answers");
+        }
+        None => {}
     }
     check_queries(&scenario, &reader).await?;
     let seed = scenario.seed;
@@ -111,7 +115,7 @@ async fn run(
         prometheus: prometheus.map(|prometheus| prometheus.url().to_string()),
     };
     let mut session = Session::new(&plan, told, metrics, publisher);
-    session.look_before(&reader, rules_error).await;
+    session.look_before(&reader, rules).await;
     let mut running = engine::start(&plan, &target, engine::default_workers())?;
     let elapsed = session.follow(&mut running, &reader, &mut stops).await;
     running.join()?;

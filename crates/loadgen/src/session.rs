@@ -3,7 +3,6 @@
 //! This thread only watches; the requests are sent by the engine's own threads.
 
 use crate::{
-    before::check_alerts,
     engine::{Effort, Record, Running},
     judge::expectations::Seen,
     metrics::Metrics,
@@ -15,6 +14,7 @@ use crate::{
     watch::{self, PrometheusWatch, Snapshot, Watch, asking, next_reading, reader::Reader},
 };
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -109,9 +109,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Notes how things stand before the first request, and why nobody knows which alerts there are rules for, if so.
-    pub async fn look_before(&mut self, reader: &Reader, rules_error: Option<String>) {
-        self.prometheus.rules_error = rules_error;
+    /// Notes how things stand before the first request, and which alerts Prometheus says that it has `rules` for.
+    pub async fn look_before(&mut self, reader: &Reader, rules: Option<Result<BTreeSet<String>, String>>) {
+        self.prometheus.rules = rules;
         self.read(Duration::ZERO, reader.metrics().await);
         if let Some(alerts) = reader.alerts().await {
             self.prometheus.observe(watch::Told::Alerts(Duration::ZERO, alerts));
@@ -189,9 +189,8 @@ impl<'a> Session<'a> {
 
     /// Asks once more for the rules that Prometheus did not tell before the run: afterwards they prove no less.
     pub async fn look_after(&mut self, reader: &Reader) {
-        if self.prometheus.rules_error.is_some() && self.interrupted.is_none() {
-            let told = check_alerts(&self.plan.scenario, reader).await;
-            self.prometheus.rules_error = told.unwrap_or_else(|unknown| Some(unknown.to_string()));
+        if matches!(self.prometheus.rules, Some(Err(_))) && self.interrupted.is_none() {
+            self.prometheus.rules = reader.alert_rules().await;
         }
     }
 

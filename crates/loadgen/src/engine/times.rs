@@ -117,13 +117,13 @@ impl<'de> Deserialize<'de> for Times {
         let text = String::deserialize(deserializer)?;
         let bytes = BASE64_STANDARD
             .decode(text)
-            .map_err(|error| de::Error::custom(format!("a histogram is not base64: {error}")))?;
+            .map_err(|error| de::Error::custom(format!("is not base64: {error}")))?;
         let histogram: Histogram<u64> = hdrhistogram::serialization::Deserializer::new()
             .deserialize(&mut bytes.as_slice())
-            .map_err(|error| de::Error::custom(format!("a histogram is no HdrHistogram: {error}")))?;
+            .map_err(|error| de::Error::custom(format!("is no HdrHistogram: {error}")))?;
         let mut times = Self::default();
         times.0.add(&histogram).map_err(|error| {
-            de::Error::custom(format!("a histogram does not fit into one of microseconds: {error}"))
+            de::Error::custom(format!("does not fit into a histogram of microseconds: {error}"))
         })?;
         Ok(times)
     }

@@ -9,7 +9,7 @@ use crate::{engine::PhaseRecord, scenario::Threshold};
 use serde::{Deserialize, Serialize};
 use thresholds::ThresholdOutcome;
 
-/// What the client measured. Names, records and limits are the phases', in their order.
+/// What the client measured. Lists are the phases', in their order.
 pub struct Measured<'a> {
     /// What the phases are called.
     pub names: &'a [String],

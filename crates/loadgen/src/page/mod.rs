@@ -93,7 +93,10 @@ impl Page {
             let told = seen.is_some() || outcome.verdict == Verdict::NotChecked;
             let awaited = prometheus.is_some_and(|prometheus| prometheus.awaited_of(at, now).is_some());
             let told = told || end.is_some_and(|end| now > end + SETTLING);
-            stage == Stage::Over || (told && !awaited)
+            // They are asked for again after the run.
+            let rules_unread = matches!(expectation.demand, Demand::AlertQuiet { .. })
+                && prometheus.is_some_and(|prometheus| matches!(prometheus.rules, Some(Err(_))));
+            stage == Stage::Over || (told && !awaited && (seen.is_some() || !rules_unread))
         });
         let phases = names.iter().zip(boundaries.windows(2));
         Self {

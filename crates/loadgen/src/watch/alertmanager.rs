@@ -69,7 +69,7 @@ pub struct Delivery {
     pub arrived: Option<Duration>,
     /// When one was first seen to hold it, and why it keeps it back.
     pub suppressed: Option<(Duration, String)>,
-    /// When one last answered without passing it on.
+    /// When one last answered without passing it on, before it did or while it fired.
     pub last_without: Option<Duration>,
     /// When one was first seen to hold what may be a leftover, because none was heard when the phase began.
     pub unclear: Option<Duration>,
@@ -79,7 +79,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Takes what the Alertmanagers hold at `at`; the phase began at `from`, and the alert `fired` then, if it has.
+    /// Takes what the Alertmanagers hold at `at`; the phase began at `from`, and the alert `fired` then, if it has, and may
+    /// be `gone` again.
     pub fn observe(
         &mut self,
         at: Duration,
@@ -87,6 +88,7 @@ impl Delivery {
         pattern: &AlertPattern,
         from: Duration,
         fired: Option<Duration>,
+        gone: bool,
     ) {
         let mut held = held.iter().filter(|held| pattern.matches(&held.labels));
         if at <= from + AT_ONCE {
@@ -96,7 +98,11 @@ impl Delivery {
         if self.arrived.is_some() {
             return;
         }
-        let without = self.last_without.replace(at);
+        let without = self.last_without;
+        // An Alertmanager does not show what is over.
+        if !gone {
+            self.last_without = Some(at);
+        }
         if fired.is_none_or(|fired| at < fired) {
             return;
         }
@@ -208,12 +214,12 @@ mod tests {
     fn a_leftover_is_no_arrival_until_it_is_sent_again() {
         let mut held = held(HELD.as_bytes()).unwrap();
         let mut delivery = Delivery::default();
-        delivery.observe(at(9), &held, &pattern("1"), at(10), None);
-        delivery.observe(at(20), &held, &pattern("1"), at(10), Some(at(20)));
+        delivery.observe(at(9), &held, &pattern("1"), at(10), None, false);
+        delivery.observe(at(20), &held, &pattern("1"), at(10), Some(at(20)), false);
         assert_eq!((delivery.arrived, delivery.last_without), (None, Some(at(20))));
         held[0].updated = "T3".into();
-        delivery.observe(at(21), &held, &pattern("1"), at(10), Some(at(20)));
-        delivery.observe(at(22), &[], &pattern("1"), at(10), Some(at(20)));
+        delivery.observe(at(21), &held, &pattern("1"), at(10), Some(at(20)), false);
+        delivery.observe(at(22), &[], &pattern("1"), at(10), Some(at(20)), false);
         assert_eq!((delivery.arrived, delivery.last_without), (Some(at(21)), Some(at(20))));
     }
 
@@ -221,9 +227,9 @@ mod tests {
     fn what_may_be_a_leftover_has_not_arrived() {
         let held = held(HELD.as_bytes()).unwrap();
         let mut delivery = Delivery::default();
-        delivery.observe(at(6), &[], &pattern("1"), at(10), None);
-        delivery.observe(at(21), &held, &pattern("1"), at(10), Some(at(20)));
-        delivery.observe(at(22), &held, &pattern("1"), at(10), Some(at(20)));
+        delivery.observe(at(6), &[], &pattern("1"), at(10), None, false);
+        delivery.observe(at(21), &held, &pattern("1"), at(10), Some(at(20)), false);
+        delivery.observe(at(22), &held, &pattern("1"), at(10), Some(at(20)), false);
         assert_eq!((delivery.arrived, delivery.unclear), (None, Some(at(21))));
     }
 
@@ -231,8 +237,8 @@ mod tests {
     fn what_is_kept_back_has_not_arrived() {
         let held = held(HELD.as_bytes()).unwrap();
         let mut delivery = Delivery::default();
-        delivery.observe(at(10), &[], &pattern("2"), at(10), None);
-        delivery.observe(at(21), &held, &pattern("2"), at(10), Some(at(20)));
+        delivery.observe(at(10), &[], &pattern("2"), at(10), None, false);
+        delivery.observe(at(21), &held, &pattern("2"), at(10), Some(at(20)), false);
         assert_eq!(delivery.arrived, None);
         assert_eq!(delivery.suppressed, Some((at(21), "silenced there (by id)".to_owned())));
     }

@@ -52,8 +52,9 @@ impl EverySecond<'_> {
         let (reader, started, sender) = (self.reader.clone(), self.started, self.sender.clone());
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval_at((started + from).into(), EVERY);
-            // An answer that took long must not be made up for by a burst of questions.
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // An answer that took long must not be made up for by a burst of questions; and what is judged by the second
+            // is asked on the second, whatever came late before.
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
                 let due = ticks.tick().await;
                 if until.is_some_and(|until| due > (started + until).into()) {

@@ -114,7 +114,7 @@ impl FiresWatch {
 
     /// Takes what the Alertmanagers hold at `at`.
     pub fn observe_held(&mut self, at: Duration, held: &[super::alertmanager::Held]) {
-        self.delivery.observe(at, held, &self.pattern, self.from, self.fired);
+        self.delivery.observe(at, held, &self.pattern, self.from, self.fired, self.gone.is_some());
     }
 
     /// What is still waited for at `now`, and until when.

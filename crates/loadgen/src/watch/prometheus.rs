@@ -7,7 +7,7 @@ use super::{
     queries::{NoValue, QueryWatch},
 };
 use crate::scenario::{Demand, Expectation};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// As long as alerts may go unread before nobody can vouch that none fired: three of Prometheus' 5 s intervals.
 pub const LONGEST_SILENCE: Duration = Duration::from_secs(15);
@@ -53,8 +53,8 @@ pub struct PrometheusWatch {
     pub failed: u64,
     /// Why the last of them was not.
     pub last_error: Option<String>,
-    /// Why nobody knows which alerts there are rules for, if so.
-    pub rules_error: Option<String>,
+    /// The alerts that there are rules for, or why nobody knows; `None` when nobody was asked.
+    pub rules: Option<Result<BTreeSet<String>, String>>,
     /// How well the Alertmanagers could be asked.
     pub alertmanagers: Reach,
 }
@@ -86,7 +86,7 @@ impl PrometheusWatch {
             answered: 0,
             failed: 0,
             last_error: None,
-            rules_error: None,
+            rules: None,
             alertmanagers: Reach::default(),
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     watch::{
         PrometheusWatch,
         alerts::Labels,
-        instances::{AlertState, FiresWatch, LONGEST_DELIVERY, QuietWatch},
+        instances::{AT_ONCE, AlertState, FiresWatch, LONGEST_DELIVERY, LONGEST_LAPSE, QuietWatch},
         prometheus::{LONGEST_SILENCE, Watched},
         queries::QueryWatch,
     },
@@ -32,6 +32,13 @@ pub(super) fn judge(
 ) -> Finding {
     let phase = expectation.phase.unwrap_or_default();
     let (start, end) = (boundaries[phase], boundaries[phase + 1]);
+    // Found only where the rules could not be read before the run.
+    if let (Demand::AlertFires { alert, .. } | Demand::AlertQuiet { alert }, Some(Ok(known))) =
+        (&expectation.demand, &prometheus.rules)
+        && !known.contains(&alert.name)
+    {
+        return (Verdict::Failed, format!("Prometheus has no alerting rule {:?}", alert.name), None);
+    }
     match (&expectation.demand, prometheus.watched(at)) {
         (Demand::AlertFires { within, resolves, .. }, Watched::Fires(watch)) => {
             let fires = Fires { watch, within: *within, resolves: *resolves, start, end, prometheus };
@@ -107,37 +114,49 @@ impl Fires<'_> {
     /// Whether it got further than Prometheus, or no Alertmanager could be asked, and in words.
     fn delivery(&self, fired: Duration, times: &mut Times) -> (bool, Option<String>) {
         let delivery = &self.watch.delivery;
+        let deadline = fired + LONGEST_DELIVERY;
+        let kept_back = delivery
+            .suppressed
+            .as_ref()
+            .map(|(at, why)| format!("in Alertmanager after {}, but {why}", whole(*at - self.start)));
         if let Some(arrived) = delivery.arrived {
-            let after = arrived - self.start;
-            times.notified = Some(after);
-            let words = format!("in Alertmanager after {}", whole(after));
-            // Seen late is late only where somebody had looked before.
-            let late = delivery.last_without.is_some_and(|at| at >= fired + LONGEST_DELIVERY);
-            let limit = whole(LONGEST_DELIVERY);
-            return (!late, Some(if late { format!("{words}, more than {limit} later") } else { words }));
+            let after = whole(arrived - self.start);
+            times.notified = Some(arrived - self.start);
+            let without = delivery.last_without.map_or(fired, |at| at.max(fired));
+            if without >= deadline {
+                let late = kept_back.map_or_else(
+                    || format!("in Alertmanager after {after}, more than {} later", whole(LONGEST_DELIVERY)),
+                    |words| format!("{words} until {after}"),
+                );
+                return (false, Some(late));
+            }
+            // Nobody looked around the deadline, which may have been met.
+            if arrived > deadline + AT_ONCE && arrived > without + LONGEST_LAPSE {
+                return (false, Some(fell_silent(self.prometheus)));
+            }
+            return (true, Some(format!("in Alertmanager after {after}")));
         }
         if delivery.unclear.is_some() {
             let error = self.prometheus.alertmanagers.last_error.as_deref();
             return (false, Some(unheard("Alertmanager", error)));
         }
-        if delivery.last_without.is_none_or(|at| at < fired + LONGEST_DELIVERY) {
+        // What is over is not held any more.
+        let watched_until = match self.watch.gone {
+            Some(gone) if gone < deadline => gone.saturating_sub(LONGEST_LAPSE).max(fired),
+            _ => deadline,
+        };
+        if delivery.last_without.is_none_or(|at| at < watched_until) {
             let reach = &self.prometheus.alertmanagers;
             // One that can't be asked from here says nothing either way; one that could be, and then fell silent, may be the
             // very thing that is broken.
-            let fell_silent = reach.answered > 0 && reach.failed > 0;
-            let error = reach.last_error.as_deref().unwrap_or("no reason given");
-            let words = || {
-                format!("{CANNOT_TELL}: Alertmanager fell silent before the alert was seen there: {error}")
-            };
-            return (!fell_silent, fell_silent.then(words));
+            let silent = reach.answered > 0 && reach.failed > 0;
+            return (!silent, silent.then(|| fell_silent(self.prometheus)));
         }
-        match &delivery.suppressed {
-            Some((at, why)) => {
-                let after = whole(*at - self.start);
-                (false, Some(format!("in Alertmanager after {after}, but {why}: nobody is told")))
-            }
-            None => (false, Some("but did not reach Alertmanager".into())),
-        }
+        let missed = kept_back.map_or_else(
+            || "but did not reach Alertmanager".into(),
+            |words| format!("{words}: nobody is told"),
+        );
+        (false, Some(missed))
     }
 
     /// Whether it was gone in time, if it had to be, and in words.
@@ -173,10 +192,13 @@ fn quiet(watch: &QuietWatch, phase: Option<Duration>, prometheus: &PrometheusWat
         (None, None) if watch.is_pending() => {
             (Verdict::Failed, format!("{CANNOT_TELL}: pending at the {what}'s end"), None)
         }
-        (None, None) => match &prometheus.rules_error {
+        (None, None) => match &prometheus.rules {
             // One that is misspelt is quiet too.
-            Some(error) => (Verdict::Failed, format!("{CANNOT_TELL}: {error}"), None),
-            None => (Verdict::Passed, "quiet".into(), None),
+            Some(Err(error)) => {
+                let detail = format!("{CANNOT_TELL}: the rules of Prometheus could not be read: {error}");
+                (Verdict::Failed, detail, None)
+            }
+            _ => (Verdict::Passed, "quiet".into(), None),
         },
     }
 }
@@ -263,6 +285,12 @@ fn number(value: f64) -> String {
     } else {
         format!("{value:.3e}")
     }
+}
+
+/// Why nobody can tell whether an alert reached an Alertmanager in time.
+fn fell_silent(prometheus: &PrometheusWatch) -> String {
+    let error = prometheus.alertmanagers.last_error.as_deref().unwrap_or("no reason given");
+    format!("{CANNOT_TELL}: Alertmanager fell silent before the alert was seen there: {error}")
 }
 
 /// Why nobody can tell what a phase began with.
