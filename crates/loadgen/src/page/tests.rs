@@ -10,7 +10,10 @@ use crate::{
         text_format,
     },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 const EVIL: &str = "<script>alert(1)</script>";
 
@@ -216,9 +219,10 @@ fn what_the_watch_still_awaits_is_pending() {
 ",
     );
     // `Fires` from second 2 on; `Quiet` is pending from second 3 on until it clears.
-    let settled = |arrives: u64, clears: u64| {
+    let settled_by = |arrives: u64, clears: u64, rules: Option<Result<BTreeSet<String>, String>>| {
         let labels = |name: &str| -> Labels { [("alertname".to_owned(), name.to_owned())].into() };
         let mut watch = PrometheusWatch::new(&plan.scenario.expectations, &plan.boundaries());
+        watch.rules = rules;
         for second in 0..=9 {
             let at = Duration::from_secs(second);
             let instance = |name, holds: bool| holds.then(|| labels(name)).into_iter().collect();
@@ -238,9 +242,12 @@ fn what_the_watch_still_awaits_is_pending() {
         );
         page.settled
     };
+    let settled = |arrives, clears| settled_by(arrives, clears, None);
     assert_eq!(settled(99, 99), [false, false]);
     assert_eq!(settled(4, 99), [true, false]);
     assert_eq!(settled(99, 7), [false, true]);
+    // Rules that could not be read are asked for again after the run.
+    assert_eq!(settled_by(4, 7, Some(Err("refused".into()))), [true, false]);
 }
 
 #[test]
