@@ -45,7 +45,7 @@ fn the_parts_send_what_the_whole_would() {
         let stub = Stub::start(StubOptions::default());
         let parts: Vec<_> = shards.iter().map(|shard| (*shard, stub.url.as_str())).collect();
         for run in play(&Loadgen::new(), open, &parts) {
-            run.expect_counted();
+            run.expect_judged(0);
         }
         let mut bodies = stub.bodies();
         bodies.sort();
@@ -66,8 +66,12 @@ fn parts_merge_into_the_whole() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     play(&loadgen, POISSON, &[("1/2", &stub.url), ("2/2", &stub.url)]);
+    // Seconds apart is too far for parts so short, and a busy machine may start them so.
+    let mut later = loadgen.report("2.json");
+    later["started_at"] = loadgen.report("1.json")["started_at"].clone();
+    loadgen.write("2.json", &later.to_string());
     let merged = loadgen.call(&["merge", "2.json", "1.json", "--json", "report.json"]);
-    merged.expect_counted();
+    merged.expect_judged(0);
     assert!(merged.adds_up(), "{}", merged.report);
     assert_eq!((merged.total("offered"), merged.total("completed")), (stub.seen(), stub.seen()));
     assert!(merged.stdout.contains("2 reports in one"), "{}", merged.stdout);
