@@ -4,12 +4,13 @@ use crate::support::{Loadgen, Run, Stub, StubOptions};
 use serde_json::Value;
 use std::{process::Stdio, time::Duration};
 
+/// Its users have time to ask something even where they share a core with others.
 const POISSON: &str = r#"
 name: x
 payloads: { flowers: { weight: 3, source: { model: {} } }, mutants: { source: { drift: { preset: giant } } } }
 phases:
   - { name: a, executor: constant-arrival-rate, rate: 150, duration: 1s, arrival: poisson }
-  - { name: users, executor: constant-vus, vus: 3, duration: 300ms }
+  - { name: users, executor: constant-vus, vus: 3, duration: 2s }
 "#;
 
 /// Plays parts at once, each against its own target, and keeps the report of each as `1.json`, `2.json` and so on.
