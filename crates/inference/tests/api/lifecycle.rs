@@ -70,7 +70,7 @@ impl Drop for Binary {
 #[test]
 fn both_signals_finish_what_has_begun() {
     for signal in ["TERM", "INT"] {
-        let mut service = Binary::start(&["--allow-fault-injection"]);
+        let mut service = Binary::start(&["--allow-fault-injection", "--request-timeout", "60s"]);
         let mut idle = TcpStream::connect(service.address).unwrap();
         write!(idle, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         idle.read_exact(&mut [0; 15]).unwrap();
@@ -80,7 +80,7 @@ fn both_signals_finish_what_has_begun() {
         write!(
             busy,
             "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-             x-envoy-fault-delay-request: 1000\r\n\r\n{FLOWER}"
+             x-envoy-fault-delay-request: 4000\r\n\r\n{FLOWER}"
         )
         .unwrap();
         wait_until_in_flight(service.address);
@@ -105,6 +105,8 @@ fn wait_until_in_flight(address: SocketAddr) {
             return;
         }
         assert!(start.elapsed() < DEADLINE, "the request never arrived");
+        // The service may need this core to take it.
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 

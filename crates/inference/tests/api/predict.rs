@@ -1,4 +1,4 @@
-use crate::harness::{IRIS, Service};
+use crate::harness::{DEADLINE, IRIS, Service};
 use inference::Settings;
 use model::Classifier;
 use serde_json::json;
@@ -57,11 +57,17 @@ async fn one_bad_row_refuses_the_batch() {
 
 #[tokio::test]
 async fn work_over_the_limit_is_refused_and_the_places_come_back() {
-    let settings = Settings { max_in_flight: 3, allow_fault_injection: true, ..Settings::default() };
+    let settings = Settings {
+        max_in_flight: 3,
+        allow_fault_injection: true,
+        request_timeout: DEADLINE,
+        ..Settings::default()
+    };
     let service = Service::with(settings);
+    // Long enough that the last of the ten comes before the first is answered.
     let slow = || {
         let request =
-            service.post(r#"{"features":[5.1,3.5,1.4,0.2]}"#).header("x-envoy-fault-delay-request", "1500");
+            service.post(r#"{"features":[5.1,3.5,1.4,0.2]}"#).header("x-envoy-fault-delay-request", "4500");
         async { request.send().await.unwrap() }
     };
     let answers = futures_util::future::join_all((0..10).map(|_| slow())).await;

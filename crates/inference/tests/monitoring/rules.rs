@@ -6,7 +6,6 @@ use inference::{
     cli::load_model,
     metrics::{Endpoint, Metrics},
 };
-use serde_yaml::Value;
 use std::collections::BTreeSet;
 
 /// What Prometheus itself, and the load generator, give.
@@ -49,16 +48,20 @@ fn rules_do_what_their_tests_say() {
 /// sees, in some runs, what the other recorded an interval ago.
 #[test]
 fn tests_leave_the_order_of_no_group_to_chance() {
-    let names = |list: &Value| -> Vec<String> { serde_yaml::from_value(list.clone()).unwrap_or_default() };
     for path in files("monitoring/tests", "yml") {
         let test = yaml(&path);
-        let ordered: BTreeSet<String> = names(&test["group_eval_order"]).into_iter().collect();
-        let loaded: BTreeSet<String> = names(&test["rule_files"])
+        let names = |key: &str| -> Vec<String> {
+            serde_yaml::from_value(test[key].clone())
+                .unwrap_or_else(|error| panic!("{}: {key}: {error}", path.display()))
+        };
+        let ordered: BTreeSet<String> = names("group_eval_order").into_iter().collect();
+        let loaded: BTreeSet<String> = names("rule_files")
             .iter()
             .map(|file| yaml(&path.with_file_name(file)))
             .flat_map(|file| file["groups"].as_sequence().unwrap().clone())
             .map(|group| group["name"].as_str().unwrap().to_owned())
             .collect();
+        assert!(!loaded.is_empty(), "{}: rule_files name no group", path.display());
         assert_eq!(ordered, loaded, "{}: group_eval_order", path.display());
     }
 }

@@ -14,10 +14,11 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+/// Too small to be late.
 const SHORT: &str = r#"
 name: x
 payloads: { flowers: { source: { model: {} } } }
-phases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1s } ]
+phases: [ { name: a, executor: constant-arrival-rate, rate: 25, duration: 1s } ]
 thresholds: { unexpected_rate: ["count==0"] }
 "#;
 
@@ -97,7 +98,7 @@ fn an_authority_of_ones_own_is_believed() {
     let stub = authority.server("127.0.0.1", |_| {});
     let run = run(&stub, &authority);
     run.expect_code(0);
-    assert_eq!((run.total("completed"), stub.seen()), (50, 50));
+    assert_eq!((run.total("completed"), stub.seen()), (25, 25));
     assert_eq!(run.report["target"], format!("{}/", stub.url));
 }
 
@@ -126,14 +127,14 @@ fn a_certificate_that_goes_bad_midway_fails_requests_with_a_reason() {
     let authority = Authority::new("ours");
     let good = authority.certify("127.0.0.1", |_| {});
     let bad = authority.certify("127.0.0.1", |params| params.not_after = date_time_ymd(2020, 1, 1));
-    let stub = serve(Turning { good, bad, left: AtomicU64::new(20) });
+    let stub = serve(Turning { good, bad, left: AtomicU64::new(15) });
     let loadgen = Loadgen::new();
     loadgen.write("ca.pem", &authority.0.pem());
     // A connection, and so a certificate, for each request.
     let scenario = SHORT.replace("{ model: {} } }", "{ model: {} }, headers: { connection: close } }");
     let run = loadgen.run_with(&scenario, &stub.url, &["--ca-cert", "ca.pem"], &BARE);
     run.expect_code(99);
-    assert!(run.adds_up() && run.total("completed") >= 10 && run.total("failed") >= 20, "{}", run.report);
+    assert!(run.adds_up() && run.total("completed") >= 5 && run.total("failed") >= 10, "{}", run.report);
     assert_eq!(run.report["phases"][0]["failures"]["tls"], run.total("failed"));
     assert!(run.stdout.contains("× no secure connection"), "{}", run.stdout);
 }

@@ -13,7 +13,7 @@ payloads:
     headers: { Host: iris.example }
 phases: [ { name: a, executor: constant-arrival-rate, rate: 100, duration: 2s } ]
 thresholds: { unexpected_rate: ["count==0"] }
-expect: { vitals: [ { vital: throughput, phase: a, exceeds: 80 } ] }
+expect: { vitals: [ { vital: throughput, phase: a, exceeds: 70 } ] }
 "#;
 
 fn sent(stub: &Stub, path: &str) -> Vec<Received> {
@@ -27,7 +27,7 @@ fn any_request_can_be_mixed_in_and_counts_as_the_models_health() {
     let stub = Stub::start(StubOptions::default());
     let run = Loadgen::new().run(MIXED, &stub.url, &[]);
     // The throughput is that of all three routes together.
-    run.expect_code(0);
+    run.expect_judged(0);
     for request in sent(&stub, "/healthz?full=1") {
         assert_eq!(request.method, "GET");
         assert!(
@@ -61,10 +61,11 @@ fn is_silent(run: &Run, secret: &str) {
 const SECRET: &str = "s3cret-token";
 const BEARER: &str = "Bearer s3cret-token";
 
+/// Too small to be late.
 const SHORT: &str = r#"
 name: x
 payloads: { flowers: { source: { model: {} } } }
-phases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1s } ]
+phases: [ { name: a, executor: constant-arrival-rate, rate: 25, duration: 1s } ]
 thresholds: { unexpected_rate: ["count==0"] }
 "#;
 
@@ -100,7 +101,7 @@ payloads:
   own: { method: GET, path: "/healthz?own", source: { fixed: {} }, bearer_token_env: OWN_TOKEN }
   typed: { method: GET, path: "/healthz?typed", source: { fixed: {} }, headers: { Authorization: Digest } }
   general: { method: GET, path: "/healthz?general", source: { fixed: {} } }
-phases: [ { name: a, executor: constant-arrival-rate, rate: 60, duration: 1s } ]
+phases: [ { name: a, executor: constant-arrival-rate, rate: 24, duration: 1s } ]
 "#;
     let environment = [("OWN_TOKEN", SECRET), ("LOADGEN_BEARER_TOKEN", "general")];
     let run = Loadgen::new().run_with(scenario, &stub.url, &[], &environment);

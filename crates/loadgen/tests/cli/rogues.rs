@@ -2,25 +2,29 @@
 
 use crate::support::{Loadgen, Mischief, Run, rogue};
 
+/// A run too small to be late, against somebody who would have plenty of time to answer, unless he never does.
 fn run_against(mischief: Mischief) -> Run {
-    let scenario = r#"
+    let timeout = if mischief == Mischief::Silence { "300ms" } else { "10s" };
+    let scenario = format!(
+        r#"
 name: x
-timeout: 300ms
-payloads: { flowers: { source: { model: {} } } }
-phases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1s } ]
-thresholds: { unexpected_rate: ["rate<0.01"] }
-"#;
-    let run = Loadgen::new().run(scenario, &rogue(mischief), &[]);
+timeout: {timeout}
+payloads: {{ flowers: {{ source: {{ model: {{}} }} }} }}
+phases: [ {{ name: a, executor: constant-arrival-rate, rate: 25, duration: 1s }} ]
+thresholds: {{ unexpected_rate: ["rate<0.01"] }}
+"#
+    );
+    let run = Loadgen::new().run(&scenario, &rogue(mischief), &[]);
     run.expect_code(99);
     assert!(run.adds_up(), "{}", run.report);
-    assert_eq!(run.total("offered"), 50);
+    assert_eq!(run.total("offered"), 25);
     run
 }
 
 #[track_caller]
 fn expect_failures(mischief: Mischief, reason: &str, words: &str) {
     let run = run_against(mischief);
-    assert_eq!(run.report["phases"][0]["failures"][reason], 50, "{}", run.report);
+    assert_eq!(run.report["phases"][0]["failures"][reason], 25, "{}", run.report);
     assert!(run.stdout.contains(words), "{}", run.stdout);
     // What failed has no time: a quick failure is no quick answer.
     assert!(run.report["response_time"]["p50"].is_null(), "{}", run.report);
@@ -28,7 +32,7 @@ fn expect_failures(mischief: Mischief, reason: &str, words: &str) {
 
 #[test]
 fn garbage_is_no_http() {
-    expect_failures(Mischief::Garbage, "not_http", "failed: 50 × answer is not HTTP");
+    expect_failures(Mischief::Garbage, "not_http", "failed: 25 × answer is not HTTP");
 }
 
 #[test]
@@ -36,27 +40,27 @@ fn an_answer_that_ends_early_is_no_answer() {
     expect_failures(
         Mischief::ClosesEarly,
         "closed_early",
-        "failed: 50 × connection closed before the answer's end",
+        "failed: 25 × connection closed before the answer's end",
     );
     expect_failures(
         Mischief::ClosesAtOnce,
         "closed_early",
-        "failed: 50 × connection closed before the answer's end",
+        "failed: 25 × connection closed before the answer's end",
     );
 }
 
 #[test]
 fn silence_times_out_and_counts_with_its_time() {
     let run = run_against(Mischief::Silence);
-    assert_eq!(run.total("timed_out"), 50);
+    assert_eq!(run.total("timed_out"), 25);
     assert!(run.report["response_time"]["p50"].as_f64().unwrap() >= 0.3, "{}", run.report);
 }
 
 #[test]
 fn a_redirect_is_an_answer_but_not_the_expected_one() {
     let run = run_against(Mischief::Redirects);
-    assert_eq!((run.total("completed"), run.total("unexpected")), (50, 50));
-    assert_eq!(run.report["phases"][0]["statuses"]["307"], 50);
+    assert_eq!((run.total("completed"), run.total("unexpected")), (25, 25));
+    assert_eq!(run.report["phases"][0]["statuses"]["307"], 25);
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn a_connection_that_still_writes_holds_up_nobody() {
     let scenario = format!(
         r#"
 name: x
-timeout: 3s
+timeout: 20s
 payloads:
   flowers: {{ weight: 9, source: {{ model: {{}} }} }}
   huge: {{ source: {{ fixed: {{ body: {body} }} }} }}

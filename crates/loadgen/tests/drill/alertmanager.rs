@@ -18,21 +18,10 @@ pub struct Alertmanager {
 impl Alertmanager {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("alertmanager.yml");
-        std::fs::write(&config, CONFIG).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut child = Command::new("prometheus-alertmanager")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .arg("--cluster.listen-address=")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("prometheus-alertmanager is missing: `just test` installs it");
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let listens = log.by_ref().map_while(Result::ok).any(|line| line.contains("Listening on"));
-        assert!(listens, "Alertmanager ended before it listened");
-        std::thread::spawn(move || log.for_each(drop));
+        std::fs::write(folder.path().join("alertmanager.yml"), CONFIG).unwrap();
+        // A free port may be given to somebody else before Alertmanager takes it.
+        let (child, address) =
+            attempt(&folder).or_else(|| attempt(&folder)).expect("Alertmanager ended before it listened");
         Self { child, address, _folder: folder }
     }
 
@@ -52,4 +41,29 @@ impl Drop for Alertmanager {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts it on a free port, unless it ends before it listens.
+fn attempt(folder: &TempDir) -> Option<(Child, SocketAddr)> {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut child = Command::new("prometheus-alertmanager")
+        .arg(format!("--config.file={}", folder.path().join("alertmanager.yml").display()))
+        .arg(format!("--storage.path={}", folder.path().join("data").display()))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--cluster.listen-address=")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("prometheus-alertmanager is missing: `just test` installs it");
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let listens = |line: String| {
+        // Of a start that fails, the test's output says why.
+        eprintln!("{line}");
+        line.contains("Listening on")
+    };
+    if !log.by_ref().map_while(Result::ok).any(listens) {
+        child.wait().unwrap();
+        return None;
+    }
+    std::thread::spawn(move || log.for_each(drop));
+    Some((child, address))
 }

@@ -107,6 +107,8 @@ impl Browser {
                 let text = self.evaluate("document.body?.innerText");
                 panic!("never: {expression}\n{text}\n{:?}", self.complaints);
             }
+            // The browser may need this core.
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

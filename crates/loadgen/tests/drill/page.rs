@@ -111,7 +111,8 @@ fn a_browser_has_nothing_to_complain_of() {
     browser.until("document.querySelector('progress').value > 10");
     look_over(&mut browser, "live");
     // The last state arrives although the server ends with the run, and nothing is asked of a server that is gone.
-    browser.until("document.querySelector('.verdict').textContent.startsWith('PASSED')");
+    // On a busy machine the run may be invalid; its page must come to an end all the same.
+    browser.until("/^(PASSED|INVALID)/.test(document.querySelector('.verdict').textContent)");
     browser.until("document.querySelector('#connection').textContent.includes('has ended')");
     assert_eq!(browser.evaluate(DRAWN), true);
     assert_eq!(browser.complaints, Vec::<String>::new());

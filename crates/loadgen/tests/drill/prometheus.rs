@@ -41,22 +41,14 @@ impl Prometheus {
     }
 
     fn launch(folder: TempDir) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut child = Command::new("prometheus")
-            .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("prometheus is missing: `just test` installs it");
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let ready =
-            log.by_ref().map_while(Result::ok).any(|line| line.contains("ready to receive web requests"));
-        assert!(ready, "Prometheus ended before it was ready");
-        std::thread::spawn(move || log.for_each(drop));
+        // A free port may be given to somebody else before Prometheus takes it.
+        let (child, address) =
+            attempt(&folder).or_else(|| attempt(&folder)).expect("Prometheus ended before it was ready");
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             assert!(start.elapsed() < Duration::from_secs(30), "Prometheus does not listen at {address}");
+            // It may need this core.
+            std::thread::sleep(Duration::from_millis(10));
         }
         Self { child, address, _folder: folder }
     }
@@ -77,4 +69,28 @@ impl Drop for Prometheus {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts it on a free port, unless it ends before it is ready.
+fn attempt(folder: &TempDir) -> Option<(Child, SocketAddr)> {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut child = Command::new("prometheus")
+        .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+        .arg(format!("--web.listen-address={address}"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("prometheus is missing: `just test` installs it");
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let ready = |line: String| {
+        // Of a start that fails, the test's output says why.
+        eprintln!("{line}");
+        line.contains("ready to receive web requests")
+    };
+    if !log.by_ref().map_while(Result::ok).any(ready) {
+        child.wait().unwrap();
+        return None;
+    }
+    std::thread::spawn(move || log.for_each(drop));
+    Some((child, address))
 }

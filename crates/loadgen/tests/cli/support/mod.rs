@@ -137,12 +137,22 @@ impl Run {
         self
     }
 
-    /// Panics with all that was printed, unless the run ended with 0, or with 106 on a machine so busy that requests left
-    /// late: that is no fault of what was counted.
+    /// Panics with all that was printed, unless the run ended with `code`, or with 106 on a machine so busy that requests
+    /// left late: that is no fault of what was counted. Its summary must say the same, and its report if it is `report.json`.
+    ///
+    /// A run with fewer than 30 requests in each phase is never late: of such a run, expect the code itself.
     #[track_caller]
-    pub fn expect_counted(&self) -> &Self {
+    pub fn expect_judged(&self, code: i32) -> &Self {
         let late = self.code == Some(106) && self.stdout.contains("the generator could not keep up");
-        assert!(self.code == Some(0) || late, "\n{}\n{}", self.stdout, self.stderr);
+        assert!(self.code == Some(code) || late, "\n{}\n{}", self.stdout, self.stderr);
+        let (word, shown) = match self.code {
+            Some(0) => ("passed", "verdict: PASSED"),
+            Some(99) => ("failed", "verdict: FAILED ("),
+            _ => ("invalid", "verdict: INVALID ("),
+        };
+        assert!(self.stdout.contains(shown), "\n{}\n{}", self.stdout, self.stderr);
+        let reported = self.report.is_null() || self.report["verdict"] == word;
+        assert!(reported, "{}\n{}\n{}", self.report["verdict"], self.stdout, self.stderr);
         self
     }
 

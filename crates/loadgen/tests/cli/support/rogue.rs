@@ -1,5 +1,6 @@
 //! A server that shows a proper model card and then misbehaves at every prediction, on the level of bytes.
 
+use super::stub::MODEL;
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
@@ -31,8 +32,7 @@ pub enum Mischief {
 
 /// Starts one; it lives as long as the tests do.
 pub fn rogue(mischief: Mischief) -> String {
-    let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
-    let card: Arc<str> = serde_json::to_string(&card).unwrap().into();
+    let card: Arc<str> = serde_json::to_string(&MODEL.card).unwrap().into();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {

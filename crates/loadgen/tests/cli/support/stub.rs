@@ -16,13 +16,17 @@ use std::{
     collections::BTreeMap,
     fmt::Write,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
     thread,
     time::Duration,
 };
+
+/// Trained once: a stub that starts must not take the processor from a run that another test measures.
+pub(super) static MODEL: LazyLock<ModelFile> =
+    LazyLock::new(|| model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap());
 
 /// How the stub misbehaves.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,7 +55,7 @@ pub struct Stub {
 
 struct State {
     options: StubOptions,
-    file: ModelFile,
+    file: &'static ModelFile,
     classifier: Classifier,
     seen: AtomicU64,
     statuses: Mutex<BTreeMap<u16, u64>>,
@@ -83,10 +87,10 @@ impl Stub {
 
     fn with(options: StubOptions, tls: Option<ServerConfig>) -> Self {
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
+        let file = &*MODEL;
         let state = Arc::new(State {
             options,
-            classifier: Classifier::new(&file),
+            classifier: Classifier::new(file),
             seen: AtomicU64::new(0),
             statuses: Mutex::default(),
             outputs: Mutex::new(vec![0; file.card.classes.len()]),
