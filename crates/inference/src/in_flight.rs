@@ -13,7 +13,8 @@ pub struct InFlight {
     limit: usize,
 }
 
-/// A place; dropping it gives it back, also when the client hangs up and the work is cancelled.
+/// A place; dropping it gives it back, however the work ends. That a client hangs up does not end it (actix goes on for
+/// one that closed only its sending side), so it is the request's time limit that bounds how long a place is kept.
 #[derive(Debug)]
 pub struct Place(Arc<AtomicUsize>);
 

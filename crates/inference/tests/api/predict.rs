@@ -84,12 +84,18 @@ async fn work_over_the_limit_is_refused_and_the_places_come_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_gives_its_place_back() {
-    let settings = Settings { max_in_flight: 1, allow_fault_injection: true, ..Settings::default() };
+async fn a_client_that_hangs_up_keeps_its_place_no_longer_than_a_request_may_take() {
+    let settings = Settings {
+        max_in_flight: 1,
+        allow_fault_injection: true,
+        request_timeout: std::time::Duration::from_secs(1),
+        ..Settings::default()
+    };
     let service = Service::with(settings);
+    // The work itself would outlast the test.
     let impatient = service
         .post(r#"{"features":[5.1,3.5,1.4,0.2]}"#)
-        .header("x-envoy-fault-delay-request", "4500")
+        .header("x-envoy-fault-delay-request", "600000")
         .timeout(std::time::Duration::from_millis(200));
     assert!(impatient.send().await.unwrap_err().is_timeout());
     crate::harness::until("the place comes back", || async {

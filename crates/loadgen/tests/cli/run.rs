@@ -315,7 +315,7 @@ fn rules_that_could_not_be_read_before_the_run_are_read_after_it() {
     let stub = Stub::start(StubOptions { tells_rules_late: true, ..StubOptions::default() });
     let scenario = ALERTING.replace("EXPECT", "quiet: [Trouble, Truoble]");
     let run = Loadgen::new().run(&scenario, &stub.url, &["--prometheus", &stub.url]);
-    run.expect_code(99);
+    run.expect_judged(99);
     assert_eq!(run.verdict("expectations", "Trouble"), "passed");
     assert_eq!(run.verdict("expectations", "Truoble"), "failed");
     assert!(run.stdout.contains("Prometheus has no alerting rule \"Truoble\""), "{}", run.stdout);

@@ -137,6 +137,7 @@ fn what_is_not_one_plan_is_refused_and_what_is_missing_is_named() {
         }
     });
     edit("huge.json", &|report| report["totals"]["offered"] = u64::MAX.into());
+    edit("torn.json", &|report| report["phases"][0]["histograms"]["send_lag"] = "?".into());
     let refused = |reports: &[&str], words: &str| {
         let run = loadgen.call(&[&["merge"], reports].concat());
         run.expect_code(104);
@@ -155,6 +156,10 @@ fn what_is_not_one_plan_is_refused_and_what_is_missing_is_named() {
         "more.json: phase a: its histograms and statuses are of other requests",
     );
     refused(&["1.json", "huge.json"], "huge.json: its totals do not add up");
+    refused(
+        &["1.json", "torn.json"],
+        "torn.json: is no report that `loadgen run --json` wrote: phases[0].histograms.send_lag: is not base64",
+    );
     refused(&[], "REPORT.json");
     let invalid = |reports: &[&str], words: &str| {
         let run = loadgen.call(&[&["merge"], reports].concat());
