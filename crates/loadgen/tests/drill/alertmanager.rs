@@ -1,9 +1,9 @@
 //! A real Alertmanager that tells nobody, on a free port and a data folder of its own.
 
+use crate::server;
 use std::{
-    io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener},
-    process::{Child, Command, Stdio},
+    net::SocketAddr,
+    process::{Child, Command},
 };
 use tempfile::TempDir;
 
@@ -19,9 +19,14 @@ impl Alertmanager {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("alertmanager.yml"), CONFIG).unwrap();
-        // A free port may be given to somebody else before Alertmanager takes it.
-        let (child, address) =
-            attempt(&folder).or_else(|| attempt(&folder)).expect("Alertmanager ended before it listened");
+        let (child, address) = server::start("prometheus-alertmanager", "Listening on", |address| {
+            vec![
+                format!("--config.file={}", folder.path().join("alertmanager.yml").display()),
+                format!("--storage.path={}", folder.path().join("data").display()),
+                format!("--web.listen-address={address}"),
+                "--cluster.listen-address=".to_owned(),
+            ]
+        });
         Self { child, address, _folder: folder }
     }
 
@@ -41,29 +46,4 @@ impl Drop for Alertmanager {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Starts it on a free port, unless it ends before it listens.
-fn attempt(folder: &TempDir) -> Option<(Child, SocketAddr)> {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut child = Command::new("prometheus-alertmanager")
-        .arg(format!("--config.file={}", folder.path().join("alertmanager.yml").display()))
-        .arg(format!("--storage.path={}", folder.path().join("data").display()))
-        .arg(format!("--web.listen-address={address}"))
-        .arg("--cluster.listen-address=")
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("prometheus-alertmanager is missing: `just test` installs it");
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let listens = |line: String| {
-        // Of a start that fails, the test's output says why.
-        eprintln!("{line}");
-        line.contains("Listening on")
-    };
-    if !log.by_ref().map_while(Result::ok).any(listens) {
-        child.wait().unwrap();
-        return None;
-    }
-    std::thread::spawn(move || log.for_each(drop));
-    Some((child, address))
 }

@@ -8,6 +8,7 @@ mod browser;
 mod feedback;
 mod page;
 mod prometheus;
+mod server;
 mod service;
 
 use prometheus::Prometheus;

@@ -1,10 +1,10 @@
 //! A real Prometheus with the shipped configuration and rules, or with others, on a free port and a data folder of its own.
 
+use crate::server;
 use std::{
-    io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Child,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -41,9 +41,13 @@ impl Prometheus {
     }
 
     fn launch(folder: TempDir) -> Self {
-        // A free port may be given to somebody else before Prometheus takes it.
-        let (child, address) =
-            attempt(&folder).or_else(|| attempt(&folder)).expect("Prometheus ended before it was ready");
+        let (child, address) = server::start("prometheus", "ready to receive web requests", |address| {
+            vec![
+                format!("--config.file={}", folder.path().join("prometheus.yml").display()),
+                format!("--storage.tsdb.path={}", folder.path().join("data").display()),
+                format!("--web.listen-address={address}"),
+            ]
+        });
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             assert!(start.elapsed() < Duration::from_secs(30), "Prometheus does not listen at {address}");
@@ -69,28 +73,4 @@ impl Drop for Prometheus {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Starts it on a free port, unless it ends before it is ready.
-fn attempt(folder: &TempDir) -> Option<(Child, SocketAddr)> {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut child = Command::new("prometheus")
-        .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
-        .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-        .arg(format!("--web.listen-address={address}"))
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("prometheus is missing: `just test` installs it");
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let ready = |line: String| {
-        // Of a start that fails, the test's output says why.
-        eprintln!("{line}");
-        line.contains("ready to receive web requests")
-    };
-    if !log.by_ref().map_while(Result::ok).any(ready) {
-        child.wait().unwrap();
-        return None;
-    }
-    std::thread::spawn(move || log.for_each(drop));
-    Some((child, address))
 }
