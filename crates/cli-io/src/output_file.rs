@@ -1,0 +1,1 @@
+//! Writes a result to the path that the user named.

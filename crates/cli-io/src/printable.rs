@@ -1,0 +1,1 @@
+//! Makes foreign text safe to print: text from a file, a header or another program.
