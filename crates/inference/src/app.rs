@@ -1,8 +1,13 @@
 //! One server, from build to graceful stop.
 
-use crate::{Settings, api};
-use actix_web::{App, HttpServer, dev::Server};
+use crate::{
+    Settings, api,
+    api::limits::WorstCase,
+    connection::{self, Connections},
+};
+use actix_web::dev::Server;
 use anyhow::{Context, Result};
+use bytesize::ByteSize;
 use model::ModelFile;
 use std::{
     future::Future,
@@ -14,10 +19,6 @@ use std::{
 /// Histograms keep every sample until they are folded into buckets; this bounds what an unscraped service holds.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// How long an idle connection is kept: longer than the idle time of common client pools, so that the client closes
-/// first and no request meets a closing connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
 /// A service that listens, and serves once it is run.
 pub struct Application {
     address: SocketAddr,
@@ -25,6 +26,10 @@ pub struct Application {
     server: Server,
     metrics_server: Option<Server>,
     state: Arc<api::State>,
+    drain: Duration,
+    connections: usize,
+    max_connections: usize,
+    worst_case: WorstCase,
 }
 
 impl Application {
@@ -38,31 +43,38 @@ impl Application {
         let metrics_listener =
             settings.metrics_listen.map(|address| bind(address, "--metrics-listen")).transpose()?;
         let state = Arc::new(api::State::new(settings, model)?);
-        // Work may take this long, so a stop has to wait that long for it.
-        let patience = settings.request_timeout.as_secs() + 1;
+        let workers = settings.worker_threads();
+        let connections = connection::allowed(settings.max_connections, workers)?;
 
-        let serving = Arc::clone(&state);
-        let mut server =
-            HttpServer::new(move || App::new().configure(|config| api::routes(config, &serving)))
-                .keep_alive(KEEP_ALIVE)
-                .shutdown_timeout(patience)
-                .disable_signals();
-        if let Some(workers) = settings.workers {
-            server = server.workers(workers);
-        }
         let address = listener.local_addr()?;
         let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
-        let serving = Arc::clone(&state);
+        let (serving, scrapes) = (Arc::clone(&state), api::Scrapes::shared());
+        let server = Connections::new(&state, Arc::clone(&state.connections), connections).serve(
+            listener,
+            workers,
+            move |config| api::routes(config, &serving, &scrapes),
+        )?;
+        let (serving, scrapes) = (Arc::clone(&state), api::Scrapes::shared());
         let metrics_server = metrics_listener
             .map(|listener| {
-                HttpServer::new(move || App::new().configure(|config| api::vitals_only(config, &serving)))
-                    .workers(1)
-                    .disable_signals()
-                    .listen(listener)
+                Connections::new(&state, Arc::default(), connection::METRICS_CONNECTIONS).serve(
+                    listener,
+                    1,
+                    move |config| api::vitals_only(config, &serving, &scrapes),
+                )
             })
-            .transpose()?
-            .map(HttpServer::run);
-        Ok(Self { address, metrics_address, server: server.listen(listener)?.run(), metrics_server, state })
+            .transpose()?;
+        Ok(Self {
+            address,
+            metrics_address,
+            server,
+            metrics_server,
+            state,
+            drain: settings.drain,
+            connections,
+            max_connections: settings.max_connections,
+            worst_case: WorstCase::of(settings, connections),
+        })
     }
 
     /// The address it answers on.
@@ -75,28 +87,62 @@ impl Application {
         self.metrics_address
     }
 
+    /// Serves until SIGTERM or SIGINT asks to stop, then finishes what has begun; a second signal ends that at once.
+    ///
+    /// # Errors
+    /// When the server breaks, or signals can't be watched.
+    pub async fn run_until_signalled(self) -> Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let watch = |kind| signal(kind).context("signals can't be watched");
+        let (mut terminate, mut interrupt) =
+            (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
+        self.run(async move || {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        })
+        .await
+    }
+
     /// Serves until `stop` resolves, then finishes what has begun.
     ///
     /// # Errors
     /// When the server breaks.
     pub async fn run_until_stopped(self, stop: impl Future<Output = &'static str> + 'static) -> Result<()> {
-        let card = &self.state.card;
-        tracing::info!(address = %self.address, model = card.name, version = card.version, "serving");
-        if let Some(address) = self.metrics_address {
-            tracing::info!(%address, "metrics have a listener of their own");
-        }
-        if self.state.allow_fault_injection {
-            tracing::warn!("fault headers are obeyed: not for production");
-        }
+        let mut stop = Some(stop);
+        self.run(async move || match stop.take() {
+            Some(stop) => stop.await,
+            None => std::future::pending().await,
+        })
+        .await
+    }
+
+    async fn run(self, mut next_signal: impl AsyncFnMut() -> &'static str + 'static) -> Result<()> {
+        self.announce();
         let upkeep = actix_web::rt::spawn(upkeep(Arc::clone(&self.state)));
         let handles = [Some(self.server.handle()), self.metrics_server.as_ref().map(Server::handle)];
-        let state = Arc::clone(&self.state);
+        let (state, drain) = (Arc::clone(&self.state), self.drain);
         let stopping = actix_web::rt::spawn(async move {
-            let cause = stop.await;
-            tracing::info!(cause, in_flight = state.in_flight.count(), "stopping");
+            let cause = next_signal().await;
+            let in_flight = state.in_flight.count();
+            tracing::info!(cause, in_flight, drain = ?drain, "stopping; a second signal ends this at once");
             state.stop_being_ready();
-            for handle in handles.into_iter().flatten() {
-                handle.stop(true).await;
+            let gracefully = async {
+                // Load balancers need this long to see that /readyz says 503, and clients to be told to reconnect.
+                tokio::time::sleep(drain).await;
+                for handle in handles.iter().flatten() {
+                    handle.stop(true).await;
+                }
+            };
+            tokio::select! {
+                () = gracefully => {}
+                cause = next_signal() => {
+                    tracing::warn!(cause, in_flight = state.in_flight.count(), "stopping at once");
+                    for handle in handles.iter().flatten() {
+                        handle.stop(false).await;
+                    }
+                }
             }
         });
         let metrics_server = self.metrics_server.map(actix_web::rt::spawn);
@@ -109,20 +155,34 @@ impl Application {
         tracing::info!("stopped");
         Ok(())
     }
-}
 
-/// Resolves with the name of the first signal that asks to stop.
-pub async fn signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals can't be watched; only SIGKILL will stop this service");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    /// Says what is served, and what it may take.
+    fn announce(&self) {
+        let card = &self.state.card;
+        tracing::info!(address = %self.address, model = card.name, version = card.version, "serving");
+        if let Some(address) = self.metrics_address {
+            tracing::info!(%address, "metrics have a listener of their own");
+        }
+        let bytes = |bytes: usize| ByteSize(bytes as u64).to_string();
+        let worst = &self.worst_case;
+        tracing::info!(
+            at_most = bytes(worst.total()),
+            connections = bytes(worst.connections),
+            small_requests = bytes(worst.small),
+            large_requests = bytes(worst.large),
+            bodies_in_arrival = bytes(worst.arriving),
+            "memory that clients can make the service take, beside its own"
+        );
+        if self.connections < self.max_connections {
+            tracing::warn!(
+                connections = self.connections,
+                asked_for = self.max_connections,
+                "fewer connections than --max-connections: the limit on open files (`ulimit -n`) allows no more"
+            );
+        }
+        if self.state.allow_fault_injection {
+            tracing::warn!("fault headers are obeyed: not for production");
+        }
     }
 }
 

@@ -1,45 +1,42 @@
-//! The limit on work at a time. Over it, an answer is refused at once rather than queued: a queue would only turn
+//! The limits on work at a time. Over them, a request is refused at once rather than queued: a queue would only turn
 //! overload into latency for everyone.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Counts predictions being worked on, up to a limit.
+/// Counts requests being worked on, up to a limit.
 #[derive(Debug, Clone)]
 pub struct InFlight {
-    count: Arc<AtomicUsize>,
+    free: Arc<Semaphore>,
     limit: usize,
 }
 
-/// A place; dropping it gives it back, however the work ends. That a client hangs up does not end it (actix goes on for
-/// one that closed only its sending side), so it is the request's time limit that bounds how long a place is kept.
-#[derive(Debug)]
-pub struct Place(Arc<AtomicUsize>);
+/// A place; dropping it gives it back, however the work ends. A place is kept until the answer is sent: see
+/// [`crate::api`]. That a client hangs up does not end the work (actix goes on for one that closed only its sending side),
+/// so it is the request's time limit that bounds how long a place is kept.
+pub type Place = OwnedSemaphorePermit;
 
 impl InFlight {
     /// A counter with room for `limit`.
     pub fn new(limit: usize) -> Self {
-        Self { count: Arc::default(), limit }
+        let limit = limit.min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(limit)), limit }
     }
 
     /// Takes a place, if there is one.
     pub fn enter(&self) -> Option<Place> {
-        let place = Place(Arc::clone(&self.count));
-        let before = self.count.fetch_add(1, Ordering::Relaxed);
-        (before < self.limit).then_some(place)
+        Arc::clone(&self.free).try_acquire_owned().ok()
+    }
+
+    /// Takes a place as soon as there is one, in the order of asking.
+    pub async fn wait(&self) -> Place {
+        let place = Arc::clone(&self.free).acquire_owned().await;
+        place.unwrap_or_else(|_| unreachable!("the semaphore is never closed"))
     }
 
     /// How many places are taken.
     pub fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.limit - self.free.available_permits()
     }
 }
 

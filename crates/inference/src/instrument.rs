@@ -2,12 +2,13 @@
 
 use crate::{
     api::{ApiError, Reason, State},
-    metrics::Endpoint,
+    metrics::{Endpoint, EndpointMetrics, MethodLabel},
 };
+use actix_service::{ServiceFactoryExt, apply_fn_factory};
 use actix_web::{
-    Error, HttpRequest, Resource,
+    Error, HttpRequest, HttpResponse, Resource,
     dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse},
-    http::Method,
+    http::{ConnectionType, Method},
     web,
 };
 use std::{sync::Arc, time::Instant};
@@ -22,22 +23,59 @@ pub fn resource<F: FnOnce(Resource) -> Resource>(
     + use<F>,
 > {
     let refuse = move |request: HttpRequest| async move {
-        Err::<actix_web::HttpResponse, _>(match endpoint {
-            Endpoint::Unmatched => ApiError::not_found(request.path()),
-            _ => ApiError::method_not_allowed(request.method(), request.path(), endpoint),
-        })
+        Err::<HttpResponse, _>(ApiError::method_not_allowed(request.method(), request.path(), endpoint))
     };
-    let pattern = if endpoint == Endpoint::Unmatched { "{path:.*}" } else { endpoint.pattern() };
-    let (state, metrics) = (Arc::clone(state), Arc::new(state.metrics.endpoint(endpoint)));
-    route(web::resource(pattern)).default_service(web::to(refuse)).wrap_fn(move |request, service| {
-        let (state, metrics) = (Arc::clone(&state), Arc::clone(&metrics));
+    let instrument = Instrument::new(state, endpoint);
+    route(web::resource(endpoint.pattern()))
+        .default_service(web::to(refuse))
+        .wrap_fn(move |request, service| instrument.call(request, service))
+}
+
+/// Refuses what no route matches, and counts that.
+pub fn unmatched(
+    state: &Arc<State>,
+) -> impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse, Error = Error, InitError = ()>
++ use<> {
+    let refuse =
+        |request: HttpRequest| async move { Err::<HttpResponse, _>(ApiError::not_found(request.path())) };
+    let instrument = Instrument::new(state, Endpoint::Unmatched);
+    apply_fn_factory(web::to(refuse), move |request, service: &_| instrument.call(request, service))
+        .map_init_err(|()| ())
+}
+
+/// What counts the answers of one route.
+#[derive(Clone)]
+struct Instrument {
+    state: Arc<State>,
+    metrics: Arc<EndpointMetrics>,
+    endpoint: Endpoint,
+}
+
+impl Instrument {
+    fn new(state: &Arc<State>, endpoint: Endpoint) -> Self {
+        Self { state: Arc::clone(state), metrics: Arc::new(state.metrics.endpoint(endpoint)), endpoint }
+    }
+
+    fn call<S>(
+        &self,
+        request: ServiceRequest,
+        service: &S,
+    ) -> impl Future<Output = Result<ServiceResponse, Error>> + use<S>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse, Error = Error>,
+    {
+        let (state, metrics, endpoint) = (Arc::clone(&self.state), Arc::clone(&self.metrics), self.endpoint);
         let start = Instant::now();
         let method = request.method().clone();
         let answer = service.call(request);
         async move {
-            let answer = answer.await;
-            let status = match &answer {
+            let mut answer = answer.await;
+            let status = match &mut answer {
                 Ok(response) => {
+                    if !state.is_ready() {
+                        // So that the client's next request goes to another replica, or over another connection.
+                        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+                    }
                     if let Some(&reason) = response.response().extensions().get::<Reason>() {
                         rejected(&state, &method, endpoint, reason);
                     }
@@ -45,10 +83,10 @@ pub fn resource<F: FnOnce(Resource) -> Resource>(
                 }
                 Err(error) => error.as_response_error().status_code(),
             };
-            metrics.answered(&method, status.as_u16(), start.elapsed().as_secs_f64());
+            metrics.answered(MethodLabel::from(&method), status.as_u16(), start.elapsed().as_secs_f64());
             answer
         }
-    })
+    }
 }
 
 /// Counted always, logged only when asked for: a storm of bad requests must not become a storm of log lines.

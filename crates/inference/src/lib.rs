@@ -3,19 +3,22 @@
 //! Layout:
 //! - [`cli`], [`settings`]: what was typed, and what follows from it; [`train`], [`inspect`], [`healthcheck`] are the
 //!   commands beside `serve`
-//! - [`app`]: one server, from build to graceful stop
+//! - [`app`]: one server, from build to graceful stop; [`connection`]: its connections
 //! - [`api`]: the routes and their errors
 //! - [`rows`]: from a request body to checked rows
 //! - [`metrics`], [`process`]: every metric name; events in, the Prometheus page out
 //! - [`instrument`]: counts and times what each route answers
-//! - [`faults`], [`in_flight`]: faults on demand, and the limit on work at a time
+//! - [`faults`]: faults on demand
+//! - [`in_flight`], [`arrivals`]: the limits on work at a time and on bodies in arrival
 //! - [`receipt`]: prediction ids that prove themselves
 //!
 //! The service keeps no window and no history: it counts. Verdicts are queries over those counts.
 
 pub mod api;
 pub mod app;
+pub mod arrivals;
 pub mod cli;
+pub mod connection;
 pub mod faults;
 pub mod healthcheck;
 pub mod in_flight;

@@ -9,7 +9,7 @@ mod labels;
 pub use endpoint::EndpointMetrics;
 pub use labels::{Endpoint, FaultKind, FaultOutcome, MethodLabel};
 
-use crate::{api::Reason, process, receipt::Receipt};
+use crate::{api::Reason, connection::Dropped, process, receipt::Receipt};
 use drift::{Bins, FalseAlarmBudget, SignalReference};
 use metrics::{
     Counter, Gauge, Histogram, Label, counter, describe_counter, describe_gauge, describe_histogram, gauge,
@@ -25,6 +25,8 @@ use std::{
 const REQUESTS: &str = "inference_requests_total";
 const DURATION: &str = "inference_duration_seconds";
 const IN_FLIGHT: &str = "inference_requests_in_flight";
+const CONNECTIONS_OPEN: &str = "inference_connections_open";
+const CONNECTIONS_DROPPED: &str = "inference_connections_dropped_total";
 const REJECTIONS: &str = "inference_rejections_total";
 const FAULTS: &str = "inference_faults_total";
 const OUTPUT: &str = "prediction_output_total";
@@ -75,6 +77,8 @@ pub struct Metrics {
     rejections: Vec<Counter>,
     faults: Vec<Counter>,
     in_flight: Gauge,
+    connections: Gauge,
+    connections_dropped: Vec<Counter>,
 }
 
 /// The bins of one signal, and a counter for each.
@@ -136,6 +140,11 @@ impl Metrics {
                     .map(|(kind, outcome)| counter!(FAULTS, "fault" => kind, "outcome" => outcome))
                     .collect(),
                 in_flight: gauge!(IN_FLIGHT),
+                connections: gauge!(CONNECTIONS_OPEN),
+                connections_dropped: Dropped::ALL
+                    .iter()
+                    .map(|why| counter!(CONNECTIONS_DROPPED, "reason" => why.label()))
+                    .collect(),
                 recorder: Arc::clone(&recorder),
             }
         })
@@ -186,9 +195,16 @@ impl Metrics {
         EndpointMetrics::new(Arc::clone(&self.recorder), endpoint)
     }
 
-    /// Sets the number of predictions being worked on: it is kept elsewhere, and published when asked for.
-    pub fn set_in_flight(&self, count: usize) {
-        self.in_flight.set(count as f64);
+    /// The service closed a connection.
+    pub fn connection_dropped(&self, why: Dropped) {
+        self.connections_dropped[why as usize].increment(1);
+    }
+
+    /// Sets the numbers of requests being worked on and of open connections: they are kept elsewhere, and published
+    /// when asked for.
+    pub fn set_load(&self, in_flight: usize, connections: usize) {
+        self.in_flight.set(in_flight as f64);
+        self.connections.set(connections as f64);
     }
 
     /// The page in the Prometheus text format. It clones every distribution: call it off the request path.
@@ -226,7 +242,9 @@ fn build_recorder() -> PrometheusRecorder {
 fn describe() {
     describe_counter!(REQUESTS, "HTTP requests answered, by route pattern and status.");
     describe_histogram!(DURATION, "Time from a request's head to its answer, in seconds.");
-    describe_gauge!(IN_FLIGHT, "Predictions being worked on.");
+    describe_gauge!(IN_FLIGHT, "Requests for predictions and feedback being worked on or sent.");
+    describe_gauge!(CONNECTIONS_OPEN, "Connections of the main listener that are open.");
+    describe_counter!(CONNECTIONS_DROPPED, "Connections that the service closed, by reason.");
     describe_counter!(REJECTIONS, "Requests refused, by error code.");
     describe_counter!(FAULTS, "Requests that asked for a fault, by what came of it.");
     describe_counter!(OUTPUT, "Predictions, by predicted class.");
@@ -320,7 +338,7 @@ mod tests {
             signals.len()
         );
         let before = series_count(&page);
-        predict.answered(&actix_web::http::Method::POST, 200, 0.001);
+        predict.answered(MethodLabel::Post, 200, 0.001);
         assert_eq!(series_count(&metrics.render()), before);
     }
 

@@ -33,6 +33,9 @@ const FORMAT: u8 = 1;
 const SIGNED: usize = 25;
 const MAC: usize = 16;
 
+/// Length of an id as text.
+pub const TEXT_LENGTH: usize = ((SIGNED + MAC) * 4).div_ceil(3);
+
 /// Writes and checks the ids of one model version.
 #[derive(Debug)]
 pub struct Receipts {

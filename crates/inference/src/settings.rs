@@ -24,15 +24,27 @@ pub struct Settings {
     /// Worker threads; one per core without it
     #[arg(long, env = "INFERENCE_WORKERS", value_name = "N", value_parser = workers)]
     pub workers: Option<usize>,
-    /// Predictions worked on at a time; more are answered 503
+    /// Requests worked on or sent at a time; more are answered 503
     #[arg(long, env = "INFERENCE_MAX_IN_FLIGHT", value_name = "N", default_value = "512", value_parser = at_least_one)]
     pub max_in_flight: usize,
+    /// Large requests among them, such as batches of hundreds of rows, worked on or sent at a time; more wait their turn
+    #[arg(long, env = "INFERENCE_MAX_LARGE_IN_FLIGHT", value_name = "N", default_value = "4", value_parser = at_least_one)]
+    pub max_large_in_flight: usize,
+    /// Open connections; more are closed at once
+    #[arg(long, env = "INFERENCE_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = at_least_one)]
+    pub max_connections: usize,
     /// Longest a prediction may take before it is answered 504
     #[arg(long, env = "INFERENCE_REQUEST_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub request_timeout: Duration,
     /// Largest request body; more is answered 413
     #[arg(long, env = "INFERENCE_BODY_LIMIT", value_name = "SIZE", default_value = "1MiB", value_parser = byte_size)]
     pub body_limit: usize,
+    /// Largest answer; a batch whose answer could be larger is answered 413
+    #[arg(long, env = "INFERENCE_ANSWER_LIMIT", value_name = "SIZE", default_value = "32MiB", value_parser = byte_size)]
+    pub answer_limit: usize,
+    /// How long to go on answering after a signal to stop, with /readyz saying 503, before the listener closes
+    #[arg(long, env = "INFERENCE_DRAIN", value_name = "TIME", default_value = "5s", value_parser = duration_or_none)]
+    pub drain: Duration,
     /// File with the key that prediction ids are signed with, the same on every replica; random without it
     #[arg(long, env = "INFERENCE_RECEIPT_KEY_FILE", value_name = "FILE")]
     pub receipt_key_file: Option<PathBuf>,
@@ -65,8 +77,12 @@ impl Default for Settings {
             model: None,
             workers: None,
             max_in_flight: 512,
+            max_large_in_flight: 4,
+            max_connections: 4096,
             request_timeout: Duration::from_secs(5),
             body_limit: 1 << 20,
+            answer_limit: 32 << 20,
+            drain: Duration::from_secs(5),
             receipt_key_file: None,
             one_false_alarm_in: FalseAlarmBudget::default().one_alarm_in,
             allow_fault_injection: false,
@@ -76,6 +92,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Worker threads.
+    pub fn worker_threads(&self) -> usize {
+        self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from).min(512))
+    }
+
     /// What the verdicts on drift may spend.
     pub fn false_alarm_budget(&self) -> FalseAlarmBudget {
         FalseAlarmBudget { one_alarm_in: self.one_false_alarm_in, ..FalseAlarmBudget::default() }
@@ -123,11 +144,14 @@ fn workers(text: &str) -> Result<usize, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("must be longer than nothing, such as 5s".into()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write it like 5s or 250ms")),
+    match duration_or_none(text)? {
+        Duration::ZERO => Err("must be longer than nothing, such as 5s".into()),
+        duration => Ok(duration),
     }
+}
+
+fn duration_or_none(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 5s or 250ms"))
 }
 
 /// Below an hour hardly any reading of chance is left; beyond a century the quantile is lost to rounding.

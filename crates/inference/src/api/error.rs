@@ -3,7 +3,10 @@
 use crate::metrics::Endpoint;
 use actix_web::{
     HttpResponse, ResponseError,
-    http::{Method, StatusCode, header},
+    http::{
+        Method, StatusCode,
+        header::{self, ContentType},
+    },
 };
 use serde::Serialize;
 use std::fmt;
@@ -36,6 +39,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The bytes are no HTTP request.
+    MalformedRequest = "malformed_request", BAD_REQUEST;
     /// The body is no JSON.
     MalformedJson = "malformed_json", BAD_REQUEST;
     /// A fault header can't be read.
@@ -48,6 +53,14 @@ reasons! {
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
     /// The client took too long to send its body.
     BodyTimeout = "body_timeout", REQUEST_TIMEOUT;
+    /// The client took too long to send the request line and the headers.
+    HeadTimeout = "head_timeout", REQUEST_TIMEOUT;
+    /// The request line and the headers are above the limit.
+    HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE;
+    /// The answer would be above the limit.
+    AnswerTooLarge = "answer_too_large", PAYLOAD_TOO_LARGE;
+    /// A list of feedback with too many pieces.
+    TooManyPieces = "too_many_pieces", PAYLOAD_TOO_LARGE;
     /// The body is above the limit.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
     /// The body is not declared as JSON.
@@ -177,6 +190,13 @@ impl ApiError {
         Self { status, ..Self::new(Reason::FaultInjected, "a fault was asked for, and injected") }
     }
 
+    /// The body that the client will read.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let (code, message, field) = (self.reason.code(), self.message.clone(), self.field.clone());
+        let body = ErrorBody { error: ErrorDetail { code, message, field } };
+        serde_json::to_vec(&body).unwrap_or_else(|_| unreachable!("plain text is always JSON"))
+    }
+
     /// Something inside broke: the cause is for the log, not for the client.
     pub fn internal(cause: impl fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
@@ -203,8 +223,7 @@ impl ResponseError for ApiError {
         if let Some(allow) = self.allow {
             response.insert_header((header::ALLOW, allow));
         }
-        let (code, message, field) = (self.reason.code(), self.message.clone(), self.field.clone());
-        let mut response = response.json(ErrorBody { error: ErrorDetail { code, message, field } });
+        let mut response = response.content_type(ContentType::json()).body(self.to_json());
         // Read where answers are counted and logged.
         response.extensions_mut().insert(self.reason);
         response

@@ -3,19 +3,26 @@
 //! The prediction id proves what was predicted, when, and by which model, so nothing is looked up: the answer is one more
 //! count in the confusion matrix. What is refused never touches the matrix.
 
-use super::{ApiError, Reason, State, body, error::ErrorBody};
+use super::{ApiError, Reason, State, body, error::ErrorBody, large, sent};
 use crate::receipt::{Receipt, ReceiptError};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{IgnoredAny, MapAccess, Visitor},
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 /// Feedback that comes later than this tells of another time.
 const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Most pieces of feedback in one request: a mebibyte holds about as many that are valid.
+const MOST_PIECES: usize = 10_000;
+
+/// Most rejections that are told one by one: enough to see what is wrong, and less than was sent.
+const MOST_REJECTED: usize = 100;
 
 /// What a prediction should have been.
 #[derive(ToSchema)]
@@ -37,11 +44,71 @@ pub(super) enum FeedbackRequest {
 }
 
 /// A body, before anyone asks whether it makes sense.
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum Sent {
-    Many(Vec<Piece>),
+    Many(Pieces),
     One(Piece),
+}
+
+/// A list: as many pieces as may be sent at a time, and how many there are.
+struct Pieces {
+    first: Vec<Piece>,
+    count: usize,
+}
+
+impl<'de> Deserialize<'de> for Sent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListOrPiece;
+        impl<'de> Visitor<'de> for ListOrPiece {
+            type Value = Sent;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a piece of feedback or a list of them")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Sent, A::Error> {
+                let mut pieces = Pieces { first: Vec::new(), count: 0 };
+                while pieces.count < MOST_PIECES {
+                    let Some(piece) = items.next_element()? else { return Ok(Sent::Many(pieces)) };
+                    pieces.first.push(piece);
+                    pieces.count += 1;
+                }
+                // Counted, not kept: a list of small things takes many times its size.
+                while items.next_element::<IgnoredAny>()?.is_some() {
+                    pieces.count += 1;
+                }
+                Ok(Sent::Many(pieces))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Sent, A::Error> {
+                Piece::deserialize(MapAccessDeserializer::new(entries)).map(Sent::One)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Sent, E> {
+                Ok(Sent::One(Piece::Other(IgnoredAny)))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Sent, E> {
+                Ok(Sent::One(Piece::Other(IgnoredAny)))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Sent, E> {
+                Ok(Sent::One(Piece::Other(IgnoredAny)))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Sent, E> {
+                Ok(Sent::One(Piece::Other(IgnoredAny)))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Sent, E> {
+                Ok(Sent::One(Piece::Other(IgnoredAny)))
+            }
+
+            fn visit_unit<E>(self) -> Result<Sent, E> {
+                Ok(Sent::One(Piece::Other(IgnoredAny)))
+            }
+        }
+        deserializer.deserialize_any(ListOrPiece)
+    }
 }
 
 #[derive(Deserialize)]
@@ -77,12 +144,19 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 /// What became of it.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 pub(super) struct FeedbackResponse {
     /// How many were counted
     accepted: usize,
-    /// Those of a list that were not
+    /// Those of a list that were not: the first hundred
     rejected: Vec<Rejected>,
+    /// How many more were not; absent when there are none
+    #[serde(skip_serializing_if = "is_zero")]
+    rejected_without_detail: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A piece of feedback that was not counted.
@@ -102,9 +176,11 @@ struct Rejected {
     responses(
         (status = 202, description = "Counted; of a list, at least one", body = FeedbackResponse),
         (status = 400, description = "No JSON", body = ErrorBody),
-        (status = 413, description = "The body is too large", body = ErrorBody),
+        (status = 408, description = "The body came too slowly", body = ErrorBody),
+        (status = 413, description = "The body is too large, or a list of more than 10,000", body = ErrorBody),
         (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
         (status = 422, description = "Nothing of it could be counted", body = ErrorBody),
+        (status = 503, description = "Too much work at a time; try again after `Retry-After`", body = ErrorBody),
     )
 )]
 pub(super) async fn feedback(
@@ -112,21 +188,40 @@ pub(super) async fn feedback(
     payload: web::Payload,
     state: web::Data<State>,
 ) -> Result<HttpResponse, ApiError> {
-    let body = body::read(&request, payload, state.body_limit, state.request_timeout).await?;
-    let sent: Sent = serde_json::from_slice(&body)
+    let deadline = Instant::now() + state.request_timeout;
+    let body = body::read(&request, payload, &state).await?;
+    let Some(place) = state.in_flight.enter() else {
+        return Err(ApiError::new(Reason::Overloaded, "too many requests at a time; try again shortly"));
+    };
+    if state.limits.is_large_body(body.bytes.len()) {
+        let (bytes, large) = large::turn(body, &state, deadline).await?;
+        return large.work(&state, place, StatusCode::ACCEPTED, move |state| take(&bytes, state)).await;
+    }
+    Ok(sent::json(StatusCode::ACCEPTED, take(&body.bytes, &state)?, place))
+}
+
+/// Counts what a body tells, and writes what became of it.
+fn take(body: &[u8], state: &State) -> Result<Vec<u8>, ApiError> {
+    let sent: Sent = serde_json::from_slice(body)
         .map_err(|error| ApiError::new(Reason::MalformedJson, format!("not readable as JSON: {error}")))?;
-    let mut response = FeedbackResponse { accepted: 0, rejected: Vec::new() };
+    let mut response = FeedbackResponse::default();
     match sent {
         Sent::Many(pieces) => {
+            if pieces.count > MOST_PIECES {
+                let message =
+                    format!("{} pieces of feedback; send at most {MOST_PIECES} at a time", pieces.count);
+                return Err(ApiError::new(Reason::TooManyPieces, message));
+            }
             let mut first = None;
-            for (index, piece) in pieces.iter().enumerate() {
-                match count(piece, &format!("[{index}]"), &state) {
+            for (index, piece) in pieces.first.iter().enumerate() {
+                match count(piece, &format!("[{index}]"), state) {
                     Ok(()) => response.accepted += 1,
-                    Err(error) => {
+                    Err(error) if response.rejected.len() < MOST_REJECTED => {
                         let (code, message) = (error.reason.code(), error.message.clone());
                         response.rejected.push(Rejected { index, code, message });
                         first.get_or_insert(error);
                     }
+                    Err(_) => response.rejected_without_detail += 1,
                 }
             }
             if response.accepted == 0 {
@@ -134,11 +229,11 @@ pub(super) async fn feedback(
             }
         }
         Sent::One(piece) => {
-            count(&piece, "", &state)?;
+            count(&piece, "", state)?;
             response.accepted = 1;
         }
     }
-    Ok(HttpResponse::Accepted().json(response))
+    serde_json::to_vec(&response).map_err(ApiError::internal)
 }
 
 /// Counts one piece of feedback, or its refusal.

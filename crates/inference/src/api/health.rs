@@ -1,7 +1,9 @@
 //! How the service is: for probes and for Prometheus.
 
-use super::{ApiError, Reason, State};
+use super::{ApiError, Reason, State, sent};
+use crate::in_flight::InFlight;
 use actix_web::{HttpResponse, web};
+use std::sync::atomic::Ordering;
 
 /// Says that the process lives.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "Alive")))]
@@ -22,13 +24,37 @@ pub(super) async fn ready(state: web::Data<State>) -> Result<HttpResponse, ApiEr
     }
 }
 
+/// Pages of metrics that may be under way at a time on one listener: several Prometheus servers and a person or two.
+const SCRAPES: usize = 16;
+
+/// Pages of metrics under way on one listener.
+pub struct Scrapes(InFlight);
+
+impl Scrapes {
+    /// None under way yet.
+    pub fn shared() -> web::Data<Self> {
+        web::Data::new(Self(InFlight::new(SCRAPES)))
+    }
+}
+
 /// Every vital sign, in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses(
-    (status = 200, description = "Metrics", body = String, content_type = "text/plain")
+    (status = 200, description = "Metrics", body = String, content_type = "text/plain"),
+    (status = 503, description = "Too many pages under way", body = super::error::ErrorBody)
 ))]
-pub(super) async fn metrics(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
-    state.metrics.set_in_flight(state.in_flight.count());
+pub(super) async fn metrics(
+    state: web::Data<State>,
+    scrapes: web::Data<Scrapes>,
+) -> Result<HttpResponse, ApiError> {
+    let Some(place) = scrapes.0.enter() else {
+        return Err(ApiError::new(
+            Reason::Overloaded,
+            "too many pages of metrics at a time; try again shortly",
+        ));
+    };
+    state.metrics.set_load(state.in_flight.count(), state.connections.load(Ordering::Relaxed));
     // Rendering clones every distribution, which would hold up the predictions of this worker.
     let page = web::block(move || state.metrics.render()).await.map_err(ApiError::internal)?;
-    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(page))
+    let mut response = HttpResponse::Ok();
+    Ok(sent::body(response.content_type("text/plain; version=0.0.4; charset=utf-8"), page, place))
 }

@@ -1,14 +1,15 @@
 //! `POST /predict`: rows in, predictions out.
 
-use super::{ApiError, Reason, State, body, error::ErrorBody};
-use crate::{faults::Faults, rows::Rows};
-use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
-use model::Prediction;
+use super::{ApiError, Reason, State, body, error::ErrorBody, large, sent};
+use crate::{faults::Faults, receipt, rows::Rows};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use model::{ModelCard, Prediction};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
+use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 
 /// What a prediction is asked with.
@@ -67,7 +68,7 @@ pub(super) enum PredictResponse<'a> {
         (status = 200, description = "One answer for `features`, a list for `instances`", body = PredictResponse),
         (status = 400, description = "No JSON", body = ErrorBody),
         (status = 408, description = "The body came too slowly", body = ErrorBody),
-        (status = 413, description = "The body is too large", body = ErrorBody),
+        (status = 413, description = "The body is too large, or the answer would be", body = ErrorBody),
         (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
         (status = 422, description = "JSON that the model can't use", body = ErrorBody),
         (status = 503, description = "Too much work at a time; try again after `Retry-After`", body = ErrorBody),
@@ -79,29 +80,60 @@ pub(super) async fn predict(
     payload: web::Payload,
     state: web::Data<State>,
 ) -> Result<HttpResponse, ApiError> {
-    let start = Instant::now();
-    let Some(_place) = state.in_flight.enter() else {
-        return Err(ApiError::new(Reason::Overloaded, "too many predictions at a time; try again shortly"));
+    let deadline = Instant::now() + state.request_timeout;
+    let body = body::read(&request, payload, &state).await?;
+    let Some(place) = state.in_flight.enter() else {
+        return Err(ApiError::new(Reason::Overloaded, "too many requests at a time; try again shortly"));
     };
-    let body = body::read(&request, payload, state.body_limit, state.request_timeout).await?;
     let faults = Faults::from_headers(request.headers(), state.allow_fault_injection, &state.metrics)?;
     if let Some(delay) = faults.delay {
-        wait(delay, state.request_timeout.saturating_sub(start.elapsed())).await?;
+        wait(delay, deadline).await?;
     }
     if let Some(status) = faults.abort {
         return Err(ApiError::fault(status));
     }
-    let rows = Rows::parse(&body, &state.card)?;
-    rows.rows.iter().for_each(|row| state.metrics.observed(row));
-    rows.check_missing(&state.card)?;
-    let predictions = score(&rows, &state)?;
-    predictions.iter().for_each(|prediction| state.metrics.predicted(prediction));
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer(&predictions, rows.batch, &state)?))
+    if state.limits.is_large_body(body.bytes.len()) {
+        let (bytes, large) = large::turn(body, &state, deadline).await?;
+        return large
+            .work(&state, place, StatusCode::OK, move |state| respond(&take(&bytes, state)?, state))
+            .await;
+    }
+    let rows = take(&body.bytes, &state)?;
+    if state.limits.is_large_answer(rows.rows.len()) {
+        let (_, large) = large::turn(body, &state, deadline).await?;
+        return large.work(&state, place, StatusCode::OK, move |state| respond(&rows, state)).await;
+    }
+    Ok(sent::json(StatusCode::OK, respond(&rows, &state)?, place))
 }
 
-async fn wait(delay: Duration, left: Duration) -> Result<(), ApiError> {
-    tokio::time::sleep(delay.min(left)).await;
-    if delay > left { Err(ApiError::new(Reason::TooSlow, "the answer took too long")) } else { Ok(()) }
+async fn wait(delay: Duration, deadline: Instant) -> Result<(), ApiError> {
+    // A delay may be longer than any clock can tell.
+    match Instant::now().checked_add(delay).filter(|end| *end <= deadline) {
+        Some(end) => {
+            sleep_until(end).await;
+            Ok(())
+        }
+        None => {
+            sleep_until(deadline).await;
+            Err(ApiError::new(Reason::TooSlow, "the answer took too long"))
+        }
+    }
+}
+
+/// Reads the rows of a body and counts their values: first counted, then refused for what is missing.
+fn take(body: &[u8], state: &State) -> Result<Rows, ApiError> {
+    let rows = Rows::parse(body, &state.card)?;
+    state.limits.check_answer(rows.rows.len())?;
+    rows.rows.iter().for_each(|row| state.metrics.observed(row));
+    rows.check_missing(&state.card)?;
+    Ok(rows)
+}
+
+/// Scores rows, counts the predictions and writes the answer.
+fn respond(rows: &Rows, state: &State) -> Result<Vec<u8>, ApiError> {
+    let predictions = score(rows, state)?;
+    predictions.iter().for_each(|prediction| state.metrics.predicted(prediction));
+    answer(&predictions, rows.batch, state)
 }
 
 fn score(rows: &Rows, state: &State) -> Result<Vec<Prediction>, ApiError> {
@@ -130,5 +162,26 @@ fn answer(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<
         Some(only) if !batch => PredictResponse::One(only),
         first => PredictResponse::Many { predictions: first.into_iter().chain(answers).collect() },
     };
-    serde_json::to_vec(&response).map_err(ApiError::internal)
+    // Grown step by step, a large answer would for a moment take three times its size.
+    let mut bytes = Vec::with_capacity(state.limits.answer_bytes(predictions.len()));
+    serde_json::to_writer(&mut bytes, &response).map_err(ApiError::internal)?;
+    Ok(bytes)
+}
+
+/// Most bytes that the answer to one row can take, with what separates it from the next.
+pub(super) fn largest_answer(card: &ModelCard) -> usize {
+    // A double-precision number has at most 17 significant digits, a point, a sign, and an exponent of five.
+    const NUMBER: usize = 25;
+    let longest = |class: &String| {
+        let answer = Answer {
+            prediction: card.classes.len(),
+            class,
+            probabilities: &[],
+            prediction_id: "=".repeat(receipt::TEXT_LENGTH),
+            model: &card.name,
+            version: &card.version,
+        };
+        serde_json::to_vec(&answer).map_or(0, |bytes| bytes.len())
+    };
+    card.classes.iter().map(longest).max().unwrap_or(0) + card.classes.len() * NUMBER + 1
 }

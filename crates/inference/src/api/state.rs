@@ -1,8 +1,12 @@
 //! What the handlers share: made once, never changed but for counts.
 
-use super::docs::Docs;
+use super::{
+    docs::Docs,
+    limits::{Limits, WorstCase},
+};
 use crate::{
     Settings,
+    arrivals::Arrivals,
     in_flight::InFlight,
     metrics::Metrics,
     receipt::{Receipts, Seen},
@@ -11,7 +15,10 @@ use actix_web::web::Bytes;
 use anyhow::{Context, Result};
 use model::{Classifier, ModelCard, ModelFile};
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,8 +32,18 @@ pub struct State {
     pub classifier: Classifier,
     /// What counts.
     pub metrics: Metrics,
-    /// Predictions being worked on.
+    /// Requests for predictions and feedback being worked on or sent.
     pub in_flight: InFlight,
+    /// The large ones among them.
+    pub large: InFlight,
+    /// Large requests that are computing.
+    pub cores: InFlight,
+    /// Bodies in arrival.
+    pub arrivals: Arrivals,
+    /// Open connections of the main listener.
+    pub connections: Arc<AtomicUsize>,
+    /// How much one request may ask for.
+    pub limits: Limits,
     /// What signs prediction ids.
     pub receipts: Receipts,
     /// Predictions that feedback was given about.
@@ -54,6 +71,12 @@ impl State {
             classifier: Classifier::new(&file),
             metrics: Metrics::new(&file.card, &settings.false_alarm_budget()),
             in_flight: InFlight::new(settings.max_in_flight),
+            large: InFlight::new(settings.max_large_in_flight),
+            // Half of them: the workers have as much to do as they had before.
+            cores: InFlight::new((std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)),
+            arrivals: Arrivals::new(WorstCase::arriving(settings)),
+            connections: Arc::default(),
+            limits: Limits::new(settings, &file.card),
             receipts: Receipts::new(&settings.receipt_key()?, &file.card.version, u64::from_be_bytes(serial)),
             seen: Seen::default(),
             request_timeout: settings.request_timeout,

@@ -1,7 +1,6 @@
 //! Counts and times of one route.
 
 use super::{DURATION, Endpoint, MethodLabel, REQUESTS};
-use actix_web::http::Method;
 use metrics::{Counter, Histogram, counter, histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,15 +45,17 @@ impl Answered {
 
 impl EndpointMetrics {
     pub(super) fn new(recorder: Arc<PrometheusRecorder>, endpoint: Endpoint) -> Self {
-        let (method, statuses) = endpoint.usual_answers();
-        let usual =
-            statuses.iter().map(|&status| Answered::new(&recorder, endpoint, method, status)).collect();
+        let usual = endpoint
+            .usual_answers()
+            .iter()
+            .flat_map(|(method, statuses)| statuses.iter().map(|&status| (*method, status)))
+            .map(|(method, status)| Answered::new(&recorder, endpoint, method, status))
+            .collect();
         Self { recorder, endpoint, usual, unusual: Mutex::default() }
     }
 
     /// A request was answered after so many seconds.
-    pub fn answered(&self, method: &Method, status: u16, seconds: f64) {
-        let method = MethodLabel::from(method);
+    pub fn answered(&self, method: MethodLabel, status: u16, seconds: f64) {
         if let Some(answered) = self.usual.iter().find(|known| known.is(method, status)) {
             return answered.record(seconds);
         }

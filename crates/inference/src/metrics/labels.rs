@@ -52,16 +52,18 @@ impl Endpoint {
         }
     }
 
-    /// The answers that are to be expected of it; their series exist from the start.
-    pub(super) fn usual_answers(self) -> (MethodLabel, &'static [u16]) {
+    /// The answers that are to be expected of it, by method; their series exist from the start.
+    pub(super) fn usual_answers(self) -> &'static [(MethodLabel, &'static [u16])] {
         match self {
-            Self::Predict => (MethodLabel::Post, &[200, 400, 408, 413, 415, 422, 500, 503, 504]),
-            Self::Feedback => (MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500]),
-            Self::Readyz => (MethodLabel::Get, &[200, 503]),
-            Self::DocsFile => (MethodLabel::Get, &[200, 404]),
-            Self::Docs => (MethodLabel::Get, &[308]),
-            Self::Unmatched => (MethodLabel::Get, &[404]),
-            Self::Metrics | Self::Model | Self::Healthz | Self::OpenApi => (MethodLabel::Get, &[200, 500]),
+            Self::Predict => &[(MethodLabel::Post, &[200, 400, 408, 413, 415, 422, 500, 503, 504])],
+            Self::Feedback => &[(MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500, 503, 504])],
+            Self::Readyz => &[(MethodLabel::Get, &[200, 503])],
+            Self::DocsFile => &[(MethodLabel::Get, &[200, 404])],
+            Self::Docs => &[(MethodLabel::Get, &[308])],
+            // Of what can't be read as a request the method is not known.
+            Self::Unmatched => &[(MethodLabel::Get, &[404]), (MethodLabel::Other, &[400, 408, 431])],
+            Self::Metrics => &[(MethodLabel::Get, &[200, 500, 503])],
+            Self::Model | Self::Healthz | Self::OpenApi => &[(MethodLabel::Get, &[200, 500])],
         }
     }
 }

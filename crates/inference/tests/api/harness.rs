@@ -40,7 +40,8 @@ impl Service {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let settings = Settings { workers: settings.workers.or(Some(1)), ..settings };
+                let settings =
+                    Settings { workers: settings.workers.or(Some(1)), drain: Duration::ZERO, ..settings };
                 let application = Application::build(&settings, file).unwrap();
                 told.send((application.address(), application.metrics_address())).unwrap();
                 application.run_until_stopped(async { stopped.await.unwrap_or("dropped") }).await.unwrap();

@@ -89,7 +89,15 @@ async fn a_scan_of_random_paths_makes_no_series() {
         .insert(r#"inference_requests_total{method="other",endpoint="/predict",status="405"}"#.to_owned());
     let new: BTreeSet<_> = labels(&service).await.difference(&expected).cloned().collect();
     assert!(new.iter().all(|series| series.starts_with("inference_duration_seconds_")), "{new:?}");
-    assert_eq!(service.metric("inference_requests_total", &[("endpoint", "unmatched")]).await, 9.0);
+    assert_eq!(
+        service
+            .metric(
+                "inference_requests_total",
+                &[("method", "GET"), ("endpoint", "unmatched"), ("status", "404")]
+            )
+            .await,
+        9.0
+    );
 }
 
 async fn labels(service: &Service) -> BTreeSet<String> {

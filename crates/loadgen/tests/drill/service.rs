@@ -20,7 +20,7 @@ impl Service {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let settings = Settings { workers: Some(1), ..settings };
+                let settings = Settings { workers: Some(1), drain: Duration::ZERO, ..settings };
                 let application = Application::build(&settings, load_model(None).unwrap()).unwrap();
                 told.send(application.address()).unwrap();
                 let stopped = async {

@@ -1,0 +1,363 @@
+//! Where one request of a connection ends and the next begins, and the offers to upgrade that its head makes.
+//!
+//! actix-http treats a request that offers another protocol (`Connection: upgrade`, which Java's HTTP client sends by
+//! default) as the last one of its connection, and the body of one that says `Upgrade: websocket` as endless. RFC 9110,
+//! section 7.8, lets a server ignore such an offer, so it is renamed before the parser reads it: byte for byte, which
+//! leaves every length as it was. (actix/actix-web#6 declines upgrades; keeping the connection was not asked for there.)
+//!
+//! What does not belong here: judging a request. What this file can't follow is passed on as it came, for the parser to
+//! refuse.
+
+use memchr::memchr;
+
+/// Has the length of "upgrade". As a header it means nothing, and as a connection option it is one that nobody knows.
+const RENAMED: &[u8; 7] = b"x-offer";
+
+/// What comes next in the stream of requests.
+#[derive(Debug, Default)]
+pub(super) enum Framing {
+    /// A request's head.
+    #[default]
+    Head,
+    /// This many bytes of a body.
+    Length(u64),
+    /// A chunked body.
+    Chunked(Chunked),
+    /// Bytes until the connection ends: a tunnel, or a request that the parser will refuse.
+    Rest,
+}
+
+/// Position in a chunked body (RFC 9112, section 7.1).
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Chunked {
+    /// In a line with a chunk's size, of which this much is read.
+    Size(u64),
+    /// Behind the size, up to the end of its line.
+    Extension(u64),
+    /// In a chunk with this many bytes to come.
+    Data(u64),
+    /// Behind a chunk, up to the end of the line.
+    DataEnd,
+    /// In the trailer; whether its current line has anything on it.
+    Trailer(bool),
+}
+
+/// What the bytes of a connection hold, when they should begin with a request's head.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    /// The beginning of a head.
+    Partial,
+    /// A whole head of this many bytes; the framing has moved on to what follows it.
+    Complete(usize),
+}
+
+impl Framing {
+    /// Looks for the end of a head at the beginning of `bytes`, and renames its offers to upgrade once it is whole.
+    pub(super) fn head(&mut self, bytes: &mut [u8]) -> Head {
+        let Some(lines) = Lines::of_head(bytes) else { return Head::Partial };
+        let mut body = Body::default();
+        let mut start = lines.start;
+        let connect = bytes[start..].starts_with(b"CONNECT ");
+        let mut request_line = true;
+        while let Some(length) = memchr(b'\n', &bytes[start..lines.end]) {
+            if !request_line {
+                body.header(&mut bytes[start..start + length]);
+            }
+            request_line = false;
+            start += length + 1;
+        }
+        *self = if connect { Self::Rest } else { body.framing() };
+        Head::Complete(lines.end)
+    }
+
+    /// Moves through a body, and gives how many of `bytes` belong to it.
+    pub(super) fn body(&mut self, bytes: &[u8]) -> usize {
+        match self {
+            Self::Head => 0,
+            Self::Rest => bytes.len(),
+            Self::Length(left) => {
+                let taken = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= taken as u64;
+                if *left == 0 {
+                    *self = Self::Head;
+                }
+                taken
+            }
+            Self::Chunked(position) => {
+                let (taken, next) = position.advance(bytes);
+                match next {
+                    Next::Chunked(chunked) => *position = chunked,
+                    Next::Ended => *self = Self::Head,
+                    Next::Broken => {
+                        *self = Self::Rest;
+                        return bytes.len();
+                    }
+                }
+                taken
+            }
+        }
+    }
+
+    /// Whether the next byte belongs to a head.
+    pub(super) fn is_head(&self) -> bool {
+        matches!(self, Self::Head)
+    }
+}
+
+/// The lines of a head: from the request line to the empty line.
+struct Lines {
+    start: usize,
+    end: usize,
+}
+
+impl Lines {
+    /// The lines at the beginning of `bytes`, if all of them are there. Empty lines before them are skipped, as RFC 9112,
+    /// section 2.2, asks; a line may end without a carriage return, as the parser allows.
+    fn of_head(bytes: &[u8]) -> Option<Self> {
+        let start = bytes.iter().position(|&byte| byte != b'\r' && byte != b'\n')?;
+        let mut line = start;
+        while let Some(length) = memchr(b'\n', &bytes[line..]) {
+            if matches!(&bytes[line..line + length], b"" | b"\r") {
+                return Some(Self { start, end: line + length + 1 });
+            }
+            line += length + 1;
+        }
+        None
+    }
+}
+
+/// What the headers say of the body.
+#[derive(Default)]
+struct Body {
+    length: Option<u64>,
+    chunked: bool,
+    unclear: bool,
+}
+
+impl Body {
+    /// Reads one header line, without its line feed.
+    fn header(&mut self, line: &mut [u8]) {
+        // Four names in all, so most lines are done with here.
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U')) {
+            return;
+        }
+        let Some(colon) = memchr(b':', line) else { return };
+        let (name, value) = line.split_at_mut(colon);
+        let value = &mut value[1..];
+        if name.eq_ignore_ascii_case(b"upgrade") {
+            name.copy_from_slice(RENAMED);
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            for option in value.split_mut(|&byte| byte == b',') {
+                let start = option.len() - option.trim_ascii_start().len();
+                let end = option.trim_ascii_end().len();
+                if start < end && option[start..end].eq_ignore_ascii_case(b"upgrade") {
+                    option[start..end].copy_from_slice(RENAMED);
+                }
+            }
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let text = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
+            match text.parse() {
+                Ok(length) if self.length.is_none() => self.length = Some(length),
+                _ => self.unclear = true,
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            match value.trim_ascii() {
+                coding if coding.eq_ignore_ascii_case(b"chunked") && !self.chunked => self.chunked = true,
+                _ => self.unclear = true,
+            }
+        }
+    }
+
+    fn framing(&self) -> Framing {
+        match (self.chunked, self.length) {
+            _ if self.unclear => Framing::Rest,
+            (true, Some(_)) => Framing::Rest,
+            (true, None) => Framing::Chunked(Chunked::Size(0)),
+            (false, Some(length)) if length > 0 => Framing::Length(length),
+            (false, _) => Framing::Head,
+        }
+    }
+}
+
+enum Next {
+    Chunked(Chunked),
+    Ended,
+    Broken,
+}
+
+impl Chunked {
+    /// How many of `bytes` belong to the body, and where that leads.
+    fn advance(self, bytes: &[u8]) -> (usize, Next) {
+        let mut position = self;
+        let mut at = 0;
+        while at < bytes.len() {
+            if let Self::Data(left) = position {
+                let taken = (bytes.len() - at).min(usize::try_from(left).unwrap_or(usize::MAX));
+                at += taken;
+                let left = left - taken as u64;
+                position = if left == 0 { Self::DataEnd } else { Self::Data(left) };
+                continue;
+            }
+            let byte = bytes[at];
+            at += 1;
+            position = match (position, byte) {
+                (Self::Size(0) | Self::Extension(0), b'\n') => Self::Trailer(false),
+                (Self::Size(size) | Self::Extension(size), b'\n') => Self::Data(size),
+                (Self::Size(size), digit) if digit.is_ascii_hexdigit() => {
+                    let digit = u64::from((digit as char).to_digit(16).unwrap_or(0));
+                    let Some(size) = size.checked_mul(16).and_then(|size| size.checked_add(digit)) else {
+                        return (bytes.len(), Next::Broken);
+                    };
+                    Self::Size(size)
+                }
+                (Self::Size(size) | Self::Extension(size), _) => Self::Extension(size),
+                (Self::DataEnd, b'\n') => Self::Size(0),
+                (Self::DataEnd, b'\r') => Self::DataEnd,
+                (Self::DataEnd, _) => return (bytes.len(), Next::Broken),
+                (Self::Trailer(false), b'\n') => return (at, Next::Ended),
+                (Self::Trailer(true), b'\n') => Self::Trailer(false),
+                (Self::Trailer(filled), byte) => Self::Trailer(filled || byte != b'\r'),
+                (Self::Data(_), _) => unreachable!("taken as a whole above"),
+            };
+        }
+        (at, Next::Chunked(position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Cuts a stream into requests, arriving in pieces of these lengths; gives each request's bytes as passed on, and the
+    /// number of bytes that are held back because their head is not whole.
+    fn cut(stream: &[u8], pieces: &[usize]) -> (Vec<Vec<u8>>, usize) {
+        let mut framing = Framing::default();
+        let (mut held, mut requests) = (Vec::new(), Vec::<Vec<u8>>::new());
+        let mut pieces = pieces.iter().cycle();
+        let mut rest = stream;
+        while !rest.is_empty() {
+            let (piece, later) = rest.split_at((*pieces.next().unwrap()).clamp(1, rest.len()));
+            rest = later;
+            held.extend_from_slice(piece);
+            while !held.is_empty() {
+                let taken = if framing.is_head() {
+                    match framing.head(&mut held) {
+                        Head::Partial => break,
+                        Head::Complete(length) => {
+                            requests.push(Vec::new());
+                            length
+                        }
+                    }
+                } else {
+                    framing.body(&held)
+                };
+                requests.last_mut().unwrap().extend(held.drain(..taken));
+            }
+        }
+        (requests, held.len())
+    }
+
+    fn requests(stream: &[u8], pieces: &[usize]) -> Vec<Vec<u8>> {
+        let (requests, held) = cut(stream, pieces);
+        assert_eq!(held, 0);
+        requests
+    }
+
+    fn filtered(head: &str) -> String {
+        let mut bytes = head.as_bytes().to_vec();
+        assert_eq!(Framing::default().head(&mut bytes), Head::Complete(head.len()), "{head:?}");
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn offers_to_upgrade_are_renamed_and_nothing_else_is_changed() {
+        let cases = [
+            (
+                "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c",
+                "Connection: x-offer, HTTP2-Settings\r\nx-offer: h2c",
+            ),
+            ("connection:upgrade", "connection:x-offer"),
+            ("Connection: keep-alive, UPGRADE ", "Connection: keep-alive, x-offer "),
+            ("UPGRADE: websocket", "x-offer: websocket"),
+            ("Connection: upgrade-insecure", "Connection: upgrade-insecure"),
+            ("Upgrade-Insecure-Requests: 1", "Upgrade-Insecure-Requests: 1"),
+            ("X-Upgrade: upgrade", "X-Upgrade: upgrade"),
+            ("Connection: close", "Connection: close"),
+            ("Connection:", "Connection:"),
+            ("Connection: ,,", "Connection: ,,"),
+        ];
+        for (headers, expected) in cases {
+            for end in ["\r\n", "\n"] {
+                let around = |headers: &str| {
+                    format!("GET /upgrade HTTP/1.1{end}{headers}{end}{end}").replace("\r\n", end)
+                };
+                assert_eq!(filtered(&around(headers)), around(expected));
+            }
+        }
+    }
+
+    #[test]
+    fn bodies_are_passed_on_as_they_came() {
+        let body = "\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n";
+        let by_length = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let chunked = format!(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{:X};note=1\r\n{body}\r\n3\r\nabc\r\n0\r\nUpgrade: h2c\r\n\r\n",
+            body.len()
+        );
+        let plain = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let stream = [&by_length, plain, &chunked, plain, &by_length].concat();
+        let expected = [&by_length, plain, &chunked, plain, &by_length].map(|text| text.as_bytes().to_vec());
+        for piece in [1, 2, 3, 7, 64, stream.len()] {
+            assert_eq!(requests(stream.as_bytes(), &[piece]), expected, "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_passed_on() {
+        for head in [
+            "CONNECT example.com:443 HTTP/1.1\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: one\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+        ] {
+            let mut framing = Framing::default();
+            assert_eq!(framing.head(&mut head.as_bytes().to_vec()), Head::Complete(head.len()));
+            assert!(matches!(framing, Framing::Rest), "{head:?}: {framing:?}");
+            assert_eq!(framing.body(b"GET / HTTP/1.1\r\n\r\n"), 18);
+        }
+        let mut framing = Framing::Chunked(Chunked::Size(0));
+        assert_eq!(framing.body(b"fffffffffffffffff\r\n"), 19);
+        assert!(matches!(framing, Framing::Rest));
+    }
+
+    #[test]
+    fn empty_lines_before_a_request_belong_to_it() {
+        let mut framing = Framing::default();
+        assert_eq!(framing.head(b"\r\n\r\n".to_vec().as_mut()), Head::Partial);
+        assert_eq!(framing.head(b"\r\n\nGET / HTTP/1.1\r\n\r\n".to_vec().as_mut()), Head::Complete(21));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_cut_somehow_and_none_is_lost(stream in prop::collection::vec(any::<u8>(), 0..400), piece in 1usize..50) {
+            let (requests, held) = cut(&stream, &[piece]);
+            prop_assert_eq!(requests.iter().map(Vec::len).sum::<usize>() + held, stream.len());
+        }
+
+        #[test]
+        fn pieces_make_no_difference(
+            bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..5),
+            pieces in prop::collection::vec(1usize..40, 1..8),
+        ) {
+            let request = |body: &Vec<u8>| {
+                let mut bytes = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+                bytes.extend_from_slice(body);
+                bytes
+            };
+            let expected: Vec<_> = bodies.iter().map(request).collect();
+            prop_assert_eq!(requests(&expected.concat(), &pieces), expected);
+        }
+    }
+}

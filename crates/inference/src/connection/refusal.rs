@@ -1,0 +1,103 @@
+//! Refusals of requests that never reach a route, because the HTTP parser can't read them or they don't arrive.
+//!
+//! actix-http answers those with an empty body and has no hook to count them. Here they become what every other refusal
+//! is: JSON with a code, counted under it.
+
+use crate::api::{ApiError, Reason};
+use actix_web::http::{StatusCode, header::HttpDate};
+use std::time::SystemTime;
+
+/// How long a status line and its headers can be at most; the parser's own are about a third of that.
+const LONGEST: usize = 512;
+
+/// What the service says for a reason that the connection itself found.
+pub(super) fn error(reason: Reason) -> ApiError {
+    ApiError::new(
+        reason,
+        match reason {
+            Reason::HeadTimeout => "the request line and the headers did not arrive in time",
+            Reason::HeadTooLarge => "the request line and the headers are larger than 32 KiB",
+            Reason::Internal => "internal error",
+            _ => "not readable as an HTTP/1.1 request",
+        },
+    )
+}
+
+/// The bytes of an answer that ends its connection.
+pub(super) fn answer(reason: Reason) -> Vec<u8> {
+    let error = error(reason);
+    let body = error.to_json();
+    let status = reason.status();
+    let phrase = status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!(
+        "HTTP/1.1 {} {phrase}\r\ncontent-length: {}\r\ncontent-type: application/json\r\nconnection: close\r\ndate: {}\r\n\r\n",
+        status.as_u16(),
+        body.len(),
+        HttpDate::from(SystemTime::now()),
+    )
+    .into_bytes();
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+/// Finds the parser's own refusal at the end of what is to be written: where it begins, and why it refused.
+///
+/// The service itself never answers these statuses without a body, and the parser's refusal is always the last answer of
+/// a connection.
+pub(super) fn find(written: &[u8]) -> Option<(usize, Reason)> {
+    if !written.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    let from = written.len().saturating_sub(LONGEST);
+    let start = from + memchr::memmem::rfind(&written[from..], b"HTTP/1.")?;
+    let head = std::str::from_utf8(&written[start..]).ok()?;
+    let (status_line, headers) = head.split_once("\r\n")?;
+    let status = status_line.split(' ').nth(1)?.parse().ok()?;
+    let reason = match StatusCode::from_u16(status).ok()? {
+        StatusCode::BAD_REQUEST => Reason::MalformedRequest,
+        StatusCode::REQUEST_TIMEOUT => Reason::HeadTimeout,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Reason::HeadTooLarge,
+        StatusCode::INTERNAL_SERVER_ERROR => Reason::Internal,
+        _ => return None,
+    };
+    let is_empty = |line: &str| line.eq_ignore_ascii_case("content-length: 0");
+    headers.split("\r\n").any(is_empty).then_some((start, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY_400: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+
+    #[test]
+    fn only_empty_refusals_are_found() {
+        assert_eq!(find(EMPTY_400.as_bytes()), Some((0, Reason::MalformedRequest)));
+        let before = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        let both = format!("{before}{EMPTY_400}");
+        assert_eq!(find(both.as_bytes()), Some((before.len(), Reason::MalformedRequest)));
+        for other in [
+            "",
+            before,
+            "HTTP/1.1 308 Permanent Redirect\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 70\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\n",
+        ] {
+            assert_eq!(find(other.as_bytes()), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_whole_and_closes() {
+        let answer = String::from_utf8(answer(Reason::HeadTooLarge)).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{head}");
+        assert!(
+            head.contains("connection: close")
+                && head.contains(&format!("content-length: {}\r\n", body.len()))
+        );
+        assert_eq!(find(answer.as_bytes()), None);
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["error"]["code"], "head_too_large");
+    }
+}

@@ -1,0 +1,360 @@
+//! One client's connection, between its socket and actix-http.
+//!
+//! Reading: heads are held back until they are whole, so that they can be bounded in size and time and their offers to
+//! upgrade be renamed; a request is passed on when the one before it has been answered, so that what waits for an answer
+//! is held once and in bounded room. Writing: a client that does not read its answer is cut off. Refusals of the parser
+//! are replaced by the service's own.
+
+use super::{
+    Connections, Dropped, Open,
+    framing::{Framing, Head},
+    refusal,
+};
+use crate::api::Reason;
+use actix_web::web::{Buf, BytesMut};
+use std::{
+    future::Future,
+    io::{Error, ErrorKind, Result},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// Longest head: request line and headers, in bytes. Proxies and browsers stay below 16 KiB.
+pub(super) const HEAD_LIMIT: usize = 32 << 10;
+
+/// Longest time for a head to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Room for one read from the socket while a head is held back.
+const READ_SIZE: usize = 8 << 10;
+
+/// How fast a client must read its answer, in bytes per second on average, after a grace of one request timeout.
+const SLOWEST_READER: u64 = 256 << 10;
+
+/// Longest time to read what a client still sends after a refusal. Closing with unread bytes would reset the connection,
+/// and the client could lose the refusal.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A connection that actix-http reads requests from and writes answers to.
+pub(super) struct ClientStream {
+    socket: TcpStream,
+    connections: Arc<Connections>,
+    framing: Framing,
+    /// Bytes that arrived and are not passed on yet.
+    held: BytesMut,
+    /// How many of the held bytes are a head that may be passed on.
+    released: usize,
+    /// Whether a request was passed on whose answer has not begun.
+    awaiting: bool,
+    /// Whether the client has closed its sending side.
+    ended: bool,
+    /// When the service began to wait for the rest of a request, or for the first one.
+    began: Option<Instant>,
+    /// How long the client may still keep an answer waiting; reading restores it.
+    credit: Duration,
+    /// Since when an answer is waiting for the client to read.
+    blocked: Option<Instant>,
+    /// Why the connection ends with an answer of its own, to be written once all others are.
+    refused: Option<Reason>,
+    ending: Ending,
+    read_timer: Timer,
+    write_timer: Timer,
+    _place: Open,
+}
+
+/// How far the service's own last answer is.
+#[derive(Debug)]
+enum Ending {
+    /// There is none.
+    Open,
+    /// These bytes are to be written.
+    Writing(BytesMut),
+    /// Written; what the client still sends is read and thrown away until then.
+    Lingering(Instant),
+    /// Nothing is left to do.
+    Ended,
+}
+
+/// A deadline that costs nothing until something has to be waited for.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Whether it is `deadline`; if not, the task is woken then.
+    fn has_passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() != deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        sleep.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl ClientStream {
+    pub(super) fn new(socket: TcpStream, connections: Arc<Connections>, place: Open) -> Self {
+        Self {
+            socket,
+            framing: Framing::default(),
+            held: BytesMut::new(),
+            released: 0,
+            awaiting: false,
+            ended: false,
+            began: Some(Instant::now()),
+            credit: connections.request_timeout,
+            blocked: None,
+            connections,
+            refused: None,
+            ending: Ending::Open,
+            read_timer: Timer::default(),
+            write_timer: Timer::default(),
+            _place: place,
+        }
+    }
+
+    /// Passes on held bytes, as many as there is room for and may be passed on; gives how many.
+    fn release(&mut self, buf: &mut ReadBuf<'_>) -> usize {
+        let room = self.held.len().min(buf.remaining());
+        let taken = if self.released > 0 {
+            let taken = self.released.min(room);
+            self.released -= taken;
+            taken
+        } else {
+            self.framing.body(&self.held[..room])
+        };
+        buf.put_slice(&self.held[..taken]);
+        self.held.advance(taken);
+        taken
+    }
+
+    /// Looks for a head in the held bytes.
+    fn find_head(&mut self) {
+        match self.framing.head(&mut self.held) {
+            Head::Complete(length) if length <= HEAD_LIMIT => {
+                self.released = length;
+                self.awaiting = true;
+                self.began = None;
+            }
+            Head::Partial if self.held.len() <= HEAD_LIMIT => {}
+            _ => self.refuse(Reason::HeadTooLarge),
+        }
+    }
+
+    /// Ends the connection, after the answers that are under way, with a refusal.
+    fn refuse(&mut self, reason: Reason) {
+        self.refused = Some(reason);
+        self.ended = true;
+        self.held.clear();
+    }
+
+    /// Reads from the socket into the held bytes. Ready when some arrived or the client has closed.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.socket.poll_read_ready(cx))?;
+        let mut bytes = [0; READ_SIZE];
+        let mut arrived = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut arrived))?;
+        self.ended |= arrived.filled().is_empty();
+        self.held.extend_from_slice(arrived.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads straight into the parser's buffer: the way of a request that arrives in one piece. What does not belong to
+    /// the request at hand is held back.
+    fn poll_direct(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        let arrived = &mut buf.filled_mut()[before..];
+        self.ended |= arrived.is_empty();
+        let mut taken = 0;
+        if self.framing.is_head() {
+            match self.framing.head(arrived) {
+                Head::Complete(length) if length <= HEAD_LIMIT => {
+                    taken = length;
+                    self.awaiting = true;
+                    self.began = None;
+                }
+                Head::Complete(_) => {
+                    buf.set_filled(before);
+                    self.refuse(Reason::HeadTooLarge);
+                    return Poll::Ready(Ok(()));
+                }
+                Head::Partial => {}
+            }
+        }
+        taken += self.framing.body(&arrived[taken..]);
+        self.held.extend_from_slice(&arrived[taken..]);
+        buf.set_filled(before + taken);
+        Poll::Ready(Ok(()))
+    }
+
+    /// What becomes of a client that keeps the service waiting for the rest of a request.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let in_head = self.framing.is_head();
+        if in_head && self.held.is_empty() && self.began.is_none() {
+            // Between requests: actix-http's keep-alive bounds that.
+            return Poll::Pending;
+        }
+        let began = *self.began.get_or_insert_with(Instant::now);
+        // A route that reads its body answers 408 itself, and first; this is for routes that don't.
+        let limit = if in_head { HEAD_TIMEOUT } else { self.connections.request_timeout + LINGER };
+        if !self.read_timer.has_passed(began + limit, cx) {
+            return Poll::Pending;
+        }
+        if !in_head {
+            self.connections.dropped(Dropped::SlowRequest);
+        } else if !self.held.is_empty() {
+            self.refuse(Reason::HeadTimeout);
+        }
+        self.ended = true;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes the service's own last answer and closes. Ready when that is done.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        loop {
+            match &mut self.ending {
+                Ending::Open | Ending::Ended => return Poll::Ready(Ok(())),
+                Ending::Writing(bytes) if bytes.is_empty() => {
+                    ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+                    self.ending = Ending::Lingering(Instant::now() + LINGER);
+                }
+                Ending::Writing(bytes) => match Pin::new(&mut self.socket).poll_write(cx, bytes)? {
+                    Poll::Ready(written) => {
+                        bytes.advance(written);
+                        self.wrote(written);
+                    }
+                    Poll::Pending => return self.poll_blocked(cx).map_ok(|_| ()),
+                },
+                Ending::Lingering(deadline) => {
+                    let deadline = *deadline;
+                    let mut bytes = [0; READ_SIZE];
+                    let mut late = ReadBuf::new(&mut bytes);
+                    let read = Pin::new(&mut self.socket).poll_read(cx, &mut late);
+                    let goes_on = matches!(read, Poll::Ready(Ok(()))) && !late.filled().is_empty();
+                    // The deadline is looked at in each turn, for a client that never stops sending.
+                    if self.write_timer.has_passed(deadline, cx) || (read.is_ready() && !goes_on) {
+                        self.ending = Ending::Ended;
+                    } else if read.is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Restores what the client has read for.
+    fn wrote(&mut self, written: usize) {
+        let grace = self.connections.request_timeout;
+        if let Some(since) = self.blocked.take() {
+            self.credit = self.credit.saturating_sub(since.elapsed());
+        }
+        if self.credit < grace {
+            let earned = Duration::from_micros(written as u64 * 1_000_000 / SLOWEST_READER);
+            self.credit = grace.min(self.credit + earned);
+        }
+    }
+
+    /// What becomes of a client that does not read.
+    fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize>> {
+        let since = *self.blocked.get_or_insert_with(Instant::now);
+        if !self.write_timer.has_passed(since + self.credit, cx) {
+            return Poll::Pending;
+        }
+        self.connections.dropped(Dropped::UnreadAnswer);
+        // What the kernel still holds for this client is given up, too. Where that fails, it is closed in the usual way.
+        let _ = self.socket.set_zero_linger();
+        self.ending = Ending::Ended;
+        Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not read its answer")))
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        loop {
+            let at_head = this.framing.is_head() && this.released == 0;
+            if at_head && this.awaiting {
+                // Held until the request before is answered; writing that answer wakes this task. Reading goes on as far
+                // as there is room, so that a client that closes is noticed.
+                if this.ended && this.held.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                if this.ended || this.held.len() >= READ_SIZE {
+                    return Poll::Pending;
+                }
+                ready!(this.poll_fill(cx))?;
+                continue;
+            }
+            if !this.held.is_empty() {
+                if at_head {
+                    this.find_head();
+                }
+                if this.released > 0 || !this.framing.is_head() {
+                    this.release(buf);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            if this.ended {
+                return Poll::Ready(Ok(()));
+            }
+            let before = buf.filled().len();
+            let read = if this.held.is_empty() { this.poll_direct(cx, buf) } else { this.poll_fill(cx) };
+            match read {
+                Poll::Pending => ready!(this.wait(cx))?,
+                Poll::Ready(result) => result?,
+            }
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        let this = self.get_mut();
+        if let Some((start, reason)) = refusal::find(bytes) {
+            let mut last = BytesMut::from(&bytes[..start]);
+            last.extend_from_slice(&this.connections.refused(reason, this.began));
+            this.ending = Ending::Writing(last);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        match Pin::new(&mut this.socket).poll_write(cx, bytes) {
+            Poll::Ready(Ok(written)) => {
+                this.wrote(written);
+                // An interim answer is not the answer.
+                if this.awaiting && bytes != b"HTTP/1.1 100 Continue\r\n\r\n" {
+                    this.awaiting = false;
+                    if !this.held.is_empty() || this.ended {
+                        cx.waker().wake_by_ref();
+                    }
+                }
+                Poll::Ready(Ok(written))
+            }
+            Poll::Pending => this.poll_blocked(cx),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_end(cx))?;
+        Pin::new(&mut this.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        if let Some(reason) = this.refused.take() {
+            let answer = this.connections.refused(reason, this.began);
+            this.ending = Ending::Writing(BytesMut::from(&answer[..]));
+        }
+        ready!(this.poll_end(cx))?;
+        Pin::new(&mut this.socket).poll_shutdown(cx)
+    }
+}
