@@ -1,17 +1,25 @@
 //! `/openapi.json` and, at `/docs`, a page to try it. The page is part of the binary: it needs no network.
 
-use super::{ApiError, State, feedback, health, model_card, predict};
+use super::{ApiError, State, feedback, health, model_card, predict, sent};
 use crate::rows;
 use actix_web::{
     HttpResponse,
-    http::header::{ContentType, LOCATION},
+    http::{
+        StatusCode,
+        header::{CONTENT_SECURITY_POLICY, LOCATION, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS},
+    },
     web::{self, Bytes},
 };
 use anyhow::{Context, Result};
 use model::ModelCard;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
+
+/// What the page may do: run its own scripts and talk to this service. Swagger UI sets inline styles, and its images are
+/// `data:` URLs.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -49,7 +57,7 @@ impl Docs {
 
 /// The OpenAPI document.
 pub(super) async fn openapi(state: web::Data<State>) -> HttpResponse {
-    HttpResponse::Ok().content_type(ContentType::json()).body(state.docs.openapi.clone())
+    sent::json(StatusCode::OK, state.docs.openapi.clone(), ())
 }
 
 /// The page's files are named relative to `/docs/`.
@@ -61,5 +69,16 @@ pub(super) async fn redirect() -> HttpResponse {
 pub(super) async fn file(state: web::Data<State>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let file = utoipa_swagger_ui::serve(&path, Arc::clone(&state.docs.config)).map_err(ApiError::internal)?;
     let file = file.ok_or_else(|| ApiError::not_found(&format!("/docs/{path}")))?;
-    Ok(HttpResponse::Ok().content_type(file.content_type).body(file.bytes.into_owned()))
+    // Most files are part of the binary, and a copy for each answer would be more than a megabyte.
+    let bytes = match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type(file.content_type)
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((X_FRAME_OPTIONS, "DENY"));
+    Ok(sent::body(&mut response, bytes, ()))
 }

@@ -1,12 +1,12 @@
 //! What the model is.
 
-use super::State;
-use actix_web::{HttpResponse, http::header::ContentType, web};
+use super::{State, sent};
+use actix_web::{HttpResponse, http::StatusCode, web};
 
 /// The model card: schema, classes, training score and reference, without the weights.
 #[utoipa::path(get, path = "/model", tag = "model", responses(
     (status = 200, description = "The model card", body = serde_json::Value)
 ))]
 pub(super) async fn card(state: web::Data<State>) -> HttpResponse {
-    HttpResponse::Ok().content_type(ContentType::json()).body(state.card_json.clone())
+    sent::json(StatusCode::OK, state.card_json.clone(), ())
 }

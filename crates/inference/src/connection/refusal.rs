@@ -16,7 +16,9 @@ pub(super) fn error(reason: Reason) -> ApiError {
         reason,
         match reason {
             Reason::HeadTimeout => "the request line and the headers did not arrive in time",
-            Reason::HeadTooLarge => "the request line and the headers are larger than 32 KiB",
+            Reason::HeadTooLarge => {
+                "the request line and the headers are larger than 32 KiB, or there are more than 96 headers"
+            }
             Reason::Internal => "internal error",
             _ => "not readable as an HTTP/1.1 request",
         },

@@ -1,76 +1,18 @@
-use crate::harness::DEADLINE;
+use crate::{binary::Binary, harness::DEADLINE};
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    process::{Child, ChildStderr, Command, Stdio},
+    process::Command,
     time::Instant,
 };
 
 const FLOWER: &str = r#"{"features":[5.1,3.5,1.4,0.2]}"#;
 
-/// The real binary, killed when dropped.
-struct Binary {
-    child: Child,
-    log: BufReader<ChildStderr>,
-    address: SocketAddr,
-}
-
-impl Binary {
-    fn start(flags: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_inference"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .args(flags)
-            .env_remove("RUST_LOG")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let address = loop {
-            let mut line = String::new();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the service ended before it served");
-            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if line["fields"]["message"] == "serving" {
-                break line["fields"]["address"].as_str().unwrap().parse().unwrap();
-            }
-        };
-        Self { child, log, address }
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    fn wait(&mut self) -> std::process::ExitStatus {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(start.elapsed() < DEADLINE, "the service does not stop");
-            // The service may need this core to stop.
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-    }
-
-    fn rest_of_log(&mut self) -> String {
-        let mut rest = String::new();
-        self.log.read_to_string(&mut rest).unwrap();
-        rest
-    }
-}
-
-impl Drop for Binary {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn both_signals_finish_what_has_begun() {
     for signal in ["TERM", "INT"] {
-        let mut service = Binary::start(&["--allow-fault-injection", "--request-timeout", "60s"]);
+        let mut service =
+            Binary::start(&["--drain", "0s", "--allow-fault-injection", "--request-timeout", "60s"]);
         let mut idle = TcpStream::connect(service.address).unwrap();
         write!(idle, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         idle.read_exact(&mut [0; 15]).unwrap();

@@ -4,12 +4,16 @@
 
 mod awkward;
 mod bad_input;
+mod binary;
+mod connections;
 mod docs;
 mod faults;
 mod feedback;
 mod harness;
 mod lifecycle;
+mod memory;
 mod predict;
+mod raw;
 mod readme;
 mod train;
 mod vitals;
