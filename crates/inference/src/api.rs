@@ -8,6 +8,7 @@ mod health;
 mod large;
 pub mod limits;
 mod model_card;
+mod pieces;
 mod predict;
 mod sent;
 mod state;

@@ -3,14 +3,16 @@
 //! The prediction id proves what was predicted, when, and by which model, so nothing is looked up: the answer is one more
 //! count in the confusion matrix. What is refused never touches the matrix.
 
-use super::{ApiError, Reason, State, body, error::ErrorBody, large, sent};
+use super::{
+    ApiError, Reason, State, body,
+    error::ErrorBody,
+    large,
+    pieces::{Body, Field, Fields, Piece},
+    sent,
+};
 use crate::receipt::{Receipt, ReceiptError};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
-};
-use serde_json::Value;
+use serde::Serialize;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -41,106 +43,6 @@ pub(super) struct Feedback {
 pub(super) enum FeedbackRequest {
     One(Feedback),
     Many(Vec<Feedback>),
-}
-
-/// A body, before anyone asks whether it makes sense.
-enum Sent {
-    Many(Pieces),
-    One(Piece),
-}
-
-/// A list: as many pieces as may be sent at a time, and how many there are.
-struct Pieces {
-    first: Vec<Piece>,
-    count: usize,
-}
-
-impl<'de> Deserialize<'de> for Sent {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListOrPiece;
-        impl<'de> Visitor<'de> for ListOrPiece {
-            type Value = Sent;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a piece of feedback or a list of them")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Sent, A::Error> {
-                let mut pieces = Pieces { first: Vec::new(), count: 0 };
-                while pieces.count < MOST_PIECES {
-                    let Some(piece) = items.next_element()? else { return Ok(Sent::Many(pieces)) };
-                    pieces.first.push(piece);
-                    pieces.count += 1;
-                }
-                // Counted, not kept: a list of small things takes many times its size.
-                while items.next_element::<IgnoredAny>()?.is_some() {
-                    pieces.count += 1;
-                }
-                Ok(Sent::Many(pieces))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Sent, A::Error> {
-                Piece::deserialize(MapAccessDeserializer::new(entries)).map(Sent::One)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Sent, E> {
-                Ok(Sent::One(Piece::Other(IgnoredAny)))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Sent, E> {
-                Ok(Sent::One(Piece::Other(IgnoredAny)))
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Sent, E> {
-                Ok(Sent::One(Piece::Other(IgnoredAny)))
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Sent, E> {
-                Ok(Sent::One(Piece::Other(IgnoredAny)))
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Sent, E> {
-                Ok(Sent::One(Piece::Other(IgnoredAny)))
-            }
-
-            fn visit_unit<E>(self) -> Result<Sent, E> {
-                Ok(Sent::One(Piece::Other(IgnoredAny)))
-            }
-        }
-        deserializer.deserialize_any(ListOrPiece)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Piece {
-    Object(Fields),
-    Other(IgnoredAny),
-}
-
-/// Fields in their order: of one that is given twice, a map would keep the last and say nothing.
-struct Fields(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(entry) = entries.next_entry()? {
-                    fields.push(entry);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Entries)
-    }
 }
 
 /// What became of it.
@@ -202,11 +104,11 @@ pub(super) async fn feedback(
 
 /// Counts what a body tells, and writes what became of it.
 fn take(body: &[u8], state: &State) -> Result<Vec<u8>, ApiError> {
-    let sent: Sent = serde_json::from_slice(body)
+    let body = Body::parse(body, MOST_PIECES)
         .map_err(|error| ApiError::new(Reason::MalformedJson, format!("not readable as JSON: {error}")))?;
     let mut response = FeedbackResponse::default();
-    match sent {
-        Sent::Many(pieces) => {
+    match body {
+        Body::Many(pieces) => {
             if pieces.count > MOST_PIECES {
                 let message =
                     format!("{} pieces of feedback; send at most {MOST_PIECES} at a time", pieces.count);
@@ -228,7 +130,7 @@ fn take(body: &[u8], state: &State) -> Result<Vec<u8>, ApiError> {
                 return Err(first.unwrap_or_else(|| ApiError::new(Reason::EmptyBatch, "the list is empty")));
             }
         }
-        Sent::One(piece) => {
+        Body::One(piece) => {
             count(&piece, "", state)?;
             response.accepted = 1;
         }
@@ -253,28 +155,31 @@ fn count(piece: &Piece, place: &str, state: &State) -> Result<(), ApiError> {
 
 /// The id and the label of a piece of feedback.
 fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), ApiError> {
-    let Piece::Object(Fields(fields)) = piece else {
+    let Piece::Fields(Fields { prediction_id, label, unknown }) = piece else {
         let message = "feedback must be an object with \"prediction_id\" and \"label\"";
         return Err(located(ApiError::new(Reason::WrongType, message), place));
     };
-    let known = ["prediction_id", "label"];
-    if let Some(name) = fields.iter().map(|(name, _)| name).find(|name| !known.contains(&name.as_str())) {
+    if let Some(name) = unknown {
         let name: String = name.chars().take(80).collect();
         let message = format!("unknown field {name:?}; the fields are \"prediction_id\" and \"label\"");
         return Err(ApiError::new(Reason::UnknownField, message).at(path(place, &name)));
     }
-    let text = |name: &str| match fields.iter().filter(|(field, _)| field == name).collect::<Vec<_>>()[..] {
-        [(_, Value::String(text))] => Ok(text.as_str()),
-        [_, _, ..] => {
-            Err(ApiError::new(Reason::DuplicateField, format!("{name:?} is given twice"))
-                .at(path(place, name)))
-        }
-        [_] => {
-            Err(ApiError::new(Reason::WrongType, format!("{name:?} must be a string")).at(path(place, name)))
-        }
-        [] => Err(ApiError::new(Reason::MissingField, format!("{name:?} is missing")).at(path(place, name))),
+    let refused =
+        |name, reason, what| Err(ApiError::new(reason, format!("{name:?} {what}")).at(path(place, name)));
+    let text = |name, field: &'a Field| match field {
+        Field::Text(text) => Ok(text.as_str()),
+        Field::Missing => refused(name, Reason::MissingField, "is missing"),
+        Field::Repeated => refused(name, Reason::DuplicateField, "is given twice"),
+        Field::Literal(_) | Field::Other => refused(name, Reason::WrongType, "must be a string"),
     };
-    Ok((text("prediction_id")?, text("label")?))
+    let id = text("prediction_id", prediction_id)?;
+    let label = match label {
+        // A class that is a number or a boolean in the client's own table.
+        Field::Literal(literal) => literal,
+        Field::Other => refused("label", Reason::WrongType, "must be a string, a number or a boolean")?,
+        _ => text("label", label)?,
+    };
+    Ok((id, label))
 }
 
 /// Believes a receipt, or says why not; gives the true class and how long ago the prediction was made.

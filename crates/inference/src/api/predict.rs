@@ -52,8 +52,9 @@ pub(super) struct Answer<'a> {
 }
 
 /// The answer for one row or many, as they were asked for.
-#[derive(Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[serde(untagged)]
+#[expect(dead_code, reason = "documents the answer, which is written one row at a time")]
 pub(super) enum PredictResponse<'a> {
     /// For `features`
     One(Answer<'a>),
@@ -150,21 +151,28 @@ fn score(rows: &Rows, state: &State) -> Result<Vec<Prediction>, ApiError> {
 fn answer(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<u8>, ApiError> {
     let now = SystemTime::now();
     let card = &state.card;
-    let mut answers = predictions.iter().map(|prediction| Answer {
-        prediction: prediction.class,
-        class: &card.classes[prediction.class],
-        probabilities: &prediction.probabilities,
-        prediction_id: state.receipts.issue(now, prediction.class, prediction.confidence),
-        model: &card.name,
-        version: &card.version,
-    });
-    let response = match answers.next() {
-        Some(only) if !batch => PredictResponse::One(only),
-        first => PredictResponse::Many { predictions: first.into_iter().chain(answers).collect() },
-    };
-    // Grown step by step, a large answer would for a moment take three times its size.
+    // Grown step by step, or with all answers held before the first is written, it would take several times its size.
     let mut bytes = Vec::with_capacity(state.limits.answer_bytes(predictions.len()));
-    serde_json::to_writer(&mut bytes, &response).map_err(ApiError::internal)?;
+    if batch {
+        bytes.extend_from_slice(b"{\"predictions\":[");
+    }
+    for (index, prediction) in predictions.iter().enumerate() {
+        if index > 0 {
+            bytes.push(b',');
+        }
+        let answer = Answer {
+            prediction: prediction.class,
+            class: &card.classes[prediction.class],
+            probabilities: &prediction.probabilities,
+            prediction_id: state.receipts.issue(now, prediction.class, prediction.confidence),
+            model: &card.name,
+            version: &card.version,
+        };
+        serde_json::to_writer(&mut bytes, &answer).map_err(ApiError::internal)?;
+    }
+    if batch {
+        bytes.extend_from_slice(b"]}");
+    }
     Ok(bytes)
 }
 

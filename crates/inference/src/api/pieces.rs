@@ -1,0 +1,170 @@
+//! What a body of feedback says, before it is checked. Nothing is kept but what the checks need, so that no body takes
+//! many times its size in memory.
+
+use serde::{
+    Deserializer,
+    de::{Deserialize, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Result, value::RawValue};
+use std::{borrow::Cow, fmt};
+
+/// A whole body.
+pub(super) enum Body {
+    /// A list.
+    Many(Pieces),
+    /// Anything else is one piece of feedback, if a wrong one.
+    One(Piece),
+}
+
+/// A list: as many pieces as may be sent at a time, and how many there are.
+pub(super) struct Pieces {
+    pub(super) first: Vec<Piece>,
+    pub(super) count: usize,
+}
+
+/// One piece of feedback.
+pub(super) enum Piece {
+    /// An object.
+    Fields(Fields),
+    /// Another kind of JSON value.
+    Other,
+}
+
+/// What an object holds.
+#[derive(Default)]
+pub(super) struct Fields {
+    pub(super) prediction_id: Field,
+    pub(super) label: Field,
+    /// The first field that is neither.
+    pub(super) unknown: Option<String>,
+}
+
+/// One field of an object.
+#[derive(Default)]
+pub(super) enum Field {
+    /// It is not there.
+    #[default]
+    Missing,
+    /// A string.
+    Text(String),
+    /// A number or boolean, as it is written.
+    Literal(String),
+    /// Another kind of JSON value.
+    Other,
+    /// It is there more than once.
+    Repeated,
+}
+
+impl Body {
+    /// Reads a body with at most so many pieces; more are counted, but not kept.
+    ///
+    /// # Errors
+    /// When it is not JSON.
+    pub(super) fn parse(bytes: &[u8], most: usize) -> Result<Self> {
+        let body: &RawValue = serde_json::from_slice(bytes)?;
+        if !body.get().starts_with('[') {
+            return Piece::parse(body).map(Self::One);
+        }
+        serde_json::Deserializer::from_str(body.get()).deserialize_seq(List { most }).map(Self::Many)
+    }
+}
+
+impl Piece {
+    fn parse(piece: &RawValue) -> Result<Self> {
+        match piece.get().starts_with('{') {
+            true => serde_json::Deserializer::from_str(piece.get()).deserialize_map(Object).map(Self::Fields),
+            false => Ok(Self::Other),
+        }
+    }
+}
+
+impl Field {
+    fn add(&mut self, value: &RawValue) -> Result<()> {
+        *self = match self {
+            Self::Missing => Self::parse(value)?,
+            _ => Self::Repeated,
+        };
+        Ok(())
+    }
+
+    fn parse(value: &RawValue) -> Result<Self> {
+        let text = value.get();
+        Ok(match text.as_bytes().first() {
+            Some(b'"') => Self::Text(serde_json::from_str(text)?),
+            Some(b'{' | b'[' | b'n') => Self::Other,
+            _ => Self::Literal(text.to_owned()),
+        })
+    }
+}
+
+struct List {
+    most: usize,
+}
+
+impl<'de> Visitor<'de> for List {
+    type Value = Pieces;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<Pieces, A::Error> {
+        let mut pieces = Pieces { first: Vec::new(), count: 0 };
+        while let Some(piece) = items.next_element::<&RawValue>()? {
+            pieces.count += 1;
+            if pieces.count <= self.most {
+                pieces.first.push(Piece::parse(piece).map_err(serde::de::Error::custom)?);
+            }
+        }
+        Ok(pieces)
+    }
+}
+
+struct Object;
+
+impl<'de> Visitor<'de> for Object {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Fields, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(Name(name)) = entries.next_key()? {
+            let value = entries.next_value::<&RawValue>()?;
+            match &*name {
+                "prediction_id" => fields.prediction_id.add(value).map_err(serde::de::Error::custom)?,
+                "label" => fields.label.add(value).map_err(serde::de::Error::custom)?,
+                _ if fields.unknown.is_none() => fields.unknown = Some(name.into_owned()),
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// A field's name, borrowed where it has no escapes.
+struct Name<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field's name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> std::result::Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> std::result::Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
