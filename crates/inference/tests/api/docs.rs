@@ -41,3 +41,21 @@ async fn the_document_lists_every_route_and_its_example_works() {
         assert!(document["paths"]["/predict"]["post"]["responses"][status].is_object(), "{status}");
     }
 }
+
+#[tokio::test]
+async fn the_page_carries_its_protection_in_headers() {
+    let service = Service::start();
+    for path in ["/docs/", "/docs/index.html", "/docs/swagger-initializer.js", "/docs/swagger-ui.css"] {
+        let answer = service.get(path).await;
+        let header = |name: &str| answer.headers()[name].to_str().unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(header("X-Content-Type-Options"), "nosniff", "{path}");
+        assert_eq!(header("X-Frame-Options"), "DENY", "{path}");
+        let policy = header("Content-Security-Policy");
+        for directive in
+            ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"]
+        {
+            assert!(policy.split("; ").any(|part| part == directive), "{path}: {policy}");
+        }
+    }
+}

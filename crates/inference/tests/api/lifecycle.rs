@@ -1,9 +1,13 @@
-use crate::{binary::Binary, harness::DEADLINE};
+use crate::{
+    binary::Binary,
+    harness::{DEADLINE, metric},
+    raw::{Raw, post},
+};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     process::Command,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 const FLOWER: &str = r#"{"features":[5.1,3.5,1.4,0.2]}"#;
@@ -37,19 +41,96 @@ fn both_signals_finish_what_has_begun() {
 }
 
 fn wait_until_in_flight(address: SocketAddr) {
+    wait_for("a request is in flight", || {
+        metric(&page_of(address), "inference_requests_in_flight", &[]) == Some(1.0)
+    });
+}
+
+/// Answers while it drains: 503 at `/readyz`, and everything else as before, with the wish to be left.
+#[test]
+fn a_stop_drains_first() {
+    let mut service = Binary::start(&["--drain", "60s", "--metrics-listen", "127.0.0.1:0"]);
+    let health = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut before = Raw::connect(service.address);
+    assert_eq!(before.ask(health).status, 200);
+    service.signal("TERM");
     let start = Instant::now();
-    loop {
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-        let mut page = String::new();
-        stream.read_to_string(&mut page).unwrap();
-        if page.contains("inference_requests_in_flight 1") {
-            return;
-        }
-        assert!(start.elapsed() < DEADLINE, "the request never arrived");
-        // The service may need this core to take it.
-        std::thread::sleep(std::time::Duration::from_millis(1));
+    while Raw::connect(service.metrics_address.unwrap()).ask(health).status == 200 {
+        assert!(start.elapsed() < DEADLINE, "it stays ready");
     }
+    // Those who were connected, and those who come now, are answered, and let go in an orderly way.
+    for mut client in [before, Raw::connect(service.address)] {
+        let answer = client.ask(post("/predict", "", FLOWER));
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        assert_eq!(client.rest(), b"");
+    }
+    let refusal = Raw::connect(service.address).ask(health);
+    assert_eq!((refusal.status, refusal.code().as_str()), (503, "not_ready"));
+    // A second signal ends the wait.
+    service.signal("TERM");
+    assert!(service.wait().success());
+    let log = service.rest_of_log();
+    assert!(log.contains("\"stopping at once\"") && log.contains("\"stopped\""), "{log}");
+}
+
+#[test]
+fn a_stop_loses_no_request_of_a_client_that_closes_when_asked_to() {
+    let mut service = Binary::start(&["--drain", "2s"]);
+    let address = service.address;
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut client = Raw::connect(address);
+                let mut served = 0;
+                loop {
+                    let answer = client.ask(post("/predict", "", FLOWER));
+                    assert_eq!(answer.status, 200);
+                    served += 1;
+                    if answer.header("connection") == Some("close") {
+                        return served;
+                    }
+                    // The client's own pace: connections are idle most of the time.
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            })
+        })
+        .collect();
+    wait_for("every client is served", || {
+        let page = page_of(address);
+        metric(&page, "inference_requests_total", &[("endpoint", "/predict"), ("status", "200")])
+            >= Some(40.0)
+    });
+    service.signal("TERM");
+    let served: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    assert!(served >= 40, "{served}");
+    assert!(service.wait().success());
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_what_has_begun() {
+    let mut service =
+        Binary::start(&["--drain", "0s", "--allow-fault-injection", "--request-timeout", "600s"]);
+    let mut busy = Raw::connect(service.address);
+    busy.send(post("/predict", "x-envoy-fault-delay-request: 600000\r\n", FLOWER));
+    wait_until_in_flight(service.address);
+    service.signal("INT");
+    wait_for("the listener closes", || TcpStream::connect(service.address).is_err());
+    service.signal("TERM");
+    assert!(service.wait().success());
+}
+
+fn wait_for(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < DEADLINE, "never: {what}");
+        // The service may need this core for it.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn page_of(address: SocketAddr) -> String {
+    let answer = Raw::connect(address).ask("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    String::from_utf8(answer.body).unwrap()
 }
 
 #[test]
