@@ -123,34 +123,40 @@ impl Application {
         let upkeep = actix_web::rt::spawn(upkeep(Arc::clone(&self.state)));
         let handles = [Some(self.server.handle()), self.metrics_server.as_ref().map(Server::handle)];
         let (state, drain) = (Arc::clone(&self.state), self.drain);
-        let stopping = actix_web::rt::spawn(async move {
+        // Resolves when a second signal asks to end at once.
+        let interrupted = async move {
             let cause = next_signal().await;
             let in_flight = state.in_flight.count();
             tracing::info!(cause, in_flight, drain = ?drain, "stopping; a second signal ends this at once");
             state.stop_being_ready();
             let gracefully = async {
-                // Load balancers need this long to see that /readyz says 503, and clients to be told to reconnect.
+                // Load balancers need this long to see that /readyz answers 503, and clients to be asked to reconnect.
                 tokio::time::sleep(drain).await;
                 for handle in handles.iter().flatten() {
                     handle.stop(true).await;
                 }
+                std::future::pending().await
             };
             tokio::select! {
                 () = gracefully => {}
                 cause = next_signal() => {
                     tracing::warn!(cause, in_flight = state.in_flight.count(), "stopping at once");
-                    for handle in handles.iter().flatten() {
-                        handle.stop(false).await;
-                    }
                 }
             }
-        });
-        let metrics_server = self.metrics_server.map(actix_web::rt::spawn);
-        self.server.await.context("the server broke")?;
-        if let Some(server) = metrics_server {
-            server.await?.context("the metrics server broke")?;
+        };
+        let (server, metrics_server) = (self.server, self.metrics_server);
+        let served = async move {
+            let metrics_server = metrics_server.map(actix_web::rt::spawn);
+            server.await.context("the server broke")?;
+            if let Some(server) = metrics_server {
+                server.await?.context("the metrics server broke")?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::select! {
+            served = served => served?,
+            () = interrupted => {}
         }
-        stopping.await?;
         upkeep.abort();
         tracing::info!("stopped");
         Ok(())
