@@ -20,7 +20,8 @@ pub struct Window {
 /// Runs the checks, lines of `promql_expr_test`, on the series, lines of `input_series`.
 pub fn test_rules(window: &Window, series: &str, checks: &str) {
     let Window { step, rules, groups, .. } = window;
-    let files: Vec<_> = rules.iter().map(|name| root().join(format!("monitoring/rules/{name}.yml"))).collect();
+    let files: Vec<_> =
+        rules.iter().map(|name| root().join(format!("monitoring/rules/{name}.yml"))).collect();
     let text = format!(
         "rule_files: {}\nevaluation_interval: {step}\ngroup_eval_order: [ {} ]\ntests:\n  - interval: {step}\n    \
          input_series:\n{series}    promql_expr_test:\n{checks}",

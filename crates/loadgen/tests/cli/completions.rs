@@ -40,7 +40,8 @@ fn every_shell_has_a_script_and_others_are_refused() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    let commands: [&[&str]; 4] = [&["schema"], &["completions", "zsh"], &["list"], &["check", "demo", "drift"]];
+    let commands: [&[&str]; 4] =
+        [&["schema"], &["completions", "zsh"], &["list"], &["check", "demo", "drift"]];
     for command in commands {
         let line = r#"set -o pipefail; "$0" "$@" | head -n 1 >/dev/null"#;
         let run = Loadgen::new().call_in_shell(line, command);
