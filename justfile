@@ -1,6 +1,8 @@
 # What can be done here; `just` lists it.
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
+# Recipes pass flags on as "$@": pasted into the line, a path with a space would be split.
+set positional-arguments
 
 # Peers to compare with: other releases need not behave alike.
 river := "0.26.1"
@@ -47,7 +49,7 @@ bench-loadgen:
 
 # How soon each drift is noticed, and how often noise is; `--help` lists what can be varied
 bench-drift *flags:
-    cargo run --locked --release --package driftsim -- bench {{ flags }}
+    cargo run --locked --release --package driftsim -- bench "$@"
 
 # The same drifts for the detectors of River, on the same rows, beside ours
 bench-drift-peers: (_install "python3" "python3")
@@ -65,7 +67,7 @@ bench-drift-peers: (_install "python3" "python3")
 
 # Serve the built-in Iris model on 127.0.0.1:8000
 serve *flags:
-    cargo run --locked --release --package inference -- serve {{ flags }}
+    cargo run --locked --release --package inference -- serve "$@"
 
 # A project of its own, begun afresh: alerts look back for up to an hour, and yesterday's samples would dilute what the
 # demo does. A stack that somebody started with `docker compose up` keeps its samples.

@@ -1,1 +1,212 @@
 //! Writes a result to the path that the user named.
+//!
+//! - A regular file is replaced whole: the content goes to a temporary file beside it, which is renamed once it is on the
+//!   disk. A reader sees the former content or all of the new one, and an error leaves the former. Symbolic links are
+//!   followed, and an existing file keeps its mode, owner and group. Further hard links keep the former content.
+//! - Pipes, devices and open descriptors (`/dev/stdout`, `>(command)`) are written through.
+//! - An existing file that can be written but not replaced is written in place. Its folder may be read-only, the file may
+//!   be a mount of its own, as in a container, or a replacement could not have its owner, group or access control list.
+//!   Such a file is not written atomically; the error of a failed write says that it may be incomplete.
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::fs::fgetxattr_query;
+use std::{
+    ffi::OsStr,
+    fs::{self, File, Permissions},
+    io::{self, ErrorKind, Write},
+    os::{
+        fd::AsFd,
+        unix::{
+            ffi::OsStrExt,
+            fs::{MetadataExt, PermissionsExt, fchown},
+        },
+    },
+    path::{Path, PathBuf},
+};
+use tempfile::NamedTempFile;
+
+/// As many symbolic links as Linux follows.
+const MAX_LINKS: usize = 40;
+
+/// An output that has been checked but not written: minutes of work should not end in a path that cannot be written.
+#[derive(Debug)]
+pub struct OutputFile {
+    flag: &'static str,
+    path: PathBuf,
+    target: Target,
+}
+
+#[derive(Debug)]
+enum Target {
+    /// A regular file: the path behind all links, and the file that is there, open for writing.
+    Regular { path: PathBuf, former: Option<File> },
+    /// A pipe, a device or an open descriptor.
+    Stream(File),
+}
+
+impl OutputFile {
+    /// Finds out where `path`, the value of `flag`, leads, and checks that it can be written. Leaves no trace there. A FIFO
+    /// is opened, which waits for its reader.
+    ///
+    /// # Errors
+    /// When nothing can be written there; the error names the flag and the path.
+    pub fn new(flag: &'static str, path: &Path) -> Result<Self> {
+        let target = find(path).with_context(|| format!("{flag} {}: cannot be written", path.display()))?;
+        Ok(Self { flag, path: path.to_owned(), target })
+    }
+
+    /// Writes the whole content. A reader that closes a pipe early is not an error.
+    ///
+    /// # Errors
+    /// When it cannot be written, as on a full disk; the error names the flag and the path.
+    pub fn write(self, content: &[u8]) -> Result<()> {
+        let Self { flag, path, target } = self;
+        let written = match target {
+            Target::Stream(mut file) => match file.write_all(content) {
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+                _ => Ok(()),
+            },
+            Target::Regular { path, former } => write_regular(&path, former, content),
+        };
+        written.with_context(|| format!("{flag} {}: could not be written", path.display()))
+    }
+
+    /// Whether both are one regular file, so that the second to be written would replace the first.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        match (&self.target, &other.target) {
+            (Target::Regular { path: a, .. }, Target::Regular { path: b, .. }) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Whether the content goes where standard output goes, so that nothing else should be printed there.
+    pub fn is_stdout(&self) -> bool {
+        let identity = |file: &File| file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        let stdout = || io::stdout().as_fd().try_clone_to_owned().ok().map(File::from);
+        match &self.target {
+            Target::Stream(file) => stdout().is_some_and(|stdout| identity(file) == identity(&stdout)),
+            Target::Regular { .. } => false,
+        }
+    }
+}
+
+fn find(path: &Path) -> Result<Target> {
+    if path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/") {
+        bail!("it is a folder; name a file in it");
+    }
+    let place = behind_links(path)?;
+    if place.starts_with("/proc") {
+        return Ok(Target::Stream(descriptor(&place)?));
+    }
+    let former = match File::options().write(true).open(&place) {
+        Ok(file) if !file.metadata()?.is_file() => return Ok(Target::Stream(file)),
+        Ok(file) => Some(file),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Removed at once: only the attempt can show whether the folder takes a file.
+            temporary(&place, None)?;
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Target::Regular { path: place, former })
+}
+
+/// The path at the end of all symbolic links, which need not exist. The links in `/proc` that stand for open descriptors
+/// are not followed: what they name need not be the path of a file.
+fn behind_links(path: &Path) -> Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let name = path.file_name().ok_or_else(|| anyhow!("it does not name a file"))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder.canonicalize().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                anyhow!("the folder {} does not exist; create it first", folder.display())
+            }
+            _ => anyhow!("folder {}: {error}", folder.display()),
+        })?;
+        let place = folder.join(name);
+        match fs::read_link(&place) {
+            Ok(link) if !folder.starts_with("/proc") => path = folder.join(link),
+            _ => return Ok(place),
+        }
+    }
+    bail!("more than {MAX_LINKS} symbolic links, one leading to the next")
+}
+
+/// Opens a path in `/proc` that stands for an open descriptor. What a regular file already holds is kept: a shell that
+/// redirected the descriptor has truncated it, and other output may precede this.
+fn descriptor(place: &Path) -> io::Result<File> {
+    let own = Path::new("/proc/self/fd").canonicalize().ok();
+    let name = place.file_name().filter(|_| place.parent() == own.as_deref()).map(OsStr::as_bytes);
+    // Duplicates share the position in the file, so later output does not overwrite this.
+    match name {
+        Some(b"1") => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+        Some(b"2") => io::stderr().as_fd().try_clone_to_owned().map(File::from),
+        _ => File::options().append(true).open(place),
+    }
+}
+
+fn write_regular(path: &Path, former: Option<File>, content: &[u8]) -> Result<()> {
+    match (replace(path, former.as_ref(), content), former) {
+        (Err(Problem::Irreplaceable(_)), Some(former)) => write_in_place(former, content)
+            .context("the file cannot be replaced and was written in place, so it may be incomplete"),
+        (Err(Problem::Irreplaceable(error) | Problem::Other(error)), _) => Err(error.into()),
+        (Ok(()), _) => Ok(()),
+    }
+}
+
+enum Problem {
+    /// The file cannot be replaced, but it may be possible to write it in place.
+    Irreplaceable(io::Error),
+    /// Writing in place would fail as well, and lose the former content.
+    Other(io::Error),
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            // A mount point.
+            | ErrorKind::ResourceBusy
+            // An owner that this user namespace has no number for.
+            | ErrorKind::InvalidInput => Self::Irreplaceable(error),
+            _ => Self::Other(error),
+        }
+    }
+}
+
+fn replace(path: &Path, former: Option<&File>, content: &[u8]) -> Result<(), Problem> {
+    let mut file = temporary(path, former)?;
+    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(Problem::Other)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// An empty file beside `path` with the mode, owner and group of `former`; without one, others may read it as far as the
+/// umask permits. It is deleted when dropped.
+fn temporary(path: &Path, former: Option<&File>) -> io::Result<NamedTempFile> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let mut builder = tempfile::Builder::new();
+    let Some(former) = former else {
+        return builder.permissions(Permissions::from_mode(0o666)).tempfile_in(folder);
+    };
+    if fgetxattr_query(former, "system.posix_acl_access").is_ok() {
+        // With such a list, the group bits of the mode are the upper bound of what the list grants, not the group's rights.
+        return Err(ErrorKind::PermissionDenied.into());
+    }
+    let (file, former) = (builder.tempfile_in(folder)?, former.metadata()?);
+    let own = file.as_file().metadata()?;
+    if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
+        fchown(file.as_file(), Some(former.uid()), Some(former.gid()))?;
+    }
+    // After the owner, because a change of owner takes away set-user-ID bits.
+    file.as_file().set_permissions(former.permissions())?;
+    Ok(file)
+}
+
+fn write_in_place(mut file: File, content: &[u8]) -> io::Result<()> {
+    file.write_all(content)?;
+    file.set_len(content.len() as u64)?;
+    file.sync_all()
+}

@@ -3,9 +3,9 @@
 use crate::{DriftSpec, RowSource, bench, output, presets};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use cli_io::output_file::OutputFile;
 use model::{ModelCard, ModelFile, TrainOptions};
 use std::{
-    fs::File,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -96,20 +96,14 @@ impl Bench {
     fn report(&self) -> Result<bench::Report> {
         let card = card(self.model.as_deref())?;
         // Opened first: a long run must not end with a path that can't be written.
-        let json =
-            self.json.as_deref().map(|path| Ok::<_, anyhow::Error>((path, create(path)?))).transpose()?;
+        let json = self.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
         let report = bench::run(&self.settings, &card)?;
-        if let Some((path, mut file)) = json {
+        if let Some(file) = json {
             let text = serde_json::to_string_pretty(&report).context("--json: cannot write the figures")?;
-            let written = writeln!(file, "{text}");
-            written.with_context(|| format!("--json: cannot write {}", path.display()))?;
+            file.write(format!("{text}\n").as_bytes())?;
         }
         Ok(report)
     }
-}
-
-fn create(path: &Path) -> Result<File> {
-    File::create(path).with_context(|| format!("--json: cannot write {}", path.display()))
 }
 
 impl Generate {

@@ -14,7 +14,12 @@ struct Flags {
 }
 
 fn report(flags: &str) -> Report {
-    let flags = ["bench", "--quiet"].into_iter().chain(flags.split_whitespace());
+    report_with(flags, &[])
+}
+
+/// As [`report`], with arguments that may hold spaces, such as paths.
+fn report_with(flags: &str, more: &[&str]) -> Report {
+    let flags = ["bench", "--quiet"].into_iter().chain(flags.split_whitespace()).chain(more.iter().copied());
     let Flags { settings } = clap::Parser::parse_from(flags);
     bench::run(&settings, &common::iris().card).unwrap()
 }
@@ -109,7 +114,7 @@ fn chance_exceeds_its_limits_in_their_order_and_detectable_drift_is_detected() {
 fn streams_hold_the_trials_and_what_we_made_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("streams");
-    let detection = report(&format!("{DETECTION} --streams {}", path.display())).detection.unwrap();
+    let detection = report_with(DETECTION, &["--streams", path.to_str().unwrap()]).detection.unwrap();
     let read = |file: &str| std::fs::read_to_string(path.join(file)).unwrap();
     let index: serde_json::Value = serde_json::from_str(&read("index.json")).unwrap();
     assert_eq!(index["trials"].as_array().unwrap().len(), 4);

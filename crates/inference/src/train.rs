@@ -2,13 +2,9 @@
 
 use crate::cli::print;
 use anyhow::{Context, Result, ensure};
+use cli_io::output_file::OutputFile;
 use model::{TrainOptions, read_csv};
-use std::{
-    fs::{File, Permissions},
-    io::Write,
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
-};
+use std::{fs::File, path::PathBuf};
 
 /// Flags of `inference train`.
 #[derive(Debug, clap::Args)]
@@ -19,7 +15,7 @@ pub struct Args {
     /// Column that holds the class
     #[arg(long, value_name = "COLUMN")]
     target: String,
-    /// Where to write the model
+    /// Write the model to this file, or to a pipe such as /dev/stdout
     #[arg(long, value_name = "MODEL.json")]
     out: PathBuf,
     /// Share of each class that is held out to score the model
@@ -52,19 +48,10 @@ pub fn run(args: &Args) -> Result<()> {
     );
     let options =
         TrainOptions { name, test_fraction: args.test_fraction, seed: args.seed, alpha: args.alpha };
+    let out = OutputFile::new("--out", &args.out)?;
+    let out_is_stdout = out.is_stdout();
     let file = model::train(&table, &options)?;
-
-    // Written beside its place and moved there, so that a service never reads half a model.
-    let out = || format!("--out {}", args.out.display());
-    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut temporary = tempfile::Builder::new()
-        // Not private: the service that reads it often runs as somebody else.
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(folder.unwrap_or(".".as_ref()))
-        .with_context(out)?;
-    temporary.write_all(file.to_json()?.as_bytes()).with_context(out)?;
-    temporary.as_file().sync_all().with_context(out)?;
-    temporary.persist(&args.out).with_context(out)?;
+    out.write(file.to_json()?.as_bytes())?;
 
     let (card, report) = (&file.card, &file.card.training);
     let mut text = format!("{} {} written to {}\n", card.name, card.version, args.out.display());
@@ -79,5 +66,10 @@ pub fn run(args: &Args) -> Result<()> {
         "  probabilities calibrated with temperature {:.2}: log loss {:.3}, {:.3} before\n",
         calibration.temperature, calibration.log_loss, calibration.log_loss_before
     );
+    if out_is_stdout {
+        // A reader of the model should find nothing else there.
+        eprint!("{text}");
+        return Ok(());
+    }
     print(&text)
 }

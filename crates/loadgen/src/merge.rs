@@ -9,13 +9,11 @@ use crate::{
     exit::Exit,
     judge::{Measured, Verdict, expectations::ExpectationOutcome, thresholds::ThresholdOutcome, validity},
     plan::Shard,
-    report::{
-        Histograms, PhaseReport, Report, RunVerdict, file::OutputFile, judge_phases, summary,
-        text::to_stdout, verdict,
-    },
+    report::{Histograms, PhaseReport, Report, RunVerdict, judge_phases, summary, text::to_stdout, verdict},
     scenario::{Metric, Threshold},
 };
 use anyhow::{Context, anyhow, bail};
+use cli_io::output_file::OutputFile;
 use std::{collections::BTreeSet, fmt::Display, fs, path::PathBuf};
 
 /// Joins reports, prints the summary of the whole and judges it.

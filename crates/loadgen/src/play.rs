@@ -10,16 +10,17 @@ use crate::{
     metrics::Metrics,
     page::{Page, document},
     plan::Plan,
-    report::{file::OutputFile, summary, text::to_stdout},
+    report::{summary, text::to_stdout},
     scenario::{Scenario, library},
     serve::{Listeners, Servers},
     session::{Session, StopSignals, Told},
     watch::{Routes, reader::Reader},
 };
 use anyhow::{anyhow, bail};
+use cli_io::output_file::OutputFile;
 use reqwest::Url;
 use sha2::{Digest, Sha256};
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 /// Runs a scenario to its verdict.
 ///
@@ -32,11 +33,10 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
     let html = args.report.as_deref().map(|path| OutputFile::new("--report", path)).transpose()?;
-    if let (Some(json), Some(html)) = (&args.json, &args.report)
-        && same_place(json, html)
-        && !is_device(json)
+    if let (Some(json), Some(html), Some(path)) = (&json, &html, &args.json)
+        && json.is_same_file(html)
     {
-        bail!("--json and --report both name {}; give each a file of its own", json.display());
+        bail!("--json and --report both name {}; give each a file of its own", path.display());
     }
     let listeners = Listeners::bind(args.dashboard, args.metrics_listen)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -60,19 +60,6 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
         eprintln!("report: {}", path.display());
     }
     Ok(report.verdict.into())
-}
-
-/// Whether two paths lead to one file, which may not exist yet.
-fn same_place(a: &Path, b: &Path) -> bool {
-    let place = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some((folder.canonicalize().ok()?, path.file_name()?.to_owned()))
-    };
-    place(a).is_some_and(|a| Some(a) == place(b))
-}
-
-fn is_device(path: &Path) -> bool {
-    path.exists() && !path.is_file()
 }
 
 /// SHA-256 in hexadecimal.

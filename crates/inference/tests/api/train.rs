@@ -63,12 +63,10 @@ fn umask() -> u32 {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
+    const LINE: &str = r#""$@" | head -c 1 >/dev/null; exit "${PIPESTATUS[0]}""#;
     for command in ["inspect", "--help"] {
-        let line = format!(
-            "{} {command} | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}",
-            env!("CARGO_BIN_EXE_inference")
-        );
-        let output = Command::new("bash").args(["-c", &line]).output().unwrap();
+        let line = ["-c", LINE, "bash", env!("CARGO_BIN_EXE_inference"), command];
+        let output = Command::new("bash").args(line).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{command}: {output:?}");
     }
 }

@@ -20,11 +20,13 @@ pub struct Window {
 /// Runs the checks, lines of `promql_expr_test`, on the series, lines of `input_series`.
 pub fn test_rules(window: &Window, series: &str, checks: &str) {
     let Window { step, rules, groups, .. } = window;
-    let files = rules.iter().map(|name| format!("{}/monitoring/rules/{name}.yml", root().display()));
+    let files: Vec<_> =
+        rules.iter().map(|name| root().join(format!("monitoring/rules/{name}.yml"))).collect();
     let text = format!(
-        "rule_files: [ {} ]\nevaluation_interval: {step}\ngroup_eval_order: [ {} ]\ntests:\n  - interval: {step}\n    \
+        "rule_files: {}\nevaluation_interval: {step}\ngroup_eval_order: [ {} ]\ntests:\n  - interval: {step}\n    \
          input_series:\n{series}    promql_expr_test:\n{checks}",
-        files.collect::<Vec<_>>().join(", "),
+        // JSON quotes what would mean something else to YAML, such as a comma in the name of a folder.
+        serde_json::to_string(&files).unwrap(),
         groups.join(", "),
     );
     let file = tempfile::Builder::new().suffix(".yml").tempfile().unwrap();

@@ -1,7 +1,6 @@
 //! What a run came to. [`Report`] is the JSON report; [`summary`] prints the same for people.
 
 pub mod drills;
-pub mod file;
 pub mod progress;
 pub mod summary;
 pub mod text;

@@ -7,18 +7,17 @@ fn bash_takes_the_script_and_offers_commands_and_flags() {
     let loadgen = Loadgen::new();
     let script = loadgen.call(&["completions", "bash"]);
     loadgen.write("loadgen.bash", &script.expect_code(0).stdout);
-    let run = loadgen.call_in_shell("bash -n loadgen.bash");
+    let run = loadgen.call_in_shell("bash -n loadgen.bash", &[]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     let offered = |words: &str| {
         let count = words.split_whitespace().count() - usize::from(!words.ends_with(' '));
         let last = if words.ends_with(' ') { "" } else { words.rsplit(' ').next().unwrap() };
         let last_quoted = if words.ends_with(' ') { " ''" } else { "" };
-        loadgen
-            .call_in_shell(&format!(
-                "source loadgen.bash; COMP_WORDS=({words}{last_quoted}); COMP_CWORD={count}; \
-                 _loadgen loadgen '{last}' ''; echo \"${{COMPREPLY[@]}}\""
-            ))
-            .stdout
+        let line = format!(
+            "source loadgen.bash; COMP_WORDS=({words}{last_quoted}); COMP_CWORD={count}; \
+             _loadgen loadgen '{last}' ''; echo \"${{COMPREPLY[@]}}\""
+        );
+        loadgen.call_in_shell(&line, &[]).stdout
     };
     let commands = offered("loadgen ");
     for command in ["run", "check", "list", "schema", "completions"] {
@@ -41,10 +40,11 @@ fn every_shell_has_a_script_and_others_are_refused() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    let binary = env!("CARGO_BIN_EXE_loadgen");
-    for command in ["schema", "completions zsh", "list", "check demo drift"] {
-        let run = Loadgen::new()
-            .call_in_shell(&format!("set -o pipefail; {binary} {command} | head -n 1 >/dev/null"));
-        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{command}");
+    let commands: [&[&str]; 4] =
+        [&["schema"], &["completions", "zsh"], &["list"], &["check", "demo", "drift"]];
+    for command in commands {
+        let line = r#"set -o pipefail; "$0" "$@" | head -n 1 >/dev/null"#;
+        let run = Loadgen::new().call_in_shell(line, command);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{command:?}");
     }
 }

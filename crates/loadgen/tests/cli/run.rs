@@ -226,12 +226,9 @@ fn the_report_outlives_a_reader_that_has_seen_enough() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     loadgen.write("x.yaml", &ALERTING.replace("expect: { EXPECT }", ""));
-    let line = format!(
-        "{} run --scenario x.yaml --target {} --json report.json 2>/dev/null | true; exit ${{PIPESTATUS[0]}}",
-        env!("CARGO_BIN_EXE_loadgen"),
-        stub.url
-    );
-    let run = loadgen.call_in_shell(&line);
+    let line = r#""$0" "$@" 2>/dev/null | true; exit "${PIPESTATUS[0]}""#;
+    let arguments = ["run", "--scenario", "x.yaml", "--target", &stub.url, "--json", "report.json"];
+    let run = loadgen.call_in_shell(line, &arguments);
     run.expect_code(0);
     assert_eq!(run.total("completed"), 50);
 }

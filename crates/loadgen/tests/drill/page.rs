@@ -123,7 +123,7 @@ fn a_browser_has_nothing_to_complain_of() {
     let html = std::fs::read_to_string(&report).unwrap();
     assert!(!html.contains("<script") && !html.contains("src=") && html.len() < 500_000, "{}", html.len());
     browser.cut_network();
-    browser.open(&format!("file://{}", report.display()));
+    browser.open(reqwest::Url::from_file_path(&report).unwrap().as_str());
     assert_eq!(browser.evaluate(DRAWN), true);
     assert_eq!(browser.evaluate("document.querySelectorAll('.panel').length"), 9);
     look_over(&mut browser, "report");

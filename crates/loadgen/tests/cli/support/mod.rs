@@ -82,10 +82,12 @@ impl Loadgen {
         self.ended(self.command(arguments).output().unwrap())
     }
 
-    /// Runs a line of bash to its end.
-    pub fn call_in_shell(&self, line: &str) -> Run {
+    /// Runs a line of bash to its end. The line finds the binary in `"$0"` and `arguments` in `"$@"`: written into the
+    /// line, a path with a space would be split.
+    pub fn call_in_shell(&self, line: &str, arguments: &[&str]) -> Run {
         let mut bash = Command::new("bash");
-        self.ended(bash.args(["-c", line]).current_dir(self.directory.path()).output().unwrap())
+        bash.args(["-c", line, env!("CARGO_BIN_EXE_loadgen")]).args(arguments);
+        self.ended(bash.current_dir(self.directory.path()).output().unwrap())
     }
 
     /// Starts `run` with a scenario.
