@@ -166,6 +166,8 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] lists everything that is wrong, with file, line and field.
     pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
+        driftsim::yaml_bounds::check(text)
+            .map_err(|(line, problem)| ScenarioError(vec![format!("{file}:{line}: {problem}")]))?;
         let raw: raw::RawScenario = serde_yaml::from_str(text)
             .map_err(|error| ScenarioError(vec![reading::problem(file, text, &error)]))?;
         check::checked(raw).map_err(|problems| located(problems, text, file))

@@ -12,8 +12,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
-/// A time as [`super::values::parse_span`] reads it; 0 is told apart by the parser alone.
-const SPAN: &str = r"\s*([0-9][0-9\s]*(\.[0-9\s]+)?[A-Za-zµ]+\s*)+";
+/// A time as [`super::values::parse_span`] reads it; only the parser knows that a year is the longest.
+const SPAN: &str = driftsim::duration::PATTERN;
 
 /// A number as Rust reads it.
 const NUMBER: &str = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?";

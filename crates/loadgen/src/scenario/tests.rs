@@ -177,7 +177,11 @@ fn a_bad_value_is_named_by_file_line_and_field() {
             "duration: 5",
             "phases[0].duration: invalid type: integer `5`, expected a duration with its unit",
         ),
-        ("duration: 30s", "duration: 0s", "s.yaml:11: phases[0].duration: must be above 0, got \"0s\""),
+        (
+            "duration: 30s",
+            "duration: 0s",
+            "s.yaml:11: phases[0].duration: must be a duration such as 30s or 1m30s, got \"0s\": it must be above 0",
+        ),
         (
             "[ModelServiceDown, { alert: ModelBadInput, labels: { job: x }, phase: calm }]",
             "ModelServiceDown",
