@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! dispatcher ── Order ──▶ workers (one a core) ── Record, once a second ──▶ whoever called start()
-//!      └────────────────── Record (offered, dropped) ───────────────────────▶
+//!      └────────────────── Record (dropped) ────────────────────────────────▶
 //! ```
 //!
 //! Memory is bounded by the requests in flight: nothing is kept per request once it is recorded, and the plan is

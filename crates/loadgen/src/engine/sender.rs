@@ -99,8 +99,9 @@ impl Sender {
         Ok(Self { connections, timeout, templates, recorder })
     }
 
-    /// Takes note of a request that was offered: from here on it will be counted, whatever becomes of it.
+    /// Counts a request as offered; its end will be counted too, whatever becomes of it.
     pub(super) fn ticket(&self, phase: usize, payload: usize) -> Ticket {
+        self.recorder.borrow_mut().phase(phase).totals.offered += 1;
         Ticket { recorder: Rc::clone(&self.recorder), phase, payload, open: true }
     }
 

@@ -100,7 +100,8 @@ async fn work(mut tasks: LocalSet, sender: &Rc<Sender>, plan: &Plan, wiring: &mu
     drop(tasks);
     while let Some(order) = orders.recv().await {
         if let Order::Send { phase, draft, .. } = order {
-            sender.recorder.borrow_mut().phase(phase).interrupted(draft.payload);
+            // Counted as interrupted when it is dropped.
+            drop(sender.ticket(phase, draft.payload));
         }
     }
 }
@@ -129,7 +130,6 @@ fn obey(order: Order, sender: &Rc<Sender>, plan: &Plan) {
 /// Asks, waits for the answer, asks again.
 async fn be_user(sender: Rc<Sender>, phase: usize, mut drafts: Drafts, until: Instant) {
     while Instant::now() < until {
-        sender.recorder.borrow_mut().phase(phase).totals.offered += 1;
         let draft = drafts.draw();
         let answered = sender.send(sender.ticket(phase, draft.payload), draft, None).await;
         if !answered {

@@ -183,6 +183,10 @@ pub fn fragment(page: &Page) -> String {
 fn header(page: &Page) -> String {
     let Page { report, .. } = page;
     let totals = &report.totals;
+    let in_flight = match page.stage {
+        Stage::Running => format!(" + <b>{}</b> in flight", totals.in_flight()),
+        Stage::Waiting | Stage::Over => String::new(),
+    };
     let mut html = format!("<header>\n<h1>{}</h1>{}\n", escape(&report.scenario), verdict(page));
     // Writing to a string can't fail, here and below.
     let _ = write!(
@@ -206,7 +210,7 @@ fn header(page: &Page) -> String {
         totals.timed_out,
         totals.dropped,
         totals.interrupted,
-        if page.is_running() { " + those under way" } else { "" },
+        in_flight,
         totals.unexpected,
         planned = page.planned().as_secs_f64(),
     );
