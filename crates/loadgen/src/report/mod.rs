@@ -26,7 +26,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use verdict::warnings;
-pub use verdict::{RunVerdict, verdict};
+pub use verdict::{Missed, RunVerdict, verdict};
 
 /// What a run came to. Times are in seconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ pub struct Report {
     pub verdict: RunVerdict,
     /// Why, unless passed.
     pub reason: Option<String>,
+    /// What was missed, whatever the verdict rests on.
+    #[serde(default)]
+    pub missed: Missed,
     /// Where the requests ended up.
     pub totals: Totals,
     /// From the intended instant to the end of the answer.
@@ -226,6 +229,7 @@ impl Report {
             duration: findings.elapsed.as_secs_f64(),
             verdict,
             reason,
+            missed: Missed::count(&thresholds, &expectations),
             totals: whole.totals,
             response_time: whole.response.figures(),
             service_time: whole.service.figures(),
