@@ -9,6 +9,7 @@
 //! drawn as it is played. Every offered request ends in exactly one of completed, failed, timed out, dropped,
 //! interrupted.
 
+mod answer;
 mod connections;
 mod dispatcher;
 pub mod effort;

@@ -12,7 +12,7 @@ pub struct Totals {
     pub offered: u64,
     /// Answered in full, whatever the status.
     pub completed: u64,
-    /// Without a complete answer.
+    /// Without a complete answer, or with one that is unusable.
     pub failed: u64,
     /// Given up after the scenario's timeout.
     pub timed_out: u64,
@@ -69,7 +69,7 @@ pub enum DropReason {
     WorkerGone,
 }
 
-/// Why there is no complete answer.
+/// Why there is no complete and usable answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
@@ -83,6 +83,8 @@ pub enum Failure {
     ClosedEarly,
     /// What came was no HTTP.
     NotHttp,
+    /// Status 200 from `/predict` without the prediction that was asked for, or bytes beyond the answer's end.
+    BadAnswer,
     /// Anything else.
     Other,
 }

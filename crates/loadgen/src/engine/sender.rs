@@ -2,8 +2,9 @@
 
 use super::{
     Target,
-    connections::Connections,
-    record::{Ending, Record, Timing},
+    answer::ExpectedAnswer,
+    connections::{Connections, Received},
+    record::{Ending, Failure, Record, Timing},
 };
 use crate::{
     connect::{Endpoint, USER_AGENT},
@@ -40,6 +41,7 @@ struct Template {
     /// Whether the headers say what the body is, whatever the draft thinks.
     declared: bool,
     expected: Vec<u16>,
+    answer: ExpectedAnswer,
 }
 
 impl Template {
@@ -68,6 +70,7 @@ impl Template {
             declared: headers.contains_key(CONTENT_TYPE),
             headers,
             expected: payload.expected_status.clone(),
+            answer: ExpectedAnswer::new(payload),
         })
     }
 
@@ -112,12 +115,21 @@ impl Sender {
         let template = &self.templates[draft.payload];
         let request = template.request(draft);
         let sent = Instant::now();
-        let ending = match tokio::time::timeout(self.timeout, self.connections.exchange(request)).await {
-            Ok(Ok(status)) => Ending::Completed { status, expected: template.expected.contains(&status) },
+        let exchange = self.connections.exchange(request, |status| template.answer.most_bytes(status));
+        let answered = tokio::time::timeout(self.timeout, exchange).await;
+        let done = Instant::now();
+        let ending = match answered {
+            Ok(Ok(answer))
+                if answer.is_followed || !template.answer.is_met(answer.status, answer.body.as_deref()) =>
+            {
+                Ending::Failed(Failure::BadAnswer)
+            }
+            Ok(Ok(Received { status, .. })) => {
+                Ending::Completed { status, expected: template.expected.contains(&status) }
+            }
             Ok(Err(reason)) => Ending::Failed(reason),
             Err(_) => Ending::TimedOut,
         };
-        let done = Instant::now();
         ticket.settle(
             ending,
             Timing {

@@ -158,6 +158,7 @@ fn footnotes(report: &Report) -> String {
             Failure::Tls => "no secure connection",
             Failure::ClosedEarly => "connection closed before the answer's end",
             Failure::NotHttp => "answer is not HTTP",
+            Failure::BadAnswer => "answer has status 200 and is not the prediction asked for",
             Failure::Other => "other",
         };
         let _ = writeln!(text, "  failed: {count} × {reason}");

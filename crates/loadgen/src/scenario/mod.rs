@@ -10,7 +10,7 @@ pub mod library;
 mod locate;
 mod raw;
 mod reading;
-mod request;
+pub(crate) mod request;
 mod schema;
 pub mod threshold;
 pub mod values;
