@@ -48,6 +48,9 @@ pub struct Report {
     pub target: String,
     /// The Prometheus server that was asked, if any.
     pub prometheus: Option<String>,
+    /// By which labels alerts are told to be about the target; `None` where no expectation needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts_of: Option<String>,
     /// Name and version of the model that rows were drawn for.
     pub model: String,
     /// When it started, in UTC.
@@ -224,6 +227,7 @@ impl Report {
             shard: (!plan.shard.is_whole()).then(|| plan.shard.to_string()),
             target: findings.target.clone(),
             prometheus: findings.prometheus.clone(),
+            alerts_of: seen.prometheus.and_then(|watch| watch.target.as_ref()).map(ToString::to_string),
             model: format!("{} {}", plan.card.name, plan.card.version),
             started_at: humantime::format_rfc3339_seconds(findings.started_at).to_string(),
             duration: findings.elapsed.as_secs_f64(),

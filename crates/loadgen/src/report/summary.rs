@@ -39,6 +39,13 @@ pub fn render(report: &Report) -> String {
     text.push_str(&monitoring_table(&report.phases));
     if !report.expectations.is_empty() || !report.failure_modes.is_empty() {
         text.push_str("\nWhat was done to the service, and what monitoring noticed\n");
+        if let Some(target) = &report.alerts_of {
+            let _ = writeln!(
+                text,
+                "  alerts that are labelled otherwise do not count: {}",
+                printable(target, MOST_LINE)
+            );
+        }
         text.push_str(&drills(report));
     }
     if !report.thresholds.is_empty() {

@@ -15,7 +15,9 @@ mod schema;
 pub mod threshold;
 pub mod values;
 
-pub use expectation::{AlertPattern, Demand, Expectation, QueryDemand, SignalDemand, Vital, VitalDemand};
+pub use expectation::{
+    AlertPattern, Demand, Expectation, Job, QueryDemand, SignalDemand, Vital, VitalDemand,
+};
 pub use schema::schema;
 pub use threshold::{Aggregate, Comparison, Condition, Metric, Threshold};
 

@@ -81,6 +81,7 @@ impl JsonSchema for RawQuiet {
         let name = Name::json_schema(generator);
         let phase = Option::<Name>::json_schema(generator);
         let labels = labels(generator);
+        let job = job(generator);
         // Beside a mapping, a number is told from a text.
         json_schema!({ "anyOf": [
             { "type": "string", "pattern": whole("[A-Za-z0-9_.-]+") },
@@ -89,6 +90,7 @@ impl JsonSchema for RawQuiet {
                 "properties": {
                     "alert": with(&name, "The alert's name"),
                     "labels": with(&labels, "The instances that must not fire have at least these labels"),
+                    "job": with(&job, "The job whose alert counts, in place of that of all expectations"),
                     "phase": with(&phase, "The phase's name; the whole run if not said"),
                 },
                 "required": ["alert"],
@@ -134,6 +136,13 @@ pub(super) fn text(_: &mut SchemaGenerator) -> Schema {
 /// The same, where it may be left out.
 pub(super) fn maybe_text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "number", "boolean", "null"] })
+}
+
+/// A job's name, where it may be left out.
+pub(super) fn job(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = maybe_text(generator);
+    schema.insert("minLength".into(), 1.into());
+    schema
 }
 
 /// Thresholds by metric.

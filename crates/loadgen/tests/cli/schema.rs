@@ -98,7 +98,8 @@ expect:
     - { vital: latency_p95, phase: calm, stays_below: 250ms }
     - { vital: class_share, class: setosa, phase: ramp, shifts_by: 0.2 }
   alerts: [ { alert: Trouble, phase: ramp, fires_within: 90s } ]
-  quiet: [ Others ]
+  job: ml-inference
+  quiet: [ Others, { alert: Others, job: "*" }, { alert: Others, job: 5, phase: calm } ]
 "#;
 
 #[test]
@@ -181,6 +182,8 @@ fn what_the_parser_refuses_for_its_shape_is_invalid() {
         ("shifts_by: 0.2", "shifts_by: 2"),
         ("fires_within: 90s", "fires: 90s"),
         ("quiet:", "silent:"),
+        ("job: \"*\"", "job: ''"),
+        ("job: \"*\"", "job: [a]"),
     ];
     for (from, to) in bad {
         assert!(GOOD.contains(from), "{from}");
