@@ -17,7 +17,10 @@ use crate::{
     watch::{Routes, reader::Reader},
 };
 use anyhow::{anyhow, bail};
-use cli_io::printable::{printable, printable_message};
+use cli_io::{
+    descriptors,
+    printable::{printable, printable_message},
+};
 use reqwest::Url;
 use sha2::{Digest, Sha256};
 use std::{path::Path, sync::Arc};
@@ -27,6 +30,7 @@ use std::{path::Path, sync::Arc};
 /// # Errors
 /// Whatever keeps it from starting: the scenario, the target, a file that can't be written.
 pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
+    descriptors::require(descriptors::least_of_a_server())?;
     let found = library::find(&args.scenario)?;
     let mut scenario = Scenario::parse(&found.text, &found.place)?;
     scenario.read_tokens(&found.text, &found.place)?;

@@ -3,7 +3,10 @@
 //! hyper by itself: of what reqwest adds, a measured request needs nothing (redirects, cookies, decoding, retries), and would
 //! pay for it with half as much CPU time again, which on a machine shared with the target is taken from the target.
 
-use super::record::Failure;
+use super::{
+    in_flight::{InFlight, Permit},
+    record::Failure,
+};
 use crate::connect::{Endpoint, Tls, tls};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -69,6 +72,8 @@ pub(super) struct Connections {
     answered: Cell<Option<SocketAddr>>,
     /// For https.
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// Shared by all workers.
+    most: InFlight,
     /// The most recently used last, with the end of their use.
     idle: RefCell<VecDeque<(Instant, Connection)>>,
 }
@@ -78,7 +83,7 @@ impl Connections {
     ///
     /// # Errors
     /// In words, when its host can't stand in a certificate.
-    pub(super) fn new(endpoint: &Endpoint, tls: &Tls) -> Result<Self, String> {
+    pub(super) fn new(endpoint: &Endpoint, tls: &Tls, most: InFlight) -> Result<Self, String> {
         let url = endpoint.url();
         let host = bare_host(url);
         let tls = (url.scheme() == "https")
@@ -94,6 +99,7 @@ impl Connections {
             answered: Cell::default(),
             tls,
             idle: RefCell::default(),
+            most,
         })
     }
 
@@ -162,13 +168,15 @@ impl Connections {
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
+        // Idle connections of other workers end by themselves.
+        let permit = self.most.try_acquire().ok_or(Failure::OwnLimit)?;
         let stream = self.dial().await.map_err(|error| unconnected(&error))?;
         stream.set_nodelay(true).map_err(|error| unconnected(&error))?;
         match &self.tls {
-            None => open(TokioIo::new(stream)).await,
+            None => open(TokioIo::new(stream), permit).await,
             Some((connector, name)) => {
                 let stream = connector.connect(name.clone(), stream).await.map_err(|e| unconnected(&e))?;
-                open(TokioIo::new(stream)).await
+                open(TokioIo::new(stream), permit).await
             }
         }
     }
@@ -209,7 +217,10 @@ fn is_own_limit(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| OWN_LIMITS.contains(&code))
 }
 
-async fn open<I: Read + Write + Unpin + Send + 'static>(stream: I) -> Result<Connection, Failure> {
+async fn open<I: Read + Write + Unpin + Send + 'static>(
+    stream: I,
+    permit: Permit,
+) -> Result<Connection, Failure> {
     let (sender, driver) = handshake(stream).await.map_err(|error| failure(&error))?;
     let is_followed = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&is_followed);
@@ -218,6 +229,7 @@ async fn open<I: Read + Write + Unpin + Send + 'static>(stream: I) -> Result<Con
         if driver.await.is_err_and(|error| error.to_string() == UNASKED) {
             flag.store(true, Ordering::Relaxed);
         }
+        drop(permit);
     });
     Ok(Connection { sender, is_followed })
 }

@@ -4,6 +4,7 @@ use super::{
     Target,
     answer::ExpectedAnswer,
     connections::{Connections, Received},
+    in_flight::InFlight,
     record::{Ending, Failure, Record, Timing},
 };
 use crate::{
@@ -92,13 +93,14 @@ impl Sender {
     /// In words, when the target's address or a payload's path can't be asked for.
     pub(super) fn new(
         target: &Target,
+        most: InFlight,
         timeout: Duration,
         payloads: &[Payload],
         recorder: Recorder,
     ) -> Result<Self, String> {
         let template = |payload| Template::new(payload, &target.endpoint);
         let templates = payloads.iter().map(template).collect::<Result<_, _>>()?;
-        let connections = Connections::new(&target.endpoint, &target.tls)?;
+        let connections = Connections::new(&target.endpoint, &target.tls, most)?;
         Ok(Self { connections, timeout, templates, recorder })
     }
 

@@ -143,16 +143,24 @@ impl Page {
     }
 }
 
+/// What the page may load: the live one its own script and states, the other nothing.
+pub fn policy(live: bool) -> &'static str {
+    if live {
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'"
+    } else {
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    }
+}
+
 /// The whole page. The live one keeps itself up to date and may talk to its own server; the other has no script and may
 /// talk to nobody.
 pub fn document(page: &Page, live: bool) -> String {
-    let (policy, script) = if live {
-        (
-            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'self'; connect-src 'self'",
-            "<p id=\"connection\" role=\"status\" hidden></p><script src=\"live.js\" defer></script>\n",
-        )
+    let policy = policy(live);
+    let script = if live {
+        "<p id=\"connection\" role=\"status\" hidden></p><script src=\"live.js\" defer></script>\n"
     } else {
-        ("default-src 'none'; style-src 'unsafe-inline'; img-src data:", "")
+        ""
     };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
