@@ -1,10 +1,12 @@
 //! What every command-line program of the workspace does with files and terminals, in one place.
 //!
 //! Layout:
+//! - [`descriptors`]: checks the limit on open descriptors, and raises it
 //! - [`output_file`]: writes a result to the path that the user named
 //! - [`printable`]: makes foreign text safe to print
 //!
 //! What does not belong here: anything that knows what the text or the file is about.
 
+pub mod descriptors;
 pub mod output_file;
 pub mod printable;

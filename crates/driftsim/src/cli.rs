@@ -1,9 +1,9 @@
 //! The command line: what was typed, and what is done about it.
 
-use crate::{DriftSpec, RowSource, bench, output, presets};
+use crate::{DriftSpec, RowSource, bench, output, presets, yaml_bounds};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use cli_io::output_file::OutputFile;
+use cli_io::{output_file::OutputFile, printable::printable_lines};
 use model::{ModelCard, ModelFile, TrainOptions};
 use std::{
     io::{self, BufWriter, Write},
@@ -83,7 +83,10 @@ pub fn run(cli: Cli) -> Result<()> {
             let rows = generate.source(&card)?.take(usize::try_from(generate.rows).unwrap_or(usize::MAX));
             output::write(generate.format, &card, rows, &mut BufWriter::new(io::stdout().lock()))
         }
-        Command::Bench(bench) => write!(io::stdout().lock(), "{}", bench.report()?),
+        Command::Bench(bench) => {
+            // It names features and classes of a model file.
+            write!(io::stdout().lock(), "{}", printable_lines(&bench.report()?.to_string()))
+        }
         Command::List => list(&mut io::stdout().lock()),
     };
     match written {
@@ -119,7 +122,9 @@ impl Generate {
 
 fn read_spec(path: &Path) -> Result<DriftSpec> {
     let file = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("--spec: cannot read {file}"))?;
+    let unread = || format!("--spec: cannot read {file}");
+    let bytes = yaml_bounds::read(path).with_context(unread)?;
+    let text = String::from_utf8(bytes).with_context(unread)?;
     Ok(DriftSpec::from_yaml(&text, &file)?)
 }
 

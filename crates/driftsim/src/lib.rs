@@ -7,6 +7,7 @@
 //! - [`spec`], `yaml`, `schema`, [`preset`]: what drift is asked for, and how it is written down
 //! - [`source`]: the rows themselves, reproducible by seed
 //! - `population`, `marginal`, `copula`, `calibration`: what steady rows are drawn from
+//! - [`duration`], [`yaml_bounds`]: how durations are written, and how large a YAML text may be
 //! - `regime`: what a spec makes of a model's features and classes
 //! - `output`, [`cli`]: rows as CSV or JSONL, and the command line
 //! - [`mod@bench`]: how soon drift is noticed, and how often noise is
@@ -26,6 +27,7 @@ pub mod bench;
 mod calibration;
 pub mod cli;
 mod copula;
+pub mod duration;
 mod marginal;
 mod output;
 mod population;
@@ -35,6 +37,7 @@ mod schema;
 pub mod source;
 pub mod spec;
 mod yaml;
+pub mod yaml_bounds;
 
 pub use cli::run;
 pub use preset::{Preset, presets};

@@ -1,6 +1,7 @@
 //! `driftsim`: see the library for everything but the exit code.
 
 use clap::Parser;
+use cli_io::printable::printable_message;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -8,7 +9,7 @@ fn main() -> ExitCode {
     match driftsim::run(driftsim::cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", printable_message(&format!("{error:#}")));
             ExitCode::from(2)
         }
     }

@@ -4,6 +4,7 @@
 use crate::{
     ClassShares, DriftSpec, Operation, SpecError,
     schema::{preset_names, text},
+    yaml_bounds,
 };
 use schemars::JsonSchema;
 use serde::{
@@ -21,6 +22,11 @@ impl DriftSpec {
     /// # Errors
     /// [`SpecError::Yaml`] names file, line and field.
     pub fn from_yaml(text: &str, file: &str) -> Result<Self, SpecError> {
+        yaml_bounds::check(text).map_err(|(line, problem)| SpecError::Yaml {
+            file: file.to_owned(),
+            line,
+            problem,
+        })?;
         serde_yaml::from_str(text).map_err(|error| {
             let line = error.location().map_or(1, |location| location.line());
             let problem = error.to_string();

@@ -68,7 +68,6 @@ fn serve(settings: Settings) -> Result<()> {
         crate::settings::LogFormat::Json => log.json().init(),
     }
     let model = load_model(settings.model.as_deref())?;
-    crate::connection::raise(settings.max_connections, settings.worker_threads());
     actix_web::rt::System::new().block_on(async {
         let application = Application::build(&settings, model)?;
         application.run_until_signalled().await

@@ -6,6 +6,7 @@ use crate::{
     report::text::{table, to_stdout},
     scenario::{Executor, Phase, Ramp, Scenario, Spacing, library},
 };
+use cli_io::printable::{MOST_QUOTED, printable, printable_message};
 
 /// Checks every file and prints its phases; problems go to stderr.
 ///
@@ -19,10 +20,12 @@ pub fn check(files: &[String]) -> anyhow::Result<Exit> {
             .and_then(|found| Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string()));
         match parsed {
             Ok(scenario) => {
-                to_stdout(format!("{file}: good\n{}\n", phases(&scenario)).as_bytes())?;
+                to_stdout(
+                    format!("{}: good\n{}\n", printable(file, MOST_QUOTED), phases(&scenario)).as_bytes(),
+                )?;
             }
             Err(problems) => {
-                eprintln!("{problems}");
+                eprintln!("{}", printable_message(&problems));
                 exit = Exit::BadInput;
             }
         }

@@ -3,6 +3,7 @@
 use crate::{check, completions, connect::redacted, exit::Exit, list, merge, plan::Shard, play, schema};
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use cli_io::printable::printable_message;
 use reqwest::Url;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -116,9 +117,10 @@ pub fn run() -> anyhow::Result<Exit> {
         Ok(cli) => cli,
         Err(error) => {
             let words = error.to_string();
-            // clap repeats a bad address with the password in it.
-            if error.use_stderr() && redacted(&words) != words {
-                eprint!("{}", redacted(&words));
+            // clap repeats a bad value as it is: an address with its password, or control characters.
+            let shown = printable_message(&redacted(&words));
+            if error.use_stderr() && shown != words {
+                eprint!("{shown}");
             } else {
                 error.print()?;
             }

@@ -9,7 +9,9 @@ use crate::{
     exit::Exit,
     judge::{Measured, Verdict, expectations::ExpectationOutcome, thresholds::ThresholdOutcome, validity},
     plan::Shard,
-    report::{Histograms, PhaseReport, Report, RunVerdict, judge_phases, summary, text::to_stdout, verdict},
+    report::{
+        Histograms, Missed, PhaseReport, Report, RunVerdict, judge_phases, summary, text::to_stdout, verdict,
+    },
     scenario::{Metric, Threshold},
 };
 use anyhow::{Context, anyhow, bail};
@@ -103,6 +105,7 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
         .or_else(|| invalid(reports))
         .or_else(|| blamed.then(|| validity::OWN_FAULT.to_owned()));
     let interrupted = reports.iter().any(|(_, report)| report.verdict == RunVerdict::Interrupted);
+    report.missed = Missed::count(&report.thresholds, &report.expectations);
     (report.verdict, report.reason) =
         verdict(interrupted, invalid, &whole.totals, &report.thresholds, &report.expectations);
     Ok(report)

@@ -188,8 +188,7 @@ phases:
             phase.came_to(0, ending.outcome());
             phase.ended(ending, Timing { response: time, service: time, lag: Some(time) });
         }
-        phase.dropped(DropReason::InFlightLimit);
-        phase.came_to(0, Outcome::Dropped);
+        phase.dropped(0, DropReason::InFlightLimit);
         metrics.recorded(&record);
         metrics.recorded(&record);
         metrics.playing(Some(1));

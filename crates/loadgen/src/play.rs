@@ -17,7 +17,11 @@ use crate::{
     watch::{Routes, reader::Reader},
 };
 use anyhow::{anyhow, bail};
-use cli_io::output_file::OutputFile;
+use cli_io::{
+    descriptors,
+    output_file::OutputFile,
+    printable::{printable, printable_message},
+};
 use reqwest::Url;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -27,6 +31,7 @@ use std::sync::Arc;
 /// # Errors
 /// Whatever keeps it from starting: the scenario, the target, a file that can't be written.
 pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
+    descriptors::require(descriptors::least_of_a_server())?;
     let found = library::find(&args.scenario)?;
     let mut scenario = Scenario::parse(&found.text, &found.place)?;
     scenario.read_tokens(&found.text, &found.place)?;
@@ -57,7 +62,7 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
         bail!("{}", failed.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>().join("\nerror: "));
     }
     if let Some(path) = &args.report {
-        eprintln!("report: {}", path.display());
+        eprintln!("report: {}", printable(&path.display().to_string(), usize::MAX));
     }
     Ok(report.verdict.into())
 }
@@ -80,16 +85,19 @@ async fn run(
     let reader = Reader::new(&target, routes, prometheus.clone())?;
     let card = reader.card().await.map_err(|error| anyhow!("--target {address}: {error}"))?;
     check_signals(&scenario, &card)?;
-    let rules = reader.alert_rules().await;
+    let checked = reader.check_prometheus().await.transpose();
+    let rules = checked.map_err(|error| anyhow!("--prometheus: {error}"))?;
     match &rules {
         Some(Ok(known)) => check_alerts(&scenario, known)?,
         // Minutes before the report says so, too.
         Some(Err(error)) => {
-            eprintln!("warning: {error}; what is expected of Prometheus can't be told until it answers");
+            let error = printable_message(error);
+            eprintln!("warning: {error}; Prometheus expectations cannot be checked until it responds");
         }
         None => {}
     }
     check_queries(&scenario, &reader).await?;
+    let target_labels = reader.target_labels(&card).await;
     let seed = scenario.seed;
     let plan = Plan::new(scenario, Arc::new(card), seed, args.shard).map_err(anyhow::Error::msg)?;
 
@@ -102,7 +110,7 @@ async fn run(
         prometheus: prometheus.map(|prometheus| prometheus.url().to_string()),
     };
     let mut session = Session::new(&plan, told, metrics, publisher);
-    session.look_before(&reader, rules).await;
+    session.look_before(&reader, rules, target_labels).await;
     let mut running = engine::start(&plan, &target, engine::default_workers())?;
     let elapsed = session.follow(&mut running, &reader, &mut stops).await;
     running.join()?;

@@ -11,7 +11,7 @@ use crate::{
     report::{Findings, progress::Progress},
     serve::Publisher,
     timeline::Timeline,
-    watch::{self, PrometheusWatch, Snapshot, Watch, asking, next_reading, reader::Reader},
+    watch::{self, PrometheusWatch, Snapshot, TargetLabels, Watch, asking, next_reading, reader::Reader},
 };
 use std::{
     collections::BTreeSet,
@@ -109,9 +109,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Notes how things stand before the first request, and which alerts Prometheus says that it has `rules` for.
-    pub async fn look_before(&mut self, reader: &Reader, rules: Option<Result<BTreeSet<String>, String>>) {
+    /// Notes how things stand before the first request, which alerts Prometheus says that it has `rules` for, and how it
+    /// labels those about the target.
+    pub async fn look_before(
+        &mut self,
+        reader: &Reader,
+        rules: Option<Result<BTreeSet<String>, String>>,
+        target: Option<TargetLabels>,
+    ) {
         self.prometheus.rules = rules;
+        if let Some(target) = target {
+            self.prometheus.narrow(target);
+        }
         self.read(Duration::ZERO, reader.metrics().await);
         if let Some(alerts) = reader.alerts().await {
             self.prometheus.observe(watch::Told::Alerts(Duration::ZERO, alerts));

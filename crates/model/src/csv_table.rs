@@ -6,6 +6,7 @@ use crate::{
     card::{OUTPUT_SIGNALS, is_label},
     table::Column,
 };
+use cli_io::printable::{MOST_QUOTED, printable, quoted};
 use std::{collections::BTreeSet, io::Read};
 use thiserror::Error;
 
@@ -83,11 +84,13 @@ pub fn read_csv(input: impl Read, file: &str, target: &str) -> Result<Table, Csv
         for (at, (cell, column)) in record.iter().zip(&header).enumerate() {
             if at != target_at {
                 row.push(
-                    number(cell)
-                        .map_err(|problem| row_error(line, format!("column {column:?}: {problem}")))?,
+                    number(cell).map_err(|problem| {
+                        row_error(line, format!("column {}: {problem}", quoted(column)))
+                    })?,
                 );
             } else if cell.is_empty() {
-                let problem = format!("column {column:?}: the class is missing; label the row or remove it");
+                let problem =
+                    format!("column {}: the class is missing; label the row or remove it", quoted(column));
                 return Err(row_error(line, problem));
             } else {
                 names.push(cell.to_owned());
@@ -114,10 +117,11 @@ fn check_header(header: &[String], target: &str) -> Result<usize, String> {
         return Err("the file is empty: it needs a header and rows".into());
     }
     if header.len() == 1 && header[0].contains([';', '\t']) {
-        return Err(format!("one column, {:?}: fields must be separated by commas", header[0]));
+        return Err(format!("one column, {}: fields must be separated by commas", quoted(&header[0])));
     }
     let Some(target_at) = header.iter().position(|name| name == target) else {
-        return Err(format!("no column {target:?} to predict; the columns are {}", header.join(", ")));
+        let columns: Vec<String> = header.iter().map(|name| printable(name, MOST_QUOTED)).collect();
+        return Err(format!("no column {target:?} to predict; the columns are {}", columns.join(", ")));
     };
     if header.len() == 1 {
         return Err(format!("column {target:?} is the only one: there is nothing to predict it from"));
@@ -134,7 +138,7 @@ fn check_header(header: &[String], target: &str) -> Result<usize, String> {
         } else {
             continue;
         };
-        return Err(format!("column {} ({name:?}) {problem}", at + 1));
+        return Err(format!("column {} ({}) {problem}", at + 1, quoted(name)));
     }
     Ok(target_at)
 }
@@ -147,12 +151,13 @@ fn number(cell: &str) -> Result<Option<f64>, String> {
     match cell.parse::<f64>() {
         Ok(number) if number.abs() < LARGEST => Ok(Some(number)),
         Ok(number) if number.is_finite() => {
-            Err(format!("{cell:?} is too large; numbers must be below {LARGEST:e}"))
+            Err(format!("{} is too large; numbers must be below {LARGEST:e}", quoted(cell)))
         }
-        Ok(_) => {
-            Err(format!("{cell:?} is not a finite number; leave the cell empty if the value is missing"))
-        }
-        Err(_) => Err(format!("{cell:?} is not a number; drop the column or encode it as numbers")),
+        Ok(_) => Err(format!(
+            "{} is not a finite number; leave the cell empty if the value is missing",
+            quoted(cell)
+        )),
+        Err(_) => Err(format!("{} is not a number; drop the column or encode it as numbers", quoted(cell))),
     }
 }
 
@@ -166,7 +171,7 @@ fn sorted_classes(names: &[String]) -> Vec<String> {
 
 fn check_classes(classes: &[String], names: &[String]) -> Result<(), String> {
     if classes.len() == 1 {
-        return Err(format!("every row is {:?}: a classifier needs at least two classes", classes[0]));
+        return Err(format!("every row is {}: a classifier needs at least two classes", quoted(&classes[0])));
     }
     if classes.len() > MAX_CLASSES {
         return Err(format!(
@@ -175,10 +180,10 @@ fn check_classes(classes: &[String], names: &[String]) -> Result<(), String> {
         ));
     }
     if let Some(lonely) = classes.iter().find(|class| names.iter().filter(|name| name == class).count() < 2) {
-        return Err(format!("class {lonely:?} has a single row: each class needs at least two"));
+        return Err(format!("class {} has a single row: each class needs at least two", quoted(lonely)));
     }
     if let Some(odd) = classes.iter().find(|class| !is_label(class)) {
-        return Err(format!("class {odd:?} has a control character or a backslash in its name"));
+        return Err(format!("class {} has a control character or a backslash in its name", quoted(odd)));
     }
     Ok(())
 }
@@ -238,6 +243,8 @@ mod tests {
             let got = error(text);
             assert!(got.starts_with(expected), "{text:?}\n  gave {got}");
         }
+        let unclosed = format!("a,class\n1,x\n\"2,y\n{}", "3,x\n".repeat(300_000));
+        assert!(error(&unclosed).len() < 200, "{} bytes", error(&unclosed).len());
         let many: String = (0..202).map(|i| format!("{i},c{}\n", i / 2)).collect();
         assert!(error(&format!("a,class\n{many}")).contains("at most 100 classes"));
         let invalid = read_csv(&b"a,class\n1,x\n\xff,y\n"[..], "data.csv", "class").unwrap_err();

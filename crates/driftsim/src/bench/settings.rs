@@ -1,6 +1,7 @@
 //! What a benchmark is asked for.
 
 use crate::bench::timeline::{BEAT, MINUTE, Span};
+use crate::duration::parse;
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
@@ -164,8 +165,7 @@ fn count(text: &str) -> Result<usize, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let longest = Duration::from_secs(30 * 24 * 3600);
-    let read =
-        humantime::parse_duration(text).map_err(|error| format!("{error}; give a time such as 90s or 1h"))?;
+    let read = parse(text).map_err(|problem| format!("{problem}; give a time such as 90s or 1h"))?;
     let fits = (Duration::from_secs(BEAT)..=longest).contains(&read);
     if fits { Ok(read) } else { Err(format!("give {BEAT}s to 30d")) }
 }

@@ -1,22 +1,11 @@
 //! File descriptors: how many connections they allow, with a reserve for everything else.
 
 use anyhow::{Result, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
 
 /// Descriptors that are not connections: standard streams, listeners, files, the timers and queues of each worker.
 const OTHERS: usize = 64;
 const OF_A_WORKER: usize = 8;
-
-/// Raises the limit of this process on open files as far as the system allows, if `connections` need it.
-pub(crate) fn raise(connections: usize, workers: usize) {
-    let needed = (connections + reserve(workers)) as u64;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_some_and(|current| current < needed) {
-        let raised = maximum.map_or(needed, |maximum| maximum.min(needed));
-        // Where that fails, the number of connections follows from the limit as it is.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum });
-    }
-}
 
 /// How many of the connections asked for the descriptors of this process allow.
 ///

@@ -24,7 +24,7 @@ use actix_web::{
     dev::{AppConfig, Server, fn_service},
     web::ServiceConfig,
 };
-pub(crate) use descriptors::{allowed, raise};
+pub(crate) use descriptors::allowed;
 use std::{
     future::ready,
     io,

@@ -3,7 +3,10 @@
 //! hyper by itself: of what reqwest adds, a measured request needs nothing (redirects, cookies, decoding, retries), and would
 //! pay for it with half as much CPU time again, which on a machine shared with the target is taken from the target.
 
-use super::record::Failure;
+use super::{
+    in_flight::{InFlight, Permit},
+    record::Failure,
+};
 use crate::connect::{Endpoint, Tls, tls};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -21,6 +24,10 @@ use std::{
     error::Error,
     io,
     net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::net::{TcpStream, lookup_host};
@@ -40,7 +47,23 @@ const BREATH: Duration = Duration::from_millis(5);
 /// How long one of a name's addresses may take before the next is tried, if there is one: it may lead nowhere.
 const PER_ADDRESS: Duration = Duration::from_secs(1);
 
-type Connection = SendRequest<Full<Bytes>>;
+/// An answer that came in full.
+pub(super) struct Received {
+    pub(super) status: u16,
+    /// `None` when it is larger than wanted.
+    pub(super) body: Option<Vec<u8>>,
+    /// Whether more bytes followed it that nobody had asked for, such as a second answer.
+    pub(super) is_followed: bool,
+}
+
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// Set by the connection's task when it ends for that reason.
+    is_followed: Arc<AtomicBool>,
+}
+
+/// What hyper reports of bytes that arrive while no answer is due; it has no predicate for that.
+const UNASKED: &str = "received unexpected message from connection";
 
 pub(super) struct Connections {
     host: String,
@@ -49,6 +72,8 @@ pub(super) struct Connections {
     answered: Cell<Option<SocketAddr>>,
     /// For https.
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// Shared by all workers.
+    most: InFlight,
     /// The most recently used last, with the end of their use.
     idle: RefCell<VecDeque<(Instant, Connection)>>,
 }
@@ -58,7 +83,7 @@ impl Connections {
     ///
     /// # Errors
     /// In words, when its host can't stand in a certificate.
-    pub(super) fn new(endpoint: &Endpoint, tls: &Tls) -> Result<Self, String> {
+    pub(super) fn new(endpoint: &Endpoint, tls: &Tls, most: InFlight) -> Result<Self, String> {
         let url = endpoint.url();
         let host = bare_host(url);
         let tls = (url.scheme() == "https")
@@ -74,17 +99,23 @@ impl Connections {
             answered: Cell::default(),
             tls,
             idle: RefCell::default(),
+            most,
         })
     }
 
-    /// Sends a request and reads the whole answer, for an unread body would end the connection. Its status.
-    pub(super) async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<u16, Failure> {
+    /// Sends a request and reads the whole answer, for an unread body would end the connection. `most_bytes` says by the
+    /// status how much of the body is wanted.
+    pub(super) async fn exchange(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        most_bytes: impl Fn(u16) -> usize,
+    ) -> Result<Received, Failure> {
         loop {
             let (mut connection, kept) = match self.idle().await {
                 Some(connection) => (connection, true),
                 None => (self.connect().await?, false),
             };
-            let mut response = match connection.try_send_request(request).await {
+            let mut response = match connection.sender.try_send_request(request).await {
                 Ok(response) => response,
                 Err(mut error) => match error.take_message() {
                     // The target had closed a kept connection; not a byte went out, so this is no second try.
@@ -95,11 +126,22 @@ impl Connections {
                     _ => return Err(failure(&error.into_error())),
                 },
             };
+            let status = response.status().as_u16();
+            let most = most_bytes(status);
+            let mut body = Some(Vec::new());
             while let Some(frame) = response.body_mut().frame().await {
-                frame.map_err(|error| failure(&error))?;
+                let frame = frame.map_err(|error| failure(&error))?;
+                if let (Some(data), Some(kept)) = (frame.data_ref(), &mut body) {
+                    match kept.len() + data.len() <= most {
+                        true => kept.extend_from_slice(data),
+                        false => body = None,
+                    }
+                }
             }
+            // The connection's task reads what has arrived, all of it, before the end of the body is noticed here.
+            let is_followed = connection.is_followed.load(Ordering::Relaxed);
             self.keep(connection);
-            return Ok(response.status().as_u16());
+            return Ok(Received { status, body, is_followed });
         }
     }
 
@@ -109,7 +151,7 @@ impl Connections {
             let (since, mut connection) = self.idle.borrow_mut().pop_back()?;
             // Its task may not yet have seen that the last answer is through. One that is still writing the request before,
             // because the answer came early, may do so for ever.
-            let ready = tokio::time::timeout(BREATH, connection.ready());
+            let ready = tokio::time::timeout(BREATH, connection.sender.ready());
             if since.elapsed() <= IDLE && ready.await.is_ok_and(|ready| ready.is_ok()) {
                 return Some(connection);
             }
@@ -126,13 +168,15 @@ impl Connections {
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
+        // Idle connections of other workers end by themselves.
+        let permit = self.most.try_acquire().ok_or(Failure::OwnLimit)?;
         let stream = self.dial().await.map_err(|error| unconnected(&error))?;
         stream.set_nodelay(true).map_err(|error| unconnected(&error))?;
         match &self.tls {
-            None => open(TokioIo::new(stream)).await,
+            None => open(TokioIo::new(stream), permit).await,
             Some((connector, name)) => {
                 let stream = connector.connect(name.clone(), stream).await.map_err(|e| unconnected(&e))?;
-                open(TokioIo::new(stream)).await
+                open(TokioIo::new(stream), permit).await
             }
         }
     }
@@ -173,11 +217,21 @@ fn is_own_limit(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| OWN_LIMITS.contains(&code))
 }
 
-async fn open<I: Read + Write + Unpin + Send + 'static>(stream: I) -> Result<Connection, Failure> {
-    let (connection, driver) = handshake(stream).await.map_err(|error| failure(&error))?;
-    // Not among the worker's own tasks, whose end it waits for. What goes wrong here, the request under way is told.
-    tokio::spawn(driver);
-    Ok(connection)
+async fn open<I: Read + Write + Unpin + Send + 'static>(
+    stream: I,
+    permit: Permit,
+) -> Result<Connection, Failure> {
+    let (sender, driver) = handshake(stream).await.map_err(|error| failure(&error))?;
+    let is_followed = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_followed);
+    // Not among the worker's own tasks, whose end it waits for. Other errors are reported to the request in flight.
+    tokio::spawn(async move {
+        if driver.await.is_err_and(|error| error.to_string() == UNASKED) {
+            flag.store(true, Ordering::Relaxed);
+        }
+        drop(permit);
+    });
+    Ok(Connection { sender, is_followed })
 }
 
 /// Without the brackets that an address of IPv6 has in a URL.

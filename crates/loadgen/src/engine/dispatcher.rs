@@ -5,7 +5,7 @@
 
 use super::{
     in_flight::InFlight,
-    record::{DropReason, Outcome, Record},
+    record::{DropReason, Record},
     worker::{FLUSH, Order},
 };
 use crate::{
@@ -77,24 +77,17 @@ impl Dispatcher {
             if self.stopped() {
                 return;
             }
-            self.record.phase(phase).totals.offered += 1;
             let Some(permit) = self.in_flight.try_acquire() else {
-                self.dropped(phase, draft.payload, DropReason::InFlightLimit);
+                self.record.phase(phase).dropped(draft.payload, DropReason::InFlightLimit);
                 continue;
             };
             self.turn = (self.turn + 1) % self.workers.len();
             let payload = draft.payload;
             let order = Order::Send { phase, draft, intended, permit };
             if self.workers[self.turn].send(order).is_err() {
-                self.dropped(phase, payload, DropReason::WorkerGone);
+                self.record.phase(phase).dropped(payload, DropReason::WorkerGone);
             }
         }
-    }
-
-    fn dropped(&mut self, phase: usize, payload: usize, reason: DropReason) {
-        let record = self.record.phase(phase);
-        record.dropped(reason);
-        record.came_to(payload, Outcome::Dropped);
     }
 
     fn share_out(&self, phase: usize, vus: usize, until: Instant) {

@@ -1,4 +1,4 @@
-//! The bound on requests under way.
+//! Bounds that are never waited for: on requests in flight, and on connections.
 
 use std::sync::{
     Arc,
@@ -24,11 +24,8 @@ impl InFlight {
 
     /// A permit, unless all are taken.
     pub(super) fn try_acquire(&self) -> Option<Permit> {
-        // Only the dispatcher takes permits, so nobody can take the place between the look and the step.
-        if self.taken.load(Ordering::Acquire) >= self.limit {
-            return None;
-        }
-        self.taken.fetch_add(1, Ordering::AcqRel);
+        let more = |taken| (taken < self.limit).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
         Some(Permit(Arc::clone(&self.taken)))
     }
 }

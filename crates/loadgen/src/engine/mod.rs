@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! dispatcher ── Order ──▶ workers (one a core) ── Record, once a second ──▶ whoever called start()
-//!      └────────────────── Record (offered, dropped) ───────────────────────▶
+//!      └────────────────── Record (dropped) ────────────────────────────────▶
 //! ```
 //!
 //! Memory is bounded by the requests in flight: nothing is kept per request once it is recorded, and the plan is
 //! drawn as it is played. Every offered request ends in exactly one of completed, failed, timed out, dropped,
 //! interrupted.
 
+mod answer;
 mod connections;
 mod dispatcher;
 pub mod effort;
@@ -25,11 +26,12 @@ pub use times::{Figures, Times};
 use crate::{
     connect::{Endpoint, Tls},
     plan::Plan,
+    serve::MOST_CONNECTIONS,
 };
+use cli_io::descriptors;
 use dispatcher::Dispatcher;
 use effort::Meter;
 use in_flight::InFlight;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     io,
     thread::{self, JoinHandle},
@@ -87,12 +89,12 @@ pub fn default_workers() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Lets this process open as many files as it may at all. Systems start processes with a limit of 1,024 for the sake of
-/// programs that use `select`, and leave it to others to raise it.
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    // Refused, the limit stays, and requests that find no socket are told by that name.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+/// How many connections to the target there may be. The rest of the descriptors is for readings, the live page and own
+/// metrics, which must not fall silent because a target is slow.
+fn most_connections() -> usize {
+    let reserve = descriptors::least_of_a_server() + 2 * MOST_CONNECTIONS as u64;
+    let limit = descriptors::raise();
+    usize::try_from(limit.saturating_sub(reserve).max(limit / 4)).unwrap_or(usize::MAX)
 }
 
 /// Starts a run of `plan` against `target`.
@@ -100,11 +102,11 @@ fn raise_open_files() {
 /// # Errors
 /// When a payload does not fit the model, or the system refuses threads or sockets.
 pub fn start(plan: &Plan, target: &Target, workers: usize) -> Result<Running, EngineError> {
-    raise_open_files();
     let work = dispatcher::prepare(plan).map_err(EngineError::Payload)?;
     let (record_sender, records) = mpsc::unbounded_channel();
     let (stop, stop_receiver) = watch::channel(false);
     let (ready_sender, ready) = std::sync::mpsc::channel();
+    let connections = InFlight::new(most_connections());
     let mut threads = Vec::new();
     let mut orders = Vec::new();
     for at in 0..workers.max(1) {
@@ -112,7 +114,7 @@ pub fn start(plan: &Plan, target: &Target, workers: usize) -> Result<Running, En
         orders.push(order_sender);
         let wiring =
             Wiring { orders: order_receiver, records: record_sender.clone(), stop: stop_receiver.clone() };
-        let worker = Worker { plan: plan.clone(), target: target.clone() };
+        let worker = Worker { plan: plan.clone(), target: target.clone(), connections: connections.clone() };
         let ready = ready_sender.clone();
         let run = move || worker.run(wiring, move |result| drop(ready.send(result)));
         threads.push(thread::Builder::new().name(format!("worker-{at}")).spawn(run)?);

@@ -7,11 +7,12 @@ use std::{collections::BTreeMap, time::Duration};
 /// Where every offered request ended up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Due by the plan, or asked for by a user of a closed loop.
+    /// Due by the plan, or asked for by a user of a closed loop. A request is counted here by the thread that counts its
+    /// end, so a record never holds an end without its beginning.
     pub offered: u64,
     /// Answered in full, whatever the status.
     pub completed: u64,
-    /// Without a complete answer.
+    /// Without a complete answer, or with one that is unusable.
     pub failed: u64,
     /// Given up after the scenario's timeout.
     pub timed_out: u64,
@@ -29,6 +30,11 @@ impl Totals {
         let ends = [self.completed, self.failed, self.timed_out, self.dropped, self.interrupted];
         // Counts from a file may be anything.
         ends.into_iter().try_fold(0u64, u64::checked_add) == Some(self.offered)
+    }
+
+    /// Requests that have not ended yet; none once a run is over.
+    pub fn in_flight(&self) -> u64 {
+        self.offered - (self.settled() + self.dropped + self.interrupted)
     }
 
     /// Requests that were sent and ran their course.
@@ -63,7 +69,7 @@ pub enum DropReason {
     WorkerGone,
 }
 
-/// Why there is no complete answer.
+/// Why there is no complete and usable answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
@@ -77,6 +83,8 @@ pub enum Failure {
     ClosedEarly,
     /// What came was no HTTP.
     NotHttp,
+    /// Status 200 from `/predict` without the prediction that was asked for, or bytes beyond the answer's end.
+    BadAnswer,
     /// Anything else.
     Other,
 }
@@ -184,14 +192,16 @@ impl PhaseRecord {
         *self.payloads.entry((payload, outcome)).or_default() += 1;
     }
 
-    /// Counts one of a payload's requests that was offered when the run was interrupted.
+    /// Counts one of a payload's requests that was offered before, and had not ended when the run was interrupted.
     pub fn interrupted(&mut self, payload: usize) {
         self.totals.interrupted += 1;
         self.came_to(payload, Outcome::Interrupted);
     }
 
-    /// Counts a request that was never sent.
-    pub fn dropped(&mut self, reason: DropReason) {
+    /// Counts one of a payload's requests that was offered and never sent.
+    pub fn dropped(&mut self, payload: usize, reason: DropReason) {
+        self.totals.offered += 1;
+        self.came_to(payload, Outcome::Dropped);
         self.totals.dropped += 1;
         *self.drops.entry(reason).or_default() += 1;
     }
@@ -293,7 +303,10 @@ mod tests {
                 0 => phase.ended(Ending::Completed { status: 200, expected: true }, timing),
                 1 => phase.ended(Ending::Failed(Failure::Connect), timing),
                 2 => phase.ended(Ending::TimedOut, timing),
-                3 => phase.dropped(DropReason::InFlightLimit),
+                3 => {
+                    phase.totals.offered -= 1;
+                    phase.dropped(0, DropReason::InFlightLimit);
+                }
                 _ => phase.totals.interrupted += 1,
             }
         }

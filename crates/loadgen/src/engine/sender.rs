@@ -2,8 +2,10 @@
 
 use super::{
     Target,
-    connections::Connections,
-    record::{Ending, Record, Timing},
+    answer::ExpectedAnswer,
+    connections::{Connections, Received},
+    in_flight::InFlight,
+    record::{Ending, Failure, Record, Timing},
 };
 use crate::{
     connect::{Endpoint, USER_AGENT},
@@ -40,6 +42,7 @@ struct Template {
     /// Whether the headers say what the body is, whatever the draft thinks.
     declared: bool,
     expected: Vec<u16>,
+    answer: ExpectedAnswer,
 }
 
 impl Template {
@@ -68,6 +71,7 @@ impl Template {
             declared: headers.contains_key(CONTENT_TYPE),
             headers,
             expected: payload.expected_status.clone(),
+            answer: ExpectedAnswer::new(payload),
         })
     }
 
@@ -89,18 +93,20 @@ impl Sender {
     /// In words, when the target's address or a payload's path can't be asked for.
     pub(super) fn new(
         target: &Target,
+        most: InFlight,
         timeout: Duration,
         payloads: &[Payload],
         recorder: Recorder,
     ) -> Result<Self, String> {
         let template = |payload| Template::new(payload, &target.endpoint);
         let templates = payloads.iter().map(template).collect::<Result<_, _>>()?;
-        let connections = Connections::new(&target.endpoint, &target.tls)?;
+        let connections = Connections::new(&target.endpoint, &target.tls, most)?;
         Ok(Self { connections, timeout, templates, recorder })
     }
 
-    /// Takes note of a request that was offered: from here on it will be counted, whatever becomes of it.
+    /// Counts a request as offered; its end will be counted too, whatever becomes of it.
     pub(super) fn ticket(&self, phase: usize, payload: usize) -> Ticket {
+        self.recorder.borrow_mut().phase(phase).totals.offered += 1;
         Ticket { recorder: Rc::clone(&self.recorder), phase, payload, open: true }
     }
 
@@ -111,12 +117,21 @@ impl Sender {
         let template = &self.templates[draft.payload];
         let request = template.request(draft);
         let sent = Instant::now();
-        let ending = match tokio::time::timeout(self.timeout, self.connections.exchange(request)).await {
-            Ok(Ok(status)) => Ending::Completed { status, expected: template.expected.contains(&status) },
+        let exchange = self.connections.exchange(request, |status| template.answer.most_bytes(status));
+        let answered = tokio::time::timeout(self.timeout, exchange).await;
+        let done = Instant::now();
+        let ending = match answered {
+            Ok(Ok(answer))
+                if answer.is_followed || !template.answer.is_met(answer.status, answer.body.as_deref()) =>
+            {
+                Ending::Failed(Failure::BadAnswer)
+            }
+            Ok(Ok(Received { status, .. })) => {
+                Ending::Completed { status, expected: template.expected.contains(&status) }
+            }
             Ok(Err(reason)) => Ending::Failed(reason),
             Err(_) => Ending::TimedOut,
         };
-        let done = Instant::now();
         ticket.settle(
             ending,
             Timing {

@@ -4,7 +4,7 @@
 use super::{
     Target,
     effort::Meter,
-    in_flight::Permit,
+    in_flight::{InFlight, Permit},
     record::Record,
     sender::{Recorder, Sender},
 };
@@ -45,6 +45,8 @@ pub(super) struct Wiring {
 pub(super) struct Worker {
     pub(super) plan: Plan,
     pub(super) target: Target,
+    /// The bound on connections, shared with the other workers.
+    pub(super) connections: InFlight,
 }
 
 impl Worker {
@@ -52,7 +54,13 @@ impl Worker {
     pub(super) fn run(self, mut wiring: Wiring, ready: impl FnOnce(Result<Meter, String>)) {
         let recorder = Recorder::default();
         let scenario = &self.plan.scenario;
-        let sender = Sender::new(&self.target, scenario.timeout, &scenario.payloads, Rc::clone(&recorder));
+        let sender = Sender::new(
+            &self.target,
+            self.connections,
+            scenario.timeout,
+            &scenario.payloads,
+            Rc::clone(&recorder),
+        );
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -100,7 +108,8 @@ async fn work(mut tasks: LocalSet, sender: &Rc<Sender>, plan: &Plan, wiring: &mu
     drop(tasks);
     while let Some(order) = orders.recv().await {
         if let Order::Send { phase, draft, .. } = order {
-            sender.recorder.borrow_mut().phase(phase).interrupted(draft.payload);
+            // Counted as interrupted when it is dropped.
+            drop(sender.ticket(phase, draft.payload));
         }
     }
 }
@@ -129,7 +138,6 @@ fn obey(order: Order, sender: &Rc<Sender>, plan: &Plan) {
 /// Asks, waits for the answer, asks again.
 async fn be_user(sender: Rc<Sender>, phase: usize, mut drafts: Drafts, until: Instant) {
     while Instant::now() < until {
-        sender.recorder.borrow_mut().phase(phase).totals.offered += 1;
         let draft = drafts.draw();
         let answered = sender.send(sender.ticket(phase, draft.payload), draft, None).await;
         if !answered {

@@ -121,7 +121,7 @@ mod tests {
             Timing { response: Duration::ZERO, service: Duration::ZERO, lag: None },
         );
         assert_eq!(verdict(Metric::UnexpectedRate, "rate<=0.01", &record), Verdict::Failed);
-        record.dropped(DropReason::InFlightLimit);
+        record.dropped(0, DropReason::InFlightLimit);
         assert_eq!(verdict(Metric::Dropped, "count==0", &record), Verdict::Failed);
     }
 
@@ -136,7 +136,7 @@ mod tests {
             };
             (0..failed).for_each(|_| record.ended(Ending::Failed(Failure::Connect), timing(0)));
             (0..given_up).for_each(|_| record.ended(Ending::TimedOut, timing(200)));
-            (0..dropped).for_each(|_| record.dropped(DropReason::InFlightLimit));
+            (0..dropped).for_each(|_| record.dropped(0, DropReason::InFlightLimit));
             record
         };
         let judge = |record: &PhaseRecord, expression| verdict(Metric::ResponseTime, expression, record);
@@ -151,7 +151,7 @@ mod tests {
         // What was never sent says nothing of the service's own time.
         assert_eq!(verdict(Metric::ServiceTime, "p(99)<1h", &with(0, 0, 50)), Verdict::Passed);
         let mut nothing = PhaseRecord::default();
-        nothing.dropped(DropReason::InFlightLimit);
+        nothing.dropped(0, DropReason::InFlightLimit);
         assert_eq!(judge(&nothing, "p(50)<1h"), Verdict::Failed);
     }
 

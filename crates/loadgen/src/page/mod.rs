@@ -143,16 +143,24 @@ impl Page {
     }
 }
 
+/// What the page may load: the live one its own script and states, the other nothing.
+pub fn policy(live: bool) -> &'static str {
+    if live {
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'"
+    } else {
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    }
+}
+
 /// The whole page. The live one keeps itself up to date and may talk to its own server; the other has no script and may
 /// talk to nobody.
 pub fn document(page: &Page, live: bool) -> String {
-    let (policy, script) = if live {
-        (
-            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'self'; connect-src 'self'",
-            "<p id=\"connection\" role=\"status\" hidden></p><script src=\"live.js\" defer></script>\n",
-        )
+    let policy = policy(live);
+    let script = if live {
+        "<p id=\"connection\" role=\"status\" hidden></p><script src=\"live.js\" defer></script>\n"
     } else {
-        ("default-src 'none'; style-src 'unsafe-inline'; img-src data:", "")
+        ""
     };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -183,6 +191,10 @@ pub fn fragment(page: &Page) -> String {
 fn header(page: &Page) -> String {
     let Page { report, .. } = page;
     let totals = &report.totals;
+    let in_flight = match page.stage {
+        Stage::Running => format!(" + <b>{}</b> in flight", totals.in_flight()),
+        Stage::Waiting | Stage::Over => String::new(),
+    };
     let mut html = format!("<header>\n<h1>{}</h1>{}\n", escape(&report.scenario), verdict(page));
     // Writing to a string can't fail, here and below.
     let _ = write!(
@@ -206,7 +218,7 @@ fn header(page: &Page) -> String {
         totals.timed_out,
         totals.dropped,
         totals.interrupted,
-        if page.is_running() { " + those under way" } else { "" },
+        in_flight,
         totals.unexpected,
         planned = page.planned().as_secs_f64(),
     );

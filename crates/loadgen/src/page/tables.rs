@@ -39,7 +39,7 @@ pub(super) fn verdict(page: &Page) -> String {
         RunVerdict::Invalid => ("bad", "INVALID"),
         RunVerdict::Interrupted => ("open", "INTERRUPTED"),
     };
-    let reason = report.reason.as_ref().map(|reason| format!(": {}", escape(reason))).unwrap_or_default();
+    let reason = report.full_reason().map(|reason| format!(": {}", escape(&reason))).unwrap_or_default();
     format!("<p class=\"verdict {class}\"><b>{word}</b>{reason}</p>")
 }
 

@@ -188,6 +188,13 @@ pub fn warnings(prometheus: &PrometheusWatch) -> Vec<String> {
         let all = prometheus.answered + prometheus.failed;
         warnings.push(format!("{} of {all} questions to Prometheus failed: {error}", prometheus.failed));
     }
+    if prometheus.target.as_ref().is_some_and(|target| target.jobs.is_empty()) {
+        warnings.push(
+            "Prometheus scrapes nothing at the target's address, and no job with its model: alerts of every job count; name \
+             the job with `job` under `expect`"
+                .to_owned(),
+        );
+    }
     let reach = &prometheus.alertmanagers;
     if !prometheus.expects_alerts() || reach.listed == 0 {
         return warnings;

@@ -25,7 +25,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use verdict::warnings;
-pub use verdict::{RunVerdict, verdict};
+pub use verdict::{Missed, RunVerdict, verdict};
 
 /// What a run came to. Times are in seconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct Report {
     pub target: String,
     /// The Prometheus server that was asked, if any.
     pub prometheus: Option<String>,
+    /// By which labels alerts are told to be about the target; `None` where no expectation needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts_of: Option<String>,
     /// Name and version of the model that rows were drawn for.
     pub model: String,
     /// When it started, in UTC.
@@ -57,6 +60,9 @@ pub struct Report {
     pub verdict: RunVerdict,
     /// Why, unless passed.
     pub reason: Option<String>,
+    /// What was missed, whatever the verdict rests on.
+    #[serde(default)]
+    pub missed: Missed,
     /// Where the requests ended up.
     pub totals: Totals,
     /// From the intended instant to the end of the answer.
@@ -220,11 +226,13 @@ impl Report {
             shard: (!plan.shard.is_whole()).then(|| plan.shard.to_string()),
             target: findings.target.clone(),
             prometheus: findings.prometheus.clone(),
+            alerts_of: seen.prometheus.and_then(|watch| watch.target.as_ref()).map(ToString::to_string),
             model: format!("{} {}", plan.card.name, plan.card.version),
             started_at: humantime::format_rfc3339_seconds(findings.started_at).to_string(),
             duration: findings.elapsed.as_secs_f64(),
             verdict,
             reason,
+            missed: Missed::count(&thresholds, &expectations),
             totals: whole.totals,
             response_time: whole.response.figures(),
             service_time: whole.service.figures(),

@@ -3,6 +3,7 @@
 
 use super::text::{rate, time};
 use crate::engine::{PhaseRecord, Record, Totals};
+use cli_io::printable::printable_message;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     io::{self, IsTerminal},
@@ -19,8 +20,8 @@ pub struct Progress {
     /// What happened since it was last shown.
     recent: PhaseRecord,
     since: Duration,
-    errors: u64,
-    dropped: u64,
+    /// What happened since the start.
+    totals: Totals,
 }
 
 impl Progress {
@@ -33,7 +34,7 @@ impl Progress {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { bar, total, recent: PhaseRecord::default(), since: Duration::ZERO, errors: 0, dropped: 0 }
+        Self { bar, total, recent: PhaseRecord::default(), since: Duration::ZERO, totals: Totals::default() }
     }
 
     /// Takes in what was recorded.
@@ -52,17 +53,17 @@ impl Progress {
         if elapsed.saturating_sub(self.since) < due {
             return;
         }
-        let Totals { completed, dropped, .. } = self.recent.totals;
-        self.errors += self.recent.totals.not_as_expected();
-        self.dropped += dropped;
+        let completed = self.recent.totals.completed;
+        self.totals.add(&self.recent.totals);
         let state = format!(
-            "{:.0}/{:.0} s  {}/s  p99 {}  errors {}  dropped {}",
+            "{:.0}/{:.0} s  {}/s  p99 {}  errors {}  dropped {}  in flight {}",
             elapsed.as_secs_f64(),
             self.total.as_secs_f64(),
             rate(Some(completed as f64 / seconds)),
             time(self.recent.response.quantile(0.99)),
-            self.errors,
-            self.dropped
+            self.totals.not_as_expected(),
+            self.totals.dropped,
+            self.totals.in_flight()
         );
         match &self.bar {
             Some(bar) => bar.set_message(state),
@@ -75,8 +76,8 @@ impl Progress {
     /// Says something besides.
     pub fn say(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.println(printable_message(text)),
+            None => eprintln!("{}", printable_message(text)),
         }
     }
 

@@ -8,7 +8,11 @@ use crate::{
     engine::{DropReason, Failure},
     judge::{Verdict, thresholds::ThresholdOutcome},
 };
+use cli_io::printable::{MOST_QUOTED, printable};
 use std::{collections::BTreeMap, fmt::Write};
+
+/// The most characters of a line outside of tables: errors of other servers are shown in warnings.
+const MOST_LINE: usize = 2000;
 
 /// The whole summary, ending with the verdict.
 pub fn render(report: &Report) -> String {
@@ -23,7 +27,10 @@ pub fn render(report: &Report) -> String {
     let _ = writeln!(
         text,
         "\n{}{part} · seed {} · model {} · {} · {seconds:.1} s\n",
-        report.scenario, report.seed, report.model, report.target
+        report.scenario,
+        report.seed,
+        printable(&report.model, MOST_QUOTED),
+        printable(&report.target, MOST_QUOTED)
     );
     text.push_str("What the client saw (times from the intended instant)\n");
     text.push_str(&client_table(report));
@@ -32,6 +39,13 @@ pub fn render(report: &Report) -> String {
     text.push_str(&monitoring_table(&report.phases));
     if !report.expectations.is_empty() || !report.failure_modes.is_empty() {
         text.push_str("\nWhat was done to the service, and what monitoring noticed\n");
+        if let Some(target) = &report.alerts_of {
+            let _ = writeln!(
+                text,
+                "  alerts that are labelled otherwise do not count: {}",
+                printable(target, MOST_LINE)
+            );
+        }
         text.push_str(&drills(report));
     }
     if !report.thresholds.is_empty() {
@@ -39,7 +53,7 @@ pub fn render(report: &Report) -> String {
         text.push_str(&thresholds(&report.thresholds));
     }
     for warning in &report.warnings {
-        let _ = writeln!(text, "\nwarning: {warning}");
+        let _ = writeln!(text, "\nwarning: {}", printable(warning, MOST_LINE));
     }
     let verdict = match report.verdict {
         RunVerdict::Passed => "PASSED",
@@ -48,8 +62,8 @@ pub fn render(report: &Report) -> String {
         RunVerdict::Interrupted => "INTERRUPTED",
     };
     let _ = write!(text, "\nverdict: {verdict}");
-    if let Some(reason) = &report.reason {
-        let _ = write!(text, " ({reason})");
+    if let Some(reason) = report.full_reason() {
+        let _ = write!(text, " ({})", printable(&reason, MOST_LINE));
     }
     let unchecked =
         report.expectations.iter().filter(|outcome| outcome.verdict == Verdict::NotChecked).count();
@@ -151,6 +165,7 @@ fn footnotes(report: &Report) -> String {
             Failure::Tls => "no secure connection",
             Failure::ClosedEarly => "connection closed before the answer's end",
             Failure::NotHttp => "answer is not HTTP",
+            Failure::BadAnswer => "answer has status 200 and is not the prediction asked for",
             Failure::Other => "other",
         };
         let _ = writeln!(text, "  failed: {count} × {reason}");
@@ -243,6 +258,7 @@ fn drills(report: &Report) -> String {
     for mode in &report.failure_modes {
         let time = mode.at.split(['T', 'Z']).nth(1).unwrap_or(&mode.at);
         let head = format!("{} ({:.0} s in, {time} UTC)  {}", mode.phase, mode.start, mode.injected);
+        let head = printable(&head, MOST_LINE);
         let of_phase = rows_of(Some(&mode.phase));
         heads.push((head, of_phase.len()));
         rows.extend(of_phase);

@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use anyhow::Context;
+use cli_io::printable::printable;
 use std::io::{ErrorKind, Write};
 
 /// Writes what a command is asked for. A reader that has seen enough, such as `head`, is no error.
@@ -55,8 +56,14 @@ pub fn rate(rate: Option<f64>) -> String {
     rate.map_or("–".into(), |rate| format!("{rate:.1}"))
 }
 
-/// Columns that line up: the first flush left, so are those from `left_from` on; the others, being numbers, right.
+/// The most characters of a cell. Class and signal names come from the target, and one long name would pad every row.
+const MOST_CELL: usize = 400;
+
+/// Columns that line up: the first flush left, so are those from `left_from` on; the others, being numbers, right. Cells may
+/// hold foreign text.
 pub fn table(rows: &[Vec<String>], left_from: usize) -> String {
+    let printable_row = |row: &Vec<String>| row.iter().map(|cell| printable(cell, MOST_CELL)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(printable_row).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         rows.iter()
@@ -67,7 +74,7 @@ pub fn table(rows: &[Vec<String>], left_from: usize) -> String {
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let cells: Vec<String> = row
             .iter()
             .enumerate()
@@ -110,5 +117,12 @@ mod tests {
         let rows = [["phase", "p50", "verdict"], ["calm", "412 µs", "passed"]];
         let rows: Vec<Vec<String>> = rows.iter().map(|row| row.map(String::from).to_vec()).collect();
         assert_eq!(table(&rows, 2), "  phase     p50  verdict\n  calm   412 µs  passed\n");
+    }
+
+    #[test]
+    fn foreign_cells_are_harmless_and_bounded() {
+        let rows = [vec!["a\u{1b}[2J\nb".to_owned(), "x".repeat(100_000)], vec!["c".into(), "d".into()]];
+        let text = table(&rows, 0);
+        assert!(text.starts_with("  a\\u{1b}[2J\\nb  xxx") && text.lines().count() == 2 && text.len() < 1000);
     }
 }

@@ -1,6 +1,6 @@
 //! The last word on a run, and what else its reader must know.
 
-use super::{Monitoring, PhaseReport, drills};
+use super::{Monitoring, PhaseReport, Report, drills};
 use crate::{
     engine::Totals,
     judge::{
@@ -26,6 +26,55 @@ pub enum RunVerdict {
     Interrupted,
 }
 
+/// How many thresholds and expectations were missed. They do not decide the verdict on an interrupted or invalid run, and
+/// are shown all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// Thresholds.
+    pub thresholds: usize,
+    /// Expectations.
+    pub expectations: usize,
+}
+
+impl Missed {
+    /// Counts them.
+    pub fn count(thresholds: &[ThresholdOutcome], expectations: &[ExpectationOutcome]) -> Self {
+        Self {
+            thresholds: thresholds.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count(),
+            expectations: expectations.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl Report {
+    /// Why the verdict is what it is, and what was missed besides; `None` when all was as it should be.
+    pub fn full_reason(&self) -> Option<String> {
+        let reason = self.reason.as_ref()?;
+        match self.verdict {
+            RunVerdict::Invalid | RunVerdict::Interrupted if !self.missed.is_none() => Some(format!(
+                "{reason}; besides, {}",
+                in_words(self.missed, &self.thresholds, &self.expectations)
+            )),
+            _ => Some(reason.clone()),
+        }
+    }
+}
+
+fn in_words(missed: Missed, thresholds: &[ThresholdOutcome], expectations: &[ExpectationOutcome]) -> String {
+    format!(
+        "{} of {} thresholds and {} of {} expectations missed",
+        missed.thresholds,
+        thresholds.len(),
+        missed.expectations,
+        expectations.len()
+    )
+}
+
 /// The last word, and why. An interrupted run is neither good nor bad; an invalid one neither.
 pub fn verdict(
     interrupted: bool,
@@ -40,8 +89,7 @@ pub fn verdict(
     if invalid.is_some() {
         return (RunVerdict::Invalid, invalid);
     }
-    let missed = thresholds.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count();
-    let unseen = expectations.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count();
+    let missed = Missed::count(thresholds, expectations);
     let verdicts = || {
         let thresholds = thresholds.iter().map(|outcome| outcome.verdict);
         thresholds.chain(expectations.iter().map(|outcome| outcome.verdict))
@@ -49,18 +97,13 @@ pub fn verdict(
     if verdicts().count() > 0 && verdicts().all(|verdict| verdict == Verdict::NotChecked) {
         return (RunVerdict::Failed, Some("nothing of what the scenario expects could be checked".into()));
     }
-    if missed + unseen == 0 && totals.settled() > 0 && totals.completed == 0 {
+    if missed.is_none() && totals.settled() > 0 && totals.completed == 0 {
         return (RunVerdict::Failed, Some(format!("not one of {} requests was answered", totals.settled())));
     }
-    if missed + unseen == 0 {
+    if missed.is_none() {
         return (RunVerdict::Passed, None);
     }
-    let reason = format!(
-        "{missed} of {} thresholds and {unseen} of {} expectations missed",
-        thresholds.len(),
-        expectations.len()
-    );
-    (RunVerdict::Failed, Some(reason))
+    (RunVerdict::Failed, Some(in_words(missed, thresholds, expectations)))
 }
 
 /// What else a reader must know.

@@ -1,7 +1,7 @@
 //! Checks what is expected of Prometheus: alerts that fire, alerts that stay quiet, queries.
 
 use super::{
-    AlertPattern, Condition, Demand, Expectation, Phase, QueryDemand,
+    AlertPattern, Condition, Demand, Expectation, Job, Phase, QueryDemand,
     check::{Problems, phase_called},
     raw::{RawExpect, RawQuery},
     values::OrderedMap,
@@ -13,17 +13,19 @@ pub(super) fn expectations(
     problems: &mut Problems,
     checked: &mut Vec<Expectation>,
 ) {
+    let every = job(raw.job.as_deref(), "expect.job", problems);
     for (at, raw) in raw.alerts.iter().enumerate() {
         let path = format!("expect.alerts[{at}]");
         let phase = phase_called(&raw.phase.0, &path, "phase", phases, problems);
-        let alert = pattern(&raw.alert.0, &raw.labels, &path, problems);
+        let alert = pattern(&raw.alert.0, &raw.labels, (raw.job.as_deref(), every.as_ref()), &path, problems);
         let (within, resolves) = (raw.fires_within.0, raw.resolves_within.map(|span| span.0));
         let demand = Demand::AlertFires { alert, within, resolves };
         checked.extend(phase.map(|phase| Expectation { phase: Some(phase), demand }));
     }
     for (at, raw) in raw.quiet.iter().enumerate() {
         let path = format!("expect.quiet[{at}]");
-        let demand = Demand::AlertQuiet { alert: pattern(&raw.alert.0, &raw.labels, &path, problems) };
+        let alert = pattern(&raw.alert.0, &raw.labels, (raw.job.as_deref(), every.as_ref()), &path, problems);
+        let demand = Demand::AlertQuiet { alert };
         match &raw.phase {
             None => checked.push(Expectation { phase: None, demand }),
             Some(name) => {
@@ -72,7 +74,30 @@ pub(super) fn resolvable(expectations: &[Expectation], phases: &[Phase], problem
     }
 }
 
-fn pattern(name: &str, labels: &OrderedMap<String>, path: &str, problems: &mut Problems) -> AlertPattern {
+/// The job that `text` names, if any.
+fn job(text: Option<&str>, path: &str, problems: &mut Problems) -> Option<Job> {
+    match text? {
+        "*" => Some(Job::Any),
+        "" => {
+            problems.add(path, "must be a job's name, or \"*\" for any job, got nothing");
+            None
+        }
+        name => Some(Job::Named(name.to_owned())),
+    }
+}
+
+/// `jobs` are the expectation's own and that of all expectations.
+fn pattern(
+    name: &str,
+    labels: &OrderedMap<String>,
+    (own, every): (Option<&str>, Option<&Job>),
+    path: &str,
+    problems: &mut Problems,
+) -> AlertPattern {
+    let own = job(own, &format!("{path}.job"), problems);
+    if own.is_some() && labels.0.iter().any(|(label, _)| label == "job") {
+        problems.add(format!("{path}.job"), "is also among the labels; keep one");
+    }
     for (label, value) in &labels.0 {
         let path = format!("{path}.labels.{label}");
         if label == "alertname" {
@@ -81,7 +106,8 @@ fn pattern(name: &str, labels: &OrderedMap<String>, path: &str, problems: &mut P
             problems.add(path, "must not be empty: to Prometheus an empty label is none");
         }
     }
-    AlertPattern { name: name.to_owned(), labels: labels.0.iter().cloned().collect() }
+    let job = own.or_else(|| every.cloned()).unwrap_or_default();
+    AlertPattern::new(name.to_owned(), labels.0.iter().cloned().collect(), job)
 }
 
 fn query_demand(raw: &RawQuery, path: &str, problems: &mut Problems) -> Option<QueryDemand> {

@@ -1,9 +1,14 @@
 //! What monitoring must have noticed, or must have kept quiet about.
 
 use super::threshold::Condition;
+use crate::watch::TargetLabels;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 /// One expectation.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +63,18 @@ pub enum Demand {
     },
 }
 
+/// Of which job an alert counts. One without a label `job` could be about any, and always counts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Job {
+    /// The target's own, as far as Prometheus knows it; so for its instance and model.
+    #[default]
+    Target,
+    /// Whichever.
+    Any,
+    /// This one.
+    Named(String),
+}
+
 /// The instances of an alert that have this name and at least these labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlertPattern {
@@ -65,24 +82,61 @@ pub struct AlertPattern {
     pub name: String,
     /// Labels without the name.
     pub labels: BTreeMap<String, String>,
+    /// Of which job.
+    pub job: Job,
+    /// Values that a label must have where it is there; see [`AlertPattern::narrow`].
+    allowed: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl AlertPattern {
+    /// A pattern of this name, these labels and this job. A label `job` also names the job.
+    pub fn new(name: String, labels: BTreeMap<String, String>, job: Job) -> Self {
+        let job = if labels.contains_key("job") { Job::Any } else { job };
+        let allowed = match &job {
+            Job::Named(name) => [("job".to_owned(), [name.clone()].into())].into(),
+            Job::Target | Job::Any => BTreeMap::new(),
+        };
+        Self { name, labels, job, allowed }
+    }
+
+    /// Leaves out what is about other services than the target, unless the scenario names the job itself; says whether it
+    /// did.
+    pub fn narrow(&mut self, target: &TargetLabels) -> bool {
+        let is_narrowed = self.job == Job::Target;
+        if is_narrowed {
+            let known = target
+                .allowed()
+                .into_iter()
+                .filter(|(label, values)| !values.is_empty() && !self.labels.contains_key(*label));
+            self.allowed = known.map(|(label, values)| (label.to_owned(), values.clone())).collect();
+        }
+        is_narrowed
+    }
+
     /// Whether an instance with these labels, the name among them as `alertname`, is meant.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         labels.get("alertname") == Some(&self.name)
             && self.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
+            && self
+                .allowed
+                .iter()
+                .all(|(name, values)| labels.get(name).is_none_or(|value| values.contains(value)))
     }
 }
 
 impl fmt::Display for AlertPattern {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&self.name)?;
-        if self.labels.is_empty() {
-            return Ok(());
+        if !self.labels.is_empty() {
+            let labels: Vec<_> =
+                self.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+            write!(f, "{{{}}}", labels.join(", "))?;
         }
-        let labels: Vec<_> = self.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-        write!(f, "{{{}}}", labels.join(", "))
+        match &self.job {
+            Job::Any if !self.labels.contains_key("job") => f.write_str(" of any job"),
+            Job::Named(job) => write!(f, " of job {job}"),
+            Job::Target | Job::Any => Ok(()),
+        }
     }
 }
 
@@ -149,4 +203,41 @@ pub enum VitalDemand {
     StaysBelow(f64),
     /// Lie at least this far from what it was, in either direction.
     ShiftsBy(f64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
+        labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn alerts_of_other_services_are_left_out_unless_the_scenario_names_the_job() {
+        let set = |value: &str| BTreeSet::from([value.to_owned()]);
+        let target = TargetLabels { jobs: set("own"), instances: set("a:1"), models: set("iris") };
+        let matches = |given: &[(&str, &str)], job: Job, alert: &[(&str, &str)]| {
+            let mut pattern = AlertPattern::new("A".into(), labels(given), job);
+            pattern.narrow(&target);
+            pattern.matches(&labels(&[&[("alertname", "A")], alert].concat()))
+        };
+        for (alert, counts) in [
+            (&[][..], true),
+            (&[("job", "own")], true),
+            (&[("job", "own"), ("instance", "a:1"), ("model", "iris")], true),
+            (&[("job", "other")], false),
+            (&[("job", "own"), ("instance", "b:1")], false),
+            (&[("model", "telco")], false),
+        ] {
+            assert_eq!(matches(&[], Job::Target, alert), counts, "{alert:?}");
+            assert!(matches(&[], Job::Any, alert), "{alert:?}");
+        }
+        assert!(matches(&[], Job::Named("other".into()), &[("job", "other"), ("instance", "b:1")]));
+        assert!(!matches(&[], Job::Named("other".into()), &[("job", "own")]));
+        assert!(matches(&[("job", "other")], Job::Target, &[("job", "other"), ("model", "telco")]));
+        assert!(!matches(&[("job", "other")], Job::Target, &[]));
+        assert!(matches(&[("model", "telco")], Job::Target, &[("job", "own"), ("model", "telco")]));
+        assert!(!matches(&[("model", "telco")], Job::Target, &[("job", "other"), ("model", "telco")]));
+    }
 }

@@ -1,5 +1,6 @@
 //! Where scenarios come from: `./scenarios`, then the copies built into the binary.
 
+use driftsim::yaml_bounds;
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -98,7 +99,8 @@ pub fn all() -> Vec<(String, Result<Found, LibraryError>)> {
 }
 
 fn read(file: &Path) -> Result<Found, LibraryError> {
-    let bytes = fs::read(file).map_err(|error| LibraryError::Unreadable { file: file.to_owned(), error })?;
+    let bytes =
+        yaml_bounds::read(file).map_err(|error| LibraryError::Unreadable { file: file.to_owned(), error })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();

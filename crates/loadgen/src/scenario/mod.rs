@@ -10,12 +10,14 @@ pub mod library;
 mod locate;
 mod raw;
 mod reading;
-mod request;
+pub(crate) mod request;
 mod schema;
 pub mod threshold;
 pub mod values;
 
-pub use expectation::{AlertPattern, Demand, Expectation, QueryDemand, SignalDemand, Vital, VitalDemand};
+pub use expectation::{
+    AlertPattern, Demand, Expectation, Job, QueryDemand, SignalDemand, Vital, VitalDemand,
+};
 pub use schema::schema;
 pub use threshold::{Aggregate, Comparison, Condition, Metric, Threshold};
 
@@ -166,6 +168,8 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] lists everything that is wrong, with file, line and field.
     pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
+        driftsim::yaml_bounds::check(text)
+            .map_err(|(line, problem)| ScenarioError(vec![format!("{file}:{line}: {problem}")]))?;
         let raw: raw::RawScenario = serde_yaml::from_str(text)
             .map_err(|error| ScenarioError(vec![reading::problem(file, text, &error)]))?;
         check::checked(raw).map_err(|problems| located(problems, text, file))

@@ -4,8 +4,8 @@
 
 use super::{
     schema::{
-        executors, headers, labels, maybe_condition, maybe_text, one_of, payload, queries, text, thresholds,
-        times, vitals,
+        executors, headers, job, labels, maybe_condition, maybe_text, one_of, payload, queries, text,
+        thresholds, times, vitals,
     },
     values::{HeaderText, Name, OrderedMap, Quantity, RampRate, Rate, Span},
 };
@@ -215,9 +215,13 @@ pub(super) struct RawStage {
 
 /// What monitoring must have noticed
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping of signals, vitals, alerts and quiet")]
+#[serde(deny_unknown_fields, expecting = "a mapping of signals, vitals, alerts, quiet, promql and job")]
 #[schemars(rename = "Expect")]
 pub(super) struct RawExpect {
+    /// The job whose alerts count; "*" is any, and the target's own if not said
+    #[serde(default)]
+    #[schemars(schema_with = "job")]
+    pub(super) job: Option<String>,
     /// Drift, by the service's own metrics
     #[serde(default)]
     pub(super) signals: Vec<RawSignal>,
@@ -293,6 +297,10 @@ pub(super) struct RawAlert {
     #[serde(default)]
     #[schemars(schema_with = "labels")]
     pub(super) labels: OrderedMap<String>,
+    /// The job whose alert counts, in place of that of all expectations
+    #[serde(default)]
+    #[schemars(schema_with = "job")]
+    pub(super) job: Option<String>,
     /// The phase's name
     pub(super) phase: Name,
     /// It fires this soon after the phase's start
@@ -306,12 +314,14 @@ pub(super) struct RawAlert {
 #[serde(
     deny_unknown_fields,
     remote = "Self",
-    expecting = "an alert's name, or a mapping of alert, labels and phase"
+    expecting = "an alert's name, or a mapping of alert, labels, job and phase"
 )]
 pub(super) struct RawQuiet {
     pub(super) alert: Name,
     #[serde(default)]
     pub(super) labels: OrderedMap<String>,
+    #[serde(default)]
+    pub(super) job: Option<String>,
     pub(super) phase: Option<Name>,
 }
 
@@ -328,12 +338,12 @@ impl<'de> Visitor<'de> for NameOrMap {
     type Value = RawQuiet;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an alert's name, or a mapping of alert, labels and phase")
+        f.write_str("an alert's name, or a mapping of alert, labels, job and phase")
     }
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<RawQuiet, E> {
         let alert = Name::deserialize(name.into_deserializer())?;
-        Ok(RawQuiet { alert, labels: OrderedMap::default(), phase: None })
+        Ok(RawQuiet { alert, labels: OrderedMap::default(), job: None, phase: None })
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<RawQuiet, A::Error> {

@@ -14,7 +14,7 @@ use reqwest::{
 };
 
 /// Where predictions are asked for.
-const DEFAULT_PATH: &str = "/predict";
+pub(crate) const DEFAULT_PATH: &str = "/predict";
 
 /// They say how long the body is; one that lies breaks the connection.
 const FRAMING: [HeaderName; 2] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];

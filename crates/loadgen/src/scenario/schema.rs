@@ -12,8 +12,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
-/// A time as [`super::values::parse_span`] reads it; 0 is told apart by the parser alone.
-const SPAN: &str = r"\s*([0-9][0-9\s]*(\.[0-9\s]+)?[A-Za-zµ]+\s*)+";
+/// A time as [`super::values::parse_span`] reads it; only the parser knows that a year is the longest.
+const SPAN: &str = driftsim::duration::PATTERN;
 
 /// A number as Rust reads it.
 const NUMBER: &str = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?";
@@ -81,6 +81,7 @@ impl JsonSchema for RawQuiet {
         let name = Name::json_schema(generator);
         let phase = Option::<Name>::json_schema(generator);
         let labels = labels(generator);
+        let job = job(generator);
         // Beside a mapping, a number is told from a text.
         json_schema!({ "anyOf": [
             { "type": "string", "pattern": whole("[A-Za-z0-9_.-]+") },
@@ -89,6 +90,7 @@ impl JsonSchema for RawQuiet {
                 "properties": {
                     "alert": with(&name, "The alert's name"),
                     "labels": with(&labels, "The instances that must not fire have at least these labels"),
+                    "job": with(&job, "The job whose alert counts, in place of that of all expectations"),
                     "phase": with(&phase, "The phase's name; the whole run if not said"),
                 },
                 "required": ["alert"],
@@ -134,6 +136,13 @@ pub(super) fn text(_: &mut SchemaGenerator) -> Schema {
 /// The same, where it may be left out.
 pub(super) fn maybe_text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "number", "boolean", "null"] })
+}
+
+/// A job's name, where it may be left out.
+pub(super) fn job(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = maybe_text(generator);
+    schema.insert("minLength".into(), 1.into());
+    schema
 }
 
 /// Thresholds by metric.

@@ -124,6 +124,8 @@ fn a_bad_value_is_named_by_file_line_and_field() {
             "s.yaml:33: expect.alerts[1].resolves_within: counts from the phase's end, 2m after its start",
         ),
         ("labels: { job: x }", "label: { job: x }", "s.yaml:34: expect.quiet[1]: unknown field `label`"),
+        ("labels: { job: x }", "job: ''", "s.yaml:34: expect.quiet[1].job: must be a job's name, or \"*\""),
+        ("labels: { job: x }", "labels: { job: x }, job: y", "s.yaml:34: expect.quiet[1].job: is also among"),
         ("phase: calm }]", "phase: clam }]", "s.yaml:34: expect.quiet[1].phase: no phase `clam`"),
         ("[ModelServiceDown,", "[Model Down,", "s.yaml:34: expect.quiet[0]: must be letters"),
         ("[ModelServiceDown,", "[5,", "s.yaml:34: expect.quiet[0]: invalid type"),
@@ -177,7 +179,11 @@ fn a_bad_value_is_named_by_file_line_and_field() {
             "duration: 5",
             "phases[0].duration: invalid type: integer `5`, expected a duration with its unit",
         ),
-        ("duration: 30s", "duration: 0s", "s.yaml:11: phases[0].duration: must be above 0, got \"0s\""),
+        (
+            "duration: 30s",
+            "duration: 0s",
+            "s.yaml:11: phases[0].duration: must be a duration such as 30s or 1m30s, got \"0s\": it must be above 0",
+        ),
         (
             "[ModelServiceDown, { alert: ModelBadInput, labels: { job: x }, phase: calm }]",
             "ModelServiceDown",

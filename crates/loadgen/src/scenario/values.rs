@@ -3,6 +3,7 @@
 //! The checks sit inside serde's visitors: an error raised there carries line and path, one raised a step later only
 //! those of the surrounding block.
 
+use cli_io::printable::quoted;
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
@@ -53,13 +54,11 @@ const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 3600);
 /// # Errors
 /// In words, when it is none or is 0.
 pub fn parse_span(text: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text)
-        .map_err(|error| format!("must be a duration such as 30s or 1m30s, got {text:?} ({error})"))?;
-    if span.is_zero() {
-        return Err(format!("must be above 0, got {text:?}"));
-    }
+    let got = quoted(text);
+    let span = driftsim::duration::parse(text)
+        .map_err(|problem| format!("must be a duration such as 30s or 1m30s, got {got}: {problem}"))?;
     if span > MAX_SPAN {
-        return Err(format!("must be at most a year, got {text:?}"));
+        return Err(format!("must be at most a year, got {got}"));
     }
     Ok(span)
 }
@@ -246,6 +245,8 @@ mod tests {
         assert_eq!(serde_yaml::from_str::<Span>("1m30s").unwrap(), Span(Duration::from_secs(90)));
         assert!(refusal::<Span>("30").contains("a duration with its unit"));
         assert!(refusal::<Span>("0s").contains("must be above 0"));
+        assert!(refusal::<Span>("1M").contains("got \"1M\": units are us, ms, s, m, h and d, in lower case"));
+        assert!(refusal::<Span>("30S").contains("in lower case"));
         assert!(refusal::<Span>("9000h").contains("at most a year"));
     }
 

@@ -183,6 +183,7 @@ pub fn held(json: &[u8]) -> Result<Vec<Held>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Job;
 
     // Shapes of Alertmanager 0.25's own answers.
     const HELD: &str = r#"[{"annotations":{},"endsAt":"2026-11-24T17:16:00Z","fingerprint":"1","receivers":[{"name":"w"}],
@@ -193,7 +194,7 @@ mod tests {
         "updatedAt":"T2","labels":{"alertname":"A","x":"2"}}]"#;
 
     fn pattern(x: &str) -> AlertPattern {
-        AlertPattern { name: "A".into(), labels: [("x".to_owned(), x.to_owned())].into() }
+        AlertPattern::new("A".into(), [("x".to_owned(), x.to_owned())].into(), Job::Target)
     }
 
     fn at(seconds: u64) -> Duration {

@@ -87,6 +87,7 @@ pub fn rules(json: &[u8]) -> Result<BTreeSet<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Job;
 
     #[test]
     fn tells_firing_from_pending_and_instances_apart() {
@@ -95,9 +96,9 @@ mod tests {
             {"activeAt":"2018-07-04T20:27:12.6Z","annotations":{},"labels":{"alertname":"A","x":"1"},"state":"firing","value":"1e+00"},
             {"labels":{"alertname":"A","x":"2"},"state":"pending"}]}}"#;
         let alerts = alerts(json).unwrap();
-        let pattern = |labels: &[(&str, &str)]| AlertPattern {
-            name: "A".into(),
-            labels: labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        let pattern = |labels: &[(&str, &str)]| {
+            let labels = labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+            AlertPattern::new("A".into(), labels, Job::Target)
         };
         assert_eq!((alerts.firing.len(), alerts.pending.len()), (1, 1));
         assert_eq!(alerts.firing(&pattern(&[])).count(), 1);

@@ -4,6 +4,7 @@
 //! Times are counted from the run's start.
 
 use super::{
+    TargetLabels,
     alertmanager::Delivery,
     alerts::{Alerts, Labels},
 };
@@ -77,6 +78,11 @@ impl FiresWatch {
             gone: None,
             delivery: Delivery::default(),
         }
+    }
+
+    /// Leaves out alerts about other services than the target, unless the scenario names the job; says whether it did.
+    pub fn narrow(&mut self, target: &TargetLabels) -> bool {
+        self.pattern.narrow(target)
     }
 
     /// Takes the alerts at `at`.
@@ -159,6 +165,11 @@ impl QuietWatch {
         Self { pattern: pattern.clone(), from, until, to_the_last, fired: None, pending: BTreeSet::new() }
     }
 
+    /// Leaves out alerts about other services than the target, unless the scenario names the job; says whether it did.
+    pub fn narrow(&mut self, target: &TargetLabels) -> bool {
+        self.pattern.narrow(target)
+    }
+
     /// Takes the alerts at `at`.
     pub fn observe(&mut self, at: Duration, alerts: &Alerts) {
         if at < self.from || self.fired.is_some() {
@@ -191,13 +202,14 @@ impl QuietWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Job;
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
     fn pattern() -> AlertPattern {
-        AlertPattern { name: "A".into(), labels: Labels::new() }
+        AlertPattern::new("A".into(), Labels::new(), Job::Target)
     }
 
     /// `f` for firing, `p` for pending; one letter for each instance.

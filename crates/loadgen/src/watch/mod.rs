@@ -16,6 +16,7 @@ pub mod routes;
 pub mod signals;
 pub mod snapshot;
 pub mod tally;
+pub mod target_labels;
 pub mod text_format;
 
 pub use alerts::Alerts;
@@ -24,6 +25,7 @@ pub use routes::Routes;
 pub use signals::{SignalState, State};
 pub use snapshot::Snapshot;
 pub use tally::{Tally, Vitals};
+pub use target_labels::TargetLabels;
 
 use instances::AT_ONCE;
 use std::{collections::BTreeMap, time::Duration};

@@ -1,6 +1,7 @@
 //! What Prometheus and its Alertmanagers said, kept as far as the scenario's expectations need it.
 
 use super::{
+    TargetLabels,
     alertmanager::{Asked, Reach},
     alerts::Alerts,
     instances::{FiresWatch, QuietWatch},
@@ -57,6 +58,8 @@ pub struct PrometheusWatch {
     pub rules: Option<Result<BTreeSet<String>, String>>,
     /// How well the Alertmanagers could be asked.
     pub alertmanagers: Reach,
+    /// What alerts must be about to count, where the scenario does not name the job of each.
+    pub target: Option<TargetLabels>,
 }
 
 impl PrometheusWatch {
@@ -88,7 +91,21 @@ impl PrometheusWatch {
             last_error: None,
             rules: None,
             alertmanagers: Reach::default(),
+            target: None,
         }
+    }
+
+    /// Leaves out alerts about other services than the target, unless the scenario names the job itself.
+    pub fn narrow(&mut self, target: TargetLabels) {
+        let mut narrowed = false;
+        for watched in &mut self.watched {
+            narrowed |= match watched {
+                Watched::Fires(watch) => watch.narrow(&target),
+                Watched::Quiet(watch) => watch.narrow(&target),
+                Watched::Query(_) | Watched::Nothing => false,
+            };
+        }
+        self.target = narrowed.then_some(target);
     }
 
     /// What was kept for the expectation at this position.

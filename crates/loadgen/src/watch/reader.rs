@@ -6,6 +6,7 @@ use super::{
     alerts::{alerts, rules},
     answer::refusal,
     queries::{NoValue, values},
+    target_labels::{self, TargetLabels},
     text_format,
 };
 use crate::{
@@ -65,7 +66,7 @@ impl Reader {
             Unread::Locked(error) => {
                 format!("{error}\nput a token that it takes into environment variable LOADGEN_BEARER_TOKEN")
             }
-            Unread::Other(error) => error,
+            Unread::Unavailable(error) | Unread::Other(error) => error,
         })?;
         serde_json::from_slice(&body).map_err(|error| {
             format!("{url} answers no model card ({error}); is --target the inference service?")
@@ -93,6 +94,35 @@ impl Reader {
         self.ask("api/v1/alerts", alerts).await
     }
 
+    /// The names of the alerting rules, asked for before a run; `None` without a Prometheus server. `Ok(Err(…))` when the
+    /// server is there and cannot answer yet.
+    ///
+    /// # Errors
+    /// In words, with the remedy, when there is no Prometheus server at the address.
+    pub async fn check_prometheus(&self) -> Option<Result<Result<BTreeSet<String>, String>, String>> {
+        let prometheus = self.prometheus.as_ref()?;
+        let error = match self.ask_at(prometheus, &prometheus.below("api/v1/rules"), rules).await {
+            Ok(rules) => return Some(Ok(Ok(rules))),
+            Err(error) => error,
+        };
+        Some(match error {
+            // It is starting, or overloaded.
+            Unread::Unavailable(words) => Ok(Err(words)),
+            Unread::Nobody(words) => {
+                Err(format!("{words}\nis Prometheus running there? start it, or leave --prometheus out"))
+            }
+            Unread::Moved { from, to } => Err(format!(
+                "{from} it is at {to}, and redirects are not followed; name the final address in --prometheus"
+            )),
+            Unread::Locked(words) => Err(format!(
+                "{words}\nput a token that it takes into environment variable LOADGEN_PROMETHEUS_BEARER_TOKEN"
+            )),
+            Unread::Other(words) => Err(format!(
+                "{words}\nis it the address of a Prometheus server, with the path before /api/v1 if there is one?"
+            )),
+        })
+    }
+
     /// The names of the alerting rules; `None` without a Prometheus server.
     ///
     /// # Errors
@@ -101,14 +131,32 @@ impl Reader {
         self.ask("api/v1/rules", rules).await
     }
 
+    /// How alerts about the target are labelled, which serves the model of `card`; without its job where Prometheus does
+    /// not know it. `None` without a Prometheus server.
+    pub async fn target_labels(&self, card: &ModelCard) -> Option<TargetLabels> {
+        let metrics = self.target.below("metrics");
+        let scraped = |json: &[u8]| target_labels::scraped_at(json, &metrics);
+        let found = self.ask("api/v1/targets?state=active", scraped).await?.ok().flatten();
+        let mut labels = match found {
+            Some(labels) => labels,
+            None => {
+                let prometheus = self.prometheus.as_ref()?;
+                let url = query_url(prometheus, &target_labels::jobs_query(&card.name, &card.version));
+                let jobs = self.ask_at(prometheus, &url, target_labels::jobs).await;
+                TargetLabels { jobs: jobs.unwrap_or_default(), ..TargetLabels::default() }
+            }
+        };
+        labels.models.insert(card.name.clone());
+        Some(labels)
+    }
+
     /// What a query gives at this moment; `None` without a Prometheus server.
     ///
     /// # Errors
     /// [`NoValue`].
     pub async fn query(&self, expr: &str) -> Option<Result<Vec<f64>, NoValue>> {
         let prometheus = self.prometheus.as_ref()?;
-        let mut url = prometheus.below("api/v1/query");
-        url.query_pairs_mut().append_pair("query", expr);
+        let url = query_url(prometheus, expr);
         let answer = async {
             let response = self.send(prometheus.authorization(), &url).await?;
             Ok::<_, Unread>((response.status(), body(response, &url).await?))
@@ -157,11 +205,17 @@ impl Reader {
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Option<Result<T, String>> {
         let prometheus = self.prometheus.as_ref()?;
-        let url = prometheus.below(path);
-        Some(match self.get(prometheus.authorization(), &url).await {
-            Ok(body) => read(&body).map_err(|error| format!("{url}: {error}")),
-            Err(error) => Err(error.into()),
-        })
+        Some(self.ask_at(prometheus, &prometheus.below(path), read).await.map_err(String::from))
+    }
+
+    async fn ask_at<T>(
+        &self,
+        prometheus: &Endpoint,
+        url: &Url,
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<T, Unread> {
+        let body = self.get(prometheus.authorization(), url).await?;
+        read(&body).map_err(|error| Unread::Other(format!("{url}: {error}")))
     }
 
     async fn get(&self, authorization: Option<&HeaderValue>, url: &Url) -> Result<Vec<u8>, Unread> {
@@ -184,6 +238,12 @@ impl Reader {
     }
 }
 
+fn query_url(prometheus: &Endpoint, expr: &str) -> Url {
+    let mut url = prometheus.below("api/v1/query");
+    url.query_pairs_mut().append_pair("query", expr);
+    url
+}
+
 async fn body(mut response: Response, url: &Url) -> Result<Vec<u8>, Unread> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| Unread::Other(told(url, &error)))? {
@@ -203,6 +263,8 @@ enum Unread {
     Moved { from: String, to: String },
     /// An answer to those who prove who they are.
     Locked(String),
+    /// An error of the server, which may pass.
+    Unavailable(String),
     /// Anything else.
     Other(String),
 }
@@ -210,7 +272,10 @@ enum Unread {
 impl From<Unread> for String {
     fn from(unread: Unread) -> Self {
         match unread {
-            Unread::Nobody(words) | Unread::Locked(words) | Unread::Other(words) => words,
+            Unread::Nobody(words)
+            | Unread::Locked(words)
+            | Unread::Unavailable(words)
+            | Unread::Other(words) => words,
             Unread::Moved { from, to } => format!("{from} it is at {to}, and redirects are not followed"),
         }
     }
@@ -225,6 +290,9 @@ fn refused(url: &Url, response: &Response) -> Unread {
         }
         _ if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => {
             Unread::Locked(format!("GET {url}: answered {status}"))
+        }
+        _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            Unread::Unavailable(format!("GET {url}: answered {status}"))
         }
         _ => Unread::Other(format!("GET {url}: answered {status}")),
     }

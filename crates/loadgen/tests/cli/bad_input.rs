@@ -81,16 +81,29 @@ expect: { signals: [ { signal: petal_lenght, phase: a, stays: steady } ] }
 }
 
 #[test]
-fn a_prometheus_that_is_down_fails_its_expectations_alone() {
+fn an_address_without_a_prometheus_server_is_found_before_the_run() {
     let stub = Stub::start(StubOptions::default());
     let nobody = Nobody::new();
-    let run = Loadgen::new().run(SHORT, &stub.url, &["--prometheus", &nobody.url()]);
-    run.expect_code(99);
-    assert_eq!(run.total("completed"), 25);
-    for alert in ["ModelInputDrift", "ModelServiceDown"] {
-        assert_eq!(run.verdict("expectations", alert), "failed");
+    let elsewhere = format!("{}/elsewhere", stub.url);
+    let page = rogue(Mischief::Says("<!doctype html><title>Grafana</title>"));
+    let html = rogue(Mischief::Garbage);
+    for (address, what, remedy) in [
+        (nobody.url(), "Connection refused", "is Prometheus running there?"),
+        (elsewhere, "/elsewhere/api/v1/rules: answered 404", "is it the address of a Prometheus server"),
+        (page, "its answer is not that of a Prometheus server", "is it the address of a Prometheus server"),
+        (html, "HTTP", "is it the address of a Prometheus server"),
+        (rogue(Mischief::Redirects), "answered 307", "name the final address in --prometheus"),
+    ] {
+        // Also where no expectation needs it: the flag was given for a reason.
+        for scenario in [SHORT, SHORT.split("expect:").next().unwrap()] {
+            let run = Loadgen::new().run(scenario, &stub.url, &["--prometheus", &address]);
+            run.expect_code(104);
+            for words in ["error: --prometheus: ", what, remedy] {
+                assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
+            }
+        }
     }
-    assert!(run.stdout.contains("questions to Prometheus failed"), "{}", run.stdout);
+    assert_eq!(stub.seen(), 0);
 }
 
 #[test]

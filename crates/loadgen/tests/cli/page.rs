@@ -2,9 +2,10 @@
 
 use crate::support::{Loadgen, Stub, StubOptions, wait_until};
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    process::Command,
+    process::{ChildStderr, Command, Stdio},
+    time::Duration,
 };
 
 const SHORT: &str = r#"
@@ -78,16 +79,11 @@ fn an_interrupted_run_leaves_its_page_and_waits_for_no_browser() {
     let loadgen = Loadgen::new();
     let long = SHORT.replace("1s", "60s");
     let mut child = loadgen.start(&long, &stub.url, &["--report", REPORT, "--dashboard", "127.0.0.1:0"]);
-    let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("live page: http://") {
-        line.clear();
-        assert!(std::io::BufRead::read_line(&mut log, &mut line).unwrap() > 0, "it never said where");
-    }
-    let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let address = announced(&mut log, "live page");
     // One that asks and then never reads.
     let mut browser = TcpStream::connect(address).unwrap();
-    browser.write_all(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    browser.write_all(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     wait_until("requests are sent", || stub.seen() > 20);
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let mut words = String::new();
@@ -95,4 +91,189 @@ fn an_interrupted_run_leaves_its_page_and_waits_for_no_browser() {
     loadgen.finish(child).expect_code(105);
     let html = loadgen.read(REPORT);
     assert!(html.contains("<b>INTERRUPTED</b>") && html.ends_with("</html>\n"), "{words}");
+}
+
+/// The address at which a run says that it serves `what`.
+fn announced(log: &mut BufReader<ChildStderr>, what: &str) -> String {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it never said where");
+        if let Some((_, rest)) = line.split_once(&format!("{what}: http://")) {
+            return rest.split('/').next().unwrap().to_owned();
+        }
+    }
+}
+
+/// The whole answer to a request without a body, with its head in lower case.
+fn ask(address: &str, target: &str, host: &str, more: &str) -> (String, String) {
+    let mut connection = TcpStream::connect(address).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    write!(connection, "{target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n").unwrap();
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_lowercase(), body.to_owned())
+}
+
+/// The number before each of these words, in a state of the page.
+fn totals(state: &str) -> Option<Vec<u64>> {
+    let (_, sum) = state.split_once("<p class=\"totals\">")?;
+    let sum = sum.split(';').next()?;
+    let numbers = sum.split("<b>").skip(1).filter_map(|part| part.split("</b>").next()?.parse().ok());
+    Some(numbers.collect())
+}
+
+#[test]
+fn the_sum_holds_in_every_state_of_the_live_page() {
+    let stub = Stub::start(StubOptions { delay: Duration::from_millis(700), ..StubOptions::default() });
+    let loadgen = Loadgen::new();
+    let scenario = SHORT.replace("rate: 50, duration: 1s", "rate: 100, duration: 6s");
+    let mut child = loadgen.start(&scenario, &stub.url, &["--dashboard", "127.0.0.1:0"]);
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let address = announced(&mut log, "live page");
+    // Up to the last one.
+    let (_, states) = ask(&address, "GET /stream", "localhost", "");
+    std::io::copy(&mut log, &mut std::io::sink()).unwrap();
+    loadgen.finish(child);
+    let states: Vec<&str> = states.split('\0').filter(|state| state.contains("class=\"totals\"")).collect();
+    assert!(states.len() > 3, "{} states", states.len());
+    let mut most_in_flight = 0;
+    for state in states {
+        let numbers = totals(state).unwrap();
+        assert_eq!(numbers[0], numbers[1..].iter().sum::<u64>(), "{numbers:?}");
+        // A seventh term while the run goes on.
+        if let Some(in_flight) = numbers.get(6) {
+            assert!(state.contains("in flight"), "{numbers:?}");
+            most_in_flight = most_in_flight.max(*in_flight);
+        }
+    }
+    assert!(most_in_flight > 0);
+}
+
+/// A run that lasts until it is killed, and where it serves its page and its own metrics.
+fn served<T>(use_it: impl FnOnce(&str, &str) -> T) -> T {
+    let stub = Stub::start(StubOptions::default());
+    let loadgen = Loadgen::new();
+    let flags = ["--dashboard", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+    let mut child = loadgen.start(&SHORT.replace("1s", "1h"), &stub.url, &flags);
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let page = announced(&mut log, "live page");
+    let metrics = announced(&mut log, "own metrics");
+    let result = use_it(&page, &metrics);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    result
+}
+
+#[test]
+fn every_answer_says_that_it_is_neither_sniffed_nor_framed() {
+    served(|page, metrics| {
+        for (address, target, status) in [
+            (page, "GET /", "200"),
+            (page, "HEAD /stream", "200"),
+            (page, "GET /live.js", "200"),
+            (page, "GET /nowhere", "404"),
+            (page, "POST /", "405"),
+            (page, "OPTIONS *", "404"),
+            (metrics, "GET /metrics", "200"),
+            (metrics, "PUT /metrics", "405"),
+            (metrics, "GET /", "404"),
+        ] {
+            let (head, _) = ask(address, target, "localhost", "");
+            assert!(head.starts_with(&format!("http/1.1 {status}")), "{target}: {head}");
+            for header in [
+                "\r\nx-content-type-options: nosniff",
+                "\r\nx-frame-options: deny",
+                "\r\ncontent-security-policy: default-src 'none'; ",
+                "frame-ancestors 'none'",
+            ] {
+                assert!(head.contains(header), "{target}: {header}: {head}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_live_page_is_not_served_under_a_foreign_name_and_own_metrics_are() {
+    served(|page, metrics| {
+        for host in ["evil.example", "evil.example:5665", "loadgen:5665", ""] {
+            for target in ["GET /", "GET /stream", "GET /live.js"] {
+                let (head, body) = ask(page, target, host, "");
+                assert!(head.starts_with("http/1.1 421"), "{host}: {head}");
+                assert!(body.contains("by IP address and as localhost only"), "{body}");
+            }
+        }
+        for host in ["localhost:5665", "127.0.0.1", page, "[::1]:5665"] {
+            assert!(ask(page, "GET /", host, "").1.contains("<h1>x</h1>"), "{host}");
+        }
+        // The name that Compose gives it, by which Prometheus scrapes.
+        assert!(ask(metrics, "GET /metrics", "loadgen:9464", "").1.contains("loadgen_requests_total{"));
+    });
+}
+
+#[test]
+fn an_offer_to_upgrade_is_ignored() {
+    const OFFER: &str =
+        "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nConnection: Upgrade, HTTP2-Settings\r\n";
+    served(|page, metrics| {
+        for (address, target) in [(page, "GET /"), (metrics, "GET /metrics")] {
+            let (head, _) = ask(address, target, "localhost", OFFER);
+            assert!(head.starts_with("http/1.1 200") && !head.contains("upgrade"), "{head}");
+        }
+    });
+}
+
+/// The fewest descriptors with which a run starts.
+fn least_descriptors() -> u64 {
+    cli_io::descriptors::least_of_a_server()
+}
+
+#[test]
+fn a_run_with_too_few_descriptors_names_them_and_the_remedy() {
+    let stub = Stub::start(StubOptions::default());
+    let loadgen = Loadgen::new();
+    loadgen.write("x.yaml", SHORT);
+    for limit in [12, least_descriptors() - 1] {
+        let line = format!("ulimit -n {limit}; \"$0\" \"$@\"");
+        let run = loadgen.call_in_shell(
+            &line,
+            &["run", "--scenario", "x.yaml", "--target", &stub.url, "--dashboard", "127.0.0.1:0"],
+        );
+        run.expect_code(104);
+        let words = format!("error: too few file descriptors: at most {limit} may be open");
+        assert!(run.stderr.contains(&words) && run.stderr.contains("ulimit -n 1024"), "{}", run.stderr);
+        assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+    }
+    assert_eq!(stub.seen(), 0);
+}
+
+#[test]
+fn own_metrics_are_answered_while_the_target_takes_all_connections() {
+    let stub = Stub::start(StubOptions { delay: Duration::from_secs(60), ..StubOptions::default() });
+    let loadgen = Loadgen::new();
+    loadgen.write("x.yaml", &SHORT.replace("rate: 50, duration: 1s", "rate: 200, duration: 1h"));
+    let limit = least_descriptors() + 8;
+    let line = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+    let mut child = Command::new("bash")
+        .args(["-c", &line, env!("CARGO_BIN_EXE_loadgen")])
+        .args(["run", "--scenario", "x.yaml", "--target", &stub.url, "--metrics-listen", "127.0.0.1:0"])
+        .current_dir(loadgen.path(""))
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let address = announced(&mut log, "own metrics");
+    // Some requests have found no descriptor, so all that the target may take are taken.
+    wait_until("connections run out", || {
+        let (_, page) = ask(&address, "GET /metrics", "localhost", "");
+        page.lines().any(|line| line.contains("outcome=\"failed\"") && !line.ends_with(" 0"))
+    });
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let mut words = String::new();
+    log.read_to_string(&mut words).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(105), "{words}");
+    assert!(!words.contains("panicked"), "{words}");
 }

@@ -50,6 +50,42 @@ fn an_answer_that_ends_early_is_no_answer() {
 }
 
 #[test]
+fn a_200_without_the_prediction_is_a_failure_of_its_own_kind() {
+    const WORDS: &str = "failed: 25 × answer has status 200 and is not the prediction asked for";
+    for body in [
+        "",
+        "<!doctype html><title>Welcome to nginx!</title>",
+        r#"{"hello":1}"#,
+        r#"{"prediction":0}{"prediction":1}"#,
+        r#"{"predictions":[{"prediction":0}]}"#,
+        r#"{"prediction":0,"class":"set"#,
+    ] {
+        expect_failures(Mischief::Says(body), "bad_answer", WORDS);
+    }
+    expect_failures(Mischief::SaysAndCloses(r#"{"prediction":0,"cla"#), "bad_answer", WORDS);
+    expect_failures(Mischief::AnswersTwice, "bad_answer", WORDS);
+}
+
+#[test]
+fn a_batch_is_answered_with_one_prediction_per_row() {
+    let body = |rows: &str| format!("source: {{ fixed: {{ body: '{{\"instances\":[{rows}]}}' }} }}");
+    let scenario = |rows: &str| {
+        format!(
+            "name: x\npayloads: {{ pair: {{ {} }} }}\nphases: [ {{ name: a, executor: constant-arrival-rate, rate: 25, duration: 1s }} ]\n\
+             thresholds: {{ failed: [\"count==0\"] }}\n",
+            body(rows)
+        )
+    };
+    let target = rogue(Mischief::Says(r#"{"predictions":[{"prediction":0},{"prediction":1}]}"#));
+    let run = Loadgen::new().run(&scenario("[1,2],[3,4]"), &target, &[]);
+    run.expect_code(0);
+    assert_eq!(run.total("completed"), 25);
+    let run = Loadgen::new().run(&scenario("[1,2],[3,4],[5,6]"), &target, &[]);
+    run.expect_code(99);
+    assert_eq!(run.report["phases"][0]["failures"]["bad_answer"], 25, "{}", run.report);
+}
+
+#[test]
 fn silence_times_out_and_counts_with_its_time() {
     let run = run_against(Mischief::Silence);
     assert_eq!(run.total("timed_out"), 25);

@@ -309,7 +309,7 @@ fn an_alert_out_of_place_is_99() {
 
 #[test]
 fn rules_that_could_not_be_read_before_the_run_are_read_after_it() {
-    let stub = Stub::start(StubOptions { tells_rules_late: true, ..StubOptions::default() });
+    let stub = Stub::start(StubOptions { rules_unavailable: 1, ..StubOptions::default() });
     let scenario = ALERTING.replace("EXPECT", "quiet: [Trouble, Truoble]");
     let run = Loadgen::new().run(&scenario, &stub.url, &["--prometheus", &stub.url]);
     run.expect_judged(99);
@@ -317,7 +317,7 @@ fn rules_that_could_not_be_read_before_the_run_are_read_after_it() {
     assert_eq!(run.verdict("expectations", "Truoble"), "failed");
     assert!(run.stdout.contains("Prometheus has no alerting rule \"Truoble\""), "{}", run.stdout);
     assert!(
-        run.stderr.contains("what is expected of Prometheus can't be told until it answers"),
+        run.stderr.contains("Prometheus expectations cannot be checked until it responds"),
         "{}",
         run.stderr
     );
@@ -325,8 +325,7 @@ fn rules_that_could_not_be_read_before_the_run_are_read_after_it() {
 
 #[test]
 fn quiet_proves_nothing_where_the_rules_cannot_be_read() {
-    // The stub answers 404 when asked for rules.
-    let stub = Stub::start(StubOptions::default());
+    let stub = Stub::start(StubOptions { rules_unavailable: usize::MAX, ..StubOptions::default() });
     let scenario = ALERTING.replace("EXPECT", "quiet: [Truoble]");
     let run = Loadgen::new().run(&scenario, &stub.url, &["--prometheus", &stub.url]);
     run.expect_code(99);

@@ -307,3 +307,118 @@ fn what_a_prometheus_that_died_would_have_said_nobody_can_tell() {
     );
     assert!(words.contains("questions to Prometheus failed"), "{words}");
 }
+
+/// `Broken` keeps its job, `Anywhere` loses it, and `Elsewhere` says that it is about the other job.
+const RULES_BY_JOB: &str = r#"
+groups:
+  - name: quick
+    interval: 1s
+    rules:
+      - alert: Broken
+        expr: sum by (job) (inference_requests_total{endpoint="/predict",status="503"}) > 0
+      - alert: Anywhere
+        expr: sum(inference_requests_total{endpoint="/predict",status="503"}) > 0
+      - alert: ModelOfAnother
+        expr: label_replace(sum by (job) (up{job="own"}), "model", "telco", "", "") > 0
+      - alert: InstanceDown
+        expr: up{job="own"} == 0
+"#;
+
+#[test]
+fn alerts_about_other_jobs_instances_and_models_do_not_count() {
+    let (service, other) = (Service::start(), Service::start());
+    // Nobody listens at the second address of the target's own job.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!(
+        "global: {{ scrape_interval: 1s, evaluation_interval: 1s, scrape_timeout: 1s }}\nrule_files: [rules.yml]\n\
+         scrape_configs:\n  - job_name: own\n    static_configs: [ {{ targets: ['{}', '{gone}'] }} ]\n  \
+         - job_name: other\n    static_configs: [ {{ targets: ['{}'] }} ]\n",
+        service.address, other.address
+    );
+    let world = World { service, prometheus: Prometheus::with(&config, RULES_BY_JOB) };
+    let broken = Command::new("curl")
+        .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}"])
+        .args(["--header", "content-type: application/json", "--header", "x-envoy-fault-abort-request: 503"])
+        .args(["--data", r#"{"features":[1,2,3,4]}"#, &format!("http://{}/predict", other.address)])
+        .output()
+        .unwrap();
+    assert_eq!(broken.stdout, b"503");
+    for alert in ["Broken", "Anywhere", "ModelOfAnother", "InstanceDown"] {
+        world.wait_for(&format!("ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}}"));
+    }
+    let scenario = |expect: &str| {
+        format!(
+            "name: x\npayloads: {{ rows: {{ source: {{ model: {{}} }} }} }}\nphases: [ {{ name: a, executor: \
+             constant-arrival-rate, rate: 20, duration: 2s }} ]\nexpect:\n{expect}"
+        )
+    };
+    let file = file(&scenario(
+        r#"
+  quiet:
+    - Broken
+    - ModelOfAnother
+    - InstanceDown
+    - Anywhere
+    - { alert: Broken, job: "*" }
+    - { alert: Broken, job: other }
+    - { alert: Broken, job: third }
+    - { alert: Broken, labels: { job: other } }
+    - { alert: InstanceDown, job: own }
+    - { alert: ModelOfAnother, labels: { model: telco } }
+"#,
+    ));
+    let (code, words, report) = play(file.path().to_str().unwrap(), &world.service, Some(&world.prometheus));
+    assert_came_to(99, code, &words);
+    let fired = "was firing when the ";
+    expect_outcomes(
+        &report,
+        &words,
+        &[
+            ("passed", "quiet"),
+            ("passed", "quiet"),
+            ("passed", "quiet"),
+            ("failed", fired),
+            ("failed", "job=\"other\""),
+            ("failed", fired),
+            ("passed", "quiet"),
+            ("failed", fired),
+            ("failed", fired),
+            ("failed", fired),
+        ],
+    );
+    let labels = format!("job own, instance {}, model iris", world.service.address);
+    assert_eq!(report["alerts_of"], labels, "{words}");
+    assert!(words.contains(&labels), "{words}");
+
+    // One `job` for all; and an alert that is to fire is not answered by another job's.
+    let file = self::file(&scenario(
+        "  job: other\n  quiet: [ { alert: Broken, job: own } ]\n  alerts: [ { alert: Broken, phase: a, fires_within: 1s } ]\n",
+    ));
+    let (code, words, report) = play(file.path().to_str().unwrap(), &world.service, Some(&world.prometheus));
+    assert_came_to(99, code, &words);
+    expect_outcomes(&report, &words, &[("failed", "was firing before the phase began"), ("passed", "quiet")]);
+    let file = self::file(&scenario("  alerts: [ { alert: Broken, phase: a, fires_within: 1s } ]\n"));
+    let (code, words, report) = play(file.path().to_str().unwrap(), &world.service, Some(&world.prometheus));
+    assert_came_to(99, code, &words);
+    expect_outcomes(&report, &words, &[("failed", "did not fire")]);
+}
+
+#[test]
+fn a_target_that_prometheus_does_not_scrape_is_found_by_its_model_or_named() {
+    const QUIET: &str = "  quiet: [ { alert: Broken, phase: calm } ]\n";
+    let world = World::new("alertmanagers: []");
+    // The same model at an address of its own, such as that of a load balancer.
+    let unscraped = Service::start();
+    let file = scenario(QUIET);
+    let (code, words, report) = play(file.path().to_str().unwrap(), &unscraped, Some(&world.prometheus));
+    assert_came_to(0, code, &words);
+    assert_eq!(report["alerts_of"], "job quick, model iris", "{words}");
+    assert!(!words.contains("alerts of every job count"), "{words}");
+
+    let config = "global: { scrape_interval: 1s, evaluation_interval: 1s }\nrule_files: [rules.yml]\n";
+    let prometheus = Prometheus::with(config, RULES);
+    let (code, words, report) = play(file.path().to_str().unwrap(), &unscraped, Some(&prometheus));
+    assert_came_to(0, code, &words);
+    assert_eq!(report["alerts_of"], "model iris", "{words}");
+    assert!(words.contains("alerts of every job count; name the job with `job` under `expect`"), "{words}");
+}

@@ -28,6 +28,12 @@ pub enum Mischief {
     HangsUpOnIdle,
     /// Sends callers elsewhere, and those who ask for the model too.
     RedirectsAll,
+    /// Answers 200 with this body.
+    Says(&'static str),
+    /// Answers 200 with this body, without its length, and closes.
+    SaysAndCloses(&'static str),
+    /// Answers each request twice.
+    AnswersTwice,
 }
 
 /// Starts one; it lives as long as the tests do.
@@ -52,6 +58,7 @@ fn serve(mut stream: TcpStream, card: &str, mischief: Mischief) -> Option<()> {
         let ok = |kind: &str, body: &str| {
             format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
         };
+        let prediction = ok("application/json", r#"{"prediction":0}"#);
         let elsewhere =
             "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/v2\r\nContent-Length: 0\r\n\r\n";
         let answer = match (head.split(' ').nth(1)?, mischief) {
@@ -65,7 +72,13 @@ fn serve(mut stream: TcpStream, card: &str, mischief: Mischief) -> Option<()> {
             }
             (_, Mischief::ClosesAtOnce) => return None,
             (_, Mischief::HangsUpOnIdle) if idle => return None,
-            (_, Mischief::AnswersEarly | Mischief::HangsUpOnIdle) => ok("application/json", "{}"),
+            (_, Mischief::AnswersEarly | Mischief::HangsUpOnIdle) => prediction.clone(),
+            (_, Mischief::Says(body)) => ok("text/html", body),
+            (_, Mischief::SaysAndCloses(body)) => {
+                write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{body}").ok()?;
+                return None;
+            }
+            (_, Mischief::AnswersTwice) => prediction.repeat(2),
             (_, Mischief::Silence) => {
                 // Until the other end has had enough.
                 let _ = stream.read(&mut [0]);

@@ -39,8 +39,8 @@ pub struct StubOptions {
     pub delay: Duration,
     /// As a Prometheus server, it has alert `Trouble` fire once this many predictions were asked for.
     pub alerts_at: Option<u64>,
-    /// As a Prometheus server, it has a rule for `Trouble`, and tells it when it is asked a second time.
-    pub tells_rules_late: bool,
+    /// As a Prometheus server, how often it answers 503 before it tells its rules, `Trouble` and `Other`.
+    pub rules_unavailable: usize,
     /// What header `Authorization` must be; anything else is answered 401.
     pub authorization: Option<&'static str>,
     /// `/model` answers 307 and names this.
@@ -295,14 +295,12 @@ async fn metrics(state: Data<State>) -> HttpResponse {
 async fn rules(state: Data<State>) -> HttpResponse {
     let asked = |request: &&Received| request.path.starts_with("/api/v1/rules");
     let times = state.requests.lock().unwrap().iter().filter(asked).count();
-    match (state.options.tells_rules_late, times) {
-        (false, _) => HttpResponse::NotFound().finish(),
-        (true, 1) => HttpResponse::ServiceUnavailable().finish(),
-        (true, _) => HttpResponse::Ok().json(serde_json::json!({
-            "status": "success",
-            "data": { "groups": [ { "rules": [ { "type": "alerting", "name": "Trouble" } ] } ] },
-        })),
+    if times <= state.options.rules_unavailable {
+        return HttpResponse::ServiceUnavailable().finish();
     }
+    let rules = ["Trouble", "Other"].map(|name| serde_json::json!({ "type": "alerting", "name": name }));
+    HttpResponse::Ok()
+        .json(serde_json::json!({ "status": "success", "data": { "groups": [ { "rules": rules } ] } }))
 }
 
 async fn alerts(state: Data<State>) -> HttpResponse {

@@ -3,20 +3,27 @@
 //! The page is drawn here, and only when somebody looks: [`Publisher::is_wanted`] says so, at most once a second, and the
 //! thread that follows the run then hands over its state. Threads that send requests have no part in it.
 
+mod host;
+mod http;
+
+pub(crate) use http::MOST_CONNECTIONS;
+
 use crate::{
     metrics::Metrics,
-    page::{Page, SCRIPT, document, fragment},
+    page::{Page, SCRIPT, document, fragment, policy},
 };
-use actix_web::{
-    App, HttpResponse, HttpServer,
-    dev::Server,
-    http::header::{CACHE_CONTROL, ContentType},
-    web::{self, Bytes, Data},
+use anyhow::Context;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Body, Limits, STRICTEST, answer, text};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::{
+    Method, Request, Response,
+    body::Frame,
+    header::{ALLOW, HeaderValue},
 };
-use anyhow::{Context, anyhow};
-use futures_util::stream;
 use std::{
-    convert::Infallible,
+    io,
     net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex, PoisonError,
@@ -25,13 +32,13 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::{sync::watch, task::LocalSet};
 
 /// Between two states of the page.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How long the end of a run waits for a browser that does not take the last state off it, in seconds.
-const PATIENCE: u64 = 1;
+const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
 
 /// The addresses of a run's servers, taken before it starts.
 pub struct Listeners {
@@ -75,7 +82,7 @@ impl Listeners {
 
 /// The servers of a run. They end when it is dropped.
 pub struct Servers {
-    stop: Option<oneshot::Sender<()>>,
+    stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -138,50 +145,53 @@ impl Servers {
     /// Starts what there is a listener for; the publisher is there if the page is.
     ///
     /// # Errors
-    /// When the system gives no thread, or the listeners are of no use.
-    pub fn start(listeners: Listeners, metrics: Arc<Metrics>) -> anyhow::Result<(Self, Option<Publisher>)> {
-        let Listeners { page, metrics: metrics_listener } = listeners;
+    /// When the system gives no thread or no runtime, or the listeners cannot be used.
+    pub fn start(listeners: Listeners, metrics: Arc<Metrics>) -> io::Result<(Self, Option<Publisher>)> {
         let wanted = Arc::new(AtomicBool::new(false));
         let (sender, pages) = watch::channel(None);
-        let publisher =
-            page.is_some().then(|| Publisher { wanted: Arc::clone(&wanted), pages: sender, last: None });
-        let (stop, stopped) = oneshot::channel();
-        let (told, tell) = std::sync::mpsc::channel();
-        let live = Data::new(Live { wanted, pages, drawn: Mutex::default() });
-        let serve = async move {
-            let page = page.map(|listener| page_server(listener, live));
-            let metrics = metrics_listener.map(|listener| metrics_server(listener, metrics));
-            let servers = page.into_iter().chain(metrics);
-            let servers = match servers.collect::<std::io::Result<Vec<Server>>>() {
-                Ok(servers) => servers,
-                Err(error) => return drop(told.send(Err(error))),
-            };
-            let handles: Vec<_> = servers.iter().map(Server::handle).collect();
-            let running: Vec<_> = servers.into_iter().map(actix_web::rt::spawn).collect();
-            drop(told.send(Ok(())));
-            // It resolves when the run is over, or is gone.
-            let _ = stopped.await;
-            for handle in handles {
-                handle.stop(true).await;
-            }
-            for server in running {
-                // Nobody is left to be told of a server that broke after the last page.
-                let _ = server.await;
-            }
+        let publisher = listeners.page.is_some().then(|| Publisher {
+            wanted: Arc::clone(&wanted),
+            pages: sender,
+            last: None,
+        });
+        let (stop, stopped) = watch::channel(false);
+        let live = Arc::new(Live { wanted, pages, drawn: Mutex::default() });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = |listener: Option<TcpListener>| {
+            let _runtime = runtime.enter();
+            listener
+                .map(|listener| {
+                    listener.set_nonblocking(true)?;
+                    tokio::net::TcpListener::from_std(listener)
+                })
+                .transpose()
         };
-        let run = move || actix_web::rt::System::new().block_on(serve);
+        let (page, own) = (listener(listeners.page)?, listener(listeners.metrics)?);
+        let run = move || {
+            LocalSet::new().block_on(&runtime, async {
+                let page = async {
+                    if let Some(listener) = page {
+                        let answer = move |request| on_page(Arc::clone(&live), request);
+                        http::serve(listener, Limits::default(), stopped.clone(), answer).await;
+                    }
+                };
+                let own = async {
+                    if let Some(listener) = own {
+                        let answer = move |request| std::future::ready(on_metrics(&metrics, &request));
+                        http::serve(listener, Limits::default(), stopped.clone(), answer).await;
+                    }
+                };
+                tokio::join!(page, own);
+            });
+        };
         let thread = thread::Builder::new().name("http".into()).spawn(run)?;
-        tell.recv().map_err(|_| anyhow!("the thread that serves the live page and metrics ended"))??;
-        Ok((Self { stop: Some(stop), thread: Some(thread) }, publisher))
+        Ok((Self { stop, thread: Some(thread) }, publisher))
     }
 }
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // A thread that has ended needs no telling.
-            let _ = stop.send(());
-        }
+        self.stop.send_replace(true);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -190,51 +200,59 @@ impl Drop for Servers {
     }
 }
 
-fn page_server(listener: TcpListener, live: Data<Live>) -> std::io::Result<Server> {
-    let app = move || {
-        App::new()
-            .app_data(live.clone())
-            .route("/", web::get().to(whole))
-            .route("/stream", web::get().to(states))
-            .route("/live.js", web::get().to(script))
-    };
-    Ok(HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(PATIENCE).listen(listener)?.run())
+async fn on_page<B>(live: Arc<Live>, request: Request<B>) -> Response<Body> {
+    if !host::is_own(&request) {
+        return text(421, PLAIN, "the live page is served by IP address and as localhost only\n");
+    }
+    match refused(&request, &["/", "/stream", "/live.js"]) {
+        Some(refusal) => refusal,
+        None => match request.uri().path() {
+            "/" => whole(&live).await,
+            "/live.js" => text(200, "text/javascript; charset=utf-8", SCRIPT),
+            _ => states(live),
+        },
+    }
 }
 
-fn metrics_server(listener: TcpListener, metrics: Arc<Metrics>) -> std::io::Result<Server> {
-    let metrics = Data::from(metrics);
-    let app = move || App::new().app_data(metrics.clone()).route("/metrics", web::get().to(own_metrics));
-    Ok(HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(PATIENCE).listen(listener)?.run())
+/// Any `Host` will do: Prometheus scrapes by the name that its configuration has, and a web page that reads counters of
+/// a drill learns nothing.
+fn on_metrics<B>(metrics: &Metrics, request: &Request<B>) -> Response<Body> {
+    refused(request, &["/metrics"])
+        .unwrap_or_else(|| text(200, "text/plain; version=0.0.4; charset=utf-8", metrics.render()))
 }
 
-async fn whole(live: Data<Live>) -> HttpResponse {
+/// Why a request is not answered, unless it asks for one of `paths`.
+fn refused<B>(request: &Request<B>, paths: &[&str]) -> Option<Response<Body>> {
+    if !paths.contains(&request.uri().path()) {
+        return Some(text(404, PLAIN, format!("there is only {}\n", paths.join(", "))));
+    }
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut refusal = text(405, PLAIN, "only GET is answered\n");
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Some(refusal);
+    }
+    None
+}
+
+async fn whole(live: &Live) -> Response<Body> {
     match live.next().await {
-        Some(page) => HttpResponse::Ok()
-            .content_type(ContentType::html())
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .body(document(&page, true)),
-        None => HttpResponse::ServiceUnavailable().body("the run broke off\n"),
+        Some(page) => {
+            let body = Full::new(Bytes::from(document(&page, true))).boxed_unsync();
+            // A `meta` element cannot say this.
+            answer(200, HTML, &format!("{}; frame-ancestors 'none'", policy(true)), body)
+        }
+        None => text(503, PLAIN, "the run broke off\n"),
     }
 }
 
 /// One state after the other, up to the last of the run.
-async fn states(live: Data<Live>) -> HttpResponse {
+fn states(live: Arc<Live>) -> Response<Body> {
     let states = stream::unfold(Some(live), async |live| {
         let live = live?;
         let page = live.next().await?;
         let html = live.draw(&page);
-        Some((Ok::<_, Infallible>(html), (!page.is_over()).then_some(live)))
+        Some((html, (!page.is_over()).then_some(live)))
     });
-    HttpResponse::Ok()
-        .content_type(ContentType::html())
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .streaming(states)
-}
-
-async fn script() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(SCRIPT)
-}
-
-async fn own_metrics(metrics: Data<Metrics>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics.render())
+    let frames = states.map(|html| Ok(Frame::data(html)));
+    answer(200, HTML, STRICTEST, BodyExt::boxed_unsync(StreamBody::new(frames)))
 }

@@ -1,0 +1,154 @@
+//! Whether the body of a 200 from `/predict` is a prediction: a proxy's error page is an answer too, and would pass for
+//! one by its status.
+//!
+//! What does not belong here: whether the prediction is correct.
+
+use crate::scenario::{Payload, Source, request::DEFAULT_PATH};
+use hyper::Method;
+use reqwest::header::ACCEPT_ENCODING;
+use serde::{Deserialize, de::IgnoredAny};
+
+/// The most bytes of an answer that are kept for each prediction in it; one of a hundred classes has about 3 kB.
+const LARGEST: usize = 64 << 10;
+
+/// What the answer to a payload's requests holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ExpectedAnswer {
+    /// Anything: the request does not ask for a prediction, or for one that is compressed.
+    Any,
+    /// One prediction.
+    One,
+    /// So many predictions.
+    Many(usize),
+    /// One prediction, or a list of any length.
+    OneOrMany,
+}
+
+impl ExpectedAnswer {
+    /// By what the payload sends, and where.
+    pub(super) fn new(payload: &Payload) -> Self {
+        let path = payload.path.split('?').next().unwrap_or_default();
+        if path != DEFAULT_PATH
+            || payload.method != Method::POST
+            || payload.headers.contains_key(ACCEPT_ENCODING)
+        {
+            return Self::Any;
+        }
+        match &payload.source {
+            Source::Model | Source::Drift(_) => Self::One,
+            Source::Malformed(_) | Source::Fixed(None) => Self::OneOrMany,
+            Source::Fixed(Some(body)) => Self::asked_by(&body.text),
+        }
+    }
+
+    fn asked_by(body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Asked {
+            features: Option<IgnoredAny>,
+            instances: Option<Vec<IgnoredAny>>,
+        }
+        match serde_json::from_slice(body) {
+            Ok(Asked { features: Some(_), instances: None }) => Self::One,
+            Ok(Asked { features: None, instances: Some(rows) }) => Self::Many(rows.len()),
+            _ => Self::OneOrMany,
+        }
+    }
+
+    /// How many bytes of an answer with `status` are needed to check it.
+    pub(super) fn most_bytes(self, status: u16) -> usize {
+        match self {
+            _ if status != 200 => 0,
+            Self::Any => 0,
+            Self::One => LARGEST,
+            Self::Many(rows) => LARGEST.saturating_mul(rows.max(1)),
+            Self::OneOrMany => LARGEST << 8,
+        }
+    }
+
+    /// Whether `body`, the answer's with `status`, is what was asked for; `None` stands for one that is too large.
+    pub(super) fn is_met(self, status: u16, body: Option<&[u8]>) -> bool {
+        if status != 200 || self == Self::Any {
+            return true;
+        }
+        // What follows the JSON value, such as a second one, is an error, and so is a field that occurs twice.
+        let Some(Ok(answer)) = body.map(serde_json::from_slice::<Answer>) else { return false };
+        match (self, answer) {
+            (Self::One | Self::OneOrMany, Answer { prediction: Some(_), predictions: None }) => true,
+            (Self::Many(rows), Answer { prediction: None, predictions: Some(found) }) => found.len() == rows,
+            (Self::OneOrMany, Answer { prediction: None, predictions: Some(_) }) => true,
+            _ => false,
+        }
+    }
+}
+
+/// One prediction or many. Other fields are the service's own affair.
+#[derive(Deserialize)]
+struct Answer {
+    /// The position of a class, or a number.
+    prediction: Option<f64>,
+    predictions: Option<Vec<Prediction>>,
+}
+
+#[derive(Deserialize)]
+struct Prediction {
+    #[expect(dead_code, reason = "only its presence and type are checked")]
+    prediction: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = r#"{"prediction":0,"class":"setosa","probabilities":[0.9,0.1],"prediction_id":"x"}"#;
+
+    fn is_met(expected: ExpectedAnswer, body: &str) -> bool {
+        expected.is_met(200, Some(body.as_bytes()))
+    }
+
+    #[test]
+    fn predictions_are_recognised() {
+        let many = format!(r#"{{"predictions":[{ONE},{ONE}]}}"#);
+        assert!(is_met(ExpectedAnswer::One, ONE));
+        assert!(is_met(ExpectedAnswer::One, r#" {"prediction": 17.25, "other": {"a": [1]}} "#));
+        assert!(is_met(ExpectedAnswer::Many(2), &many));
+        assert!(is_met(ExpectedAnswer::OneOrMany, ONE) && is_met(ExpectedAnswer::OneOrMany, &many));
+        assert!(is_met(ExpectedAnswer::Any, "<html>"));
+        assert!(ExpectedAnswer::One.is_met(503, Some(b"<html>")));
+    }
+
+    #[test]
+    fn what_is_no_prediction_is_not_met() {
+        let two = format!("{ONE}{ONE}");
+        let list = format!("[{ONE}]");
+        let both = r#"{"prediction":0,"predictions":[{"prediction":0}]}"#;
+        for body in [
+            "",
+            "<html><body>502</body></html>",
+            r#"{"hello":1}"#,
+            r#"{"prediction":null}"#,
+            r#"{"prediction":"setosa"}"#,
+            r#"{"prediction":0,"prediction":1}"#,
+            r#"{"predictions":[{"prediction":0}]}"#,
+            &two,
+            &list,
+            both,
+            &ONE[..ONE.len() - 1],
+        ] {
+            assert!(!is_met(ExpectedAnswer::One, body), "{body}");
+        }
+        for body in [ONE, r#"{"predictions":[]}"#, r#"{"predictions":[{"prediction":0}]}"#, both] {
+            assert!(!is_met(ExpectedAnswer::Many(2), body), "{body}");
+        }
+        assert!(!is_met(ExpectedAnswer::Many(1), r#"{"predictions":[{}]}"#));
+        assert!(!is_met(ExpectedAnswer::OneOrMany, "{}"));
+        assert!(!ExpectedAnswer::One.is_met(200, None));
+    }
+
+    #[test]
+    fn a_fixed_body_says_how_many_rows_it_asks_about() {
+        let asked = |body: &str| ExpectedAnswer::asked_by(body.as_bytes());
+        assert_eq!(asked(r#"{ "features": [1, 2] }"#), ExpectedAnswer::One);
+        assert_eq!(asked(r#"{ "instances": [[1, 2], {"a": 1}] }"#), ExpectedAnswer::Many(2));
+        assert_eq!(asked("nonsense"), ExpectedAnswer::OneOrMany);
+    }
+}

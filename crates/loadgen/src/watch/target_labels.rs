@@ -1,0 +1,157 @@
+//! Which labels alerts about the target carry: one Prometheus server usually watches many services, and their alerts say
+//! nothing about this one.
+//!
+//! The target is looked for among those that Prometheus scrapes, by its address; where it is reached by another address
+//! than it is scraped at (a load balancer, a metrics listener of its own), by the name and version of its model.
+
+use super::answer::parse;
+use reqwest::Url;
+use serde::Deserialize;
+use std::{collections::BTreeSet, fmt};
+
+/// The label values of alerts about the target. An empty set stands for values that are not known, which exclude nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetLabels {
+    /// Values of `job`.
+    pub jobs: BTreeSet<String>,
+    /// Values of `instance`.
+    pub instances: BTreeSet<String>,
+    /// Values of `model`.
+    pub models: BTreeSet<String>,
+}
+
+impl TargetLabels {
+    /// The values that each label may have, unless an alert lacks it.
+    pub fn allowed(&self) -> [(&'static str, &BTreeSet<String>); 3] {
+        [("job", &self.jobs), ("instance", &self.instances), ("model", &self.models)]
+    }
+}
+
+impl fmt::Display for TargetLabels {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let known = self.allowed().into_iter().filter(|(_, values)| !values.is_empty());
+        let known = known.map(|(label, values)| {
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            format!("{label} {}", values.join(" or "))
+        });
+        f.write_str(&known.collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Targets {
+    active_targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Target {
+    labels: Labels,
+    scrape_url: String,
+}
+
+#[derive(Deserialize)]
+struct Labels {
+    job: Option<String>,
+    instance: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    result: Vec<Series>,
+}
+
+#[derive(Deserialize)]
+struct Series {
+    metric: Labels,
+}
+
+/// The labels of what is scraped at `metrics`, in an answer of Prometheus' `/api/v1/targets`: by the whole address, or
+/// else by host and port. `None` when nothing is scraped there.
+///
+/// # Errors
+/// In words, when it is no such answer.
+pub fn scraped_at(json: &[u8], metrics: &Url) -> Result<Option<TargetLabels>, String> {
+    let targets: Targets = parse(json)?;
+    let here: Vec<(Url, Labels)> = targets
+        .active_targets
+        .into_iter()
+        .filter_map(|target| Some((target.scrape_url.parse().ok()?, target.labels)))
+        .filter(|(url, _)| place(url).is_some() && place(url) == place(metrics))
+        .collect();
+    let exact = here.iter().any(|(url, _)| url.path() == metrics.path());
+    let mut found = TargetLabels::default();
+    for (url, labels) in here {
+        if !exact || url.path() == metrics.path() {
+            found.jobs.extend(labels.job);
+            found.instances.extend(labels.instance);
+        }
+    }
+    Ok((!found.jobs.is_empty()).then_some(found))
+}
+
+fn place(url: &Url) -> Option<(&str, u16)> {
+    Some((host(url)?, url.port_or_known_default()?))
+}
+
+/// The host, with one name for this machine: Prometheus may know it by another than the target's address does.
+fn host(url: &Url) -> Option<&str> {
+    match url.host_str()? {
+        "127.0.0.1" | "[::1]" => Some("localhost"),
+        host => Some(host),
+    }
+}
+
+/// A query for the jobs that serve a version of a model.
+pub fn jobs_query(model: &str, version: &str) -> String {
+    // The escapes of JSON are among those of PromQL, which has Go's.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    format!("group by (job) (model_info{{model={},version={}}})", quoted(model), quoted(version))
+}
+
+/// The jobs in the answer to such a query.
+///
+/// # Errors
+/// In words, when it is no such answer.
+pub fn jobs(json: &[u8]) -> Result<BTreeSet<String>, String> {
+    let vector: Vector = parse(json)?;
+    Ok(vector.result.into_iter().filter_map(|series| series.metric.job).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The shape of https://prometheus.io/docs/prometheus/latest/querying/api/#targets
+    const TARGETS: &str = r#"{"status":"success","data":{"activeTargets":[
+        {"discoveredLabels":{},"labels":{"instance":"a","job":"ml"},"scrapeUrl":"http://127.0.0.1:8000/metrics","health":"up"},
+        {"labels":{"instance":"b","job":"other"},"scrapeUrl":"http://127.0.0.1:8001/metrics"},
+        {"labels":{"instance":"c","job":"iris"},"scrapeUrl":"https://gateway/iris/metrics"},
+        {"labels":{"instance":"d","job":"telco"},"scrapeUrl":"https://gateway/telco/metrics"}],
+        "droppedTargets":[]}}"#;
+
+    fn found(metrics: &str) -> Option<String> {
+        scraped_at(TARGETS.as_bytes(), &metrics.parse().unwrap()).unwrap().map(|labels| labels.to_string())
+    }
+
+    #[test]
+    fn the_target_is_found_by_its_address() {
+        assert_eq!(found("http://localhost:8000/metrics").as_deref(), Some("job ml, instance a"));
+        assert_eq!(found("http://127.0.0.1:8001/x/metrics").as_deref(), Some("job other, instance b"));
+        assert_eq!(found("https://gateway:443/telco/metrics").as_deref(), Some("job telco, instance d"));
+        assert_eq!(found("https://gateway/").as_deref(), Some("job iris or telco, instance c or d"));
+        assert_eq!(found("http://127.0.0.1:8002/metrics"), None);
+        assert_eq!(found("http://example:8000/metrics"), None);
+        assert!(scraped_at(b"<html>", &"http://a/".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn jobs_of_a_model_are_asked_for_by_name_and_version() {
+        let query = jobs_query("a\"b", "1");
+        assert_eq!(query, r#"group by (job) (model_info{model="a\"b",version="1"})"#);
+        let json = br#"{"status":"success","data":{"resultType":"vector","result":[
+            {"metric":{"job":"ml"},"value":[1,"1"]},{"metric":{},"value":[1,"1"]}]}}"#;
+        assert_eq!(jobs(json), Ok(["ml".to_owned()].into()));
+    }
+}
