@@ -1,12 +1,14 @@
 //! What was typed: the commands and their flags.
 
-use crate::{Application, Settings, healthcheck, inspect, train};
-use anyhow::{Context, Result};
+use crate::{Application, Settings, file_kind::FileKind, healthcheck, inspect, train};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use model::{ModelFile, TrainOptions, iris};
 use std::{
     io::{ErrorKind, IsTerminal, Write},
+    net::SocketAddr,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -36,9 +38,12 @@ enum Command {
     },
     /// Exit 0 when a service answers that it is ready, for container health checks
     Healthcheck {
-        /// What to ask
-        #[arg(long, default_value = "http://127.0.0.1:8000/readyz")]
-        url: String,
+        /// What to ask, such as http://127.0.0.1:8000/readyz; without it, /readyz where the service listens
+        #[arg(long)]
+        url: Option<String>,
+        /// Address that the service listens on
+        #[arg(long, env = "INFERENCE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8000")]
+        listen: SocketAddr,
     },
 }
 
@@ -52,7 +57,9 @@ impl Cli {
             Command::Serve(settings) => serve(*settings),
             Command::Train(args) => train::run(&args),
             Command::Inspect { model } => inspect::run(&load_model(model.as_deref())?),
-            Command::Healthcheck { url } => healthcheck::run(&url),
+            Command::Healthcheck { url, listen } => {
+                healthcheck::run(&url.unwrap_or_else(|| healthcheck::url_of(listen)))
+            }
         }
     }
 }
@@ -67,11 +74,24 @@ fn serve(settings: Settings) -> Result<()> {
         crate::settings::LogFormat::Text => log.init(),
         crate::settings::LogFormat::Json => log.json().init(),
     }
+    check_clock(SystemTime::now())?;
     let model = load_model(settings.model.as_deref())?;
     actix_web::rt::System::new().block_on(async {
         let application = Application::build(&settings, model)?;
         application.run_until_signalled().await
     })
+}
+
+/// Checks that the clock shows a time that HTTP dates and prediction ids can hold.
+fn check_clock(now: SystemTime) -> Result<()> {
+    // Until the year 9999.
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    let since = now.duration_since(UNIX_EPOCH);
+    ensure!(
+        since.is_ok_and(|since| since < LAST),
+        "the clock of this machine shows a time before 1970 or after 9999; set it, for example with `date -s`"
+    );
+    Ok(())
 }
 
 /// Writes to stdout. A reader that has seen enough, as `head` has, is no error.
@@ -95,6 +115,24 @@ pub fn load_model(path: Option<&Path>) -> Result<ModelFile> {
             .context("training the built-in Iris model");
     };
     let place = || format!("model file {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(place)?;
-    ModelFile::from_json(&text).with_context(place)
+    let bytes = std::fs::read(path).with_context(place)?;
+    let foreign = |error: anyhow::Error| match FileKind::guess(&bytes) {
+        Some(kind) => error.context(format!("seems to be {kind}; {}", kind.remedy())),
+        None => error,
+    };
+    let text = std::str::from_utf8(&bytes).context("is not text").map_err(foreign).with_context(place)?;
+    ModelFile::from_json(text).map_err(anyhow::Error::from).map_err(foreign).with_context(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_not_set_is_named() {
+        assert!(check_clock(SystemTime::now()).is_ok());
+        for now in [UNIX_EPOCH - Duration::from_secs(1), UNIX_EPOCH + Duration::from_secs(300_000_000_000)] {
+            assert!(check_clock(now).unwrap_err().to_string().contains("before 1970 or after 9999"));
+        }
+    }
 }

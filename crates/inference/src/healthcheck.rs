@@ -2,18 +2,28 @@
 
 use anyhow::{Context, Result, bail};
 use std::{
-    io::{Read, Write},
-    net::{TcpStream, ToSocketAddrs},
-    time::Duration,
+    io::{ErrorKind, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs},
+    time::{Duration, Instant},
 };
 
-/// A service that takes longer than this to say that it is ready is not.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A service that takes longer than this to answer is not healthy. The whole call ends within it.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The URL at which a service that listens on this address can be asked from its own machine.
+pub fn url_of(listen: SocketAddr) -> String {
+    let host = match listen.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        host => host,
+    };
+    format!("http://{}/readyz", SocketAddr::new(host, listen.port()))
+}
 
 /// Succeeds when `url` (plain HTTP) answers 200.
 ///
 /// # Errors
-/// When it answers anything else, or not at all.
+/// When it answers anything else, or not in time.
 pub fn run(url: &str) -> Result<()> {
     let status = status(url).with_context(|| format!("--url {url}"))?;
     if status != 200 {
@@ -23,17 +33,82 @@ pub fn run(url: &str) -> Result<()> {
 }
 
 fn status(url: &str) -> Result<u16> {
+    let deadline = Instant::now() + TIMEOUT;
     let rest = url.strip_prefix("http://").context("must begin with http://")?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let address = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
-    let address = address.to_socket_addrs()?.next().context("the host has no address")?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let with_port = if authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        authority.to_owned()
+    } else {
+        format!("{authority}:80")
+    };
+    let address = with_port.to_socket_addrs()?.next().context("the host has no address")?;
     let path = if path.is_empty() { "/" } else { path };
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
+    let head = ask(address, authority, path, deadline).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            anyhow::anyhow!("timed out after {} s", TIMEOUT.as_secs())
+        }
+        ErrorKind::UnexpectedEof => anyhow::anyhow!("closed the connection without an answer"),
+        _ => error.into(),
+    })?;
+    let status = head.strip_prefix(b"HTTP/1.1 ").or_else(|| head.strip_prefix(b"HTTP/1.0 "));
+    let status = status.and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
+    status.context("did not answer in HTTP/1.1")
+}
+
+/// The first 12 bytes of the answer, up to its status.
+fn ask(address: SocketAddr, host: &str, path: &str, deadline: Instant) -> std::io::Result<[u8; 12]> {
+    let left = || {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(std::io::Error::from(ErrorKind::TimedOut)) } else { Ok(left) }
+    };
+    let mut stream = TcpStream::connect_timeout(&address, left()?)?;
+    stream.set_write_timeout(Some(left()?))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
     let mut head = [0; 12];
-    stream.read_exact(&mut head)?;
-    let status =
-        std::str::from_utf8(&head)?.strip_prefix("HTTP/1.1 ").context("did not answer in HTTP/1.1")?;
-    Ok(status.parse()?)
+    let mut read = 0;
+    while read < head.len() {
+        // A timeout of the socket is one of each read, and an answer may come byte by byte.
+        stream.set_read_timeout(Some(left()?))?;
+        match stream.read(&mut head[read..])? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            more => read += more,
+        }
+    }
+    Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_asked_where_it_listens() {
+        for (listen, url) in [
+            ("0.0.0.0:9000", "http://127.0.0.1:9000/readyz"),
+            ("[::]:9000", "http://[::1]:9000/readyz"),
+            ("10.0.0.7:80", "http://10.0.0.7:80/readyz"),
+        ] {
+            assert_eq!(url_of(listen.parse().unwrap()), url);
+        }
+    }
+
+    #[test]
+    fn a_service_that_answers_byte_by_byte_or_never_times_out() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut slow, _) = listener.accept().unwrap();
+            for byte in b"HTTP/1.1 200 OK" {
+                // The client has gone by the end.
+                let _ = slow.write_all(&[*byte]);
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            let _silent = listener.accept().unwrap();
+            std::thread::park();
+        });
+        for _ in 0..2 {
+            let error = format!("{:#}", run(&url).unwrap_err());
+            assert!(error.ends_with("timed out after 2 s"), "{error}");
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! The `inference` command: see `inference --help`.
 
-use clap::Parser;
 use cli_io::{
     descriptors::{least_of_a_server, require},
     printable::printable_message,
@@ -8,12 +7,12 @@ use cli_io::{
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = inference::cli::Cli::parse();
+    let (cli, environment) = inference::Environment::parse();
     // Runtimes panic without descriptors.
     match require(least_of_a_server()).and_then(|_| cli.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", printable_message(&format!("{error:#}")));
+            eprintln!("error: {}", printable_message(&environment.rename(&format!("{error:#}"))));
             ExitCode::FAILURE
         }
     }

@@ -100,7 +100,13 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> ApiError {
     } else {
         Reason::MalformedJson
     };
-    ApiError::new(reason, format!("not readable as JSON: {message}"))
+    // Python's json module writes these unless it is told not to.
+    let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let start = error.column().saturating_sub(3).min(line.len());
+    let around = String::from_utf8_lossy(&line[start..line.len().min(start + 12)]);
+    let is_number = around.contains("NaN") || around.contains("Infinity");
+    let hint = if is_number { "; JSON has no NaN or Infinity: send null for a missing value" } else { "" };
+    ApiError::new(reason, format!("not readable as JSON: {message}{hint}"))
 }
 
 fn check_instances(instances: Instances, card: &ModelCard) -> Result<Vec<Vec<Option<f64>>>, ApiError> {
@@ -163,6 +169,8 @@ fn check_named(
     row.into_iter()
         .zip(&card.features)
         .map(|(value, feature)| {
+            // What was missing in rows of the reference may be left out; what never was is a mistake of the client.
+            let value = value.or((feature.missing_ratio > 0.0).then_some(None));
             value.ok_or_else(|| {
                 let message = format!("{:?} is missing; the features are {}", feature.name, names());
                 ApiError::new(Reason::MissingFeature, message).at(format!("{place}.{}", feature.name))
@@ -250,6 +258,46 @@ mod tests {
         let deep = "[".repeat(100_000);
         assert_eq!(parse(&deep).unwrap_err().0, "malformed_json");
         assert_eq!(parse(&format!(r#"{{"features":[1,2,3,{deep}"#)).unwrap_err().0, "malformed_json");
+    }
+
+    #[test]
+    fn a_feature_that_may_be_missing_may_be_left_out_by_name() {
+        let mut card = CARD.clone();
+        card.features[1].missing_ratio = 0.1;
+        let parse = |body: &str| {
+            Rows::parse(body.as_bytes(), &card).and_then(|rows| rows.check_missing(&card).map(|()| rows.rows))
+        };
+        let row = parse(r#"{"features":{"sepal_length":5.1,"petal_length":1.4,"petal_width":0.2}}"#).unwrap();
+        assert_eq!(row, [vec![Some(5.1), None, Some(1.4), Some(0.2)]]);
+        let cases = [
+            (r#"{"features":{"sepal_length":5.1,"petal_length":1.4}}"#, "missing_feature"),
+            (
+                r#"{"features":{"sepal_length":5.1,"sepal_widht":3.5,"petal_length":1.4,"petal_width":0.2}}"#,
+                "unknown_feature",
+            ),
+            (r#"{"features":[5.1,1.4,0.2]}"#, "wrong_feature_count"),
+        ];
+        for (body, code) in cases {
+            assert_eq!(parse(body).unwrap_err().reason.code(), code, "{body}");
+        }
+    }
+
+    #[test]
+    fn not_a_number_in_json_is_answered_with_what_to_send_instead() {
+        let message = |body: &str| Rows::parse(body.as_bytes(), &CARD).unwrap_err().message;
+        for body in [
+            r#"{"features":[NaN,1,2,3]}"#,
+            r#"{"features": [5.1, NaN, 2, 3]}"#,
+            r#"{"features":[1,Infinity,2,3]}"#,
+            r#"{"features":[1,-Infinity,2,3]}"#,
+            "{\n \"instances\": [[1, 2, 3, 4],\n  [1, NaN, 3, 4]]}",
+            r#"{"features":{"sepal_length":NaN}}"#,
+        ] {
+            assert!(message(body).contains("send null"), "{body}: {}", message(body));
+        }
+        for body in [r#"{"features":[nil]}"#, r#"{"NaN":1,}"#, "{"] {
+            assert!(!message(body).contains("send null"), "{body}: {}", message(body));
+        }
     }
 
     proptest! {

@@ -1,13 +1,11 @@
 //! How to serve: every flag has an environment variable `INFERENCE_…`.
 
-use anyhow::{Context, Result, ensure};
+use crate::receipt_key;
+use anyhow::{Context, Result};
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use drift::FalseAlarmBudget;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
-
-/// Fewer bytes than this make a key that can be guessed.
-const MIN_KEY_BYTES: usize = 32;
 
 /// Flags of `inference serve`.
 #[derive(Debug, Clone, Args)]
@@ -102,29 +100,21 @@ impl Settings {
         FalseAlarmBudget { one_alarm_in: self.one_false_alarm_in, ..FalseAlarmBudget::default() }
     }
 
-    /// The key for prediction ids: the file's content without white space around it, or random bytes.
+    /// The key for prediction ids: the one in the file, or random bytes.
     ///
     /// # Errors
-    /// When the file can't be read or holds too short a key.
+    /// When the file can't be read or can't be trusted.
     pub fn receipt_key(&self) -> Result<Vec<u8>> {
         let Some(path) = &self.receipt_key_file else {
             tracing::info!(
                 "prediction ids are signed with a random key: they are worth nothing after a restart or on another \
                  replica; give all replicas the same --receipt-key-file to change that"
             );
-            let mut key = vec![0; MIN_KEY_BYTES];
+            let mut key = vec![0; receipt_key::MIN_BYTES];
             getrandom::fill(&mut key).context("no random bytes for the receipt key")?;
             return Ok(key);
         };
-        let text = std::fs::read(path).with_context(|| format!("--receipt-key-file {}", path.display()))?;
-        let key = text.trim_ascii().to_vec();
-        ensure!(
-            key.len() >= MIN_KEY_BYTES,
-            "--receipt-key-file {}: {} bytes, but a key needs at least {MIN_KEY_BYTES}; make one with `openssl rand -hex 32`",
-            path.display(),
-            key.len()
-        );
-        Ok(key)
+        receipt_key::read(path)
     }
 }
 
@@ -210,15 +200,5 @@ mod tests {
             let error = parse(&[flag, value]).unwrap_err();
             assert!(error.contains(flag) && error.contains(expected), "{error}");
         }
-    }
-
-    #[test]
-    fn a_short_key_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("key");
-        std::fs::write(&path, "short\n").unwrap();
-        let settings = Settings { receipt_key_file: Some(path), ..Settings::default() };
-        let error = settings.receipt_key().unwrap_err().to_string();
-        assert!(error.contains("5 bytes, but a key needs at least 32"), "{error}");
     }
 }

@@ -95,6 +95,8 @@ reasons! {
     ForgedReceipt = "forged_receipt", UNPROCESSABLE_ENTITY;
     /// A prediction id that is too old.
     ExpiredReceipt = "expired_receipt", UNPROCESSABLE_ENTITY;
+    /// A prediction id that is later than the clock of this service.
+    FutureReceipt = "future_receipt", UNPROCESSABLE_ENTITY;
     /// A prediction id of another model version.
     ForeignVersion = "foreign_version", UNPROCESSABLE_ENTITY;
     /// A prediction that feedback was already given about.
@@ -115,7 +117,7 @@ reasons! {
 
 impl Reason {
     /// Why feedback about one prediction can be refused.
-    pub const OF_FEEDBACK: [Self; 10] = [
+    pub const OF_FEEDBACK: [Self; 11] = [
         Self::WrongType,
         Self::MissingField,
         Self::UnknownField,
@@ -123,6 +125,7 @@ impl Reason {
         Self::MalformedReceipt,
         Self::ForgedReceipt,
         Self::ExpiredReceipt,
+        Self::FutureReceipt,
         Self::ForeignVersion,
         Self::RepeatedReceipt,
         Self::UnknownLabel,

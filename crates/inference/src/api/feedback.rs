@@ -20,6 +20,9 @@ use utoipa::ToSchema;
 /// Feedback that comes later than this tells of another time.
 const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// How far the clocks of replicas may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
 /// Most pieces of feedback in one request: a mebibyte holds about as many that are valid.
 const MOST_PIECES: usize = 10_000;
 
@@ -194,8 +197,13 @@ fn believe(
         ReceiptError::Malformed => refuse(Reason::MalformedReceipt, error.to_string()),
         ReceiptError::Forged => refuse(Reason::ForgedReceipt, error.to_string()),
     })?;
-    // Replicas' clocks differ a little: a prediction of the next second was made just now.
-    let lag = SystemTime::now().duration_since(receipt.at).unwrap_or_default();
+    let now = SystemTime::now();
+    if receipt.at.duration_since(now).is_ok_and(|ahead| ahead > CLOCK_SKEW) {
+        let message =
+            "the prediction was made more than a minute from now; compare the clocks of the replicas";
+        return Err(refuse(Reason::FutureReceipt, message.into()));
+    }
+    let lag = now.duration_since(receipt.at).unwrap_or_default();
     if lag > OLDEST {
         let message = format!("the prediction is older than {}", humantime::format_duration(OLDEST));
         return Err(refuse(Reason::ExpiredReceipt, message));

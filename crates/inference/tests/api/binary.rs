@@ -36,7 +36,7 @@ impl Binary {
         Self::run(shell, flags)
     }
 
-    fn run(mut command: Command, flags: &[&str]) -> Self {
+    pub fn run(mut command: Command, flags: &[&str]) -> Self {
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(flags)

@@ -88,6 +88,7 @@ async fn that_proves_nothing_is_counted_and_refused() {
         ("malformed_receipt", Receipts::new(KEY.as_bytes(), version, 7).issue(now, 3, 0.9), "setosa"),
         ("forged_receipt", by("a key that somebody made up for themselves", version, now), "setosa"),
         ("expired_receipt", by(KEY, version, now - Duration::from_secs(31 * 24 * 3600)), "setosa"),
+        ("future_receipt", by(KEY, version, now + Duration::from_secs(3600)), "setosa"),
         ("foreign_version", by(KEY, "0123456789ab", now), "setosa"),
         ("repeated_receipt", good, "virginica"),
         ("unknown_label", predicted(&service).await, "tulip"),
@@ -103,6 +104,7 @@ async fn that_proves_nothing_is_counted_and_refused() {
         ("malformed_receipt", 3.0),
         ("forged_receipt", 1.0),
         ("expired_receipt", 1.0),
+        ("future_receipt", 1.0),
         ("foreign_version", 1.0),
         ("repeated_receipt", 1.0),
         ("unknown_label", 1.0),
@@ -184,4 +186,22 @@ async fn that_is_none_is_told_what_is_wrong() {
     let request = service.client.post(service.url("/feedback")).body("{}");
     assert_eq!(answer(request).await.0, 415);
     assert_eq!(service.get("/feedback").await.status(), 405);
+}
+
+#[tokio::test]
+async fn a_class_may_be_given_as_the_number_or_boolean_that_it_is() {
+    let mut file = IRIS.clone();
+    file.card.classes = vec!["0".into(), "true".into(), "2.5".into()];
+    let service = Service::of(Settings::default(), file);
+    for label in [json!(0), json!("0"), json!(true), json!(2.5)] {
+        let id = predicted(&service).await;
+        assert_eq!(tell(&service, &json!({"prediction_id": id, "label": label})).await.0, 202, "{label}");
+    }
+    for (label, code) in
+        [(json!(1), "unknown_label"), (json!(null), "wrong_type"), (json!([0]), "wrong_type")]
+    {
+        let id = predicted(&service).await;
+        let (status, body) = tell(&service, &json!({"prediction_id": id, "label": label})).await;
+        assert_eq!((status, body["error"]["code"].as_str()), (422, Some(code)), "{body}");
+    }
 }

@@ -177,5 +177,84 @@ fn flags_have_environment_variables_and_a_health_check() {
         .env("INFERENCE_MAX_IN_FLIGHT", "none")
         .output()
         .unwrap();
-    assert!(String::from_utf8_lossy(&bad.stderr).contains("--max-in-flight"));
+    let words = String::from_utf8_lossy(&bad.stderr);
+    assert!(words.contains("'none' for 'INFERENCE_MAX_IN_FLIGHT'") && !words.contains("--max"), "{words}");
+
+    // Asked where the service listens, as in a container.
+    let listening = Command::new(env!("CARGO_BIN_EXE_inference"))
+        .arg("healthcheck")
+        .env("INFERENCE_LISTEN", format!("0.0.0.0:{}", service.address.port()))
+        .output()
+        .unwrap();
+    assert!(listening.status.success(), "{listening:?}");
+}
+
+#[test]
+fn an_error_that_a_variable_causes_names_it() {
+    let cases: [(&[&str], &str, &str, &str); 3] = [
+        (&[], "INFERENCE_RECEIPT_KEY_FILE", "/nonexistent", "INFERENCE_RECEIPT_KEY_FILE /nonexistent"),
+        (
+            &["--listen", "127.0.0.1:0"],
+            "INFERENCE_METRICS_LISTEN",
+            "192.0.2.1:1",
+            "INFERENCE_METRICS_LISTEN 192.0.2.1:1",
+        ),
+        // What is typed goes before the variable.
+        (
+            &["--receipt-key-file", "/none"],
+            "INFERENCE_RECEIPT_KEY_FILE",
+            "/other",
+            "--receipt-key-file /none",
+        ),
+    ];
+    for (flags, variable, value, expected) in cases {
+        let output = Command::new(env!("CARGO_BIN_EXE_inference"))
+            .arg("serve")
+            .args(flags)
+            .env("INFERENCE_LISTEN", "127.0.0.1:0")
+            .env(variable, value)
+            .output()
+            .unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(words.contains(&format!("error: {expected}")), "{words}");
+    }
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let help = Command::new(env!("CARGO_BIN_EXE_inference")).args(["serve", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let variables: Vec<&str> =
+        help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).collect();
+    assert!(variables.len() > 12, "{variables:?}");
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_inference"));
+    serve.envs(variables.iter().map(|variable| (variable, "")));
+    let service = Binary::run(serve, &[]);
+    assert_eq!(Raw::connect(service.address).ask(post("/predict", "", FLOWER)).status, 200);
+}
+
+#[test]
+fn a_model_of_another_library_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model");
+    let cases: [(&[u8], &str, &str); 5] = [
+        (b"\x80\x04\x95\x10\x00", "a Python pickle", "inference train"),
+        (b"\x08\x0a\x12\x08skl2onnx\x1a", "an ONNX model", "inference train"),
+        (b"tree\nversion=v4\n", "a LightGBM model", "inference train"),
+        (b"{\"learner\":{\"gradient_booster\":{}}}", "an XGBoost model", "inference train"),
+        (b"a,b\n1,2\n", "a table", "inference train --data"),
+    ];
+    for (bytes, kind, remedy) in cases {
+        std::fs::write(&path, bytes).unwrap();
+        for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["inspect"]] {
+            let output = Command::new(env!("CARGO_BIN_EXE_inference"))
+                .args(command)
+                .arg("--model")
+                .arg(&path)
+                .output()
+                .unwrap();
+            let words = String::from_utf8_lossy(&output.stderr);
+            assert!(words.contains(&format!("seems to be {kind}")) && words.contains(remedy), "{words}");
+        }
+    }
 }

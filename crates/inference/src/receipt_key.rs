@@ -1,0 +1,108 @@
+//! The key that prediction ids are signed with, from a file.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::{fs::File, io::Read, os::unix::fs::MetadataExt, path::Path};
+
+/// Fewer bytes than this make a key that can be guessed.
+pub const MIN_BYTES: usize = 32;
+
+/// More bytes than this are not a key.
+const MAX_BYTES: u64 = 64 << 10;
+
+const REMEDY: &str = "make one with `umask 077 && openssl rand -hex 32 > FILE`";
+
+/// Reads a key: the content of a regular file without the white space around it. Symbolic links are followed, as
+/// Kubernetes mounts secrets.
+///
+/// # Errors
+/// When the file can't be read, is not a regular file, can be written by every user, or holds a key that can be guessed.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let place = || format!("--receipt-key-file {}", path.display());
+    // Asked before it is opened: opening a FIFO waits for a writer.
+    let metadata = path.metadata().with_context(place)?;
+    ensure!(
+        metadata.is_file(),
+        "{}: is not a regular file, so it can't be read again after a restart; {REMEDY}",
+        place()
+    );
+    ensure!(
+        metadata.mode() & 0o002 == 0,
+        "{}: every user of this machine can write it (mode {:04o}); run `chmod o-rw` on it",
+        place(),
+        metadata.mode() & 0o7777
+    );
+    if metadata.mode() & 0o004 != 0 {
+        // Docker and Kubernetes mount secrets like this by default, in containers without other users.
+        tracing::warn!(
+            file = %path.display(),
+            mode = format!("{:04o}", metadata.mode() & 0o7777),
+            "every user of this machine can read the receipt key, and so sign feedback; run `chmod o-r` on it"
+        );
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).with_context(place)?;
+    ensure!(bytes.len() as u64 <= MAX_BYTES, "{}: larger than 64 KiB, which no key is; {REMEDY}", place());
+    let key = bytes.trim_ascii().to_vec();
+    if key.len() < MIN_BYTES {
+        bail!("{}: {} bytes, but a key needs at least {MIN_BYTES}; {REMEDY}", place(), key.len());
+    }
+    ensure!(
+        key.iter().any(|byte| *byte != key[0]),
+        "{}: the same byte repeated {} times, which can be guessed; {REMEDY}",
+        place(),
+        key.len()
+    );
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+
+    fn refusal(path: &Path) -> String {
+        let error = format!("{:#}", read(path).unwrap_err());
+        assert!(error.contains("--receipt-key-file") && error.contains(path.to_str().unwrap()), "{error}");
+        error
+    }
+
+    #[test]
+    fn keys_that_can_be_guessed_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        for (content, expected) in [
+            (&b"short\n"[..], "5 bytes, but a key needs at least 32"),
+            (&[0; 32], "same byte repeated 32 times"),
+            (&[b'a'; 100], "same byte repeated 100 times"),
+            (&[b'\n'; 100], "0 bytes"),
+            (&[7; 70_000], "larger than 64 KiB"),
+        ] {
+            fs::write(&path, content).unwrap();
+            assert!(refusal(&path).contains(expected), "{}", refusal(&path));
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_write_is_refused_and_links_are_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("key"), dir.path().join("link"));
+        fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for mode in [0o600, 0o400, 0o440, 0o640, 0o444] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read(&link).unwrap(), b"0123456789abcdef0123456789abcdef", "{mode:o}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).unwrap();
+        assert!(refusal(&link).contains("mode 0646"), "{}", refusal(&link));
+    }
+
+    #[test]
+    fn what_is_not_a_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        for path in [fifo.as_path(), dir.path(), Path::new("/dev/zero")] {
+            assert!(refusal(path).contains("not a regular file"), "{}", refusal(path));
+        }
+    }
+}
