@@ -177,5 +177,5 @@ fn bad_flags_are_named_with_a_remedy() {
         assert!(said.contains(flag) && said.contains(remedy), "{flags:?}: {said}");
     }
     let said = error(&["--json", "/nowhere/bench.json"]);
-    assert!(said.starts_with("error: --json: cannot write /nowhere/bench.json: "), "{said}");
+    assert!(said.starts_with("error: --json /nowhere/bench.json: cannot be written: "), "{said}");
 }

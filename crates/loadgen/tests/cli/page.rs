@@ -57,7 +57,7 @@ fn a_full_disk_costs_neither_the_summary_nor_the_other_report() {
     let loadgen = Loadgen::new();
     let run = loadgen.run(SHORT, &stub.url, &["--report", "/dev/full"]);
     run.expect_code(104);
-    assert!(run.stderr.contains("--report /dev/full: the report could not be written"), "{}", run.stderr);
+    assert!(run.stderr.contains("--report /dev/full: could not be written"), "{}", run.stderr);
     assert!(run.stdout.contains("verdict: ") && run.report["verdict"].is_string(), "{}", run.stdout);
 
     let scenario = loadgen.write("scenario.yaml", SHORT);
@@ -65,12 +65,12 @@ fn a_full_disk_costs_neither_the_summary_nor_the_other_report() {
     let arguments = ["run", "--scenario", scenario, "--target", &stub.url, "--json", "/dev/full", "--report"];
     let run = loadgen.call(&[&arguments[..], &[REPORT]].concat());
     run.expect_code(104);
-    assert!(run.stderr.contains("--json /dev/full: the report could not be written"), "{}", run.stderr);
+    assert!(run.stderr.contains("--json /dev/full: could not be written"), "{}", run.stderr);
     assert!(run.stdout.contains("verdict: ") && loadgen.read(REPORT).ends_with("</html>\n"));
 
     let run = loadgen.call(&[&arguments[..], &["/dev/full"]].concat());
     run.expect_code(104);
-    assert_eq!(run.stderr.matches("/dev/full: the report could not be written").count(), 2, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("/dev/full: could not be written").count(), 2, "{}", run.stderr);
 }
 
 #[test]
