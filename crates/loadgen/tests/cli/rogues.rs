@@ -138,9 +138,5 @@ fn a_full_disk_costs_neither_the_summary_nor_the_clear_line() {
         loadgen.call(&["run", "--scenario", "scenario.yaml", "--target", &target, "--json", "/dev/full"]);
     run.expect_code(104);
     assert!(run.stdout.contains("50 offered = 50 completed"), "{}", run.stdout);
-    assert!(
-        run.stderr.contains("--json /dev/full: could not be written: No space left"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("--json /dev/full: could not be written: No space left"), "{}", run.stderr);
 }
