@@ -21,8 +21,8 @@ WORKDIR /drill
 # In a container loopback is nobody's address.
 ENV INFERENCE_LISTEN=0.0.0.0:8000
 EXPOSE 8000
-# The service asks itself, because there is no curl to do it.
+# The service asks itself, because there is no curl to do it, at the address in INFERENCE_LISTEN.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
-    CMD ["/usr/local/bin/inference", "healthcheck", "--url", "http://127.0.0.1:8000/readyz"]
+    CMD ["/usr/local/bin/inference", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/inference"]
 CMD ["serve"]

@@ -132,7 +132,7 @@ _demo-native: _monitoring-if-possible
     }
 
     service="127.0.0.1:$(free_port 8000)"
-    "$bin/inference" serve --listen "$service" --allow-fault-injection 2>"$out/inference.log" &
+    "$bin/inference" serve --listen "$service" --drain 0s --allow-fault-injection 2>"$out/inference.log" &
     pids+=($!)
     wait_for inference "http://$service/readyz" $! "$out/inference.log"
     echo "inference     http://$service   (log: $out/inference.log)"

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod agreement;
+mod compose;
 mod dashboard;
 mod files;
 mod fleet;
