@@ -74,6 +74,9 @@ fn serve(settings: Settings) -> Result<()> {
         crate::settings::LogFormat::Json => log.json().init(),
     }
     cli_io::clock::check()?;
+    if let Some(path) = settings.model.as_deref().filter(|path| path.exists() && !path.is_file()) {
+        tracing::info!(model = %path.display(), "the model is not a regular file; the service starts once it has been read");
+    }
     let model = load_model(settings.model.as_deref())?;
     actix_web::rt::System::new().block_on(async {
         let application = Application::build(&settings, model)?;

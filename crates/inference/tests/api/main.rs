@@ -13,6 +13,7 @@ mod feedback;
 mod harness;
 mod lifecycle;
 mod memory;
+mod pipes;
 mod predict;
 mod raw;
 mod readme;

@@ -100,8 +100,9 @@ fn a_model_can_be_written_into_a_pipe() {
     const TRAIN: &str = r#"set -e; train() { "$0" train --data data.csv --target species --out "$1"; }"#;
     for (line, file) in [
         ("train >(cat >substituted.json); wait $!", "substituted.json"),
-        ("train /dev/stdout | cat >stdout.json", "stdout.json"),
-        ("train /dev/stdout >redirected.json", "redirected.json"),
+        // Such a link is /dev/stdout, which a program that replaced it would take away from the machine.
+        ("ln -s /proc/self/fd/1 stdout; train stdout | cat >stdout.json", "stdout.json"),
+        ("train stdout >redirected.json", "redirected.json"),
         ("train /dev/fd/7 7>descriptor.json", "descriptor.json"),
         ("mkfifo fifo; cat fifo >fifo.json & train fifo; wait $!; test -p fifo", "fifo.json"),
     ] {

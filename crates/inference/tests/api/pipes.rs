@@ -1,0 +1,26 @@
+use crate::harness::IRIS;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
+
+/// A model may come through a pipe, as from `<(command)`, and a service that waits for one says so.
+#[test]
+fn a_model_that_comes_through_a_pipe_is_announced() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("model.json");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut service = Command::new(env!("CARGO_BIN_EXE_inference"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--model"])
+        .arg(&pipe)
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(service.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(log.next().unwrap().contains("the service starts once it has been read"));
+    std::fs::write(&pipe, IRIS.to_json().unwrap()).unwrap();
+    assert!(log.any(|line| line.contains("serving")));
+    service.kill().unwrap();
+    service.wait().unwrap();
+}
