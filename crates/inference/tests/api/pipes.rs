@@ -1,7 +1,9 @@
-use crate::harness::IRIS;
+use crate::harness::{DEADLINE, IRIS};
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
+    sync::mpsc,
+    thread,
 };
 
 /// A model may come through a pipe, as from `<(command)`, and a service that waits for one says so.
@@ -17,10 +19,18 @@ fn a_model_that_comes_through_a_pipe_is_announced() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut log = BufReader::new(service.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(log.next().unwrap().contains("the service starts once it has been read"));
-    std::fs::write(&pipe, IRIS.to_json().unwrap()).unwrap();
-    assert!(log.any(|line| line.contains("serving")));
+    let stderr = BufReader::new(service.stderr.take().unwrap());
+    let (lines, log) = mpsc::channel();
+    let reader = thread::spawn(move || stderr.lines().for_each(|line| drop(lines.send(line.unwrap()))));
+    let announced = log.recv_timeout(DEADLINE);
+    let mut serves = false;
+    if announced.is_ok() {
+        std::fs::write(&pipe, IRIS.to_json().unwrap()).unwrap();
+        serves = std::iter::from_fn(|| log.recv_timeout(DEADLINE).ok()).any(|line| line.contains("serving"));
+    }
     service.kill().unwrap();
     service.wait().unwrap();
+    reader.join().unwrap();
+    assert!(announced.unwrap().contains("the service starts once it has been read"));
+    assert!(serves);
 }
