@@ -24,7 +24,7 @@ demo:
     fi
 
 # Build everything and run every test, against real Prometheus tools
-test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "chromium" "chromium fonts-dejavu-core")
+test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "faketime" "faketime") (_install "chromium" "chromium fonts-dejavu-core")
     cargo test --locked --workspace
 
 # Formatting, clippy with warnings denied, and the documentation's own warnings

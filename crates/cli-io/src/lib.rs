@@ -1,12 +1,14 @@
-//! What every command-line program of the workspace does with files and terminals, in one place.
+//! What every command-line program of the workspace does with files, terminals and the machine's limits, in one place.
 //!
 //! Layout:
+//! - [`clock`]: checks that the system clock shows a time that can be written down
 //! - [`descriptors`]: checks the limit on open descriptors, and raises it
 //! - [`output_file`]: writes a result to the path that the user named
 //! - [`printable`]: makes foreign text safe to print
 //!
 //! What does not belong here: anything that knows what the text or the file is about.
 
+pub mod clock;
 pub mod descriptors;
 pub mod output_file;
 pub mod printable;

@@ -13,12 +13,12 @@ use rustix::fs::fgetxattr_query;
 use std::{
     ffi::OsStr,
     fs::{self, File, Permissions},
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, IsTerminal, Write},
     os::{
         fd::AsFd,
         unix::{
             ffi::OsStrExt,
-            fs::{MetadataExt, PermissionsExt, fchown},
+            fs::{FileTypeExt, MetadataExt, PermissionsExt, fchown},
         },
     },
     path::{Path, PathBuf},
@@ -51,7 +51,9 @@ impl OutputFile {
     /// # Errors
     /// When nothing can be written there; the error names the flag and the path.
     pub fn new(flag: &'static str, path: &Path) -> Result<Self> {
-        let target = find(path).with_context(|| format!("{flag} {}: cannot be written", path.display()))?;
+        let target = find(path)
+            .map_err(with_remedy)
+            .with_context(|| format!("{flag} {}: cannot be written", path.display()))?;
         Ok(Self { flag, path: path.to_owned(), target })
     }
 
@@ -68,7 +70,9 @@ impl OutputFile {
             },
             Target::Regular { path, former } => write_regular(&path, former, content),
         };
-        written.with_context(|| format!("{flag} {}: could not be written", path.display()))
+        written
+            .map_err(with_remedy)
+            .with_context(|| format!("{flag} {}: could not be written", path.display()))
     }
 
     /// Whether both are one regular file, so that the second to be written would replace the first.
@@ -79,15 +83,33 @@ impl OutputFile {
         }
     }
 
-    /// Whether the content goes where standard output goes, so that nothing else should be printed there.
+    /// Whether the content goes where standard output goes, so that nothing else should be printed there. Devices such as
+    /// `/dev/null` do not count: they keep nothing that could be mixed up.
     pub fn is_stdout(&self) -> bool {
         let identity = |file: &File| file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        let is_device =
+            |file: &File| file.metadata().is_ok_and(|metadata| metadata.file_type().is_char_device());
         let stdout = || io::stdout().as_fd().try_clone_to_owned().ok().map(File::from);
         match &self.target {
+            Target::Stream(file) if is_device(file) && !file.is_terminal() => false,
             Target::Stream(file) => stdout().is_some_and(|stdout| identity(file) == identity(&stdout)),
             Target::Regular { .. } => false,
         }
     }
+}
+
+/// Adds what the user can do about an error of the system.
+fn with_remedy(error: anyhow::Error) -> anyhow::Error {
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    let remedy = match kind {
+        Some(ErrorKind::PermissionDenied) => "give this user the right to write there, or name another path",
+        Some(ErrorKind::ReadOnlyFilesystem) => "name a path on a file system that can be written",
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => "free space, or name a path elsewhere",
+        Some(ErrorKind::NotADirectory) => "a part of the path is a file, not a folder; name another path",
+        Some(_) => "name another path",
+        None => return error,
+    };
+    anyhow!("{error:#}; {remedy}")
 }
 
 fn find(path: &Path) -> Result<Target> {
@@ -122,7 +144,7 @@ fn behind_links(path: &Path) -> Result<PathBuf> {
             ErrorKind::NotFound => {
                 anyhow!("the folder {} does not exist; create it first", folder.display())
             }
-            _ => anyhow!("folder {}: {error}", folder.display()),
+            _ => anyhow::Error::from(error).context(format!("folder {}", folder.display())),
         })?;
         let place = folder.join(name);
         match fs::read_link(&place) {

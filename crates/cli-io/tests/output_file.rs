@@ -157,7 +157,11 @@ fn a_file_in_a_read_only_folder_is_written_in_place() {
     without_privileges(|| {
         write(&path, "new").unwrap();
         let error = write(&folder.path().join("other"), "x").unwrap_err();
-        assert!(error.contains("other: cannot be written: ") && error.contains("Permission"), "{error}");
+        assert!(error.contains("other: cannot be written: Permission denied"), "{error}");
+        assert!(
+            error.ends_with("; give this user the right to write there, or name another path"),
+            "{error}"
+        );
         fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
         assert!(write(&path, "x").unwrap_err().contains("Permission denied"));
     });
@@ -213,6 +217,7 @@ fn an_error_names_flag_path_and_remedy_and_leaves_nothing() {
     assert_eq!(names(&folder), [] as [&str; 0]);
     let error = write(Path::new("/dev/full"), "x").unwrap_err();
     assert!(error.starts_with("--out /dev/full: could not be written: No space left"), "{error}");
+    assert!(error.ends_with("; free space, or name a path elsewhere"), "{error}");
 }
 
 #[test]

@@ -45,7 +45,7 @@ struct Bench {
     /// A model file that `inference train` wrote, whose law the rows follow; Iris without it
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Write the figures there, too
+    /// Also write the figures as JSON to this file, or to a pipe
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -83,10 +83,7 @@ pub fn run(cli: Cli) -> Result<()> {
             let rows = generate.source(&card)?.take(usize::try_from(generate.rows).unwrap_or(usize::MAX));
             output::write(generate.format, &card, rows, &mut BufWriter::new(io::stdout().lock()))
         }
-        Command::Bench(bench) => {
-            // It names features and classes of a model file.
-            write!(io::stdout().lock(), "{}", printable_lines(&bench.report()?.to_string()))
-        }
+        Command::Bench(bench) => bench.run()?,
         Command::List => list(&mut io::stdout().lock()),
     };
     match written {
@@ -96,16 +93,25 @@ pub fn run(cli: Cli) -> Result<()> {
 }
 
 impl Bench {
-    fn report(&self) -> Result<bench::Report> {
+    /// Runs the benchmark and writes what it found. The inner result is that of writing to stdout.
+    fn run(&self) -> Result<io::Result<()>> {
         let card = card(self.model.as_deref())?;
         // Opened first: a long run must not end with a path that can't be written.
         let json = self.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
         let report = bench::run(&self.settings, &card)?;
+        // A reader of the figures should find nothing else there.
+        let figures_on_stdout = json.as_ref().is_some_and(OutputFile::is_stdout);
         if let Some(file) = json {
             let text = serde_json::to_string_pretty(&report).context("--json: cannot write the figures")?;
             file.write(format!("{text}\n").as_bytes())?;
         }
-        Ok(report)
+        // It names features and classes of a model file.
+        let tables = printable_lines(&report.to_string());
+        if figures_on_stdout {
+            eprint!("{tables}");
+            return Ok(Ok(()));
+        }
+        Ok(write!(io::stdout().lock(), "{tables}"))
     }
 }
 

@@ -5,7 +5,12 @@
 mod common;
 
 use driftsim::bench::{self, Report, Settings};
-use std::process::{Command, Output};
+use std::{
+    fs::Permissions,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::{Command, Output},
+};
 
 #[derive(clap::Parser)]
 struct Flags {
@@ -161,6 +166,43 @@ fn prints_tables_and_writes_the_same_as_json() {
 }
 
 #[test]
+fn figures_and_streams_go_where_their_paths_lead() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("streams")).unwrap();
+    for (target, link) in [("1.json", "latest.json"), ("elsewhere.json", "streams/index.json")] {
+        std::fs::write(at(target), "former figures").unwrap();
+        std::fs::set_permissions(at(target), Permissions::from_mode(0o640)).unwrap();
+        symlink(at(target), at(link)).unwrap();
+    }
+    let flags = "--quiet --only detection --rate 20 --trials 1 --references 1 --warm-up 1m --cap 1m";
+    let flags: Vec<&str> = flags.split_whitespace().collect();
+    let (json, streams) = (at("latest.json"), at("streams"));
+    let outputs = ["--json", json.to_str().unwrap(), "--streams", streams.to_str().unwrap()];
+    let output = driftsim(&[&flags[..], &outputs].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read =
+        |path: &Path| -> serde_json::Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    for (target, link) in [("1.json", "latest.json"), ("elsewhere.json", "streams/index.json")] {
+        assert!(at(link).is_symlink(), "{link}");
+        assert_eq!(read(&at(target))["seed"], 42, "{link}");
+        assert_eq!(std::fs::metadata(at(target)).unwrap().permissions().mode() & 0o777, 0o640, "{link}");
+    }
+    // A pipe gets the figures and nothing else; the tables go to standard error.
+    let output = driftsim(&[&flags[..], &["--json", "/dev/stdout"]].concat());
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(figures, read(&json));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("| "), "the tables");
+}
+
+#[test]
+fn a_folder_for_streams_that_cannot_be_made_is_named_before_the_run() {
+    let said = error(&["--only", "detection", "--streams", "/dev/null/streams"]);
+    assert!(said.starts_with("error: --streams /dev/null/streams: cannot make the folder: "), "{said}");
+    assert!(said.ends_with("; name another one\n"), "{said}");
+}
+
+#[test]
 fn bad_flags_are_named_with_a_remedy() {
     let cases: [(&[&str], &str, &str); 8] = [
         (&["--rates", "1,0"], "--rates", "give 0.001 to 1000000 rows a second"),
@@ -177,5 +219,5 @@ fn bad_flags_are_named_with_a_remedy() {
         assert!(said.contains(flag) && said.contains(remedy), "{flags:?}: {said}");
     }
     let said = error(&["--json", "/nowhere/bench.json"]);
-    assert!(said.starts_with("error: --json /nowhere/bench.json: cannot be written: "), "{said}");
+    assert!(said.starts_with("error: --json /nowhere/bench.json: cannot be written: the folder /nowhere does not exist; create it first"), "{said}");
 }

@@ -1,10 +1,14 @@
 //! The key that prediction ids are signed with, from a file.
 
 use anyhow::{Context, Result, bail, ensure};
-use std::{fs::File, io::Read, os::unix::fs::MetadataExt, path::Path};
+use std::{collections::BTreeSet, fs::File, io::Read, os::unix::fs::MetadataExt, path::Path};
 
 /// Fewer bytes than this make a key that can be guessed.
 pub const MIN_BYTES: usize = 32;
+
+/// Zeroes, however they are encoded, and short patterns have fewer distinct bytes than this. A random key practically
+/// never has: of 32 decimal digits, the poorest encoding, fewer are distinct in 2 of 10^15 keys.
+const MIN_DISTINCT: usize = 4;
 
 /// More bytes than this are not a key.
 const MAX_BYTES: u64 = 64 << 10;
@@ -46,11 +50,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     if key.len() < MIN_BYTES {
         bail!("{}: {} bytes, but a key needs at least {MIN_BYTES}; {REMEDY}", place(), key.len());
     }
+    let distinct = key.iter().collect::<BTreeSet<_>>().len();
     ensure!(
-        key.iter().any(|byte| *byte != key[0]),
-        "{}: the same byte repeated {} times, which can be guessed; {REMEDY}",
-        place(),
-        key.len()
+        distinct >= MIN_DISTINCT,
+        "{}: distinct bytes: {distinct}, but a key needs at least {MIN_DISTINCT}, or it can be guessed; {REMEDY}",
+        place()
     );
     Ok(key)
 }
@@ -72,8 +76,10 @@ mod tests {
         let path = dir.path().join("key");
         for (content, expected) in [
             (&b"short\n"[..], "5 bytes, but a key needs at least 32"),
-            (&[0; 32], "same byte repeated 32 times"),
-            (&[b'a'; 100], "same byte repeated 100 times"),
+            (&[0; 32], "distinct bytes: 1, but a key needs at least 4"),
+            (&[b'a'; 100], "distinct bytes: 1, but"),
+            // 32 zero bytes in base64.
+            (b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", "distinct bytes: 2, but"),
             (&[b'\n'; 100], "0 bytes"),
             (&[7; 70_000], "larger than 64 KiB"),
         ] {

@@ -68,10 +68,10 @@ pub struct RunArgs {
     /// Which part of the plan to play, where several machines play it together; `loadgen merge` joins their reports
     #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
     pub shard: Shard,
-    /// Where to write the report as JSON
+    /// Write the report as JSON to this file, or to a pipe such as /dev/stdout
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub json: Option<PathBuf>,
-    /// Where to write the report as an HTML page
+    /// Write the report as an HTML page to this file, or to a pipe
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub report: Option<PathBuf>,
     /// Where to serve a live page until the run ends; without an address 127.0.0.1:5665, without the flag nowhere
@@ -88,7 +88,7 @@ pub struct MergeArgs {
     /// Reports that `run --json` wrote: all parts of one plan, or whole runs of one scenario
     #[arg(required = true, value_name = "REPORT.json")]
     pub reports: Vec<PathBuf>,
-    /// Where to write the report of the whole as JSON
+    /// Write the report of the whole as JSON to this file, or to a pipe
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

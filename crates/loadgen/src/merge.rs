@@ -26,8 +26,15 @@ pub fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
     let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
     let reports = args.reports.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let merged = merged(&reports)?;
+    // A reader of the report should find nothing else there.
+    let report_on_stdout = json.as_ref().is_some_and(OutputFile::is_stdout);
     let written = json.map_or(Ok(()), |file| file.write(&merged.to_json()));
-    to_stdout(summary::render(&merged).as_bytes())?;
+    let summary = summary::render(&merged);
+    if report_on_stdout {
+        eprint!("{summary}");
+    } else {
+        to_stdout(summary.as_bytes())?;
+    }
     written?;
     Ok(merged.verdict.into())
 }

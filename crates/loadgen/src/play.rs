@@ -18,7 +18,7 @@ use crate::{
 };
 use anyhow::{anyhow, bail};
 use cli_io::{
-    descriptors,
+    clock, descriptors,
     output_file::OutputFile,
     printable::{printable, printable_message},
 };
@@ -31,6 +31,7 @@ use std::sync::Arc;
 /// # Errors
 /// Whatever keeps it from starting: the scenario, the target, a file that can't be written.
 pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
+    clock::check()?;
     descriptors::require(descriptors::least_of_a_server())?;
     let found = library::find(&args.scenario)?;
     let mut scenario = Scenario::parse(&found.text, &found.place)?;
@@ -47,13 +48,20 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let page = runtime.block_on(run(args, Arc::new(scenario), digest(&found.text), listeners))?;
     let report = &page.report;
+    // A reader of the report should find nothing else there.
+    let report_on_stdout = [&json, &html].into_iter().flatten().any(OutputFile::is_stdout);
     // The files first: they are not to suffer from a reader of the summary that has seen enough. But a full disk is to
     // cost neither the summary nor the other file.
     let written = [
         json.map_or(Ok(()), |file| file.write(&report.to_json())),
         html.map_or(Ok(()), |file| file.write(document(&page, false).as_bytes())),
     ];
-    to_stdout(summary::render(report).as_bytes())?;
+    let summary = summary::render(report);
+    if report_on_stdout {
+        eprint!("{summary}");
+    } else {
+        to_stdout(summary.as_bytes())?;
+    }
     if !report.totals.add_up() {
         bail!("a request was lost or counted twice, which is a fault of this program: {:?}", report.totals);
     }

@@ -46,6 +46,9 @@ use parallel::Workers;
 /// When the settings contradict each other, no model can be trained on rows of the law, or streams can't be written.
 pub fn run(settings: &Settings, card: &ModelCard) -> Result<Report> {
     settings.check()?;
+    if let Some(folder) = &settings.streams {
+        streams::prepare(folder)?;
+    }
     let law = Law::new(card)?;
     let workers = Workers { threads: settings.threads(), quiet: settings.quiet };
     let mut report = Report::new(settings, card);

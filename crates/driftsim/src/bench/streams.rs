@@ -15,13 +15,13 @@ use crate::{
         trial::Warm,
     },
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use cli_io::output_file::OutputFile;
 use serde::Serialize;
-use std::{
-    fs::File,
-    io::{BufWriter, Write},
-    path::Path,
-};
+use std::{io::Write, path::Path};
+
+/// The file that lists the others.
+const INDEX: &str = "index.json";
 
 /// Trials that are written.
 const TRIALS: usize = 20;
@@ -63,10 +63,21 @@ struct DriftFile {
     noticed: Option<f64>,
 }
 
+/// Makes the folder and checks that files can be written there: a long run should not end in one where they cannot.
+///
+/// # Errors
+/// When the folder can't be made or written to.
+pub(crate) fn prepare(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        anyhow!("--streams {}: cannot make the folder: {error}; name another one", folder.display())
+    })?;
+    OutputFile::new("--streams", &folder.join(INDEX)).map(drop)
+}
+
 /// Writes the first trials of a detection, of each kind of drift the case that took longest.
 ///
 /// # Errors
-/// When the folder can't be written to.
+/// When a file can't be written in the folder, which [`prepare`] made.
 pub(crate) fn write(
     folder: &Path,
     settings: &Settings,
@@ -75,8 +86,6 @@ pub(crate) fn write(
     warm: &[Warm],
     workers: Workers,
 ) -> Result<()> {
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("--streams: cannot make the folder {}", folder.display()))?;
     let drifts = drifts(law)?;
     let slowest = slowest(&drifts, detection);
     let warm_up = settings.warm_up.as_secs();
@@ -132,9 +141,8 @@ pub(crate) fn write(
         steady: steady.collect::<Result<_>>()?,
         trials,
     };
-    let path = folder.join("index.json");
     let text = serde_json::to_string_pretty(&index).context("--streams: cannot write the index")?;
-    std::fs::write(&path, text).with_context(|| format!("--streams: cannot write {}", path.display()))
+    OutputFile::new("--streams", &folder.join(INDEX))?.write(text.as_bytes())
 }
 
 /// Of each kind of drift the case that takes longest, and its seconds until a verdict in each trial.
@@ -159,19 +167,18 @@ fn trial_rows(
     start: f64,
     rows: impl FnOnce(&mut dyn FnMut(f64, &Row)),
 ) -> Result<()> {
-    let path = folder.join(name);
-    let written = File::create(&path).map(BufWriter::new).and_then(|mut out| {
-        let names: Vec<&str> = monitor.signals.iter().map(|signal| signal.name.as_str()).collect();
-        writeln!(out, "seconds,{}", names.join(","))?;
-        let mut result = Ok(());
-        rows(&mut |time, row| {
-            if result.is_ok() {
-                result = write_row(&mut out, time - start, row, monitor, stuck);
-            }
-        });
-        result.and_then(|()| out.flush())
+    let file = OutputFile::new("--streams", &folder.join(name))?;
+    let names: Vec<&str> = monitor.signals.iter().map(|signal| signal.name.as_str()).collect();
+    // The longest stream, an hour of rows, takes some megabytes.
+    let mut text = format!("seconds,{}\n", names.join(",")).into_bytes();
+    let mut result = Ok(());
+    rows(&mut |time, row| {
+        if result.is_ok() {
+            result = write_row(&mut text, time - start, row, monitor, stuck);
+        }
     });
-    written.with_context(|| format!("--streams: cannot write {}", path.display()))
+    result.with_context(|| format!("--streams: cannot write {name}"))?;
+    file.write(&text)
 }
 
 fn write_row(

@@ -1,10 +1,10 @@
 //! Connections: how many there may be, and what stands between their sockets and actix-http.
 //!
 //! Layout:
-//! - [`descriptors`]: how many connections the system allows
-//! - [`framing`]: where a request ends, and the offers to upgrade in its head
-//! - [`stream`]: deadlines, bounds, and the order of requests on one connection
-//! - [`refusal`]: the answers to what never becomes a request
+//! - `descriptors`: how many connections the system allows
+//! - `framing`: where a request ends, and the offers to upgrade in its head
+//! - `stream`: deadlines, bounds, and the order of requests on one connection
+//! - `refusal`: the answers to what never becomes a request
 //!
 //! What does not belong here: anything about models or routes.
 

@@ -118,6 +118,17 @@ async fn that_proves_nothing_is_counted_and_refused() {
     }
 }
 
+/// The clocks of replicas differ a little.
+#[tokio::test]
+async fn a_receipt_from_a_clock_half_a_minute_ahead_is_accepted() {
+    let keyed = keyed();
+    let service = Service::with(keyed.settings.clone());
+    let ahead = SystemTime::now() + Duration::from_secs(30);
+    let id = Receipts::new(KEY.as_bytes(), &IRIS.card.version, 7).issue(ahead, 0, 0.9);
+    assert_eq!(tell(&service, &json!({"prediction_id": id, "label": "setosa"})).await.0, 202);
+    assert_eq!(service.metric("feedback_lag_seconds_sum", &[]).await, 0.0);
+}
+
 #[tokio::test]
 async fn in_a_list_each_stands_for_itself() {
     let service = Service::start();

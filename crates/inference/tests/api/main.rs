@@ -5,6 +5,7 @@
 mod awkward;
 mod bad_input;
 mod binary;
+mod clock;
 mod connections;
 mod docs;
 mod faults;
@@ -12,6 +13,7 @@ mod feedback;
 mod harness;
 mod lifecycle;
 mod memory;
+mod pipes;
 mod predict;
 mod raw;
 mod readme;

@@ -1,7 +1,12 @@
-use crate::harness::Service;
+use crate::harness::{DEADLINE, Service};
 use inference::Settings;
 use model::ModelFile;
-use std::{path::Path, process::Command};
+use std::{
+    fs::Permissions,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Command,
+};
 
 fn train(data: &Path, out: &Path, more: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_inference"))
@@ -68,6 +73,46 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         let line = ["-c", LINE, "bash", env!("CARGO_BIN_EXE_inference"), command];
         let output = Command::new("bash").args(line).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{command}: {output:?}");
+    }
+}
+
+#[test]
+fn a_model_goes_where_out_leads_and_keeps_the_mode_of_the_file_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("data.csv"), penguins()).unwrap();
+    std::fs::write(at("v1.json"), "the former model").unwrap();
+    std::fs::set_permissions(at("v1.json"), Permissions::from_mode(0o640)).unwrap();
+    for (target, link) in [("v1.json", "current.json"), ("v2.json", "dangling.json")] {
+        symlink(target, at(link)).unwrap();
+        let (ok, words) = train(&at("data.csv"), &at(link), &[]);
+        assert!(ok, "{words}");
+        assert!(at(link).is_symlink(), "{link}");
+        ModelFile::from_json(&std::fs::read_to_string(at(target)).unwrap()).unwrap();
+    }
+    assert_eq!(at("v1.json").metadata().unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn a_model_can_be_written_into_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("data.csv"), penguins()).unwrap();
+    const TRAIN: &str = r#"set -e; train() { "$0" train --data data.csv --target species --out "$1"; }"#;
+    for (line, file) in [
+        ("train >(cat >substituted.json); wait $!", "substituted.json"),
+        // Such a link is /dev/stdout, which a program that replaced it would take away from the machine.
+        ("ln -s /proc/self/fd/1 stdout; train stdout | cat >stdout.json", "stdout.json"),
+        ("train stdout >redirected.json", "redirected.json"),
+        ("train /dev/fd/7 7>descriptor.json", "descriptor.json"),
+        ("mkfifo fifo; cat fifo >fifo.json & train fifo; wait $!; test -p fifo", "fifo.json"),
+    ] {
+        let mut bash = Command::new("timeout");
+        // A FIFO that is replaced by a file would leave its reader waiting.
+        bash.args([&DEADLINE.as_secs().to_string(), "bash", "-c", &format!("{TRAIN}; {line}")]);
+        let output = bash.arg(env!("CARGO_BIN_EXE_inference")).current_dir(dir.path()).output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        let model = std::fs::read_to_string(dir.path().join(file)).unwrap();
+        ModelFile::from_json(&model).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
 }
 

@@ -44,6 +44,26 @@ fn the_health_check_follows_the_address_that_is_set() {
     assert!(service["healthcheck"].is_null());
 }
 
+/// The other images listen on ports of their own, which no variable sets.
+#[test]
+fn the_other_health_checks_ask_at_the_port_that_is_published() {
+    let file = yaml(&root().join("docker-compose.yml"));
+    for name in ["alertmanager", "prometheus", "grafana"] {
+        let service = &file["services"][name];
+        let published = service["ports"][0].as_str().unwrap().rsplit(':').next().unwrap();
+        let check: Vec<_> = service["healthcheck"]["test"]
+            .as_sequence()
+            .unwrap()
+            .iter()
+            .map(|word| word.as_str().unwrap())
+            .collect();
+        assert!(
+            check.iter().any(|word| word.contains(&format!("http://127.0.0.1:{published}"))),
+            "{name}: {check:?}"
+        );
+    }
+}
+
 fn bytes(text: &str) -> Option<usize> {
     let (number, unit) = text.split_at(text.len() - 1);
     let shift = match unit {

@@ -2,8 +2,10 @@
 
 use crate::support::{Loadgen, Stub, StubOptions, wait_until};
 use std::{
+    fs::Permissions,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::{PermissionsExt, symlink},
     process::{ChildStderr, Command, Stdio},
     time::Duration,
 };
@@ -71,6 +73,58 @@ fn a_full_disk_costs_neither_the_summary_nor_the_other_report() {
     let run = loadgen.call(&[&arguments[..], &["/dev/full"]].concat());
     run.expect_code(104);
     assert_eq!(run.stderr.matches("/dev/full: could not be written").count(), 2, "{}", run.stderr);
+}
+
+#[test]
+fn reports_go_where_their_paths_lead_and_keep_the_modes_of_the_files_there() {
+    let stub = Stub::start(StubOptions::default());
+    let loadgen = Loadgen::new();
+    loadgen.write("scenario.yaml", SHORT);
+    for (target, link) in
+        [("1.json", "latest.json"), ("1.html", "latest.html"), ("whole.json", "merged.json")]
+    {
+        let former = loadgen.write(target, "a former report");
+        std::fs::set_permissions(former, Permissions::from_mode(0o640)).unwrap();
+        symlink(target, loadgen.path(link)).unwrap();
+    }
+    let run = ["run", "--scenario", "scenario.yaml", "--target", &stub.url];
+    let to_links = ["--json", "latest.json", "--report", "latest.html"];
+    loadgen.call(&[&run[..], &to_links].concat()).expect_judged(0);
+    loadgen.call(&["merge", "latest.json", "--json", "merged.json"]).expect_judged(0);
+    for link in ["latest.json", "latest.html", "merged.json"] {
+        assert!(loadgen.path(link).is_symlink(), "{link}");
+        let mode = loadgen.path(link).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640, "{link}");
+    }
+    assert!(
+        loadgen.report("1.json")["verdict"].is_string()
+            && loadgen.report("whole.json")["verdict"].is_string()
+    );
+    assert!(loadgen.read("1.html").ends_with("</html>\n"));
+
+    // A reader of standard output gets the report and nothing else; the summary goes to standard error.
+    let line = r#""$0" "$@" --json /dev/stdout --report >(cat >piped.html) | cat >piped.json; wait"#;
+    let piped = loadgen.call_in_shell(line, &run);
+    assert!(loadgen.report("piped.json")["verdict"].is_string(), "{}", piped.stderr);
+    assert!(piped.stderr.contains("verdict: "), "{}", piped.stderr);
+    let line = r#""$0" merge piped.json --json /dev/stdout | cat >remerged.json"#;
+    let merged = loadgen.call_in_shell(line, &[]);
+    assert!(loadgen.report("remerged.json")["verdict"].is_string(), "{}", merged.stderr);
+    wait_until("the other end of the pipe has the page", || {
+        std::fs::read_to_string(loadgen.path("piped.html")).is_ok_and(|page| page.ends_with("</html>\n"))
+    });
+}
+
+#[test]
+fn a_clock_before_1970_is_named() {
+    let loadgen = Loadgen::new();
+    loadgen.write("scenario.yaml", SHORT);
+    let run = loadgen.at_time("@1960-01-01 00:00:00", &["run", "--scenario", "scenario.yaml"]);
+    assert!(
+        run.expect_code(104).stderr.contains("the system clock shows a time before 1970"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]

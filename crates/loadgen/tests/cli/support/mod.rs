@@ -82,6 +82,14 @@ impl Loadgen {
         self.ended(self.command(arguments).output().unwrap())
     }
 
+    /// Runs a command to its end with a system clock that shows another time, in the form of faketime.
+    pub fn at_time(&self, time: &str, arguments: &[&str]) -> Run {
+        let mut command = Command::new("faketime");
+        command.args(["--exclude-monotonic", "-f", time, env!("CARGO_BIN_EXE_loadgen")]).args(arguments);
+        let output = command.current_dir(self.directory.path()).output();
+        self.ended(output.unwrap_or_else(|error| panic!("faketime: {error}; `just test` installs it")))
+    }
+
     /// Runs a line of bash to its end. The line finds the binary in `"$0"` and `arguments` in `"$@"`: written into the
     /// line, a path with a space would be split.
     pub fn call_in_shell(&self, line: &str, arguments: &[&str]) -> Run {
