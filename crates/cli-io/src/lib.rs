@@ -3,6 +3,7 @@
 //! Layout:
 //! - [`clock`]: checks that the system clock shows a time that can be written down
 //! - [`descriptors`]: checks the limit on open descriptors, and raises it
+//! - [`file_kind`]: what a file seems to be that cannot be read
 //! - [`output_file`]: writes a result to the path that the user named
 //! - [`printable`]: makes foreign text safe to print
 //!
@@ -10,5 +11,6 @@
 
 pub mod clock;
 pub mod descriptors;
+pub mod file_kind;
 pub mod output_file;
 pub mod printable;

@@ -1,9 +1,13 @@
 //! The command line: what was typed, and what is done about it.
 
 use crate::{DriftSpec, RowSource, bench, output, presets, yaml_bounds};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use cli_io::{output_file::OutputFile, printable::printable_lines};
+use cli_io::{
+    file_kind::{self, FileKind, Wanted},
+    output_file::OutputFile,
+    printable::printable_lines,
+};
 use model::{ModelCard, ModelFile, TrainOptions};
 use std::{
     io::{self, BufWriter, Write},
@@ -130,16 +134,21 @@ fn read_spec(path: &Path) -> Result<DriftSpec> {
     let file = path.display().to_string();
     let unread = || format!("--spec: cannot read {file}");
     let bytes = yaml_bounds::read(path).with_context(unread)?;
-    let text = String::from_utf8(bytes).with_context(unread)?;
-    Ok(DriftSpec::from_yaml(&text, &file)?)
+    if let Some(kind) = FileKind::guess(&bytes).filter(|kind| kind.is_certain()) {
+        bail!("--spec: {file}: seems to be {kind}; {}", kind.remedy(Wanted::DriftSpec));
+    }
+    let text = str::from_utf8(&bytes)
+        .with_context(|| format!("--spec: {file}: is not UTF-8; save the file in that encoding"))?;
+    Ok(DriftSpec::from_yaml(text, &file)?)
 }
 
 fn card(path: Option<&Path>) -> Result<ModelCard> {
     let file = match path {
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("--model: cannot read {}", path.display()))?;
-            ModelFile::from_json(&text).with_context(|| format!("--model: {}", path.display()))?
+            let place = || format!("--model: {}", path.display());
+            let bytes = std::fs::read(path).with_context(place)?;
+            let read = || Ok(ModelFile::from_json(str::from_utf8(&bytes).context("is not text")?)?);
+            read().map_err(|error| file_kind::explain(error, &bytes, Wanted::Model)).with_context(place)?
         }
         None => model::train(&model::iris::table(), &TrainOptions::new("iris"))?,
     };

@@ -135,7 +135,16 @@ fn bad_input_is_named_by_file_line_and_remedy() {
     let said = generate(&["--spec", "nowhere.yaml"]);
     assert!(said.starts_with("error: --spec: cannot read nowhere.yaml: "), "{said}");
     let said = generate(&["--model", &json]);
-    assert!(said.starts_with(&format!("error: --model: {json}: not a model file: ")), "{said}");
+    assert!(
+        said.starts_with(&format!("error: --model: {json}: seems to be JSON of another kind; give a")),
+        "{said}"
+    );
+    assert!(said.contains(": not a model file: missing field `format`"), "{said}");
+    std::fs::write(&json, b"\x80\x04\x95").unwrap();
+    let said = generate(&["--model", &json]);
+    assert!(said.starts_with(&format!("error: --model: {json}: seems to be a Python pickle")), "{said}");
+    let said = generate(&["--spec", &json]);
+    assert!(said.starts_with(&format!("error: --spec: {json}: seems to be a Python pickle")), "{said}");
     assert!(generate(&["--preset", "giant", "--spec", &bad]).contains("cannot be used with"));
     assert!(error(&["generate"]).contains("--rows"));
     assert!(error(&["generate", "--rows", "-1"]).contains("-1"));

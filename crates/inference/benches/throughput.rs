@@ -6,6 +6,9 @@
 //!   limits, no signed ids
 //! - `static`: takes the body and answers the same bytes every time; no JSON, no model: what actix itself costs
 //!
+//! With `INFERENCE_BASELINE=FILE`, the binary `inference` of another commit, that one takes part as `baseline`: the ratio to
+//! it is what the changes since then cost.
+//!
 //! Servers take turns, and each turn gives one ratio; the median over the turns is printed, with the CPU time that each
 //! server spent on a request, which a busy neighbour disturbs less.
 
@@ -55,15 +58,15 @@ fn main() {
 fn compare() {
     let this = std::env::current_exe().expect("this program has a path");
     let this = this.to_str().expect("of plain text");
-    let mut servers = [
-        Server::start(
-            "service",
-            env!("CARGO_BIN_EXE_inference"),
-            &["serve", "--listen", "127.0.0.1:0", "--workers", "1"],
-        ),
+    let service = ["serve", "--listen", "127.0.0.1:0", "--workers", "1"];
+    let mut servers = vec![
+        Server::start("service", env!("CARGO_BIN_EXE_inference"), &service),
         Server::start("bare", this, &["serve-bare"]),
         Server::start("static", this, &["serve-static"]),
     ];
+    if let Ok(baseline) = std::env::var("INFERENCE_BASELINE") {
+        servers.push(Server::start("baseline", &baseline, &service));
+    }
     let script = tempfile::NamedTempFile::new().expect("a temporary file");
     let lua = format!(
         "wrk.method = 'POST'\nwrk.body = '{BODY}'\nwrk.headers['Content-Type'] = 'application/json'\n\
@@ -74,9 +77,9 @@ fn compare() {
     let script = script.path().to_str().expect("of plain text");
 
     println!("{ROUNDS} rounds of {SECONDS}, {CONNECTIONS} connections, one worker each");
-    let mut rounds: Vec<[(f64, f64); 3]> = Vec::new();
+    let mut rounds: Vec<Vec<(f64, f64)>> = Vec::new();
     for round in 0..=ROUNDS {
-        let mut measured = [(0.0, 0.0); 3];
+        let mut measured = vec![(0.0, 0.0); servers.len()];
         // Every server gets to go first, so that none is favoured by what the one before it left behind.
         for turn in 0..servers.len() {
             let at = (round + turn) % servers.len();
@@ -92,7 +95,7 @@ fn compare() {
         let cpu = median(rounds.iter().map(|round| round[at].1));
         println!("  {:<8} {rate:>8.0} requests/s  {cpu:>6.2} µs of CPU a request", server.name);
     }
-    for (at, name) in [(1, "bare"), (2, "static")] {
+    for (at, Server { name, .. }) in servers.iter().enumerate().skip(1) {
         let rate = median(rounds.iter().map(|round| round[0].0 / round[at].0));
         let cpu = median(rounds.iter().map(|round| round[0].1 / round[at].1));
         println!("service to {name}: throughput ratio {rate:.3}, CPU ratio {cpu:.3}");

@@ -1,8 +1,9 @@
 //! What was typed: the commands and their flags.
 
-use crate::{Application, Settings, file_kind::FileKind, healthcheck, inspect, train};
+use crate::{Application, Settings, healthcheck, inspect, train};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use cli_io::file_kind::{self, Wanted};
 use model::{ModelFile, TrainOptions, iris};
 use std::{
     io::{ErrorKind, IsTerminal, Write},
@@ -74,7 +75,9 @@ fn serve(settings: Settings) -> Result<()> {
         crate::settings::LogFormat::Json => log.json().init(),
     }
     cli_io::clock::check()?;
-    if let Some(path) = settings.model.as_deref().filter(|path| path.exists() && !path.is_file()) {
+    if let Some(path) =
+        settings.model.as_deref().filter(|path| path.exists() && !path.is_file() && !path.is_dir())
+    {
         tracing::info!(model = %path.display(), "the model is not a regular file; the service starts once it has been read");
     }
     let model = load_model(settings.model.as_deref())?;
@@ -106,10 +109,6 @@ pub fn load_model(path: Option<&Path>) -> Result<ModelFile> {
     };
     let place = || format!("model file {}", path.display());
     let bytes = std::fs::read(path).with_context(place)?;
-    let foreign = |error: anyhow::Error| match FileKind::guess(&bytes) {
-        Some(kind) => error.context(format!("seems to be {kind}; {}", kind.remedy())),
-        None => error,
-    };
-    let text = std::str::from_utf8(&bytes).context("is not text").map_err(foreign).with_context(place)?;
-    ModelFile::from_json(text).map_err(anyhow::Error::from).map_err(foreign).with_context(place)
+    let read = || Ok(ModelFile::from_json(std::str::from_utf8(&bytes).context("is not text")?)?);
+    read().map_err(|error| file_kind::explain(error, &bytes, Wanted::Model)).with_context(place)
 }

@@ -2,7 +2,7 @@
 //!
 //! Layout:
 //! - [`cli`], [`settings`]: what was typed, and what follows from it; [`train`], [`inspect`], [`healthcheck`] are the
-//!   commands beside `serve`; [`environment`]: flags that variables set; [`file_kind`]: what a file seems to be
+//!   commands beside `serve`; [`environment`]: flags that variables set
 //! - [`app`]: one server, from build to graceful stop; [`connection`]: its connections
 //! - [`api`]: the routes and their errors
 //! - [`rows`]: from a request body to checked rows
@@ -21,7 +21,6 @@ pub mod cli;
 pub mod connection;
 pub mod environment;
 pub mod faults;
-pub mod file_kind;
 pub mod healthcheck;
 pub mod in_flight;
 pub mod inspect;

@@ -2,9 +2,12 @@
 
 use crate::cli::print;
 use anyhow::{Context, Result, ensure};
-use cli_io::output_file::OutputFile;
+use cli_io::{
+    file_kind::{self, Remark, Wanted},
+    output_file::OutputFile,
+};
 use model::{TrainOptions, read_csv};
-use std::{fs::File, path::PathBuf};
+use std::{fs::File, io::Read, path::PathBuf};
 
 /// Flags of `inference train`.
 #[derive(Debug, clap::Args)]
@@ -38,8 +41,17 @@ pub struct Args {
 /// A fault in the data, with file, line and column; an option out of range; a file that can't be read or written.
 pub fn run(args: &Args) -> Result<()> {
     let place = args.data.display().to_string();
-    let input = File::open(&args.data).with_context(|| format!("--data {place}"))?;
-    let table = read_csv(input, &place, &args.target)?;
+    let unread = || format!("--data {place}: cannot be read");
+    let mut input = File::open(&args.data).with_context(unread)?;
+    let mut head = Vec::new();
+    input.by_ref().take(file_kind::HEAD as u64).read_to_end(&mut head).with_context(unread)?;
+    let table =
+        read_csv(head.as_slice().chain(input), &place, &args.target).map_err(|error| {
+            match Remark::of(&head, Wanted::Table) {
+                Some(remark) => remark.on(error.into()).context(format!("--data {place}")),
+                None => error.into(),
+            }
+        })?;
     let stem = args.data.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = args.name.clone().or(stem).unwrap_or_default();
     ensure!(

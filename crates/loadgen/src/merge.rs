@@ -15,8 +15,11 @@ use crate::{
     scenario::{Metric, Threshold},
 };
 use anyhow::{Context, anyhow, bail};
-use cli_io::output_file::OutputFile;
-use std::{collections::BTreeSet, fmt::Display, fs, path::PathBuf};
+use cli_io::{
+    file_kind::{self, Wanted},
+    output_file::OutputFile,
+};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 /// Joins reports, prints the summary of the whole and judges it.
 ///
@@ -48,11 +51,16 @@ type Named = (String, Report);
 fn read(path: &PathBuf) -> anyhow::Result<Named> {
     let place = path.display().to_string();
     let text = fs::read(path).with_context(|| format!("{place}: cannot be read"))?;
-    let none =
-        |error: &dyn Display| anyhow!("{place}: is no report that `loadgen run --json` wrote: {error}");
-    let mut json = serde_json::Deserializer::from_slice(&text);
-    let report = serde_path_to_error::deserialize(&mut json).map_err(|error| none(&error))?;
-    json.end().map_err(|error| none(&error))?;
+    let parse = || {
+        let mut json = serde_json::Deserializer::from_slice(&text);
+        let report = serde_path_to_error::deserialize(&mut json)?;
+        json.end()?;
+        Ok(report)
+    };
+    let report = parse().map_err(|error: anyhow::Error| {
+        let error = file_kind::explain(error, &text, Wanted::Report);
+        error.context(format!("{place}: is no report that `loadgen run --json` wrote"))
+    })?;
     Ok((place, report))
 }
 

@@ -62,7 +62,7 @@ pub fn read_csv(input: impl Read, file: &str, target: &str) -> Result<Table, Csv
 
     let header: Vec<String> = reader
         .headers()
-        .map_err(|error| header_error(format!("cannot read the header: {error}")))?
+        .map_err(|error| header_error(problem_of("the header", &error)))?
         .iter()
         .map(|name| name.trim_start_matches('\u{feff}').to_owned())
         .collect();
@@ -73,7 +73,7 @@ pub fn read_csv(input: impl Read, file: &str, target: &str) -> Result<Table, Csv
     for record in reader.records() {
         let record = record.map_err(|error| {
             let line = error.position().map_or(0, csv::Position::line);
-            row_error(line, format!("cannot read the row: {error}"))
+            row_error(line, problem_of("the row", &error))
         })?;
         let line = record.position().map_or(0, csv::Position::line);
         if record.len() != header.len() {
@@ -110,6 +110,14 @@ pub fn read_csv(input: impl Read, file: &str, target: &str) -> Result<Table, Csv
     let columns = header.iter().enumerate().filter(|&(at, _)| at != target_at);
     let columns = columns.map(|(_, name)| Column::named(name)).collect();
     Ok(Table { columns, classes, rows: cells, labels })
+}
+
+/// What is wrong with a part of the file that the reader could not read.
+fn problem_of(part: &str, error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => format!("{part} is not UTF-8; save the file in that encoding"),
+        _ => format!("cannot read {part}: {error}"),
+    }
 }
 
 fn check_header(header: &[String], target: &str) -> Result<usize, String> {
@@ -248,6 +256,14 @@ mod tests {
         let many: String = (0..202).map(|i| format!("{i},c{}\n", i / 2)).collect();
         assert!(error(&format!("a,class\n{many}")).contains("at most 100 classes"));
         let invalid = read_csv(&b"a,class\n1,x\n\xff,y\n"[..], "data.csv", "class").unwrap_err();
-        assert!(invalid.to_string().starts_with("data.csv:3: cannot read the row"), "{invalid}");
+        assert!(
+            invalid.to_string().starts_with("data.csv:3: the row is not UTF-8; save the file"),
+            "{invalid}"
+        );
+        let invalid = read_csv(&b"\xe9,class\n1,x\n"[..], "data.csv", "class").unwrap_err();
+        assert!(
+            invalid.to_string().starts_with("data.csv:1: the header is not UTF-8; save the file"),
+            "{invalid}"
+        );
     }
 }

@@ -135,6 +135,15 @@ fn faults_are_named_by_place_and_nothing_is_written() {
     assert!(!out.exists());
     let (ok, words) = train(&data, Path::new("/nonexistent/model.json"), &[]);
     assert!(!ok && words.contains("--out /nonexistent/model.json"), "{words}");
+    for (bytes, expected) in [
+        (&b"PK\x03\x04\x14"[..], "bad.csv: seems to be a ZIP archive"),
+        (b"\x1f\x8b\x08\x00", "bad.csv: seems to be a compressed file; decompress it first"),
+        (b"[{\"species\": \"gentoo\"}]", "bad.csv: seems to be JSON of another kind; save the table as CSV"),
+    ] {
+        std::fs::write(&data, bytes).unwrap();
+        let (ok, words) = train(&data, &out, &[]);
+        assert!(!ok && words.contains(expected), "{words}");
+    }
     let (ok, words) = train(Path::new("/nonexistent.csv"), &out, &[]);
     assert!(!ok && words.contains("--data /nonexistent.csv"), "{words}");
 }

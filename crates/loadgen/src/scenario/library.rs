@@ -1,5 +1,6 @@
 //! Where scenarios come from: `./scenarios`, then the copies built into the binary.
 
+use cli_io::file_kind::{FileKind, Wanted};
 use driftsim::yaml_bounds;
 use std::{
     collections::BTreeMap,
@@ -47,6 +48,14 @@ pub enum LibraryError {
         file: PathBuf,
         /// The first line that is not.
         line: usize,
+    },
+    /// A file of another kind.
+    #[error("{}: seems to be {kind}; {}", .file.display(), .kind.remedy(Wanted::Scenario))]
+    Foreign {
+        /// The file.
+        file: PathBuf,
+        /// What it seems to be.
+        kind: FileKind,
     },
     /// A name that nothing has.
     #[error(
@@ -101,6 +110,9 @@ pub fn all() -> Vec<(String, Result<Found, LibraryError>)> {
 fn read(file: &Path) -> Result<Found, LibraryError> {
     let bytes =
         yaml_bounds::read(file).map_err(|error| LibraryError::Unreadable { file: file.to_owned(), error })?;
+    if let Some(kind) = FileKind::guess(&bytes).filter(|kind| kind.is_certain()) {
+        return Err(LibraryError::Foreign { file: file.to_owned(), kind });
+    }
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();

@@ -48,16 +48,19 @@ fn files_that_are_no_scenarios_are_told_apart() {
     let good = "name: x\npayloads: { p: { source: { model: {} } } }\nphases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]\n";
     std::fs::create_dir(loadgen.write("x", "").with_file_name("folder.yaml")).unwrap();
     std::fs::write(loadgen.write("latin.yaml", ""), b"name: x\ndescription: \xe9\n").unwrap();
+    std::fs::write(loadgen.write("model.pkl", ""), b"\x80\x04\x95").unwrap();
     loadgen.write("empty.yaml", "");
     loadgen.write("two.yaml", &format!("{good}---\n{good}"));
     loadgen.write("marked.yaml", &format!("\u{feff}{good}"));
     loadgen.write("windows.yaml", &good.replace('\n', "\r\n"));
-    let files = ["folder.yaml", "latin.yaml", "empty.yaml", "two.yaml", "marked.yaml", "windows.yaml"];
+    let files =
+        ["folder.yaml", "latin.yaml", "model.pkl", "empty.yaml", "two.yaml", "marked.yaml", "windows.yaml"];
     let run = loadgen.call(&[&["check"][..], &files].concat());
     run.expect_code(104);
     for words in [
         "folder.yaml: Is a directory",
         "latin.yaml:2: is not UTF-8",
+        "model.pkl: seems to be a Python pickle, as joblib or scikit-learn writes; give a scenario in YAML",
         "empty.yaml:1: is empty",
         "two.yaml:4: a second document begins here",
     ] {

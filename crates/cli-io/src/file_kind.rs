@@ -1,0 +1,296 @@
+//! Guesses what a file is that cannot be read as what it should be, so that the error can say what to do.
+
+use anyhow::{Error, anyhow};
+use std::fmt;
+
+/// Bytes that are looked at.
+pub const HEAD: usize = 64 << 10;
+
+/// What a file should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// A model file that `inference train` wrote
+    Model,
+    /// A table as CSV
+    Table,
+    /// A scenario for `loadgen run`
+    Scenario,
+    /// A drift specification for `driftsim generate`
+    DriftSpec,
+    /// A report that `loadgen run --json` wrote
+    Report,
+}
+
+/// What users have instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// Nothing at all
+    Empty,
+    /// A model file that `inference train` wrote
+    Model,
+    /// Python's serialisation, as joblib and scikit-learn write it
+    Pickle,
+    /// An ONNX model
+    Onnx,
+    /// XGBoost, as JSON or UBJSON
+    XgBoost,
+    /// LightGBM's text format
+    LightGbm,
+    /// A ZIP archive: PyTorch, Keras, NumPy or a spreadsheet
+    Zip,
+    /// HDF5, as Keras wrote it
+    Hdf5,
+    /// Safetensors
+    Safetensors,
+    /// A file compressed with gzip, zlib, xz, bzip2 or zstd
+    Compressed,
+    /// A Parquet table
+    Parquet,
+    /// A table as text
+    Table,
+    /// Text in UTF-16, as some spreadsheets write it
+    Utf16,
+    /// A web page
+    Html,
+    /// JSON of another kind
+    Json,
+    /// YAML
+    Yaml,
+}
+
+impl FileKind {
+    /// What the first bytes of a file look like, if like anything known.
+    pub fn guess(bytes: &[u8]) -> Option<Self> {
+        let text = &bytes[..bytes.len().min(HEAD)];
+        let trimmed = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii();
+        let starts = |magic: &[u8]| bytes.starts_with(magic);
+        let contains = |part: &str| memchr::memmem::find(text, part.as_bytes()).is_some();
+        let lower = trimmed[..trimmed.len().min(16)].to_ascii_lowercase();
+        Some(match () {
+            () if trimmed.is_empty() => Self::Empty,
+            () if starts(b"\x89HDF\r\n\x1a\n") => Self::Hdf5,
+            () if starts(b"PK\x03\x04") => Self::Zip,
+            () if starts(b"PAR1") => Self::Parquet,
+            () if starts(b"\x1f\x8b")
+                || starts(b"\xfd7zXZ")
+                || starts(b"BZh")
+                || starts(b"\x28\xb5\x2f\xfd") =>
+            {
+                Self::Compressed
+            }
+            // zlib's two bytes are short, so its check of them is made, too (RFC 1950, section 2.2).
+            () if starts(b"\x78") && bytes.len() > 2 && (0x7800 + u32::from(bytes[1])).is_multiple_of(31) => {
+                Self::Compressed
+            }
+            () if starts(b"\x80") && matches!(bytes.get(1), Some(2..=5)) => Self::Pickle,
+            () if bytes.len() > 9 && bytes[8] == b'{' && bytes[7] == 0 && bytes[6] == 0 => Self::Safetensors,
+            () if starts(b"\xff\xfe") || starts(b"\xfe\xff") => Self::Utf16,
+            () if trimmed.starts_with(b"{") && contains("gradient_booster") => Self::XgBoost,
+            () if is_model(trimmed) => Self::Model,
+            () if lower.starts_with(b"<!doctype html") || lower.starts_with(b"<html") => Self::Html,
+            // The version of the format, and the producer as its second field.
+            () if starts(b"\x08") && bytes.get(2) == Some(&0x12) => Self::Onnx,
+            () if trimmed.starts_with(b"{") || trimmed.starts_with(b"[") => Self::Json,
+            () => return Self::guess_text(std::str::from_utf8(trimmed).ok()?),
+        })
+    }
+
+    fn guess_text(text: &str) -> Option<Self> {
+        let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+        let first = lines.next()?;
+        if first == "tree" && text.contains("\nversion=v") {
+            return Some(Self::LightGbm);
+        }
+        let second = lines.next().unwrap_or_default();
+        let columns = |line: &str, separator| line.matches(separator).count();
+        if [',', ';', '\t']
+            .iter()
+            .any(|&mark| columns(first, mark) > 0 && columns(first, mark) == columns(second, mark))
+        {
+            return Some(Self::Table);
+        }
+        let is_key = |line: &str| line.split_once(':').is_some_and(|(key, _)| !key.trim().is_empty());
+        (is_key(first) || first == "---").then_some(Self::Yaml)
+    }
+
+    /// Whether the guess rests on marks that no other kind of file has.
+    pub fn is_certain(self) -> bool {
+        !matches!(self, Self::Empty | Self::Table | Self::Json | Self::Yaml)
+    }
+
+    /// What to do with it where `wanted` is needed.
+    pub fn remedy(self, wanted: Wanted) -> &'static str {
+        match (wanted, self) {
+            (_, Self::Utf16) => "save it in UTF-8",
+            (Wanted::Model, Self::Table) => {
+                "train a model on it with `inference train --data FILE --target COLUMN --out MODEL`"
+            }
+            (Wanted::Model, Self::Parquet) => {
+                "write the table as CSV, and train a model on it with `inference train`"
+            }
+            (Wanted::Model, kind) if kind.is_foreign_model() => {
+                "models of other libraries can't be served yet; train one on the same table with `inference train`"
+            }
+            (Wanted::Model, _) => {
+                "give a model file that `inference train --data TABLE --target COLUMN --out MODEL` wrote"
+            }
+            (Wanted::Table, Self::Compressed) => "decompress it first",
+            (Wanted::Table, Self::Parquet | Self::Zip | Self::Hdf5 | Self::Json) => {
+                "save the table as CSV, for example with pandas: `frame.to_csv(\"table.csv\", index=False)`"
+            }
+            (Wanted::Table, Self::Model) => {
+                "give the table to train on as CSV; `inference inspect --model FILE` describes a model"
+            }
+            (Wanted::Table, _) => "give the table to train on as CSV",
+            (Wanted::Scenario, _) => "give a scenario in YAML; `loadgen list` names those that are built in",
+            (Wanted::DriftSpec, _) => "give a drift specification in YAML; `driftsim list` names the presets",
+            (Wanted::Report, _) => "give a report that `loadgen run --json FILE` wrote",
+        }
+    }
+
+    /// A model of another library, or an archive that such libraries write.
+    fn is_foreign_model(self) -> bool {
+        matches!(
+            self,
+            Self::Pickle
+                | Self::Onnx
+                | Self::XgBoost
+                | Self::LightGbm
+                | Self::Zip
+                | Self::Hdf5
+                | Self::Safetensors
+        )
+    }
+}
+
+/// What the error of a reader should say of a file that is not what is wanted.
+#[derive(Debug)]
+pub struct Remark(FileKind, Wanted);
+
+impl Remark {
+    /// Looks at the first [`HEAD`] bytes of a file. None where it seems to be what is wanted, or like nothing known.
+    pub fn of(bytes: &[u8], wanted: Wanted) -> Option<Self> {
+        let kind = FileKind::guess(bytes)?;
+        // The readers of these texts say themselves that a file is empty, or where it departs from their format.
+        let is_wanted = match wanted {
+            Wanted::Model => kind == FileKind::Model,
+            Wanted::Table => matches!(kind, FileKind::Table | FileKind::Yaml | FileKind::Empty),
+            // JSON is YAML.
+            Wanted::Scenario | Wanted::DriftSpec => !kind.is_certain(),
+            Wanted::Report => kind == FileKind::Json,
+        };
+        (!is_wanted).then_some(Self(kind, wanted))
+    }
+
+    /// Adds what the file seems to be and what to do with it. A certain guess replaces the error: what a CSV reader says of
+    /// a ZIP archive helps nobody.
+    pub fn on(self, error: Error) -> Error {
+        let Self(kind, wanted) = self;
+        let remark = format!("seems to be {kind}; {}", kind.remedy(wanted));
+        if kind.is_certain() { anyhow!(remark) } else { error.context(remark) }
+    }
+}
+
+/// Adds a [`Remark`] to an error where there is one.
+pub fn explain(error: Error, bytes: &[u8], wanted: Wanted) -> Error {
+    match Remark::of(bytes, wanted) {
+        Some(remark) => remark.on(error),
+        None => error,
+    }
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "an empty file",
+            Self::Model => "a model file of `inference train`",
+            Self::Pickle => "a Python pickle, as joblib or scikit-learn writes",
+            Self::Onnx => "an ONNX model",
+            Self::XgBoost => "an XGBoost model",
+            Self::LightGbm => "a LightGBM model",
+            Self::Zip => "a ZIP archive, such as a PyTorch or Keras model or a spreadsheet",
+            Self::Hdf5 => "an HDF5 file, such as a Keras model",
+            Self::Safetensors => "a safetensors file",
+            Self::Compressed => "a compressed file",
+            Self::Parquet => "a Parquet table",
+            Self::Table => "a table",
+            Self::Utf16 => "text in UTF-16",
+            Self::Html => "a web page",
+            Self::Json => "JSON of another kind",
+            Self::Yaml => "YAML",
+        })
+    }
+}
+
+/// Whether a text begins as `inference train` writes a model file.
+fn is_model(text: &[u8]) -> bool {
+    let object = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    object.is_some_and(|fields| {
+        fields.starts_with(b"\"format\"") && memchr::memmem::find(text, b"\"card\"").is_some()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_by_their_first_bytes() {
+        let cases: [(&[u8], Option<FileKind>); 24] = [
+            (b"", Some(FileKind::Empty)),
+            (b" \n", Some(FileKind::Empty)),
+            (b"\x80\x04\x95\x10\x00", Some(FileKind::Pickle)),
+            (b"\x80\x05\x95\x10\x00", Some(FileKind::Pickle)),
+            (b"\x78\x9c\x01\x02", Some(FileKind::Compressed)),
+            (b"\x1f\x8b\x08\x00", Some(FileKind::Compressed)),
+            (b"\x08\x0a\x12\x08skl2onnx\x1a", Some(FileKind::Onnx)),
+            (b"\x08\x07\x12\x07pytorch\x1a", Some(FileKind::Onnx)),
+            (b"{\"learner\":{\"gradient_booster\":{}}}", Some(FileKind::XgBoost)),
+            (b"{L\x00\x00\x00\x00\x00\x00\x00\x07learner{gradient_booster", Some(FileKind::XgBoost)),
+            (b"tree\nversion=v4\nnum_class=1\n", Some(FileKind::LightGbm)),
+            (b"PK\x03\x04\x00", Some(FileKind::Zip)),
+            (b"\x89HDF\r\n\x1a\n\x00", Some(FileKind::Hdf5)),
+            (b"\x40\x00\x00\x00\x00\x00\x00\x00{\"a\":", Some(FileKind::Safetensors)),
+            (b"PAR1\x15", Some(FileKind::Parquet)),
+            (b"a,b,c\n1,2,3\n", Some(FileKind::Table)),
+            (b"\xef\xbb\xbfa;b\n1;2\n", Some(FileKind::Table)),
+            (b"<!DOCTYPE html>\n<p>", Some(FileKind::Html)),
+            (b"{\"a\":1}", Some(FileKind::Json)),
+            (b"name: x\nphases: []\n", Some(FileKind::Yaml)),
+            (b"nothing known\n", None),
+            (b"\xff\xfea\x00,\x00", Some(FileKind::Utf16)),
+            (b"{\"format\":2,\"card\":{\"name\":\"iris\"", Some(FileKind::Model)),
+            (b"\xfd\xfe\x00\x01", None),
+        ];
+        for (bytes, kind) in cases {
+            assert_eq!(FileKind::guess(bytes), kind, "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_to_do_with_the_file_where_another_is_wanted() {
+        let explained = |bytes, wanted| format!("{:#}", explain(anyhow!("no column \"y\""), bytes, wanted));
+        for (bytes, wanted, expected) in [
+            (&b"PAR1\x15"[..], Wanted::Table, "seems to be a Parquet table; save the table as CSV"),
+            (b"PAR1\x15", Wanted::Model, "seems to be a Parquet table; write the table as CSV, and train"),
+            (b"\x80\x04\x95", Wanted::Table, "seems to be a Python pickle"),
+            (b"PK\x03\x04", Wanted::Report, "seems to be a ZIP archive"),
+            (
+                b"{\"format\": 2, \"card\": {",
+                Wanted::Table,
+                "seems to be a model file of `inference train`; give the",
+            ),
+            (b"a,b\n1,2\n", Wanted::Report, "seems to be a table; give a report"),
+            // Readers explain these better.
+            (b"a,b\n1,2\n", Wanted::Table, "no column"),
+            (b"name: x\n", Wanted::Table, "no column"),
+            (b"", Wanted::Table, "no column"),
+            (b"{\"format\": 3, \"card\": {", Wanted::Model, "no column"),
+        ] {
+            let explained = explained(bytes, wanted);
+            assert!(explained.starts_with(expected), "{wanted:?}: {explained}");
+        }
+        // A guess that is not certain keeps what the reader says.
+        assert!(explained(b"{\"a\": 1}", Wanted::Table).ends_with(": no column \"y\""));
+    }
+}
