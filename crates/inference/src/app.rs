@@ -11,6 +11,7 @@ use bytesize::ByteSize;
 use model::ModelFile;
 use std::{
     future::Future,
+    io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
@@ -204,5 +205,10 @@ async fn upkeep(state: Arc<api::State>) {
 }
 
 fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener> {
-    TcpListener::bind(address).with_context(|| format!("{flag} {address}: cannot listen there"))
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        connection::limit_send_buffer(&listener)?;
+        io::Result::Ok(listener)
+    };
+    listen().with_context(|| format!("{flag} {address}: cannot listen there"))
 }

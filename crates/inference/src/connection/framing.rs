@@ -5,8 +5,8 @@
 //! section 7.8, lets a server ignore such an offer, so it is renamed before the parser reads it: byte for byte, which
 //! leaves every length as it was. (actix/actix-web#6 declines upgrades; keeping the connection was not asked for there.)
 //!
-//! What does not belong here: judging a request. What this file can't follow is passed on as it came, for the parser to
-//! refuse.
+//! What does not belong here: judging a request. A head that contradicts itself is passed on as it came, for the parser
+//! to refuse.
 
 use memchr::memchr;
 
@@ -23,23 +23,36 @@ pub(super) enum Framing {
     Length(u64),
     /// A chunked body.
     Chunked(Chunked),
-    /// Bytes until the connection ends: a tunnel, or a request that the parser will refuse.
-    Rest,
+    /// Nothing, because it is not known where the request ends: its head contradicts itself, its chunked body departs from
+    /// the format, or it asks for a tunnel. Parsers differ on what such bytes mean, so none of them may be read as a request.
+    Unknown,
 }
 
 /// Position in a chunked body (RFC 9112, section 7.1).
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Chunked {
-    /// In a line with a chunk's size, of which this much is read.
+    /// Before the first digit of a chunk's size.
+    SizeBegin,
+    /// In the digits of a size, of which this much is read.
     Size(u64),
-    /// Behind the size, up to the end of its line.
-    Extension(u64),
+    /// Behind them, up to the end of the line; the size, and whether an extension has begun.
+    Extension(u64, bool),
+    /// Before the line feed of that line.
+    SizeEnd(u64),
     /// In a chunk with this many bytes to come.
     Data(u64),
-    /// Behind a chunk, up to the end of the line.
+    /// Before the carriage return behind a chunk.
+    DataReturn,
+    /// Before the line feed behind a chunk.
     DataEnd,
-    /// In the trailer; whether its current line has anything on it.
-    Trailer(bool),
+    /// At the beginning of a line of the trailer.
+    TrailerBegin,
+    /// In a line of the trailer.
+    Trailer,
+    /// Before the line feed of a line of the trailer.
+    TrailerEnd,
+    /// Before the last line feed.
+    End,
 }
 
 /// What the bytes of a connection hold, when they should begin with a request's head.
@@ -66,15 +79,14 @@ impl Framing {
             request_line = false;
             start += length + 1;
         }
-        *self = if connect { Self::Rest } else { body.framing() };
+        *self = if connect { Self::Unknown } else { body.framing() };
         Head::Complete(lines.end)
     }
 
     /// Moves through a body, and gives how many of `bytes` belong to it.
     pub(super) fn body(&mut self, bytes: &[u8]) -> usize {
         match self {
-            Self::Head => 0,
-            Self::Rest => bytes.len(),
+            Self::Head | Self::Unknown => 0,
             Self::Length(left) => {
                 let taken = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= taken as u64;
@@ -88,10 +100,7 @@ impl Framing {
                 match next {
                     Next::Chunked(chunked) => *position = chunked,
                     Next::Ended => *self = Self::Head,
-                    Next::Broken => {
-                        *self = Self::Rest;
-                        return bytes.len();
-                    }
+                    Next::Broken => *self = Self::Unknown,
                 }
                 taken
             }
@@ -101,6 +110,11 @@ impl Framing {
     /// Whether the next byte belongs to a head.
     pub(super) fn is_head(&self) -> bool {
         matches!(self, Self::Head)
+    }
+
+    /// Whether nothing that follows can be read.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown)
     }
 }
 
@@ -157,7 +171,8 @@ impl Body {
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let text = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
             match text.parse() {
-                Ok(length) if self.length.is_none() => self.length = Some(length),
+                // A number may have a sign for Rust, but not for HTTP.
+                Ok(length) if self.length.is_none() && !text.starts_with('+') => self.length = Some(length),
                 _ => self.unclear = true,
             }
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
@@ -170,13 +185,18 @@ impl Body {
 
     fn framing(&self) -> Framing {
         match (self.chunked, self.length) {
-            _ if self.unclear => Framing::Rest,
-            (true, Some(_)) => Framing::Rest,
-            (true, None) => Framing::Chunked(Chunked::Size(0)),
+            _ if self.unclear => Framing::Unknown,
+            (true, Some(_)) => Framing::Unknown,
+            (true, None) => Framing::Chunked(Chunked::SizeBegin),
             (false, Some(length)) if length > 0 => Framing::Length(length),
             (false, _) => Framing::Head,
         }
     }
+}
+
+/// The value of a hexadecimal digit.
+fn value(digit: u8) -> u64 {
+    (digit as char).to_digit(16).unwrap_or_default().into()
 }
 
 enum Next {
@@ -195,29 +215,38 @@ impl Chunked {
                 let taken = (bytes.len() - at).min(usize::try_from(left).unwrap_or(usize::MAX));
                 at += taken;
                 let left = left - taken as u64;
-                position = if left == 0 { Self::DataEnd } else { Self::Data(left) };
+                position = if left == 0 { Self::DataReturn } else { Self::Data(left) };
                 continue;
             }
             let byte = bytes[at];
             at += 1;
             position = match (position, byte) {
-                (Self::Size(0) | Self::Extension(0), b'\n') => Self::Trailer(false),
-                (Self::Size(size) | Self::Extension(size), b'\n') => Self::Data(size),
+                (Self::SizeBegin, digit) if digit.is_ascii_hexdigit() => Self::Size(value(digit)),
                 (Self::Size(size), digit) if digit.is_ascii_hexdigit() => {
-                    let digit = u64::from((digit as char).to_digit(16).unwrap_or(0));
-                    let Some(size) = size.checked_mul(16).and_then(|size| size.checked_add(digit)) else {
-                        return (bytes.len(), Next::Broken);
-                    };
+                    let longer = size.checked_mul(16).and_then(|size| size.checked_add(value(digit)));
+                    let Some(size) = longer else { return (at - 1, Next::Broken) };
                     Self::Size(size)
                 }
-                (Self::Size(size) | Self::Extension(size), _) => Self::Extension(size),
-                (Self::DataEnd, b'\n') => Self::Size(0),
-                (Self::DataEnd, b'\r') => Self::DataEnd,
-                (Self::DataEnd, _) => return (bytes.len(), Next::Broken),
-                (Self::Trailer(false), b'\n') => return (at, Next::Ended),
-                (Self::Trailer(true), b'\n') => Self::Trailer(false),
-                (Self::Trailer(filled), byte) => Self::Trailer(filled || byte != b'\r'),
-                (Self::Data(_), _) => unreachable!("taken as a whole above"),
+                (Self::Size(size) | Self::Extension(size, _), b'\r') => Self::SizeEnd(size),
+                (Self::Size(size) | Self::Extension(size, false), b' ' | b'\t') => {
+                    Self::Extension(size, false)
+                }
+                (Self::Size(size) | Self::Extension(size, false), b';') => Self::Extension(size, true),
+                (Self::Extension(size, true), byte) if byte == b'\t' || !byte.is_ascii_control() => {
+                    Self::Extension(size, true)
+                }
+                (Self::SizeEnd(0), b'\n') => Self::TrailerBegin,
+                (Self::SizeEnd(size), b'\n') => Self::Data(size),
+                (Self::DataReturn, b'\r') => Self::DataEnd,
+                (Self::DataEnd, b'\n') => Self::SizeBegin,
+                (Self::TrailerBegin, b'\r') => Self::End,
+                (Self::Trailer, b'\r') => Self::TrailerEnd,
+                (Self::TrailerBegin | Self::Trailer, byte) if byte == b'\t' || !byte.is_ascii_control() => {
+                    Self::Trailer
+                }
+                (Self::TrailerEnd, b'\n') => Self::TrailerBegin,
+                (Self::End, b'\n') => return (at, Next::Ended),
+                _ => return (at - 1, Next::Broken),
             };
         }
         (at, Next::Chunked(position))
@@ -253,6 +282,9 @@ mod tests {
                     framing.body(&held)
                 };
                 requests.last_mut().unwrap().extend(held.drain(..taken));
+                if framing.is_unknown() {
+                    break;
+                }
             }
         }
         (requests, held.len())
@@ -314,22 +346,54 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_followed_is_passed_on() {
+    fn nothing_is_passed_on_behind_a_head_whose_request_has_no_known_end() {
         for head in [
             "CONNECT example.com:443 HTTP/1.1\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: one\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
         ] {
             let mut framing = Framing::default();
             assert_eq!(framing.head(&mut head.as_bytes().to_vec()), Head::Complete(head.len()));
-            assert!(matches!(framing, Framing::Rest), "{head:?}: {framing:?}");
-            assert_eq!(framing.body(b"GET / HTTP/1.1\r\n\r\n"), 18);
+            assert!(framing.is_unknown(), "{head:?}: {framing:?}");
+            assert_eq!(framing.body(b"GET / HTTP/1.1\r\n\r\n"), 0);
         }
-        let mut framing = Framing::Chunked(Chunked::Size(0));
-        assert_eq!(framing.body(b"fffffffffffffffff\r\n"), 19);
-        assert!(matches!(framing, Framing::Rest));
+    }
+
+    #[test]
+    fn a_chunked_body_that_departs_from_the_format_is_broken() {
+        let good = "3;a=b\r\nabc\r\n00a  \r\n0123456789\r\n0\r\nx: y\r\n\r\n";
+        let mut framing = Framing::Chunked(Chunked::SizeBegin);
+        assert_eq!(framing.body(good.as_bytes()), good.len());
+        assert!(framing.is_head());
+        for bad in [
+            "fffffffffffffffff\r\n",
+            "\r\n",
+            "3 3\r\nabc\r\n",
+            "+3\r\nabc\r\n",
+            "0x3\r\nabc\r\n",
+            "3\nabc\r\n",
+            "3;a=b\nabc\r\n",
+            "3\r\nabcd",
+            "3\r\nabc\n",
+            "3\r\nabc\r3",
+            // Where parsers that end a line at a line feed, and those that don't, disagree on where the next request begins.
+            "0\r\n\n",
+            "0\n\r\n",
+            "0\r\nx: y\n\r\n",
+            "0\r\n\rG",
+        ] {
+            for piece in [1, bad.len()] {
+                let mut framing = Framing::Chunked(Chunked::SizeBegin);
+                bad.as_bytes().chunks(piece).for_each(|bytes| {
+                    framing.body(bytes);
+                });
+                assert!(framing.is_unknown(), "{bad:?}: {framing:?}");
+                assert_eq!(framing.body(b"GET / HTTP/1.1\r\n\r\n"), 0);
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Layout:
 //! - `descriptors`: how many connections the system allows
 //! - `framing`: where a request ends, and the offers to upgrade in its head
-//! - `stream`: deadlines, bounds, and the order of requests on one connection
+//! - `stream`: deadlines and bounds of one connection
+//! - `turn`: one request at a time on a connection
 //! - `refusal`: the answers to what never becomes a request
 //!
 //! What does not belong here: anything about models or routes.
@@ -12,6 +13,7 @@ mod descriptors;
 mod framing;
 mod refusal;
 mod stream;
+mod turn;
 
 use crate::{
     api::{self, Reason},
@@ -53,6 +55,15 @@ const SURPLUS: usize = 16;
 
 /// Most memory of one connection, in bytes: its buffers for reading, writing and what is held back.
 pub const BYTES_PER_CONNECTION: usize = 128 << 10;
+
+/// How much of an answer the system may hold for a client that does not read it, in bytes; Linux takes twice that, for its
+/// own records. By itself it would hold megabytes, and the service could not tell such a client from one that reads.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// Bounds what the system holds of answers on the connections of a listener; they inherit the bound.
+pub(crate) fn limit_send_buffer(listener: &TcpListener) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_send_buffer_size(listener, SEND_BUFFER)?)
+}
 
 /// Why a connection was closed by the service. A closed set: it is a metric's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +141,10 @@ impl Connections {
                 // The stream keeps that time itself: for every head, not only for the first.
                 .client_request_timeout(Duration::ZERO)
                 .client_disconnect_timeout(LINGER)
-                .h1(app);
+                .on_connect_ext(|stream: &ClientStream, data| {
+                    data.insert(stream.turn());
+                })
+                .h1(turn::by_turns(app));
             let connections = Arc::clone(&connections);
             fn_service(move |socket| ready(connections.accept(socket))).and_then(http)
         })?;

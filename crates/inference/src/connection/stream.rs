@@ -1,14 +1,14 @@
 //! One client's connection, between its socket and actix-http.
 //!
 //! Reading: heads are held back until they are whole, so that they can be bounded in size and time and their offers to
-//! upgrade be renamed; a request is passed on when the one before it has been answered, so that what waits for an answer
-//! is held once and in bounded room. Writing: a client that does not read its answer is cut off. Refusals of the parser
+//! upgrade be renamed; a request is passed on when its turn has come. Writing: a client that does not read its answer is cut off. Refusals of the parser
 //! are replaced by the service's own.
 
 use super::{
     Connections, Dropped, Open,
     framing::{Framing, Head},
     refusal,
+    turn::Turn,
 };
 use crate::api::Reason;
 use actix_web::web::{Buf, BytesMut};
@@ -51,10 +51,11 @@ pub(super) struct ClientStream {
     held: BytesMut,
     /// How many of the held bytes are a head that may be passed on.
     released: usize,
-    /// Whether a request was passed on whose answer has not begun.
-    awaiting: bool,
-    /// Whether the client has closed its sending side.
+    turn: Turn,
+    /// Whether nothing more is read for actix-http.
     ended: bool,
+    /// Whether the client has closed its sending side.
+    closed: bool,
     /// When the service began to wait for the rest of a request, or for the first one.
     began: Option<Instant>,
     /// How long the client may still keep an answer waiting; reading restores it.
@@ -104,8 +105,9 @@ impl ClientStream {
             framing: Framing::default(),
             held: BytesMut::new(),
             released: 0,
-            awaiting: false,
+            turn: Turn::default(),
             ended: false,
+            closed: false,
             began: Some(Instant::now()),
             credit: connections.request_timeout,
             blocked: None,
@@ -118,8 +120,13 @@ impl ClientStream {
         }
     }
 
-    /// Passes on held bytes, as many as there is room for and may be passed on; gives how many.
-    fn release(&mut self, buf: &mut ReadBuf<'_>) -> usize {
+    /// Whose turn it is on this connection.
+    pub(super) fn turn(&self) -> Turn {
+        self.turn.clone()
+    }
+
+    /// Passes on held bytes, as many as there is room for and may be passed on.
+    fn release(&mut self, buf: &mut ReadBuf<'_>) {
         let room = self.held.len().min(buf.remaining());
         let taken = if self.released > 0 {
             let taken = self.released.min(room);
@@ -130,15 +137,31 @@ impl ClientStream {
         };
         buf.put_slice(&self.held[..taken]);
         self.held.advance(taken);
-        taken
+        self.passed_on();
+    }
+
+    /// Looks at what follows the bytes that were passed on.
+    fn passed_on(&mut self) {
+        if self.framing.is_head() {
+            self.began = None;
+        } else if self.framing.is_unknown() {
+            // A route finds its body incomplete, and its answer is the last.
+            self.turn.is_last();
+            self.ended = true;
+            self.held.clear();
+        }
     }
 
     /// Looks for a head in the held bytes.
     fn find_head(&mut self) {
+        // Empty lines that follow a body (RFC 9112, section 2.2) are not the beginning of a head that has to be waited for.
+        if self.held.iter().all(|&byte| byte == b'\r' || byte == b'\n') {
+            return self.held.clear();
+        }
         match self.framing.head(&mut self.held) {
             Head::Complete(length) if length <= HEAD_LIMIT => {
                 self.released = length;
-                self.awaiting = true;
+                self.turn.begin();
                 self.began = None;
             }
             Head::Partial if self.held.len() <= HEAD_LIMIT => {}
@@ -159,7 +182,8 @@ impl ClientStream {
         let mut bytes = [0; READ_SIZE];
         let mut arrived = ReadBuf::new(&mut bytes);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut arrived))?;
-        self.ended |= arrived.filled().is_empty();
+        self.closed |= arrived.filled().is_empty();
+        self.ended |= self.closed;
         self.held.extend_from_slice(arrived.filled());
         Poll::Ready(Ok(()))
     }
@@ -170,13 +194,15 @@ impl ClientStream {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
         let arrived = &mut buf.filled_mut()[before..];
-        self.ended |= arrived.is_empty();
+        self.closed |= arrived.is_empty();
+        self.ended |= self.closed;
         let mut taken = 0;
         if self.framing.is_head() {
             match self.framing.head(arrived) {
                 Head::Complete(length) if length <= HEAD_LIMIT => {
                     taken = length;
-                    self.awaiting = true;
+                    self.turn.begin();
+                    self.began = None;
                     self.began = None;
                 }
                 Head::Complete(_) => {
@@ -190,6 +216,9 @@ impl ClientStream {
         taken += self.framing.body(&arrived[taken..]);
         self.held.extend_from_slice(&arrived[taken..]);
         buf.set_filled(before + taken);
+        if taken > 0 || !self.framing.is_head() {
+            self.passed_on();
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -279,11 +308,13 @@ impl AsyncRead for ClientStream {
         let this = self.get_mut();
         loop {
             let at_head = this.framing.is_head() && this.released == 0;
-            if at_head && this.awaiting {
-                // Held until the request before is answered; writing that answer wakes this task. Reading goes on as far
-                // as there is room, so that a client that closes is noticed.
+            if at_head && this.turn.is_taken() {
+                // Reading goes on as far as there is room, so that a client that closes is noticed.
                 if this.ended && this.held.is_empty() {
                     return Poll::Ready(Ok(()));
+                }
+                if !this.held.is_empty() {
+                    this.turn.wake_at_end(cx);
                 }
                 if this.ended || this.held.len() >= READ_SIZE {
                     return Poll::Pending;
@@ -328,13 +359,6 @@ impl AsyncWrite for ClientStream {
         match Pin::new(&mut this.socket).poll_write(cx, bytes) {
             Poll::Ready(Ok(written)) => {
                 this.wrote(written);
-                // An interim answer is not the answer.
-                if this.awaiting && bytes != b"HTTP/1.1 100 Continue\r\n\r\n" {
-                    this.awaiting = false;
-                    if !this.held.is_empty() || this.ended {
-                        cx.waker().wake_by_ref();
-                    }
-                }
                 Poll::Ready(Ok(written))
             }
             Poll::Pending => this.poll_blocked(cx),
@@ -353,6 +377,8 @@ impl AsyncWrite for ClientStream {
         if let Some(reason) = this.refused.take() {
             let answer = this.connections.refused(reason, this.began);
             this.ending = Ending::Writing(BytesMut::from(&answer[..]));
+        } else if !this.closed && matches!(this.ending, Ending::Open) {
+            this.ending = Ending::Writing(BytesMut::new());
         }
         ready!(this.poll_end(cx))?;
         Pin::new(&mut this.socket).poll_shutdown(cx)

@@ -187,6 +187,91 @@ async fn a_request_in_the_parsers_hands_is_answered_before_the_refusal_of_the_ne
     assert_eq!(client.rest(), b"");
 }
 
+/// A request whose answer of 2 MB does not fit the buffers of the connection.
+fn large_request(headers: &str) -> String {
+    post("/predict", headers, &format!("{{\"instances\":[{}[1,1,1,1]]}}", "[1,1,1,1],".repeat(8_000)))
+}
+
+#[tokio::test]
+async fn requests_behind_a_large_answer_wait_for_their_turn() {
+    let service = Service::start();
+    let mut client = Raw::connect(service.address);
+    let behind = "GET /model HTTP/1.1\r\nHost: x\r\n\r\nHEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    client.send(large_request("") + behind);
+    let head = client.head().unwrap();
+    assert_eq!(models_served(&service).await, 0.0, "{head}");
+    client.body(&head);
+    assert_eq!(client.answer().json()["name"], "iris");
+    assert!(client.head().unwrap().contains("content-length: "));
+    assert_eq!(models_served(&service).await, 1.0);
+}
+
+#[tokio::test]
+async fn nothing_is_served_behind_an_answer_that_closes() {
+    let service = Service::start();
+    let behind = "GET /model HTTP/1.1\r\nHost: x\r\n\r\n";
+    for first in [
+        large_request("Connection: close\r\n"),
+        post("/predict", "Connection: close\r\n", FLOWER),
+        "GET /healthz HTTP/1.0\r\n\r\n".into(),
+        "CONNECT x:1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(),
+        // Readers that end a line at a line feed, and those that don't, disagree on where the next request begins here.
+        "POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\n".into(),
+    ] {
+        let shown: String = first.chars().take(90).collect();
+        let mut client = Raw::connect(service.address);
+        client.send(first + behind);
+        let answer = client.answer();
+        // HTTP/1.0 closes without a word.
+        let closes = answer.head.starts_with("HTTP/1.0") || answer.header("connection") == Some("close");
+        assert!(closes, "{shown:?}: {answer:?}");
+        assert_eq!(client.rest(), b"", "{shown:?}");
+    }
+    assert_eq!(models_served(&service).await, 0.0);
+}
+
+async fn models_served(service: &Service) -> f64 {
+    service.metric("inference_requests_total", &[("endpoint", "/model"), ("status", "200")]).await
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_goes_on_sending() {
+    let service = Service::start();
+    for (headers, body) in [
+        ("Content-Type: application/json", "3\r\nabcd"),
+        ("Content-Type: application/json", "3\r\nabc\n"),
+        ("Content-Type: text/plain", "3\r\nabcd"),
+    ] {
+        let mut client = Raw::connect(service.address);
+        let head =
+            format!("POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{headers}\r\n\r\n");
+        client.send(head + body + &"x".repeat(8 << 20));
+        let answer = client.answer();
+        assert!(matches!(answer.status, 400 | 415), "{answer:?}");
+        assert_eq!(client.rest(), b"");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_stays_open_after_a_slow_body_and_an_empty_line() {
+    let service = Service::start();
+    let request = post("/predict", "", FLOWER);
+    let (first, last) = request.split_at(request.len() - 1);
+    let mut client = Raw::connect(service.address);
+    client.send(first);
+    // A client whose head does not arrive shows that the time for a head is over.
+    let mut late = Raw::connect(service.address);
+    late.send("GET /healthz");
+    until("the body is waited for", || async {
+        service.metric("inference_connections_open", &[]).await >= 2.0
+    })
+    .await;
+    assert_eq!(client.ask(last).status, 200);
+    client.send("\r\n");
+    assert_eq!(late.answer().status, 408);
+    assert_eq!(client.ask("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
+}
+
 #[tokio::test]
 async fn connections_beyond_the_limit_are_closed_and_counted() {
     let settings = Settings {

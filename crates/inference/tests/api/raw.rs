@@ -46,11 +46,17 @@ impl Raw {
     /// Reads one answer to its end.
     pub fn answer(&mut self) -> Answer {
         let head = self.head().unwrap();
-        let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).unwrap();
+        let body = self.body(&head);
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer { status, head, body }
+    }
+
+    /// Reads the body that belongs to a head.
+    pub fn body(&mut self, head: &str) -> Vec<u8> {
+        let length = header(head, "content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).unwrap();
+        body
     }
 
     /// Reads a status line and headers; an error if the connection ends before them.

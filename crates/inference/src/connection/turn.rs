@@ -1,0 +1,120 @@
+//! Whose turn it is on a connection: one request at a time, from its head to the end of its answer.
+//!
+//! actix-http would read on while it answers, and queue up to sixteen requests with their bodies. The connection's stream
+//! holds back the next request until the answer has been handed over to the connection's buffer, so that what waits is
+//! held once and in bounded room, and nothing is served after an answer that closes the connection.
+
+use actix_http::Request;
+use actix_service::{Service, ServiceFactory, apply_fn_factory};
+use actix_web::{
+    Error,
+    body::{BodySize, MessageBody},
+    dev::ServiceResponse,
+    http::ConnectionType,
+    web::Bytes,
+};
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+/// The turn of one connection, shared by its stream and the answer under way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turn(Rc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    answering: Cell<bool>,
+    last: Cell<bool>,
+    reader: RefCell<Option<Waker>>,
+}
+
+impl Turn {
+    /// A request was passed on.
+    pub(super) fn begin(&self) {
+        self.0.answering.set(true);
+    }
+
+    /// Whether the next request has to wait.
+    pub(super) fn is_taken(&self) -> bool {
+        self.0.answering.get()
+    }
+
+    /// Wakes the task when the turn ends.
+    pub(super) fn wake_at_end(&self, cx: &Context<'_>) {
+        let mut reader = self.0.reader.borrow_mut();
+        if !reader.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *reader = Some(cx.waker().clone());
+        }
+    }
+
+    /// No other request of this connection is to be served.
+    pub(super) fn is_last(&self) {
+        self.0.last.set(true);
+    }
+
+    fn end(&self) {
+        // After the last one, the turn is never free again.
+        if !self.0.last.get() {
+            self.0.answering.set(false);
+            if let Some(reader) = self.0.reader.take() {
+                reader.wake();
+            }
+        }
+    }
+}
+
+/// An answer's body, which ends the turn when it has been handed over to the connection's buffer.
+pub(super) struct Answer<B> {
+    body: B,
+    turn: Option<Turn>,
+}
+
+impl<B> Drop for Answer<B> {
+    fn drop(&mut self) {
+        if let Some(turn) = &self.turn {
+            turn.end();
+        }
+    }
+}
+
+impl<B: MessageBody + Unpin> MessageBody for Answer<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
+/// Makes the answers of `app` end the turns of their connections.
+pub(super) fn by_turns<F, B>(
+    app: F,
+) -> impl ServiceFactory<Request, Config = (), Response = ServiceResponse<Answer<B>>, Error = Error, InitError = ()>
+where
+    F: ServiceFactory<Request, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>,
+    B: MessageBody + Unpin,
+{
+    apply_fn_factory(app, |request: Request, app: &F::Service| {
+        let turn = request.conn_data::<Turn>().cloned();
+        let closes = request.head().connection_type() == ConnectionType::Close;
+        let answer = app.call(request);
+        async move {
+            let mut answer = answer.await?;
+            if let Some(turn) = &turn {
+                let head = answer.response_mut().head_mut();
+                if turn.0.last.get() {
+                    head.set_connection_type(ConnectionType::Close);
+                } else if closes || head.connection_type() == ConnectionType::Close {
+                    turn.is_last();
+                }
+            }
+            Ok(answer.map_body(|_, body| Answer { body, turn }))
+        }
+    })
+}
