@@ -177,8 +177,9 @@ impl Application {
             connections = bytes(worst.connections),
             small_requests = bytes(worst.small),
             large_requests = bytes(worst.large),
-            bodies_in_arrival = bytes(worst.arriving),
-            "memory that clients can make the service take, beside its own"
+            arriving_bodies = bytes(worst.arriving),
+            queued_bodies = bytes(worst.queued),
+            "worst-case memory of client requests, in addition to the process itself"
         );
         if self.connections < self.max_connections {
             tracing::warn!(

@@ -1,7 +1,7 @@
-//! Bodies that are still arriving, or wait for their turn: how many bytes of them are held.
+//! Bodies that are still arriving: how many bytes of them are held.
 //!
-//! A body that is there at once needs no room here, so clients that never finish theirs can't keep others out. When the
-//! room is full, the body that has been arriving for the longest time gives way.
+//! Clients that never finish their bodies cannot block others: when the limit is reached, the body that has been arriving
+//! for the longest time is evicted. A body that arrived with its head is never counted here.
 
 use std::{
     collections::BTreeMap,
@@ -9,107 +9,93 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// Room for bodies, in bytes, shared by all connections.
+/// The limit on arriving bodies, in bytes, shared by all connections.
 #[derive(Debug, Clone)]
-pub struct Arrivals(Arc<Mutex<Room>>);
+pub struct Arrivals(Arc<Mutex<Held>>);
 
 #[derive(Debug)]
-struct Room {
+struct Held {
     limit: usize,
-    held: usize,
+    bytes: usize,
     next: u64,
-    /// Bodies that may be asked to give way, the oldest first.
-    arriving: BTreeMap<u64, Arriving>,
+    /// The oldest first.
+    bodies: BTreeMap<u64, Arriving>,
 }
 
 #[derive(Debug)]
 struct Arriving {
     bytes: usize,
-    gives_way: Arc<Notify>,
+    evicted: Arc<Notify>,
 }
 
-/// One body that takes room; dropping it gives the room back.
+/// One arriving body; dropping it returns its bytes to the limit.
 #[derive(Debug)]
 pub struct Arrival {
     arrivals: Arrivals,
     id: u64,
-    /// What a body takes that can't be asked to give way any more, because it is complete.
-    settled: Option<usize>,
-    gives_way: Arc<Notify>,
+    evicted: Arc<Notify>,
 }
 
-/// There is no room for a body.
+/// The body was evicted.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NoRoom;
+pub struct Evicted;
 
 impl Arrivals {
-    /// Room for `limit` bytes.
+    /// Holds at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Mutex::new(Room { limit, held: 0, next: 0, arriving: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(Held { limit, bytes: 0, next: 0, bodies: BTreeMap::new() })))
     }
 
-    /// Takes no room yet for a body that begins to arrive.
+    /// A body begins to arrive.
     pub fn begin(&self) -> Arrival {
-        let mut room = self.room();
-        let id = room.next;
-        room.next += 1;
-        let gives_way = Arc::new(Notify::new());
-        room.arriving.insert(id, Arriving { bytes: 0, gives_way: Arc::clone(&gives_way) });
-        drop(room);
-        Arrival { arrivals: self.clone(), id, settled: None, gives_way }
+        let mut held = self.held();
+        let id = held.next;
+        held.next += 1;
+        let evicted = Arc::new(Notify::new());
+        held.bodies.insert(id, Arriving { bytes: 0, evicted: Arc::clone(&evicted) });
+        drop(held);
+        Arrival { arrivals: self.clone(), id, evicted }
     }
 
-    fn room(&self) -> MutexGuard<'_, Room> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Arrival {
-    /// Takes room for more bytes of this body; older ones may have to give way.
+    /// More bytes of this body have arrived; beyond the limit the oldest bodies are evicted.
     ///
     /// # Errors
-    /// When this body is the one to give way.
-    pub fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        let mut room = self.arrivals.room();
-        let Some(this) = room.arriving.get_mut(&self.id) else { return Err(NoRoom) };
+    /// When this body is or was one of them.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Evicted> {
+        let mut held = self.arrivals.held();
+        let Some(this) = held.bodies.get_mut(&self.id) else { return Err(Evicted) };
         this.bytes += bytes;
-        room.held += bytes;
-        while room.held > room.limit {
-            let Some((id, oldest)) = room.arriving.pop_first() else { break };
-            room.held -= oldest.bytes;
+        held.bytes += bytes;
+        while held.bytes > held.limit {
+            let Some((id, oldest)) = held.bodies.pop_first() else { break };
+            held.bytes -= oldest.bytes;
             if id == self.id {
-                return Err(NoRoom);
+                return Err(Evicted);
             }
-            oldest.gives_way.notify_one();
+            oldest.evicted.notify_one();
         }
         Ok(())
     }
 
-    /// Resolves when this body has to give way.
-    pub async fn gives_way(&self) {
-        self.gives_way.notified().await;
-    }
-
-    /// The body is complete: from here on it takes its room until it is dropped.
-    ///
-    /// # Errors
-    /// When it had to give way already.
-    pub fn complete(&mut self) -> Result<(), NoRoom> {
-        let this = self.arrivals.room().arriving.remove(&self.id).ok_or(NoRoom)?;
-        self.settled = Some(this.bytes);
-        Ok(())
+    /// Resolves when this body is evicted.
+    pub async fn evicted(&self) {
+        self.evicted.notified().await;
     }
 }
 
 impl Drop for Arrival {
     fn drop(&mut self) {
-        let mut room = self.arrivals.room();
-        let bytes = match self.settled {
-            Some(bytes) => bytes,
-            // Not there any more if it had to give way.
-            None => room.arriving.remove(&self.id).map_or(0, |this| this.bytes),
-        };
-        room.held -= bytes;
+        let mut held = self.arrivals.held();
+        // An evicted body is not there any more.
+        if let Some(this) = held.bodies.remove(&self.id) {
+            held.bytes -= this.bytes;
+        }
     }
 }
 
@@ -119,47 +105,44 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_oldest_gives_way() {
+    fn the_oldest_is_evicted() {
         let arrivals = Arrivals::new(10);
         let (mut first, mut second, mut third) = (arrivals.begin(), arrivals.begin(), arrivals.begin());
         assert_eq!((first.grow(4), second.grow(4)), (Ok(()), Ok(())));
         assert_eq!(third.grow(4), Ok(()));
-        // The first is gone, whatever it does; the others are not touched.
-        assert_eq!((first.grow(1), first.complete()), (Err(NoRoom), Err(NoRoom)));
-        assert_eq!(second.complete(), Ok(()));
-        assert_eq!(arrivals.room().held, 8);
-        // What is complete can't give way, so the one that grows does.
-        assert_eq!(third.grow(7), Err(NoRoom));
-        assert_eq!(arrivals.room().held, 4);
+        assert_eq!(first.grow(1), Err(Evicted));
+        assert_eq!(arrivals.held().bytes, 8);
+        // The one that grows is the oldest.
+        assert_eq!(second.grow(7), Err(Evicted));
+        assert_eq!(arrivals.held().bytes, 4);
         drop((first, second, third));
-        assert_eq!(arrivals.room().held, 0);
+        assert_eq!(arrivals.held().bytes, 0);
     }
 
     #[tokio::test]
-    async fn a_body_that_gives_way_is_woken() {
+    async fn an_evicted_body_is_woken() {
         let arrivals = Arrivals::new(10);
         let (mut old, mut new) = (arrivals.begin(), arrivals.begin());
         old.grow(8).unwrap();
         new.grow(8).unwrap();
-        old.gives_way().await;
+        old.evicted().await;
     }
 
     proptest! {
         #[test]
-        fn the_limit_holds_and_all_room_is_given_back(steps in prop::collection::vec((0usize..6, 0usize..2_000, 0u8..8), 0..200)) {
+        fn the_limit_holds_and_all_bytes_are_returned(steps in prop::collection::vec((0usize..6, 0usize..2_000, 0u8..8), 0..200)) {
             let arrivals = Arrivals::new(5_000);
             let mut bodies: Vec<Option<Arrival>> = (0..6).map(|_| None).collect();
             for (at, bytes, what) in steps {
                 match (&mut bodies[at], what) {
                     (body, 0) => *body = None,
-                    (Some(body), 1) => { let _ = body.complete(); }
                     (Some(body), _) => { let _ = body.grow(bytes); }
                     (body, _) => *body = Some(arrivals.begin()),
                 }
-                prop_assert!(arrivals.room().held <= 5_000);
+                prop_assert!(arrivals.held().bytes <= 5_000);
             }
             drop(bodies);
-            prop_assert_eq!(arrivals.room().held, 0);
+            prop_assert_eq!(arrivals.held().bytes, 0);
         }
     }
 }

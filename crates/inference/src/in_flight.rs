@@ -28,6 +28,11 @@ impl InFlight {
         Arc::clone(&self.free).try_acquire_owned().ok()
     }
 
+    /// Takes so many places at once, if there are as many.
+    pub fn enter_many(&self, places: usize) -> Option<Place> {
+        Arc::clone(&self.free).try_acquire_many_owned(places.try_into().ok()?).ok()
+    }
+
     /// Takes a place as soon as there is one, in the order of asking.
     pub async fn wait(&self) -> Place {
         let place = Arc::clone(&self.free).acquire_owned().await;

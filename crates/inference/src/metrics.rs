@@ -167,14 +167,14 @@ impl Metrics {
     }
 
     /// A prediction turned out to be right or wrong, so many seconds after it was made. The class by position.
-    pub fn told(&self, receipt: &Receipt, actual: usize, lag_seconds: f64) {
+    pub fn feedback_accepted(&self, receipt: &Receipt, actual: usize, lag_seconds: f64) {
         self.feedback[receipt.class * self.outputs.len() + actual].increment(1);
         self.feedback_confidence.record(receipt.confidence);
         self.feedback_lag.record(lag_seconds);
     }
 
     /// Feedback about one prediction was refused.
-    pub fn not_believed(&self, reason: Reason) {
+    pub fn feedback_rejected(&self, reason: Reason) {
         if let Some(at) = Reason::OF_FEEDBACK.iter().position(|&known| known == reason) {
             self.feedback_rejections[at].increment(1);
         }

@@ -1,8 +1,8 @@
-//! Takes in a body: declared as JSON, not too large, not too slow, and within the room for all bodies together.
+//! Reads a body: declared as JSON, not too large, not too slow, and within the limit on all arriving bodies.
 
 use crate::{
     api::{ApiError, Reason, State},
-    arrivals::{Arrival, NoRoom},
+    arrivals::{Arrival, Evicted},
 };
 use actix_web::{
     HttpMessage, HttpRequest,
@@ -14,33 +14,16 @@ use futures_util::{FutureExt, StreamExt};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// A body, and the room that it takes if it had to be waited for or has to wait.
-pub(super) struct Body {
-    pub(super) bytes: Bytes,
-    arrival: Option<Arrival>,
-}
-
-impl Body {
-    /// Takes room while the body waits for its turn.
-    pub(super) fn wait_its_turn(&mut self, state: &State) -> Result<(), ApiError> {
-        if self.arrival.is_none() {
-            let arrival = self.arrival.insert(state.arrivals.begin());
-            arrival.grow(self.bytes.len()).and_then(|()| arrival.complete()).map_err(no_room)?;
-        }
-        Ok(())
-    }
-}
-
 /// Reads the body of a request. What is refused before its end actix reads and throws away, so that a client that sends
 /// before it listens gets its answer instead of a broken connection.
 pub(super) async fn read(
     request: &HttpRequest,
     mut payload: Payload,
     state: &State,
-) -> Result<Body, ApiError> {
+) -> Result<Bytes, ApiError> {
     check_headers(request)?;
     let mut body = BytesMut::new();
-    // Most bodies are there with their head: only one that is not takes room and has a deadline.
+    // Most bodies arrive with their head: only one that does not is counted, and has a deadline.
     let mut arrival: Option<Arrival> = None;
     let deadline = Instant::now() + state.request_timeout;
     loop {
@@ -48,12 +31,12 @@ pub(super) async fn read(
             Some(chunk) => chunk,
             None => {
                 if arrival.is_none() {
-                    arrival.insert(state.arrivals.begin()).grow(body.len()).map_err(no_room)?;
+                    arrival.insert(state.arrivals.begin()).grow(body.len()).map_err(evicted)?;
                 }
                 let Some(arrival) = &arrival else { unreachable!("begun above") };
                 tokio::select! {
                     chunk = payload.next() => chunk,
-                    () = arrival.gives_way() => return Err(no_room(NoRoom)),
+                    () = arrival.evicted() => return Err(evicted(Evicted)),
                     () = sleep_until(deadline) => return Err(too_slow(state.request_timeout)),
                 }
             }
@@ -64,22 +47,19 @@ pub(super) async fn read(
             return Err(too_large(state.body_limit));
         }
         if let Some(arrival) = &mut arrival {
-            arrival.grow(chunk.len()).map_err(no_room)?;
+            arrival.grow(chunk.len()).map_err(evicted)?;
         }
         body.extend_from_slice(&chunk);
     }
-    if let Some(arrival) = &mut arrival {
-        arrival.complete().map_err(no_room)?;
-    }
-    Ok(Body { bytes: body.freeze(), arrival })
+    Ok(body.freeze())
 }
 
 fn unreadable(error: PayloadError) -> ApiError {
     ApiError::new(Reason::BodyUnreadable, format!("the body could not be read: {error}"))
 }
 
-fn no_room(_: NoRoom) -> ApiError {
-    let message = "other requests need the memory that this body takes; try again shortly";
+fn evicted(_: Evicted) -> ApiError {
+    let message = "too many bodies arrive at a time; try again shortly";
     ApiError::new(Reason::Overloaded, message)
 }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-/// Feedback that comes later than this tells of another time.
+/// Feedback about older predictions is refused.
 const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How far the clocks of replicas may differ.
@@ -26,7 +26,7 @@ const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// Most pieces of feedback in one request: a mebibyte holds about as many that are valid.
 const MOST_PIECES: usize = 10_000;
 
-/// Most rejections that are told one by one: enough to see what is wrong, and less than was sent.
+/// Most rejections that are listed one by one: enough to see what is wrong, and less than was sent.
 const MOST_REJECTED: usize = 100;
 
 /// What a prediction should have been.
@@ -35,8 +35,18 @@ const MOST_REJECTED: usize = 100;
 pub(super) struct Feedback {
     /// The id that the prediction was answered with
     prediction_id: String,
-    /// The name of the true class
-    label: String,
+    /// The name of the true class; a number or a boolean stands for the class whose name it is
+    label: Label,
+}
+
+/// A class.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "documents the body")]
+pub(super) enum Label {
+    Name(String),
+    Number(f64),
+    Boolean(bool),
 }
 
 /// One piece of feedback, or a list.
@@ -75,13 +85,13 @@ struct Rejected {
     message: String,
 }
 
-/// Tells what predictions should have been. Of a list, each piece stands for itself.
+/// Counts what predictions should have been. The pieces of a list are accepted or refused independently.
 #[utoipa::path(
     post, path = "/feedback", tag = "model", request_body = FeedbackRequest,
     responses(
         (status = 202, description = "Counted; of a list, at least one", body = FeedbackResponse),
         (status = 400, description = "No JSON", body = ErrorBody),
-        (status = 408, description = "The body came too slowly", body = ErrorBody),
+        (status = 408, description = "The body did not arrive within the time limit", body = ErrorBody),
         (status = 413, description = "The body is too large, or a list of more than 10,000", body = ErrorBody),
         (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
         (status = 422, description = "Nothing of it could be counted", body = ErrorBody),
@@ -95,17 +105,15 @@ pub(super) async fn feedback(
 ) -> Result<HttpResponse, ApiError> {
     let deadline = Instant::now() + state.request_timeout;
     let body = body::read(&request, payload, &state).await?;
-    let Some(place) = state.in_flight.enter() else {
-        return Err(ApiError::new(Reason::Overloaded, "too many requests at a time; try again shortly"));
-    };
-    if state.limits.is_large_body(body.bytes.len()) {
-        let (bytes, large) = large::turn(body, &state, deadline).await?;
-        return large.work(&state, place, StatusCode::ACCEPTED, move |state| take(&bytes, state)).await;
+    if state.limits.is_large_body(body.len()) {
+        let large = large::turn(body.len(), &state, deadline).await?;
+        return large.work(&state, StatusCode::ACCEPTED, move |state| take(&body, state)).await;
     }
-    Ok(sent::json(StatusCode::ACCEPTED, take(&body.bytes, &state)?, place))
+    let place = state.enter()?;
+    Ok(sent::json(StatusCode::ACCEPTED, take(&body, &state)?, place))
 }
 
-/// Counts what a body tells, and writes what became of it.
+/// Counts the feedback in a body and writes the answer.
 fn take(body: &[u8], state: &State) -> Result<Vec<u8>, ApiError> {
     let body = Body::parse(body, MOST_PIECES)
         .map_err(|error| ApiError::new(Reason::MalformedJson, format!("not readable as JSON: {error}")))?;
@@ -143,14 +151,14 @@ fn take(body: &[u8], state: &State) -> Result<Vec<u8>, ApiError> {
 
 /// Counts one piece of feedback, or its refusal.
 fn count(piece: &Piece, place: &str, state: &State) -> Result<(), ApiError> {
-    let counted = read(piece, place).and_then(|(id, label)| believe(id, label, place, state));
+    let counted = read(piece, place).and_then(|(id, label)| verify(id, label, place, state));
     match counted {
         Ok((receipt, actual, lag)) => {
-            state.metrics.told(&receipt, actual, lag.as_secs_f64());
+            state.metrics.feedback_accepted(&receipt, actual, lag.as_secs_f64());
             Ok(())
         }
         Err(error) => {
-            state.metrics.not_believed(error.reason);
+            state.metrics.feedback_rejected(error.reason);
             Err(error)
         }
     }
@@ -185,13 +193,8 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), ApiErro
     Ok((id, label))
 }
 
-/// Believes a receipt, or says why not; gives the true class and how long ago the prediction was made.
-fn believe(
-    id: &str,
-    label: &str,
-    place: &str,
-    state: &State,
-) -> Result<(Receipt, usize, Duration), ApiError> {
+/// Verifies a receipt; gives the true class and how long ago the prediction was made.
+fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt, usize, Duration), ApiError> {
     let refuse = |reason, message: String| ApiError::new(reason, message).at(path(place, "prediction_id"));
     let receipt = state.receipts.verify(id).map_err(|error| match error {
         ReceiptError::Malformed => refuse(Reason::MalformedReceipt, error.to_string()),
@@ -213,7 +216,7 @@ fn believe(
             format!("of model version {}, but this service serves {}", receipt.version, state.card.version);
         return Err(refuse(Reason::ForeignVersion, message));
     }
-    // Whoever has the key can sign anything, and the version is a hash cut short.
+    // The owner of the key can sign any class, and the version is a hash cut short.
     if receipt.class >= state.card.classes.len() {
         return Err(refuse(Reason::MalformedReceipt, "of a class that the model does not have".into()));
     }
@@ -223,7 +226,7 @@ fn believe(
             format!("{label:?} is no class of the model; the classes are {}", state.card.classes.join(", "));
         return Err(ApiError::new(Reason::UnknownLabel, message).at(path(place, "label")));
     };
-    // Last, so that what is refused for another reason can be sent again once it is mended.
+    // Last, so that what is refused for another reason can be sent again once it is corrected.
     if !state.seen.first(receipt.serial) {
         return Err(refuse(
             Reason::RepeatedReceipt,

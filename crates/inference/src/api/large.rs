@@ -1,39 +1,39 @@
 //! Large requests: a few at a time, scored beside the workers instead of on them, so that others don't have to wait.
 //!
-//! A large request has a place of its own kind until its answer is sent, which bounds memory; and while it computes it
-//! has one of the cores that are granted to large requests, which leaves the others to the workers.
+//! A large request waits in a queue of limited bytes. It then holds a permit of a semaphore of their own until its answer is
+//! sent, which bounds memory, and one of a second semaphore while it computes, which leaves cores to the workers.
 
-use super::{ApiError, Reason, State, body::Body, sent};
+use super::{ApiError, Reason, State, sent};
 use crate::in_flight::Place;
 use actix_web::{
     HttpResponse,
     http::StatusCode,
-    web::{self, Bytes, Data},
+    web::{self, Data},
 };
 use tokio::time::{Instant, timeout_at};
 
+/// The unit in which queued bytes are counted.
+pub(super) const UNIT: usize = 1 << 10;
+
 /// A large request whose turn it is.
 pub(super) struct Large {
-    place: Place,
+    large: Place,
     core: Place,
+    place: Place,
 }
 
-/// Waits for a turn, until the deadline.
-pub(super) async fn turn(
-    mut body: Body,
-    state: &State,
-    deadline: Instant,
-) -> Result<(Bytes, Large), ApiError> {
-    body.wait_its_turn(state)?;
-    let turn = async { Large { place: state.large.wait().await, core: state.cores.wait().await } };
-    let turn = timeout_at(deadline, turn).await.map_err(|_| {
-        ApiError::new(
-            Reason::Overloaded,
-            "too many large requests at a time; try again shortly, or send fewer rows",
-        )
-    })?;
+/// Waits for a turn, until the deadline, with a body of so many bytes.
+pub(super) async fn turn(bytes: usize, state: &State, deadline: Instant) -> Result<Large, ApiError> {
+    let overloaded = || {
+        let message = "too many large requests at a time; try again shortly, or send fewer rows";
+        ApiError::new(Reason::Overloaded, message)
+    };
+    let queued = state.queued.enter_many(bytes.div_ceil(UNIT)).ok_or_else(overloaded)?;
+    let turn = async { (state.large.wait().await, state.cores.wait().await) };
+    let (large, core) = timeout_at(deadline, turn).await.map_err(|_| overloaded())?;
     // From here on the body counts as part of a large request.
-    Ok((body.bytes, turn))
+    drop(queued);
+    Ok(Large { large, core, place: state.enter()? })
 }
 
 impl Large {
@@ -41,13 +41,12 @@ impl Large {
     pub(super) async fn work(
         self,
         state: &Data<State>,
-        place: Place,
         status: StatusCode,
         work: impl FnOnce(&State) -> Result<Vec<u8>, ApiError> + Send + 'static,
     ) -> Result<HttpResponse, ApiError> {
         let state = Data::clone(state);
-        let Self { place: large, core } = self;
-        // The places go along: where the client hangs up, the work goes on, and so does what it takes.
+        let Self { large, core, place } = self;
+        // The closure owns the permits, because the work continues after the client disconnects.
         let worked = web::block(move || {
             let answer = work(&state);
             drop(core);

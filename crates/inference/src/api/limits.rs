@@ -5,18 +5,18 @@ use crate::{Settings, connection};
 use bytesize::ByteSize;
 use model::ModelCard;
 
-/// A body up to this size is read and scored where it arrived. It takes about a millisecond, which is what others on the
-/// same worker may have to wait.
+/// A body up to this size is read and scored where it arrived. It takes about a millisecond, so other requests on the same
+/// worker wait at most that long.
 const SMALL_BODY: usize = 16 << 10;
 
-/// A wide row is no batch: so many bytes a feature are granted whatever the size, enough for two numbers as JSON.
+/// Bytes allowed per feature, so that one wide row does not count as a large request: enough for two numbers as JSON.
 const SMALL_FEATURE: usize = 64;
 
 /// Answers up to this size may be held by every request in flight.
 const SMALL_ANSWER: usize = 64 << 10;
 
-/// Room for bodies in arrival, in bodies of the largest size.
-const ARRIVING: usize = 32;
+/// How many bodies of the largest size may be arriving, and how many may wait for their turn.
+const BODIES: usize = 32;
 
 /// Most bytes of memory that reading a body and scoring its rows takes for each of its bytes. A row of one named feature,
 /// `{"a":0},`, takes 38 times its size until it is answered; the test
@@ -83,8 +83,10 @@ pub struct WorstCase {
     pub small: usize,
     /// Large requests in flight: reading, scoring, and answers that are not sent yet.
     pub large: usize,
-    /// Bodies in arrival or waiting for their turn.
+    /// Bodies that are still arriving.
     pub arriving: usize,
+    /// Bodies of large requests that wait for their turn.
+    pub queued: usize,
 }
 
 impl WorstCase {
@@ -96,17 +98,19 @@ impl WorstCase {
             connections: connections.saturating_mul(connection::BYTES_PER_CONNECTION),
             small: settings.max_in_flight.saturating_mul(SMALL_ANSWER),
             large: settings.max_large_in_flight.saturating_mul(large),
-            arriving: Self::arriving(settings),
+            arriving: Self::bodies(settings),
+            queued: Self::bodies(settings),
         }
     }
 
-    /// Room for bodies in arrival.
-    pub fn arriving(settings: &Settings) -> usize {
-        settings.body_limit.saturating_mul(ARRIVING)
+    /// Most bytes of arriving bodies, and of queued ones.
+    pub fn bodies(settings: &Settings) -> usize {
+        settings.body_limit.saturating_mul(BODIES)
     }
 
     /// All of it.
     pub fn total(&self) -> usize {
-        [self.connections, self.small, self.large, self.arriving].into_iter().fold(0, usize::saturating_add)
+        let parts = [self.connections, self.small, self.large, self.arriving, self.queued];
+        parts.into_iter().fold(0, usize::saturating_add)
     }
 }

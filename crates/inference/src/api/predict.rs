@@ -68,7 +68,7 @@ pub(super) enum PredictResponse<'a> {
     responses(
         (status = 200, description = "One answer for `features`, a list for `instances`", body = PredictResponse),
         (status = 400, description = "No JSON", body = ErrorBody),
-        (status = 408, description = "The body came too slowly", body = ErrorBody),
+        (status = 408, description = "The body did not arrive within the time limit", body = ErrorBody),
         (status = 413, description = "The body is too large, or the answer would be", body = ErrorBody),
         (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
         (status = 422, description = "JSON that the model can't use", body = ErrorBody),
@@ -83,28 +83,30 @@ pub(super) async fn predict(
 ) -> Result<HttpResponse, ApiError> {
     let deadline = Instant::now() + state.request_timeout;
     let body = body::read(&request, payload, &state).await?;
-    let Some(place) = state.in_flight.enter() else {
-        return Err(ApiError::new(Reason::Overloaded, "too many requests at a time; try again shortly"));
-    };
+    if state.limits.is_large_body(body.len()) {
+        let large = large::turn(body.len(), &state, deadline).await?;
+        inject_faults(&request, &state, deadline).await?;
+        return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
+    }
+    let place = state.enter()?;
+    inject_faults(&request, &state, deadline).await?;
+    let rows = Rows::parse(&body, &state.card)?;
+    if state.limits.is_large_answer(rows.rows.len()) {
+        // While it waits for its turn, a request holds its body only: the rows are read again then.
+        drop((rows, place));
+        let large = large::turn(body.len(), &state, deadline).await?;
+        return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
+    }
+    Ok(sent::json(StatusCode::OK, answer(&rows, &state)?, place))
+}
+
+/// Does what the fault headers ask for, if they may.
+async fn inject_faults(request: &HttpRequest, state: &State, deadline: Instant) -> Result<(), ApiError> {
     let faults = Faults::from_headers(request.headers(), state.allow_fault_injection, &state.metrics)?;
     if let Some(delay) = faults.delay {
         wait(delay, deadline).await?;
     }
-    if let Some(status) = faults.abort {
-        return Err(ApiError::fault(status));
-    }
-    if state.limits.is_large_body(body.bytes.len()) {
-        let (bytes, large) = large::turn(body, &state, deadline).await?;
-        return large
-            .work(&state, place, StatusCode::OK, move |state| respond(&take(&bytes, state)?, state))
-            .await;
-    }
-    let rows = take(&body.bytes, &state)?;
-    if state.limits.is_large_answer(rows.rows.len()) {
-        let (_, large) = large::turn(body, &state, deadline).await?;
-        return large.work(&state, place, StatusCode::OK, move |state| respond(&rows, state)).await;
-    }
-    Ok(sent::json(StatusCode::OK, respond(&rows, &state)?, place))
+    faults.abort.map_or(Ok(()), |status| Err(ApiError::fault(status)))
 }
 
 async fn wait(delay: Duration, deadline: Instant) -> Result<(), ApiError> {
@@ -121,20 +123,19 @@ async fn wait(delay: Duration, deadline: Instant) -> Result<(), ApiError> {
     }
 }
 
-/// Reads the rows of a body and counts their values: first counted, then refused for what is missing.
-fn take(body: &[u8], state: &State) -> Result<Rows, ApiError> {
-    let rows = Rows::parse(body, &state.card)?;
+fn read_and_answer(body: &[u8], state: &State) -> Result<Vec<u8>, ApiError> {
+    answer(&Rows::parse(body, &state.card)?, state)
+}
+
+/// Counts the values of rows, scores them, counts the predictions and writes the answer. Values are counted before rows are
+/// refused for what is missing.
+fn answer(rows: &Rows, state: &State) -> Result<Vec<u8>, ApiError> {
     state.limits.check_answer(rows.rows.len())?;
     rows.rows.iter().for_each(|row| state.metrics.observed(row));
     rows.check_missing(&state.card)?;
-    Ok(rows)
-}
-
-/// Scores rows, counts the predictions and writes the answer.
-fn respond(rows: &Rows, state: &State) -> Result<Vec<u8>, ApiError> {
     let predictions = score(rows, state)?;
     predictions.iter().for_each(|prediction| state.metrics.predicted(prediction));
-    answer(&predictions, rows.batch, state)
+    write(&predictions, rows.batch, state)
 }
 
 fn score(rows: &Rows, state: &State) -> Result<Vec<Prediction>, ApiError> {
@@ -148,7 +149,7 @@ fn score(rows: &Rows, state: &State) -> Result<Vec<Prediction>, ApiError> {
     rows.rows.iter().enumerate().map(score).collect()
 }
 
-fn answer(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<u8>, ApiError> {
+fn write(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<u8>, ApiError> {
     let now = SystemTime::now();
     let card = &state.card;
     // Grown step by step, or with all answers held before the first is written, it would take several times its size.

@@ -1,13 +1,15 @@
 //! What the handlers share: made once, never changed but for counts.
 
 use super::{
+    ApiError, Reason,
     docs::Docs,
+    large,
     limits::{Limits, WorstCase},
 };
 use crate::{
     Settings,
     arrivals::Arrivals,
-    in_flight::InFlight,
+    in_flight::{InFlight, Place},
     metrics::Metrics,
     receipt::{Receipts, Seen},
 };
@@ -38,7 +40,9 @@ pub struct State {
     pub large: InFlight,
     /// Large requests that are computing.
     pub cores: InFlight,
-    /// Bodies in arrival.
+    /// Bodies of large requests that wait for their turn, in units of [`large::UNIT`].
+    pub queued: InFlight,
+    /// Bodies that are still arriving.
     pub arrivals: Arrivals,
     /// Open connections of the main listener.
     pub connections: Arc<AtomicUsize>,
@@ -72,9 +76,10 @@ impl State {
             metrics: Metrics::new(&file.card, &settings.false_alarm_budget()),
             in_flight: InFlight::new(settings.max_in_flight),
             large: InFlight::new(settings.max_large_in_flight),
-            // Half of them: the workers have as much to do as they had before.
+            // Half of the cores; the rest stay available to the workers.
             cores: InFlight::new((std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)),
-            arrivals: Arrivals::new(WorstCase::arriving(settings)),
+            queued: InFlight::new(WorstCase::bodies(settings).div_ceil(large::UNIT)),
+            arrivals: Arrivals::new(WorstCase::bodies(settings)),
             connections: Arc::default(),
             limits: Limits::new(settings, &file.card),
             receipts: Receipts::new(&settings.receipt_key()?, &file.card.version, u64::from_be_bytes(serial)),
@@ -86,6 +91,16 @@ impl State {
             ready: AtomicBool::new(true),
             card: file.card,
         })
+    }
+
+    /// Takes one of the places of requests in flight.
+    ///
+    /// # Errors
+    /// When all are taken.
+    pub(super) fn enter(&self) -> Result<Place, ApiError> {
+        let overloaded =
+            || ApiError::new(Reason::Overloaded, "too many requests at a time; try again shortly");
+        self.in_flight.enter().ok_or_else(overloaded)
     }
 
     /// Whether new work should be sent here.

@@ -55,7 +55,7 @@ impl Binary {
             match fields["message"].as_str().unwrap() {
                 "serving" => address = listens_at(),
                 "metrics have a listener of their own" => metrics_address = listens_at(),
-                message if message.starts_with("memory that clients can make the service take") => {
+                message if message.starts_with("worst-case memory of client requests") => {
                     break fields["at_most"].as_str().unwrap().parse::<ByteSize>().unwrap().as_u64();
                 }
                 _ => {}

@@ -72,7 +72,7 @@ async fn an_answer_above_the_limit_is_refused_with_the_number_of_rows_that_fit()
 }
 
 #[tokio::test]
-async fn no_answer_is_longer_than_it_was_reckoned_to_be() {
+async fn answers_stay_within_the_estimated_size() {
     // The check of an answer's size comes before it is made, so the bound must hold for awkward names, too.
     let mut file = IRIS.clone();
     file.card.name = "\u{1}\"\\\u{1f33a}".repeat(20);
@@ -89,7 +89,7 @@ async fn no_answer_is_longer_than_it_was_reckoned_to_be() {
 }
 
 #[tokio::test]
-async fn unfinished_bodies_keep_nobody_out() {
+async fn unfinished_bodies_do_not_keep_others_out() {
     let service =
         Service::with(Settings { max_in_flight: 4, request_timeout: DEADLINE, ..Settings::default() });
     let request = post("/predict", "", FLOWER);
@@ -101,7 +101,7 @@ async fn unfinished_bodies_keep_nobody_out() {
         assert_eq!(service.predict(FLOWER).await.0, 200);
     }
     assert_eq!(service.metric("inference_requests_in_flight", &[]).await, 0.0);
-    // They are not lost either.
+    // They are answered once they are complete.
     for mut client in unfinished {
         assert_eq!(client.ask(&request[request.len() - 1..]).status, 200);
     }
@@ -118,7 +118,7 @@ async fn bodies_in_arrival_have_bounded_room() {
         let mut clients: Vec<Raw> = (0..64).map(|_| Raw::connect(service.address)).collect();
         clients.iter_mut().for_each(|client| client.send(most));
         // The room is that of 32 bodies of the largest size.
-        until("half of them gave way", || async {
+        until("half of them are evicted", || async {
             service.metric("inference_rejections_total", &[("reason", "overloaded")]).await >= 32.0
         })
         .await;
@@ -196,6 +196,45 @@ async fn a_large_batch_does_not_keep_others_waiting() {
         }
     }
     panic!("no small request was answered while a large one was worked on");
+}
+
+#[tokio::test]
+async fn waiting_batches_do_not_keep_small_requests_out() {
+    let service = Service::with(Settings {
+        max_in_flight: 8,
+        max_large_in_flight: 1,
+        body_limit: 160 << 10,
+        request_timeout: DEADLINE,
+        ..Settings::default()
+    });
+    let mut unread = Raw::connect(service.address);
+    unread.post("/predict", &batch(8_000));
+    let head = unread.head().unwrap();
+    let body = format!("{}{}", batch(2_000), " ".repeat((160 << 10) - batch(2_000).len()));
+    let mut waiting: Vec<Raw> = (0..40).map(|_| Raw::connect(service.address)).collect();
+    waiting.iter_mut().for_each(|client| client.post("/predict", &body));
+    // The bytes of 32 such bodies may wait; the others are refused.
+    until("the queue is full", || async {
+        service.metric("inference_rejections_total", &[("reason", "overloaded")]).await >= 8.0
+    })
+    .await;
+    let request = post("/predict", "", FLOWER);
+    let (first, last) = request.split_at(request.len() - 1);
+    for _ in 0..50 {
+        assert_eq!(service.predict(FLOWER).await.0, 200);
+        let mut client = Raw::connect(service.address);
+        client.send(first);
+        assert_eq!(client.ask(last).status, 200);
+    }
+    unread.body(&head);
+    let statuses: Vec<u16> = waiting.iter_mut().map(|client| client.answer().status).collect();
+    let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
+    assert_eq!((count(200), count(503)), (32, 8), "{statuses:?}");
+    // A row is counted once, however often it was read: that of a small body with a large answer, too.
+    let rows = 8_000.0 + 32.0 * 2_000.0 + 100.0;
+    assert_eq!(metric_sum(&service, "prediction_output_total").await, rows);
+    assert_eq!(service.predict(&batch(500)).await.0, 200);
+    assert_eq!(metric_sum(&service, "prediction_output_total").await, rows + 500.0);
 }
 
 async fn batches_answered(service: &Service) -> bool {
