@@ -10,8 +10,8 @@ use actix_web::{
     http::header,
     web::{Bytes, BytesMut, Payload},
 };
-use futures_util::{FutureExt, StreamExt};
-use std::time::Duration;
+use futures_util::StreamExt;
+use std::{future::poll_fn, task::Poll, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// Reads the body of a request. What is refused before its end actix reads and throws away, so that a client that sends
@@ -27,7 +27,7 @@ pub(super) async fn read(
     let mut arrival: Option<Arrival> = None;
     let deadline = Instant::now() + state.request_timeout;
     loop {
-        let chunk = match payload.next().now_or_never() {
+        let chunk = match at_second_look(&mut payload).await {
             Some(chunk) => chunk,
             None => {
                 if arrival.is_none() {
@@ -52,6 +52,22 @@ pub(super) async fn read(
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// The next chunk if it is there, and none if it has to be waited for. actix calls a route before it decodes the body that
+/// arrived with the head, so only a second look tells.
+async fn at_second_look(payload: &mut Payload) -> Option<Option<Result<Bytes, PayloadError>>> {
+    let mut looked = false;
+    poll_fn(|cx| match payload.poll_next_unpin(cx) {
+        Poll::Pending if !looked => {
+            looked = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        Poll::Pending => Poll::Ready(None),
+        Poll::Ready(chunk) => Poll::Ready(Some(chunk)),
+    })
+    .await
 }
 
 fn unreadable(error: PayloadError) -> ApiError {
