@@ -40,7 +40,7 @@ pub struct State {
     pub large: InFlight,
     /// Large requests that are computing.
     pub cores: InFlight,
-    /// Bodies of large requests that wait for their turn, in units of [`large::UNIT`].
+    /// Bodies of large requests that wait for their turn, in units of `large::UNIT`.
     pub queued: InFlight,
     /// Bodies that are still arriving.
     pub arrivals: Arrivals,
