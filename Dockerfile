@@ -3,7 +3,7 @@ FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 COPY . .
 # The caches outlive the build, so a changed source file does not recompile the dependencies. They are not part of the
-# layer, hence the copy. They are shared by all builds of this machine, hence a name that nobody else has. Cargo judges
+# layer, hence the copy. They are shared by all builds of this machine, hence a name of its own. Cargo judges
 # by file times, and COPY keeps the checkout's: without the touch, sources older than the last build would pass for built.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=model-health-target,target=/build/target \
@@ -18,10 +18,10 @@ FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /out/ /usr/local/bin/
 # A scratch place to work in; scenario files are mounted here, under scenarios/.
 WORKDIR /drill
-# In a container loopback is nobody's address.
+# Other containers cannot reach the loopback address of this one.
 ENV INFERENCE_LISTEN=0.0.0.0:8000
 EXPOSE 8000
-# The service asks itself, because there is no curl to do it, at the address in INFERENCE_LISTEN.
+# The image holds no curl, so the binary itself asks /readyz at the address in INFERENCE_LISTEN.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
     CMD ["/usr/local/bin/inference", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/inference"]

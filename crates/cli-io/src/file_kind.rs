@@ -46,6 +46,20 @@ pub enum FileKind {
     Compressed,
     /// A Parquet table
     Parquet,
+    /// An Arrow, Feather or ORC table
+    Arrow,
+    /// A spreadsheet in Excel's former format
+    Spreadsheet,
+    /// A SQLite database
+    Sqlite,
+    /// A NumPy array
+    Numpy,
+    /// A CatBoost model
+    CatBoost,
+    /// A TensorFlow Lite model
+    TfLite,
+    /// A GGUF model
+    Gguf,
     /// A table as text
     Table,
     /// Text in UTF-16, as some spreadsheets write it
@@ -71,6 +85,13 @@ impl FileKind {
             () if starts(b"\x89HDF\r\n\x1a\n") => Self::Hdf5,
             () if starts(b"PK\x03\x04") => Self::Zip,
             () if starts(b"PAR1") => Self::Parquet,
+            () if starts(b"ARROW1") || starts(b"FEA1") || starts(b"ORC") => Self::Arrow,
+            () if starts(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") => Self::Spreadsheet,
+            () if starts(b"SQLite format 3\0") => Self::Sqlite,
+            () if starts(b"\x93NUMPY") => Self::Numpy,
+            () if starts(b"CBM1") => Self::CatBoost,
+            () if bytes.get(4..8) == Some(b"TFL3") => Self::TfLite,
+            () if starts(b"GGUF") => Self::Gguf,
             () if starts(b"\x1f\x8b")
                 || starts(b"\xfd7zXZ")
                 || starts(b"BZh")
@@ -125,7 +146,7 @@ impl FileKind {
             (Wanted::Model, Self::Table) => {
                 "train a model on it with `inference train --data FILE --target COLUMN --out MODEL`"
             }
-            (Wanted::Model, Self::Parquet) => {
+            (Wanted::Model, kind) if kind.is_foreign_table() => {
                 "write the table as CSV, and train a model on it with `inference train`"
             }
             (Wanted::Model, kind) if kind.is_foreign_model() => {
@@ -135,7 +156,9 @@ impl FileKind {
                 "give a model file that `inference train --data TABLE --target COLUMN --out MODEL` wrote"
             }
             (Wanted::Table, Self::Compressed) => "decompress it first",
-            (Wanted::Table, Self::Parquet | Self::Zip | Self::Hdf5 | Self::Json) => {
+            (Wanted::Table, kind)
+                if kind.is_foreign_table() || matches!(kind, Self::Zip | Self::Hdf5 | Self::Json) =>
+            {
                 "save the table as CSV, for example with pandas: `frame.to_csv(\"table.csv\", index=False)`"
             }
             (Wanted::Table, Self::Model) => {
@@ -146,6 +169,11 @@ impl FileKind {
             (Wanted::DriftSpec, _) => "give a drift specification in YAML; `driftsim list` names the presets",
             (Wanted::Report, _) => "give a report that `loadgen run --json FILE` wrote",
         }
+    }
+
+    /// A table in a binary format.
+    fn is_foreign_table(self) -> bool {
+        matches!(self, Self::Parquet | Self::Arrow | Self::Spreadsheet | Self::Sqlite | Self::Numpy)
     }
 
     /// A model of another library, or an archive that such libraries write.
@@ -159,15 +187,18 @@ impl FileKind {
                 | Self::Zip
                 | Self::Hdf5
                 | Self::Safetensors
+                | Self::CatBoost
+                | Self::TfLite
+                | Self::Gguf
         )
     }
 }
 
-/// What the error of a reader should say of a file that is not what is wanted.
+/// A file of another kind than the wanted one.
 #[derive(Debug)]
-pub struct Remark(FileKind, Wanted);
+pub struct WrongKind(FileKind, Wanted);
 
-impl Remark {
+impl WrongKind {
     /// Looks at the first [`HEAD`] bytes of a file. None where it seems to be what is wanted, or like nothing known.
     pub fn of(bytes: &[u8], wanted: Wanted) -> Option<Self> {
         let kind = FileKind::guess(bytes)?;
@@ -182,19 +213,19 @@ impl Remark {
         (!is_wanted).then_some(Self(kind, wanted))
     }
 
-    /// Adds what the file seems to be and what to do with it. A certain guess replaces the error: what a CSV reader says of
-    /// a ZIP archive helps nobody.
-    pub fn on(self, error: Error) -> Error {
+    /// Adds to a reader's error what the file seems to be and what to do with it. A certain guess replaces the error: the
+    /// message of a CSV reader about a ZIP archive would only mislead.
+    pub fn explain(self, error: Error) -> Error {
         let Self(kind, wanted) = self;
-        let remark = format!("seems to be {kind}; {}", kind.remedy(wanted));
-        if kind.is_certain() { anyhow!(remark) } else { error.context(remark) }
+        let message = format!("seems to be {kind}; {}", kind.remedy(wanted));
+        if kind.is_certain() { anyhow!(message) } else { error.context(message) }
     }
 }
 
-/// Adds a [`Remark`] to an error where there is one.
+/// Explains a reader's error where the file seems to be of another kind.
 pub fn explain(error: Error, bytes: &[u8], wanted: Wanted) -> Error {
-    match Remark::of(bytes, wanted) {
-        Some(remark) => remark.on(error),
+    match WrongKind::of(bytes, wanted) {
+        Some(wrong) => wrong.explain(error),
         None => error,
     }
 }
@@ -213,6 +244,13 @@ impl fmt::Display for FileKind {
             Self::Safetensors => "a safetensors file",
             Self::Compressed => "a compressed file",
             Self::Parquet => "a Parquet table",
+            Self::Arrow => "an Arrow, Feather or ORC table",
+            Self::Spreadsheet => "an Excel spreadsheet",
+            Self::Sqlite => "a SQLite database",
+            Self::Numpy => "a NumPy array",
+            Self::CatBoost => "a CatBoost model",
+            Self::TfLite => "a TensorFlow Lite model",
+            Self::Gguf => "a GGUF model",
             Self::Table => "a table",
             Self::Utf16 => "text in UTF-16",
             Self::Html => "a web page",
@@ -236,7 +274,7 @@ mod tests {
 
     #[test]
     fn files_are_named_by_their_first_bytes() {
-        let cases: [(&[u8], Option<FileKind>); 24] = [
+        let cases: [(&[u8], Option<FileKind>); 31] = [
             (b"", Some(FileKind::Empty)),
             (b" \n", Some(FileKind::Empty)),
             (b"\x80\x04\x95\x10\x00", Some(FileKind::Pickle)),
@@ -252,6 +290,13 @@ mod tests {
             (b"\x89HDF\r\n\x1a\n\x00", Some(FileKind::Hdf5)),
             (b"\x40\x00\x00\x00\x00\x00\x00\x00{\"a\":", Some(FileKind::Safetensors)),
             (b"PAR1\x15", Some(FileKind::Parquet)),
+            (b"ARROW1\0\0", Some(FileKind::Arrow)),
+            (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", Some(FileKind::Spreadsheet)),
+            (b"SQLite format 3\0", Some(FileKind::Sqlite)),
+            (b"\x93NUMPY\x01", Some(FileKind::Numpy)),
+            (b"CBM1\0", Some(FileKind::CatBoost)),
+            (b"\x1c\0\0\0TFL3", Some(FileKind::TfLite)),
+            (b"GGUF\x03", Some(FileKind::Gguf)),
             (b"a,b,c\n1,2,3\n", Some(FileKind::Table)),
             (b"\xef\xbb\xbfa;b\n1;2\n", Some(FileKind::Table)),
             (b"<!DOCTYPE html>\n<p>", Some(FileKind::Html)),

@@ -19,6 +19,10 @@ pub const MOST_BYTES: usize = 32 << 20;
 /// The deepest nesting. A scenario with a drift of its own needs nine levels.
 pub const MOST_DEPTH: usize = 32;
 
+/// The longest text behind a fault that is left to the reader. It may accept what the walking parser does not, and is fast
+/// on so few characters, whatever their nesting.
+const MOST_UNREAD: usize = 4 << 10;
+
 /// What the walking parser says of flow collections that exceed its own limit, which is above [`MOST_DEPTH`].
 const ITS_LIMIT: &str = "recursion limit exceeded";
 
@@ -32,8 +36,8 @@ pub fn read(file: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Checks size and nesting of a YAML text. A text that is not YAML passes, because the reader explains better what is wrong
-/// with it.
+/// Checks size and nesting of a YAML text. A text that is not YAML passes if little follows its fault, because the reader
+/// explains better what is wrong with it.
 ///
 /// # Errors
 /// The line, from 1, and the problem with its remedy.
@@ -60,7 +64,14 @@ pub fn check(text: &str) -> Result<(), (usize, String)> {
             Ok((Event::MappingEnd | Event::SequenceEnd, _)) => depth = depth.saturating_sub(1),
             Ok(_) => {}
             Err(error) if error.info() == ITS_LIMIT => return too_deep(error.marker().line()),
-            Err(_) => return Ok(()),
+            Err(error) => {
+                let marker = error.marker();
+                let unread = text.chars().skip(marker.index()).take(MOST_UNREAD + 1).count();
+                if unread <= MOST_UNREAD {
+                    return Ok(());
+                }
+                return Err((marker.line(), format!("not readable as YAML: {}", error.info())));
+            }
         }
     }
     Ok(())
@@ -115,5 +126,8 @@ mod tests {
         let (line, problem) = check(&" ".repeat(MOST_BYTES + 1)).unwrap_err();
         assert_eq!((line, problem.as_str()), (1, "the file is larger than 32 MiB; split it"));
         assert_eq!(check("a: 'x"), Ok(()));
+        // The reader must not get to deep nesting behind what only the walking parser refuses.
+        let (line, problem) = check(&format!("a: *b c\nd: {}", "[".repeat(100_000))).unwrap_err();
+        assert!(line == 1 && problem.contains("not readable as YAML"), "{line}: {problem}");
     }
 }

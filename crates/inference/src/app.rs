@@ -185,11 +185,11 @@ impl Application {
             tracing::warn!(
                 connections = self.connections,
                 asked_for = self.max_connections,
-                "fewer connections than --max-connections: the limit on open files (`ulimit -n`) allows no more"
+                "the limit on open files (`ulimit -n`) allows fewer connections than were asked for"
             );
         }
         if self.state.allow_fault_injection {
-            tracing::warn!("fault headers are obeyed: not for production");
+            tracing::warn!("fault injection by headers is allowed: not for production");
         }
     }
 }

@@ -1,11 +1,15 @@
 //! What was typed: the commands and their flags.
 
 use crate::{Application, Settings, healthcheck, inspect, train};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use cli_io::file_kind::{self, Wanted};
+use cli_io::{
+    descriptors::{least_of_a_server, require},
+    file_kind::{self, Wanted},
+};
 use model::{ModelFile, TrainOptions, iris};
 use std::{
+    env::VarError,
     io::{ErrorKind, IsTerminal, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -65,15 +69,16 @@ impl Cli {
 }
 
 fn serve(settings: Settings) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log_filter()?)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match settings.log_format {
         crate::settings::LogFormat::Text => log.init(),
         crate::settings::LogFormat::Json => log.json().init(),
     }
+    // The runtime panics without descriptors.
+    require(least_of_a_server())?;
     cli_io::clock::check()?;
     if let Some(path) =
         settings.model.as_deref().filter(|path| path.exists() && !path.is_file() && !path.is_dir())
@@ -85,6 +90,17 @@ fn serve(settings: Settings) -> Result<()> {
         let application = Application::build(&settings, model)?;
         application.run_until_signalled().await
     })
+}
+
+/// What is logged: as RUST_LOG says, which counts as unset when it is empty.
+fn log_filter() -> Result<EnvFilter> {
+    let directives = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(directives) if !directives.trim().is_empty() => directives,
+        Err(VarError::NotUnicode(text)) => bail!("RUST_LOG={}: is not text in UTF-8", text.display()),
+        _ => DEFAULT_LOG.to_owned(),
+    };
+    EnvFilter::try_new(&directives)
+        .with_context(|| format!("RUST_LOG={directives}: write it like `info` or `warn,inference=debug`"))
 }
 
 /// Writes to stdout. A reader that has seen enough, as `head` has, is no error.
@@ -107,7 +123,7 @@ pub fn load_model(path: Option<&Path>) -> Result<ModelFile> {
         return model::train(&iris::table(), &TrainOptions::new("iris"))
             .context("training the built-in Iris model");
     };
-    let place = || format!("model file {}", path.display());
+    let place = || format!("--model {}", path.display());
     let bytes = std::fs::read(path).with_context(place)?;
     let read = || Ok(ModelFile::from_json(std::str::from_utf8(&bytes).context("is not text")?)?);
     read().map_err(|error| file_kind::explain(error, &bytes, Wanted::Model)).with_context(place)

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::{
     io::{ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -41,18 +42,32 @@ fn status(url: &str) -> Result<u16> {
     } else {
         format!("{authority}:80")
     };
-    let address = with_port.to_socket_addrs()?.next().context("the host has no address")?;
+    let address = address(with_port, deadline)?;
     let path = if path.is_empty() { "/" } else { path };
     let head = ask(address, authority, path, deadline).map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            anyhow::anyhow!("timed out after {} s", TIMEOUT.as_secs())
-        }
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => timed_out(),
         ErrorKind::UnexpectedEof => anyhow::anyhow!("closed the connection without an answer"),
         _ => error.into(),
     })?;
     let status = head.strip_prefix(b"HTTP/1.1 ").or_else(|| head.strip_prefix(b"HTTP/1.0 "));
     let status = status.and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
     status.context("did not answer in HTTP/1.1")
+}
+
+/// Looks up an address, in a thread that is left behind when the system's resolver takes too long.
+fn address(authority: String, deadline: Instant) -> Result<SocketAddr> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::Builder::new().spawn(move || {
+        // After the deadline it is not received.
+        let _ = sender.send(authority.to_socket_addrs().map(|mut addresses| addresses.next()));
+    })?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let found = receiver.recv_timeout(left).map_err(|_| timed_out())?;
+    found.context("the host's address cannot be looked up")?.context("the host has no address")
+}
+
+fn timed_out() -> anyhow::Error {
+    anyhow::anyhow!("timed out after {} s", TIMEOUT.as_secs())
 }
 
 /// The first 12 bytes of the answer, up to its status.

@@ -5,6 +5,7 @@ use crate::{
     metrics::{self, Metrics},
 };
 use anyhow::Result;
+use cli_io::printable::printable_lines;
 use drift::FalseAlarmBudget;
 use model::ModelFile;
 
@@ -13,7 +14,7 @@ use model::ModelFile;
 /// # Errors
 /// When stdout can't be written to.
 pub fn run(file: &ModelFile) -> Result<()> {
-    print(&describe(file))
+    print(&printable_lines(&describe(file)))
 }
 
 /// The text that `inspect` prints.

@@ -1,6 +1,7 @@
 //! The key that prediction ids are signed with, from a file.
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{Mode, OFlags};
 use std::{collections::BTreeSet, fs::File, io::Read, os::unix::fs::MetadataExt, path::Path};
 
 /// Fewer bytes than this make a key that can be guessed.
@@ -10,7 +11,7 @@ pub const MIN_BYTES: usize = 32;
 /// never has: of 32 decimal digits, the poorest encoding, fewer are distinct in 2 of 10^15 keys.
 const MIN_DISTINCT: usize = 4;
 
-/// More bytes than this are not a key.
+/// A file larger than this holds something other than a key.
 const MAX_BYTES: u64 = 64 << 10;
 
 const REMEDY: &str = "make one with `umask 077 && openssl rand -hex 32 > FILE`";
@@ -22,8 +23,11 @@ const REMEDY: &str = "make one with `umask 077 && openssl rand -hex 32 > FILE`";
 /// When the file can't be read, is not a regular file, can be written by every user, or holds a key that can be guessed.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let place = || format!("--receipt-key-file {}", path.display());
-    // Asked before it is opened: opening a FIFO waits for a writer.
-    let metadata = path.metadata().with_context(place)?;
+    // Without the flag, opening a FIFO waits for a writer. The opened file is what is checked and read, even if the path
+    // is replaced meanwhile.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).with_context(place)?);
+    let metadata = file.metadata().with_context(place)?;
     ensure!(
         metadata.is_file(),
         "{}: is not a regular file, so it can't be read again after a restart; {REMEDY}",
@@ -44,8 +48,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
         );
     }
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).with_context(place)?;
-    ensure!(bytes.len() as u64 <= MAX_BYTES, "{}: larger than 64 KiB, which no key is; {REMEDY}", place());
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).with_context(place)?;
+    ensure!(
+        bytes.len() as u64 <= MAX_BYTES,
+        "{}: larger than 64 KiB, so it does not hold a key; {REMEDY}",
+        place()
+    );
     let key = bytes.trim_ascii().to_vec();
     if key.len() < MIN_BYTES {
         bail!("{}: {} bytes, but a key needs at least {MIN_BYTES}; {REMEDY}", place(), key.len());

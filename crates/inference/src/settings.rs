@@ -32,7 +32,7 @@ pub struct Settings {
     #[arg(long, env = "INFERENCE_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = at_least_one)]
     pub max_connections: usize,
     /// Longest a prediction may take before it is answered 504
-    #[arg(long, env = "INFERENCE_REQUEST_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, env = "INFERENCE_REQUEST_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = request_timeout)]
     pub request_timeout: Duration,
     /// Largest request body; more is answered 413
     #[arg(long, env = "INFERENCE_BODY_LIMIT", value_name = "SIZE", default_value = "1MiB", value_parser = byte_size)]
@@ -41,7 +41,7 @@ pub struct Settings {
     #[arg(long, env = "INFERENCE_ANSWER_LIMIT", value_name = "SIZE", default_value = "32MiB", value_parser = byte_size)]
     pub answer_limit: usize,
     /// How long to go on answering after a signal to stop, with /readyz saying 503, before the listener closes
-    #[arg(long, env = "INFERENCE_DRAIN", value_name = "TIME", default_value = "5s", value_parser = duration_or_none)]
+    #[arg(long, env = "INFERENCE_DRAIN", value_name = "TIME", default_value = "5s", value_parser = drain)]
     pub drain: Duration,
     /// File with the key that prediction ids are signed with, the same on every replica; random without it
     #[arg(long, env = "INFERENCE_RECEIPT_KEY_FILE", value_name = "FILE")]
@@ -144,6 +144,21 @@ fn duration_or_none(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 5s or 250ms"))
 }
 
+/// Longer than this is a typing error, and far beyond it sums of times overflow.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn at_most_a_day(duration: Duration) -> Result<Duration, String> {
+    if duration > DAY { Err("must be at most 1day".into()) } else { Ok(duration) }
+}
+
+fn request_timeout(text: &str) -> Result<Duration, String> {
+    at_most_a_day(duration(text)?)
+}
+
+fn drain(text: &str) -> Result<Duration, String> {
+    at_most_a_day(duration_or_none(text)?)
+}
+
 /// Below an hour hardly any reading of chance is left; beyond a century the quantile is lost to rounding.
 fn false_alarms(text: &str) -> Result<Duration, String> {
     const HOUR: Duration = Duration::from_secs(3600);
@@ -191,6 +206,8 @@ mod tests {
             ("--max-in-flight", "many", "whole number of at least 1"),
             ("--request-timeout", "5", "write it like 5s"),
             ("--request-timeout", "0s", "longer than nothing"),
+            ("--request-timeout", "25h", "at most 1day"),
+            ("--drain", "400000000000years", "at most 1day"),
             ("--one-false-alarm-in", "5m", "from 1h to 100years"),
             ("--one-false-alarm-in", "200years", "from 1h to 100years"),
             ("--body-limit", "big", "write it like 1MiB"),

@@ -3,8 +3,9 @@
 use crate::cli::print;
 use anyhow::{Context, Result, ensure};
 use cli_io::{
-    file_kind::{self, Remark, Wanted},
+    file_kind::{self, Wanted, WrongKind},
     output_file::OutputFile,
+    printable::printable_lines,
 };
 use model::{TrainOptions, read_csv};
 use std::{fs::File, io::Read, path::PathBuf};
@@ -46,11 +47,12 @@ pub fn run(args: &Args) -> Result<()> {
     let mut head = Vec::new();
     input.by_ref().take(file_kind::HEAD as u64).read_to_end(&mut head).with_context(unread)?;
     let table =
-        read_csv(head.as_slice().chain(input), &place, &args.target).map_err(|error| {
-            match Remark::of(&head, Wanted::Table) {
-                Some(remark) => remark.on(error.into()).context(format!("--data {place}")),
-                None => error.into(),
-            }
+        read_csv(head.as_slice().chain(input), &place, &args.target).map_err(|error| match WrongKind::of(
+            &head,
+            Wanted::Table,
+        ) {
+            Some(wrong) => wrong.explain(error.into()).context(format!("--data {place}")),
+            None => error.into(),
         })?;
     let stem = args.data.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = args.name.clone().or(stem).unwrap_or_default();
@@ -78,6 +80,7 @@ pub fn run(args: &Args) -> Result<()> {
         "  probabilities calibrated with temperature {:.2}: log loss {:.3}, {:.3} before\n",
         calibration.temperature, calibration.log_loss, calibration.log_loss_before
     );
+    let text = printable_lines(&text);
     if out_is_stdout {
         // A reader of the model should find nothing else there.
         eprint!("{text}");

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::receipt::{Receipt, ReceiptError};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use cli_io::printable::{MOST_QUOTED, printable, quoted};
 use serde::Serialize;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -28,6 +29,9 @@ const MOST_PIECES: usize = 10_000;
 
 /// Most rejections that are listed one by one: enough to see what is wrong, and less than was sent.
 const MOST_REJECTED: usize = 100;
+
+/// Most classes that an error lists.
+const MOST_LISTED: usize = 20;
 
 /// What a prediction should have been.
 #[derive(ToSchema)]
@@ -85,12 +89,12 @@ struct Rejected {
     message: String,
 }
 
-/// Counts what predictions should have been. The pieces of a list are accepted or refused independently.
+/// Counts what predictions should have been. Each piece of a list is accepted or rejected separately.
 #[utoipa::path(
     post, path = "/feedback", tag = "model", request_body = FeedbackRequest,
     responses(
         (status = 202, description = "Counted; of a list, at least one", body = FeedbackResponse),
-        (status = 400, description = "No JSON", body = ErrorBody),
+        (status = 400, description = "The body is not JSON", body = ErrorBody),
         (status = 408, description = "The body did not arrive within the time limit", body = ErrorBody),
         (status = 413, description = "The body is too large, or a list of more than 10,000", body = ErrorBody),
         (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
@@ -171,9 +175,11 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), ApiErro
         return Err(located(ApiError::new(Reason::WrongType, message), place));
     };
     if let Some(name) = unknown {
-        let name: String = name.chars().take(80).collect();
-        let message = format!("unknown field {name:?}; the fields are \"prediction_id\" and \"label\"");
-        return Err(ApiError::new(Reason::UnknownField, message).at(path(place, &name)));
+        let message =
+            format!("unknown field {}; the fields are \"prediction_id\" and \"label\"", quoted(name));
+        return Err(
+            ApiError::new(Reason::UnknownField, message).at(path(place, &printable(name, MOST_QUOTED)))
+        );
     }
     let refused =
         |name, reason, what| Err(ApiError::new(reason, format!("{name:?} {what}")).at(path(place, name)));
@@ -221,9 +227,11 @@ fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt,
         return Err(refuse(Reason::MalformedReceipt, "of a class that the model does not have".into()));
     }
     let Some(actual) = state.card.classes.iter().position(|class| class == label) else {
-        let label: String = label.chars().take(80).collect();
-        let message =
-            format!("{label:?} is no class of the model; the classes are {}", state.card.classes.join(", "));
+        let message = format!(
+            "{} is not a class of the model; the classes are {}",
+            quoted(label),
+            listed(&state.card.classes)
+        );
         return Err(ApiError::new(Reason::UnknownLabel, message).at(path(place, "label")));
     };
     // Last, so that what is refused for another reason can be sent again once it is corrected.
@@ -234,6 +242,16 @@ fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt,
         ));
     }
     Ok((receipt, actual, lag))
+}
+
+/// The classes, or the first of many.
+fn listed(classes: &[String]) -> String {
+    let first = classes.iter().take(MOST_LISTED).map(|class| printable(class, MOST_QUOTED));
+    let first = first.collect::<Vec<_>>().join(", ");
+    match classes.len().saturating_sub(MOST_LISTED) {
+        0 => first,
+        more => format!("{first}, … ({more} more: see /model)"),
+    }
 }
 
 /// Where something is wrong; the whole body has no path.

@@ -95,7 +95,9 @@ impl WorstCase {
         let large =
             settings.body_limit.saturating_mul(WORK_PER_BODY_BYTE).saturating_add(settings.answer_limit);
         Self {
-            connections: connections.saturating_mul(connection::BYTES_PER_CONNECTION),
+            connections: connections
+                .saturating_add(settings.metrics_listen.map_or(0, |_| connection::METRICS_CONNECTIONS))
+                .saturating_mul(connection::BYTES_PER_CONNECTION),
             small: settings.max_in_flight.saturating_mul(SMALL_ANSWER),
             large: settings.max_large_in_flight.saturating_mul(large),
             arriving: Self::bodies(settings),

@@ -41,7 +41,7 @@ pub(super) struct Answer<'a> {
     prediction: usize,
     /// Its name
     class: &'a str,
-    /// One probability a class
+    /// One probability per class
     probabilities: &'a [f64],
     /// What feedback about this prediction must name
     prediction_id: String,
@@ -58,7 +58,7 @@ pub(super) struct Answer<'a> {
 pub(super) enum PredictResponse<'a> {
     /// For `features`
     One(Answer<'a>),
-    /// For `instances`: one answer a row, in their order
+    /// For `instances`: one answer per row, in their order
     Many { predictions: Vec<Answer<'a>> },
 }
 
@@ -67,7 +67,7 @@ pub(super) enum PredictResponse<'a> {
     post, path = "/predict", tag = "model", request_body = PredictRequest,
     responses(
         (status = 200, description = "One answer for `features`, a list for `instances`", body = PredictResponse),
-        (status = 400, description = "No JSON", body = ErrorBody),
+        (status = 400, description = "The body is not JSON", body = ErrorBody),
         (status = 408, description = "The body did not arrive within the time limit", body = ErrorBody),
         (status = 413, description = "The body is too large, or the answer would be", body = ErrorBody),
         (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
@@ -110,7 +110,7 @@ async fn inject_faults(request: &HttpRequest, state: &State, deadline: Instant) 
 }
 
 async fn wait(delay: Duration, deadline: Instant) -> Result<(), ApiError> {
-    // A delay may be longer than any clock can tell.
+    // A delay may reach beyond what an instant can hold.
     match Instant::now().checked_add(delay).filter(|end| *end <= deadline) {
         Some(end) => {
             sleep_until(end).await;

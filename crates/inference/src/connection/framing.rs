@@ -5,12 +5,12 @@
 //! section 7.8, lets a server ignore such an offer, so it is renamed before the parser reads it: byte for byte, which
 //! leaves every length as it was. (actix/actix-web#6 declines upgrades; keeping the connection was not asked for there.)
 //!
-//! What does not belong here: judging a request. A head that contradicts itself is passed on as it came, for the parser
-//! to refuse.
+//! What does not belong here: refusing a request. A head that contradicts itself is passed on unchanged, and the parser
+//! refuses it.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
-/// Has the length of "upgrade". As a header it means nothing, and as a connection option it is one that nobody knows.
+/// Has the length of "upgrade". As a header it means nothing, and as a connection option it is unknown to every program.
 const RENAMED: &[u8; 7] = b"x-offer";
 
 /// What comes next in the stream of requests.
@@ -66,21 +66,32 @@ pub(super) enum Head {
 
 impl Framing {
     /// Looks for the end of a head at the beginning of `bytes`, and renames its offers to upgrade once it is whole.
+    ///
+    /// Empty lines before the head are skipped, as RFC 9112, section 2.2, asks; a line may end without a carriage return,
+    /// as the parser allows.
     pub(super) fn head(&mut self, bytes: &mut [u8]) -> Head {
-        let Some(lines) = Lines::of_head(bytes) else { return Head::Partial };
+        let Some(start) = bytes.iter().position(|&byte| byte != b'\r' && byte != b'\n') else {
+            return Head::Partial;
+        };
         let mut body = Body::default();
-        let mut start = lines.start;
-        let connect = bytes[start..].starts_with(b"CONNECT ");
-        let mut request_line = true;
-        while let Some(length) = memchr(b'\n', &bytes[start..lines.end]) {
-            if !request_line {
-                body.header(&mut bytes[start..start + length]);
+        let mut line = start;
+        for end in memchr_iter(b'\n', &bytes[start..]).map(|length| start + length) {
+            match &bytes[line..end] {
+                b"" | b"\r" => {
+                    let connect = bytes[start..].starts_with(b"CONNECT ");
+                    for &offer in &body.offers {
+                        bytes[offer..offer + RENAMED.len()].copy_from_slice(RENAMED);
+                    }
+                    *self = if connect { Self::Unknown } else { body.framing() };
+                    return Head::Complete(end + 1);
+                }
+                // The request line.
+                _ if line == start => {}
+                header => body.header(header, line),
             }
-            request_line = false;
-            start += length + 1;
+            line = end + 1;
         }
-        *self = if connect { Self::Unknown } else { body.framing() };
-        Head::Complete(lines.end)
+        Head::Partial
     }
 
     /// Moves through a body, and gives how many of `bytes` belong to it.
@@ -118,55 +129,34 @@ impl Framing {
     }
 }
 
-/// The lines of a head: from the request line to the empty line.
-struct Lines {
-    start: usize,
-    end: usize,
-}
-
-impl Lines {
-    /// The lines at the beginning of `bytes`, if all of them are there. Empty lines before them are skipped, as RFC 9112,
-    /// section 2.2, asks; a line may end without a carriage return, as the parser allows.
-    fn of_head(bytes: &[u8]) -> Option<Self> {
-        let start = bytes.iter().position(|&byte| byte != b'\r' && byte != b'\n')?;
-        let mut line = start;
-        while let Some(length) = memchr(b'\n', &bytes[line..]) {
-            if matches!(&bytes[line..line + length], b"" | b"\r") {
-                return Some(Self { start, end: line + length + 1 });
-            }
-            line += length + 1;
-        }
-        None
-    }
-}
-
 /// What the headers say of the body.
 #[derive(Default)]
 struct Body {
     length: Option<u64>,
     chunked: bool,
     unclear: bool,
+    /// Where offers to upgrade begin.
+    offers: Vec<usize>,
 }
 
 impl Body {
-    /// Reads one header line, without its line feed.
-    fn header(&mut self, line: &mut [u8]) {
+    /// Reads one header line, without its line feed; `start` is the line's position.
+    fn header(&mut self, line: &[u8], start: usize) {
         // Four names in all, so most lines are done with here.
         if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U')) {
             return;
         }
         let Some(colon) = memchr(b':', line) else { return };
-        let (name, value) = line.split_at_mut(colon);
-        let value = &mut value[1..];
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
         if name.eq_ignore_ascii_case(b"upgrade") {
-            name.copy_from_slice(RENAMED);
+            self.offers.push(start);
         } else if name.eq_ignore_ascii_case(b"connection") {
-            for option in value.split_mut(|&byte| byte == b',') {
-                let start = option.len() - option.trim_ascii_start().len();
-                let end = option.trim_ascii_end().len();
-                if start < end && option[start..end].eq_ignore_ascii_case(b"upgrade") {
-                    option[start..end].copy_from_slice(RENAMED);
+            let mut at = start + colon + 1;
+            for option in value.split(|&byte| byte == b',') {
+                if option.trim_ascii().eq_ignore_ascii_case(b"upgrade") {
+                    self.offers.push(at + option.len() - option.trim_ascii_start().len());
                 }
+                at += option.len() + 1;
             }
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let text = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! One client's connection, between its socket and actix-http.
 //!
-//! Reading: heads are held back until they are whole, so that they can be bounded in size and time and their offers to
-//! upgrade be renamed; a request is passed on when its turn has come. Writing: a client that does not read its answer is cut off. Refusals of the parser
-//! are replaced by the service's own.
+//! Reading: heads are held back until they are whole, which bounds their size and time and lets their offers to upgrade be
+//! renamed; a request is passed on when its turn has come. Writing: a client that does not read its answer is
+//! disconnected. Refusals of the parser are replaced by the service's own.
 
 use super::{
     Connections, Dropped, Open,
@@ -177,6 +177,9 @@ impl ClientStream {
     }
 
     /// Reads from the socket into the held bytes. Ready when some arrived or the client has closed.
+    ///
+    /// Apart from the common way, so that its buffer is not on the stack of every call.
+    #[inline(never)]
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         ready!(self.socket.poll_read_ready(cx))?;
         let mut bytes = [0; READ_SIZE];
@@ -203,7 +206,6 @@ impl ClientStream {
                     taken = length;
                     self.turn.begin();
                     self.began = None;
-                    self.began = None;
                 }
                 Head::Complete(_) => {
                     buf.set_filled(before);
@@ -222,7 +224,7 @@ impl ClientStream {
         Poll::Ready(Ok(()))
     }
 
-    /// What becomes of a client that keeps the service waiting for the rest of a request.
+    /// Waits for the rest of a request until its deadline, then ends the connection.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let in_head = self.framing.is_head();
         if in_head && self.held.is_empty() && self.began.is_none() {
@@ -245,7 +247,16 @@ impl ClientStream {
     }
 
     /// Writes the service's own last answer and closes. Ready when that is done.
+    #[inline]
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match self.ending {
+            Ending::Open | Ending::Ended => Poll::Ready(Ok(())),
+            Ending::Writing(_) | Ending::Lingering(_) => self.poll_ending(cx),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         loop {
             match &mut self.ending {
                 Ending::Open | Ending::Ended => return Poll::Ready(Ok(())),
@@ -277,7 +288,7 @@ impl ClientStream {
         }
     }
 
-    /// Restores what the client has read for.
+    /// Adds to the client's credit what it earned by reading.
     fn wrote(&mut self, written: usize) {
         let grace = self.connections.request_timeout;
         if let Some(since) = self.blocked.take() {
@@ -289,7 +300,7 @@ impl ClientStream {
         }
     }
 
-    /// What becomes of a client that does not read.
+    /// Waits for a client that does not read its answer until its credit is used up, then disconnects it.
     fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize>> {
         let since = *self.blocked.get_or_insert_with(Instant::now);
         if !self.write_timer.has_passed(since + self.credit, cx) {

@@ -56,7 +56,7 @@ impl Endpoint {
     pub(super) fn usual_answers(self) -> &'static [(MethodLabel, &'static [u16])] {
         match self {
             Self::Predict => &[(MethodLabel::Post, &[200, 400, 408, 413, 415, 422, 500, 503, 504])],
-            Self::Feedback => &[(MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500, 503, 504])],
+            Self::Feedback => &[(MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500, 503])],
             Self::Readyz => &[(MethodLabel::Get, &[200, 503])],
             Self::DocsFile => &[(MethodLabel::Get, &[200, 404])],
             Self::Docs => &[(MethodLabel::Get, &[308])],

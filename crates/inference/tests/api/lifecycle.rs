@@ -144,7 +144,7 @@ fn what_keeps_it_from_serving_is_named() {
         (&["--listen", &address], "cannot listen there"),
         (
             &["--listen", "127.0.0.1:0", "--model", "/nonexistent.json"],
-            "model file /nonexistent.json: No such file",
+            "--model /nonexistent.json: No such file",
         ),
         (
             &["--listen", "127.0.0.1:0", "--model", broken.to_str().unwrap()],

@@ -139,7 +139,9 @@ fn axes(root: &DrawingArea<SVGBackend<'_>, Shift>, frame: &Frame) -> Result<(), 
     for &tick in &frame.scale.ticks {
         let y = frame.y(tick);
         root.draw(&PathElement::new([(LEFT, y), (RIGHT, y)], GRID.stroke_width(2)))?;
-        let style = style.clone().pos(Pos::new(HPos::Right, VPos::Center));
+        // Centred on the base line, the lowest label would touch those of the time axis.
+        let vertical = if y == BASE { VPos::Bottom } else { VPos::Center };
+        let style = style.clone().pos(Pos::new(HPos::Right, vertical));
         root.draw(&Text::new(frame.scale.label(tick), (LEFT - 10, y), style))?;
     }
     for tick in time_ticks(frame.end) {
