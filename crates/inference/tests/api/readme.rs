@@ -1,14 +1,16 @@
-//! The README's `curl` examples, run as they stand there.
+//! The `curl` examples of the README and of the API's document, run as they are written there.
 
 use crate::harness::Service;
 use inference::Settings;
 use regex::Regex;
 use std::{path::Path, process::Command};
 
-/// Each `$ curl …` of the README with the lines it should print; `…` stands for anything.
+/// Each `$ curl …` of the documents with the lines it should print; `…` stands for anything.
 fn examples() -> Vec<(String, String)> {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let text = std::fs::read_to_string(readme).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = ["README.md", "docs/http-api.md"]
+        .map(|file| std::fs::read_to_string(root.join(file)).unwrap())
+        .concat();
     let mut examples: Vec<(String, String)> = Vec::new();
     for block in text.split("```console\n").skip(1) {
         for line in block.split("```").next().unwrap().lines() {

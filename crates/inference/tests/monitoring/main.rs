@@ -7,6 +7,7 @@ mod compose;
 mod dashboard;
 mod files;
 mod fleet;
+mod links;
 mod promql;
 mod promtool;
 mod rules;

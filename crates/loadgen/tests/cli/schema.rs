@@ -53,11 +53,12 @@ fn every_field_is_described() {
 }
 
 #[test]
-fn what_is_shipped_and_what_the_readme_shows_is_valid() {
+fn the_shipped_scenarios_and_the_documented_examples_are_valid() {
     let validator = validator();
-    let readme = fs::read_to_string(shipped().join("README.md")).unwrap();
-    let examples = readme.split("```yaml\n").skip(1).map(|part| part.split("```").next().unwrap().to_owned());
-    let mut texts: Vec<(String, String)> = examples.map(|text| ("README.md".to_owned(), text)).collect();
+    let document = fs::read_to_string(shipped().join("../docs/scenarios.md")).unwrap();
+    let examples =
+        document.split("```yaml\n").skip(1).map(|part| part.split("```").next().unwrap().to_owned());
+    let mut texts: Vec<(String, String)> = examples.map(|text| ("scenarios.md".to_owned(), text)).collect();
     assert!(!texts.is_empty());
     for entry in fs::read_dir(shipped()).unwrap() {
         let path = entry.unwrap().path();
@@ -70,8 +71,8 @@ fn what_is_shipped_and_what_the_readme_shows_is_valid() {
     assert!(texts.len() > 5);
     for (name, text) in texts {
         assert_eq!(complaints(validator, &text), [""; 0], "{name}");
-        // The README leaves out a payload that its mix names.
-        if !name.starts_with("README") {
+        // The document leaves out a payload that its mix names.
+        if !name.starts_with("scenarios.md") {
             Scenario::parse(&text, &name).unwrap_or_else(|error| panic!("{error}"));
         }
     }
