@@ -1,4 +1,4 @@
-//! Asks Prometheus and its Alertmanagers every second, for as long as somebody listens.
+//! Asks Prometheus and its Alertmanagers every second, until the receiver is dropped.
 
 use super::{EVERY, prometheus::Told, queries::QueryWatch, reader::Reader};
 use crate::scenario::{Demand, Expectation};

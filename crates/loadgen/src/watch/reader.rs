@@ -6,7 +6,7 @@ use super::{
     alerts::{alerts, rules},
     answer::refusal,
     queries::{NoValue, values},
-    target_labels::{self, TargetLabels},
+    target_labels::{self, Scraped, TargetLabels},
     text_format,
 };
 use crate::{
@@ -19,10 +19,19 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderValue, LOCATION},
 };
 use std::{collections::BTreeSet, time::Duration};
-use tokio::task::JoinSet;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
-/// A health endpoint that takes longer is no help; it also bounds how long a reading can hold up the next.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A health endpoint that takes longer is of no use; this also bounds how long a reading can hold up the next.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a Prometheus server may list no targets: its service discovery reports every 5 s, and first after that time.
+const DISCOVERY: Duration = Duration::from_secs(10);
+
+/// The pause between two questions to such a server.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// The model card of hundreds of features and the metrics of a hundred classes are far below it.
 const LARGEST: usize = 64 << 20;
@@ -132,14 +141,20 @@ impl Reader {
     }
 
     /// How alerts about the target are labelled, which serves the model of `card`; without its job where Prometheus does
-    /// not know it. `None` without a Prometheus server.
+    /// not know it. `None` without a Prometheus server. Waits for the first targets of a server that has just started.
     pub async fn target_labels(&self, card: &ModelCard) -> Option<TargetLabels> {
         let metrics = self.target.below("metrics");
         let scraped = |json: &[u8]| target_labels::scraped_at(json, &metrics);
-        let found = self.ask("api/v1/targets?state=active", scraped).await?.ok().flatten();
+        let deadline = Instant::now() + DISCOVERY;
+        let found = loop {
+            match self.ask("api/v1/targets?state=active", scraped).await? {
+                Ok(Scraped::Nothing) if Instant::now() < deadline => sleep(RETRY_DELAY).await,
+                found => break found,
+            }
+        };
         let mut labels = match found {
-            Some(labels) => labels,
-            None => {
+            Ok(Scraped::Here(labels)) => labels,
+            Ok(Scraped::Nothing | Scraped::Elsewhere) | Err(_) => {
                 let prometheus = self.prometheus.as_ref()?;
                 let url = query_url(prometheus, &target_labels::jobs_query(&card.name, &card.version));
                 let jobs = self.ask_at(prometheus, &url, target_labels::jobs).await;
@@ -227,7 +242,7 @@ impl Reader {
     }
 
     async fn send(&self, authorization: Option<&HeaderValue>, url: &Url) -> Result<Response, Unread> {
-        let mut request = self.client.get(url.clone()).timeout(PATIENCE);
+        let mut request = self.client.get(url.clone()).timeout(TIMEOUT);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -300,7 +315,7 @@ fn refused(url: &Url, response: &Response) -> Unread {
 
 fn told(url: &Url, error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return format!("GET {url}: no answer within {} s", PATIENCE.as_secs());
+        return format!("GET {url}: no answer within {} s", TIMEOUT.as_secs());
     }
     format!("GET {url}: {}", cause(error))
 }

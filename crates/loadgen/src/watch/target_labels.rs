@@ -67,13 +67,27 @@ struct Series {
     metric: Labels,
 }
 
-/// The labels of what is scraped at `metrics`, in an answer of Prometheus' `/api/v1/targets`: by the whole address, or
-/// else by host and port. `None` when nothing is scraped there.
+/// What Prometheus scrapes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scraped {
+    /// No target at all. A server that has just started lists none until its service discovery reports for the first time.
+    Nothing,
+    /// Other targets than the one looked for.
+    Elsewhere,
+    /// The target looked for, with these labels.
+    Here(TargetLabels),
+}
+
+/// Looks for what is scraped at `metrics` in an answer of Prometheus' `/api/v1/targets`: by the whole address, or else by
+/// host and port.
 ///
 /// # Errors
 /// In words, when it is no such answer.
-pub fn scraped_at(json: &[u8], metrics: &Url) -> Result<Option<TargetLabels>, String> {
+pub fn scraped_at(json: &[u8], metrics: &Url) -> Result<Scraped, String> {
     let targets: Targets = parse(json)?;
+    if targets.active_targets.is_empty() {
+        return Ok(Scraped::Nothing);
+    }
     let here: Vec<(Url, Labels)> = targets
         .active_targets
         .into_iter()
@@ -88,7 +102,7 @@ pub fn scraped_at(json: &[u8], metrics: &Url) -> Result<Option<TargetLabels>, St
             found.instances.extend(labels.instance);
         }
     }
-    Ok((!found.jobs.is_empty()).then_some(found))
+    Ok(if found.jobs.is_empty() { Scraped::Elsewhere } else { Scraped::Here(found) })
 }
 
 fn place(url: &Url) -> Option<(&str, u16)> {
@@ -132,7 +146,11 @@ mod tests {
         "droppedTargets":[]}}"#;
 
     fn found(metrics: &str) -> Option<String> {
-        scraped_at(TARGETS.as_bytes(), &metrics.parse().unwrap()).unwrap().map(|labels| labels.to_string())
+        match scraped_at(TARGETS.as_bytes(), &metrics.parse().unwrap()).unwrap() {
+            Scraped::Here(labels) => Some(labels.to_string()),
+            Scraped::Elsewhere => None,
+            Scraped::Nothing => panic!("there are targets"),
+        }
     }
 
     #[test]
@@ -143,7 +161,10 @@ mod tests {
         assert_eq!(found("https://gateway/").as_deref(), Some("job iris or telco, instance c or d"));
         assert_eq!(found("http://127.0.0.1:8002/metrics"), None);
         assert_eq!(found("http://example:8000/metrics"), None);
-        assert!(scraped_at(b"<html>", &"http://a/".parse().unwrap()).is_err());
+        let anywhere = "http://a/".parse().unwrap();
+        assert!(scraped_at(b"<html>", &anywhere).is_err());
+        let none = br#"{"status":"success","data":{"activeTargets":[],"droppedTargets":[]}}"#;
+        assert_eq!(scraped_at(none, &anywhere), Ok(Scraped::Nothing));
     }
 
     #[test]
