@@ -37,7 +37,7 @@ lint:
 bench: (_install "wrk" "wrk")
     cargo bench --locked --package inference --bench throughput --bench recording
 
-# Whether the load generator's numbers can be believed: its pace beside oha's, its punctuality, a server that stands still
+# Whether the load generator's numbers can be trusted: its pace beside oha's, its punctuality, a server that stands still
 bench-loadgen:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -70,7 +70,7 @@ serve *flags:
     cargo run --locked --release --package inference -- serve "$@"
 
 # A project of its own, begun afresh: alerts look back for up to an hour, and yesterday's samples would dilute what the
-# demo does. A stack that somebody started with `docker compose up` keeps its samples.
+# demo does. A stack that was started with `docker compose up` keeps its samples.
 _demo-compose:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -78,7 +78,7 @@ _demo-compose:
     out="${CARGO_TARGET_DIR:-target}/demo"
     mkdir -p "$out"
     out=$(cd "$out" && pwd)
-    # The container's user is a stranger here, so the report is written where everybody may and then copied.
+    # The container's user does not exist here, so the report is written to a folder that every user may write, and copied.
     work=$(mktemp -d "$out/XXXXXX")
     trap 'rm -rf "$work"' EXIT
     chmod 777 "$work"
@@ -114,7 +114,7 @@ _demo-native: _monitoring-if-possible
     }
     trap stop EXIT
 
-    # The usual port, or the first one above it that nobody listens on.
+    # The usual port, or the first one above it that is free.
     free_port() {
         local port=$1
         while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done

@@ -1,6 +1,6 @@
 //! Makes foreign text safe to print: text from a file, a header or another program.
 //!
-//! A terminal obeys control characters, so a column name or a class name could recolour, move or hide what stands around
+//! A terminal acts on control characters, so a column name or a class name could recolour, move or hide what stands around
 //! it, and Unicode's bidirectional controls reorder it. Such characters are shown as escapes (`\u{1b}`), and the length is
 //! bounded: a quote that is never closed turns the rest of a file into one cell.
 //!
@@ -81,7 +81,7 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// Whether a terminal would obey the character instead of showing it: C0, DEL and C1 controls, the line and paragraph
+/// Whether a terminal would act on the character instead of showing it: C0, DEL and C1 controls, the line and paragraph
 /// separators, and the controls of Unicode's bidirectional algorithm (UAX #9).
 fn is_unsafe(character: char) -> bool {
     character.is_control()

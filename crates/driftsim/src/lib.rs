@@ -1,7 +1,7 @@
 //! Rows that drift on purpose, with the truth attached.
 //!
 //! A [`RowSource`] draws rows that look like a model's reference and, as a [`DriftSpec`] asks, alters some of them.
-//! Each row carries its true class and whether it drifted, so that whoever watches the traffic can be marked.
+//! Each row carries its true class and whether it drifted, so that the verdicts of a monitor can be scored.
 //!
 //! Layout:
 //! - [`spec`], `yaml`, `schema`, [`preset`]: what drift is asked for, and how it is written down

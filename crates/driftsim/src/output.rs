@@ -10,7 +10,7 @@ use std::io::{self, Write};
 pub enum Format {
     /// A header, then one line a row; a missing value is an empty cell
     Csv,
-    /// One JSON object a line, whose `features` /predict understands; a missing value is null
+    /// One JSON object per line, whose `features` /predict understands; a missing value is null
     Jsonl,
 }
 

@@ -121,7 +121,7 @@ pub enum SpecError {
         file: String,
         /// Line in the file, from 1.
         line: usize,
-        /// Path of the field, what is wrong with it and how to mend it.
+        /// Path of the field, what is wrong with it and how to fix it.
         problem: String,
     },
     /// A spec that asks for what the model doesn't have.
@@ -129,7 +129,7 @@ pub enum SpecError {
     Model {
         /// Path of the field in the spec.
         place: String,
-        /// What is wrong with it and how to mend it.
+        /// What is wrong with it and how to fix it.
         problem: String,
     },
     /// A model card that no rows can be drawn from.

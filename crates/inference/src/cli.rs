@@ -16,8 +16,8 @@ use std::{
 };
 use tracing_subscriber::EnvFilter;
 
-/// What is logged unless RUST_LOG says otherwise. actix reports every request it can't parse as an error of its own, and
-/// whoever scans a server sends thousands.
+/// What is logged unless RUST_LOG says otherwise. actix reports every request that it can't parse as an error of its own,
+/// and a port scan sends thousands.
 const DEFAULT_LOG: &str = "info,actix_http=off";
 
 /// Serve a tabular classifier that tells how healthy it is.
@@ -55,7 +55,7 @@ impl Cli {
     /// Carries out the command.
     ///
     /// # Errors
-    /// Whatever kept it from being carried out, with the flag or file to mend.
+    /// Whatever kept it from being carried out, with the flag or file to correct.
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Serve(settings) => serve(*settings),

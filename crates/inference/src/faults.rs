@@ -1,7 +1,7 @@
 //! Faults on demand, for drills: the headers of Envoy's HTTP fault filter.
 //!
 //! `x-envoy-fault-delay-request: 200` holds the answer back 200 ms, `x-envoy-fault-abort-request: 503` answers 503;
-//! with both, the delay comes first. They are obeyed only with `--allow-fault-injection`, and counted either way.
+//! with both, the delay comes first. They are injected only with `--allow-fault-injection`, and counted either way.
 
 use crate::{
     api::{ApiError, Reason},

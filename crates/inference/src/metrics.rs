@@ -56,7 +56,7 @@ const DURATION_BUCKETS: [f64; 18] = [
 /// Dense near 1, where a sound classifier spends its time.
 const CONFIDENCE_BUCKETS: [f64; 10] = [0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999];
 
-/// From a label given at once to one that takes a month: the oldest that is believed.
+/// From a label given at once to one that takes a month: the oldest that is accepted.
 const LAG_BUCKETS: [f64; 10] =
     [1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0];
 
@@ -249,12 +249,12 @@ fn describe() {
     describe_counter!(FAULTS, "Requests that asked for a fault, by what came of it.");
     describe_counter!(OUTPUT, "Predictions, by predicted class.");
     describe_histogram!(CONFIDENCE, "Probability of the predicted class.");
-    describe_counter!(FEEDBACK, "Feedback believed, by predicted and actual class: a confusion matrix.");
+    describe_counter!(FEEDBACK, "Accepted feedback, by predicted and actual class: a confusion matrix.");
     describe_counter!(FEEDBACK_REJECTED, "Feedback refused, by reason.");
     describe_histogram!(FEEDBACK_LAG, "Time from a prediction to the feedback about it, in seconds.");
     describe_histogram!(
         FEEDBACK_CONFIDENCE,
-        "Confidence of the predictions that feedback was believed about."
+        "Confidence of the predictions that feedback was accepted about."
     );
     describe_counter!(SIGNAL_BINS, "Rows seen, by signal and bin of the reference.");
     describe_gauge!(SIGNAL_EXPECTED, "Share of rows that the reference leads to expect in a bin.");
@@ -266,7 +266,7 @@ fn describe() {
     describe_gauge!(SIGNAL_FREEDOM, "Degrees of freedom of that quantile.");
     describe_gauge!(
         REFERENCE_ACCURACY,
-        "Share of reference rows classified rightly by weights that had not seen them."
+        "Share of reference rows correctly classified by weights that had not seen them."
     );
     describe_gauge!(REFERENCE_CONFIDENCE, "Mean confidence in those classifications.");
     describe_gauge!(LOADED, "1 when a model is loaded.");

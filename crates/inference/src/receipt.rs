@@ -1,5 +1,5 @@
 //! Prediction ids that prove themselves. An id carries when, what, how surely and by which model something was
-//! predicted, and a keyed MAC over it, so that any replica with the key can believe feedback about it without a store.
+//! predicted, and a keyed MAC over it, so that any replica with the key can verify feedback about it without a store.
 //!
 //! Layout of the 41 bytes, big-endian, written in URL-safe base64 without padding:
 //!

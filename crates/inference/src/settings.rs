@@ -19,7 +19,7 @@ pub struct Settings {
     /// Model file; the built-in Iris model without it
     #[arg(long, env = "INFERENCE_MODEL", value_name = "FILE")]
     pub model: Option<PathBuf>,
-    /// Worker threads; one per core without it
+    /// Worker threads [default: one per core]
     #[arg(long, env = "INFERENCE_WORKERS", value_name = "N", value_parser = workers)]
     pub workers: Option<usize>,
     /// Requests worked on or sent at a time; more are answered 503
@@ -49,7 +49,7 @@ pub struct Settings {
     /// How seldom drift may be reported where there is none, over all signals; longer needs more rows to be sure
     #[arg(long, env = "INFERENCE_ONE_FALSE_ALARM_IN", value_name = "TIME", default_value = "7days", value_parser = false_alarms)]
     pub one_false_alarm_in: Duration,
-    /// Obey the fault headers x-envoy-fault-abort-request and x-envoy-fault-delay-request; for drills
+    /// Inject the faults that the headers x-envoy-fault-abort-request and x-envoy-fault-delay-request ask for; for drills
     #[arg(long, env = "INFERENCE_ALLOW_FAULT_INJECTION", value_parser = BoolishValueParser::new())]
     pub allow_fault_injection: bool,
     /// How log lines look; RUST_LOG sets which are written
@@ -62,7 +62,7 @@ pub struct Settings {
 pub enum LogFormat {
     /// For people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 

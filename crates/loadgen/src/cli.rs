@@ -59,7 +59,7 @@ pub struct RunArgs {
     /// A Prometheus server, to check the scenario's alerts
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = http_url)]
     pub prometheus: Option<Url>,
-    /// Certificate authorities to believe over https://, besides the system's
+    /// Additional certificate authorities to trust over https:// (PEM)
     #[arg(long, value_name = "FILE.pem", value_hint = ValueHint::FilePath)]
     pub ca_cert: Option<PathBuf>,
     /// Where all random draws start from, over the scenario's own

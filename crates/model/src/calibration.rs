@@ -1,4 +1,4 @@
-//! Makes confidence mean what it says: on average it is the share of rows that are classified rightly.
+//! Makes confidence mean what it says: on average it equals the share of rows that are correctly classified.
 //!
 //! Method: all logits are divided by one number, the temperature (C. Guo et al., "On Calibration of Modern Neural
 //! Networks", 2017), which changes no prediction. It is chosen such that mean confidence equals accuracy on rows that the

@@ -61,7 +61,7 @@ pub struct TrainingReport {
     pub train_rows: usize,
     /// Rows held out.
     pub test_rows: usize,
-    /// Share of held-out rows that were classified rightly; `None` when nothing was held out.
+    /// Share of held-out rows that were correctly classified; `None` when nothing was held out.
     pub held_out_accuracy: Option<f64>,
     /// The same over stratified folds of all rows.
     pub cross_validation: CrossValidation,
@@ -91,7 +91,7 @@ pub struct CrossValidation {
 pub struct Reference {
     /// Reference rows.
     pub rows: u64,
-    /// Share of them that is classified rightly by weights that have not seen them.
+    /// Share of them that is correctly classified by weights that have not seen them.
     pub accuracy: f64,
     /// Mean confidence in those classifications. Calibrated, it is what the accuracy should be.
     pub confidence: f64,

@@ -24,7 +24,7 @@ pub enum CsvError {
     Header {
         /// The file's name.
         file: String,
-        /// What is wrong and how to mend it.
+        /// What is wrong and how to fix it.
         problem: String,
     },
     /// A row, or one cell of it.
@@ -34,7 +34,7 @@ pub enum CsvError {
         file: String,
         /// Line in the file, from 1.
         line: u64,
-        /// The cell's column, what is wrong and how to mend it.
+        /// The cell's column, what is wrong and how to fix it.
         problem: String,
     },
     /// The column of classes as a whole.
@@ -44,7 +44,7 @@ pub enum CsvError {
         file: String,
         /// The target column.
         column: String,
-        /// What is wrong and how to mend it.
+        /// What is wrong and how to fix it.
         problem: String,
     },
 }

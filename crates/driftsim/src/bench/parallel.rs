@@ -75,7 +75,7 @@ impl<'a> Progress<'a> {
         self.reported = Instant::now();
         let (start, end) = if self.live { ("\r", if last { "\n" } else { "" }) } else { ("", "\n") };
         let seconds = self.started.elapsed().as_secs();
-        // Nobody may be reading any more; the work goes on.
+        // The receiver may be gone; the work continues.
         let _ = write!(
             std::io::stderr(),
             "{start}{}: {} of {} done, {seconds} s{end}",

@@ -39,9 +39,9 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The bytes are no HTTP request.
+    /// The bytes are not an HTTP request.
     MalformedRequest = "malformed_request", BAD_REQUEST;
-    /// The body is no JSON.
+    /// The body is not JSON.
     MalformedJson = "malformed_json", BAD_REQUEST;
     /// A fault header can't be read.
     BadFaultHeader = "bad_fault_header", BAD_REQUEST;
@@ -83,29 +83,29 @@ reasons! {
     MissingFeature = "missing_feature", UNPROCESSABLE_ENTITY;
     /// A named row has a feature that the model does not know.
     UnknownFeature = "unknown_feature", UNPROCESSABLE_ENTITY;
-    /// A value that is no number.
+    /// A value that is not a number.
     NotANumber = "not_a_number", UNPROCESSABLE_ENTITY;
     /// A null where the model needs a number.
     MissingValue = "missing_value", UNPROCESSABLE_ENTITY;
     /// A number too large to be held or scored.
     NumberOutOfRange = "number_out_of_range", UNPROCESSABLE_ENTITY;
-    /// A prediction id that is none.
-    MalformedReceipt = "malformed_receipt", UNPROCESSABLE_ENTITY;
+    /// A prediction id that cannot be read.
+    MalformedPredictionId = "malformed_prediction_id", UNPROCESSABLE_ENTITY;
     /// A prediction id that was not signed with this service's key.
-    ForgedReceipt = "forged_receipt", UNPROCESSABLE_ENTITY;
+    ForgedPredictionId = "forged_prediction_id", UNPROCESSABLE_ENTITY;
     /// A prediction id that is too old.
-    ExpiredReceipt = "expired_receipt", UNPROCESSABLE_ENTITY;
+    ExpiredPredictionId = "expired_prediction_id", UNPROCESSABLE_ENTITY;
     /// A prediction id that is later than the clock of this service.
-    FutureReceipt = "future_receipt", UNPROCESSABLE_ENTITY;
+    FuturePredictionId = "future_prediction_id", UNPROCESSABLE_ENTITY;
     /// A prediction id of another model version.
     ForeignVersion = "foreign_version", UNPROCESSABLE_ENTITY;
     /// A prediction that feedback was already given about.
-    RepeatedReceipt = "repeated_receipt", UNPROCESSABLE_ENTITY;
-    /// A label that is none of the model's classes.
+    RepeatedPredictionId = "repeated_prediction_id", UNPROCESSABLE_ENTITY;
+    /// A label that is not one of the model's classes.
     UnknownLabel = "unknown_label", UNPROCESSABLE_ENTITY;
     /// Something inside broke.
     Internal = "internal", INTERNAL_SERVER_ERROR;
-    /// Too much work at a time.
+    /// Too many requests at a time.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE;
     /// Not started, or stopping.
     NotReady = "not_ready", SERVICE_UNAVAILABLE;
@@ -122,12 +122,12 @@ impl Reason {
         Self::MissingField,
         Self::UnknownField,
         Self::DuplicateField,
-        Self::MalformedReceipt,
-        Self::ForgedReceipt,
-        Self::ExpiredReceipt,
-        Self::FutureReceipt,
+        Self::MalformedPredictionId,
+        Self::ForgedPredictionId,
+        Self::ExpiredPredictionId,
+        Self::FuturePredictionId,
         Self::ForeignVersion,
-        Self::RepeatedReceipt,
+        Self::RepeatedPredictionId,
         Self::UnknownLabel,
     ];
 }
@@ -137,7 +137,7 @@ impl Reason {
 pub struct ApiError {
     /// Why.
     pub reason: Reason,
-    /// What was wrong and how to mend it.
+    /// What was wrong and how to fix it.
     pub message: String,
     /// Path of the field that was wrong, if it was one.
     pub field: Option<String>,
@@ -157,7 +157,7 @@ struct ErrorDetail {
     /// Stable word for the kind of error
     #[schema(example = "wrong_feature_count")]
     code: &'static str,
-    /// What was wrong and how to mend it
+    /// What was wrong and how to fix it
     #[schema(example = "expected 4 features, got 2")]
     message: String,
     /// Path of the field that was wrong

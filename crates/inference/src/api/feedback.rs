@@ -98,8 +98,8 @@ struct Rejected {
         (status = 408, description = "The body did not arrive within the time limit", body = ErrorBody),
         (status = 413, description = "The body is too large, or a list of more than 10,000", body = ErrorBody),
         (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
-        (status = 422, description = "Nothing of it could be counted", body = ErrorBody),
-        (status = 503, description = "Too much work at a time; try again after `Retry-After`", body = ErrorBody),
+        (status = 422, description = "No piece of it was accepted", body = ErrorBody),
+        (status = 503, description = "Too many requests at a time; try again after `Retry-After`", body = ErrorBody),
     )
 )]
 pub(super) async fn feedback(
@@ -203,19 +203,19 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), ApiErro
 fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt, usize, Duration), ApiError> {
     let refuse = |reason, message: String| ApiError::new(reason, message).at(path(place, "prediction_id"));
     let receipt = state.receipts.verify(id).map_err(|error| match error {
-        ReceiptError::Malformed => refuse(Reason::MalformedReceipt, error.to_string()),
-        ReceiptError::Forged => refuse(Reason::ForgedReceipt, error.to_string()),
+        ReceiptError::Malformed => refuse(Reason::MalformedPredictionId, error.to_string()),
+        ReceiptError::Forged => refuse(Reason::ForgedPredictionId, error.to_string()),
     })?;
     let now = SystemTime::now();
     if receipt.at.duration_since(now).is_ok_and(|ahead| ahead > CLOCK_SKEW) {
         let message =
             "the prediction was made more than a minute from now; compare the clocks of the replicas";
-        return Err(refuse(Reason::FutureReceipt, message.into()));
+        return Err(refuse(Reason::FuturePredictionId, message.into()));
     }
     let lag = now.duration_since(receipt.at).unwrap_or_default();
     if lag > OLDEST {
         let message = format!("the prediction is older than {}", humantime::format_duration(OLDEST));
-        return Err(refuse(Reason::ExpiredReceipt, message));
+        return Err(refuse(Reason::ExpiredPredictionId, message));
     }
     if receipt.version != state.card.version {
         let message =
@@ -224,7 +224,7 @@ fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt,
     }
     // The owner of the key can sign any class, and the version is a hash cut short.
     if receipt.class >= state.card.classes.len() {
-        return Err(refuse(Reason::MalformedReceipt, "of a class that the model does not have".into()));
+        return Err(refuse(Reason::MalformedPredictionId, "of a class that the model does not have".into()));
     }
     let Some(actual) = state.card.classes.iter().position(|class| class == label) else {
         let message = format!(
@@ -237,7 +237,7 @@ fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt,
     // Last, so that what is refused for another reason can be sent again once it is corrected.
     if !state.seen.first(receipt.serial) {
         return Err(refuse(
-            Reason::RepeatedReceipt,
+            Reason::RepeatedPredictionId,
             "feedback about this prediction was already given".into(),
         ));
     }

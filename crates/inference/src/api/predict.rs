@@ -71,8 +71,8 @@ pub(super) enum PredictResponse<'a> {
         (status = 408, description = "The body did not arrive within the time limit", body = ErrorBody),
         (status = 413, description = "The body is too large, or the answer would be", body = ErrorBody),
         (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
-        (status = 422, description = "JSON that the model can't use", body = ErrorBody),
-        (status = 503, description = "Too much work at a time; try again after `Retry-After`", body = ErrorBody),
+        (status = 422, description = "The body is JSON, but not valid input for this model", body = ErrorBody),
+        (status = 503, description = "Too many requests at a time; try again after `Retry-After`", body = ErrorBody),
         (status = 504, description = "The answer took too long", body = ErrorBody),
     )
 )]

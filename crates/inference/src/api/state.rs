@@ -56,7 +56,7 @@ pub struct State {
     pub request_timeout: Duration,
     /// Largest body, in bytes.
     pub body_limit: usize,
-    /// Whether fault headers are obeyed.
+    /// Whether faults are injected as headers ask.
     pub allow_fault_injection: bool,
     pub(super) docs: Docs,
     ready: AtomicBool,

@@ -10,7 +10,7 @@ pub struct EndpointMetrics {
     recorder: Arc<PrometheusRecorder>,
     endpoint: Endpoint,
     usual: Vec<Answered>,
-    /// Answers that nobody expects of this route, such as a PUT: made when first seen, bounded by methods × statuses.
+    /// Answers that are not expected of this route, such as a PUT: made when first seen, bounded by methods × statuses.
     unusual: Mutex<Vec<Answered>>,
 }
 

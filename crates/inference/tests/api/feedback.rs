@@ -82,15 +82,15 @@ async fn that_proves_nothing_is_counted_and_refused() {
     let good = predicted(&service).await;
     assert_eq!(tell(&service, &json!({"prediction_id": good, "label": "setosa"})).await.0, 202);
     let cases = [
-        ("malformed_receipt", "gibberish".to_owned(), "setosa"),
-        ("malformed_receipt", String::new(), "setosa"),
+        ("malformed_prediction_id", "gibberish".to_owned(), "setosa"),
+        ("malformed_prediction_id", String::new(), "setosa"),
         // No replica gives this out, but a key in other hands may.
-        ("malformed_receipt", Receipts::new(KEY.as_bytes(), version, 7).issue(now, 3, 0.9), "setosa"),
-        ("forged_receipt", by("a key that somebody made up for themselves", version, now), "setosa"),
-        ("expired_receipt", by(KEY, version, now - Duration::from_secs(31 * 24 * 3600)), "setosa"),
-        ("future_receipt", by(KEY, version, now + Duration::from_secs(3600)), "setosa"),
+        ("malformed_prediction_id", Receipts::new(KEY.as_bytes(), version, 7).issue(now, 3, 0.9), "setosa"),
+        ("forged_prediction_id", by("a key that somebody made up for themselves", version, now), "setosa"),
+        ("expired_prediction_id", by(KEY, version, now - Duration::from_secs(31 * 24 * 3600)), "setosa"),
+        ("future_prediction_id", by(KEY, version, now + Duration::from_secs(3600)), "setosa"),
         ("foreign_version", by(KEY, "0123456789ab", now), "setosa"),
-        ("repeated_receipt", good, "virginica"),
+        ("repeated_prediction_id", good, "virginica"),
         ("unknown_label", predicted(&service).await, "tulip"),
     ];
     for (code, id, label) in &cases {
@@ -101,12 +101,12 @@ async fn that_proves_nothing_is_counted_and_refused() {
     let told = service.metric("feedback_confidence_count", &[("version", version)]).await;
     assert_eq!(told, 1.0, "what is refused leaves no trace in what quality is judged by");
     for (code, expected) in [
-        ("malformed_receipt", 3.0),
-        ("forged_receipt", 1.0),
-        ("expired_receipt", 1.0),
-        ("future_receipt", 1.0),
+        ("malformed_prediction_id", 3.0),
+        ("forged_prediction_id", 1.0),
+        ("expired_prediction_id", 1.0),
+        ("future_prediction_id", 1.0),
         ("foreign_version", 1.0),
-        ("repeated_receipt", 1.0),
+        ("repeated_prediction_id", 1.0),
         ("unknown_label", 1.0),
     ] {
         assert_eq!(service.metric("feedback_rejected_total", &[("reason", code)]).await, expected, "{code}");
@@ -149,8 +149,12 @@ async fn in_a_list_each_stands_for_itself() {
         .iter()
         .map(|rejected| (rejected["index"].as_u64().unwrap(), rejected["code"].as_str().unwrap()))
         .collect();
-    let expected =
-        [(1, "malformed_receipt"), (2, "unknown_label"), (3, "repeated_receipt"), (5, "wrong_type")];
+    let expected = [
+        (1, "malformed_prediction_id"),
+        (2, "unknown_label"),
+        (3, "repeated_prediction_id"),
+        (5, "wrong_type"),
+    ];
     assert_eq!(rejected, expected);
     for (_, code) in expected {
         assert_eq!(service.metric("feedback_rejected_total", &[("reason", code)]).await, 1.0, "{code}");

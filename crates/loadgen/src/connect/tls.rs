@@ -1,4 +1,4 @@
-//! Whom to believe over https://: the system's certificate authorities and one's own.
+//! Certificate authorities to trust over https://: the system's and additional ones.
 
 use rustls::{
     CertificateError, ClientConfig, RootCertStore,
@@ -15,7 +15,7 @@ impl Tls {
     /// that they are needed: a machine without any can still play over http://.
     ///
     /// # Errors
-    /// When the file holds no good certificate, or there is nobody to believe.
+    /// When the file holds no good certificate, or no authority is available.
     pub fn new(ca_cert: Option<&Path>, https: bool) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         if let Some(file) = ca_cert {
@@ -28,7 +28,7 @@ impl Tls {
             if roots.is_empty() {
                 let reasons: String = found.errors.iter().map(|error| format!(" ({error})")).collect();
                 return Err(format!(
-                    "https:// needs a certificate authority to believe, and this machine has none{reasons}: \
+                    "https:// needs a certificate authority to trust, and this machine has none{reasons}: \
                      install package ca-certificates, or name the authority's file with --ca-cert FILE.pem"
                 ));
             }
@@ -89,7 +89,7 @@ pub(super) fn refusal(error: &reqwest::Error) -> Option<String> {
     Some(match certificate {
         // The latter is an authority made anew under its old name.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "its certificate is signed by nobody that this machine believes; \
+            "its certificate is signed by an unknown authority; \
              name the authority's file with --ca-cert FILE.pem"
                 .into()
         }

@@ -52,7 +52,7 @@ pub(super) struct Received {
     pub(super) status: u16,
     /// `None` when it is larger than wanted.
     pub(super) body: Option<Vec<u8>>,
-    /// Whether more bytes followed it that nobody had asked for, such as a second answer.
+    /// Whether more bytes followed it than were asked for, such as a second answer.
     pub(super) is_followed: bool,
 }
 

@@ -120,7 +120,7 @@ impl Dispatcher {
     fn flush(&mut self) {
         let record = std::mem::take(&mut self.record);
         if !record.is_empty() {
-            // Nobody listens any more once the run is given up.
+            // The receiver is gone once the run is given up.
             let _ = self.records.send(record);
         }
     }

@@ -77,7 +77,7 @@ pub enum Failure {
     Connect,
     /// This machine has no sockets or ports left: the generator's own limit.
     OwnLimit,
-    /// No secure connection could be made, or it broke: a certificate that nobody believes, for example.
+    /// No secure connection could be made, or it broke: a certificate from an unknown authority, for example.
     Tls,
     /// The connection ended before the answer did.
     ClosedEarly,

@@ -149,7 +149,7 @@ async fn be_user(sender: Rc<Sender>, phase: usize, mut drafts: Drafts, until: In
 fn flush(recorder: &Recorder, records: &mpsc::UnboundedSender<Record>) {
     let record = recorder.take();
     if !record.is_empty() {
-        // Nobody listens any more once the run is given up.
+        // The receiver is gone once the run is given up.
         let _ = records.send(record);
     }
 }

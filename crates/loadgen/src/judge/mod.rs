@@ -45,7 +45,7 @@ pub enum Verdict {
     Passed,
     /// Not as demanded, or nothing to tell it by.
     Failed,
-    /// Nobody looked; never as good as passed.
+    /// It was not checked, which never counts as passed.
     NotChecked,
 }
 

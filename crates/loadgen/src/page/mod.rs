@@ -154,7 +154,7 @@ pub fn policy(live: bool) -> &'static str {
 }
 
 /// The whole page. The live one keeps itself up to date and may talk to its own server; the other has no script and may
-/// talk to nobody.
+/// be connected to no service.
 pub fn document(page: &Page, live: bool) -> String {
     let policy = policy(live);
     let script = if live {

@@ -147,7 +147,7 @@ fn every_panel_is_there_with_its_lines() {
 }
 
 #[test]
-fn what_comes_from_outside_is_shown_and_not_obeyed() {
+fn foreign_text_is_shown_as_text() {
     for live in [false, true] {
         let html = document(&page(10.0, Stage::Over), live);
         let own = usize::from(live);
@@ -204,7 +204,7 @@ fn while_it_runs_only_what_is_certain_is_said() {
     let running = fragment(&page(8.0, Stage::Running));
     assert!(running.contains("so far 0 expectations missed, 1 thresholds not kept"), "{running}");
     assert!(running.contains(">not kept so far<") && running.contains(">pending<"));
-    // Nobody asks Prometheus, so there is nothing to wait for.
+    // Prometheus is not read, so there is nothing to wait for.
     assert!(running.contains(">not checked<"));
     let over = fragment(&page(10.0, Stage::Over));
     assert!(over.contains("<b>FAILED</b>") && !over.contains(">pending<"), "{over}");

@@ -33,7 +33,7 @@ pub struct FailureMode {
     pub quiet: Vec<Remark>,
     /// What went otherwise than expected, or can't be told.
     pub missed: Vec<Remark>,
-    /// What nobody looked at.
+    /// What was not checked.
     pub not_checked: Vec<Remark>,
 }
 
@@ -164,7 +164,7 @@ fn source(payload: &Payload) -> String {
         }
     };
     for (name, value) in &payload.headers {
-        // Any other header may be a key to somebody's service.
+        // Any other header may hold a secret.
         let shown = value.to_str().ok().filter(|_| name.as_str().starts_with(FAULT));
         words += &shown.map_or(format!(", header {name}"), |value| format!(", {name}: {value}"));
     }
@@ -200,7 +200,7 @@ pub fn warnings(prometheus: &PrometheusWatch) -> Vec<String> {
         return warnings;
     }
     if !reach.known {
-        warnings.push("Prometheus knows no Alertmanager: alerts reach nobody".to_owned());
+        warnings.push("Prometheus has no Alertmanager configured: alerts are not delivered".to_owned());
     } else if let Some(error) = &reach.last_error {
         warnings.push(match reach.answered {
             0 => format!(

@@ -141,7 +141,7 @@ pub(crate) fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// How the sum came about, and how late the generator was: what makes the percentiles above believable.
+/// How the sum came about, and how late the generator was: which tells how far the percentiles above can be trusted.
 fn footnotes(report: &Report) -> String {
     let totals = &report.totals;
     let mut text = format!(

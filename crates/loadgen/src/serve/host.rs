@@ -1,7 +1,7 @@
 //! Which `Host` a request for the live page may name.
 //!
 //! A web page from elsewhere can have its own name resolve to this machine (DNS rebinding), and would then read the live page
-//! as if it were its own. The browser still sends that name, so only names that nobody else can own are answered.
+//! as if it were its own. The browser still sends that name, so only names that no other site can own are answered.
 
 use hyper::{Request, header::HOST, http::uri::Authority};
 use std::net::IpAddr;

@@ -134,7 +134,7 @@ pub(super) async fn serve<A, F>(
     let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await;
 }
 
-/// Answers the requests of one connection. Errors are the client's affair: there is nobody to report them to.
+/// Answers the requests of one connection. Errors concern the client alone, so they are not reported.
 async fn exchange<S>(stream: TcpStream, limits: Limits, service: S, mut stop: watch::Receiver<bool>)
 where
     S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,

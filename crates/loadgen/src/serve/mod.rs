@@ -1,6 +1,6 @@
 //! What a run shows over HTTP while it lasts: the live page and its own metrics, in a thread of their own.
 //!
-//! The page is drawn here, and only when somebody looks: [`Publisher::is_wanted`] says so, at most once a second, and the
+//! The page is drawn here, and only when a browser shows it: [`Publisher::is_wanted`] says so, at most once a second, and the
 //! thread that follows the run then hands over its state. Threads that send requests have no part in it.
 
 mod host;
@@ -50,7 +50,7 @@ impl Listeners {
     /// Takes the addresses that there are.
     ///
     /// # Errors
-    /// When one belongs to somebody else; the message names the flag that it was given by, and the remedy.
+    /// When one is in use by another program; the message names the flag that it was given by, and the remedy.
     pub fn bind(page: Option<SocketAddr>, metrics: Option<SocketAddr>) -> anyhow::Result<Self> {
         let bind = |flag: &str, address: SocketAddr| {
             TcpListener::bind(address).with_context(|| {
@@ -94,7 +94,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Whether somebody waits for a state, and the last one is a second old.
+    /// Whether a browser waits for a state, and the last one is a second old.
     pub fn is_wanted(&mut self) -> bool {
         let due = self.last.is_none_or(|last| last.elapsed() >= EVERY);
         due && self.wanted.swap(false, Ordering::Relaxed)

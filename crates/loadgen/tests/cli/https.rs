@@ -108,7 +108,7 @@ fn certificates_that_nobody_vouches_for_are_refused_before_the_run() {
     let stub = authority.server("127.0.0.1", |_| {});
     // One of another name, and one of the same name made anew.
     for name in ["theirs", "ours"] {
-        refused(&run(&stub, &Authority::new(name)), "signed by nobody that this machine believes; name the");
+        refused(&run(&stub, &Authority::new(name)), "signed by an unknown authority; name the");
     }
     let stub = authority.server("elsewhere.example", |_| {});
     refused(&run(&stub, &authority), "its certificate is another host's");

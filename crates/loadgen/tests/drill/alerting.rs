@@ -222,7 +222,10 @@ fn what_keeps_an_alert_from_people_is_said() {
     expect_outcomes(&report, &words, &[("failed", "s, but did not reach Alertmanager")]);
 
     for (alerting, warning) in [
-        ("alertmanagers: []".to_owned(), "warning: Prometheus knows no Alertmanager: alerts reach nobody"),
+        (
+            "alertmanagers: []".to_owned(),
+            "warning: Prometheus has no Alertmanager configured: alerts are not delivered",
+        ),
         (
             knows("alertmanager.invalid:9093"),
             "warning: no Alertmanager that Prometheus knows can be asked from here",

@@ -130,7 +130,7 @@ impl Fires<'_> {
                 );
                 return (false, Some(late));
             }
-            // Nobody looked around the deadline, which may have been met.
+            // There is no reading around the deadline, which may have been met.
             if arrived > deadline + AT_ONCE && arrived > without + LONGEST_LAPSE {
                 return (false, Some(fell_silent(self.prometheus)));
             }

@@ -270,7 +270,7 @@ fn a_query_stays_so_with_every_series_at_every_evaluation() {
     assert_eq!(stays(values(&calm)), ("CANNOT TELL", "cannot tell: no value, or NaN, after 4 s".into()));
     calm[6] = &[1.0, 5.0];
     assert_eq!(stays(values(&calm)), ("UNEXPECTED", "5 after 6 s".into()));
-    // Nobody looked at the second half.
+    // There is no reading of the second half.
     let half: Vec<&[f64]> = vec![&[1.0]; 5];
     assert_eq!(stays(values(&half)).0, "CANNOT TELL");
 }
