@@ -6,6 +6,7 @@
 //! - [`file_kind`]: what a file seems to be that cannot be read
 //! - [`output_file`]: writes a result to the path that the user named
 //! - [`printable`]: makes foreign text safe to print
+//! - [`stdout`]: writes to standard output
 //!
 //! What does not belong here: anything that knows what the text or the file is about.
 
@@ -14,3 +15,4 @@ pub mod descriptors;
 pub mod file_kind;
 pub mod output_file;
 pub mod printable;
+pub mod stdout;

@@ -185,7 +185,7 @@ fn serve(routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static) {
 }
 
 fn iris() -> ModelFile {
-    inference::cli::load_model(None).expect("the built-in model")
+    inference::load_model(None).expect("the built-in model")
 }
 
 #[derive(Deserialize)]

@@ -2,8 +2,8 @@
 
 use crate::{
     Settings, api,
-    api::limits::WorstCase,
     connection::{self, Connections},
+    memory::WorstCase,
 };
 use actix_web::dev::Server;
 use anyhow::{Context, Result};
@@ -50,19 +50,15 @@ impl Application {
         let address = listener.local_addr()?;
         let metrics_address = metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let (serving, scrapes) = (Arc::clone(&state), api::Scrapes::shared());
-        let server = Connections::new(&state, Arc::clone(&state.connections), connections).serve(
-            listener,
-            workers,
-            move |config| api::routes(config, &serving, &scrapes),
-        )?;
+        let accept = |open, limit| Connections::new(&state.metrics, open, limit, settings.request_timeout);
+        let server =
+            accept(Arc::clone(&state.connections), connections)
+                .serve(listener, workers, move |config| api::routes(config, &serving, &scrapes))?;
         let (serving, scrapes) = (Arc::clone(&state), api::Scrapes::shared());
         let metrics_server = metrics_listener
             .map(|listener| {
-                Connections::new(&state, Arc::default(), connection::METRICS_CONNECTIONS).serve(
-                    listener,
-                    1,
-                    move |config| api::vitals_only(config, &serving, &scrapes),
-                )
+                accept(Arc::default(), connection::METRICS_CONNECTIONS)
+                    .serve(listener, 1, move |config| api::health_only(config, &serving, &scrapes))
             })
             .transpose()?;
         Ok(Self {

@@ -1,19 +1,10 @@
 //! What was typed: the commands and their flags.
 
-use crate::{Application, Settings, healthcheck, inspect, train};
+use crate::{Application, Settings, healthcheck, inspect, load_model, train};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use cli_io::{
-    descriptors::{least_of_a_server, require},
-    file_kind::{self, Wanted},
-};
-use model::{ModelFile, TrainOptions, iris};
-use std::{
-    env::VarError,
-    io::{ErrorKind, IsTerminal, Write},
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use cli_io::descriptors::{least_of_a_server, require};
+use std::{env::VarError, io::IsTerminal, net::SocketAddr, path::PathBuf};
 use tracing_subscriber::EnvFilter;
 
 /// What is logged unless RUST_LOG says otherwise. actix reports every request that it can't parse as an error of its own,
@@ -101,30 +92,4 @@ fn log_filter() -> Result<EnvFilter> {
     };
     EnvFilter::try_new(&directives)
         .with_context(|| format!("RUST_LOG={directives}: write it like `info` or `warn,inference=debug`"))
-}
-
-/// Writes to stdout. A reader that has seen enough, as `head` has, is no error.
-///
-/// # Errors
-/// When stdout can't be written to for any other reason.
-pub fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing to stdout"),
-        _ => Ok(()),
-    }
-}
-
-/// Reads a model file, or trains the built-in Iris model.
-///
-/// # Errors
-/// When the file can't be read or is no model file.
-pub fn load_model(path: Option<&Path>) -> Result<ModelFile> {
-    let Some(path) = path else {
-        return model::train(&iris::table(), &TrainOptions::new("iris"))
-            .context("training the built-in Iris model");
-    };
-    let place = || format!("--model {}", path.display());
-    let bytes = std::fs::read(path).with_context(place)?;
-    let read = || Ok(ModelFile::from_json(std::str::from_utf8(&bytes).context("is not text")?)?);
-    read().map_err(|error| file_kind::explain(error, &bytes, Wanted::Model)).with_context(place)
 }

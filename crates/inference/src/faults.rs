@@ -1,11 +1,12 @@
-//! Faults on demand, for drills: the headers of Envoy's HTTP fault filter.
+//! Injects faults that a request asks for, for drills, with the headers of Envoy's HTTP fault filter.
 //!
-//! `x-envoy-fault-delay-request: 200` holds the answer back 200 ms, `x-envoy-fault-abort-request: 503` answers 503;
-//! with both, the delay comes first. They are injected only with `--allow-fault-injection`, and counted either way.
+//! `x-envoy-fault-delay-request: 200` delays the answer by 200 ms, `x-envoy-fault-abort-request: 503` answers 503; with both,
+//! the delay comes first. Faults are injected only with `--allow-fault-injection`; the headers are counted in any case.
 
 use crate::{
-    api::{ApiError, Reason},
     metrics::{FaultKind, FaultOutcome, Metrics},
+    reason::Reason,
+    refusal::Refusal,
 };
 use actix_web::http::{StatusCode, header::HeaderMap};
 use std::time::Duration;
@@ -13,21 +14,21 @@ use std::time::Duration;
 const ABORT: &str = "x-envoy-fault-abort-request";
 const DELAY: &str = "x-envoy-fault-delay-request";
 
-/// What the headers of a request ask for.
+/// The faults to inject into the answer to one request.
 #[derive(Debug, Default, PartialEq)]
 pub struct Faults {
-    /// Hold the answer back this long.
+    /// How long to delay the answer.
     pub delay: Option<Duration>,
-    /// Answer with this status instead.
+    /// The error status to answer with instead of a prediction.
     pub abort: Option<StatusCode>,
 }
 
 impl Faults {
-    /// Reads the fault headers, counts them, and says what is to be done: nothing unless `allowed`.
+    /// Reads and counts the fault headers. Returns no faults unless `allowed`.
     ///
     /// # Errors
-    /// A header that does not hold a number of milliseconds, or a status from 400 to 599: a fault that succeeds is none.
-    pub fn from_headers(headers: &HeaderMap, allowed: bool, metrics: &Metrics) -> Result<Self, ApiError> {
+    /// If a header does not hold a number of milliseconds, or a status from 400 to 599.
+    pub fn from_headers(headers: &HeaderMap, allowed: bool, metrics: &Metrics) -> Result<Self, Refusal> {
         let count = |kind, present| {
             if present {
                 metrics.fault(kind, if allowed { FaultOutcome::Injected } else { FaultOutcome::Ignored });
@@ -55,10 +56,10 @@ fn number(
     name: &'static str,
     range: std::ops::RangeInclusive<u64>,
     what: &str,
-) -> Result<Option<u64>, ApiError> {
+) -> Result<Option<u64>, Refusal> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     let number = value.to_str().ok().and_then(|text| text.trim().parse().ok()).filter(|n| range.contains(n));
     number.map(Some).ok_or_else(|| {
-        ApiError::new(Reason::BadFaultHeader, format!("{name} must be {what}, got {value:?}")).at(name)
+        Refusal::new(Reason::BadFaultHeader, format!("{name} must be {what}, got {value:?}")).at(name)
     })
 }

@@ -30,7 +30,7 @@ pub fn run(url: &str) -> Result<()> {
     if status != 200 {
         bail!("--url {url}: answered {status}");
     }
-    crate::cli::print("ready\n")
+    cli_io::stdout::print("ready\n")
 }
 
 fn status(url: &str) -> Result<u16> {

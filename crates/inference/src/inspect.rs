@@ -1,11 +1,8 @@
 //! `inference inspect`: what a model knows, for people.
 
-use crate::{
-    cli::print,
-    metrics::{self, Metrics},
-};
+use crate::metrics::{self, Metrics};
 use anyhow::Result;
-use cli_io::printable::printable_lines;
+use cli_io::{printable::printable_lines, stdout::print};
 use drift::FalseAlarmBudget;
 use model::ModelFile;
 
@@ -14,7 +11,7 @@ use model::ModelFile;
 /// # Errors
 /// When stdout can't be written to.
 pub fn run(file: &ModelFile) -> Result<()> {
-    print(&printable_lines(&describe(file)))
+    print(printable_lines(&describe(file)))
 }
 
 /// The text that `inspect` prints.

@@ -2,14 +2,15 @@
 //!
 //! Layout:
 //! - [`cli`], [`settings`]: what was typed, and what follows from it; [`train`], [`inspect`], [`healthcheck`] are the
-//!   commands beside `serve`; [`environment`]: flags that variables set
+//!   commands beside `serve`; [`model_file`]: loads the model; [`environment`]: flags that variables set
 //! - [`app`]: one server, from build to graceful stop; [`connection`]: its connections
-//! - [`api`]: the routes and their errors
+//! - [`route`], [`reason`], [`refusal`]: the closed sets of routes and error codes, and an error as the client receives it
+//! - [`api`]: the HTTP handlers and their error responses
 //! - [`rows`]: from a request body to checked rows
-//! - [`metrics`], [`process`]: every metric name; events in, the Prometheus page out
-//! - [`instrument`]: counts and times what each route answers
-//! - [`faults`]: faults on demand
-//! - [`in_flight`], [`arrivals`]: the limits on work at a time and on bodies in arrival
+//! - [`metrics`]: the declaration of every metric, the events that change them, and the Prometheus page
+//! - [`faults`]: faults that a request asks for
+//! - [`in_flight`], [`arrivals`]: the limits on requests in flight and on arriving bodies; [`memory`]: the most memory that
+//!   clients can make the service hold
 //! - [`receipt`]: prediction ids that prove themselves; [`receipt_key`]: the key that signs them
 //!
 //! The service keeps no window and no history: it counts. Verdicts are queries over those counts.
@@ -24,15 +25,19 @@ pub mod faults;
 pub mod healthcheck;
 pub mod in_flight;
 pub mod inspect;
-pub mod instrument;
+pub mod memory;
 pub mod metrics;
-pub mod process;
+pub mod model_file;
+pub mod reason;
 pub mod receipt;
 pub mod receipt_key;
+pub mod refusal;
+pub mod route;
 pub mod rows;
 pub mod settings;
 pub mod train;
 
 pub use app::Application;
 pub use environment::Environment;
+pub use model_file::load_model;
 pub use settings::Settings;

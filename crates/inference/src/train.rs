@@ -1,11 +1,11 @@
 //! `inference train`: from a CSV file to a model file.
 
-use crate::cli::print;
 use anyhow::{Context, Result, ensure};
 use cli_io::{
     file_kind::{self, Wanted, WrongKind},
     output_file::OutputFile,
     printable::printable_lines,
+    stdout::print,
 };
 use model::{TrainOptions, read_csv};
 use std::{fs::File, io::Read, path::PathBuf};

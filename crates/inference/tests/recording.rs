@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use drift::FalseAlarmBudget;
-use inference::{cli::load_model, metrics::Metrics};
+use inference::{load_model, metrics::Metrics};
 use model::Classifier;
 
 const ROWS: u64 = 6400;

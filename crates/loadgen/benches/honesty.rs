@@ -211,7 +211,7 @@ impl Drop for Server {
 }
 
 fn serve() {
-    let file = inference::cli::load_model(None).expect("the built-in model");
+    let file = inference::load_model(None).expect("the built-in model");
     let card = web::Bytes::from(serde_json::to_vec(&file.card).expect("plain data"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");

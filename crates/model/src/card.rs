@@ -100,3 +100,29 @@ pub struct Reference {
     /// Where the rows of each class lie, in the order of the classes.
     pub class_shapes: Vec<ClassShape>,
 }
+
+/// The references of a model's signals by what they describe.
+#[derive(Debug, Clone, Copy)]
+pub struct SignalsByRole<'a> {
+    /// One per feature, in the features' order.
+    pub features: &'a [SignalReference],
+    /// The predicted class.
+    pub prediction: &'a SignalReference,
+    /// The probability of the predicted class.
+    pub confidence: &'a SignalReference,
+    /// The distance to the nearest class.
+    pub distance: &'a SignalReference,
+}
+
+impl Reference {
+    /// Returns the signals by role.
+    ///
+    /// # Panics
+    /// If there are fewer than three signals, which reading a model file rules out.
+    pub fn by_role(&self) -> SignalsByRole<'_> {
+        let [features @ .., prediction, confidence, distance] = self.signals.as_slice() else {
+            unreachable!("a model card has the signals of the model's output")
+        };
+        SignalsByRole { features, prediction, confidence, distance }
+    }
+}

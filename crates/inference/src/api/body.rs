@@ -1,8 +1,11 @@
-//! Reads a body: declared as JSON, not too large, not too slow, and within the limit on all arriving bodies.
+//! Reads the body of a request: it must be declared as JSON, and it is limited in size, in time, and by the limit on all
+//! bodies that are arriving.
 
+use super::State;
 use crate::{
-    api::{ApiError, Reason, State},
     arrivals::{Arrival, Evicted},
+    reason::Reason,
+    refusal::Refusal,
 };
 use actix_web::{
     HttpMessage, HttpRequest,
@@ -14,26 +17,26 @@ use futures_util::StreamExt;
 use std::{future::poll_fn, task::Poll, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
-/// Reads the body of a request. What is refused before its end actix reads and throws away, so that a client that sends
-/// before it listens gets its answer instead of a broken connection.
+/// Reads the body of a request. After a refusal, actix reads and discards the rest of the body, so that a client that sends
+/// everything before it reads receives the answer instead of a connection error.
 pub(super) async fn read(
     request: &HttpRequest,
     mut payload: Payload,
     state: &State,
-) -> Result<Bytes, ApiError> {
+) -> Result<Bytes, Refusal> {
     check_headers(request)?;
     let mut body = BytesMut::new();
-    // Most bodies arrive with their head: only one that does not is counted, and has a deadline.
+    // Most bodies arrive together with their head. Only others are counted as arriving and have a deadline.
     let mut arrival: Option<Arrival> = None;
     let deadline = Instant::now() + state.request_timeout;
     loop {
-        let chunk = match at_second_look(&mut payload).await {
+        let chunk = match poll_twice(&mut payload).await {
             Some(chunk) => chunk,
             None => {
                 if arrival.is_none() {
                     arrival.insert(state.arrivals.begin()).grow(body.len()).map_err(evicted)?;
                 }
-                let Some(arrival) = &arrival else { unreachable!("begun above") };
+                let Some(arrival) = &arrival else { unreachable!("set just above") };
                 tokio::select! {
                     chunk = payload.next() => chunk,
                     () = arrival.evicted() => return Err(evicted(Evicted)),
@@ -54,13 +57,13 @@ pub(super) async fn read(
     Ok(body.freeze())
 }
 
-/// The next chunk if it is there, and none if it has to be waited for. actix calls a route before it decodes the body that
-/// arrived with the head, so only a second look tells.
-async fn at_second_look(payload: &mut Payload) -> Option<Option<Result<Bytes, PayloadError>>> {
-    let mut looked = false;
+/// Returns the next chunk if it has arrived, and `None` if it has not. actix calls the handler before it decodes a body that
+/// arrived together with the head, so a chunk may be available only at the second poll.
+async fn poll_twice(payload: &mut Payload) -> Option<Option<Result<Bytes, PayloadError>>> {
+    let mut polled = false;
     poll_fn(|cx| match payload.poll_next_unpin(cx) {
-        Poll::Pending if !looked => {
-            looked = true;
+        Poll::Pending if !polled => {
+            polled = true;
             cx.waker().wake_by_ref();
             Poll::Pending
         }
@@ -70,38 +73,38 @@ async fn at_second_look(payload: &mut Payload) -> Option<Option<Result<Bytes, Pa
     .await
 }
 
-fn unreadable(error: PayloadError) -> ApiError {
-    ApiError::new(Reason::BodyUnreadable, format!("the body could not be read: {error}"))
+fn unreadable(error: PayloadError) -> Refusal {
+    Refusal::new(Reason::BodyUnreadable, format!("the body could not be read: {error}"))
 }
 
-fn evicted(_: Evicted) -> ApiError {
+fn evicted(_: Evicted) -> Refusal {
     let message = "too many bodies arrive at a time; try again shortly";
-    ApiError::new(Reason::Overloaded, message)
+    Refusal::new(Reason::Overloaded, message)
 }
 
-fn too_slow(limit: Duration) -> ApiError {
+fn too_slow(limit: Duration) -> Refusal {
     let message = format!("the body did not arrive within {}", humantime::format_duration(limit));
-    ApiError::new(Reason::BodyTimeout, message)
+    Refusal::new(Reason::BodyTimeout, message)
 }
 
-fn too_large(limit: usize) -> ApiError {
+fn too_large(limit: usize) -> Refusal {
     let message = format!("the body is larger than {limit} bytes; send fewer rows at a time");
-    ApiError::new(Reason::BodyTooLarge, message)
+    Refusal::new(Reason::BodyTooLarge, message)
 }
 
-fn check_headers(request: &HttpRequest) -> Result<(), ApiError> {
+fn check_headers(request: &HttpRequest) -> Result<(), Refusal> {
     let media_type = request.content_type();
     let is_json = media_type.eq_ignore_ascii_case("application/json")
         || (media_type.len() > 5 && media_type[media_type.len() - 5..].eq_ignore_ascii_case("+json"));
     if !is_json {
         let message =
             format!("the body must be declared as Content-Type: application/json, got {media_type:?}");
-        return Err(ApiError::new(Reason::UnsupportedMediaType, message).at("Content-Type"));
+        return Err(Refusal::new(Reason::UnsupportedMediaType, message).at("Content-Type"));
     }
     match request.headers().get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
             let message = format!("the body must not be compressed, got Content-Encoding: {encoding:?}");
-            Err(ApiError::new(Reason::UnsupportedEncoding, message).at("Content-Encoding"))
+            Err(Refusal::new(Reason::UnsupportedEncoding, message).at("Content-Encoding"))
         }
         _ => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! `/openapi.json` and, at `/docs`, a page to try it. The page is part of the binary: it needs no network.
 
 use super::{ApiError, State, feedback, health, model_card, predict, sent};
-use crate::rows;
+use crate::{refusal::Refusal, rows};
 use actix_web::{
     HttpResponse,
     http::{
@@ -67,7 +67,7 @@ pub(super) async fn redirect() -> HttpResponse {
 
 /// One file of the page.
 pub(super) async fn file(state: web::Data<State>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let file = utoipa_swagger_ui::serve(&path, Arc::clone(&state.docs.config)).map_err(ApiError::internal)?;
+    let file = utoipa_swagger_ui::serve(&path, Arc::clone(&state.docs.config)).map_err(Refusal::internal)?;
     let file = file.ok_or_else(|| ApiError::not_found(&format!("/docs/{path}")))?;
     // Most files are part of the binary, and a copy for each answer would be more than a megabyte.
     let bytes = match file.bytes {

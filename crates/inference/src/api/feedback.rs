@@ -4,13 +4,15 @@
 //! count in the confusion matrix. What is refused never touches the matrix.
 
 use super::{
-    ApiError, Reason, State, body,
-    error::ErrorBody,
-    large,
+    ApiError, State, body, large,
     pieces::{Body, Field, Fields, Piece},
     sent,
 };
-use crate::receipt::{Receipt, ReceiptError};
+use crate::{
+    reason::Reason,
+    receipt::{Receipt, ReceiptError},
+    refusal::{ErrorBody, Refusal},
+};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use cli_io::printable::{MOST_QUOTED, printable, quoted};
 use serde::Serialize;
@@ -118,16 +120,16 @@ pub(super) async fn feedback(
 }
 
 /// Counts the feedback in a body and writes the answer.
-fn take(body: &[u8], state: &State) -> Result<Vec<u8>, ApiError> {
+fn take(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
     let body = Body::parse(body, MOST_PIECES)
-        .map_err(|error| ApiError::new(Reason::MalformedJson, format!("not readable as JSON: {error}")))?;
+        .map_err(|error| Refusal::new(Reason::MalformedJson, format!("not readable as JSON: {error}")))?;
     let mut response = FeedbackResponse::default();
     match body {
         Body::Many(pieces) => {
             if pieces.count > MOST_PIECES {
                 let message =
                     format!("{} pieces of feedback; send at most {MOST_PIECES} at a time", pieces.count);
-                return Err(ApiError::new(Reason::TooManyPieces, message));
+                return Err(Refusal::new(Reason::TooManyPieces, message));
             }
             let mut first = None;
             for (index, piece) in pieces.first.iter().enumerate() {
@@ -142,7 +144,7 @@ fn take(body: &[u8], state: &State) -> Result<Vec<u8>, ApiError> {
                 }
             }
             if response.accepted == 0 {
-                return Err(first.unwrap_or_else(|| ApiError::new(Reason::EmptyBatch, "the list is empty")));
+                return Err(first.unwrap_or_else(|| Refusal::new(Reason::EmptyBatch, "the list is empty")));
             }
         }
         Body::One(piece) => {
@@ -150,11 +152,11 @@ fn take(body: &[u8], state: &State) -> Result<Vec<u8>, ApiError> {
             response.accepted = 1;
         }
     }
-    serde_json::to_vec(&response).map_err(ApiError::internal)
+    serde_json::to_vec(&response).map_err(Refusal::internal)
 }
 
 /// Counts one piece of feedback, or its refusal.
-fn count(piece: &Piece, place: &str, state: &State) -> Result<(), ApiError> {
+fn count(piece: &Piece, place: &str, state: &State) -> Result<(), Refusal> {
     let counted = read(piece, place).and_then(|(id, label)| verify(id, label, place, state));
     match counted {
         Ok((receipt, actual, lag)) => {
@@ -169,20 +171,20 @@ fn count(piece: &Piece, place: &str, state: &State) -> Result<(), ApiError> {
 }
 
 /// The id and the label of a piece of feedback.
-fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), ApiError> {
+fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), Refusal> {
     let Piece::Fields(Fields { prediction_id, label, unknown }) = piece else {
         let message = "feedback must be an object with \"prediction_id\" and \"label\"";
-        return Err(located(ApiError::new(Reason::WrongType, message), place));
+        return Err(located(Refusal::new(Reason::WrongType, message), place));
     };
     if let Some(name) = unknown {
         let message =
             format!("unknown field {}; the fields are \"prediction_id\" and \"label\"", quoted(name));
         return Err(
-            ApiError::new(Reason::UnknownField, message).at(path(place, &printable(name, MOST_QUOTED)))
+            Refusal::new(Reason::UnknownField, message).at(path(place, &printable(name, MOST_QUOTED)))
         );
     }
     let refused =
-        |name, reason, what| Err(ApiError::new(reason, format!("{name:?} {what}")).at(path(place, name)));
+        |name, reason, what| Err(Refusal::new(reason, format!("{name:?} {what}")).at(path(place, name)));
     let text = |name, field: &'a Field| match field {
         Field::Text(text) => Ok(text.as_str()),
         Field::Missing => refused(name, Reason::MissingField, "is missing"),
@@ -200,8 +202,8 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), ApiErro
 }
 
 /// Verifies a receipt; gives the true class and how long ago the prediction was made.
-fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt, usize, Duration), ApiError> {
-    let refuse = |reason, message: String| ApiError::new(reason, message).at(path(place, "prediction_id"));
+fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt, usize, Duration), Refusal> {
+    let refuse = |reason, message: String| Refusal::new(reason, message).at(path(place, "prediction_id"));
     let receipt = state.receipts.verify(id).map_err(|error| match error {
         ReceiptError::Malformed => refuse(Reason::MalformedPredictionId, error.to_string()),
         ReceiptError::Forged => refuse(Reason::ForgedPredictionId, error.to_string()),
@@ -232,7 +234,7 @@ fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt,
             quoted(label),
             listed(&state.card.classes)
         );
-        return Err(ApiError::new(Reason::UnknownLabel, message).at(path(place, "label")));
+        return Err(Refusal::new(Reason::UnknownLabel, message).at(path(place, "label")));
     };
     // Last, so that what is refused for another reason can be sent again once it is corrected.
     if !state.seen.first(receipt.serial) {
@@ -255,7 +257,7 @@ fn listed(classes: &[String]) -> String {
 }
 
 /// Where something is wrong; the whole body has no path.
-fn located(error: ApiError, place: &str) -> ApiError {
+fn located(error: Refusal, place: &str) -> Refusal {
     if place.is_empty() { error } else { error.at(place) }
 }
 

@@ -1,7 +1,7 @@
 //! How the service is: for probes and for Prometheus.
 
-use super::{ApiError, Reason, State, sent};
-use crate::in_flight::InFlight;
+use super::{ApiError, State, sent};
+use crate::{in_flight::InFlight, reason::Reason, refusal::Refusal};
 use actix_web::{HttpResponse, web};
 use std::sync::atomic::Ordering;
 
@@ -14,13 +14,13 @@ pub(super) async fn alive() -> HttpResponse {
 /// Says whether work should be sent here: a model is loaded, and the service is not stopping.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, description = "Ready for work"),
-    (status = 503, description = "Stopping", body = super::error::ErrorBody)
+    (status = 503, description = "Stopping", body = crate::refusal::ErrorBody)
 ))]
 pub(super) async fn ready(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
     if state.is_ready() {
         Ok(HttpResponse::Ok().json(serde_json::json!({ "status": "ready" })))
     } else {
-        Err(ApiError::new(Reason::NotReady, "the service is stopping"))
+        Err(Refusal::new(Reason::NotReady, "the service is stopping").into())
     }
 }
 
@@ -40,21 +40,19 @@ impl Scrapes {
 /// Every vital sign, in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses(
     (status = 200, description = "Metrics", body = String, content_type = "text/plain"),
-    (status = 503, description = "Too many pages under way", body = super::error::ErrorBody)
+    (status = 503, description = "Too many pages under way", body = crate::refusal::ErrorBody)
 ))]
 pub(super) async fn metrics(
     state: web::Data<State>,
     scrapes: web::Data<Scrapes>,
 ) -> Result<HttpResponse, ApiError> {
     let Some(place) = scrapes.0.enter() else {
-        return Err(ApiError::new(
-            Reason::Overloaded,
-            "too many pages of metrics at a time; try again shortly",
-        ));
+        let message = "too many pages of metrics at a time; try again shortly";
+        return Err(Refusal::new(Reason::Overloaded, message).into());
     };
     state.metrics.set_load(state.in_flight.count(), state.connections.load(Ordering::Relaxed));
     // Rendering clones every distribution, which would hold up the predictions of this worker.
-    let page = web::block(move || state.metrics.render()).await.map_err(ApiError::internal)?;
+    let page = web::block(move || state.metrics.render()).await.map_err(Refusal::internal)?;
     let mut response = HttpResponse::Ok();
     Ok(sent::body(response.content_type("text/plain; version=0.0.4; charset=utf-8"), page, place))
 }

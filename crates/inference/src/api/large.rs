@@ -3,8 +3,8 @@
 //! A large request waits in a queue of limited bytes. It then holds a permit of a semaphore of their own until its answer is
 //! sent, which bounds memory, and one of a second semaphore while it computes, which leaves cores to the workers.
 
-use super::{ApiError, Reason, State, sent};
-use crate::in_flight::Place;
+use super::{ApiError, State, sent};
+use crate::{in_flight::Place, reason::Reason, refusal::Refusal};
 use actix_web::{
     HttpResponse,
     http::StatusCode,
@@ -23,10 +23,10 @@ pub(super) struct Large {
 }
 
 /// Waits for a turn, until the deadline, with a body of so many bytes.
-pub(super) async fn turn(bytes: usize, state: &State, deadline: Instant) -> Result<Large, ApiError> {
+pub(super) async fn turn(bytes: usize, state: &State, deadline: Instant) -> Result<Large, Refusal> {
     let overloaded = || {
         let message = "too many large requests at a time; try again shortly, or send fewer rows";
-        ApiError::new(Reason::Overloaded, message)
+        Refusal::new(Reason::Overloaded, message)
     };
     let queued = state.queued.enter_many(bytes.div_ceil(UNIT)).ok_or_else(overloaded)?;
     let turn = async { (state.large.wait().await, state.cores.wait().await) };
@@ -42,7 +42,7 @@ impl Large {
         self,
         state: &Data<State>,
         status: StatusCode,
-        work: impl FnOnce(&State) -> Result<Vec<u8>, ApiError> + Send + 'static,
+        work: impl FnOnce(&State) -> Result<Vec<u8>, Refusal> + Send + 'static,
     ) -> Result<HttpResponse, ApiError> {
         let state = Data::clone(state);
         let Self { large, core, place } = self;
@@ -52,7 +52,7 @@ impl Large {
             drop(core);
             (answer, large, place)
         });
-        let (answer, large, place) = worked.await.map_err(ApiError::internal)?;
+        let (answer, large, place) = worked.await.map_err(Refusal::internal)?;
         Ok(sent::json(status, answer?, (large, place)))
     }
 }

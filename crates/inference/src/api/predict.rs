@@ -1,7 +1,13 @@
 //! `POST /predict`: rows in, predictions out.
 
-use super::{ApiError, Reason, State, body, error::ErrorBody, large, sent};
-use crate::{faults::Faults, receipt, rows::Rows};
+use super::{ApiError, State, body, large, sent};
+use crate::{
+    faults::Faults,
+    reason::Reason,
+    receipt,
+    refusal::{ErrorBody, Refusal},
+    rows::{ParsedRows, Rows},
+};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use model::{ModelCard, Prediction};
 use serde::Serialize;
@@ -90,14 +96,14 @@ pub(super) async fn predict(
     }
     let place = state.enter()?;
     inject_faults(&request, &state, deadline).await?;
-    let rows = Rows::parse(&body, &state.card)?;
+    let rows = ParsedRows::parse(&body, &state.card)?;
     if state.limits.is_large_answer(rows.rows.len()) {
         // While it waits for its turn, a request holds its body only: the rows are read again then.
         drop((rows, place));
         let large = large::turn(body.len(), &state, deadline).await?;
         return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
     }
-    Ok(sent::json(StatusCode::OK, answer(&rows, &state)?, place))
+    Ok(sent::json(StatusCode::OK, answer(rows, &state)?, place))
 }
 
 /// Does what the fault headers ask for, if they may.
@@ -106,10 +112,10 @@ async fn inject_faults(request: &HttpRequest, state: &State, deadline: Instant) 
     if let Some(delay) = faults.delay {
         wait(delay, deadline).await?;
     }
-    faults.abort.map_or(Ok(()), |status| Err(ApiError::fault(status)))
+    faults.abort.map_or(Ok(()), |status| Err(ApiError::injected(status)))
 }
 
-async fn wait(delay: Duration, deadline: Instant) -> Result<(), ApiError> {
+async fn wait(delay: Duration, deadline: Instant) -> Result<(), Refusal> {
     // A delay may reach beyond what an instant can hold.
     match Instant::now().checked_add(delay).filter(|end| *end <= deadline) {
         Some(end) => {
@@ -118,38 +124,38 @@ async fn wait(delay: Duration, deadline: Instant) -> Result<(), ApiError> {
         }
         None => {
             sleep_until(deadline).await;
-            Err(ApiError::new(Reason::TooSlow, "the answer took too long"))
+            Err(Refusal::new(Reason::TooSlow, "the answer took too long"))
         }
     }
 }
 
-fn read_and_answer(body: &[u8], state: &State) -> Result<Vec<u8>, ApiError> {
-    answer(&Rows::parse(body, &state.card)?, state)
+fn read_and_answer(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
+    answer(ParsedRows::parse(body, &state.card)?, state)
 }
 
-/// Counts the values of rows, scores them, counts the predictions and writes the answer. Values are counted before rows are
-/// refused for what is missing.
-fn answer(rows: &Rows, state: &State) -> Result<Vec<u8>, ApiError> {
-    state.limits.check_answer(rows.rows.len())?;
-    rows.rows.iter().for_each(|row| state.metrics.observed(row));
-    rows.check_missing(&state.card)?;
-    let predictions = score(rows, state)?;
+/// Counts the values of rows, scores them, counts the predictions and writes the answer.
+fn answer(parsed: ParsedRows, state: &State) -> Result<Vec<u8>, Refusal> {
+    state.limits.check_answer(parsed.rows.len())?;
+    // Counted first: a row that is then refused because a value is missing is a sign of drift, too.
+    parsed.rows.iter().for_each(|row| state.metrics.observed(row));
+    let rows = parsed.complete(&state.card)?;
+    let predictions = score(&rows, state)?;
     predictions.iter().for_each(|prediction| state.metrics.predicted(prediction));
-    write(&predictions, rows.batch, state)
+    write(&predictions, rows.is_batch(), state)
 }
 
-fn score(rows: &Rows, state: &State) -> Result<Vec<Prediction>, ApiError> {
+fn score(rows: &Rows, state: &State) -> Result<Vec<Prediction>, Refusal> {
     let score = |(index, row): (usize, &Vec<Option<f64>>)| {
         state.classifier.predict(row).map_err(|too_large| {
             let name = &state.card.features[too_large.feature].name;
             let message = format!("{name:?} is too large to score: {:e}", too_large.value);
-            ApiError::new(Reason::NumberOutOfRange, message).at(format!("{}.{name}", rows.place(index)))
+            Refusal::new(Reason::NumberOutOfRange, message).at(format!("{}.{name}", rows.place(index)))
         })
     };
-    rows.rows.iter().enumerate().map(score).collect()
+    rows.rows().iter().enumerate().map(score).collect()
 }
 
-fn write(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<u8>, ApiError> {
+fn write(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<u8>, Refusal> {
     let now = SystemTime::now();
     let card = &state.card;
     // Grown step by step, or with all answers held before the first is written, it would take several times its size.
@@ -169,7 +175,7 @@ fn write(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<u
             model: &card.name,
             version: &card.version,
         };
-        serde_json::to_writer(&mut bytes, &answer).map_err(ApiError::internal)?;
+        serde_json::to_writer(&mut bytes, &answer).map_err(Refusal::internal)?;
     }
     if batch {
         bytes.extend_from_slice(b"]}");

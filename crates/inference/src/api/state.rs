@@ -1,17 +1,15 @@
 //! What the handlers share: made once, never changed but for counts.
 
-use super::{
-    ApiError, Reason,
-    docs::Docs,
-    large,
-    limits::{Limits, WorstCase},
-};
+use super::{docs::Docs, large, limits::Limits};
 use crate::{
     Settings,
     arrivals::Arrivals,
     in_flight::{InFlight, Place},
+    memory::WorstCase,
     metrics::Metrics,
+    reason::Reason,
     receipt::{Receipts, Seen},
+    refusal::Refusal,
 };
 use actix_web::web::Bytes;
 use anyhow::{Context, Result};
@@ -33,7 +31,7 @@ pub struct State {
     /// What answers.
     pub classifier: Classifier,
     /// What counts.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Requests for predictions and feedback being worked on or sent.
     pub in_flight: InFlight,
     /// The large ones among them.
@@ -73,7 +71,7 @@ impl State {
         Ok(Self {
             card_json: serde_json::to_vec(&file.card)?.into(),
             classifier: Classifier::new(&file),
-            metrics: Metrics::new(&file.card, &settings.false_alarm_budget()),
+            metrics: Arc::new(Metrics::new(&file.card, &settings.false_alarm_budget())),
             in_flight: InFlight::new(settings.max_in_flight),
             large: InFlight::new(settings.max_large_in_flight),
             // Half of the cores; the rest stay available to the workers.
@@ -97,9 +95,9 @@ impl State {
     ///
     /// # Errors
     /// When all are taken.
-    pub(super) fn enter(&self) -> Result<Place, ApiError> {
+    pub(super) fn enter(&self) -> Result<Place, Refusal> {
         let overloaded =
-            || ApiError::new(Reason::Overloaded, "too many requests at a time; try again shortly");
+            || Refusal::new(Reason::Overloaded, "too many requests at a time; try again shortly");
         self.in_flight.enter().ok_or_else(overloaded)
     }
 

@@ -16,8 +16,9 @@ mod stream;
 mod turn;
 
 use crate::{
-    api::{self, Reason},
-    metrics::{Endpoint, EndpointMetrics, MethodLabel},
+    metrics::{ConnectionDrop, MethodLabel, Metrics, RouteMetrics},
+    reason::Reason,
+    route::Route,
 };
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{ServiceFactoryExt, map_config};
@@ -65,35 +66,10 @@ pub(crate) fn limit_send_buffer(listener: &TcpListener) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_socket_send_buffer_size(listener, SEND_BUFFER)?)
 }
 
-/// Why a connection was closed by the service. A closed set: it is a metric's label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dropped {
-    /// There were too many.
-    ConnectionLimit,
-    /// The client did not read its answer.
-    UnreadAnswer,
-    /// The client did not finish its request.
-    SlowRequest,
-}
-
-impl Dropped {
-    /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::ConnectionLimit, Self::UnreadAnswer, Self::SlowRequest];
-
-    /// The label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::ConnectionLimit => "connection_limit",
-            Self::UnreadAnswer => "unread_answer",
-            Self::SlowRequest => "slow_request",
-        }
-    }
-}
-
 /// The connections of one listener.
 pub struct Connections {
-    state: Arc<api::State>,
-    unmatched: EndpointMetrics,
+    metrics: Arc<Metrics>,
+    unmatched: RouteMetrics,
     open: Arc<AtomicUsize>,
     limit: usize,
     request_timeout: Duration,
@@ -101,14 +77,14 @@ pub struct Connections {
 
 impl Connections {
     /// No connections yet, and `limit` at most.
-    pub fn new(state: &Arc<api::State>, open: Arc<AtomicUsize>, limit: usize) -> Arc<Self> {
-        Arc::new(Self {
-            state: Arc::clone(state),
-            unmatched: state.metrics.endpoint(Endpoint::Unmatched),
-            open,
-            limit,
-            request_timeout: state.request_timeout,
-        })
+    pub fn new(
+        metrics: &Arc<Metrics>,
+        open: Arc<AtomicUsize>,
+        limit: usize,
+        request_timeout: Duration,
+    ) -> Arc<Self> {
+        let (metrics, unmatched) = (Arc::clone(metrics), metrics.of_route(Route::Unmatched));
+        Arc::new(Self { metrics, unmatched, open, limit, request_timeout })
     }
 
     /// Serves `routes` to the connections of a listener.
@@ -158,7 +134,7 @@ impl Connections {
     ) -> Result<(ClientStream, Option<SocketAddr>), DispatchError> {
         let place = Open(Arc::clone(&self.open));
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.dropped(Dropped::ConnectionLimit);
+            self.dropped(ConnectionDrop::ConnectionLimit);
             return Err(io::Error::other("too many connections").into());
         }
         // An answer is written as a whole, so there is nothing to wait for.
@@ -166,14 +142,14 @@ impl Connections {
         Ok((ClientStream::new(socket, Arc::clone(self), place), None))
     }
 
-    /// The service closed a connection.
-    fn dropped(&self, why: Dropped) {
-        self.state.metrics.connection_dropped(why);
+    /// Counts a connection that the service closes.
+    fn dropped(&self, reason: ConnectionDrop) {
+        self.metrics.connection_dropped(reason);
     }
 
     /// Counts the refusal of a request that never reached a route, and gives the bytes to answer with.
     fn refused(&self, reason: Reason, began: Option<Instant>) -> Vec<u8> {
-        self.state.metrics.rejected(reason);
+        self.metrics.rejected(reason);
         let seconds = began.map_or(0.0, |began| began.elapsed().as_secs_f64());
         self.unmatched.answered(MethodLabel::Other, reason.status().as_u16(), seconds);
         tracing::debug!(reason = reason.code(), "refused before it reached a route");

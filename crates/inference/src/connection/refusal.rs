@@ -3,7 +3,7 @@
 //! actix-http answers those with an empty body and has no hook to count them. Here they become what every other refusal
 //! is: JSON with a code, counted under it.
 
-use crate::api::{ApiError, Reason};
+use crate::{reason::Reason, refusal::Refusal};
 use actix_web::http::{StatusCode, header::HttpDate};
 use std::time::SystemTime;
 
@@ -11,8 +11,8 @@ use std::time::SystemTime;
 const LONGEST: usize = 512;
 
 /// What the service says for a reason that the connection itself found.
-pub(super) fn error(reason: Reason) -> ApiError {
-    ApiError::new(
+pub(super) fn error(reason: Reason) -> Refusal {
+    Refusal::new(
         reason,
         match reason {
             Reason::HeadTimeout => "the request line and the headers did not arrive in time",

@@ -5,12 +5,12 @@
 //! disconnected. Refusals of the parser are replaced by the service's own.
 
 use super::{
-    Connections, Dropped, Open,
+    Connections, Open,
     framing::{Framing, Head},
     refusal,
     turn::Turn,
 };
-use crate::api::Reason;
+use crate::{metrics::ConnectionDrop, reason::Reason};
 use actix_web::web::{Buf, BytesMut};
 use std::{
     future::Future,
@@ -238,7 +238,7 @@ impl ClientStream {
             return Poll::Pending;
         }
         if !in_head {
-            self.connections.dropped(Dropped::SlowRequest);
+            self.connections.dropped(ConnectionDrop::SlowRequest);
         } else if !self.held.is_empty() {
             self.refuse(Reason::HeadTimeout);
         }
@@ -306,7 +306,7 @@ impl ClientStream {
         if !self.write_timer.has_passed(since + self.credit, cx) {
             return Poll::Pending;
         }
-        self.connections.dropped(Dropped::UnreadAnswer);
+        self.connections.dropped(ConnectionDrop::UnreadAnswer);
         // What the kernel still holds for this client is given up, too. Where that fails, it is closed in the usual way.
         let _ = self.socket.set_zero_linger();
         self.ending = Ending::Ended;

@@ -1,74 +1,9 @@
-//! The closed sets of label values: whatever a client sends, no label can take a value that is not listed here.
+//! The closed sets of label values beside routes and reasons: whatever a client sends, no label can take a value that is not
+//! listed here.
 
 use actix_web::http::Method;
 
-/// The routes, by the pattern they match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `/predict`
-    Predict,
-    /// `/feedback`
-    Feedback,
-    /// `/model`
-    Model,
-    /// `/metrics`
-    Metrics,
-    /// `/healthz`
-    Healthz,
-    /// `/readyz`
-    Readyz,
-    /// `/docs`
-    Docs,
-    /// The files of the documentation
-    DocsFile,
-    /// `/openapi.json`
-    OpenApi,
-    /// Everything else
-    Unmatched,
-}
-
-impl Endpoint {
-    /// The route pattern, which is also the label.
-    pub fn pattern(self) -> &'static str {
-        match self {
-            Self::Predict => "/predict",
-            Self::Feedback => "/feedback",
-            Self::Model => "/model",
-            Self::Metrics => "/metrics",
-            Self::Healthz => "/healthz",
-            Self::Readyz => "/readyz",
-            Self::Docs => "/docs",
-            Self::DocsFile => "/docs/{file:.*}",
-            Self::OpenApi => "/openapi.json",
-            Self::Unmatched => "unmatched",
-        }
-    }
-
-    /// The methods it serves, as the `Allow` header lists them.
-    pub fn allow(self) -> &'static str {
-        match self {
-            Self::Predict | Self::Feedback => "POST",
-            _ => "GET, HEAD",
-        }
-    }
-
-    /// The answers that are to be expected of it, by method; their series exist from the start.
-    pub(super) fn usual_answers(self) -> &'static [(MethodLabel, &'static [u16])] {
-        match self {
-            Self::Predict => &[(MethodLabel::Post, &[200, 400, 408, 413, 415, 422, 500, 503, 504])],
-            Self::Feedback => &[(MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500, 503])],
-            Self::Readyz => &[(MethodLabel::Get, &[200, 503])],
-            Self::DocsFile => &[(MethodLabel::Get, &[200, 404])],
-            Self::Docs => &[(MethodLabel::Get, &[308])],
-            // Of what can't be read as a request the method is not known.
-            Self::Unmatched => &[(MethodLabel::Get, &[404]), (MethodLabel::Other, &[400, 408, 431])],
-            Self::Metrics => &[(MethodLabel::Get, &[200, 500, 503])],
-            Self::Model | Self::Healthz | Self::OpenApi => &[(MethodLabel::Get, &[200, 500])],
-        }
-    }
-}
-
-/// The standard HTTP methods, and one name for all that people make up.
+/// The standard HTTP methods, and one value for all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MethodLabel {
     /// GET
@@ -94,6 +29,7 @@ pub enum MethodLabel {
 }
 
 impl MethodLabel {
+    /// Returns the label's value.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -127,29 +63,55 @@ impl From<&Method> for MethodLabel {
     }
 }
 
+/// Why the service closed a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionDrop {
+    /// As many connections were open as are allowed.
+    ConnectionLimit,
+    /// The client did not read its answer.
+    UnreadAnswer,
+    /// The client did not send the rest of its request.
+    SlowRequest,
+}
+
+impl ConnectionDrop {
+    /// Every reason, in the order of declaration.
+    pub(super) const ALL: [Self; 3] = [Self::ConnectionLimit, Self::UnreadAnswer, Self::SlowRequest];
+
+    /// Returns the label's value.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectionLimit => "connection_limit",
+            Self::UnreadAnswer => "unread_answer",
+            Self::SlowRequest => "slow_request",
+        }
+    }
+}
+
 /// What a fault header asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Answer with a status at once.
+    /// An error status instead of a prediction.
     Abort,
-    /// Answer later.
+    /// A delayed answer.
     Delay,
 }
 
-/// What comes of it.
+/// Whether a fault that a header asked for was injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultOutcome {
-    /// It was done.
+    /// It was injected.
     Injected,
-    /// Fault injection is off.
+    /// It was not, because fault injection is off.
     Ignored,
 }
 
-/// The labels of every fault counter, in the order of [`fault_index`].
-pub(super) fn fault_labels() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ["abort", "delay"].into_iter().flat_map(|kind| ["injected", "ignored"].map(|outcome| (kind, outcome)))
+/// Returns the label values of every fault counter, in the order of [`fault_index`].
+pub(super) fn fault_labels() -> impl Iterator<Item = [&'static str; 2]> {
+    ["abort", "delay"].into_iter().flat_map(|kind| ["injected", "ignored"].map(|outcome| [kind, outcome]))
 }
 
+/// Returns the position of a fault's counter.
 pub(super) fn fault_index(kind: FaultKind, outcome: FaultOutcome) -> usize {
     2 * kind as usize + outcome as usize
 }

@@ -1,6 +1,6 @@
 //! Starts services and asks them things.
 
-use inference::{Application, Settings, cli::load_model};
+use inference::{Application, Settings, load_model};
 use model::ModelFile;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;

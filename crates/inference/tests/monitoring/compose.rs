@@ -1,7 +1,7 @@
 //! The Compose file: what can be checked without an engine.
 
 use crate::files::{root, yaml};
-use inference::{Settings, api::limits::WorstCase};
+use inference::{Settings, memory::WorstCase};
 
 #[test]
 fn every_service_has_a_limit_on_memory_and_processes() {

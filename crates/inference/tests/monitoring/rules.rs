@@ -2,10 +2,7 @@ use crate::{
     files::{files, root, rules, run, yaml},
     promql::{family, metrics},
 };
-use inference::{
-    cli::load_model,
-    metrics::{Endpoint, Metrics},
-};
+use inference::{load_model, metrics::Metrics, route::Route};
 use std::collections::BTreeSet;
 
 /// What Prometheus itself, and the load generator, give.
@@ -14,7 +11,7 @@ pub const GIVEN: [&str; 3] = ["up", "ALERTS", "loadgen_phase_active"];
 /// Every metric that the service publishes.
 pub fn published() -> BTreeSet<String> {
     let metrics = Metrics::new(&load_model(None).unwrap().card, &drift::FalseAlarmBudget::default());
-    metrics.endpoint(Endpoint::Predict);
+    metrics.of_route(Route::Predict);
     let page = metrics.render();
     page.lines()
         .filter_map(|line| line.strip_prefix("# TYPE "))

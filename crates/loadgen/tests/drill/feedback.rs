@@ -2,7 +2,7 @@
 
 use crate::{prometheus::Prometheus, service::Service};
 use driftsim::{DriftSpec, RowSource};
-use inference::{Settings, cli::load_model};
+use inference::{Settings, load_model};
 use loadgen::connect::{Tls, client};
 use reqwest::Client;
 use serde_json::{Value, json};

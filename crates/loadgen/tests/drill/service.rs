@@ -1,6 +1,6 @@
 //! The real service, in a thread.
 
-use inference::{Application, Settings, cli::load_model};
+use inference::{Application, Settings, load_model};
 use std::{net::SocketAddr, sync::mpsc, thread::JoinHandle, time::Duration};
 use tokio::sync::oneshot;
 

@@ -1,8 +1,10 @@
-//! Counts, times and logs what a route answers: once, at the boundary, by route and never by raw path.
+//! Counts, times and logs the answers of each route, by its pattern and never by the raw path.
 
+use super::{ApiError, State};
 use crate::{
-    api::{ApiError, Reason, State},
-    metrics::{Endpoint, EndpointMetrics, MethodLabel},
+    metrics::{MethodLabel, RouteMetrics},
+    reason::Reason,
+    route::Route,
 };
 use actix_service::{ServiceFactoryExt, apply_fn_factory};
 use actix_web::{
@@ -13,47 +15,47 @@ use actix_web::{
 };
 use std::{sync::Arc, time::Instant};
 
-/// A resource whose answers are counted under its pattern, and which refuses methods it does not serve.
+/// Returns a resource whose answers are counted under its pattern, and which refuses methods that it does not serve.
 pub fn resource<F: FnOnce(Resource) -> Resource>(
     state: &Arc<State>,
-    endpoint: Endpoint,
-    route: F,
+    route: Route,
+    add_handlers: F,
 ) -> Resource<
     impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse, Error = Error, InitError = ()>
     + use<F>,
 > {
     let refuse = move |request: HttpRequest| async move {
-        Err::<HttpResponse, _>(ApiError::method_not_allowed(request.method(), request.path(), endpoint))
+        Err::<HttpResponse, _>(ApiError::method_not_allowed(request.method(), request.path(), route))
     };
-    let instrument = Instrument::new(state, endpoint);
-    route(web::resource(endpoint.pattern()))
+    let instrument = Instrument::new(state, route);
+    add_handlers(web::resource(route.pattern()))
         .default_service(web::to(refuse))
         .wrap_fn(move |request, service| instrument.call(request, service))
 }
 
-/// Refuses what no route matches, and counts that.
+/// Returns the service that refuses and counts requests that match no route.
 pub fn unmatched(
     state: &Arc<State>,
 ) -> impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse, Error = Error, InitError = ()>
 + use<> {
     let refuse =
         |request: HttpRequest| async move { Err::<HttpResponse, _>(ApiError::not_found(request.path())) };
-    let instrument = Instrument::new(state, Endpoint::Unmatched);
+    let instrument = Instrument::new(state, Route::Unmatched);
     apply_fn_factory(web::to(refuse), move |request, service: &_| instrument.call(request, service))
         .map_init_err(|()| ())
 }
 
-/// What counts the answers of one route.
+/// Counts the answers of one route.
 #[derive(Clone)]
 struct Instrument {
     state: Arc<State>,
-    metrics: Arc<EndpointMetrics>,
-    endpoint: Endpoint,
+    metrics: Arc<RouteMetrics>,
+    route: Route,
 }
 
 impl Instrument {
-    fn new(state: &Arc<State>, endpoint: Endpoint) -> Self {
-        Self { state: Arc::clone(state), metrics: Arc::new(state.metrics.endpoint(endpoint)), endpoint }
+    fn new(state: &Arc<State>, route: Route) -> Self {
+        Self { state: Arc::clone(state), metrics: Arc::new(state.metrics.of_route(route)), route }
     }
 
     fn call<S>(
@@ -64,7 +66,7 @@ impl Instrument {
     where
         S: Service<ServiceRequest, Response = ServiceResponse, Error = Error>,
     {
-        let (state, metrics, endpoint) = (Arc::clone(&self.state), Arc::clone(&self.metrics), self.endpoint);
+        let (state, metrics, route) = (Arc::clone(&self.state), Arc::clone(&self.metrics), self.route);
         let start = Instant::now();
         let method = request.method().clone();
         let answer = service.call(request);
@@ -73,11 +75,12 @@ impl Instrument {
             let status = match &mut answer {
                 Ok(response) => {
                     if !state.is_ready() {
-                        // So that the client's next request goes to another replica, or over another connection.
+                        // The client then opens another connection for its next request, to another replica if there is one.
                         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
                     }
-                    if let Some(&reason) = response.response().extensions().get::<Reason>() {
-                        rejected(&state, &method, endpoint, reason);
+                    let error = response.response().error().and_then(|error| error.as_error::<ApiError>());
+                    if let Some(error) = error {
+                        rejected(&state, &method, route, error.reason());
                     }
                     response.status()
                 }
@@ -89,8 +92,8 @@ impl Instrument {
     }
 }
 
-/// Counted always, logged only when asked for: a storm of bad requests must not become a storm of log lines.
-fn rejected(state: &State, method: &Method, endpoint: Endpoint, reason: Reason) {
+/// Counts a refusal. It is logged at debug level only, so that many bad requests do not flood the log.
+fn rejected(state: &State, method: &Method, route: Route, reason: Reason) {
     state.metrics.rejected(reason);
-    tracing::debug!(%method, endpoint = endpoint.pattern(), reason = reason.code(), "refused");
+    tracing::debug!(%method, endpoint = route.pattern(), reason = reason.code(), "refused");
 }

@@ -1,32 +1,38 @@
-//! From a request body to rows of numbers, in two steps: first what the JSON says, whatever it is, then whether the
-//! model can use it. So every fault gets a code and a field of its own instead of a parser's complaint.
+//! Turns a request body into rows of numbers, in two steps. The first accepts any JSON; the second checks it against the
+//! model. So each error has a code and names a field, instead of repeating a parser's message.
 
 mod raw;
 
-use crate::api::{ApiError, Reason};
+use crate::{reason::Reason, refusal::Refusal};
 use model::ModelCard;
 use raw::{Body, Cell, Instances, Row, shortened};
 
-/// Rows to predict, each with one value a feature; `None` is missing.
+/// The rows of a request, each with one value per feature; `None` is a missing value.
+///
+/// Their values are counted before [`ParsedRows::complete`] refuses a row with a value that must not be missing: missing
+/// values are a sign of drift, too.
 #[derive(Debug, PartialEq)]
-pub struct Rows {
+pub struct ParsedRows {
     /// The rows, at least one.
     pub rows: Vec<Vec<Option<f64>>>,
-    /// Whether they came as `instances`, and are to be answered as a list.
+    /// Whether they were sent as `instances`, and are answered as a list.
     pub batch: bool,
 }
 
-impl Rows {
-    /// Reads a body.
+/// Rows that the model can score: a value is missing only where values were missing in the reference, too.
+#[derive(Debug, PartialEq)]
+pub struct Rows(ParsedRows);
+
+impl ParsedRows {
+    /// Reads the body of a request.
     ///
     /// # Errors
-    /// The code, field and remedy of whatever is wrong with it. Missing values are let through: see
-    /// [`Rows::check_missing`].
-    pub fn parse(body: &[u8], card: &ModelCard) -> Result<Self, ApiError> {
+    /// If the body is not JSON, or not rows of this model's features.
+    pub fn parse(body: &[u8], card: &ModelCard) -> Result<Self, Refusal> {
         let fields = match serde_json::from_slice(body).map_err(|error| unreadable(body, &error))? {
             Body::Object(fields) => fields,
             Body::Other(kind) => {
-                return Err(ApiError::new(
+                return Err(Refusal::new(
                     Reason::WrongType,
                     format!("the body must be an object, got {kind}"),
                 ));
@@ -34,52 +40,65 @@ impl Rows {
         };
         if let Some(name) = fields.unknown {
             let message = format!("unknown field {name:?}; the fields are \"features\" and \"instances\"");
-            return Err(ApiError::new(Reason::UnknownField, message).at(name));
+            return Err(Refusal::new(Reason::UnknownField, message).at(name));
         }
         if let Some(name) = fields.repeated {
-            return Err(ApiError::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(name));
+            return Err(Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(name));
         }
         match (fields.features, fields.instances) {
             (Some(row), None) => Ok(Self { rows: vec![check_row(row, "features", card)?], batch: false }),
             (None, Some(instances)) => Ok(Self { rows: check_instances(instances, card)?, batch: true }),
             (Some(_), Some(_)) => {
                 let message = "give \"features\" for one row or \"instances\" for many, not both";
-                Err(ApiError::new(Reason::DuplicateField, message).at("instances"))
+                Err(Refusal::new(Reason::DuplicateField, message).at("instances"))
             }
             (None, None) => {
                 let message = format!("\"features\" is missing; send {}", example(card));
-                Err(ApiError::new(Reason::MissingField, message).at("features"))
+                Err(Refusal::new(Reason::MissingField, message).at("features"))
             }
         }
     }
 
-    /// Refuses rows without a value that the model was never trained to do without.
+    /// Checks that no value is missing that the model needs.
     ///
     /// # Errors
-    /// The first such value.
-    pub fn check_missing(&self, card: &ModelCard) -> Result<(), ApiError> {
+    /// If a value is missing of a feature that has none missing in the reference; the first one is named.
+    pub fn complete(self, card: &ModelCard) -> Result<Rows, Refusal> {
         for (index, row) in self.rows.iter().enumerate() {
             for (feature, value) in card.features.iter().zip(row) {
                 if value.is_none() && feature.missing_ratio == 0.0 {
                     let message = format!("{:?} is null, but the model needs a number", feature.name);
-                    return Err(ApiError::new(Reason::MissingValue, message).at(format!(
-                        "{}.{}",
-                        self.place(index),
-                        feature.name
-                    )));
+                    let field = format!("{}.{}", self.place(index), feature.name);
+                    return Err(Refusal::new(Reason::MissingValue, message).at(field));
                 }
             }
         }
-        Ok(())
+        Ok(Rows(self))
     }
 
-    /// The path of a row in the request.
-    pub fn place(&self, index: usize) -> String {
+    fn place(&self, index: usize) -> String {
         if self.batch { format!("instances[{index}]") } else { "features".to_owned() }
     }
 }
 
-/// The body that the model would like best, for messages: its means, written like the data.
+impl Rows {
+    /// Returns the rows, at least one.
+    pub fn rows(&self) -> &[Vec<Option<f64>>] {
+        &self.0.rows
+    }
+
+    /// Returns whether they were sent as `instances`, and are answered as a list.
+    pub fn is_batch(&self) -> bool {
+        self.0.batch
+    }
+
+    /// Returns the path of a row in the request.
+    pub fn place(&self, index: usize) -> String {
+        self.0.place(index)
+    }
+}
+
+/// Returns a valid request body, for messages and documentation: the mean of each feature, with as many decimals as the data.
 pub fn example(card: &ModelCard) -> String {
     let values: Vec<String> = card
         .features
@@ -89,9 +108,9 @@ pub fn example(card: &ModelCard) -> String {
     format!("{{\"features\":[{}]}}", values.join(","))
 }
 
-fn unreadable(body: &[u8], error: &serde_json::Error) -> ApiError {
+fn unreadable(body: &[u8], error: &serde_json::Error) -> Refusal {
     if body.trim_ascii().is_empty() {
-        return ApiError::new(Reason::MalformedJson, "the body is empty: it must be a JSON object");
+        return Refusal::new(Reason::MalformedJson, "the body is empty: it must be a JSON object");
     }
     // serde_json calls a number beyond f64 a fault of syntax, though it is well-formed JSON.
     let message = error.to_string();
@@ -106,19 +125,19 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> ApiError {
     let around = String::from_utf8_lossy(&line[start..line.len().min(start + 12)]);
     let is_number = around.contains("NaN") || around.contains("Infinity");
     let hint = if is_number { "; JSON has no NaN or Infinity: send null for a missing value" } else { "" };
-    ApiError::new(reason, format!("not readable as JSON: {message}{hint}"))
+    Refusal::new(reason, format!("not readable as JSON: {message}{hint}"))
 }
 
-fn check_instances(instances: Instances, card: &ModelCard) -> Result<Vec<Vec<Option<f64>>>, ApiError> {
+fn check_instances(instances: Instances, card: &ModelCard) -> Result<Vec<Vec<Option<f64>>>, Refusal> {
     let rows = match instances {
         Instances::Rows(rows) => rows,
         Instances::Other(kind) => {
             let message = format!("\"instances\" must be a list of rows, got {kind}");
-            return Err(ApiError::new(Reason::WrongType, message).at("instances"));
+            return Err(Refusal::new(Reason::WrongType, message).at("instances"));
         }
     };
     if rows.is_empty() {
-        return Err(ApiError::new(Reason::EmptyBatch, "\"instances\" has no rows").at("instances"));
+        return Err(Refusal::new(Reason::EmptyBatch, "\"instances\" has no rows").at("instances"));
     }
     rows.into_iter()
         .enumerate()
@@ -126,14 +145,14 @@ fn check_instances(instances: Instances, card: &ModelCard) -> Result<Vec<Vec<Opt
         .collect()
 }
 
-fn check_row(row: Row, place: &str, card: &ModelCard) -> Result<Vec<Option<f64>>, ApiError> {
+fn check_row(row: Row, place: &str, card: &ModelCard) -> Result<Vec<Option<f64>>, Refusal> {
     match row {
         Row::Array(cells) => {
             let (expected, got) = (card.features.len(), cells.len());
             if got != expected {
                 let noun = if expected == 1 { "feature" } else { "features" };
                 let message = format!("expected {expected} {noun}, got {got}");
-                return Err(ApiError::new(Reason::WrongFeatureCount, message).at(place));
+                return Err(Refusal::new(Reason::WrongFeatureCount, message).at(place));
             }
             let value = |(index, cell)| number(cell, || format!("{place}[{index}]"));
             cells.into_iter().enumerate().map(value).collect()
@@ -142,7 +161,7 @@ fn check_row(row: Row, place: &str, card: &ModelCard) -> Result<Vec<Option<f64>>
         Row::Other(kind) => {
             let message =
                 format!("a row must be a list of numbers or an object of named numbers, got {kind}");
-            Err(ApiError::new(Reason::WrongType, message).at(place))
+            Err(Refusal::new(Reason::WrongType, message).at(place))
         }
     }
 }
@@ -151,7 +170,7 @@ fn check_named(
     cells: Vec<(String, Cell)>,
     place: &str,
     card: &ModelCard,
-) -> Result<Vec<Option<f64>>, ApiError> {
+) -> Result<Vec<Option<f64>>, Refusal> {
     let names = || card.features.iter().map(|feature| feature.name.as_str()).collect::<Vec<_>>().join(", ");
     let mut row: Vec<Option<Option<f64>>> = vec![None; card.features.len()];
     for (name, cell) in cells {
@@ -159,32 +178,32 @@ fn check_named(
         let Some(index) = card.features.iter().position(|feature| feature.name == name) else {
             let name = shortened(&name);
             let message = format!("unknown feature {name:?}; the features are {}", names());
-            return Err(ApiError::new(Reason::UnknownFeature, message).at(field));
+            return Err(Refusal::new(Reason::UnknownFeature, message).at(field));
         };
         if row[index].is_some() {
-            return Err(ApiError::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(field));
+            return Err(Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(field));
         }
         row[index] = Some(number(cell, || field)?);
     }
     row.into_iter()
         .zip(&card.features)
         .map(|(value, feature)| {
-            // What was missing in rows of the reference may be left out; what never was is a mistake of the client.
+            // A feature that has missing values in the reference may be left out.
             let value = value.or((feature.missing_ratio > 0.0).then_some(None));
             value.ok_or_else(|| {
                 let message = format!("{:?} is missing; the features are {}", feature.name, names());
-                ApiError::new(Reason::MissingFeature, message).at(format!("{place}.{}", feature.name))
+                Refusal::new(Reason::MissingFeature, message).at(format!("{place}.{}", feature.name))
             })
         })
         .collect()
 }
 
-fn number(cell: Cell, field: impl FnOnce() -> String) -> Result<Option<f64>, ApiError> {
+fn number(cell: Cell, field: impl FnOnce() -> String) -> Result<Option<f64>, Refusal> {
     match cell {
         Cell::Number(number) => Ok(Some(number)),
         Cell::Null => Ok(None),
         Cell::Other(kind) => {
-            Err(ApiError::new(Reason::NotANumber, format!("must be a number, got {kind}")).at(field()))
+            Err(Refusal::new(Reason::NotANumber, format!("must be a number, got {kind}")).at(field()))
         }
     }
 }
@@ -199,20 +218,24 @@ mod tests {
     static CARD: LazyLock<ModelCard> =
         LazyLock::new(|| train(&iris::table(), &TrainOptions::new("iris")).unwrap().card);
 
-    fn parse(body: &str) -> Result<Rows, (&'static str, String)> {
-        Rows::parse(body.as_bytes(), &CARD)
-            .and_then(|rows| rows.check_missing(&CARD).map(|()| rows))
+    fn parse(body: &str) -> Result<ParsedRows, (&'static str, String)> {
+        ParsedRows::parse(body.as_bytes(), &CARD)
+            .and_then(|rows| rows.complete(&CARD))
+            .map(|rows| rows.0)
             .map_err(|error| (error.reason.code(), error.field.unwrap_or_default()))
     }
 
     #[test]
     fn the_three_forms_agree() {
         let row = vec![[5.1, 3.5, 1.4, 0.2].map(Some).to_vec()];
-        let one = Rows { rows: row.clone(), batch: false };
+        let one = ParsedRows { rows: row.clone(), batch: false };
         assert_eq!(parse(r#"{"features":[5.1,3.5,1.4,0.2]}"#), Ok(one));
         let named = r#"{"petal_width":0.2,"sepal_length":5.1,"sepal_width":3.5,"petal_length":1.4}"#;
         assert_eq!(parse(&format!(r#"{{"features":{named}}}"#)).unwrap().rows, row);
-        assert_eq!(parse(&format!(r#"{{"instances":[{named}]}}"#)), Ok(Rows { rows: row, batch: true }));
+        assert_eq!(
+            parse(&format!(r#"{{"instances":[{named}]}}"#)),
+            Ok(ParsedRows { rows: row, batch: true })
+        );
     }
 
     #[test]
@@ -265,7 +288,9 @@ mod tests {
         let mut card = CARD.clone();
         card.features[1].missing_ratio = 0.1;
         let parse = |body: &str| {
-            Rows::parse(body.as_bytes(), &card).and_then(|rows| rows.check_missing(&card).map(|()| rows.rows))
+            ParsedRows::parse(body.as_bytes(), &card)
+                .and_then(|rows| rows.complete(&card))
+                .map(|rows| rows.rows().to_vec())
         };
         let row = parse(r#"{"features":{"sepal_length":5.1,"petal_length":1.4,"petal_width":0.2}}"#).unwrap();
         assert_eq!(row, [vec![Some(5.1), None, Some(1.4), Some(0.2)]]);
@@ -284,7 +309,7 @@ mod tests {
 
     #[test]
     fn not_a_number_in_json_is_answered_with_what_to_send_instead() {
-        let message = |body: &str| Rows::parse(body.as_bytes(), &CARD).unwrap_err().message;
+        let message = |body: &str| ParsedRows::parse(body.as_bytes(), &CARD).unwrap_err().message;
         for body in [
             r#"{"features":[NaN,1,2,3]}"#,
             r#"{"features": [5.1, NaN, 2, 3]}"#,
@@ -303,7 +328,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_rows_or_an_error(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Rows::parse(&body, &CARD);
+            let _ = ParsedRows::parse(&body, &CARD);
         }
 
         #[test]

@@ -1,0 +1,17 @@
+//! Writes what a command was asked for to standard output.
+
+use anyhow::{Context, Result};
+use std::io::{ErrorKind, Write};
+
+/// Writes to standard output. A reader that closes its end early, as `head` does, is not an error.
+///
+/// # Errors
+/// If standard output cannot be written to for any other reason.
+pub fn print(text: impl AsRef<[u8]>) -> Result<()> {
+    match std::io::stdout().write_all(text.as_ref()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,57 @@
+//! The most memory that clients can make the service hold, from the limits on connections, requests and bodies.
+
+use crate::{Settings, connection};
+
+/// Answers up to this size may be held by every request in flight.
+pub(crate) const SMALL_ANSWER: usize = 64 << 10;
+
+/// How many bodies of the largest size may be arriving, and how many may wait for their turn.
+const BODIES: usize = 32;
+
+/// Most bytes of memory that reading a body and scoring its rows takes for each of its bytes. A row of one named feature,
+/// `{"a":0},`, takes 38 times its size until it is answered; the test
+/// `memory_stays_below_what_is_announced_whatever_clients_send` measures that.
+pub const WORK_PER_BODY_BYTE: usize = 48;
+
+/// What memory the service takes at worst, in bytes, whatever its clients do.
+#[derive(Debug, Clone, Copy)]
+pub struct WorstCase {
+    /// Buffers of all connections.
+    pub connections: usize,
+    /// Small requests in flight.
+    pub small: usize,
+    /// Large requests in flight: reading, scoring, and answers that are not sent yet.
+    pub large: usize,
+    /// Bodies that are still arriving.
+    pub arriving: usize,
+    /// Bodies of large requests that wait for their turn.
+    pub queued: usize,
+}
+
+impl WorstCase {
+    /// What the settings lead to.
+    pub fn of(settings: &Settings, connections: usize) -> Self {
+        let large =
+            settings.body_limit.saturating_mul(WORK_PER_BODY_BYTE).saturating_add(settings.answer_limit);
+        Self {
+            connections: connections
+                .saturating_add(settings.metrics_listen.map_or(0, |_| connection::METRICS_CONNECTIONS))
+                .saturating_mul(connection::BYTES_PER_CONNECTION),
+            small: settings.max_in_flight.saturating_mul(SMALL_ANSWER),
+            large: settings.max_large_in_flight.saturating_mul(large),
+            arriving: Self::bodies(settings),
+            queued: Self::bodies(settings),
+        }
+    }
+
+    /// Most bytes of arriving bodies, and of queued ones.
+    pub fn bodies(settings: &Settings) -> usize {
+        settings.body_limit.saturating_mul(BODIES)
+    }
+
+    /// All of it.
+    pub fn total(&self) -> usize {
+        let parts = [self.connections, self.small, self.large, self.arriving, self.queued];
+        parts.into_iter().fold(0, usize::saturating_add)
+    }
+}

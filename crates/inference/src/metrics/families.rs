@@ -1,0 +1,214 @@
+//! Every metric of the service is declared here, once: its name, its help text, its type, its labels, and the buckets of a
+//! histogram.
+
+use metrics::{
+    Counter, Gauge, Histogram, Label, SharedString, counter, describe_counter, describe_gauge,
+    describe_histogram, gauge, histogram,
+};
+use metrics_process::collector::Metrics as Process;
+use std::marker::PhantomData;
+
+/// Declares the metrics of the facade: `NAME: Handle = "metric_name", ["label", …], "Help text.", BUCKETS;`.
+macro_rules! families {
+    ($($name:ident: $handle:ident = $metric:literal, [$($label:literal),*], $help:literal $(, $buckets:ident)?;)+) => {
+        $(
+            pub(super) const $name: Family<$handle, { <[&str]>::len(&[$($label),*]) }> =
+                Family { name: $metric, labels: [$($label),*], handle: PhantomData };
+        )+
+
+        /// Gives the recorder that is local to the thread the help text of every metric.
+        pub(super) fn describe() {
+            $(<$handle as Handle>::describe($metric, $help);)+
+        }
+
+        /// The bucket boundaries of each histogram.
+        pub(super) const HISTOGRAMS: &[(&str, &[f64])] = &[$($(($metric, $buckets),)?)+];
+    };
+}
+
+/// A prediction takes tens of microseconds, so the buckets begin well below 1 ms. The alert rules count requests slower than
+/// 0.25 s, so that must be a bucket boundary.
+const DURATION_BUCKETS: &[f64] = &[
+    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15,
+    0.25, 0.5, 1.0, 2.5, 5.0,
+];
+
+/// Narrow near 1, where most confidences of an accurate classifier are.
+const CONFIDENCE_BUCKETS: &[f64] = &[0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999];
+
+/// From one second to 30 days, the greatest age of a prediction for which feedback is accepted.
+const LAG_BUCKETS: &[f64] =
+    &[1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0];
+
+families! {
+    REQUESTS: Counter = "inference_requests_total", ["method", "endpoint", "status"],
+        "HTTP requests answered, by route pattern and status.";
+    DURATION: Histogram = "inference_duration_seconds", ["method", "endpoint"],
+        "Time from a request's head to its answer, in seconds.", DURATION_BUCKETS;
+    IN_FLIGHT: Gauge = "inference_requests_in_flight", [],
+        "Requests for predictions and feedback being worked on or sent.";
+    CONNECTIONS_OPEN: Gauge = "inference_connections_open", [],
+        "Connections of the main listener that are open.";
+    CONNECTIONS_DROPPED: Counter = "inference_connections_dropped_total", ["reason"],
+        "Connections that the service closed, by reason.";
+    REJECTIONS: Counter = "inference_rejections_total", ["reason"],
+        "Requests refused, by error code.";
+    FAULTS: Counter = "inference_faults_total", ["fault", "outcome"],
+        "Requests that asked for a fault, by fault and outcome.";
+    OUTPUT: Counter = "prediction_output_total", ["class"],
+        "Predictions, by predicted class.";
+    CONFIDENCE: Histogram = "prediction_confidence", [],
+        "Probability of the predicted class.", CONFIDENCE_BUCKETS;
+    FEEDBACK: Counter = "feedback_total", ["predicted", "actual"],
+        "Accepted feedback, by predicted and actual class: a confusion matrix.";
+    FEEDBACK_REJECTED: Counter = "feedback_rejected_total", ["reason"],
+        "Feedback refused, by reason.";
+    FEEDBACK_LAG: Histogram = "feedback_lag_seconds", [],
+        "Time from a prediction to the feedback about it, in seconds.", LAG_BUCKETS;
+    FEEDBACK_CONFIDENCE: Histogram = "feedback_confidence", ["version"],
+        "Confidence of the predictions that feedback was accepted about.", CONFIDENCE_BUCKETS;
+    SIGNAL_BINS: Counter = "signal_bin_total", ["version", "signal", "bin"],
+        "Rows observed, by signal and bin of the reference.";
+    SIGNAL_EXPECTED: Gauge = "signal_bin_expected_ratio", ["version", "signal", "bin"],
+        "Share of rows that the reference leads to expect in a bin.";
+    SIGNAL_ROWS: Gauge = "signal_reference_rows", ["version"],
+        "Rows of the reference.";
+    SIGNAL_CRITICAL: Gauge = "signal_critical_chi2", ["version", "signal"],
+        "Critical value of chi-squared at the configured rate of false alarms; higher where a bin is rare.";
+    SIGNAL_FREEDOM: Gauge = "signal_degrees_of_freedom", ["version", "signal"],
+        "Degrees of freedom of the chi-squared distribution.";
+    REFERENCE_ACCURACY: Gauge = "model_reference_accuracy", ["version"],
+        "Accuracy on reference rows that the weights were not fitted on.";
+    REFERENCE_CONFIDENCE: Gauge = "model_reference_confidence", ["version"],
+        "Mean confidence on those rows.";
+    LOADED: Gauge = "model_loaded", [],
+        "1 when a model is loaded.";
+    INFO: Gauge = "model_info", ["model", "version"],
+        "The model being served; always 1.";
+    LOAD_TIME: Gauge = "model_load_timestamp_seconds", [],
+        "When the model was loaded, Unix time.";
+}
+
+/// The standard process metrics, by the names that the Prometheus project gives them.
+pub(super) const PROCESS: [ProcessFamily; 8] = [
+    ProcessFamily {
+        name: "process_cpu_seconds_total",
+        kind: "counter",
+        help: "User and system CPU time in seconds.",
+        read: |process| process.cpu_seconds_total,
+    },
+    ProcessFamily {
+        name: "process_resident_memory_bytes",
+        kind: "gauge",
+        help: "Resident memory.",
+        read: |process| whole(process.resident_memory_bytes),
+    },
+    ProcessFamily {
+        name: "process_virtual_memory_bytes",
+        kind: "gauge",
+        help: "Virtual memory.",
+        read: |process| whole(process.virtual_memory_bytes),
+    },
+    ProcessFamily {
+        name: "process_virtual_memory_max_bytes",
+        kind: "gauge",
+        help: "Limit of virtual memory.",
+        read: |process| whole(process.virtual_memory_max_bytes),
+    },
+    ProcessFamily {
+        name: "process_open_fds",
+        kind: "gauge",
+        help: "Open file descriptors.",
+        read: |process| whole(process.open_fds),
+    },
+    ProcessFamily {
+        name: "process_max_fds",
+        kind: "gauge",
+        help: "Limit of open file descriptors.",
+        read: |process| whole(process.max_fds),
+    },
+    ProcessFamily {
+        name: "process_threads",
+        kind: "gauge",
+        help: "Threads.",
+        read: |process| whole(process.threads),
+    },
+    ProcessFamily {
+        name: "process_start_time_seconds",
+        kind: "gauge",
+        help: "Start of the process, Unix time.",
+        read: |process| whole(process.start_time_seconds),
+    },
+];
+
+fn whole(value: Option<u64>) -> Option<f64> {
+    value.map(|value| value as f64)
+}
+
+/// A metric of the facade with `N` labels, whose series have handles of type `H`.
+pub(super) struct Family<H, const N: usize> {
+    pub(super) name: &'static str,
+    labels: [&'static str; N],
+    handle: PhantomData<H>,
+}
+
+/// A metric of the process, which is read when a page is rendered.
+pub(super) struct ProcessFamily {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) help: &'static str,
+    /// Returns the value; `None` where the system does not provide it.
+    pub(super) read: fn(&Process) -> Option<f64>,
+}
+
+/// A handle of the metrics facade.
+pub(super) trait Handle: Sized {
+    fn register(name: &'static str, labels: Vec<Label>) -> Self;
+    fn describe(name: &'static str, help: &'static str);
+}
+
+impl<H: Handle, const N: usize> Family<H, N> {
+    /// Returns the handle of the series with these label values, in the order of the declaration. The series exists from then
+    /// on, at 0, in the recorder that is local to the thread.
+    pub(super) fn with<V: Into<SharedString>>(&self, values: [V; N]) -> H {
+        let labels = self.labels.iter().zip(values).map(|(&label, value)| Label::new(label, value));
+        H::register(self.name, labels.collect())
+    }
+}
+
+impl<H: Handle> Family<H, 0> {
+    /// Returns the handle of the only series.
+    pub(super) fn only(&self) -> H {
+        H::register(self.name, Vec::new())
+    }
+}
+
+impl Handle for Counter {
+    fn register(name: &'static str, labels: Vec<Label>) -> Self {
+        counter!(name, labels)
+    }
+
+    fn describe(name: &'static str, help: &'static str) {
+        describe_counter!(name, help);
+    }
+}
+
+impl Handle for Gauge {
+    fn register(name: &'static str, labels: Vec<Label>) -> Self {
+        gauge!(name, labels)
+    }
+
+    fn describe(name: &'static str, help: &'static str) {
+        describe_gauge!(name, help);
+    }
+}
+
+impl Handle for Histogram {
+    fn register(name: &'static str, labels: Vec<Label>) -> Self {
+        histogram!(name, labels)
+    }
+
+    fn describe(name: &'static str, help: &'static str) {
+        describe_histogram!(name, help);
+    }
+}

@@ -1,0 +1,89 @@
+//! The request counters and durations of one route.
+
+use super::{
+    MethodLabel,
+    families::{DURATION, REQUESTS},
+};
+use crate::route::Route;
+use metrics::{Counter, Histogram, with_local_recorder};
+use metrics_exporter_prometheus::PrometheusRecorder;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The request counters and durations of one route.
+pub struct RouteMetrics {
+    recorder: Arc<PrometheusRecorder>,
+    route: Route,
+    usual: Vec<Answered>,
+    /// Answers that are not expected of this route, such as to a PUT. Their series begin when they first occur; methods ×
+    /// statuses bounds their number.
+    unusual: Mutex<Vec<Answered>>,
+}
+
+/// The handles for one method and status.
+struct Answered {
+    method: MethodLabel,
+    status: u16,
+    requests: Counter,
+    durations: Histogram,
+}
+
+impl Answered {
+    fn new(recorder: &PrometheusRecorder, route: Route, method: MethodLabel, status: u16) -> Self {
+        let (endpoint, verb) = (route.pattern(), method.as_str());
+        with_local_recorder(recorder, || Self {
+            method,
+            status,
+            requests: REQUESTS.with([verb.to_owned(), endpoint.to_owned(), status.to_string()]),
+            durations: DURATION.with([verb, endpoint]),
+        })
+    }
+
+    fn is(&self, method: MethodLabel, status: u16) -> bool {
+        self.method == method && self.status == status
+    }
+
+    fn record(&self, seconds: f64) {
+        self.requests.increment(1);
+        self.durations.record(seconds);
+    }
+}
+
+impl RouteMetrics {
+    pub(super) fn new(recorder: Arc<PrometheusRecorder>, route: Route) -> Self {
+        let usual = usual_answers(route)
+            .iter()
+            .flat_map(|(method, statuses)| statuses.iter().map(|&status| (*method, status)))
+            .map(|(method, status)| Answered::new(&recorder, route, method, status))
+            .collect();
+        Self { recorder, route, usual, unusual: Mutex::default() }
+    }
+
+    /// Counts an answer that was sent after so many seconds.
+    pub fn answered(&self, method: MethodLabel, status: u16, seconds: f64) {
+        if let Some(answered) = self.usual.iter().find(|known| known.is(method, status)) {
+            return answered.record(seconds);
+        }
+        let mut unusual = self.unusual.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answered) = unusual.iter().find(|known| known.is(method, status)) {
+            return answered.record(seconds);
+        }
+        let answered = Answered::new(&self.recorder, self.route, method, status);
+        answered.record(seconds);
+        unusual.push(answered);
+    }
+}
+
+/// Returns the answers that are expected of a route, by method; their series exist from the start.
+fn usual_answers(route: Route) -> &'static [(MethodLabel, &'static [u16])] {
+    match route {
+        Route::Predict => &[(MethodLabel::Post, &[200, 400, 408, 413, 415, 422, 500, 503, 504])],
+        Route::Feedback => &[(MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500, 503])],
+        Route::Readyz => &[(MethodLabel::Get, &[200, 503])],
+        Route::DocsFile => &[(MethodLabel::Get, &[200, 404])],
+        Route::Docs => &[(MethodLabel::Get, &[308])],
+        // The method of a request that cannot be parsed is not known.
+        Route::Unmatched => &[(MethodLabel::Get, &[404]), (MethodLabel::Other, &[400, 408, 431])],
+        Route::Metrics => &[(MethodLabel::Get, &[200, 500, 503])],
+        Route::Model | Route::Healthz | Route::OpenApi => &[(MethodLabel::Get, &[200, 500])],
+    }
+}

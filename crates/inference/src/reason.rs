@@ -1,0 +1,120 @@
+//! The closed set of reasons to refuse a request or a piece of feedback. A reason's code is what clients and metrics see.
+
+use actix_web::http::StatusCode;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])+ $name:ident = $code:literal, $status:ident;)+) => {
+        /// Why a request was refused: a closed set, so that the label of the counter is one too.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Reason { $($(#[$doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason there is, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The code that clients and metrics see.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// The status it is answered with.
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The bytes are not an HTTP request.
+    MalformedRequest = "malformed_request", BAD_REQUEST;
+    /// The body is not JSON.
+    MalformedJson = "malformed_json", BAD_REQUEST;
+    /// A fault header can't be read.
+    BadFaultHeader = "bad_fault_header", BAD_REQUEST;
+    /// The connection broke while the body was read.
+    BodyUnreadable = "body_unreadable", BAD_REQUEST;
+    /// No such route.
+    NotFound = "not_found", NOT_FOUND;
+    /// The route does not serve this method.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
+    /// The client took too long to send its body.
+    BodyTimeout = "body_timeout", REQUEST_TIMEOUT;
+    /// The client took too long to send the request line and the headers.
+    HeadTimeout = "head_timeout", REQUEST_TIMEOUT;
+    /// The request line and the headers are above the limit.
+    HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE;
+    /// The answer would be above the limit.
+    AnswerTooLarge = "answer_too_large", PAYLOAD_TOO_LARGE;
+    /// A list of feedback with too many pieces.
+    TooManyPieces = "too_many_pieces", PAYLOAD_TOO_LARGE;
+    /// The body is above the limit.
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
+    /// The body is not declared as JSON.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
+    /// The body is compressed.
+    UnsupportedEncoding = "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE;
+    /// Something is not of the kind it should be.
+    WrongType = "wrong_type", UNPROCESSABLE_ENTITY;
+    /// The body lacks a field.
+    MissingField = "missing_field", UNPROCESSABLE_ENTITY;
+    /// The body has a field that means nothing.
+    UnknownField = "unknown_field", UNPROCESSABLE_ENTITY;
+    /// Something is given twice.
+    DuplicateField = "duplicate_field", UNPROCESSABLE_ENTITY;
+    /// A batch without rows.
+    EmptyBatch = "empty_batch", UNPROCESSABLE_ENTITY;
+    /// A row with too few or too many values.
+    WrongFeatureCount = "wrong_feature_count", UNPROCESSABLE_ENTITY;
+    /// A named row lacks a feature.
+    MissingFeature = "missing_feature", UNPROCESSABLE_ENTITY;
+    /// A named row has a feature that the model does not know.
+    UnknownFeature = "unknown_feature", UNPROCESSABLE_ENTITY;
+    /// A value that is not a number.
+    NotANumber = "not_a_number", UNPROCESSABLE_ENTITY;
+    /// A null where the model needs a number.
+    MissingValue = "missing_value", UNPROCESSABLE_ENTITY;
+    /// A number too large to be held or scored.
+    NumberOutOfRange = "number_out_of_range", UNPROCESSABLE_ENTITY;
+    /// A prediction id that cannot be read.
+    MalformedPredictionId = "malformed_prediction_id", UNPROCESSABLE_ENTITY;
+    /// A prediction id that was not signed with this service's key.
+    ForgedPredictionId = "forged_prediction_id", UNPROCESSABLE_ENTITY;
+    /// A prediction id that is too old.
+    ExpiredPredictionId = "expired_prediction_id", UNPROCESSABLE_ENTITY;
+    /// A prediction id that is later than the clock of this service.
+    FuturePredictionId = "future_prediction_id", UNPROCESSABLE_ENTITY;
+    /// A prediction id of another model version.
+    ForeignVersion = "foreign_version", UNPROCESSABLE_ENTITY;
+    /// A prediction that feedback was already given about.
+    RepeatedPredictionId = "repeated_prediction_id", UNPROCESSABLE_ENTITY;
+    /// A label that is not one of the model's classes.
+    UnknownLabel = "unknown_label", UNPROCESSABLE_ENTITY;
+    /// Something inside broke.
+    Internal = "internal", INTERNAL_SERVER_ERROR;
+    /// Too many requests at a time.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE;
+    /// Not started, or stopping.
+    NotReady = "not_ready", SERVICE_UNAVAILABLE;
+    /// A fault that was asked for; its status is the one asked for.
+    FaultInjected = "fault_injected", SERVICE_UNAVAILABLE;
+    /// The answer took too long.
+    TooSlow = "too_slow", GATEWAY_TIMEOUT;
+}
+
+impl Reason {
+    /// Why feedback about one prediction can be refused.
+    pub const OF_FEEDBACK: [Self; 11] = [
+        Self::WrongType,
+        Self::MissingField,
+        Self::UnknownField,
+        Self::DuplicateField,
+        Self::MalformedPredictionId,
+        Self::ForgedPredictionId,
+        Self::ExpiredPredictionId,
+        Self::FuturePredictionId,
+        Self::ForeignVersion,
+        Self::RepeatedPredictionId,
+        Self::UnknownLabel,
+    ];
+}

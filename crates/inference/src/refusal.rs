@@ -1,0 +1,71 @@
+//! A refused request or piece of feedback: the reason, a message for the client, and the field that is wrong. It is
+//! independent of HTTP: [`crate::api`] turns it into a response, and [`crate::connection`] writes it where no request could be
+//! read.
+
+use crate::reason::Reason;
+use serde::Serialize;
+use std::fmt;
+use utoipa::ToSchema;
+
+/// Why a request, or one piece of feedback, is refused.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The reason, whose code clients and metrics see.
+    pub reason: Reason,
+    /// What is wrong and how to fix it.
+    pub message: String,
+    /// Path of the wrong field in the request, such as `instances[3].age`; `None` if no single field is wrong.
+    pub field: Option<String>,
+}
+
+/// The JSON body of every refusal.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    error: ErrorDetail,
+}
+
+/// What is wrong with a request.
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorDetail {
+    /// Stable word for the kind of error
+    #[schema(example = "wrong_feature_count")]
+    code: &'static str,
+    /// What is wrong and how to fix it
+    #[schema(example = "expected 4 features, got 2")]
+    message: String,
+    /// Path of the wrong field
+    #[schema(example = "features")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+}
+
+impl Refusal {
+    /// Creates a refusal that names no field.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), field: None }
+    }
+
+    /// Names the field that is wrong.
+    pub fn at(self, field: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..self }
+    }
+
+    /// Logs the cause of an internal error and returns a refusal that does not disclose it to the client.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        tracing::error!(%cause, "internal error");
+        Self::new(Reason::Internal, "internal error")
+    }
+
+    /// Returns the JSON body that the client receives.
+    pub fn to_json(&self) -> Vec<u8> {
+        let (code, message, field) = (self.reason.code(), self.message.clone(), self.field.clone());
+        let body = ErrorBody { error: ErrorDetail { code, message, field } };
+        serde_json::to_vec(&body).unwrap_or_else(|_| unreachable!("strings are always valid JSON"))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.code(), self.message)
+    }
+}
