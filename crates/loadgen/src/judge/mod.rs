@@ -37,42 +37,55 @@ impl Measured<'_> {
     }
 }
 
-/// The word on a threshold, an expectation or a phase.
+/// The verdict on a threshold, an expectation or a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// As demanded.
+    /// What was required happened.
     Passed,
-    /// Not as demanded, or nothing to tell it by.
+    /// What was required did not happen.
     Failed,
+    /// The observations do not suffice for a decision, which counts as missed: nothing shows that it happened.
+    CannotTell,
     /// It was not checked, which never counts as passed.
     NotChecked,
 }
 
 impl Verdict {
-    /// Passed if so, failed otherwise.
+    /// Returns `Passed` if `passed` holds, otherwise `Failed`.
     pub fn of(passed: bool) -> Self {
         if passed { Self::Passed } else { Self::Failed }
     }
 
-    /// One word for many: failed if any is, passed if at least one is, not checked otherwise.
+    /// Returns the strictest of several verdicts: `Failed`, then `CannotTell`, then `Passed`, then `NotChecked`.
     pub fn of_all(verdicts: impl IntoIterator<Item = Self>) -> Self {
-        verdicts.into_iter().fold(Self::NotChecked, |whole, verdict| match (whole, verdict) {
-            (Self::Failed, _) | (_, Self::Failed) => Self::Failed,
-            (Self::Passed, _) | (_, Self::Passed) => Self::Passed,
-            _ => Self::NotChecked,
-        })
+        verdicts.into_iter().max_by_key(|verdict| verdict.strictness()).unwrap_or(Self::NotChecked)
+    }
+
+    /// Returns whether the requirement counts as missed: it was checked, and nothing shows that it was met.
+    pub fn is_missed(self) -> bool {
+        matches!(self, Self::Failed | Self::CannotTell)
+    }
+
+    fn strictness(self) -> u8 {
+        match self {
+            Self::NotChecked => 0,
+            Self::Passed => 1,
+            Self::CannotTell => 2,
+            Self::Failed => 3,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Verdict::{self, Failed, NotChecked, Passed};
+    use super::Verdict::{self, CannotTell, Failed, NotChecked, Passed};
 
     #[test]
-    fn one_word_for_many() {
+    fn the_strictest_verdict_is_that_of_all() {
         assert_eq!(Verdict::of_all([]), NotChecked);
         assert_eq!(Verdict::of_all([NotChecked, Passed]), Passed);
-        assert_eq!(Verdict::of_all([Passed, Failed, NotChecked]), Failed);
+        assert_eq!(Verdict::of_all([Passed, CannotTell, NotChecked]), CannotTell);
+        assert_eq!(Verdict::of_all([Passed, Failed, CannotTell, NotChecked]), Failed);
     }
 }

@@ -7,10 +7,7 @@ use super::{
 };
 use crate::{
     engine::Figures,
-    judge::{
-        Verdict,
-        expectations::{CANNOT_TELL, ExpectationOutcome},
-    },
+    judge::{Verdict, expectations::ExpectationOutcome},
     report::{
         RunVerdict,
         summary::{measured, word},
@@ -23,8 +20,7 @@ pub(super) fn verdict(page: &Page) -> String {
     let report = &page.report;
     if page.stage != Stage::Over {
         let missed = report.expectations.iter().zip(&page.settled);
-        let missed =
-            missed.filter(|(outcome, settled)| **settled && outcome.verdict == Verdict::Failed).count();
+        let missed = missed.filter(|(outcome, settled)| **settled && outcome.verdict.is_missed()).count();
         let broken =
             report.thresholds.iter().filter(|outcome| broken(outcome.verdict, outcome.value)).count();
         let (class, words) = match (missed, broken) {
@@ -129,9 +125,9 @@ pub(super) fn drills(page: &Page) -> String {
 }
 
 fn expectation(outcome: &ExpectationOutcome, settled: bool) -> [Cell; 3] {
-    let (word, detail) = match (settled, outcome.detail.starts_with(CANNOT_TELL)) {
+    let (word, detail) = match (settled, outcome.verdict == Verdict::CannotTell) {
         (true, _) => (Cell(outcome.word().into(), class(outcome.verdict)), outcome.detail.clone()),
-        // Before its time is over that is no news.
+        // Before its time is over it can still be decided.
         (false, true) => ("pending".into(), String::new()),
         (false, false) => ("pending".into(), format!("so far: {}", outcome.detail)),
     };
@@ -163,7 +159,7 @@ pub(super) fn thresholds(page: &Page) -> String {
 fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "good",
-        Verdict::Failed => "bad",
+        Verdict::Failed | Verdict::CannotTell => "bad",
         Verdict::NotChecked => "open",
     }
 }

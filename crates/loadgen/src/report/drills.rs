@@ -69,7 +69,7 @@ impl FailureMode {
         let list = match (outcome.verdict, outcome.calm) {
             (Verdict::Passed, false) => &mut self.noticed,
             (Verdict::Passed, true) => &mut self.quiet,
-            (Verdict::Failed, _) => &mut self.missed,
+            (Verdict::Failed | Verdict::CannotTell, _) => &mut self.missed,
             (Verdict::NotChecked, _) => &mut self.not_checked,
         };
         list.push(remark(outcome.after));

@@ -208,7 +208,7 @@ impl Report {
         judge_phases(&mut phases, &thresholds, &expectations);
         let blamed = blamed
             || scenario.expectations.iter().zip(&expectations).any(|(expectation, outcome)| {
-                outcome.verdict == Verdict::Failed && validity::expects_too_much(expectation, &saturated)
+                outcome.verdict.is_missed() && validity::expects_too_much(expectation, &saturated)
             });
         let invalid = phases
             .iter()

@@ -137,6 +137,7 @@ pub(crate) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "passed",
         Verdict::Failed => "FAILED",
+        Verdict::CannotTell => "CANNOT TELL",
         Verdict::NotChecked => "not checked",
     }
 }

@@ -40,8 +40,8 @@ impl Missed {
     /// Counts them.
     pub fn count(thresholds: &[ThresholdOutcome], expectations: &[ExpectationOutcome]) -> Self {
         Self {
-            thresholds: thresholds.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count(),
-            expectations: expectations.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count(),
+            thresholds: thresholds.iter().filter(|outcome| outcome.verdict.is_missed()).count(),
+            expectations: expectations.iter().filter(|outcome| outcome.verdict.is_missed()).count(),
         }
     }
 

@@ -80,7 +80,7 @@ fn state(tally: &Tally, (version, signal): &SignalKey, expected: &Expected) -> S
         Verdict::Steady => (State::Steady, None),
         Verdict::Drifting => (State::Drifting, None),
         Verdict::CannotTell { rows, needs } => {
-            (State::CannotTell, Some(format!("{rows} rows, it takes {needs}")))
+            (State::CannotTell, Some(format!("{rows} rows, at least {needs} are needed")))
         }
     };
     SignalState {

@@ -1,6 +1,6 @@
 //! Expectations on what Prometheus and its Alertmanagers said.
 
-use super::{CANNOT_TELL, Finding, LONGEST_GAP, is_within};
+use super::{Finding, LONGEST_GAP, is_within};
 use crate::{
     judge::Verdict,
     scenario::{Demand, Expectation, QueryDemand},
@@ -76,43 +76,46 @@ impl Fires<'_> {
             Some(AlertState::Inactive) => {}
             None => {
                 let silent = self.prometheus.answered == 0;
-                let trouble = unanswered(self.prometheus).filter(|_| silent);
-                let unheard = || unheard("Prometheus", self.prometheus.last_error.as_deref());
-                return (Verdict::Failed, trouble.unwrap_or_else(unheard), None);
+                let reason = unanswered(self.prometheus).filter(|_| silent);
+                let otherwise = || unread_at_start("Prometheus", self.prometheus.last_error.as_deref());
+                return (Verdict::CannotTell, reason.unwrap_or_else(otherwise), None);
             }
         }
         let Some(fired) = self.watch.fired else {
+            if let Some(reason) = unanswered(self.prometheus) {
+                return (Verdict::CannotTell, reason, None);
+            }
             let never = if self.resolves.is_some() {
                 "did not fire, so it could not resolve"
             } else {
                 "did not fire"
             };
-            return (Verdict::Failed, unanswered(self.prometheus).unwrap_or(never.into()), None);
+            return (Verdict::Failed, never.into(), None);
         };
         let after = fired - self.start;
-        let (delivered, delivery) = self.delivery(fired, times);
-        let (resolved, resolution) = self.resolution(times);
-        let in_time = is_within(after, self.within);
-        let verdict = Verdict::of(in_time && delivered && resolved);
+        let steps = [self.delivery(fired, times), self.resolution(times)];
+        let fired_in_time = Verdict::of(is_within(after, self.within));
+        let verdict = Verdict::of_all(steps.iter().map(|(verdict, _)| *verdict).chain([fired_in_time]));
         let fired = format!("fired after {}", whole(after));
-        let is_unclear = |words: &&String| words.starts_with(CANNOT_TELL);
-        let is_missed = |met: bool, words: &Option<String>| {
-            !met && !words.as_ref().is_some_and(|words| is_unclear(&words))
+        let details = |undecided: bool| {
+            let chosen =
+                steps.iter().filter(move |(verdict, _)| (*verdict == Verdict::CannotTell) == undecided);
+            chosen.filter_map(|(_, detail)| detail.clone())
         };
-        let missed = !in_time || is_missed(delivered, &delivery) || is_missed(resolved, &resolution);
-        let (unclear, clear): (Vec<_>, Vec<_>) =
-            [&delivery, &resolution].into_iter().flatten().partition(is_unclear);
-        let joined = |words: &[&String]| words.iter().map(|words| format!(", {words}")).collect::<String>();
-        // What can't be told leads, so that the word for it is found; but only where nothing else was missed.
-        let detail = match unclear.first() {
-            Some(first) if !missed => format!("{first}; {fired}{}", joined(&clear)),
-            _ => format!("{fired}{}{}", joined(&clear), joined(&unclear)),
+        // The reason why it cannot be decided comes first if it is what the verdict rests on.
+        let detail = if verdict == Verdict::CannotTell {
+            let decided: Vec<_> = std::iter::once(fired).chain(details(false)).collect();
+            details(true).chain([decided.join(", ")]).collect::<Vec<_>>().join("; ")
+        } else {
+            let all = std::iter::once(fired).chain(details(false)).chain(details(true));
+            all.collect::<Vec<_>>().join(", ")
         };
         (verdict, detail, Some(after))
     }
 
-    /// Whether it got further than Prometheus, or no Alertmanager could be asked, and in words.
-    fn delivery(&self, fired: Duration, times: &mut Times) -> (bool, Option<String>) {
+    /// Judges whether the alert reached an Alertmanager in time. Passes without a detail if no Alertmanager can be reached
+    /// from here.
+    fn delivery(&self, fired: Duration, times: &mut Times) -> (Verdict, Option<String>) {
         let delivery = &self.watch.delivery;
         let deadline = fired + LONGEST_DELIVERY;
         let kept_back = delivery
@@ -128,17 +131,17 @@ impl Fires<'_> {
                     || format!("in Alertmanager after {after}, more than {} later", whole(LONGEST_DELIVERY)),
                     |words| format!("{words} until {after}"),
                 );
-                return (false, Some(late));
+                return (Verdict::Failed, Some(late));
             }
             // There is no reading around the deadline, which may have been met.
             if arrived > deadline + AT_ONCE && arrived > without + LONGEST_LAPSE {
-                return (false, Some(fell_silent(self.prometheus)));
+                return (Verdict::CannotTell, Some(fell_silent(self.prometheus)));
             }
-            return (true, Some(format!("in Alertmanager after {after}")));
+            return (Verdict::Passed, Some(format!("in Alertmanager after {after}")));
         }
         if delivery.unclear.is_some() {
             let error = self.prometheus.alertmanagers.last_error.as_deref();
-            return (false, Some(unheard("Alertmanager", error)));
+            return (Verdict::CannotTell, Some(unread_at_start("Alertmanager", error)));
         }
         // What is over is not held any more.
         let watched_until = match self.watch.gone {
@@ -149,19 +152,21 @@ impl Fires<'_> {
             let reach = &self.prometheus.alertmanagers;
             // One that can't be asked from here says nothing either way; one that could be, and then fell silent, may be the
             // very thing that is broken.
-            let silent = reach.answered > 0 && reach.failed > 0;
-            return (!silent, silent.then(|| fell_silent(self.prometheus)));
+            return match reach.answered > 0 && reach.failed > 0 {
+                true => (Verdict::CannotTell, Some(fell_silent(self.prometheus))),
+                false => (Verdict::Passed, None),
+            };
         }
         let missed = kept_back.map_or_else(
             || "but did not reach Alertmanager".into(),
-            |words| format!("{words}: nobody is told"),
+            |words| format!("{words}: no one is notified"),
         );
-        (false, Some(missed))
+        (Verdict::Failed, Some(missed))
     }
 
-    /// Whether it was gone in time, if it had to be, and in words.
-    fn resolution(&self, times: &mut Times) -> (bool, Option<String>) {
-        let Some(within) = self.resolves else { return (true, None) };
+    /// Judges whether the alert resolved in time, if that is expected.
+    fn resolution(&self, times: &mut Times) -> (Verdict, Option<String>) {
+        let Some(within) = self.resolves else { return (Verdict::Passed, None) };
         let after_end = |at: Duration| match at.saturating_sub(self.end) {
             Duration::ZERO => "before the phase's end".into(),
             after => format!("{} after the phase's end", whole(after)),
@@ -169,10 +174,16 @@ impl Fires<'_> {
         if let Some(gone) = self.watch.gone {
             let after = gone.saturating_sub(self.end);
             times.resolved = Some(after);
-            return (is_within(after, within), Some(format!("resolved {}", after_end(gone))));
+            let verdict = Verdict::of(is_within(after, within));
+            return (verdict, Some(format!("resolved {}", after_end(gone))));
         }
-        let still = || format!("still firing {}", self.watch.last_fired.map_or_else(String::new, after_end));
-        (false, Some(unanswered(self.prometheus).unwrap_or_else(still)))
+        match unanswered(self.prometheus) {
+            Some(reason) => (Verdict::CannotTell, Some(reason)),
+            None => {
+                let when = self.watch.last_fired.map_or_else(String::new, after_end);
+                (Verdict::Failed, Some(format!("still firing {when}")))
+            }
+        }
     }
 }
 
@@ -188,15 +199,14 @@ fn quiet(watch: &QuietWatch, phase: Option<Duration>, prometheus: &PrometheusWat
             };
             (Verdict::Failed, format!("{when}{}", instance(labels)), Some(after))
         }
-        (None, Some(trouble)) => (Verdict::Failed, trouble, None),
+        (None, Some(reason)) => (Verdict::CannotTell, reason, None),
         (None, None) if watch.is_pending() => {
-            (Verdict::Failed, format!("{CANNOT_TELL}: pending at the {what}'s end"), None)
+            (Verdict::CannotTell, format!("pending at the {what}'s end"), None)
         }
         (None, None) => match &prometheus.rules {
-            // One that is misspelt is quiet too.
+            // An alert with a misspelt name is quiet, too.
             Some(Err(error)) => {
-                let detail = format!("{CANNOT_TELL}: the rules of Prometheus could not be read: {error}");
-                (Verdict::Failed, detail, None)
+                (Verdict::CannotTell, format!("the rules of Prometheus could not be read: {error}"), None)
             }
             _ => (Verdict::Passed, "quiet".into(), None),
         },
@@ -216,18 +226,24 @@ fn instance(labels: &Labels) -> String {
 fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
     let error = || watch.last_error.as_deref().unwrap_or("it was not evaluated");
     if watch.answered == 0 {
-        return (Verdict::Failed, format!("{CANNOT_TELL}: {}", error()), None);
+        return (Verdict::CannotTell, error().to_owned(), None);
     }
     let when = |at: Duration, value: f64| format!("{} after {}", number(value), whole(at - start));
     let unread = || {
         let gap = watch.longest_gap;
-        (gap > LONGEST_GAP).then(|| format!("{CANNOT_TELL}: no answer for {}: {}", whole(gap), error()))
+        (gap > LONGEST_GAP).then(|| format!("no answer for {}: {}", whole(gap), error()))
+    };
+    let no_value = || (Verdict::CannotTell, "there never was a value".to_owned(), None);
+    // An answer that is missing may have been the decisive one.
+    let failed = |detail, after| match unread() {
+        Some(reason) => (Verdict::CannotTell, reason, after),
+        None => (Verdict::Failed, detail, after),
     };
     match demand {
         QueryDemand::Becomes { condition, within } => match (watch.met, watch.nearest) {
             (Some((at, _)), _) if watch.held_at_start().is_none() => {
-                let detail = unheard("Prometheus", watch.last_error.as_deref());
-                (Verdict::Failed, detail, Some(at - start))
+                let reason = unread_at_start("Prometheus", watch.last_error.as_deref());
+                (Verdict::CannotTell, reason, Some(at - start))
             }
             (Some((at, value)), _) if watch.held_at_start() == Some(true) => {
                 let detail = format!(
@@ -239,27 +255,18 @@ fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
             (Some((at, value)), _) if is_within(at - start, *within) => {
                 (Verdict::Passed, when(at, value), Some(at - start))
             }
-            // The answer that would have come in time may be among those that did not come.
-            (Some((at, value)), _) => {
-                (Verdict::Failed, unread().unwrap_or(when(at, value)), Some(at - start))
-            }
-            (None, None) => (Verdict::Failed, format!("{CANNOT_TELL}: there never was a value"), None),
-            (None, Some(nearest)) => {
-                let detail = unread().unwrap_or(at_nearest(nearest));
-                (Verdict::Failed, detail, None)
-            }
+            (Some((at, value)), _) => failed(when(at, value), Some(at - start)),
+            (None, None) => no_value(),
+            (None, Some(nearest)) => failed(at_nearest(nearest), None),
         },
         QueryDemand::Stays(_) => match (watch.broken, watch.empty, watch.nearest) {
             (Some((at, value)), ..) => (Verdict::Failed, when(at, value), Some(at - start)),
-            (None, Some(_), None) => {
-                (Verdict::Failed, format!("{CANNOT_TELL}: there never was a value"), None)
-            }
+            (None, Some(_), None) => no_value(),
             (None, Some(at), Some(_)) => {
-                let detail = format!("{CANNOT_TELL}: no value, or NaN, after {}", whole(at - start));
-                (Verdict::Failed, detail, None)
+                (Verdict::CannotTell, format!("no value, or NaN, after {}", whole(at - start)), None)
             }
             (None, None, nearest) => match unread() {
-                Some(gap) => (Verdict::Failed, gap, None),
+                Some(reason) => (Verdict::CannotTell, reason, None),
                 None => {
                     let nearest = nearest.map_or("–".into(), at_nearest);
                     (Verdict::Passed, nearest, None)
@@ -287,25 +294,24 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Why nobody can tell whether an alert reached an Alertmanager in time.
+/// Returns why it cannot be decided whether an alert reached an Alertmanager in time.
 fn fell_silent(prometheus: &PrometheusWatch) -> String {
     let error = prometheus.alertmanagers.last_error.as_deref().unwrap_or("no reason given");
-    format!("{CANNOT_TELL}: Alertmanager fell silent before the alert was seen there: {error}")
+    format!("Alertmanager stopped answering before the alert was observed there: {error}")
 }
 
-/// Why nobody can tell what a phase began with.
-fn unheard(whom: &str, error: Option<&str>) -> String {
+/// Returns why the state at the start of a phase is not known.
+fn unread_at_start(server: &str, error: Option<&str>) -> String {
     let why = error.map(|error| format!(": {error}")).unwrap_or_default();
-    format!("{CANNOT_TELL}: {whom} was not heard around the phase's start{why}")
+    format!("{server} did not answer around the phase's start{why}")
 }
 
-/// Why nobody can vouch for an alert that was not seen.
+/// Returns why an alert that was not observed may have fired all the same.
 fn unanswered(prometheus: &PrometheusWatch) -> Option<String> {
     let error = prometheus.last_error.as_deref().unwrap_or("it was not asked");
     if prometheus.answered == 0 {
-        return Some(format!("{CANNOT_TELL}: {error}"));
+        return Some(error.to_owned());
     }
     let silence = prometheus.longest_silence;
-    (silence > LONGEST_SILENCE)
-        .then(|| format!("{CANNOT_TELL}: Prometheus was silent for {}: {error}", whole(silence)))
+    (silence > LONGEST_SILENCE).then(|| format!("Prometheus did not answer for {}: {error}", whole(silence)))
 }

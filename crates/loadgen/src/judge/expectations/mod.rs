@@ -1,4 +1,4 @@
-//! Expectations on what monitoring noticed. What can't be told is not met.
+//! Checks the expectations of a scenario against what monitoring detected.
 
 mod prometheus;
 
@@ -10,14 +10,11 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, time::Duration};
 
-/// As long as the service may go unread before nobody can vouch that nothing happened meanwhile.
+/// The longest time between two readings of the service after which it still counts as observed throughout.
 const LONGEST_GAP: Duration = Duration::from_secs(3);
 
 /// A ratio or a percentile of fewer requests says little: one error among 20 is 5 %.
 const FEWEST_REQUESTS: f64 = 20.0;
-
-/// How the detail of what can't be told begins.
-pub const CANNOT_TELL: &str = "cannot tell";
 
 /// What came of an expectation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,7 +44,7 @@ impl ExpectationOutcome {
     pub fn word(&self) -> &'static str {
         match (self.verdict, self.calm) {
             (Verdict::Passed, false) => "NOTICED",
-            (Verdict::Failed, _) if self.detail.starts_with(CANNOT_TELL) => "CANNOT TELL",
+            (Verdict::CannotTell, _) => "CANNOT TELL",
             (Verdict::Failed, false) => "MISSED",
             (Verdict::Passed, true) => "as expected",
             (Verdict::Failed, true) => "UNEXPECTED",
@@ -96,10 +93,10 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOu
         && matches!(expectation.demand, Demand::Signal { .. } | Demand::Vital { .. })
         && let Some(gap) = unread(&seen.phases[phase])
     {
-        (verdict, detail) = (Verdict::Failed, gap);
+        (verdict, detail) = (Verdict::CannotTell, gap);
     }
     // Half a phase proves that something was noticed, but not that nothing was.
-    if (verdict == Verdict::Failed || calm)
+    if (verdict.is_missed() || calm)
         && seen.interrupted.is_some_and(|at| at < settled(expectation, seen.boundaries))
     {
         verdict = Verdict::NotChecked;
@@ -207,7 +204,7 @@ fn is_within(after: Duration, within: Duration) -> bool {
 fn signal(wanted: &str, demand: SignalDemand, watch: &PhaseWatch) -> Finding {
     let wanted: Vec<_> = watch.signals.iter().filter(|(name, _)| wanted == "*" || wanted == *name).collect();
     if wanted.is_empty() {
-        return (Verdict::Failed, cannot_read(watch, "no such signal was published"), None);
+        return (Verdict::CannotTell, reading_error(watch, "no such signal was published"), None);
     }
     let drifting = wanted
         .iter()
@@ -226,11 +223,14 @@ fn signal(wanted: &str, demand: SignalDemand, watch: &PhaseWatch) -> Finding {
             (Verdict::Failed, format!("{name} drifting after {:.0} s", after.as_secs_f64()), Some(after))
         }
         (_, None) => {
-            let unclear = wanted.iter().find(|(_, state)| state.state == State::CannotTell);
-            let detail = unclear.map_or("steady".into(), |(name, state)| {
-                format!("{CANNOT_TELL}: {name}: {}", state.reason.as_deref().unwrap_or("no rows"))
-            });
-            (Verdict::of(demand == SignalDemand::StaysSteady && unclear.is_none()), detail, None)
+            let undecided = wanted.iter().find(|(_, state)| state.state == State::CannotTell);
+            match undecided {
+                Some((name, state)) => {
+                    let reason = state.reason.as_deref().unwrap_or("no rows");
+                    (Verdict::CannotTell, format!("{name}: {reason}"), None)
+                }
+                None => (Verdict::of(demand == SignalDemand::StaysSteady), "steady".into(), None),
+            }
         }
     }
 }
@@ -245,10 +245,10 @@ fn vital(
     let (now, before) = (watch.tally.vitals(), against.tally.vitals());
     let class = class.or_else(|| most_moved(vital, &now, &before));
     let Some(value) = now.get(vital, class) else {
-        return (Verdict::Failed, cannot_read(watch, "nothing was counted"), None);
+        return (Verdict::CannotTell, reading_error(watch, "nothing was counted"), None);
     };
-    if let Some(thin) = thin(vital, &now) {
-        return (Verdict::Failed, thin, None);
+    if let Some(reason) = too_few(vital, &now) {
+        return (Verdict::CannotTell, reason, None);
     }
     let show = |value| amount(vital, value);
     let of_class = class.map(|class| format!("{class} ")).unwrap_or_default();
@@ -263,10 +263,11 @@ fn vital(
             // A class that was never predicted had the share 0, if anything was predicted at all.
             let had_none = (vital == Vital::ClassShare && !before.class_shares.is_empty()).then_some(0.0);
             let Some(earlier) = before.get(vital, class).or(had_none) else {
-                return (Verdict::Failed, cannot_read(against, "nothing to compare with was counted"), None);
+                let reason = reading_error(against, "nothing to compare with was counted");
+                return (Verdict::CannotTell, reason, None);
             };
-            if let Some(thin) = thin(vital, &before) {
-                return (Verdict::Failed, format!("{thin} in the phase to compare with"), None);
+            if let Some(reason) = too_few(vital, &before) {
+                return (Verdict::CannotTell, format!("{reason} in the phase to compare with"), None);
             }
             let passed = match demand {
                 VitalDemand::RisesBy(times) => value > 0.0 && value >= earlier * times,
@@ -278,21 +279,21 @@ fn vital(
     }
 }
 
-/// Why a vital sign rests on too little, if it does.
-fn thin(vital: Vital, vitals: &Vitals) -> Option<String> {
+/// Returns why a vital sign cannot be judged if it is based on too few requests or predictions.
+fn too_few(vital: Vital, vitals: &Vitals) -> Option<String> {
     let (count, needs, what) = match vital {
         Vital::Throughput => return None,
         Vital::ClassShare => (vitals.predictions, drift::MIN_ROWS as f64, "predictions"),
         _ => (vitals.requests, FEWEST_REQUESTS, "requests"),
     };
-    (count < needs).then(|| format!("{CANNOT_TELL}: {count} {what}, it takes {needs}"))
+    (count < needs).then(|| format!("{count} {what}, at least {needs} are needed"))
 }
 
-/// Why nobody can vouch for a whole phase, if so.
+/// Returns why a whole phase cannot be judged if the service was not read for too long.
 fn unread(watch: &PhaseWatch) -> Option<String> {
     (watch.longest_gap > LONGEST_GAP).then(|| {
         let why = watch.last_error.as_deref().unwrap_or("readings came late");
-        format!("{CANNOT_TELL}: /metrics was not read for {:.0} s: {why}", watch.longest_gap.as_secs_f64())
+        format!("/metrics was not read for {:.0} s: {why}", watch.longest_gap.as_secs_f64())
     })
 }
 
@@ -304,11 +305,9 @@ fn most_moved<'a>(vital: Vital, now: &'a Vitals, before: &Vitals) -> Option<&'a 
     most.map(|(class, _)| class.as_str())
 }
 
-fn cannot_read(watch: &PhaseWatch, otherwise: &str) -> String {
-    match &watch.last_error {
-        Some(error) => format!("{CANNOT_TELL}: {error}"),
-        None => format!("{CANNOT_TELL}: {otherwise}"),
-    }
+/// Returns the last error of reading the service, or another reason if there was none.
+fn reading_error(watch: &PhaseWatch, otherwise: &str) -> String {
+    watch.last_error.as_deref().unwrap_or(otherwise).to_owned()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-mod told;
+mod prometheus;
 
 use super::*;
 use crate::{
@@ -110,7 +110,7 @@ fn signals_are_timed_and_their_silence_is_judged() {
     assert_eq!(verdict("signals: [ { signal: a, phase: calm, drifts_within: 9s } ]"), Verdict::Failed);
     assert_eq!(verdict("signals: [ { signal: '*', phase: calm, stays: steady } ]"), Verdict::Passed);
     assert_eq!(verdict("signals: [ { signal: '*', phase: storm, stays: steady } ]"), Verdict::Failed);
-    assert_eq!(verdict("signals: [ { signal: b, phase: calm, stays: steady } ]"), Verdict::Failed);
+    assert_eq!(verdict("signals: [ { signal: b, phase: calm, stays: steady } ]"), Verdict::CannotTell);
 }
 
 #[test]
@@ -133,8 +133,8 @@ fn cannot_tell_is_neither() {
     for demand in ["stays: steady", "drifts_within: 9s"] {
         let expect = format!("signals: [ {{ signal: a, phase: calm, {demand} }} ]");
         let outcome = outcome(&expect, &watch, None, None);
-        assert_eq!(outcome.verdict, Verdict::Failed, "{demand}");
-        assert!(outcome.detail.contains("20 rows, it takes 60"), "{}", outcome.detail);
+        assert_eq!(outcome.verdict, Verdict::CannotTell, "{demand}");
+        assert!(outcome.detail.contains("20 rows, at least 60 are needed"), "{}", outcome.detail);
     }
 }
 
@@ -150,8 +150,8 @@ fn vitals_are_held_against_limits_and_the_baseline() {
         ("vital: class_share, phase: storm, shifts_by: 0.4", Verdict::Passed),
         ("vital: class_share, class: y, phase: storm, shifts_by: 0.6", Verdict::Failed),
         ("vital: throughput, phase: calm, against: storm, rises_by: 4", Verdict::Failed),
-        // Nothing was published to tell it by.
-        ("vital: latency_p95, phase: storm, stays_below: 1s", Verdict::Failed),
+        // The service published no latencies.
+        ("vital: latency_p95, phase: storm, stays_below: 1s", Verdict::CannotTell),
     ];
     for (expect, expected) in cases {
         assert_eq!(verdict(&format!("vitals: [ {{ {expect} }} ]")), expected, "{expect}");
@@ -164,10 +164,7 @@ fn a_service_that_cannot_be_read_fails_with_the_reason() {
     watch.observe(seconds(1), Err("connection refused".into()));
     let expect = "vitals: [ { vital: server_error_ratio, phase: calm, stays_below: 0.5 } ]";
     let outcome = outcome(expect, &watch, None, None);
-    assert_eq!(
-        (outcome.verdict, outcome.detail.as_str()),
-        (Verdict::Failed, "cannot tell: connection refused")
-    );
+    assert_eq!((outcome.verdict, outcome.detail.as_str()), (Verdict::CannotTell, "connection refused"));
 }
 
 /// The labels of an instance of alert `A`.
@@ -230,10 +227,7 @@ fn an_alert_that_was_already_pending_proves_nothing() {
 #[test]
 fn what_is_still_pending_is_not_quiet() {
     let outcome = outcome(QUIET, &watch(), Some(log_of(20, 35, 40)), None);
-    assert_eq!(
-        (outcome.verdict, outcome.detail.as_str()),
-        (Verdict::Failed, "cannot tell: pending at the run's end")
-    );
+    assert_eq!((outcome.verdict, outcome.detail.as_str()), (Verdict::CannotTell, "pending at the run's end"));
 }
 
 #[test]
@@ -247,8 +241,7 @@ fn half_a_phase_proves_no_calm() {
         // In the middle, and at the end.
         for blind in [(3, 8), (6, 21)] {
             let outcome = outcome(expect, &watch_but(blind), None, None);
-            assert_eq!(outcome.verdict, Verdict::Failed, "{expect}");
-            assert!(outcome.detail.starts_with("cannot tell: "), "{}", outcome.detail);
+            assert_eq!(outcome.verdict, Verdict::CannotTell, "{expect}: {}", outcome.detail);
         }
         assert_eq!(outcome(expect, &watch(), None, Some(seconds(6))).verdict, Verdict::NotChecked);
     }
@@ -264,11 +257,11 @@ fn a_share_of_a_handful_is_no_share() {
     watch.observe(seconds(10), reading(100, 0, 50, 50));
     watch.observe(seconds(20), reading(100, 19, 51, 50));
     for (expect, why) in [
-        ("vital: class_share, phase: storm, shifts_by: 0.2", "1 predictions, it takes 60"),
-        ("vital: client_error_ratio, phase: storm, exceeds: 0.9", "19 requests, it takes 20"),
+        ("vital: class_share, phase: storm, shifts_by: 0.2", "1 predictions, at least 60 are needed"),
+        ("vital: client_error_ratio, phase: storm, exceeds: 0.9", "19 requests, at least 20 are needed"),
     ] {
         let outcome = outcome(&format!("vitals: [ {{ {expect} }} ]"), &watch, None, None);
-        assert_eq!(outcome.verdict, Verdict::Failed);
+        assert_eq!(outcome.verdict, Verdict::CannotTell);
         assert!(outcome.detail.contains(why), "{}", outcome.detail);
     }
 }
@@ -290,10 +283,7 @@ fn without_prometheus_nothing_is_checked_and_without_its_answer_nothing_passes()
         assert_eq!(outcome(expect, &watch(), None, None).verdict, Verdict::NotChecked);
         let silent = vec![Told::Alerts(seconds(1), Err("connection refused".into()))];
         let outcome = outcome(expect, &watch(), Some(silent), None);
-        assert_eq!(
-            (outcome.verdict, outcome.detail.as_str()),
-            (Verdict::Failed, "cannot tell: connection refused")
-        );
+        assert_eq!((outcome.verdict, outcome.detail.as_str()), (Verdict::CannotTell, "connection refused"));
     }
 }
 

@@ -66,7 +66,7 @@ fn an_end_counts_from_the_end_of_the_phase() {
     story.truncate(18);
     story.extend((18..40).map(|second| Told::Alerts(seconds(second), Err("connection refused".into()))));
     let silent = resolves(story);
-    assert_eq!((silent.verdict, silent.word()), (Verdict::Failed, "CANNOT TELL"), "{}", silent.detail);
+    assert_eq!((silent.verdict, silent.word()), (Verdict::CannotTell, "CANNOT TELL"), "{}", silent.detail);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn an_alert_that_nobody_is_told_of_is_missed() {
     assert_eq!(silenced.verdict, Verdict::Failed);
     assert_eq!(
         silenced.detail,
-        "fired after 2 s, in Alertmanager after 4 s, but silenced there (by S): nobody is told"
+        "fired after 2 s, in Alertmanager after 4 s, but silenced there (by S): no one is notified"
     );
     // A leftover of an earlier firing is none of this one's.
     assert_eq!(fires(delivered(log(12, 29), 5, None)).verdict, Verdict::Failed);
@@ -139,7 +139,7 @@ fn an_alertmanager_that_cannot_be_asked_costs_nothing() {
     let mut story = log(12, 29);
     story.extend(deaf(delivered(Story::new(), 99, None), 13, 60));
     let silent = outcome(FIRES, &watch(), Some(story), None);
-    assert_eq!((silent.verdict, silent.word()), (Verdict::Failed, "CANNOT TELL"), "{}", silent.detail);
+    assert_eq!((silent.verdict, silent.word()), (Verdict::CannotTell, "CANNOT TELL"), "{}", silent.detail);
 }
 
 /// The same with nothing but errors of the Alertmanagers for a while.
@@ -163,9 +163,7 @@ fn deaf(story: Story, from: u32, to: u32) -> Story {
 
 #[test]
 fn nobody_can_tell_what_an_unheard_phase_began_with() {
-    let unheard = |whom: &str| {
-        format!("cannot tell: {whom} was not heard around the phase's start: connection refused")
-    };
+    let unheard = |whom: &str| format!("{whom} did not answer around the phase's start: connection refused");
     let fires = |story| outcome(FIRES, &watch(), Some(story), None);
     // It fired all along, and was quiet when it was last asked about.
     let long = fires(deaf(log(5, 29), 5, 12));
@@ -196,7 +194,7 @@ fn a_query_first_answered_late_says_nothing_of_the_start() {
         let outcome = outcome(BECOMES, &watch(), Some(story), None);
         (outcome.word(), outcome.detail)
     };
-    let unheard = "cannot tell: Prometheus was not heard around the phase's start: refused";
+    let unheard = "Prometheus did not answer around the phase's start: refused";
     assert_eq!(becomes(3, &[7.0]), ("CANNOT TELL", unheard.into()));
     assert_eq!(becomes(1, &[7.0]).0, "MISSED");
     // It became so before our eyes.
@@ -245,17 +243,14 @@ fn a_query_becomes_so_with_one_series() {
     let calm: Vec<&[f64]> = vec![&[1.0, 2.0]; 9];
     assert_eq!(becomes(values(&calm)), ("MISSED", None, "2 at its nearest".into()));
     let nothing: Vec<&[f64]> = vec![&[], &[f64::NAN]];
-    assert_eq!(
-        becomes(values(&nothing)),
-        ("CANNOT TELL", None, "cannot tell: there never was a value".into())
-    );
+    assert_eq!(becomes(values(&nothing)), ("CANNOT TELL", None, "there never was a value".into()));
     let (word, _, detail) = becomes(values(&[&[7.0], &[8.0]]));
     assert_eq!(
         (word, detail.as_str()),
         ("MISSED", "was 7 (> 5) when the phase began, so it says nothing about it")
     );
     let silent = vec![Told::Values(0, seconds(10), Err(NoValue::NoAnswer("refused".into())))];
-    assert_eq!(becomes(silent), ("CANNOT TELL", None, "cannot tell: refused".into()));
+    assert_eq!(becomes(silent), ("CANNOT TELL", None, "refused".into()));
 }
 
 #[test]
@@ -267,7 +262,7 @@ fn a_query_stays_so_with_every_series_at_every_evaluation() {
     let mut calm: Vec<&[f64]> = vec![&[1.0, 2.0]; 11];
     assert_eq!(stays(values(&calm)), ("as expected", "2 at its nearest".into()));
     calm[4] = &[];
-    assert_eq!(stays(values(&calm)), ("CANNOT TELL", "cannot tell: no value, or NaN, after 4 s".into()));
+    assert_eq!(stays(values(&calm)), ("CANNOT TELL", "no value, or NaN, after 4 s".into()));
     calm[6] = &[1.0, 5.0];
     assert_eq!(stays(values(&calm)), ("UNEXPECTED", "5 after 6 s".into()));
     // There is no reading of the second half.
