@@ -3,6 +3,7 @@
 //! Layout:
 //! - [`scenario`]: what is to be played, read from YAML and checked; [`malformed`]: requests that no model can use
 //! - [`plan`]: what is due when and what it carries, from the scenario, the model card and the seed alone
+//! - [`schedule`]: when each phase starts and ends
 //! - [`connect`]: how servers are reached
 //! - [`engine`]: sends it at those instants and records what came of it
 //! - [`watch`]: what monitoring can see meanwhile
@@ -38,6 +39,7 @@ pub mod plan;
 pub mod play;
 pub mod report;
 pub mod scenario;
+pub mod schedule;
 pub mod schema;
 pub mod serve;
 pub mod session;

@@ -9,6 +9,7 @@ use crate::{
     page::{Page, Stage},
     plan::Plan,
     report::{Findings, progress::Progress},
+    schedule::Schedule,
     serve::Publisher,
     timeline::Timeline,
     watch::{self, PrometheusWatch, Snapshot, TargetLabels, Watch, asking, next_reading, reader::Reader},
@@ -76,7 +77,7 @@ pub struct Session<'a> {
     told: Told,
     started_at: SystemTime,
     names: Vec<String>,
-    boundaries: Vec<Duration>,
+    schedule: Schedule,
     metrics: Arc<Metrics>,
     publisher: Option<Publisher>,
     timeline: Timeline,
@@ -91,7 +92,7 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// Of a run that is about to start.
     pub fn new(plan: &'a Plan, told: Told, metrics: Arc<Metrics>, publisher: Option<Publisher>) -> Self {
-        let boundaries = plan.boundaries();
+        let schedule = plan.schedule();
         Self {
             plan,
             told,
@@ -102,9 +103,9 @@ impl<'a> Session<'a> {
             timeline: Timeline::default(),
             record: Record::default(),
             effort: Effort::default(),
-            watch: Watch::new(&boundaries),
-            prometheus: PrometheusWatch::new(&plan.scenario.expectations, &boundaries),
-            boundaries,
+            watch: Watch::new(&schedule),
+            prometheus: PrometheusWatch::new(&plan.scenario.expectations, &schedule),
+            schedule,
             interrupted: None,
         }
     }
@@ -142,10 +143,10 @@ impl<'a> Session<'a> {
         let started = running.started;
         self.started_at = SystemTime::now();
         self.effort = std::mem::take(&mut running.effort);
-        let mut progress = Progress::new(self.boundaries.last().copied().unwrap_or_default());
-        let mut readings = read_on(reader.clone(), self.boundaries.clone(), started);
+        let mut progress = Progress::new(self.schedule.end());
+        let mut readings = read_on(reader.clone(), self.schedule.clone(), started);
         let (sender, mut told) = mpsc::unbounded_channel();
-        asking::ask_on(reader, &self.plan.scenario.expectations, &self.boundaries, started, &sender);
+        asking::ask_on(reader, &self.plan.scenario.expectations, &self.schedule, started, &sender);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ended: Option<Duration> = None;
@@ -171,11 +172,11 @@ impl<'a> Session<'a> {
                 Some(told) = told.recv() => self.prometheus.observe(told),
                 _ = ticks.tick() => {
                     let elapsed = started.elapsed();
-                    let phase = self.phase_at(elapsed);
+                    let phase = self.schedule.phase_at(elapsed);
                     if ended.is_none() {
                         self.effort.observe(elapsed, phase);
                     }
-                    progress.show(self.names.get(phase).map_or("waiting", String::as_str), elapsed);
+                    progress.show(phase.map_or("waiting", |phase| self.names[phase].as_str()), elapsed);
                     self.tell(elapsed, ended);
                 }
                 () = stops.next() => {
@@ -221,8 +222,7 @@ impl<'a> Session<'a> {
 
     /// Tells those who look on how the run is.
     fn tell(&mut self, now: Duration, ended: Option<Duration>) {
-        let playing = Some(self.phase_at(now)).filter(|&phase| phase < self.names.len() && ended.is_none());
-        self.metrics.playing(playing);
+        self.metrics.playing(self.schedule.phase_at(now).filter(|_| ended.is_none()));
         if self.publisher.as_mut().is_some_and(Publisher::is_wanted) {
             let stage = if ended.is_some() { Stage::Waiting } else { Stage::Running };
             let page = self.page(now, ended, stage);
@@ -247,17 +247,12 @@ impl<'a> Session<'a> {
             seen: Seen {
                 phases: self.watch.phases(),
                 names: &self.names,
-                boundaries: &self.boundaries,
+                schedule: &self.schedule,
                 prometheus: self.told.prometheus.is_some().then_some(&self.prometheus),
                 interrupted: self.interrupted,
             },
         };
         Page::new(&findings, &self.timeline, stage, now)
-    }
-
-    /// The phase that is on; the number of phases once all are over.
-    fn phase_at(&self, elapsed: Duration) -> usize {
-        self.boundaries.iter().skip(1).filter(|&&end| end <= elapsed).count()
     }
 }
 
@@ -274,10 +269,10 @@ fn say_awaited(awaited: &[(String, Duration)], now: Duration, progress: &Progres
 }
 
 /// Reads the service at every second of a phase and at its end.
-fn read_on(reader: Reader, boundaries: Vec<Duration>, started: Instant) -> mpsc::UnboundedReceiver<Reading> {
+fn read_on(reader: Reader, schedule: Schedule, started: Instant) -> mpsc::UnboundedReceiver<Reading> {
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let mut due = next_reading(&boundaries, Duration::ZERO);
+        let mut due = next_reading(&schedule, Duration::ZERO);
         while let Some(at) = due {
             tokio::time::sleep_until((started + at).into()).await;
             let asked = started.elapsed();
@@ -286,7 +281,7 @@ fn read_on(reader: Reader, boundaries: Vec<Duration>, started: Instant) -> mpsc:
                 return;
             }
             // A reading that took long must not be made up for by a burst of them.
-            due = next_reading(&boundaries, asked.max(at));
+            due = next_reading(&schedule, asked.max(at));
         }
     });
     receiver

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     plan::{Plan, Releases},
     scenario::Executor,
+    schedule::Schedule,
 };
 use std::{
     thread,
@@ -53,9 +54,10 @@ pub(super) fn prepare(plan: &Plan) -> Result<Vec<Work>, String> {
 
 impl Dispatcher {
     /// Plays the phases one after the other, to the end of the last or until stopped.
-    pub(super) fn run(mut self, work: Vec<Work>, boundaries: &[Duration]) {
+    pub(super) fn run(mut self, work: Vec<Work>, schedule: &Schedule) {
         for (phase, work) in work.into_iter().enumerate() {
-            let (start, end) = (self.started + boundaries[phase], self.started + boundaries[phase + 1]);
+            let span = schedule.span(phase);
+            let (start, end) = (self.started + span.start, self.started + span.end);
             self.sleep_until(start);
             match work {
                 Work::Open(releases) => self.release(phase, start, *releases),

@@ -43,7 +43,7 @@ pub struct Effort {
 #[derive(Debug)]
 struct Reading {
     at: Duration,
-    phase: usize,
+    phase: Option<usize>,
     busy: Vec<Option<Duration>>,
 }
 
@@ -59,16 +59,17 @@ impl Effort {
         Self { meters, last: None, phases: vec![Spent::default(); phases] }
     }
 
-    /// Reads the meters `at` into the run, during `phase`. What lies between two readings of different phases counts for
-    /// neither.
-    pub fn observe(&mut self, at: Duration, phase: usize) {
+    /// Reads the meters `at` into the run, during `phase`, or after the last phase if it is `None`. The time between two
+    /// readings in different phases counts for neither.
+    pub fn observe(&mut self, at: Duration, phase: Option<usize>) {
         let busy = self.meters.iter_mut().map(Meter::busy).collect();
         self.take(Reading { at, phase, busy });
     }
 
     fn take(&mut self, reading: Reading) {
-        if let (Some(last), Some(spent)) = (&self.last, self.phases.get_mut(reading.phase))
+        if let (Some(last), Some(phase)) = (&self.last, reading.phase)
             && last.phase == reading.phase
+            && let Some(spent) = self.phases.get_mut(phase)
         {
             spent.covered += reading.at.saturating_sub(last.at);
             spent.busy.resize(reading.busy.len(), Some(Duration::ZERO));
@@ -98,7 +99,7 @@ mod tests {
     fn reading(at: u64, phase: usize, busy: [Option<u64>; 2]) -> Reading {
         Reading {
             at: Duration::from_millis(at),
-            phase,
+            phase: Some(phase),
             busy: busy.map(|busy| busy.map(Duration::from_millis)).into(),
         }
     }
@@ -125,9 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_works_is_seen_to() {
+    fn the_meter_follows_the_time_that_the_kernel_counts() {
+        let counted = std::fs::read_to_string("/proc/thread-self/schedstat");
         let mut meter = Meter::of_this_thread();
-        // Systems that count nothing have nothing to test.
+        // A kernel built without SCHED_INFO has no such file or counts nothing, which must read as unknown.
+        let Ok(counted) = counted.map(|text| !text.starts_with("0 0 ")) else {
+            return assert_eq!(meter.busy(), None);
+        };
+        assert_eq!(meter.busy().is_some(), counted);
         let Some(before) = meter.busy() else { return };
         let start = Instant::now();
         while meter.busy() == Some(before) {

@@ -135,12 +135,12 @@ pub fn start(plan: &Plan, target: &Target, workers: usize) -> Result<Running, En
         flushed: started,
         turn: 0,
     };
-    let boundaries = plan.boundaries();
+    let schedule = plan.schedule();
     let (meter_sender, meter) = std::sync::mpsc::channel();
     let run = move || {
         // The other end waits for it.
         let _ = meter_sender.send(Meter::of_this_thread());
-        dispatcher.run(work, &boundaries);
+        dispatcher.run(work, &schedule);
     };
     threads.push(thread::Builder::new().name("dispatcher".into()).spawn(run)?);
     meters.extend(meter.recv());

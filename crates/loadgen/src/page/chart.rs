@@ -4,7 +4,7 @@
 //! rounds to whole pixels, so the drawing has twice as many of them as it is wide on a screen.
 
 use super::{
-    Stretch,
+    PhaseSpan,
     scale::{Scale, time_label, time_ticks},
 };
 use plotters::{
@@ -71,7 +71,7 @@ pub fn svg(
     scale: &Scale,
     lines: &[Line],
     limit: Option<f64>,
-    phases: &[Stretch],
+    phases: &[PhaseSpan],
     end: f64,
 ) -> Result<String, String> {
     let mut text = String::new();
@@ -84,7 +84,7 @@ fn draw(
     scale: &Scale,
     lines: &[Line],
     limit: Option<f64>,
-    phases: &[Stretch],
+    phases: &[PhaseSpan],
     end: f64,
 ) -> Result<(), Error> {
     let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
@@ -156,7 +156,11 @@ fn axes(root: &DrawingArea<SVGBackend<'_>, Shift>, frame: &Frame) -> Result<(), 
 }
 
 /// Shades every other phase and names each: across where there is room, else downwards.
-fn bands(root: &DrawingArea<SVGBackend<'_>, Shift>, frame: &Frame, phases: &[Stretch]) -> Result<(), Error> {
+fn bands(
+    root: &DrawingArea<SVGBackend<'_>, Shift>,
+    frame: &Frame,
+    phases: &[PhaseSpan],
+) -> Result<(), Error> {
     for (at, phase) in phases.iter().enumerate() {
         let (from, to) = (frame.x(phase.start.as_secs_f64()), frame.x(phase.end.as_secs_f64()));
         if at % 2 == 0 && from < to {

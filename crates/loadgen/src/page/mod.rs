@@ -33,7 +33,7 @@ const FORESIGHT: Duration = Duration::from_secs(600);
 
 /// A phase on the time axis, counted from the run's start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stretch {
+pub struct PhaseSpan {
     /// Its name.
     pub name: String,
     /// When it starts.
@@ -63,7 +63,7 @@ pub struct Page {
     /// Its course.
     pub timeline: Timeline,
     /// Its phases.
-    pub phases: Vec<Stretch>,
+    pub phases: Vec<PhaseSpan>,
     /// How long it has lasted.
     pub now: Duration,
     /// How far it is.
@@ -74,20 +74,20 @@ impl Page {
     /// The state at `now` of a run with these findings.
     pub fn new(findings: &Findings, timeline: &Timeline, stage: Stage, now: Duration) -> Self {
         let report = Report::new(findings);
-        let Seen { names, boundaries, prometheus, .. } = findings.seen;
+        let Seen { names, schedule, prometheus, .. } = findings.seen;
         let expectations = findings.plan.scenario.expectations.iter().zip(&report.expectations);
         let settled = expectations.enumerate().map(|(at, (expectation, outcome))| {
-            let ends = expectation.phase.map(|phase| (boundaries[phase], boundaries[phase + 1]));
+            let ends = expectation.phase.map(|phase| schedule.span(phase));
             let (end, seen) = match &expectation.demand {
                 // Until then one that is gone may be back.
                 Demand::AlertFires { resolves: Some(resolves), .. } => {
-                    (ends.map(|(_, end)| end + *resolves), None)
+                    (ends.map(|span| span.end + *resolves), None)
                 }
                 Demand::AlertFires { within, .. }
                 | Demand::Query { demand: QueryDemand::Becomes { within, .. }, .. } => {
-                    (ends.map(|(start, _)| start + *within), outcome.after)
+                    (ends.map(|span| span.start + *within), outcome.after)
                 }
-                _ => (ends.map(|(_, end)| end), outcome.after),
+                _ => (ends.map(|span| span.end), outcome.after),
             };
             // Noticed is noticed, in time or not; and what nobody looks at stays unseen.
             let told = seen.is_some() || outcome.verdict == Verdict::NotChecked;
@@ -98,12 +98,12 @@ impl Page {
                 && prometheus.is_some_and(|prometheus| matches!(prometheus.rules, Some(Err(_))));
             stage == Stage::Over || (told && !awaited && (seen.is_some() || !rules_unread))
         });
-        let phases = names.iter().zip(boundaries.windows(2));
+        let phases = names.iter().zip(schedule.spans());
         Self {
             settled: settled.collect(),
             timeline: timeline.clone(),
             phases: phases
-                .map(|(name, ends)| Stretch { name: name.clone(), start: ends[0], end: ends[1] })
+                .map(|(name, span)| PhaseSpan { name: name.clone(), start: span.start, end: span.end })
                 .collect(),
             now: findings.elapsed,
             stage,

@@ -93,7 +93,7 @@ fn page_of(plan: &Plan, prometheus: Option<&PrometheusWatch>, now: f64, stage: S
     }
     let failing =
         PhaseWatch { failed_readings: 1, last_error: Some(EVIL.to_owned()), ..PhaseWatch::default() };
-    let boundaries = plan.boundaries();
+    let schedule = plan.schedule();
     let findings = Findings {
         plan,
         target: "http://127.0.0.1:1/".into(),
@@ -107,7 +107,7 @@ fn page_of(plan: &Plan, prometheus: Option<&PrometheusWatch>, now: f64, stage: S
         seen: Seen {
             phases: &[failing, PhaseWatch::default()],
             names: &["calm".to_owned(), "storm".to_owned()],
-            boundaries: &boundaries,
+            schedule: &schedule,
             prometheus,
             interrupted: None,
         },
@@ -221,7 +221,7 @@ fn what_the_watch_still_awaits_is_pending() {
     // `Fires` from second 2 on; `Quiet` is pending from second 3 on until it clears.
     let settled_by = |arrives: u64, clears: u64, rules: Option<Result<BTreeSet<String>, String>>| {
         let labels = |name: &str| -> Labels { [("alertname".to_owned(), name.to_owned())].into() };
-        let mut watch = PrometheusWatch::new(&plan.scenario.expectations, &plan.boundaries());
+        let mut watch = PrometheusWatch::new(&plan.scenario.expectations, &plan.schedule());
         watch.rules = rules;
         for second in 0..=9 {
             let at = Duration::from_secs(second);

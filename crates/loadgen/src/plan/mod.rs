@@ -10,7 +10,10 @@ pub use arrivals::Arrivals;
 pub use requests::{Draft, Drafts};
 pub use shard::Shard;
 
-use crate::scenario::{Executor, Scenario};
+use crate::{
+    scenario::{Executor, Scenario},
+    schedule::Schedule,
+};
 use model::ModelCard;
 use requests::{Purpose, stream};
 use std::{sync::Arc, time::Duration};
@@ -52,14 +55,9 @@ impl Plan {
         Ok(plan)
     }
 
-    /// When each phase starts, counted from the run's start, with the run's end after the last.
-    pub fn boundaries(&self) -> Vec<Duration> {
-        let mut end = Duration::ZERO;
-        let ends = self.scenario.phases.iter().map(|phase| {
-            end += phase.duration();
-            end
-        });
-        std::iter::once(Duration::ZERO).chain(ends).collect()
+    /// Returns when each phase starts and ends.
+    pub fn schedule(&self) -> Schedule {
+        Schedule::new(self.scenario.phases.iter().map(|phase| phase.duration()))
     }
 
     /// This part's requests of an open phase with their instants, counted from the phase's start; `None` for a closed one.

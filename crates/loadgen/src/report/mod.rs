@@ -267,15 +267,15 @@ impl Report {
 /// What phase `at` came to; its thresholds and expectations are still to be judged.
 fn phase(at: usize, findings: &Findings, record: &PhaseRecord) -> PhaseReport {
     let phase = &findings.plan.scenario.phases[at];
-    let boundaries = findings.seen.boundaries;
-    let lasted = boundaries[at + 1].min(findings.elapsed).saturating_sub(boundaries[at]).as_secs_f64();
+    let span = findings.seen.schedule.span(at);
+    let lasted = span.end.min(findings.elapsed).saturating_sub(span.start).as_secs_f64();
     PhaseReport {
         name: phase.name.clone(),
         kind: match phase.executor {
             Executor::Open { .. } => Loop::Open,
             Executor::Closed { .. } => Loop::Closed,
         },
-        start: boundaries[at].as_secs_f64(),
+        start: span.start.as_secs_f64(),
         duration: lasted,
         verdict: Verdict::NotChecked,
         totals: record.totals,

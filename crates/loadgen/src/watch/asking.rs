@@ -1,16 +1,18 @@
 //! Asks Prometheus and its Alertmanagers every second, until the receiver is dropped.
 
 use super::{EVERY, prometheus::Told, queries::QueryWatch, reader::Reader};
-use crate::scenario::{Demand, Expectation};
+use crate::{
+    scenario::{Demand, Expectation},
+    schedule::Schedule,
+};
 use std::time::{Duration, Instant};
 use tokio::{sync::mpsc::UnboundedSender, time::MissedTickBehavior};
 
 /// Asks about alerts, Alertmanagers and queries, each on its own, so that one that hangs does not hold up the others.
-/// `boundaries` are the phases' starts and the end, counted from `started`.
 pub fn ask_on(
     reader: &Reader,
     expectations: &[Expectation],
-    boundaries: &[Duration],
+    schedule: &Schedule,
     started: Instant,
     sender: &UnboundedSender<Told>,
 ) {
@@ -26,7 +28,8 @@ pub fn ask_on(
     for (position, expectation) in expectations.iter().enumerate() {
         let Demand::Query { expr, demand } = &expectation.demand else { continue };
         let phase = expectation.phase.unwrap_or_default();
-        let watch = QueryWatch::new(expr, demand, boundaries[phase], boundaries[phase + 1]);
+        let span = schedule.span(phase);
+        let watch = QueryWatch::new(expr, demand, span.start, span.end);
         let expr = expr.clone();
         every_second.ask(watch.from, Some(watch.until), move |reader, asked| {
             let expr = expr.clone();

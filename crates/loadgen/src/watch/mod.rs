@@ -27,6 +27,7 @@ pub use snapshot::Snapshot;
 pub use tally::{Tally, Vitals};
 pub use target_labels::TargetLabels;
 
+use crate::schedule::Schedule;
 use instances::AT_ONCE;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -40,7 +41,7 @@ pub const EVERY: Duration = Duration::from_secs(1);
 /// apart. Where that one failed or came late, what happened around the boundary belongs to neither. Requests still under way at a boundary count for the phase in which they are answered.
 #[derive(Debug)]
 pub struct Watch {
-    boundaries: Vec<Duration>,
+    schedule: Schedule,
     last: Option<(Duration, Snapshot)>,
     phases: Vec<PhaseWatch>,
     /// The phase that the last reading told of.
@@ -67,10 +68,10 @@ pub struct PhaseWatch {
 }
 
 impl Watch {
-    /// A watch over phases that start at `boundaries`, the last of which is the end.
-    pub fn new(boundaries: &[Duration]) -> Self {
-        let phases = vec![PhaseWatch::default(); boundaries.len().saturating_sub(1)];
-        Self { boundaries: boundaries.to_vec(), last: None, phases, told: 0 }
+    /// Creates a watch over the phases of a run.
+    pub fn new(schedule: &Schedule) -> Self {
+        let phases = vec![PhaseWatch::default(); schedule.spans().len()];
+        Self { schedule: schedule.clone(), last: None, phases, told: 0 }
     }
 
     /// Takes a reading made at `at`, or why there is none.
@@ -92,10 +93,10 @@ impl Watch {
         self.note_gap(at);
         if let Some((before, earlier)) = &self.last {
             let phase = self.phase_at(*before);
-            let (start, phase_end) = (self.boundaries[phase], self.boundaries[phase + 1]);
+            let span = self.schedule.span(phase);
             // What is answered after the last phase is still its work, but its time is over.
-            let end = self.end();
-            if phase_end < end && at > phase_end + AT_ONCE {
+            let end = self.schedule.end();
+            if span.end < end && at > span.end + AT_ONCE {
                 self.told = now;
             } else {
                 self.told = phase;
@@ -104,7 +105,7 @@ impl Watch {
                 watch.signals = signals::states(&watch.tally, &snapshot.expected);
                 for (signal, state) in &watch.signals {
                     if state.state == State::Drifting {
-                        watch.drifting_after.entry(signal.clone()).or_insert(at.saturating_sub(start));
+                        watch.drifting_after.entry(signal.clone()).or_insert(at.saturating_sub(span.start));
                     }
                 }
             }
@@ -114,15 +115,15 @@ impl Watch {
 
     /// Ends the watch at `at`: what was not read until then will not be.
     pub fn close(&mut self, at: Duration) {
-        self.note_gap(at.min(self.end()));
+        self.note_gap(at.min(self.schedule.end()));
     }
 
     /// Notes the time since the last reading in every phase that it touches.
     fn note_gap(&mut self, until: Duration) {
         let since = self.last.as_ref().map_or(Duration::ZERO, |(at, _)| *at);
         let gap = until.saturating_sub(since);
-        for (ends, phase) in self.boundaries.windows(2).zip(&mut self.phases) {
-            if since < ends[1] && until > ends[0] {
+        for (span, phase) in self.schedule.spans().iter().zip(&mut self.phases) {
+            if since < span.end && until > span.start {
                 phase.longest_gap = phase.longest_gap.max(gap);
             }
         }
@@ -138,24 +139,19 @@ impl Watch {
         &self.phases[self.told].signals
     }
 
+    /// Returns the phase at a time; after the end, the last one, whose requests may still be answered.
     fn phase_at(&self, at: Duration) -> usize {
-        let started = self.boundaries.iter().filter(|&&start| start <= at).count();
-        started.clamp(1, self.phases.len()) - 1
-    }
-
-    fn end(&self) -> Duration {
-        self.boundaries.last().copied().unwrap_or_default()
+        self.schedule.phase_at(at).unwrap_or(self.phases.len() - 1)
     }
 }
 
 /// When the next reading after `after` is due: every second of a phase and at its end; `None` after the last.
-pub fn next_reading(boundaries: &[Duration], after: Duration) -> Option<Duration> {
-    let end = *boundaries.iter().find(|&&boundary| boundary > after)?;
-    let start = boundaries.iter().rev().find(|&&boundary| boundary <= after).copied().unwrap_or_default();
-    let seconds = (after - start).as_millis() / EVERY.as_millis() + 1;
-    let tick = start + EVERY * u32::try_from(seconds).unwrap_or(u32::MAX);
-    // A reading right before the boundary's own would tell nothing more.
-    Some(if tick + EVERY / 4 < end { tick } else { end })
+pub fn next_reading(schedule: &Schedule, after: Duration) -> Option<Duration> {
+    let span = schedule.span(schedule.phase_at(after)?);
+    let seconds = (after - span.start).as_millis() / EVERY.as_millis() + 1;
+    let tick = span.start + EVERY * u32::try_from(seconds).unwrap_or(u32::MAX);
+    // A reading right before the one at the phase's end would add nothing.
+    Some(if tick + EVERY / 4 < span.end { tick } else { span.end })
 }
 
 #[cfg(test)]
@@ -182,7 +178,7 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
 
     #[test]
     fn phases_are_kept_apart_and_drift_is_timed_from_their_start() {
-        let mut watch = Watch::new(&[seconds(0.0), seconds(2.0), seconds(5.0)]);
+        let mut watch = Watch::new(&Schedule::new([seconds(2.0), seconds(3.0)]));
         watch.observe(seconds(0.0), reading(10, 0, 0));
         watch.observe(seconds(1.0), reading(110, 50, 50));
         watch.observe(seconds(2.0), reading(210, 100, 100));
@@ -203,7 +199,7 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
     #[test]
     fn what_happened_around_an_unread_boundary_belongs_to_neither_phase() {
         let requests_of = |boundary: Result<Snapshot, String>, at: f64| {
-            let mut watch = Watch::new(&[seconds(0.0), seconds(2.0), seconds(5.0)]);
+            let mut watch = Watch::new(&Schedule::new([seconds(2.0), seconds(3.0)]));
             watch.observe(seconds(0.0), reading(0, 0, 0));
             watch.observe(seconds(1.001), reading(10, 10, 0));
             watch.observe(seconds(at), boundary);
@@ -218,7 +214,7 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
 
     #[test]
     fn an_unread_boundary_leaves_a_gap_in_both_phases() {
-        let mut watch = Watch::new(&[seconds(0.0), seconds(2.0), seconds(5.0)]);
+        let mut watch = Watch::new(&Schedule::new([seconds(2.0), seconds(3.0)]));
         watch.observe(seconds(0.0), reading(0, 0, 0));
         watch.observe(seconds(1.0), reading(100, 100, 0));
         assert!(watch.signals().contains_key("a"));
@@ -231,14 +227,14 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
 
     #[test]
     fn readings_fall_on_seconds_and_boundaries() {
-        let boundaries = [seconds(0.0), seconds(2.5), seconds(4.6)];
+        let schedule = Schedule::new([seconds(2.5), seconds(2.1)]);
         let mut at = Duration::ZERO;
         let mut times = Vec::new();
-        while let Some(next) = next_reading(&boundaries, at) {
+        while let Some(next) = next_reading(&schedule, at) {
             times.push(next.as_secs_f64());
             at = next;
         }
         assert_eq!(times, [1.0, 2.0, 2.5, 3.5, 4.6]);
-        assert_eq!(next_reading(&boundaries, seconds(2.2)), Some(seconds(2.5)));
+        assert_eq!(next_reading(&schedule, seconds(2.2)), Some(seconds(2.5)));
     }
 }

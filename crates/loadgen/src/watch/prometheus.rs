@@ -7,7 +7,10 @@ use super::{
     instances::{FiresWatch, QuietWatch},
     queries::{NoValue, QueryWatch},
 };
-use crate::scenario::{Demand, Expectation};
+use crate::{
+    scenario::{Demand, Expectation},
+    schedule::{Schedule, Span},
+};
 use std::{collections::BTreeSet, time::Duration};
 
 /// As long as alerts may go unread before nobody can vouch that none fired: three of Prometheus' 5 s intervals.
@@ -63,14 +66,12 @@ pub struct PrometheusWatch {
 }
 
 impl PrometheusWatch {
-    /// A watch for these expectations in phases that start at `boundaries`, the last of which is the end.
-    pub fn new(expectations: &[Expectation], boundaries: &[Duration]) -> Self {
-        let end = boundaries.last().copied().unwrap_or_default();
+    /// Creates a watch for these expectations.
+    pub fn new(expectations: &[Expectation], schedule: &Schedule) -> Self {
         let watched = expectations.iter().map(|expectation| {
-            let (from, until) = match expectation.phase {
-                Some(phase) => (boundaries[phase], boundaries[phase + 1]),
-                None => (Duration::ZERO, end),
-            };
+            let whole = Span { start: Duration::ZERO, end: schedule.end() };
+            let Span { start: from, end: until } =
+                expectation.phase.map_or(whole, |phase| schedule.span(phase));
             match &expectation.demand {
                 Demand::AlertFires { alert, within, resolves } => {
                     Watched::Fires(FiresWatch::new(alert, *within, *resolves, from, until))
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn silence_is_measured() {
-        let mut watch = PrometheusWatch::new(&[], &[]);
+        let mut watch = PrometheusWatch::new(&[], &Schedule::default());
         watch.observe(Told::Alerts(at(1), Ok(Alerts::default())));
         watch.observe(Told::Alerts(at(5), Err("refused".into())));
         watch.observe(Told::Alerts(at(8), Ok(Alerts::default())));

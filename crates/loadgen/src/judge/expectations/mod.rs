@@ -5,6 +5,7 @@ mod prometheus;
 use super::Verdict;
 use crate::{
     scenario::{Demand, Expectation, QueryDemand, SignalDemand, Vital, VitalDemand},
+    schedule::{Schedule, Span},
     watch::{PhaseWatch, PrometheusWatch, State, Vitals, instances::AT_ONCE},
 };
 use serde::{Deserialize, Serialize};
@@ -59,8 +60,8 @@ pub struct Seen<'a> {
     pub phases: &'a [PhaseWatch],
     /// The phases' names.
     pub names: &'a [String],
-    /// When each phase starts, counted from the run's start, then the end.
-    pub boundaries: &'a [Duration],
+    /// When each phase starts and ends.
+    pub schedule: &'a Schedule,
     /// What Prometheus said; `None` when it was not asked.
     pub prometheus: Option<&'a PrometheusWatch>,
     /// When the run was interrupted, if it was.
@@ -83,7 +84,7 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOu
         Demand::AlertFires { .. } | Demand::AlertQuiet { .. } | Demand::Query { .. } => {
             match seen.prometheus {
                 None => (Verdict::NotChecked, "needs --prometheus".into(), None),
-                Some(watch) => prometheus::judge(at, expectation, seen.boundaries, watch, &mut times),
+                Some(watch) => prometheus::judge(at, expectation, seen.schedule, watch, &mut times),
             }
         }
     };
@@ -97,7 +98,7 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOu
     }
     // Half a phase proves that something was noticed, but not that nothing was.
     if (verdict.is_missed() || calm)
-        && seen.interrupted.is_some_and(|at| at < settled(expectation, seen.boundaries))
+        && seen.interrupted.is_some_and(|at| at < settled(expectation, seen.schedule))
     {
         verdict = Verdict::NotChecked;
         detail = format!("interrupted; until then: {detail}");
@@ -116,9 +117,9 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOu
 }
 
 /// When the last of what an expectation depends on may happen.
-fn settled(expectation: &Expectation, boundaries: &[Duration]) -> Duration {
-    let Some(phase) = expectation.phase else { return boundaries.last().copied().unwrap_or_default() };
-    let (start, end) = (boundaries[phase], boundaries[phase + 1]);
+fn settled(expectation: &Expectation, schedule: &Schedule) -> Duration {
+    let Some(phase) = expectation.phase else { return schedule.end() };
+    let Span { start, end } = schedule.span(phase);
     match &expectation.demand {
         Demand::AlertFires { within, resolves, .. } => {
             end.max(start + *within).max(end + resolves.unwrap_or_default())

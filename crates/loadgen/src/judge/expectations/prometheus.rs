@@ -4,6 +4,7 @@ use super::{Finding, LONGEST_GAP, is_within};
 use crate::{
     judge::Verdict,
     scenario::{Demand, Expectation, QueryDemand},
+    schedule::{Schedule, Span},
     watch::{
         PrometheusWatch,
         alerts::Labels,
@@ -26,12 +27,12 @@ pub(super) struct Times {
 pub(super) fn judge(
     at: usize,
     expectation: &Expectation,
-    boundaries: &[Duration],
+    schedule: &Schedule,
     prometheus: &PrometheusWatch,
     times: &mut Times,
 ) -> Finding {
     let phase = expectation.phase.unwrap_or_default();
-    let (start, end) = (boundaries[phase], boundaries[phase + 1]);
+    let Span { start, end } = schedule.span(phase);
     // Found only where the rules could not be read before the run.
     if let (Demand::AlertFires { alert, .. } | Demand::AlertQuiet { alert }, Some(Ok(known))) =
         (&expectation.demand, &prometheus.rules)

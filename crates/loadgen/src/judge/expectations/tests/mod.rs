@@ -36,12 +36,15 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
     Ok(Snapshot::new(&parse(&page).unwrap(), &Routes::predict()))
 }
 
-const BOUNDARIES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(10), Duration::from_secs(20)];
+/// Two phases of ten seconds.
+fn schedule() -> Schedule {
+    Schedule::new([seconds(10), seconds(10)])
+}
 
 /// Ten calm seconds, then ten with four times the load, a third of it bad, and the signal all low; read every second but
 /// those between `blind.0` and `blind.1`.
 fn watch_but(blind: (u64, u64)) -> Watch {
-    let mut watch = Watch::new(&BOUNDARIES);
+    let mut watch = Watch::new(&schedule());
     for second in 0..=20 {
         if (blind.0..blind.1).contains(&second) {
             watch.observe(seconds(second as u32), Err("refused".into()));
@@ -81,7 +84,7 @@ expect: {{ {expect} }}"
     let scenario = Scenario::parse(&yaml, "x").unwrap();
     let names = ["calm".to_owned(), "storm".to_owned()];
     let prometheus = story.map(|story| {
-        let mut prometheus = PrometheusWatch::new(&scenario.expectations, &BOUNDARIES);
+        let mut prometheus = PrometheusWatch::new(&scenario.expectations, &schedule());
         story.into_iter().for_each(|told| prometheus.observe(told));
         prometheus.close(seconds(30));
         prometheus
@@ -89,7 +92,7 @@ expect: {{ {expect} }}"
     let seen = Seen {
         phases: watch.phases(),
         names: &names,
-        boundaries: &BOUNDARIES,
+        schedule: &schedule(),
         prometheus: prometheus.as_ref(),
         interrupted,
     };
@@ -116,7 +119,7 @@ fn signals_are_timed_and_their_silence_is_judged() {
 #[test]
 fn a_reading_right_after_the_deadline_is_in_time() {
     let drifts = |millis| {
-        let mut watch = Watch::new(&BOUNDARIES);
+        let mut watch = Watch::new(&schedule());
         watch.observe(seconds(10), reading(0, 0, 0, 0));
         watch.observe(seconds(12) + Duration::from_millis(millis), reading(60, 0, 60, 0));
         let expect = "signals: [ { signal: a, phase: storm, drifts_within: 2s } ]";
@@ -127,7 +130,7 @@ fn a_reading_right_after_the_deadline_is_in_time() {
 
 #[test]
 fn cannot_tell_is_neither() {
-    let mut watch = Watch::new(&BOUNDARIES);
+    let mut watch = Watch::new(&schedule());
     watch.observe(seconds(0), reading(0, 0, 0, 0));
     watch.observe(seconds(10), reading(20, 0, 10, 10));
     for demand in ["stays: steady", "drifts_within: 9s"] {
@@ -160,7 +163,7 @@ fn vitals_are_held_against_limits_and_the_baseline() {
 
 #[test]
 fn a_service_that_cannot_be_read_fails_with_the_reason() {
-    let mut watch = Watch::new(&BOUNDARIES);
+    let mut watch = Watch::new(&schedule());
     watch.observe(seconds(1), Err("connection refused".into()));
     let expect = "vitals: [ { vital: server_error_ratio, phase: calm, stays_below: 0.5 } ]";
     let outcome = outcome(expect, &watch, None, None);
@@ -252,7 +255,7 @@ fn half_a_phase_proves_no_calm() {
 
 #[test]
 fn a_share_of_a_handful_is_no_share() {
-    let mut watch = Watch::new(&BOUNDARIES);
+    let mut watch = Watch::new(&schedule());
     watch.observe(seconds(0), reading(0, 0, 0, 0));
     watch.observe(seconds(10), reading(100, 0, 50, 50));
     watch.observe(seconds(20), reading(100, 19, 51, 50));
