@@ -1,25 +1,25 @@
-//! What the shell is told.
+//! The exit codes.
 
-use crate::report::RunVerdict;
+use crate::judge::RunVerdict;
 use std::process::ExitCode;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: all good.
+    /// 0: no threshold or expectation was missed.
     Passed,
     /// 99: a threshold or an expectation was missed.
     Missed,
-    /// 104: a bad scenario or flag, or a target that can't be played against.
+    /// 104: an invalid scenario or flag, or a target that cannot be used.
     BadInput,
-    /// 105: interrupted.
+    /// 105: the run was interrupted.
     Interrupted,
-    /// 106: the generator itself could not keep up.
+    /// 106: the generator could not keep up.
     Invalid,
 }
 
 impl Exit {
-    /// The number.
+    /// Returns the number that the shell receives.
     pub fn code(self) -> u8 {
         match self {
             Self::Passed => 0,

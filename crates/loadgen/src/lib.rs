@@ -12,7 +12,7 @@
 //! - [`session`]: a run as it is followed
 //! - [`timeline`], [`page`]: its course and verdict as a page, live or left behind as the HTML report
 //! - [`serve`], [`metrics`]: the live page and own metrics over HTTP
-//! - [`cli`], [`play`], [`before`], [`merge`], [`check`], [`list`], [`schema`], [`completions`], [`exit`]: the commands
+//! - [`cli`], [`commands`], [`exit`]: the command line, its subcommands and exit codes; [`text`]: numbers and tables
 //!
 //! Invariants:
 //! - Every offered request is counted as exactly one of completed, failed, timed out, dropped, interrupted.
@@ -22,27 +22,22 @@
 //!
 //! The service is known over HTTP alone.
 
-pub mod before;
-pub mod check;
 pub mod cli;
-pub mod completions;
+pub mod commands;
 pub mod connect;
 pub mod engine;
 pub mod exit;
 pub mod judge;
-pub mod list;
 pub mod malformed;
-pub mod merge;
 pub mod metrics;
 pub mod page;
 pub mod plan;
-pub mod play;
 pub mod report;
 pub mod scenario;
 pub mod schedule;
-pub mod schema;
 pub mod serve;
 pub mod session;
+pub mod text;
 pub mod timeline;
 pub mod watch;
 

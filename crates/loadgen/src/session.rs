@@ -9,10 +9,11 @@ use crate::{
     page::{Page, Stage},
     plan::Plan,
     report::{Findings, progress::Progress},
+    scenario::TargetLabels,
     schedule::Schedule,
     serve::Publisher,
     timeline::Timeline,
-    watch::{self, PrometheusWatch, Snapshot, TargetLabels, Watch, asking, next_reading, reader::Reader},
+    watch::{self, PrometheusWatch, Snapshot, Watch, asking, next_reading, reader::Reader},
 };
 use std::{
     collections::BTreeSet,
@@ -58,8 +59,8 @@ impl StopSignals {
     }
 }
 
-/// What the report tells of a run that the plan does not say. Addresses are without credentials.
-pub struct Told {
+/// What the report states about a run beside its plan. Addresses have no credentials.
+pub struct RunInfo {
     /// SHA-256 of the scenario's text.
     pub scenario_sha256: String,
     /// What is played against.
@@ -74,7 +75,7 @@ type Reading = (Duration, Result<Snapshot, String>);
 /// A run under way, as far as it has been seen.
 pub struct Session<'a> {
     plan: &'a Plan,
-    told: Told,
+    info: RunInfo,
     started_at: SystemTime,
     names: Vec<String>,
     schedule: Schedule,
@@ -91,11 +92,11 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Of a run that is about to start.
-    pub fn new(plan: &'a Plan, told: Told, metrics: Arc<Metrics>, publisher: Option<Publisher>) -> Self {
+    pub fn new(plan: &'a Plan, info: RunInfo, metrics: Arc<Metrics>, publisher: Option<Publisher>) -> Self {
         let schedule = plan.schedule();
         Self {
             plan,
-            told,
+            info,
             started_at: SystemTime::now(),
             names: plan.scenario.phases.iter().map(|phase| phase.name.clone()).collect(),
             metrics,
@@ -236,9 +237,9 @@ impl<'a> Session<'a> {
     fn page(&self, now: Duration, ended: Option<Duration>, stage: Stage) -> Page {
         let findings = Findings {
             plan: self.plan,
-            scenario_sha256: self.told.scenario_sha256.clone(),
-            target: self.told.target.clone(),
-            prometheus: self.told.prometheus.clone(),
+            scenario_sha256: self.info.scenario_sha256.clone(),
+            target: self.info.target.clone(),
+            prometheus: self.info.prometheus.clone(),
             started_at: self.started_at,
             elapsed: ended.unwrap_or(now),
             interrupted: self.interrupted.is_some(),
@@ -248,7 +249,7 @@ impl<'a> Session<'a> {
                 phases: self.watch.phases(),
                 names: &self.names,
                 schedule: &self.schedule,
-                prometheus: self.told.prometheus.is_some().then_some(&self.prometheus),
+                prometheus: self.info.prometheus.is_some().then_some(&self.prometheus),
                 interrupted: self.interrupted,
             },
         };

@@ -14,6 +14,15 @@ use std::error::Error;
 /// By which a server's log tells our requests from others.
 pub const USER_AGENT: &str = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
 
+/// The server to send requests to. Payloads name their paths below its address.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The address.
+    pub endpoint: Endpoint,
+    /// The TLS configuration of connections to it.
+    pub tls: Tls,
+}
+
 /// A client for readings that adds nothing of its own: no proxy, no redirects, no second try.
 ///
 /// # Errors

@@ -23,11 +23,7 @@ pub use effort::Effort;
 pub use record::{DropReason, Ending, Failure, Outcome, PhaseRecord, Record, Timing, Totals};
 pub use times::{Figures, Times};
 
-use crate::{
-    connect::{Endpoint, Tls},
-    plan::Plan,
-    serve::MOST_CONNECTIONS,
-};
+use crate::{connect::Target, plan::Plan};
 use cli_io::descriptors;
 use dispatcher::Dispatcher;
 use effort::Meter;
@@ -62,15 +58,6 @@ pub enum EngineError {
     Panicked,
 }
 
-/// What is played against. Payloads name their paths below its address.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Its address.
-    pub endpoint: Endpoint,
-    /// What connections to it are made with.
-    pub tls: Tls,
-}
-
 /// A run under way.
 pub struct Running {
     /// The instant from which the plan is counted.
@@ -89,24 +76,24 @@ pub fn default_workers() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How many connections to the target there may be. The rest of the descriptors is for readings, the live page and own
-/// metrics, which must not fall silent because a target is slow.
-fn most_connections() -> usize {
-    let reserve = descriptors::least_of_a_server() + 2 * MOST_CONNECTIONS as u64;
+/// Returns how many connections to the target are allowed, if `reserved` descriptors are needed for other purposes.
+fn most_connections(reserved: u64) -> usize {
+    let reserve = descriptors::least_of_a_server() + reserved;
     let limit = descriptors::raise();
     usize::try_from(limit.saturating_sub(reserve).max(limit / 4)).unwrap_or(usize::MAX)
 }
 
-/// Starts a run of `plan` against `target`.
+/// Starts a run of `plan` against `target`. The connections to the target leave `reserved` descriptors free, so that the
+/// listeners of this program still accept connections when a target is slow.
 ///
 /// # Errors
-/// When a payload does not fit the model, or the system refuses threads or sockets.
-pub fn start(plan: &Plan, target: &Target, workers: usize) -> Result<Running, EngineError> {
+/// If a payload does not fit the model, or the system refuses threads or sockets.
+pub fn start(plan: &Plan, target: &Target, workers: usize, reserved: u64) -> Result<Running, EngineError> {
     let work = dispatcher::prepare(plan).map_err(EngineError::Payload)?;
     let (record_sender, records) = mpsc::unbounded_channel();
     let (stop, stop_receiver) = watch::channel(false);
     let (ready_sender, ready) = std::sync::mpsc::channel();
-    let connections = InFlight::new(most_connections());
+    let connections = InFlight::new(most_connections(reserved));
     let mut threads = Vec::new();
     let mut orders = Vec::new();
     for at in 0..workers.max(1) {

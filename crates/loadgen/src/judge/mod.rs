@@ -2,8 +2,11 @@
 //! the generator itself kept up. Pure functions of what was recorded.
 
 pub mod expectations;
+mod run;
 pub mod thresholds;
 pub mod validity;
+
+pub use run::{Missed, RunVerdict, missed_in_words, run_verdict};
 
 use crate::{engine::PhaseRecord, scenario::Threshold};
 use serde::{Deserialize, Serialize};

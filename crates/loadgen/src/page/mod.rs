@@ -11,8 +11,9 @@ mod tables;
 
 use crate::{
     judge::{Verdict, expectations::Seen},
-    report::{Findings, Report, text::time},
+    report::{Findings, Report},
     scenario::{Demand, QueryDemand},
+    text::time,
     timeline::Timeline,
     watch::prometheus::SETTLING,
 };

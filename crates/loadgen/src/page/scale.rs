@@ -1,6 +1,6 @@
 //! Axes: where their ticks are and how values read on them.
 
-use crate::report::text::time;
+use crate::text::time;
 
 /// What an axis counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,12 +7,9 @@ use super::{
 };
 use crate::{
     engine::Figures,
-    judge::{Verdict, expectations::ExpectationOutcome},
-    report::{
-        RunVerdict,
-        summary::{measured, word},
-        text::rate,
-    },
+    judge::{RunVerdict, Verdict, expectations::ExpectationOutcome},
+    report::summary::{measured, word},
+    text::rate,
 };
 
 /// The last word, or how many words have been said against the run so far.

@@ -1,21 +1,21 @@
-//! What a run came to. [`Report`] is the JSON report; [`summary`] prints the same for people.
+//! The results of a run. [`Report`] is the JSON report; [`summary`] prints the same for people.
 
 pub mod drills;
 pub mod progress;
 pub mod summary;
-pub mod text;
-mod verdict;
+mod warnings;
 
 use crate::{
     engine::{DropReason, Effort, Failure, Figures, PhaseRecord, Record, Times, Totals},
     judge::{
-        Measured, Verdict,
+        Measured, Missed, RunVerdict, Verdict,
         expectations::{self, ExpectationOutcome, Seen},
+        missed_in_words, run_verdict,
         thresholds::ThresholdOutcome,
         validity,
     },
     plan::Plan,
-    scenario::Executor,
+    scenario::{Executor, Threshold},
     watch::{PhaseWatch, SignalState, State, Vitals},
 };
 use drills::FailureMode;
@@ -24,11 +24,10 @@ use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime},
 };
-use verdict::warnings;
-pub use verdict::{Missed, RunVerdict, verdict};
+use warnings::warnings;
 
-/// What a run came to. Times are in seconds.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The results of a run. Times are in seconds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Report {
     /// The scenario's name.
     pub scenario: String,
@@ -184,40 +183,45 @@ pub struct Findings<'a> {
     pub seen: Seen<'a>,
 }
 
+/// What the verdicts in a report are based on, beside its phases and expectations.
+pub struct Evidence<'a> {
+    /// The results of each phase's requests.
+    pub records: &'a [&'a PhaseRecord],
+    /// The scenario's thresholds.
+    pub thresholds: &'a [Threshold],
+    /// Whether the run was stopped before its end.
+    pub interrupted: bool,
+    /// Why the figures are not those of the target, if so.
+    pub invalid: Option<String>,
+    /// Whether an expectation was missed through the generator's own doing.
+    pub own_fault: bool,
+}
+
 impl Report {
-    /// Judges everything and writes it down.
+    /// Reports on a run.
     pub fn new(findings: &Findings) -> Self {
         let Findings { plan, record, seen, .. } = findings;
         let scenario = &plan.scenario;
-        let whole = record.whole();
         let nothing = PhaseRecord::default();
         let records: Vec<&PhaseRecord> =
             (0..scenario.phases.len()).map(|at| record.get(at).unwrap_or(&nothing)).collect();
-        let mut phases: Vec<PhaseReport> =
+        let phases: Vec<PhaseReport> =
             records.iter().enumerate().map(|(at, record)| phase(at, findings, record)).collect();
         let saturated: Vec<bool> = phases.iter().map(PhaseReport::saturated).collect();
-        let measured =
-            Measured { names: seen.names, records: &records, whole: &whole, saturated: &saturated };
-        let (thresholds, blamed) = measured.judge(&scenario.thresholds);
         let expectations: Vec<ExpectationOutcome> = scenario
             .expectations
             .iter()
             .enumerate()
             .map(|(at, expectation)| expectations::judge(at, expectation, seen))
             .collect();
-        judge_phases(&mut phases, &thresholds, &expectations);
-        let blamed = blamed
-            || scenario.expectations.iter().zip(&expectations).any(|(expectation, outcome)| {
-                outcome.verdict.is_missed() && validity::expects_too_much(expectation, &saturated)
-            });
+        let own_fault = scenario.expectations.iter().zip(&expectations).any(|(expectation, outcome)| {
+            outcome.verdict.is_missed() && validity::expects_too_much(expectation, &saturated)
+        });
         let invalid = phases
             .iter()
             .zip(&records)
             .find_map(|(phase, record)| validity::invalid(&phase.name, record, phase.generator_busy));
-        let invalid = invalid.or_else(|| blamed.then(|| validity::OWN_FAULT.to_owned()));
-        let (verdict, reason) =
-            verdict(findings.interrupted, invalid, &whole.totals, &thresholds, &expectations);
-        Self {
+        let draft = Self {
             scenario: scenario.name.clone(),
             description: scenario.description.clone(),
             scenario_sha256: findings.scenario_sha256.clone(),
@@ -230,27 +234,62 @@ impl Report {
             model: format!("{} {}", plan.card.name, plan.card.version),
             started_at: humantime::format_rfc3339_seconds(findings.started_at).to_string(),
             duration: findings.elapsed.as_secs_f64(),
-            verdict,
-            reason,
-            missed: Missed::count(&thresholds, &expectations),
-            totals: whole.totals,
-            response_time: whole.response.figures(),
-            service_time: whole.service.figures(),
-            send_lag: whole.lag.figures(),
-            warnings: warnings(&phases, &thresholds, seen),
             failure_modes: drills::failure_modes(scenario, &phases, &expectations, findings.started_at),
             phases,
-            thresholds,
             expectations,
-        }
+            ..Self::default()
+        };
+        let mut report = draft.assemble(Evidence {
+            records: &records,
+            thresholds: &scenario.thresholds,
+            interrupted: findings.interrupted,
+            invalid,
+            own_fault,
+        });
+        report.warnings = warnings(&report.phases, &report.thresholds, seen);
+        report
     }
 
-    /// Puts the figures of `whole` in the place of what there is.
-    pub fn set_figures(&mut self, whole: &PhaseRecord) {
+    /// Sets every figure and verdict that follows from the evidence and from the report's expectations. A run and `merge` both
+    /// end here.
+    pub fn assemble(mut self, evidence: Evidence) -> Self {
+        let Evidence { records, thresholds, interrupted, invalid, own_fault } = evidence;
+        let mut whole = PhaseRecord::default();
+        records.iter().for_each(|record| whole.merge(record));
         self.totals = whole.totals;
         self.response_time = whole.response.figures();
         self.service_time = whole.service.figures();
         self.send_lag = whole.lag.figures();
+        for (phase, record) in self.phases.iter_mut().zip(records) {
+            phase.set_figures(record);
+        }
+        let names: Vec<String> = self.phases.iter().map(|phase| phase.name.clone()).collect();
+        let saturated: Vec<bool> = self.phases.iter().map(PhaseReport::saturated).collect();
+        let measured = Measured { names: &names, records, whole: &whole, saturated: &saturated };
+        let (outcomes, threshold_own_fault) = measured.judge(thresholds);
+        self.thresholds = outcomes;
+        judge_phases(&mut self.phases, &self.thresholds, &self.expectations);
+        for mode in &mut self.failure_modes {
+            mode.set_outcomes(&self.expectations);
+        }
+        let own_fault = own_fault || threshold_own_fault;
+        let invalid = invalid.or_else(|| own_fault.then(|| validity::OWN_FAULT.to_owned()));
+        self.missed = Missed::count(&self.thresholds, &self.expectations);
+        (self.verdict, self.reason) =
+            run_verdict(interrupted, invalid, &whole.totals, &self.thresholds, &self.expectations);
+        self
+    }
+
+    /// Returns why the verdict is what it is, and what was missed besides; `None` if the run passed.
+    pub fn full_reason(&self) -> Option<String> {
+        let reason = self.reason.as_ref()?;
+        match self.verdict {
+            RunVerdict::Invalid | RunVerdict::Interrupted if !self.missed.is_none() => Some(format!(
+                "{reason}; besides, {}",
+                missed_in_words(self.missed, &self.thresholds, &self.expectations)
+            )),
+            _ => Some(reason.clone()),
+        }
     }
 
     /// The report as JSON, with a newline at its end.
@@ -264,7 +303,7 @@ impl Report {
     }
 }
 
-/// What phase `at` came to; its thresholds and expectations are still to be judged.
+/// Reports on phase `at`, without a verdict.
 fn phase(at: usize, findings: &Findings, record: &PhaseRecord) -> PhaseReport {
     let phase = &findings.plan.scenario.phases[at];
     let span = findings.seen.schedule.span(at);
@@ -292,8 +331,8 @@ fn phase(at: usize, findings: &Findings, record: &PhaseRecord) -> PhaseReport {
     }
 }
 
-/// Gives each phase one word for its thresholds and expectations.
-pub fn judge_phases(
+/// Sets the verdict of each phase from those of its thresholds and expectations.
+fn judge_phases(
     phases: &mut [PhaseReport],
     thresholds: &[ThresholdOutcome],
     expectations: &[ExpectationOutcome],
@@ -313,8 +352,8 @@ impl PhaseReport {
         self.kind == Loop::Closed && self.generator_busy.is_some_and(|busy| busy >= validity::SATURATED)
     }
 
-    /// Puts the figures of `record` in the place of what there is.
-    pub fn set_figures(&mut self, record: &PhaseRecord) {
+    /// Sets the figures from the results of the phase's requests.
+    fn set_figures(&mut self, record: &PhaseRecord) {
         self.totals = record.totals;
         self.rate = (self.duration > 0.0).then(|| record.totals.completed as f64 / self.duration);
         self.response_time = record.response.figures();

@@ -1,8 +1,10 @@
 //! What is shown while a run is under way: a bar on a terminal, a line every few seconds otherwise. It goes to stderr,
 //! so that the summary on stdout can be piped.
 
-use super::text::{rate, time};
-use crate::engine::{PhaseRecord, Record, Totals};
+use crate::{
+    engine::{PhaseRecord, Record, Totals},
+    text::{rate, time},
+};
 use cli_io::printable::printable_message;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{

@@ -1,12 +1,10 @@
 //! The report as people read it at the end of a run.
 
-use super::{
-    Monitoring, PhaseReport, Report, RunVerdict,
-    text::{percent, rate, table, time},
-};
+use super::{Monitoring, PhaseReport, Report};
 use crate::{
     engine::{DropReason, Failure},
-    judge::{Verdict, thresholds::ThresholdOutcome},
+    judge::{RunVerdict, Verdict, thresholds::ThresholdOutcome},
+    text::{percent, rate, table, time},
 };
 use cli_io::printable::{MOST_QUOTED, printable};
 use std::{collections::BTreeMap, fmt::Write};

@@ -1,7 +1,6 @@
 //! What monitoring must have noticed, or must have kept quiet about.
 
-use super::threshold::Condition;
-use crate::watch::TargetLabels;
+use super::{target_labels::TargetLabels, threshold::Condition};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{

@@ -12,6 +12,7 @@ mod raw;
 mod reading;
 pub(crate) mod request;
 mod schema;
+mod target_labels;
 pub mod threshold;
 pub mod values;
 
@@ -19,6 +20,7 @@ pub use expectation::{
     AlertPattern, Demand, Expectation, Job, QueryDemand, SignalDemand, Vital, VitalDemand,
 };
 pub use schema::schema;
+pub use target_labels::TargetLabels;
 pub use threshold::{Aggregate, Comparison, Condition, Metric, Threshold};
 
 use crate::malformed::Malformed;

@@ -35,7 +35,7 @@ use tokio::{
 };
 
 /// The most connections of one listener. A browser opens up to six, Prometheus one.
-pub(crate) const MOST_CONNECTIONS: usize = 32;
+pub(super) const MOST_CONNECTIONS: usize = 32;
 
 /// What a client may take.
 #[derive(Debug, Clone, Copy)]

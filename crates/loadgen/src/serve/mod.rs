@@ -6,7 +6,8 @@
 mod host;
 mod http;
 
-pub(crate) use http::MOST_CONNECTIONS;
+/// The most descriptors that the connections of both listeners take.
+pub(crate) const MOST_DESCRIPTORS: u64 = 2 * http::MOST_CONNECTIONS as u64;
 
 use crate::{
     metrics::Metrics,

@@ -4,11 +4,10 @@
 //! Times are counted from the run's start.
 
 use super::{
-    TargetLabels,
     alertmanager::Delivery,
     alerts::{Alerts, Labels},
 };
-use crate::scenario::AlertPattern;
+use crate::scenario::{AlertPattern, TargetLabels};
 use std::{collections::BTreeSet, time::Duration};
 
 /// How long a run waits for a pending alert to fire or to clear: twice the minute that most rules wait.

@@ -25,7 +25,6 @@ pub use routes::Routes;
 pub use signals::{SignalState, State};
 pub use snapshot::Snapshot;
 pub use tally::{Tally, Vitals};
-pub use target_labels::TargetLabels;
 
 use crate::schedule::Schedule;
 use instances::AT_ONCE;

@@ -1,14 +1,13 @@
 //! What Prometheus and its Alertmanagers said, kept as far as the scenario's expectations need it.
 
 use super::{
-    TargetLabels,
     alertmanager::{Asked, Reach},
     alerts::Alerts,
     instances::{FiresWatch, QuietWatch},
     queries::{NoValue, QueryWatch},
 };
 use crate::{
-    scenario::{Demand, Expectation},
+    scenario::{Demand, Expectation, TargetLabels},
     schedule::{Schedule, Span},
 };
 use std::{collections::BTreeSet, time::Duration};

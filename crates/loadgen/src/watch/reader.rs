@@ -6,12 +6,12 @@ use super::{
     alerts::{alerts, rules},
     answer::refusal,
     queries::{NoValue, values},
-    target_labels::{self, Scraped, TargetLabels},
+    target_labels::{self, Scraped},
     text_format,
 };
 use crate::{
-    connect::{Endpoint, cause, client, tls},
-    engine::Target,
+    connect::{Endpoint, Target, cause, client, tls},
+    scenario::TargetLabels,
 };
 use model::ModelCard;
 use reqwest::{

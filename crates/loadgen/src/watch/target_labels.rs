@@ -5,38 +5,10 @@
 //! than it is scraped at (a load balancer, a metrics listener of its own), by the name and version of its model.
 
 use super::answer::parse;
+use crate::scenario::TargetLabels;
 use reqwest::Url;
 use serde::Deserialize;
-use std::{collections::BTreeSet, fmt};
-
-/// The label values of alerts about the target. An empty set stands for values that are not known, which exclude nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TargetLabels {
-    /// Values of `job`.
-    pub jobs: BTreeSet<String>,
-    /// Values of `instance`.
-    pub instances: BTreeSet<String>,
-    /// Values of `model`.
-    pub models: BTreeSet<String>,
-}
-
-impl TargetLabels {
-    /// The values that each label may have, unless an alert lacks it.
-    pub fn allowed(&self) -> [(&'static str, &BTreeSet<String>); 3] {
-        [("job", &self.jobs), ("instance", &self.instances), ("model", &self.models)]
-    }
-}
-
-impl fmt::Display for TargetLabels {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let known = self.allowed().into_iter().filter(|(_, values)| !values.is_empty());
-        let known = known.map(|(label, values)| {
-            let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            format!("{label} {}", values.join(" or "))
-        });
-        f.write_str(&known.collect::<Vec<_>>().join(", "))
-    }
-}
+use std::collections::BTreeSet;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,6 +6,7 @@ use super::Verdict;
 use crate::{
     scenario::{Demand, Expectation, QueryDemand, SignalDemand, Vital, VitalDemand},
     schedule::{Schedule, Span},
+    text,
     watch::{PhaseWatch, PrometheusWatch, State, Vitals, instances::AT_ONCE},
 };
 use serde::{Deserialize, Serialize};
@@ -189,7 +190,7 @@ fn in_words(expectation: &Expectation, names: &[String]) -> String {
 pub fn amount(vital: Vital, value: f64) -> String {
     match vital {
         Vital::Throughput => format!("{value:.1}/s"),
-        Vital::LatencyP95 => crate::report::text::time(Some(value)),
+        Vital::LatencyP95 => text::time(Some(value)),
         Vital::ClientErrorRatio | Vital::ServerErrorRatio | Vital::ClassShare => {
             format!("{:.1} %", value * 100.0)
         }

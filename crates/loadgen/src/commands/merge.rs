@@ -4,28 +4,37 @@
 //! nobody's percentile. What monitoring noticed every machine saw of the same service; here the strictest word counts.
 
 use crate::{
-    cli::MergeArgs,
     engine::{PhaseRecord, Times, Totals},
     exit::Exit,
-    judge::{Measured, Verdict, expectations::ExpectationOutcome, thresholds::ThresholdOutcome, validity},
+    judge::{RunVerdict, Verdict, expectations::ExpectationOutcome, thresholds::ThresholdOutcome},
     plan::Shard,
-    report::{
-        Histograms, Missed, PhaseReport, Report, RunVerdict, judge_phases, summary, text::to_stdout, verdict,
-    },
+    report::{Evidence, Histograms, Report, summary},
     scenario::{Metric, Threshold},
 };
 use anyhow::{Context, anyhow, bail};
 use cli_io::{
     file_kind::{self, Wanted},
     output_file::OutputFile,
+    stdout::print,
 };
 use std::{collections::BTreeSet, fs, path::PathBuf};
+
+/// The arguments of `loadgen merge`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Reports that `run --json` wrote: all parts of one plan, or whole runs of one scenario
+    #[arg(required = true, value_name = "REPORT.json")]
+    pub reports: Vec<PathBuf>,
+    /// Write the report of the whole as JSON to this file, or to a pipe
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
 
 /// Joins reports, prints the summary of the whole and judges it.
 ///
 /// # Errors
 /// When a file is no report, or the reports are not of one plan.
-pub fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
     let reports = args.reports.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let merged = merged(&reports)?;
@@ -36,7 +45,7 @@ pub fn merge(args: &MergeArgs) -> anyhow::Result<Exit> {
     if report_on_stdout {
         eprint!("{summary}");
     } else {
-        to_stdout(summary.as_bytes())?;
+        print(&summary)?;
     }
     written?;
     Ok(merged.verdict.into())
@@ -74,10 +83,6 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
     }
     let missing = missing_shards(reports)?;
     let apart = apart(reports)?;
-    let records = (0..base.phases.len()).map(|at| record(reports, at)).collect::<Vec<_>>();
-    let mut whole = PhaseRecord::default();
-    records.iter().for_each(|record| whole.merge(record));
-
     let mut report = base.clone();
     report.shard = None;
     report.merged_from = reports.iter().map(|(place, _)| place.clone()).collect();
@@ -85,45 +90,34 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
     report.target = targets.into_iter().collect::<Vec<_>>().join(", ");
     report.started_at = reports.iter().map(|(_, report)| report.started_at.clone()).min().unwrap_or_default();
     report.duration = reports.iter().map(|(_, report)| report.duration).fold(0.0, f64::max);
-    report.set_figures(&whole);
-    for (at, (phase, record)) in report.phases.iter_mut().zip(&records).enumerate() {
+    for (at, phase) in report.phases.iter_mut().enumerate() {
         let of_phase = || reports.iter().map(|(_, report)| &report.phases[at]);
         phase.duration = of_phase().map(|phase| phase.duration).fold(0.0, f64::max);
         phase.generator_busy = of_phase().filter_map(|phase| phase.generator_busy).reduce(f64::max);
-        // The reading that saw most of the phase.
+        // The machine that read the service most often covers most of the phase.
         if let Some(best) = of_phase().max_by_key(|phase| phase.monitoring.readings) {
             phase.monitoring = best.monitoring.clone();
         }
-        phase.set_figures(record);
     }
     report.expectations = (0..base.expectations.len()).map(|at| expectation(reports, at)).collect();
-    for mode in &mut report.failure_modes {
-        mode.set_outcomes(&report.expectations);
-    }
     report.prometheus = reports.iter().find_map(|(_, report)| report.prometheus.clone());
+    report.warnings = warnings(reports);
     let names: Vec<String> = report.phases.iter().map(|phase| phase.name.clone()).collect();
-    let saturated: Vec<bool> = report.phases.iter().map(PhaseReport::saturated).collect();
     let thresholds: Vec<Threshold> = base
         .thresholds
         .iter()
         .map(|outcome| threshold(outcome, &names))
         .collect::<Result<_, _>>()
         .map_err(|error| anyhow!("{first}: thresholds: {error}"))?;
-    let records: Vec<&PhaseRecord> = records.iter().collect();
-    let measured = Measured { names: &names, records: &records, whole: &whole, saturated: &saturated };
-    let blamed;
-    (report.thresholds, blamed) = measured.judge(&thresholds);
-    judge_phases(&mut report.phases, &report.thresholds, &report.expectations);
-    report.warnings = warnings(reports);
-    let invalid = missing
-        .or(apart)
-        .or_else(|| invalid(reports))
-        .or_else(|| blamed.then(|| validity::OWN_FAULT.to_owned()));
+    let records: Vec<PhaseRecord> = (0..base.phases.len()).map(|at| record(reports, at)).collect();
     let interrupted = reports.iter().any(|(_, report)| report.verdict == RunVerdict::Interrupted);
-    report.missed = Missed::count(&report.thresholds, &report.expectations);
-    (report.verdict, report.reason) =
-        verdict(interrupted, invalid, &whole.totals, &report.thresholds, &report.expectations);
-    Ok(report)
+    Ok(report.assemble(Evidence {
+        records: &records.iter().collect::<Vec<_>>(),
+        thresholds: &thresholds,
+        interrupted,
+        invalid: missing.or(apart).or_else(|| invalid(reports)),
+        own_fault: false,
+    }))
 }
 
 /// Refuses reports that are not parts of one plan.

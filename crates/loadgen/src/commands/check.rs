@@ -3,26 +3,36 @@
 use crate::{
     exit::Exit,
     plan::arrivals::planned,
-    report::text::{table, to_stdout},
     scenario::{Executor, Phase, Ramp, Scenario, Spacing, library},
+    text::table,
 };
-use cli_io::printable::{MOST_QUOTED, printable, printable_message};
+use clap::ValueHint;
+use cli_io::{
+    printable::{MOST_QUOTED, printable, printable_message},
+    stdout::print,
+};
+
+/// The arguments of `loadgen check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Scenario files, or names
+    #[arg(required = true, value_hint = ValueHint::FilePath)]
+    files: Vec<String>,
+}
 
 /// Checks every file and prints its phases; problems go to stderr.
 ///
 /// # Errors
-/// When the phases can't be written.
-pub fn check(files: &[String]) -> anyhow::Result<Exit> {
+/// If standard output cannot be written to.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut exit = Exit::Passed;
-    for file in files {
+    for file in &args.files {
         let parsed = library::find(file)
             .map_err(|error| error.to_string())
             .and_then(|found| Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string()));
         match parsed {
             Ok(scenario) => {
-                to_stdout(
-                    format!("{}: good\n{}\n", printable(file, MOST_QUOTED), phases(&scenario)).as_bytes(),
-                )?;
+                print(format!("{}: good\n{}\n", printable(file, MOST_QUOTED), phases(&scenario)))?;
             }
             Err(problems) => {
                 eprintln!("{}", printable_message(&problems));

@@ -1,36 +1,91 @@
-//! `loadgen run`: from a scenario's name to a verdict and the files that tell of it. The run itself is followed by
-//! [`crate::session`].
+//! `loadgen run`: runs a scenario and writes its report. [`crate::session`] follows the run while requests are sent.
 
+use super::preflight::{check_alerts, check_queries, check_signals};
 use crate::{
-    before::{check_alerts, check_queries, check_signals},
-    cli::RunArgs,
-    connect::{Endpoint, Tls},
-    engine::{self, Target},
+    connect::{Endpoint, Target, Tls},
+    engine,
     exit::Exit,
     metrics::Metrics,
     page::{Page, document},
-    plan::Plan,
-    report::{summary, text::to_stdout},
+    plan::{Plan, Shard},
+    report::summary,
     scenario::{Scenario, library},
-    serve::{Listeners, Servers},
-    session::{Session, StopSignals, Told},
+    serve::{self, Listeners, Servers},
+    session::{RunInfo, Session, StopSignals},
     watch::{Routes, reader::Reader},
 };
 use anyhow::{anyhow, bail};
+use clap::ValueHint;
 use cli_io::{
     clock, descriptors,
     output_file::OutputFile,
     printable::{printable, printable_message},
+    stdout::print,
 };
 use reqwest::Url;
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-/// Runs a scenario to its verdict.
+const ENVIRONMENT: &str = "Environment: LOADGEN_BEARER_TOKEN is sent to the target, and to it alone, with every request \
+that has no authorization of its own; LOADGEN_PROMETHEUS_BEARER_TOKEN to Prometheus. In their place an address may have \
+a user and a password, as in http://user:password@host; `ps` shows those.";
+
+/// The flags of `loadgen run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ENVIRONMENT)]
+pub struct Args {
+    /// A name, looked up in ./scenarios and then among the built-in ones, or a file
+    #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::FilePath)]
+    pub scenario: String,
+    /// The inference service
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, default_value = "http://127.0.0.1:8000", value_parser = http_url)]
+    pub target: Url,
+    /// A Prometheus server, to check the scenario's alerts
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = http_url)]
+    pub prometheus: Option<Url>,
+    /// Additional certificate authorities to trust over https:// (PEM)
+    #[arg(long, value_name = "FILE.pem", value_hint = ValueHint::FilePath)]
+    pub ca_cert: Option<PathBuf>,
+    /// Where all random draws start from, over the scenario's own
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Which part of the plan to play, where several machines play it together; `loadgen merge` joins their reports
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
+    pub shard: Shard,
+    /// Write the report as JSON to this file, or to a pipe such as /dev/stdout
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub json: Option<PathBuf>,
+    /// Write the report as an HTML page to this file, or to a pipe
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub report: Option<PathBuf>,
+    /// Where to serve a live page until the run ends; without an address 127.0.0.1:5665, without the flag nowhere
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:5665")]
+    pub dashboard: Option<SocketAddr>,
+    /// Where to serve the load generator's own /metrics for Prometheus, such as 0.0.0.0:9464
+    #[arg(long, value_name = "ADDR")]
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+fn http_url(text: &str) -> Result<Url, String> {
+    let url: Url =
+        text.parse().map_err(|error| format!("{error}; expected something like http://127.0.0.1:8000"))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        // Not shown: a query may hold a key.
+        return Err(
+            "an address ends with its path; a query goes into the `path` of a scenario's payloads".into()
+        );
+    }
+    match (url.scheme(), url.has_host()) {
+        ("http" | "https", true) => Ok(url),
+        _ => Err("only http:// and https:// addresses can be reached".into()),
+    }
+}
+
+/// Runs a scenario and writes its report.
 ///
 /// # Errors
-/// Whatever keeps it from starting: the scenario, the target, a file that can't be written.
-pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
+/// If the run cannot start, because of the scenario or the target, or if a file cannot be written.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
     clock::check()?;
     descriptors::require(descriptors::least_of_a_server())?;
     let found = library::find(&args.scenario)?;
@@ -46,12 +101,12 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     }
     let listeners = Listeners::bind(args.dashboard, args.metrics_listen)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let page = runtime.block_on(run(args, Arc::new(scenario), digest(&found.text), listeners))?;
+    let page = runtime.block_on(execute(args, Arc::new(scenario), digest(&found.text), listeners))?;
     let report = &page.report;
     // A reader of the report should find nothing else there.
     let report_on_stdout = [&json, &html].into_iter().flatten().any(OutputFile::is_stdout);
-    // The files first: they are not to suffer from a reader of the summary that has seen enough. But a full disk is to
-    // cost neither the summary nor the other file.
+    // Files are written first, so that a closed standard output does not prevent them. A full disk prevents neither the
+    // summary nor the other file.
     let written = [
         json.map_or(Ok(()), |file| file.write(&report.to_json())),
         html.map_or(Ok(()), |file| file.write(document(&page, false).as_bytes())),
@@ -60,7 +115,7 @@ pub fn play(args: &RunArgs) -> anyhow::Result<Exit> {
     if report_on_stdout {
         eprint!("{summary}");
     } else {
-        to_stdout(summary.as_bytes())?;
+        print(&summary)?;
     }
     if !report.totals.add_up() {
         bail!("a request was lost or counted twice, which is a fault of this program: {:?}", report.totals);
@@ -80,8 +135,8 @@ fn digest(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn run(
-    args: &RunArgs,
+async fn execute(
+    args: &Args,
     scenario: Arc<Scenario>,
     scenario_sha256: String,
     listeners: Listeners,
@@ -97,7 +152,7 @@ async fn run(
     let rules = checked.map_err(|error| anyhow!("--prometheus: {error}"))?;
     match &rules {
         Some(Ok(known)) => check_alerts(&scenario, known)?,
-        // Minutes before the report says so, too.
+        // The report repeats this at the end of the run.
         Some(Err(error)) => {
             let error = printable_message(error);
             eprintln!("warning: {error}; Prometheus expectations cannot be checked until it responds");
@@ -112,14 +167,14 @@ async fn run(
     listeners.announce()?;
     let metrics = Arc::new(Metrics::new(&plan));
     let (servers, publisher) = Servers::start(listeners, Arc::clone(&metrics))?;
-    let told = Told {
+    let info = RunInfo {
         scenario_sha256,
         target: address.to_string(),
         prometheus: prometheus.map(|prometheus| prometheus.url().to_string()),
     };
-    let mut session = Session::new(&plan, told, metrics, publisher);
+    let mut session = Session::new(&plan, info, metrics, publisher);
     session.look_before(&reader, rules, target_labels).await;
-    let mut running = engine::start(&plan, &target, engine::default_workers())?;
+    let mut running = engine::start(&plan, &target, engine::default_workers(), serve::MOST_DESCRIPTORS)?;
     let elapsed = session.follow(&mut running, &reader, &mut stops).await;
     running.join()?;
     session.look_after(&reader).await;
@@ -138,7 +193,7 @@ struct Addresses {
     prometheus: Option<Endpoint>,
 }
 
-fn addresses(args: &RunArgs) -> anyhow::Result<Addresses> {
+fn addresses(args: &Args) -> anyhow::Result<Addresses> {
     let endpoint = |flag: &str, url: &Url, variable: &str| {
         Endpoint::new(url.clone(), variable).map_err(|problem| anyhow!("{flag}: {problem}"))
     };

@@ -2,15 +2,16 @@
 
 use crate::{
     exit::Exit,
-    report::text::{table, to_stdout},
     scenario::{Scenario, library},
+    text::table,
 };
+use cli_io::stdout::print;
 
 /// Prints every scenario with where it was found; a bad one with its first problem.
 ///
 /// # Errors
-/// When it can't be written.
-pub fn list() -> anyhow::Result<Exit> {
+/// If standard output cannot be written to.
+pub fn run() -> anyhow::Result<Exit> {
     let mut rows = Vec::new();
     for (name, found) in library::all() {
         let (place, text) = match found {
@@ -25,7 +26,8 @@ pub fn list() -> anyhow::Result<Exit> {
         };
         rows.push(vec![name, place, first_line(&text)]);
     }
-    to_stdout(table(&rows, 0).as_bytes())
+    print(table(&rows, 0))?;
+    Ok(Exit::Passed)
 }
 
 fn first_line(text: &str) -> String {

@@ -1,27 +1,11 @@
-//! Numbers and tables for people, and how they get to them.
+//! Formats numbers and tables for people.
 
-use crate::exit::Exit;
-use anyhow::Context;
 use cli_io::printable::printable;
-use std::io::{ErrorKind, Write};
 
-/// Writes what a command is asked for. A reader that has seen enough, such as `head`, is no error.
-///
-/// # Errors
-/// When standard output takes no more for another reason.
-pub fn to_stdout(text: &[u8]) -> anyhow::Result<Exit> {
-    match std::io::stdout().write_all(text) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("writing to standard output")
-        }
-        _ => Ok(Exit::Passed),
-    }
-}
-
-/// A time in seconds, with three digits and a fitting unit; `–` when there is none.
+/// Formats a time in seconds with three digits and a fitting unit; `–` without a value.
 ///
 /// ```
-/// use loadgen::report::text::time;
+/// use loadgen::text::time;
 /// assert_eq!(time(Some(0.000_412)), "412 µs");
 /// assert_eq!(time(Some(0.0123)), "12.3 ms");
 /// assert_eq!(time(None), "–");
@@ -46,21 +30,21 @@ pub fn time(seconds: Option<f64>) -> String {
     format!("{value:.decimals$} {unit}")
 }
 
-/// A share in percent; `–` when there is none.
+/// Formats a share in percent; `–` without a value.
 pub fn percent(share: Option<f64>) -> String {
     share.map_or("–".into(), |share| format!("{:.1} %", share * 100.0))
 }
 
-/// A rate per second; `–` when there is none.
+/// Formats a rate per second; `–` without a value.
 pub fn rate(rate: Option<f64>) -> String {
     rate.map_or("–".into(), |rate| format!("{rate:.1}"))
 }
 
-/// The most characters of a cell. Class and signal names come from the target, and one long name would pad every row.
+/// The most characters of a cell. Class and signal names come from the target, and one long name would widen every row.
 const MOST_CELL: usize = 400;
 
-/// Columns that line up: the first flush left, so are those from `left_from` on; the others, being numbers, right. Cells may
-/// hold foreign text.
+/// Formats a table with aligned columns: to the left the first and those from `left_from` on, to the right the others, which
+/// are numbers. Cells may hold text from outside.
 pub fn table(rows: &[Vec<String>], left_from: usize) -> String {
     let printable_row = |row: &Vec<String>| row.iter().map(|cell| printable(cell, MOST_CELL)).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(printable_row).collect();

@@ -1,0 +1,9 @@
+//! The subcommands of `loadgen`, each with its arguments.
+
+pub mod check;
+pub mod completions;
+pub mod list;
+pub mod merge;
+mod preflight;
+pub mod run;
+pub mod schema;
