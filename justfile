@@ -49,7 +49,7 @@ bench-loadgen:
 
 # How soon each drift is noticed, and how often noise is; `--help` lists what can be varied
 bench-drift *flags:
-    cargo run --locked --release --package driftsim -- bench "$@"
+    cargo run --locked --release --package driftbench -- "$@"
 
 # The same drifts for the detectors of River, on the same rows, beside ours
 bench-drift-peers: (_install "python3" "python3")
@@ -62,8 +62,8 @@ bench-drift-peers: (_install "python3" "python3")
         python3 -m venv "$out/venv"
         "$out/venv/bin/pip" install --quiet --disable-pip-version-check river=={{ river }}
     fi
-    cargo run --locked --release --package driftsim -- bench --only detection --streams "$out/streams"
-    "$out/venv/bin/python" crates/driftsim/benches/river_peers.py "$out/streams"
+    cargo run --locked --release --package driftbench -- --only detection --streams "$out/streams"
+    "$out/venv/bin/python" crates/driftbench/benches/river_peers.py "$out/streams"
 
 # Serve the built-in Iris model on 127.0.0.1:8000
 serve *flags:

@@ -24,7 +24,7 @@ impl FalseAlarmBudget {
     /// The probability of a false alarm that one judgement of one of `signals` signals may have (Bonferroni).
     ///
     /// Whoever judges more often than `judged_every` on windows that share most of their rows, or several windows, spends
-    /// a little more in some places and less in others; `driftsim bench` measures how much in all.
+    /// a little more in some places and less in others; `driftbench` measures how much in all.
     pub fn alpha(&self, signals: usize) -> f64 {
         let judgements = self.one_alarm_in.as_secs_f64() / self.judged_every.as_secs_f64();
         1.0 / (judgements * signals.max(1) as f64)

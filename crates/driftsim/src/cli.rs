@@ -1,14 +1,10 @@
 //! The command line: what was typed, and what is done about it.
 
-use crate::{DriftSpec, RowSource, bench, output, presets, yaml_bounds};
+use crate::{DriftSpec, RowSource, load_card, output, presets, yaml_bounds};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use cli_io::{
-    file_kind::{self, FileKind, Wanted},
-    output_file::OutputFile,
-    printable::printable_lines,
-};
-use model::{ModelCard, ModelFile, TrainOptions};
+use cli_io::file_kind::{FileKind, Wanted};
+use model::ModelCard;
 use std::{
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
@@ -33,25 +29,8 @@ enum Command {
     /// Without --spec and --preset no row drifts. The last two columns are `class`, the true one, and `drifted`; where
     /// a feature has such a name, underscores are added.
     Generate(Generate),
-    /// Measure how soon each drift is noticed, and how often noise is
-    ///
-    /// Simulates the service, the recording rules and the alerts, row by row. Prints tables for Markdown; says "missed"
-    /// where a promise is not kept. The whole of it takes about a quarter of an hour on two processors.
-    Bench(Box<Bench>),
     /// List the presets
     List,
-}
-
-#[derive(Debug, Args)]
-struct Bench {
-    #[command(flatten)]
-    settings: bench::Settings,
-    /// A model file that `inference train` wrote, whose law the rows follow; Iris without it
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
-    /// Also write the figures as JSON to this file, or to a pipe
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -83,39 +62,15 @@ struct Generate {
 pub fn run(cli: Cli) -> Result<()> {
     let written = match cli.command {
         Command::Generate(generate) => {
-            let card = card(generate.model.as_deref())?;
+            let card = load_card(generate.model.as_deref())?;
             let rows = generate.source(&card)?.take(usize::try_from(generate.rows).unwrap_or(usize::MAX));
             output::write(generate.format, &card, rows, &mut BufWriter::new(io::stdout().lock()))
         }
-        Command::Bench(bench) => bench.run()?,
         Command::List => list(&mut io::stdout().lock()),
     };
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to stdout"),
-    }
-}
-
-impl Bench {
-    /// Runs the benchmark and writes what it found. The inner result is that of writing to stdout.
-    fn run(&self) -> Result<io::Result<()>> {
-        let card = card(self.model.as_deref())?;
-        // Opened first: a long run must not end with a path that can't be written.
-        let json = self.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
-        let report = bench::run(&self.settings, &card)?;
-        // A reader of the figures should find nothing else there.
-        let figures_on_stdout = json.as_ref().is_some_and(OutputFile::is_stdout);
-        if let Some(file) = json {
-            let text = serde_json::to_string_pretty(&report).context("--json: cannot write the figures")?;
-            file.write(format!("{text}\n").as_bytes())?;
-        }
-        // It names features and classes of a model file.
-        let tables = printable_lines(&report.to_string());
-        if figures_on_stdout {
-            eprint!("{tables}");
-            return Ok(Ok(()));
-        }
-        Ok(write!(io::stdout().lock(), "{tables}"))
     }
 }
 
@@ -140,19 +95,6 @@ fn read_spec(path: &Path) -> Result<DriftSpec> {
     let text = str::from_utf8(&bytes)
         .with_context(|| format!("--spec: {file}: is not UTF-8; save the file in that encoding"))?;
     Ok(DriftSpec::from_yaml(text, &file)?)
-}
-
-fn card(path: Option<&Path>) -> Result<ModelCard> {
-    let file = match path {
-        Some(path) => {
-            let place = || format!("--model: {}", path.display());
-            let bytes = std::fs::read(path).with_context(place)?;
-            let read = || Ok(ModelFile::from_json(str::from_utf8(&bytes).context("is not text")?)?);
-            read().map_err(|error| file_kind::explain(error, &bytes, Wanted::Model)).with_context(place)?
-        }
-        None => model::train(&model::iris::table(), &TrainOptions::new("iris"))?,
-    };
-    Ok(file.card)
 }
 
 fn list(out: &mut impl Write) -> io::Result<()> {

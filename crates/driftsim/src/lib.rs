@@ -4,13 +4,13 @@
 //! Each row carries its true class and whether it drifted, so that the verdicts of a monitor can be scored.
 //!
 //! Layout:
-//! - [`spec`], `yaml`, `schema`, [`preset`]: what drift is asked for, and how it is written down
+//! - [`spec`], `yaml`, [`preset`]: what drift is asked for, and how it is written down
 //! - [`source`]: the rows themselves, reproducible by seed
-//! - `population`, `marginal`, `copula`, `calibration`: what steady rows are drawn from
+//! - [`model_card`]: the model whose reference rows follow
+//! - `population`, `marginal`, `copula`: what steady rows are drawn from
 //! - [`duration`], [`yaml_bounds`]: how durations are written, and how large a YAML text may be
-//! - `regime`: what a spec makes of a model's features and classes
+//! - `drifted_distribution`: what a spec makes of a model's features and classes
 //! - `output`, [`cli`]: rows as CSV or JSONL, and the command line
-//! - [`mod@bench`]: how soon drift is noticed, and how often noise is
 //!
 //! What does not belong here: the formulas that judge whether rows drifted (crate `drift`), and sending rows anywhere.
 //!
@@ -23,23 +23,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod bench;
-mod calibration;
 pub mod cli;
 mod copula;
+mod drifted_distribution;
 pub mod duration;
 mod marginal;
+pub mod model_card;
 mod output;
 mod population;
 pub mod preset;
-mod regime;
-mod schema;
 pub mod source;
 pub mod spec;
 mod yaml;
 pub mod yaml_bounds;
 
 pub use cli::run;
+pub use model_card::load_card;
+pub use population::pick;
 pub use preset::{Preset, presets};
 pub use source::{Row, RowSource};
 pub use spec::{ClassShares, DriftSpec, Operation, SpecError};

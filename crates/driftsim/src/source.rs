@@ -2,8 +2,8 @@
 
 use crate::{
     DriftSpec, SpecError,
+    drifted_distribution::DriftedDistribution,
     population::{Population, pick},
-    regime::Regime,
 };
 use model::ModelCard;
 use rand::{RngExt, SeedableRng};
@@ -17,7 +17,7 @@ pub struct Row {
     /// The class the row was drawn from, as a position in the model's classes. Operations on features don't change
     /// it: a giant is still a flower of its class, though its values no longer tell which.
     pub class: usize,
-    /// Whether the row was drawn under the drifted regime. Chance may have left its values as they might have been
+    /// Whether the row was drawn under the drifted distribution. Chance may have left its values as they might have been
     /// anyway, above all with other class shares.
     pub drifted: bool,
 }
@@ -33,7 +33,7 @@ pub struct Row {
 #[derive(Debug, Clone)]
 pub struct RowSource {
     population: Population,
-    regime: Regime,
+    distribution: DriftedDistribution,
     share: f64,
     drifting: ChaCha8Rng,
     drawing: ChaCha8Rng,
@@ -50,7 +50,7 @@ impl RowSource {
         let population = Population::new(card)?;
         let [drifting, drawing, altering] = streams(seed);
         Ok(Self {
-            regime: Regime::new(spec, card, &population)?,
+            distribution: DriftedDistribution::new(spec, card, &population)?,
             share: if spec.operations.is_empty() { 0.0 } else { spec.share },
             drifting,
             drawing,
@@ -69,11 +69,11 @@ impl RowSource {
     /// The next row, in the place of a former one: an iterator would allocate each.
     pub fn fill(&mut self, row: &mut Row) {
         row.drifted = self.drifting.random::<f64>() < self.share;
-        let shares = if row.drifted { &self.regime.shares } else { &self.population.shares };
+        let shares = if row.drifted { &self.distribution.shares } else { &self.population.shares };
         row.class = pick(shares, self.drawing.random());
         self.population.draw(row.class, &mut self.drawing, &mut self.noise, &mut row.values);
         if row.drifted {
-            self.regime.apply(&mut row.values, &self.population, &mut self.altering);
+            self.distribution.apply(&mut row.values, &self.population, &mut self.altering);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What drift is asked for: a share of the rows, and what happens to them. How that is written down in YAML is
-//! `yaml`'s matter; what it means for one model's features and classes is `regime`'s.
+//! `yaml`'s matter; what it means for one model's features and classes is `drifted_distribution`'s.
 
 use crate::preset::presets;
 use thiserror::Error;

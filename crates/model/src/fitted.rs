@@ -23,8 +23,8 @@ impl Fitted {
     }
 
     /// The same, with logits divided by `temperature`.
-    pub(crate) fn cooled(self, temperature: f64) -> Self {
-        Self { weights: self.weights.cooled(temperature), ..self }
+    pub(crate) fn with_temperature(self, temperature: f64) -> Self {
+        Self { weights: self.weights.with_temperature(temperature), ..self }
     }
 
     pub(crate) fn logits(&self, row: &[Option<f64>]) -> Vec<f64> {

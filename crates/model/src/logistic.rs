@@ -73,7 +73,7 @@ impl Weights {
     }
 
     /// Weights whose logits are divided by `temperature`.
-    pub(crate) fn cooled(mut self, temperature: f64) -> Self {
+    pub(crate) fn with_temperature(mut self, temperature: f64) -> Self {
         self.coefficients.iter_mut().flatten().chain(&mut self.intercepts).for_each(|w| *w /= temperature);
         self
     }

@@ -103,7 +103,7 @@ fn outputs(
         let complete =
             (0..table.classes.len()).all(|class| fit_rows.iter().any(|&row| table.labels[row] == class));
         let refitted = if complete && !held_out.is_empty() {
-            Some(Fitted::new(table, &fit_rows, like.alpha)?.cooled(like.temperature))
+            Some(Fitted::new(table, &fit_rows, like.alpha)?.with_temperature(like.temperature))
         } else {
             None
         };

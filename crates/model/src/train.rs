@@ -97,7 +97,7 @@ pub fn train(table: &Table, options: &TrainOptions) -> Result<ModelFile, TrainEr
 
     let (cross_validation, logits) = cross_validate(table, options.alpha, &mut rng)?;
     let calibration = Calibration::fit(&logits, &table.labels);
-    let served = fitted.cooled(calibration.temperature);
+    let served = fitted.with_temperature(calibration.temperature);
     let like = Like { alpha: options.alpha, temperature: calibration.temperature };
     let reference = reference(table, &served, (&train_rows, &test_rows), like, &mut rng)?;
     let card = ModelCard {

@@ -1,6 +1,6 @@
-//! Rows as they arrive: a Poisson process of rows drawn from one law.
+//! Rows as they arrive: a Poisson process of rows drawn from one ground truth.
 
-use crate::{Row, RowSource};
+use driftsim::{Row, RowSource};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp1};
@@ -22,13 +22,13 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     /// Traffic from the time `start` on, in seconds. A Poisson process has no memory, so it can begin anywhere.
-    pub(crate) fn new(law: &RowSource, rate: f64, start: f64, seed: u64) -> Self {
+    pub(crate) fn new(truth: &RowSource, rate: f64, start: f64, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(ARRIVALS);
         let gap = 1.0 / rate;
         let first: f64 = Exp1.sample(&mut rng);
         let row = Row { values: Vec::new(), class: 0, drifted: false };
-        Self { source: law.reseeded(seed), rng, gap, next: start + gap * first, row }
+        Self { source: truth.reseeded(seed), rng, gap, next: start + gap * first, row }
     }
 
     /// Hands on every row that arrives before `end`, with its time.
@@ -46,12 +46,12 @@ impl Traffic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::DriftSpec;
+    use driftsim::DriftSpec;
 
     fn counts(rate: f64, slices: usize) -> Vec<f64> {
         let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
-        let law = RowSource::new(&file.card, &DriftSpec::steady(), 0).unwrap();
-        let mut traffic = Traffic::new(&law, rate, 0.0, 3);
+        let truth = RowSource::new(&file.card, &DriftSpec::steady(), 0).unwrap();
+        let mut traffic = Traffic::new(&truth, rate, 0.0, 3);
         (1..=slices)
             .map(|slice| {
                 let mut rows = 0.0;
@@ -74,9 +74,9 @@ mod tests {
     #[test]
     fn where_time_is_cut_does_not_matter() {
         let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
-        let law = RowSource::new(&file.card, &DriftSpec::steady(), 0).unwrap();
+        let truth = RowSource::new(&file.card, &DriftSpec::steady(), 0).unwrap();
         let arrivals = |cuts: &[f64]| {
-            let mut traffic = Traffic::new(&law, 3.0, 0.0, 9);
+            let mut traffic = Traffic::new(&truth, 3.0, 0.0, 9);
             let mut rows = Vec::new();
             cuts.iter().for_each(|&cut| traffic.until(cut, |time, row| rows.push((time, row.clone()))));
             rows

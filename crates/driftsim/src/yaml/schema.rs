@@ -1,10 +1,8 @@
-//! The JSON Schema of drift specs, for the schemas of files that hold one. It follows from the raw shapes in `yaml`;
-//! here stands what derives can't know.
+//! The JSON Schema of drift specs, for the schemas of files that hold one. It follows from the raw shapes in the
+//! parent module; this module adds what derives cannot express.
 
-use crate::{
-    ClassShares, DriftSpec, Operation, presets,
-    yaml::{Factor, NamedShares, NonZero, Patterns, Positive, RawClassShares, RawOperation, RawSpec, Share},
-};
+use super::{Factor, NamedShares, NonZero, Patterns, Positive, RawClassShares, RawOperation, RawSpec, Share};
+use crate::{ClassShares, DriftSpec, Operation, presets};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use std::borrow::Cow;

@@ -1,10 +1,10 @@
 //! How soon drift is noticed, over many onsets.
 
-use crate::bench::{
+use crate::{
     Settings,
     cases::{Drift, drifts},
-    law::Law,
-    parallel::Workers,
+    ground_truth::GroundTruth,
+    jobs::Workers,
     seed::derive,
     trial::{Outcome, Until, Warm},
 };
@@ -125,11 +125,11 @@ impl DetectedDrift {
 /// Tries every drift at many onsets; also gives the warmed-up models.
 pub(crate) fn run(
     settings: &Settings,
-    law: &Law,
+    truth: &GroundTruth,
     workers: Workers,
     plan: Plan,
 ) -> Result<(Detection, Vec<Warm>)> {
-    let drifts = drifts(law)?;
+    let drifts = drifts(truth)?;
     let spans = settings.spans();
     let in_use: Vec<bool> = spans.iter().map(|&span| settings.in_use(span)).collect();
     let references = settings.references.min(plan.trials);
@@ -138,13 +138,13 @@ pub(crate) fn run(
     let warm: Vec<Warm> = workers
         .map(&named("warming up"), references, |reference| {
             let seed = derive(settings.seed, &[PART, plan.rate.to_bits(), reference as u64]);
-            Warm::up(law, plan.rate, warm_up, &spans, seed)
+            Warm::up(truth, plan.rate, warm_up, &spans, seed)
         })
         .into_iter()
         .collect::<Result<_>>()?;
     let trials: Vec<Vec<Outcome>> = workers
         .map(&named("drifts"), plan.trials, |number| {
-            let trial = warm[number % references].trial(law, warm_up, number as u64)?;
+            let trial = warm[number % references].trial(truth, warm_up, number as u64)?;
             let cases = drifts.iter().flat_map(|drift| &drift.cases);
             cases.map(|case| trial.run(case, &in_use, plan.until)).collect()
         })

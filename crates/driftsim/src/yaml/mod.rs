@@ -1,11 +1,10 @@
 //! Drift specs as they are typed. Every check on a value or a mapping happens while it is being read, so that the
 //! error carries its line; `serde(untagged)`, `flatten` and `try_from` would lose it.
 
-use crate::{
-    ClassShares, DriftSpec, Operation, SpecError,
-    schema::{preset_names, text},
-    yaml_bounds,
-};
+mod schema;
+
+use crate::{ClassShares, DriftSpec, Operation, SpecError, yaml_bounds};
+use schema::{preset_names, text};
 use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,

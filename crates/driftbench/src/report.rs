@@ -1,13 +1,14 @@
 //! All figures of a benchmark. The tables and the JSON are made of this and nothing else.
 
-use crate::bench::Settings;
+use crate::Settings;
 use model::ModelCard;
 use serde::Serialize;
 
-pub use crate::bench::{
+pub use crate::{
     detection::{DetectedCase, DetectedDrift, Detection, Times},
     false_alarms::{SteadyTraffic, SteadyWindow},
-    null::{LEVELS, NullWindows, WINDOWS},
+    monitor::LEVELS,
+    null::{NullWindows, WINDOWS},
 };
 
 /// Figures, and what they were asked for.
@@ -15,7 +16,7 @@ pub use crate::bench::{
 pub struct Report {
     /// Seed of all of it.
     pub seed: u64,
-    /// The model whose law the rows come from.
+    /// The model whose distributions the rows come from.
     pub model: String,
     /// Its version.
     pub version: String,

@@ -1,9 +1,12 @@
 //! Counts rows as the service does, and judges the counts as the recording rules do.
 
-use crate::{Row, bench::null::LEVELS};
 use drift::{Bins, DriftError, FalseAlarmBudget, Judgement, judge};
+use driftsim::Row;
 use model::{Classifier, ModelFile};
 use std::ops::Range;
+
+/// Probabilities of exceeding a limit by chance, at which the limits are checked.
+pub const LEVELS: [f64; 3] = [1e-2, 1e-3, 1e-4];
 
 /// One signal of a model, and where its bins stand among those of all signals.
 #[derive(Debug, Clone)]
@@ -129,8 +132,8 @@ impl Monitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DriftSpec, RowSource};
     use drift::Verdict;
+    use driftsim::{DriftSpec, RowSource};
 
     fn iris() -> ModelFile {
         model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap()

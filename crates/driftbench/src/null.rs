@@ -7,25 +7,27 @@
 //! On the same references, a drift of the smallest size that a verdict calls detectable is made and judged.
 
 use crate::{
-    Row, RowSource,
-    bench::{Settings, law::Law, monitor::Monitor, parallel::Workers, power::drifted, seed::derive},
+    Settings,
+    ground_truth::GroundTruth,
+    jobs::Workers,
+    monitor::{LEVELS, Monitor},
+    power::drifted,
+    seed::derive,
 };
 use anyhow::Result;
 use drift::{MIN_ROWS, Verdict};
+use driftsim::{Row, RowSource};
 use serde::Serialize;
 
 /// What this part's seeds have in common.
 const PART: u64 = 2;
 
-/// Levels of chance that are held against their limits.
-pub const LEVELS: [f64; 3] = [1e-2, 1e-3, 1e-4];
-
 /// Rows in a window: as few as give a verdict, a few seconds and half a minute at 50 a second, and so many that the
 /// window's own noise is gone next to that of a small reference.
 pub const WINDOWS: [u64; 4] = [60, 300, 1500, 30_000];
 
-/// Rows that show what the law is in a model's bins: shares of 1 in 10 are then known to 1 %.
-const LAW_ROWS: u64 = 100_000;
+/// Rows that show what the ground truth is in a model's bins: shares of 1 in 10 are then known to 1 %.
+const TRUTH_ROWS: u64 = 100_000;
 
 /// Which levels' limits a PSI of so many rows exceeds; `None` where rows are too few for an answer.
 pub(crate) fn exceeded(
@@ -60,9 +62,9 @@ pub struct NullWindows {
 }
 
 /// One window of each length on each of many references.
-pub(crate) fn run(settings: &Settings, law: &Law, workers: Workers) -> Result<Vec<NullWindows>> {
+pub(crate) fn run(settings: &Settings, truth: &GroundTruth, workers: Workers) -> Result<Vec<NullWindows>> {
     let parts = workers.map("fresh references", settings.null_references, |reference| {
-        one(law, derive(settings.seed, &[PART, reference as u64]))
+        one(truth, derive(settings.seed, &[PART, reference as u64]))
     });
     let mut totals: Vec<NullWindows> = WINDOWS.iter().map(|&rows| NullWindows::empty(rows)).collect();
     for part in parts {
@@ -73,12 +75,12 @@ pub(crate) fn run(settings: &Settings, law: &Law, workers: Workers) -> Result<Ve
     Ok(totals)
 }
 
-fn one(law: &Law, seed: u64) -> Result<Vec<NullWindows>> {
-    let monitor = law.train(derive(seed, &[0]))?.monitor;
-    let mut source = law.steady.reseeded(derive(seed, &[1]));
+fn one(truth: &GroundTruth, seed: u64) -> Result<Vec<NullWindows>> {
+    let monitor = truth.train(derive(seed, &[0]))?.monitor;
+    let mut source = truth.steady.reseeded(derive(seed, &[1]));
     let mut row = Row { values: Vec::new(), class: 0, drifted: false };
-    // What the law is in this model's bins; no window of those that are judged is part of it.
-    let law = counted(&monitor, &mut source, &mut row, LAW_ROWS);
+    // What the ground truth is in this model's bins; no window of those that are judged is part of it.
+    let truth = counted(&monitor, &mut source, &mut row, TRUTH_ROWS);
     WINDOWS
         .iter()
         .map(|&rows| {
@@ -96,7 +98,7 @@ fn one(law: &Law, seed: u64) -> Result<Vec<NullWindows>> {
                 let size = judgement.detectable_psi(monitor.signals[signal].degrees_of_freedom);
                 let bins = monitor.range(signal);
                 let seed = derive(seed, &[2, rows, signal as u64]);
-                if let Some(drifted) = drifted(&law[bins.clone()], size, seen, seed) {
+                if let Some(drifted) = drifted(&truth[bins.clone()], size, seen, seed) {
                     let mut all = vec![0; monitor.bins()];
                     all[bins].copy_from_slice(&drifted);
                     window.drifted += 1;

@@ -1,9 +1,9 @@
 //! What a benchmark is asked for.
 
-use crate::bench::timeline::{BEAT, MINUTE, Span};
-use crate::duration::parse;
+use crate::timeline::{BEAT, MINUTE, Span};
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
+use driftsim::duration::parse;
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 /// Seconds.

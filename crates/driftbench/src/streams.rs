@@ -4,19 +4,17 @@
 //! Columns: seconds since the onset (or the start), then the value of every signal; a missing value is an empty cell.
 
 use crate::{
-    Row,
-    bench::{
-        Settings,
-        cases::{Case, Drift, drifts},
-        detection::Detection,
-        law::Law,
-        monitor::Monitor,
-        parallel::Workers,
-        trial::Warm,
-    },
+    Settings,
+    cases::{Case, Drift, drifts},
+    detection::Detection,
+    ground_truth::GroundTruth,
+    jobs::Workers,
+    monitor::Monitor,
+    trial::Warm,
 };
 use anyhow::{Context, Result, anyhow};
 use cli_io::output_file::OutputFile;
+use driftsim::Row;
 use serde::Serialize;
 use std::{io::Write, path::Path};
 
@@ -81,22 +79,22 @@ pub(crate) fn prepare(folder: &Path) -> Result<()> {
 pub(crate) fn write(
     folder: &Path,
     settings: &Settings,
-    law: &Law,
+    truth: &GroundTruth,
     detection: &Detection,
     warm: &[Warm],
     workers: Workers,
 ) -> Result<()> {
-    let drifts = drifts(law)?;
+    let drifts = drifts(truth)?;
     let slowest = slowest(&drifts, detection);
     let warm_up = settings.warm_up.as_secs();
     let trials: Vec<TrialFiles> = workers
         .map("streams", detection.trials.min(TRIALS), |number| {
             let warm = &warm[number % warm.len()];
-            let trial = warm.trial(law, warm_up, number as u64)?;
+            let trial = warm.trial(truth, warm_up, number as u64)?;
             let before = format!("trial-{number:02}-before.csv");
             let onset = trial.onset();
             trial_rows(folder, &before, &warm.monitor, None, onset, |seen| {
-                trial.steady(law).until(onset, |time, row| {
+                trial.steady(truth).until(onset, |time, row| {
                     if time >= onset - BEFORE {
                         seen(time, row);
                     }
@@ -125,7 +123,7 @@ pub(crate) fn write(
     let steady = warm.iter().take(STEADY).enumerate().map(|(at, warm)| {
         let file = format!("steady-{at}.csv");
         trial_rows(folder, &file, &warm.monitor, None, 0.0, |seen| {
-            warm.steady(law).until(STEADY_SECONDS, |time, row| seen(time, row));
+            warm.steady(truth).until(STEADY_SECONDS, |time, row| seen(time, row));
         })?;
         Ok(file)
     });

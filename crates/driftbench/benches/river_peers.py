@@ -1,4 +1,4 @@
-"""River's drift detectors on the rows that `driftsim bench --streams DIR` wrote: how soon they alarm, and how often on
+"""River's drift detectors on the rows that `driftbench --streams DIR` wrote: how soon they alarm, and how often on
 nothing.
 
 Each signal has a detector of its own, at River's defaults; the first one to alarm counts, as with ours. A missing value
@@ -95,12 +95,12 @@ def table(head, lines):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("streams", type=pathlib.Path, help="the folder that `driftsim bench --streams` wrote")
+    parser.add_argument("streams", type=pathlib.Path, help="the folder that `driftbench --streams` wrote")
     folder = parser.parse_args().streams
     try:
         index = json.loads((folder / "index.json").read_text())
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {folder} holds no streams ({error}); write them with `driftsim bench --streams {folder}`")
+        sys.exit(f"error: {folder} holds no streams ({error}); write them with `driftbench --streams {folder}`")
     signals, trials, cap = len(index["signals"]), index["trials"], index["seconds_after"]
     with ProcessPoolExecutor() as pool:
         found = {

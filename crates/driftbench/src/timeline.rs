@@ -4,7 +4,7 @@
 //! of its last seconds. A long one is a sum of whole minutes, brought up to date when a minute is full and looked at at
 //! every judgement. A window that is not full yet is judged on what there is, as after a deployment.
 
-use crate::bench::monitor::Monitor;
+use crate::monitor::Monitor;
 use drift::{DriftError, Verdict};
 use std::time::Duration;
 
@@ -206,7 +206,7 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DriftSpec, RowSource};
+    use driftsim::{DriftSpec, RowSource};
     use model::ModelFile;
 
     fn iris() -> ModelFile {

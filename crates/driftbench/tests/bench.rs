@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../driftsim/tests/common/mod.rs"]
 mod common;
 
-use driftsim::bench::{self, Report, Settings};
+use driftbench::{Report, Settings};
 use std::{
     fs::Permissions,
     os::unix::fs::{PermissionsExt, symlink},
@@ -24,18 +25,19 @@ fn report(flags: &str) -> Report {
 
 /// As [`report`], with arguments that may hold spaces, such as paths.
 fn report_with(flags: &str, more: &[&str]) -> Report {
-    let flags = ["bench", "--quiet"].into_iter().chain(flags.split_whitespace()).chain(more.iter().copied());
+    let flags =
+        ["driftbench", "--quiet"].into_iter().chain(flags.split_whitespace()).chain(more.iter().copied());
     let Flags { settings } = clap::Parser::parse_from(flags);
-    bench::run(&settings, &common::iris().card).unwrap()
+    driftbench::run(&settings, &common::iris().card).unwrap()
 }
 
-fn driftsim(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_driftsim")).arg("bench").args(arguments).output().unwrap()
+fn driftbench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_driftbench")).args(arguments).output().unwrap()
 }
 
 /// What is said on stderr, with exit code 2 and nothing on stdout.
 fn error(arguments: &[&str]) -> String {
-    let output = driftsim(arguments);
+    let output = driftbench(arguments);
     assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     assert!(output.stdout.is_empty(), "{arguments:?}");
     String::from_utf8(output.stderr).unwrap()
@@ -152,10 +154,10 @@ fn prints_tables_and_writes_the_same_as_json() {
     let flags =
         ["--only", "detection", "--rate", "20", "--trials", "2", "--references", "1", "--warm-up", "1m"];
     let flags = [&flags[..], &["--cap", "1m", "--json", json.to_str().unwrap()]].concat();
-    let output = driftsim(&[&flags[..], &["--model", model.to_str().unwrap()]].concat());
+    let output = driftbench(&[&flags[..], &["--model", model.to_str().unwrap()]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.starts_with("Law of model \"awkward\""), "{text}");
+    assert!(text.starts_with("Ground truth: model \"awkward\""), "{text}");
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
     assert_eq!(rows.len(), 2 + 9, "{text}");
     let cells: Vec<usize> = rows.iter().map(|row| row.matches('|').count()).collect();
@@ -179,7 +181,7 @@ fn figures_and_streams_go_where_their_paths_lead() {
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let (json, streams) = (at("latest.json"), at("streams"));
     let outputs = ["--json", json.to_str().unwrap(), "--streams", streams.to_str().unwrap()];
-    let output = driftsim(&[&flags[..], &outputs].concat());
+    let output = driftbench(&[&flags[..], &outputs].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let read =
         |path: &Path| -> serde_json::Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
@@ -189,7 +191,7 @@ fn figures_and_streams_go_where_their_paths_lead() {
         assert_eq!(std::fs::metadata(at(target)).unwrap().permissions().mode() & 0o777, 0o640, "{link}");
     }
     // A pipe gets the figures and nothing else; the tables go to standard error.
-    let output = driftsim(&[&flags[..], &["--json", "/dev/stdout"]].concat());
+    let output = driftbench(&[&flags[..], &["--json", "/dev/stdout"]].concat());
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(figures, read(&json));
     assert!(String::from_utf8(output.stderr).unwrap().contains("| "), "the tables");

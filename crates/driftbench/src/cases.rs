@@ -1,6 +1,7 @@
 //! The drifts whose detection is timed.
 
-use crate::{ClassShares, DriftSpec, Operation, SpecError, bench::law::Law, source::RowSource};
+use crate::ground_truth::GroundTruth;
+use driftsim::{ClassShares, DriftSpec, Operation, RowSource, SpecError};
 
 /// A kind of drift; it is timed for each of its cases in turn, and the slowest is reported.
 #[derive(Debug, Clone)]
@@ -24,20 +25,20 @@ pub(crate) struct Case {
 /// Centimetres taken for inches.
 const INCHES: f64 = 1.0 / 2.54;
 
-/// All drifts, for one law.
+/// All drifts, for one ground truth.
 ///
 /// # Errors
 /// When the model card contradicts itself.
-pub(crate) fn drifts(law: &Law) -> Result<Vec<Drift>, SpecError> {
-    let features: Vec<&str> = law.card.features.iter().map(|feature| feature.name.as_str()).collect();
-    let rows: u64 = law.card.reference.class_shapes.iter().map(|shape| shape.rows).sum();
-    let shapes = law.card.classes.iter().zip(&law.card.reference.class_shapes);
+pub(crate) fn drifts(truth: &GroundTruth) -> Result<Vec<Drift>, SpecError> {
+    let features: Vec<&str> = truth.card.features.iter().map(|feature| feature.name.as_str()).collect();
+    let rows: u64 = truth.card.reference.class_shapes.iter().map(|shape| shape.rows).sum();
+    let shapes = truth.card.classes.iter().zip(&truth.card.reference.class_shapes);
     let classes: Vec<(&str, f64)> =
         shapes.map(|(class, shape)| (class.as_str(), shape.rows as f64 / rows as f64)).collect();
 
     let case = |about: &str, share: f64, operation: Operation| {
         let spec = DriftSpec { description: String::new(), share, operations: vec![operation] };
-        Ok(Case { about: about.to_owned(), rows: RowSource::new(&law.card, &spec, 0)?, stuck: None })
+        Ok(Case { about: about.to_owned(), rows: RowSource::new(&truth.card, &spec, 0)?, stuck: None })
     };
     let each_feature = |operation: &dyn Fn(Vec<String>) -> Operation| {
         features.iter().map(|&name| case(name, 1.0, operation(vec![name.to_owned()]))).collect()
@@ -48,7 +49,7 @@ pub(crate) fn drifts(law: &Law) -> Result<Vec<Drift>, SpecError> {
     };
     let stuck = |(class, &(name, _)): (usize, &(&str, f64))| Case {
         about: name.to_owned(),
-        rows: law.steady.clone(),
+        rows: truth.steady.clone(),
         stuck: Some(class),
     };
     let giants = || Operation::Extreme { features: vec!["*".to_owned()] };
@@ -92,13 +93,13 @@ mod tests {
     #[test]
     fn each_drift_is_what_it_is_called() {
         let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
-        let law = Law::new(&file.card).unwrap();
-        let drifts = drifts(&law).unwrap();
+        let truth = GroundTruth::new(&file.card).unwrap();
+        let drifts = drifts(&truth).unwrap();
         let cases: Vec<usize> = drifts.iter().map(|drift| drift.cases.len()).collect();
         assert_eq!(cases, [1, 4, 4, 3, 4, 3, 4, 1, 3]);
 
         let rows = |drift: usize, case: usize| drifts[drift].cases[case].rows.reseeded(5).take(4000);
-        let steady: Vec<_> = law.steady.reseeded(5).take(4000).collect();
+        let steady: Vec<_> = truth.steady.reseeded(5).take(4000).collect();
         let mean = |rows: &mut dyn Iterator<Item = f64>| rows.sum::<f64>() / 4000.0;
         for feature in 0..4 {
             let before = mean(&mut steady.iter().filter_map(|row| row.values[feature]));

@@ -1,6 +1,6 @@
 //! Whether rows lie as far from their classes as the reference says that fresh rows do.
 
-use crate::population::{Population, pick};
+use super::{Population, pick};
 use model::{ModelCard, classifier::Scaling, shape::Distance};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -19,7 +19,7 @@ const STANDARD_ERRORS: f64 = 2.0;
 
 /// Whether too many rows lie closer to their class than about half of the reference rows do, whose distances were
 /// measured without their own help. A card without such a signal can't say.
-pub(crate) fn huddles(population: &Population, card: &ModelCard) -> bool {
+pub(crate) fn is_overconcentrated(population: &Population, card: &ModelCard) -> bool {
     let Some(signal) = card.reference.signals.iter().find(|signal| signal.name == "distance") else {
         return false;
     };

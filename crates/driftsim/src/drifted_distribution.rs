@@ -15,7 +15,7 @@ const MAX_DECIMALS: u8 = 12;
 
 /// The distribution of the rows that drift.
 #[derive(Debug, Clone)]
-pub(crate) struct Regime {
+pub(crate) struct DriftedDistribution {
     /// Share of each class.
     pub(crate) shares: Vec<f64>,
     shuffled: Vec<usize>,
@@ -39,13 +39,13 @@ enum Kind {
     Uniform([f64; 2]),
 }
 
-impl Regime {
+impl DriftedDistribution {
     pub(crate) fn new(
         spec: &DriftSpec,
         card: &ModelCard,
         population: &Population,
     ) -> Result<Self, SpecError> {
-        let mut regime =
+        let mut distribution =
             Self { shares: population.shares.clone(), shuffled: Vec::new(), changes: Vec::new() };
         // Operations may change how many decimals there are, for those that follow.
         let mut decimals: Vec<Option<u8>> = card.features.iter().map(|feature| feature.decimals).collect();
@@ -69,21 +69,21 @@ impl Regime {
                     Operation::Noise { by_sd, .. } => (Kind::Noise(finite(by_sd * sd)), decimals[feature]),
                     Operation::Extreme { .. } => (Kind::Uniform(extreme), written),
                     Operation::Shuffle { .. } => {
-                        regime.shuffled.push(feature);
+                        distribution.shuffled.push(feature);
                         continue;
                     }
                     Operation::ClassShares(_) => continue,
                 };
                 decimals[feature] = to;
-                regime.changes.push(Change { feature, kind, decimals: to });
+                distribution.changes.push(Change { feature, kind, decimals: to });
             }
             if let Operation::ClassShares(shares) = operation {
-                regime.shares = class_shares(shares, card, &population.shares, &place)?;
+                distribution.shares = class_shares(shares, card, &population.shares, &place)?;
             }
         }
-        regime.shuffled.sort_unstable();
-        regime.shuffled.dedup();
-        Ok(regime)
+        distribution.shuffled.sort_unstable();
+        distribution.shuffled.dedup();
+        Ok(distribution)
     }
 
     /// Alters a row. Gaps stay gaps, but for a shuffled feature, whose gaps move with its values.
@@ -213,16 +213,17 @@ mod tests {
         model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card
     }
 
-    fn regime(operations: &str) -> Result<Regime, String> {
+    fn distribution(operations: &str) -> Result<DriftedDistribution, String> {
         let spec = DriftSpec::from_yaml(&format!("operations: [{operations}]"), "d").unwrap();
         let card = iris();
-        Regime::new(&spec, &card, &Population::new(&card).unwrap()).map_err(|error| error.to_string())
+        DriftedDistribution::new(&spec, &card, &Population::new(&card).unwrap())
+            .map_err(|error| error.to_string())
     }
 
     fn altered(operations: &str) -> Vec<Option<f64>> {
         let mut values = vec![Some(5.1), None, Some(1.4), Some(0.2)];
         let population = Population::new(&iris()).unwrap();
-        regime(operations).unwrap().apply(&mut values, &population, &mut ChaCha8Rng::seed_from_u64(1));
+        distribution(operations).unwrap().apply(&mut values, &population, &mut ChaCha8Rng::seed_from_u64(1));
         values
     }
 
@@ -245,7 +246,7 @@ mod tests {
             ),
         ];
         for (operation, expected) in cases {
-            let error = regime(operation).unwrap_err();
+            let error = distribution(operation).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         }
     }
@@ -264,10 +265,10 @@ mod tests {
 
     #[test]
     fn named_classes_leave_the_rest_to_the_others() {
-        let shares = regime("class_shares: { named: { setosa: 0.01 } }").unwrap().shares;
+        let shares = distribution("class_shares: { named: { setosa: 0.01 } }").unwrap().shares;
         assert!((shares[0] - 0.01).abs() < 1e-12 && (shares[1] / shares[2] - 50.0 / 49.0).abs() < 1e-12);
         assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        let last = regime("class_shares: { last: 0.9 }").unwrap().shares;
+        let last = distribution("class_shares: { last: 0.9 }").unwrap().shares;
         assert_eq!(last[2], 0.9);
     }
 
@@ -301,11 +302,11 @@ mod tests {
         card.features[0].decimals = Some(0);
         card.features[0].extreme = [1.05, 1.6];
         let population = Population::new(&card).unwrap();
-        let regime = Regime::new(&spec, &card, &population).unwrap();
+        let distribution = DriftedDistribution::new(&spec, &card, &population).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for _ in 0..100 {
             let mut values = vec![Some(0.0); 4];
-            regime.apply(&mut values, &population, &mut rng);
+            distribution.apply(&mut values, &population, &mut rng);
             assert_eq!(values[0], Some(2.0));
             assert!((4.5..=6.0).contains(&values[1].unwrap()));
         }

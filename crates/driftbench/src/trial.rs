@@ -1,9 +1,9 @@
 //! One onset of drift, and when it is noticed.
 
-use crate::bench::{
+use crate::{
     cases::Case,
     false_alarms::JUDGEMENTS_TO_ALERT,
-    law::Law,
+    ground_truth::GroundTruth,
     monitor::Monitor,
     seed::derive,
     timeline::{BEAT, Span, Timeline},
@@ -78,22 +78,28 @@ pub(crate) struct Until {
 
 impl Warm {
     /// Trains a model, and lets so many seconds of steady traffic pass.
-    pub(crate) fn up(law: &Law, rate: f64, seconds: u64, spans: &[Span], seed: u64) -> Result<Self> {
-        let monitor = law.train(derive(seed, &[0]))?.monitor;
+    pub(crate) fn up(
+        truth: &GroundTruth,
+        rate: f64,
+        seconds: u64,
+        spans: &[Span],
+        seed: u64,
+    ) -> Result<Self> {
+        let monitor = truth.train(derive(seed, &[0]))?.monitor;
         let mut warm = Self { timeline: Timeline::new(&monitor, spans), monitor, seed, rate };
-        let traffic = Traffic::new(&law.steady, rate, 0.0, derive(seed, &[1]));
+        let traffic = Traffic::new(&truth.steady, rate, 0.0, derive(seed, &[1]));
         let beats = seconds.saturating_sub(OWN) / BEAT;
         pass(&warm.monitor, &mut warm.timeline, traffic, beats)?;
         Ok(warm)
     }
 
     /// Steady traffic that no trial has seen.
-    pub(crate) fn steady(&self, law: &Law) -> Traffic {
-        Traffic::new(&law.steady, self.rate, 0.0, derive(self.seed, &[4]))
+    pub(crate) fn steady(&self, truth: &GroundTruth) -> Traffic {
+        Traffic::new(&truth.steady, self.rate, 0.0, derive(self.seed, &[4]))
     }
 
     /// Steady traffic of a trial's own, up to an onset at any moment of the cycle of scrapes and minutes.
-    pub(crate) fn trial(&self, law: &Law, warm_up: u64, number: u64) -> Result<Trial<'_>> {
+    pub(crate) fn trial(&self, truth: &GroundTruth, warm_up: u64, number: u64) -> Result<Trial<'_>> {
         let seed = derive(self.seed, &[2, number]);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let beats = warm_up.min(OWN) / BEAT;
@@ -102,7 +108,7 @@ impl Warm {
         let last = (onset / BEAT as f64) as u64;
 
         let mut timeline = self.timeline.clone();
-        let traffic = Traffic::new(&law.steady, self.rate, 0.0, seed);
+        let traffic = Traffic::new(&truth.steady, self.rate, 0.0, seed);
         let mut traffic = pass(&self.monitor, &mut timeline, traffic, last)?;
         let mut increase = vec![0; self.monitor.bins()];
         traffic.until(onset, |_, row| {
@@ -132,8 +138,8 @@ impl Trial<'_> {
     }
 
     /// The rows before the onset, from the start of the trial's own traffic.
-    pub(crate) fn steady(&self, law: &Law) -> Traffic {
-        Traffic::new(&law.steady, self.warm.rate, 0.0, self.seed)
+    pub(crate) fn steady(&self, truth: &GroundTruth) -> Traffic {
+        Traffic::new(&truth.steady, self.warm.rate, 0.0, self.seed)
     }
 
     /// The rows after the onset. Each drift is made of the same random numbers.

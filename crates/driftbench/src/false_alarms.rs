@@ -4,12 +4,12 @@
 //! judgement counts from the first one on: windows that are still filling look at the traffic most variously, so leaving
 //! them out would flatter the figures.
 
-use crate::bench::{
+use crate::{
     Settings,
-    law::Law,
-    monitor::Counted,
-    null::{LEVELS, exceeded},
-    parallel::Workers,
+    ground_truth::GroundTruth,
+    jobs::Workers,
+    monitor::{Counted, LEVELS},
+    null::exceeded,
     seed::derive,
     settings::WEEK,
     timeline::{BEAT, Span, Timeline},
@@ -93,7 +93,7 @@ impl SteadyTraffic {
 }
 
 /// Steady traffic at every rate asked for.
-pub(crate) fn run(settings: &Settings, law: &Law, workers: Workers) -> Result<Vec<SteadyTraffic>> {
+pub(crate) fn run(settings: &Settings, truth: &GroundTruth, workers: Workers) -> Result<Vec<SteadyTraffic>> {
     // The longest jobs first, so that no thread is left alone with one at the end.
     let mut rates: Vec<usize> = (0..settings.rates.len()).collect();
     rates.sort_by(|&a, &b| settings.rates[b].total_cmp(&settings.rates[a]));
@@ -104,7 +104,7 @@ pub(crate) fn run(settings: &Settings, law: &Law, workers: Workers) -> Result<Ve
     let parts = workers.map("steady traffic", jobs.len(), |job| {
         let (rate, reference) = jobs[job];
         let seed = derive(settings.seed, &[PART, settings.rates[rate].to_bits(), reference as u64]);
-        one(settings, law, settings.rates[rate], seed)
+        one(settings, truth, settings.rates[rate], seed)
     });
     let mut totals: Vec<Option<SteadyTraffic>> = vec![None; settings.rates.len()];
     for ((rate, _), part) in jobs.into_iter().zip(parts) {
@@ -118,12 +118,12 @@ pub(crate) fn run(settings: &Settings, law: &Law, workers: Workers) -> Result<Ve
 }
 
 /// The share of one reference.
-fn one(settings: &Settings, law: &Law, rate: f64, seed: u64) -> Result<SteadyTraffic> {
-    let trained = law.train(derive(seed, &[0]))?;
+fn one(settings: &Settings, truth: &GroundTruth, rate: f64, seed: u64) -> Result<SteadyTraffic> {
+    let trained = truth.train(derive(seed, &[0]))?;
     let monitor = trained.monitor;
     let spans = settings.spans();
     let mut timeline = Timeline::new(&monitor, &spans);
-    let mut traffic = Traffic::new(&law.steady, rate, 0.0, derive(seed, &[1]));
+    let mut traffic = Traffic::new(&truth.steady, rate, 0.0, derive(seed, &[1]));
     let mut windows: Vec<SteadyWindow> = spans
         .iter()
         .map(|&span| SteadyWindow {

@@ -1,14 +1,12 @@
-//! The law that all rows of a benchmark come from, and references drawn from it.
+//! The truth that all rows of a benchmark come from, and references drawn from it.
 //!
-//! The model under test does not know the law: for each reference as many rows are drawn as the model card's reference
-//! has, a model is trained on them, and fresh rows of the same law are its traffic. So the noise of the reference is
+//! The model under test does not know the ground truth: for each reference as many rows are drawn as the model card's reference
+//! has, a model is trained on them, and fresh rows of the same ground truth are its traffic. So the noise of the reference is
 //! part of what is measured, and no reference row comes back but by chance.
 
-use crate::{
-    DriftSpec, RowSource,
-    bench::{monitor::Monitor, seed::derive},
-};
+use crate::{monitor::Monitor, seed::derive};
 use anyhow::{Result, anyhow};
+use driftsim::{DriftSpec, RowSource};
 use model::{ModelCard, Table, TrainOptions, table::Column};
 
 /// References that can't be trained on, say because a class has hardly a row, are drawn again so often.
@@ -16,13 +14,13 @@ const ATTEMPTS: u64 = 20;
 
 /// Where rows come from.
 #[derive(Debug, Clone)]
-pub(crate) struct Law {
+pub(crate) struct GroundTruth {
     pub(crate) card: ModelCard,
     /// Rows without drift.
     pub(crate) steady: RowSource,
 }
 
-/// A monitor for a model that was trained on rows of the law.
+/// A monitor for a model that was trained on rows of the ground truth.
 #[derive(Debug, Clone)]
 pub(crate) struct Trained {
     pub(crate) monitor: Monitor,
@@ -30,7 +28,7 @@ pub(crate) struct Trained {
     pub(crate) failures: u64,
 }
 
-impl Law {
+impl GroundTruth {
     pub(crate) fn new(card: &ModelCard) -> Result<Self> {
         Ok(Self { card: card.clone(), steady: RowSource::new(card, &DriftSpec::steady(), 0)? })
     }
@@ -46,7 +44,7 @@ impl Law {
                 Ok(file) => return Ok(Trained { monitor: Monitor::new(&file), failures }),
                 Err(error) if failures + 1 == ATTEMPTS => {
                     return Err(anyhow!(error).context(format!(
-                        "none of {ATTEMPTS} references drawn from the model's law can be trained on"
+                        "none of {ATTEMPTS} references drawn from the model's ground truth can be trained on"
                     )));
                 }
                 Err(_) => failures += 1,
@@ -91,11 +89,11 @@ mod tests {
 
     #[test]
     fn references_are_drawn_afresh_and_reproducibly() {
-        let law = Law::new(&iris().card).unwrap();
-        let table = law.table(1);
+        let truth = GroundTruth::new(&iris().card).unwrap();
+        let table = truth.table(1);
         assert_eq!(table.rows.len(), 147);
-        assert_eq!(table, law.table(1));
-        let fresh = law.table(2).rows.iter().filter(|row| !table.rows.contains(row)).count();
+        assert_eq!(table, truth.table(1));
+        let fresh = truth.table(2).rows.iter().filter(|row| !table.rows.contains(row)).count();
         assert!(fresh > 130, "{fresh} of 147");
     }
 
@@ -104,9 +102,11 @@ mod tests {
         let mut card = iris().card;
         // One row has one class.
         card.reference.rows = 1;
-        let error = format!("{:#}", Law::new(&card).unwrap().train(1).unwrap_err());
+        let error = format!("{:#}", GroundTruth::new(&card).unwrap().train(1).unwrap_err());
         assert!(
-            error.starts_with("none of 20 references drawn from the model's law can be trained on: class "),
+            error.starts_with(
+                "none of 20 references drawn from the model's ground truth can be trained on: class "
+            ),
             "{error}"
         );
     }

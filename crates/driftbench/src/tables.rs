@@ -1,6 +1,6 @@
 //! A report as text: tables that can be pasted into Markdown.
 
-use crate::bench::{
+use crate::{
     report::{Detection, NullWindows, Report, SteadyTraffic, Times},
     timeline::label,
 };
@@ -15,7 +15,7 @@ impl fmt::Display for Report {
         let used = used.map(|(window, _)| window.as_str()).collect::<Vec<_>>().join(", ");
         writeln!(
             out,
-            "Law of model {:?} (version {}), seed {}. References of {} rows, drawn from the law; {} signals; \
+            "Ground truth: model {:?} (version {}), seed {}. References of {} rows, drawn from the ground truth; {} signals; \
              windows in use: {used}.",
             self.model, self.version, self.seed, self.reference_rows, self.signals
         )?;
@@ -203,7 +203,7 @@ fn by_window(out: &mut fmt::Formatter<'_>, detection: &Detection) -> fmt::Result
     for drift in &detection.drifts {
         let mut cells = vec![drift.drift.clone()];
         for at in 0..first.windows.len() {
-            let times = |case: &crate::bench::report::DetectedCase| case.windows[at].1;
+            let times = |case: &crate::report::DetectedCase| case.windows[at].1;
             let slowest: Option<Times> = drift.slowest(times).map(times);
             cells.push(slowest.map_or("–".to_owned(), |times| seconds(times.median, detection.cap)));
         }

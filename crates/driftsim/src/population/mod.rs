@@ -9,12 +9,14 @@
 //! No reference row is copied: the card has none. Rounded data of few features repeat themselves by chance, though,
 //! as fresh flowers measured to a millimetre do.
 
+mod concentration;
+
 use crate::{
     SpecError,
-    calibration::huddles,
     copula::{Expansion, factor},
     marginal::Marginal,
 };
+use concentration::is_overconcentrated;
 use model::{ClassShape, Feature, ModelCard};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
@@ -34,13 +36,13 @@ const MEASURED_VALUES: usize = 12;
 pub(crate) struct Population {
     /// Share of each class, adding up to 1.
     pub(crate) shares: Vec<f64>,
-    classes: Vec<ClassLaw>,
+    classes: Vec<ClassDistribution>,
     /// Whether any row of any class has a gap.
     gaps: bool,
 }
 
 #[derive(Debug, Clone)]
-struct ClassLaw {
+struct ClassDistribution {
     /// Correlations of the normal variables, a square whose lower triangle counts.
     latent: Vec<f64>,
     /// Lower triangle of the copula's factor, row by row.
@@ -60,19 +62,21 @@ impl Population {
         // Lists as long as this may be extracts of more values; shorter ones hold every value of their class.
         let extract =
             shapes.iter().flat_map(|shape| &shape.quantiles).map(Vec::len).max().unwrap_or_default();
-        let classes: Vec<ClassLaw> =
-            shapes.iter().map(|shape| ClassLaw::new(shape, &card.features, &limits, extract)).collect();
+        let classes: Vec<ClassDistribution> = shapes
+            .iter()
+            .map(|shape| ClassDistribution::new(shape, &card.features, &limits, extract))
+            .collect();
         let mut population = Self {
             shares: shapes.iter().map(|shape| shape.rows as f64 / rows).collect(),
             gaps: classes.iter().flat_map(|class| &class.missing).any(|&missing| missing > 0.0),
             classes,
         };
-        // Correlations of few rows are overstated as a whole: rows drawn from them huddle along their least spread
+        // Correlations of few rows are overstated as a whole: rows drawn from them concentrate along their least spread
         // directions, where fresh rows would not be (J. Schäfer, K. Strimmer, "A shrinkage approach to large-scale
         // covariance matrix estimation", 2005). It shows from a third as many features as rows of a class.
         for keep in KEEPS {
             population.classes.iter_mut().for_each(|class| class.tie(keep));
-            if !huddles(&population, card) {
+            if !is_overconcentrated(&population, card) {
                 break;
             }
         }
@@ -123,8 +127,8 @@ impl Population {
     }
 }
 
-/// The class that a uniform number in [0, 1) picks.
-pub(crate) fn pick(shares: &[f64], uniform: f64) -> usize {
+/// Returns the class that a uniform number in [0, 1) selects by the classes' shares.
+pub fn pick(shares: &[f64], uniform: f64) -> usize {
     let mut below = 0.0;
     let found = shares.iter().position(|share| {
         below += share;
@@ -134,7 +138,7 @@ pub(crate) fn pick(shares: &[f64], uniform: f64) -> usize {
     found.or_else(|| shares.iter().rposition(|&share| share > 0.0)).unwrap_or_default()
 }
 
-impl ClassLaw {
+impl ClassDistribution {
     fn new(shape: &ClassShape, features: &[Feature], limits: &[[f64; 2]], extract: usize) -> Self {
         let count = features.len();
         let missing: Vec<f64> =

@@ -1,0 +1,87 @@
+//! Distributes jobs over threads. The results are in the order of the jobs, so they do not depend on the number of threads.
+
+use rayon::prelude::*;
+use std::{
+    io::{IsTerminal, Write},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The time between two lines about progress, where standard error is not a terminal.
+const REPORT_EVERY: Duration = Duration::from_secs(15);
+
+/// How many threads to use, and whether to report progress on standard error.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Workers {
+    pub(crate) threads: usize,
+    pub(crate) quiet: bool,
+}
+
+impl Workers {
+    /// Runs `jobs` jobs, each given its number, and returns their results in that order; `name` is shown with the progress.
+    pub(crate) fn map<T: Send>(self, name: &str, jobs: usize, job: impl Fn(usize) -> T + Sync) -> Vec<T> {
+        let progress = Mutex::new(Progress::new(name, jobs, self.quiet));
+        let step = |at| {
+            let result = job(at);
+            progress.lock().unwrap_or_else(PoisonError::into_inner).step();
+            result
+        };
+        // Jobs differ in length by orders of magnitude, so none may wait behind another in a thread's share.
+        let run = || (0..jobs).into_par_iter().with_max_len(1).map(step).collect();
+        match rayon::ThreadPoolBuilder::new().num_threads(self.threads).build() {
+            Ok(pool) => pool.install(run),
+            Err(error) => panic!("the system refuses threads: {error}"),
+        }
+    }
+}
+
+struct Progress<'a> {
+    name: &'a str,
+    jobs: usize,
+    done: usize,
+    quiet: bool,
+    live: bool,
+    started: Instant,
+    reported: Instant,
+}
+
+impl<'a> Progress<'a> {
+    fn new(name: &'a str, jobs: usize, quiet: bool) -> Self {
+        let started = Instant::now();
+        let live = std::io::stderr().is_terminal();
+        Self { name, jobs, done: 0, quiet, live, started, reported: started }
+    }
+
+    fn step(&mut self) {
+        self.done += 1;
+        let last = self.done == self.jobs;
+        if self.quiet || !(self.live || last || self.reported.elapsed() >= REPORT_EVERY) {
+            return;
+        }
+        self.reported = Instant::now();
+        let (start, end) = if self.live { ("\r", if last { "\n" } else { "" }) } else { ("", "\n") };
+        let seconds = self.started.elapsed().as_secs();
+        // A closed standard error does not end the work.
+        let _ = write!(
+            std::io::stderr(),
+            "{start}{}: {} of {} done, {seconds} s{end}",
+            self.name,
+            self.done,
+            self.jobs
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_keep_the_order_of_the_jobs() {
+        for threads in [1, 3, 50] {
+            let squares = Workers { threads, quiet: true }.map("squares", 20, |at| at * at);
+            assert_eq!(squares, (0..20).map(|at| at * at).collect::<Vec<_>>());
+        }
+        assert!(Workers { threads: 2, quiet: true }.map("none", 0, |at| at).is_empty());
+    }
+}
