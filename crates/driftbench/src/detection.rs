@@ -69,20 +69,20 @@ pub struct DetectedCase {
     /// The feature or class it is about; empty when it is about none.
     pub about: String,
     /// Until the first verdict of a window in use.
-    pub verdict: Times,
+    pub verdict: DetectionDelays,
     /// Until the first alert of a window in use.
-    pub alert: Times,
+    pub alert: DetectionDelays,
     /// Which window and signal gave the first verdict, and how often; the most frequent first.
     pub noticed_by: Vec<(String, String, usize)>,
     /// Until the first verdict of each window, whether it is in use or not.
-    pub windows: Vec<(String, Times)>,
+    pub windows: Vec<(String, DetectionDelays)>,
     /// Seconds until the verdict in each trial.
     pub each: Vec<Option<f64>>,
 }
 
 /// Seconds over trials; a missed one counts as longer than any other.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Times {
+pub struct DetectionDelays {
     /// `None` when half of the trials missed.
     pub median: Option<f64>,
     /// `None` when more than a tenth missed.
@@ -91,7 +91,7 @@ pub struct Times {
     pub missed: usize,
 }
 
-impl Times {
+impl DetectionDelays {
     fn of(times: impl Iterator<Item = Option<f64>>) -> Self {
         let mut sorted: Vec<f64> = times.map(|time| time.unwrap_or(f64::INFINITY)).collect();
         sorted.sort_by(f64::total_cmp);
@@ -113,7 +113,7 @@ impl Times {
 
 impl DetectedDrift {
     /// The case that takes longest by the times that `of` picks.
-    pub fn slowest(&self, of: impl Fn(&DetectedCase) -> Times) -> Option<&DetectedCase> {
+    pub fn slowest(&self, of: impl Fn(&DetectedCase) -> DetectionDelays) -> Option<&DetectedCase> {
         // Of equals the first.
         self.cases.iter().rev().max_by(|a, b| {
             let (a, b) = (of(a).rank(), of(b).rank());
@@ -206,13 +206,15 @@ fn detected(about: &str, outcomes: Vec<&Outcome>, labels: &[String], signals: &[
     let verdict = |outcome: &&Outcome| outcome.verdict.as_ref().map(|noticed| noticed.after);
     DetectedCase {
         about: about.to_owned(),
-        verdict: Times::of(outcomes.iter().map(verdict)),
-        alert: Times::of(outcomes.iter().map(|outcome| outcome.alert)),
+        verdict: DetectionDelays::of(outcomes.iter().map(verdict)),
+        alert: DetectionDelays::of(outcomes.iter().map(|outcome| outcome.alert)),
         noticed_by,
         windows: labels
             .iter()
             .enumerate()
-            .map(|(at, label)| (label.clone(), Times::of(outcomes.iter().map(|outcome| outcome.each[at]))))
+            .map(|(at, label)| {
+                (label.clone(), DetectionDelays::of(outcomes.iter().map(|outcome| outcome.each[at])))
+            })
             .collect(),
         each: outcomes.iter().map(verdict).collect(),
     }
@@ -224,11 +226,11 @@ mod tests {
 
     #[test]
     fn what_is_missed_counts_as_late() {
-        let times = |times: &[Option<f64>]| Times::of(times.iter().copied());
+        let times = |times: &[Option<f64>]| DetectionDelays::of(times.iter().copied());
         let four = times(&[Some(4.0), None, Some(1.0), Some(2.0)]);
-        assert_eq!(four, Times { median: Some(3.0), p90: None, missed: 1 });
+        assert_eq!(four, DetectionDelays { median: Some(3.0), p90: None, missed: 1 });
         let ten: Vec<Option<f64>> = (1..10).map(|i| Some(f64::from(i))).chain([None]).collect();
-        assert_eq!(times(&ten), Times { median: Some(5.5), p90: Some(9.0), missed: 1 });
+        assert_eq!(times(&ten), DetectionDelays { median: Some(5.5), p90: Some(9.0), missed: 1 });
         assert_eq!(times(&[Some(1.0), None]).median, None);
         assert_eq!(times(&[None, Some(1.0), Some(7.0)]).median, Some(7.0));
     }
@@ -237,8 +239,8 @@ mod tests {
     fn the_slowest_case_is_the_one_that_is_missed_most() {
         let case = |about: &str, times: &[Option<f64>]| DetectedCase {
             about: about.to_owned(),
-            verdict: Times::of(times.iter().copied()),
-            alert: Times::of(times.iter().copied()),
+            verdict: DetectionDelays::of(times.iter().copied()),
+            alert: DetectionDelays::of(times.iter().copied()),
             noticed_by: Vec::new(),
             windows: Vec::new(),
             each: times.to_vec(),

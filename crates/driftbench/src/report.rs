@@ -5,7 +5,7 @@ use model::ModelCard;
 use serde::Serialize;
 
 pub use crate::{
-    detection::{DetectedCase, DetectedDrift, Detection, Times},
+    detection::{DetectedCase, DetectedDrift, Detection, DetectionDelays},
     false_alarms::{SteadyTraffic, SteadyWindow},
     monitor::LEVELS,
     null::{NullWindows, WINDOWS},

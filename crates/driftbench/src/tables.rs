@@ -1,7 +1,7 @@
 //! A report as text: tables that can be pasted into Markdown.
 
 use crate::{
-    report::{Detection, NullWindows, Report, SteadyTraffic, Times},
+    report::{Detection, DetectionDelays, NullWindows, Report, SteadyTraffic},
     timeline::label,
 };
 use std::fmt;
@@ -204,7 +204,7 @@ fn by_window(out: &mut fmt::Formatter<'_>, detection: &Detection) -> fmt::Result
         let mut cells = vec![drift.drift.clone()];
         for at in 0..first.windows.len() {
             let times = |case: &crate::report::DetectedCase| case.windows[at].1;
-            let slowest: Option<Times> = drift.slowest(times).map(times);
+            let slowest: Option<DetectionDelays> = drift.slowest(times).map(times);
             cells.push(slowest.map_or("–".to_owned(), |times| seconds(times.median, detection.cap)));
         }
         row(out, &cells)?;

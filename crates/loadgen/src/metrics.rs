@@ -4,7 +4,7 @@
 //! once a second, never by the workers themselves.
 
 use crate::{
-    engine::{DropReason, Outcome, Record, Times},
+    engine::{DropReason, DurationHistogram, Outcome, Record},
     plan::Plan,
 };
 use metrics::{
@@ -96,7 +96,7 @@ impl Metrics {
     }
 }
 
-fn add(histogram: &Histogram, times: &Times) {
+fn add(histogram: &Histogram, times: &DurationHistogram) {
     for (seconds, count) in times.counts() {
         histogram.record_many(seconds, usize::try_from(count).unwrap_or(usize::MAX));
     }
@@ -185,7 +185,7 @@ phases:
         let time = Duration::from_millis(3);
         let ending = Ending::Completed { status: 500, expected: false };
         for _ in 0..3 {
-            phase.came_to(0, ending.outcome());
+            phase.count_outcome(0, ending.outcome());
             phase.ended(ending, Timing { response: time, service: time, lag: Some(time) });
         }
         phase.dropped(0, DropReason::InFlightLimit);

@@ -125,12 +125,12 @@ impl<'a> Session<'a> {
         }
         self.read(Duration::ZERO, reader.metrics().await);
         if let Some(alerts) = reader.alerts().await {
-            self.prometheus.observe(watch::Told::Alerts(Duration::ZERO, alerts));
+            self.prometheus.observe(watch::PrometheusEvent::Alerts(Duration::ZERO, alerts));
         }
         if self.prometheus.expects_alerts()
             && let Some(held) = reader.held().await
         {
-            self.prometheus.observe(watch::Told::Held(Duration::ZERO, held));
+            self.prometheus.observe(watch::PrometheusEvent::Held(Duration::ZERO, held));
         }
     }
 
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
         self.effort = std::mem::take(&mut running.effort);
         let mut progress = Progress::new(self.schedule.end());
         let mut readings = read_on(reader.clone(), self.schedule.clone(), started);
-        let (sender, mut told) = mpsc::unbounded_channel();
+        let (sender, mut events) = mpsc::unbounded_channel();
         asking::ask_on(reader, &self.plan.scenario.expectations, &self.schedule, started, &sender);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -170,7 +170,7 @@ impl<'a> Session<'a> {
                     }
                 },
                 Some((at, reading)) = readings.recv() => self.read(at, reading),
-                Some(told) = told.recv() => self.prometheus.observe(told),
+                Some(event) = events.recv() => self.prometheus.observe(event),
                 _ = ticks.tick() => {
                     let elapsed = started.elapsed();
                     let phase = self.schedule.phase_at(elapsed);

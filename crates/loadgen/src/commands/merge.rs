@@ -4,7 +4,7 @@
 //! nobody's percentile. What monitoring noticed every machine saw of the same service; here the strictest word counts.
 
 use crate::{
-    engine::{PhaseRecord, Times, Totals},
+    engine::{DurationHistogram, PhaseRecord, Totals},
     exit::Exit,
     judge::{RunVerdict, Verdict, expectations::ExpectationOutcome, thresholds::ThresholdOutcome},
     plan::Shard,
@@ -226,7 +226,7 @@ fn apart(reports: &[Named]) -> anyhow::Result<Option<String>> {
 
 /// Whether two reports are copies of one.
 fn same_run(a: &Report, b: &Report) -> bool {
-    fn times(report: &Report) -> impl Iterator<Item = &Times> {
+    fn times(report: &Report) -> impl Iterator<Item = &DurationHistogram> {
         report.phases.iter().map(|phase| &phase.histograms.response_time)
     }
     a.shard == b.shard && a.started_at == b.started_at && a.totals == b.totals && times(a).eq(times(b))

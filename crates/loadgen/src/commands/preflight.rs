@@ -1,7 +1,7 @@
 //! Finds before a run what would only show after it: signals, alerts and queries that can't be.
 
 use crate::{
-    scenario::{Demand, Scenario, SignalDemand},
+    scenario::{Assertion, Scenario, SignalAssertion},
     watch::{queries::NoValue, reader::Reader},
 };
 use anyhow::bail;
@@ -15,11 +15,12 @@ use std::collections::BTreeSet;
 pub fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()> {
     let known: Vec<&str> = card.reference.signals.iter().map(|signal| signal.name.as_str()).collect();
     for expectation in &scenario.expectations {
-        if let Demand::Signal { signal, demand } = &expectation.demand
+        if let Assertion::Signal { signal, assertion } = &expectation.assertion
             && signal != "*"
             && !known.contains(&signal.as_str())
         {
-            let what = if matches!(demand, SignalDemand::StaysSteady) { "stays" } else { "drifts_within" };
+            let what =
+                if matches!(assertion, SignalAssertion::StaysSteady) { "stays" } else { "drifts_within" };
             bail!(
                 "expect.signals ({what}): model {} has no signal {signal:?}; it has {}",
                 card.name,
@@ -37,10 +38,10 @@ pub fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()
 /// Names the first.
 pub fn check_alerts(scenario: &Scenario, known: &BTreeSet<String>) -> anyhow::Result<()> {
     for expectation in &scenario.expectations {
-        let (alert, field) = match &expectation.demand {
-            Demand::AlertFires { alert, .. } => (&alert.name, "alerts"),
-            Demand::AlertQuiet { alert } => (&alert.name, "quiet"),
-            Demand::Signal { .. } | Demand::Vital { .. } | Demand::Query { .. } => continue,
+        let (alert, field) = match &expectation.assertion {
+            Assertion::AlertFires { alert, .. } => (&alert.name, "alerts"),
+            Assertion::AlertQuiet { alert } => (&alert.name, "quiet"),
+            Assertion::Signal { .. } | Assertion::Vital { .. } | Assertion::Query { .. } => continue,
         };
         if !known.contains(alert) {
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -60,8 +61,8 @@ pub fn check_alerts(scenario: &Scenario, known: &BTreeSet<String>) -> anyhow::Re
 /// # Errors
 /// Names the first, in Prometheus' words.
 pub async fn check_queries(scenario: &Scenario, reader: &Reader) -> anyhow::Result<()> {
-    let queries = scenario.expectations.iter().filter_map(|expectation| match &expectation.demand {
-        Demand::Query { expr, .. } => Some(expr),
+    let queries = scenario.expectations.iter().filter_map(|expectation| match &expectation.assertion {
+        Assertion::Query { expr, .. } => Some(expr),
         _ => None,
     });
     for (at, expr) in queries.enumerate() {

@@ -42,7 +42,7 @@ const IDLE: Duration = Duration::from_secs(2);
 const OWN_LIMITS: [i32; 3] = [24, 23, 99];
 
 /// How long a kept connection may take to be done with the request before.
-const BREATH: Duration = Duration::from_millis(5);
+const READY_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// How long one of a name's addresses may take before the next is tried, if there is one: it may lead nowhere.
 const PER_ADDRESS: Duration = Duration::from_secs(1);
@@ -151,7 +151,7 @@ impl Connections {
             let (since, mut connection) = self.idle.borrow_mut().pop_back()?;
             // Its task may not yet have seen that the last answer is through. One that is still writing the request before,
             // because the answer came early, may do so for ever.
-            let ready = tokio::time::timeout(BREATH, connection.sender.ready());
+            let ready = tokio::time::timeout(READY_TIMEOUT, connection.sender.ready());
             if since.elapsed() <= IDLE && ready.await.is_ok_and(|ready| ready.is_ok()) {
                 return Some(connection);
             }

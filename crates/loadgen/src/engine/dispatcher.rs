@@ -6,7 +6,7 @@
 use super::{
     in_flight::InFlight,
     record::{DropReason, Record},
-    worker::{FLUSH, Order},
+    worker::{Command, FLUSH},
 };
 use crate::{
     plan::{Plan, Releases},
@@ -24,7 +24,7 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 pub(super) struct Dispatcher {
     pub(super) started: Instant,
-    pub(super) workers: Vec<mpsc::UnboundedSender<Order>>,
+    pub(super) workers: Vec<mpsc::UnboundedSender<Command>>,
     pub(super) records: mpsc::UnboundedSender<Record>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) in_flight: InFlight,
@@ -33,7 +33,7 @@ pub(super) struct Dispatcher {
     pub(super) turn: usize,
 }
 
-/// How a phase gives its orders.
+/// How a phase gives its commands.
 pub(super) enum Work {
     /// At instants of the plan.
     Open(Box<Releases>),
@@ -73,20 +73,20 @@ impl Dispatcher {
 
     fn release(&mut self, phase: usize, start: Instant, releases: Releases) {
         // Each is drawn ahead of its instant, which it would otherwise delay.
-        for (due, draft) in releases {
+        for (due, request) in releases {
             let intended = start + due;
             self.sleep_until(intended);
             if self.stopped() {
                 return;
             }
             let Some(permit) = self.in_flight.try_acquire() else {
-                self.record.phase(phase).dropped(draft.payload, DropReason::InFlightLimit);
+                self.record.phase(phase).dropped(request.payload, DropReason::InFlightLimit);
                 continue;
             };
             self.turn = (self.turn + 1) % self.workers.len();
-            let payload = draft.payload;
-            let order = Order::Send { phase, draft, intended, permit };
-            if self.workers[self.turn].send(order).is_err() {
+            let payload = request.payload;
+            let command = Command::Send { phase, request, intended, permit };
+            if self.workers[self.turn].send(command).is_err() {
                 self.record.phase(phase).dropped(payload, DropReason::WorkerGone);
             }
         }
@@ -97,7 +97,7 @@ impl Dispatcher {
         for (at, worker) in self.workers.iter().enumerate() {
             let users = at * vus / workers..(at + 1) * vus / workers;
             // A worker that is gone has no users; the others still report.
-            let _ = worker.send(Order::Users { phase, users, until });
+            let _ = worker.send(Command::Users { phase, users, until });
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sends what the plan says when the plan says it, and records what came of it.
 //!
 //! ```text
-//! dispatcher ── Order ──▶ workers (one a core) ── Record, once a second ──▶ whoever called start()
+//! dispatcher ── Command ──▶ workers (one a core) ── Record, once a second ──▶ the caller of start()
 //!      └────────────────── Record (dropped) ────────────────────────────────▶
 //! ```
 //!
@@ -12,16 +12,16 @@
 mod answer;
 mod connections;
 mod dispatcher;
+pub mod duration_histogram;
 pub mod effort;
 mod in_flight;
 pub mod record;
 mod sender;
-pub mod times;
 mod worker;
 
+pub use duration_histogram::{DurationHistogram, Figures};
 pub use effort::Effort;
 pub use record::{DropReason, Ending, Failure, Outcome, PhaseRecord, Record, Timing, Totals};
-pub use times::{Figures, Times};
 
 use crate::{connect::Target, plan::Plan};
 use cli_io::descriptors;
@@ -95,12 +95,15 @@ pub fn start(plan: &Plan, target: &Target, workers: usize, reserved: u64) -> Res
     let (ready_sender, ready) = std::sync::mpsc::channel();
     let connections = InFlight::new(most_connections(reserved));
     let mut threads = Vec::new();
-    let mut orders = Vec::new();
+    let mut commands = Vec::new();
     for at in 0..workers.max(1) {
-        let (order_sender, order_receiver) = mpsc::unbounded_channel();
-        orders.push(order_sender);
-        let wiring =
-            Wiring { orders: order_receiver, records: record_sender.clone(), stop: stop_receiver.clone() };
+        let (command_sender, command_receiver) = mpsc::unbounded_channel();
+        commands.push(command_sender);
+        let wiring = Wiring {
+            commands: command_receiver,
+            records: record_sender.clone(),
+            stop: stop_receiver.clone(),
+        };
         let worker = Worker { plan: plan.clone(), target: target.clone(), connections: connections.clone() };
         let ready = ready_sender.clone();
         let run = move || worker.run(wiring, move |result| drop(ready.send(result)));
@@ -114,7 +117,7 @@ pub fn start(plan: &Plan, target: &Target, workers: usize, reserved: u64) -> Res
     let started = Instant::now() + LEAD;
     let dispatcher = Dispatcher {
         started,
-        workers: orders,
+        workers: commands,
         records: record_sender,
         stop: stop_receiver,
         in_flight: InFlight::new(plan.max_in_flight()),

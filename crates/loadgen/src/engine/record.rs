@@ -1,6 +1,6 @@
-//! What happened to the requests: counts and times a phase. Records add up in any order.
+//! What happened to the requests: counts and times, phase by phase. Records can be added up in any order.
 
-use super::times::Times;
+use super::duration_histogram::DurationHistogram;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -171,11 +171,11 @@ pub struct PhaseRecord {
     pub totals: Totals,
     /// Times from the intended instant. A request that timed out counts with the time after which it was given up;
     /// one that failed does not count, for a refused connection is no quick answer.
-    pub response: Times,
+    pub response: DurationHistogram,
     /// Times from the actual send, of the same requests.
-    pub service: Times,
+    pub service: DurationHistogram,
     /// How late requests were sent.
-    pub lag: Times,
+    pub lag: DurationHistogram,
     /// Answers by status.
     pub statuses: BTreeMap<u16, u64>,
     /// Failures by reason.
@@ -188,20 +188,20 @@ pub struct PhaseRecord {
 
 impl PhaseRecord {
     /// Counts what became of one of a payload's requests; its totals and times are counted besides.
-    pub fn came_to(&mut self, payload: usize, outcome: Outcome) {
+    pub fn count_outcome(&mut self, payload: usize, outcome: Outcome) {
         *self.payloads.entry((payload, outcome)).or_default() += 1;
     }
 
     /// Counts one of a payload's requests that was offered before, and had not ended when the run was interrupted.
     pub fn interrupted(&mut self, payload: usize) {
         self.totals.interrupted += 1;
-        self.came_to(payload, Outcome::Interrupted);
+        self.count_outcome(payload, Outcome::Interrupted);
     }
 
     /// Counts one of a payload's requests that was offered and never sent.
     pub fn dropped(&mut self, payload: usize, reason: DropReason) {
         self.totals.offered += 1;
-        self.came_to(payload, Outcome::Dropped);
+        self.count_outcome(payload, Outcome::Dropped);
         self.totals.dropped += 1;
         *self.drops.entry(reason).or_default() += 1;
     }

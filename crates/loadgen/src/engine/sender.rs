@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     connect::{Endpoint, USER_AGENT},
-    plan::Draft,
+    plan::PreparedRequest,
     scenario::Payload,
 };
 use bytes::Bytes;
@@ -39,7 +39,7 @@ struct Template {
     /// Path and query.
     uri: Uri,
     headers: HeaderMap,
-    /// Whether the headers say what the body is, whatever the draft thinks.
+    /// Whether the payload's own headers declare the content type.
     declared: bool,
     expected: Vec<u16>,
     answer: ExpectedAnswer,
@@ -75,13 +75,13 @@ impl Template {
         })
     }
 
-    fn request(&self, draft: Draft) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(draft.body.unwrap_or_default()));
+    fn request(&self, prepared: PreparedRequest) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(prepared.body.unwrap_or_default()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
         *headers = self.headers.clone();
-        if let (false, Some(content_type)) = (self.declared, draft.content_type) {
+        if let (false, Some(content_type)) = (self.declared, prepared.content_type) {
             headers.insert(CONTENT_TYPE, content_type);
         }
         request
@@ -113,9 +113,14 @@ impl Sender {
     /// Sends a request that was due at `intended`; `None` in a closed loop. Says whether it was answered.
     ///
     /// Dropping the future before its end counts the request as interrupted.
-    pub(super) async fn send(&self, ticket: Ticket, draft: Draft, intended: Option<Instant>) -> bool {
-        let template = &self.templates[draft.payload];
-        let request = template.request(draft);
+    pub(super) async fn send(
+        &self,
+        ticket: Ticket,
+        request: PreparedRequest,
+        intended: Option<Instant>,
+    ) -> bool {
+        let template = &self.templates[request.payload];
+        let request = template.request(request);
         let sent = Instant::now();
         let exchange = self.connections.exchange(request, |status| template.answer.most_bytes(status));
         let answered = tokio::time::timeout(self.timeout, exchange).await;
@@ -157,7 +162,7 @@ impl Ticket {
         self.open = false;
         let mut record = self.recorder.borrow_mut();
         let phase = record.phase(self.phase);
-        phase.came_to(self.payload, ending.outcome());
+        phase.count_outcome(self.payload, ending.outcome());
         phase.ended(ending, timing);
     }
 }

@@ -8,7 +8,7 @@ use super::{
     record::Record,
     sender::{Recorder, Sender},
 };
-use crate::plan::{Draft, Drafts, Plan};
+use crate::plan::{Plan, PreparedRequest, PreparedRequests};
 use std::{
     rc::Rc,
     time::{Duration, Instant},
@@ -24,19 +24,19 @@ pub(crate) const FLUSH: Duration = Duration::from_secs(1);
 
 /// How long a user of a closed loop waits after a request without an answer. A refusal can take no time at all, and
 /// users who ask again at once would keep their worker from everything else.
-const BREATH: Duration = Duration::from_millis(10);
+const RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// What a worker is told to do. Once the channel closes it finishes what is under way.
-pub(super) enum Order {
+pub(super) enum Command {
     /// Send this, which was due at `intended`.
-    Send { phase: usize, draft: Draft, intended: Instant, permit: Permit },
+    Send { phase: usize, request: PreparedRequest, intended: Instant, permit: Permit },
     /// Be these users of this part of the plan, until that instant.
     Users { phase: usize, users: std::ops::Range<usize>, until: Instant },
 }
 
 /// The channels of a worker.
 pub(super) struct Wiring {
-    pub(super) orders: mpsc::UnboundedReceiver<Order>,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) records: mpsc::UnboundedSender<Record>,
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -50,7 +50,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Works until the orders end and all requests are through, or until told to stop.
+    /// Works until the commands end and all requests are through, or until told to stop.
     pub(super) fn run(self, mut wiring: Wiring, ready: impl FnOnce(Result<Meter, String>)) {
         let recorder = Recorder::default();
         let scenario = &self.plan.scenario;
@@ -77,7 +77,7 @@ impl Worker {
 }
 
 async fn work(mut tasks: LocalSet, sender: &Rc<Sender>, plan: &Plan, wiring: &mut Wiring) {
-    let Wiring { orders, records, stop } = wiring;
+    let Wiring { commands, records, stop } = wiring;
     let mut ticks = tokio::time::interval(FLUSH);
     // Back to the grid after a delay: records that drift would fall two into one second and none into the next.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -85,8 +85,8 @@ async fn work(mut tasks: LocalSet, sender: &Rc<Sender>, plan: &Plan, wiring: &mu
         .run_until(async {
             loop {
                 tokio::select! {
-                    order = orders.recv() => match order {
-                        Some(order) => obey(order, sender, plan),
+                    command = commands.recv() => match command {
+                        Some(command) => handle(command, sender, plan),
                         None => return false,
                     },
                     _ = ticks.tick() => flush(&sender.recorder, records),
@@ -106,42 +106,42 @@ async fn work(mut tasks: LocalSet, sender: &Rc<Sender>, plan: &Plan, wiring: &mu
     }
     // What is still under way counts itself as interrupted when it is dropped.
     drop(tasks);
-    while let Some(order) = orders.recv().await {
-        if let Order::Send { phase, draft, .. } = order {
+    while let Some(command) = commands.recv().await {
+        if let Command::Send { phase, request, .. } = command {
             // Counted as interrupted when it is dropped.
-            drop(sender.ticket(phase, draft.payload));
+            drop(sender.ticket(phase, request.payload));
         }
     }
 }
 
-fn obey(order: Order, sender: &Rc<Sender>, plan: &Plan) {
-    match order {
-        Order::Send { phase, draft, intended, permit } => {
+fn handle(command: Command, sender: &Rc<Sender>, plan: &Plan) {
+    match command {
+        Command::Send { phase, request, intended, permit } => {
             let sender = Rc::clone(sender);
             // Taken here, not in the task: one that is dropped before it first runs must be counted too.
-            let ticket = sender.ticket(phase, draft.payload);
+            let ticket = sender.ticket(phase, request.payload);
             tokio::task::spawn_local(async move {
-                sender.send(ticket, draft, Some(intended)).await;
+                sender.send(ticket, request, Some(intended)).await;
                 drop(permit);
             });
         }
-        Order::Users { phase, users, until } => {
+        Command::Users { phase, users, until } => {
             for user in users {
                 // The plan was found sound before the run.
-                let Ok(drafts) = plan.drafts(phase, plan.shard.item(user)) else { continue };
-                tokio::task::spawn_local(be_user(Rc::clone(sender), phase, drafts, until));
+                let Ok(requests) = plan.requests(phase, plan.shard.item(user)) else { continue };
+                tokio::task::spawn_local(be_user(Rc::clone(sender), phase, requests, until));
             }
         }
     }
 }
 
 /// Asks, waits for the answer, asks again.
-async fn be_user(sender: Rc<Sender>, phase: usize, mut drafts: Drafts, until: Instant) {
+async fn be_user(sender: Rc<Sender>, phase: usize, mut requests: PreparedRequests, until: Instant) {
     while Instant::now() < until {
-        let draft = drafts.draw();
-        let answered = sender.send(sender.ticket(phase, draft.payload), draft, None).await;
+        let request = requests.draw();
+        let answered = sender.send(sender.ticket(phase, request.payload), request, None).await;
         if !answered {
-            tokio::time::sleep(BREATH).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 }

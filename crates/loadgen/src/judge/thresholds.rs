@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use crate::{
-    engine::{PhaseRecord, Times},
+    engine::{DurationHistogram, PhaseRecord},
     scenario::{Aggregate, Metric, Threshold},
 };
 use serde::{Deserialize, Serialize};
@@ -64,7 +64,7 @@ fn value(threshold: &Threshold, record: &PhaseRecord) -> Option<f64> {
 ///
 /// A quantile is of all requests: one without an answer is slower than any that has one, so a service that answers half of
 /// them at once and the rest never has no quick 99th percentile.
-fn time(aggregate: Aggregate, times: &Times, unanswered: u64, given_up: u64) -> Option<f64> {
+fn time(aggregate: Aggregate, times: &DurationHistogram, unanswered: u64, given_up: u64) -> Option<f64> {
     match aggregate {
         Aggregate::Quantile(quantile) => {
             let (all, none) = (times.count() + unanswered, unanswered + given_up);

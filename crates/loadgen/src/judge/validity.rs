@@ -3,7 +3,7 @@
 use super::{Verdict, thresholds};
 use crate::{
     engine::{Failure, PhaseRecord},
-    scenario::{Demand, Expectation, Metric, Threshold, Vital, VitalDemand},
+    scenario::{Assertion, Expectation, Metric, Threshold, Vital, VitalAssertion},
 };
 
 /// Lateness up to this is the system's, not ours: a few of Linux' 4 ms scheduler ticks on a machine that is shared
@@ -75,10 +75,10 @@ pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord, saturated: &[b
 /// Whether a missed expectation is the generator's doing: more throughput than it could ask for.
 pub fn expects_too_much(expectation: &Expectation, saturated: &[bool]) -> bool {
     let throughput = matches!(
-        expectation.demand,
-        Demand::Vital {
+        expectation.assertion,
+        Assertion::Vital {
             vital: Vital::Throughput,
-            demand: VitalDemand::RisesBy(_) | VitalDemand::Exceeds(_),
+            assertion: VitalAssertion::RisesBy(_) | VitalAssertion::Exceeds(_),
             ..
         }
     );

@@ -12,7 +12,7 @@ mod tables;
 use crate::{
     judge::{Verdict, expectations::Seen},
     report::{Findings, Report},
-    scenario::{Demand, QueryDemand},
+    scenario::{Assertion, QueryAssertion},
     text::time,
     timeline::Timeline,
     watch::prometheus::SETTLING,
@@ -79,13 +79,13 @@ impl Page {
         let expectations = findings.plan.scenario.expectations.iter().zip(&report.expectations);
         let settled = expectations.enumerate().map(|(at, (expectation, outcome))| {
             let ends = expectation.phase.map(|phase| schedule.span(phase));
-            let (end, seen) = match &expectation.demand {
+            let (end, seen) = match &expectation.assertion {
                 // Until then one that is gone may be back.
-                Demand::AlertFires { resolves: Some(resolves), .. } => {
+                Assertion::AlertFires { resolves: Some(resolves), .. } => {
                     (ends.map(|span| span.end + *resolves), None)
                 }
-                Demand::AlertFires { within, .. }
-                | Demand::Query { demand: QueryDemand::Becomes { within, .. }, .. } => {
+                Assertion::AlertFires { within, .. }
+                | Assertion::Query { assertion: QueryAssertion::Becomes { within, .. }, .. } => {
                     (ends.map(|span| span.start + *within), outcome.after)
                 }
                 _ => (ends.map(|span| span.end), outcome.after),
@@ -95,7 +95,7 @@ impl Page {
             let awaited = prometheus.is_some_and(|prometheus| prometheus.awaited_of(at, now).is_some());
             let told = told || end.is_some_and(|end| now > end + SETTLING);
             // They are asked for again after the run.
-            let rules_unread = matches!(expectation.demand, Demand::AlertQuiet { .. })
+            let rules_unread = matches!(expectation.assertion, Assertion::AlertQuiet { .. })
                 && prometheus.is_some_and(|prometheus| matches!(prometheus.rules, Some(Err(_))));
             stage == Stage::Over || (told && !awaited && (seen.is_some() || !rules_unread))
         });

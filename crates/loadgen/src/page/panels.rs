@@ -68,7 +68,7 @@ pub fn panels(page: &Page) -> Vec<Panel> {
                     SERVER,
                     course.server(&[
                         ("average", ServerSlot::latency_mean),
-                        ("p95", |slot| slot.tally.vitals().latency_p95),
+                        ("p95", |slot| slot.increases.vitals().latency_p95),
                     ]),
                 ),
             ],
@@ -83,8 +83,8 @@ pub fn panels(page: &Page) -> Vec<Panel> {
                 (
                     SERVER,
                     course.server(&[
-                        ("4xx", |slot| slot.tally.vitals().client_error_ratio),
-                        ("5xx", |slot| slot.tally.vitals().server_error_ratio),
+                        ("4xx", |slot| slot.increases.vitals().client_error_ratio),
+                        ("5xx", |slot| slot.increases.vitals().server_error_ratio),
                     ]),
                 ),
             ],
@@ -114,7 +114,7 @@ pub fn panels(page: &Page) -> Vec<Panel> {
             title: "Drift",
             about: "Population stability index of each signal, by all rows of the phase so far, as a ratio to its own limit: \
                     above ×1 it drifts. Too few rows to tell are a gap. The worst signals.",
-            unit: Unit::Times,
+            unit: Unit::DurationHistogram,
             limit: Some(1.0),
             plots: vec![(SERVER, course.drift())],
         },
@@ -216,7 +216,7 @@ impl Course<'_> {
     fn server_sums<K: Ord>(&self, key: impl Fn(&Counter) -> Option<K>) -> BTreeMap<K, f64> {
         let mut sums = BTreeMap::new();
         for server in self.page.timeline.slots().filter_map(|(_, slot)| slot.server.as_ref()) {
-            for (counter, increase) in &server.tally.increases {
+            for (counter, increase) in &server.increases.increases {
                 if let Some(key) = key(counter) {
                     *sums.entry(key).or_default() += increase;
                 }
@@ -232,7 +232,7 @@ impl Course<'_> {
             let of_key = |(counter, increase): (&Counter, &f64)| {
                 key(counter).filter(|key| wanted.contains(key)).map(|_| *increase)
             };
-            server.per_second(server.tally.increases.iter().filter_map(of_key).sum())
+            server.per_second(server.increases.increases.iter().filter_map(of_key).sum())
         };
         let named = keys.named.iter().enumerate();
         let mut lines: Vec<_> = named

@@ -53,7 +53,7 @@ pub(super) fn latencies(page: &Page) -> String {
         [name.into(), p50, p90, p95, p99, p999, max, dropped]
     };
     table(
-        "Times as the client saw them",
+        "DurationHistogram as the client saw them",
         ["", "p50", "p90", "p95", "p99", "p99.9", "max", "dropped, not in these"],
         vec![
             row("response time", &report.response_time),

@@ -4,7 +4,7 @@ use crate::{
     plan::{Plan, Shard},
     scenario::Scenario,
     watch::{
-        Alerts, PhaseWatch, PrometheusWatch, Routes, SignalState, Snapshot, State, Told,
+        Alerts, PhaseWatch, PrometheusEvent, PrometheusWatch, Routes, SignalState, Snapshot, State,
         alertmanager::{Asked, Held},
         alerts::Labels,
         text_format,
@@ -230,10 +230,10 @@ fn what_the_watch_still_awaits_is_pending() {
                 firing: instance("Fires", second >= 2),
                 pending: instance("Quiet", (3..clears).contains(&second)),
             };
-            watch.observe(Told::Alerts(at, Ok(alerts)));
+            watch.observe(PrometheusEvent::Alerts(at, Ok(alerts)));
             let held = Held { labels: labels("Fires"), updated: "T".into(), suppressed: None };
             let held = (second >= arrives).then_some(held).into_iter().collect();
-            watch.observe(Told::Held(at, Asked { known: Some(1), held: Some(held), error: None }));
+            watch.observe(PrometheusEvent::Held(at, Asked { known: Some(1), held: Some(held), error: None }));
         }
         let page = page_of(&plan, Some(&watch), 9.5, Stage::Running);
         assert_eq!(

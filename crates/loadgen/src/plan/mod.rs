@@ -3,11 +3,11 @@
 //! A plan is walked, never written down: its memory does not grow with the length of the run.
 
 pub mod arrivals;
-pub mod requests;
+pub mod prepared;
 pub mod shard;
 
 pub use arrivals::Arrivals;
-pub use requests::{Draft, Drafts};
+pub use prepared::{PreparedRequest, PreparedRequests};
 pub use shard::Shard;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     schedule::Schedule,
 };
 use model::ModelCard;
-use requests::{Purpose, stream};
+use prepared::{Purpose, stream};
 use std::{sync::Arc, time::Duration};
 
 /// A scenario bound to a model and a seed.
@@ -50,7 +50,7 @@ impl Plan {
             ));
         }
         for phase in 0..plan.scenario.phases.len() {
-            plan.drafts(phase, 0)?;
+            plan.requests(phase, 0)?;
         }
         Ok(plan)
     }
@@ -69,7 +69,7 @@ impl Plan {
             return Ok(None);
         };
         let arrivals = Arrivals::new(ramps, *spacing, stream(self.seed, phase, 0, Purpose::Arrivals));
-        Ok(Some(Releases { arrivals, drafts: self.drafts(phase, 0)?, next: 0, shard: self.shard }))
+        Ok(Some(Releases { arrivals, requests: self.requests(phase, 0)?, next: 0, shard: self.shard }))
     }
 
     /// How many requests may be under way in this part; what all parts may adds up to the scenario's limit.
@@ -81,9 +81,9 @@ impl Plan {
     ///
     /// # Errors
     /// In words, when a payload does not fit the model; not after [`Plan::new`] found them all to fit.
-    pub fn drafts(&self, phase: usize, vu: usize) -> Result<Drafts, String> {
+    pub fn requests(&self, phase: usize, vu: usize) -> Result<PreparedRequests, String> {
         let scenario = &self.scenario;
-        Drafts::new(&scenario.phases[phase], phase, vu, &scenario.payloads, &self.card, self.seed)
+        PreparedRequests::new(&scenario.phases[phase], phase, vu, &scenario.payloads, &self.card, self.seed)
     }
 }
 
@@ -91,13 +91,13 @@ impl Plan {
 /// the very ones that a single machine would send.
 pub struct Releases {
     arrivals: Arrivals,
-    drafts: Drafts,
+    requests: PreparedRequests,
     next: u64,
     shard: Shard,
 }
 
 impl Iterator for Releases {
-    type Item = (Duration, Draft);
+    type Item = (Duration, PreparedRequest);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -105,9 +105,9 @@ impl Iterator for Releases {
             let mine = self.shard.takes(self.next);
             self.next += 1;
             if mine {
-                return Some((due, self.drafts.draw()));
+                return Some((due, self.requests.draw()));
             }
-            self.drafts.pass();
+            self.requests.pass();
         }
     }
 }

@@ -26,20 +26,20 @@ pub struct FailureMode {
     /// The same in seconds from the run's start.
     pub start: f64,
     /// What was to be noticed, and was.
-    pub noticed: Vec<Remark>,
+    pub noticed: Vec<DrillOutcome>,
     /// Alerts that were gone again when they were to be; seconds count from the phase's end.
-    pub resolved: Vec<Remark>,
+    pub resolved: Vec<DrillOutcome>,
     /// What was to stay quiet, and did.
-    pub quiet: Vec<Remark>,
+    pub quiet: Vec<DrillOutcome>,
     /// What went otherwise than expected, or can't be told.
-    pub missed: Vec<Remark>,
+    pub missed: Vec<DrillOutcome>,
     /// What was not checked.
-    pub not_checked: Vec<Remark>,
+    pub not_checked: Vec<DrillOutcome>,
 }
 
 /// What came of one expectation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Remark {
+pub struct DrillOutcome {
     /// What was expected.
     pub expected: String,
     /// What was seen.
@@ -64,17 +64,20 @@ impl FailureMode {
     }
 
     fn add(&mut self, outcome: &ExpectationOutcome) {
-        let remark =
-            |after| Remark { expected: outcome.expected.clone(), detail: outcome.detail.clone(), after };
+        let outcome_of = |after| DrillOutcome {
+            expected: outcome.expected.clone(),
+            detail: outcome.detail.clone(),
+            after,
+        };
         let list = match (outcome.verdict, outcome.calm) {
             (Verdict::Passed, false) => &mut self.noticed,
             (Verdict::Passed, true) => &mut self.quiet,
             (Verdict::Failed | Verdict::CannotTell, _) => &mut self.missed,
             (Verdict::NotChecked, _) => &mut self.not_checked,
         };
-        list.push(remark(outcome.after));
+        list.push(outcome_of(outcome.after));
         if outcome.verdict == Verdict::Passed && outcome.resolved_after.is_some() {
-            self.resolved.push(remark(outcome.resolved_after));
+            self.resolved.push(outcome_of(outcome.resolved_after));
         }
     }
 }
@@ -283,8 +286,11 @@ phases:
         mode.add(&outcome(Verdict::Passed, true, None));
         mode.add(&outcome(Verdict::Failed, false, Some(99.0)));
         mode.add(&outcome(Verdict::NotChecked, true, None));
-        let names = |remarks: &[Remark]| {
-            remarks.iter().map(|remark| (remark.expected.clone(), remark.after)).collect::<Vec<_>>()
+        let names = |remarks: &[DrillOutcome]| {
+            remarks
+                .iter()
+                .map(|outcome_of| (outcome_of.expected.clone(), outcome_of.after))
+                .collect::<Vec<_>>()
         };
         assert_eq!(names(&mode.noticed), [("Passed false".to_owned(), Some(5.0))]);
         assert_eq!(names(&mode.resolved), [("Passed false".to_owned(), Some(9.0))]);

@@ -6,7 +6,7 @@ pub mod summary;
 mod warnings;
 
 use crate::{
-    engine::{DropReason, Effort, Failure, Figures, PhaseRecord, Record, Times, Totals},
+    engine::{DropReason, DurationHistogram, Effort, Failure, Figures, PhaseRecord, Record, Totals},
     judge::{
         Measured, Missed, RunVerdict, Verdict,
         expectations::{self, ExpectationOutcome, Seen},
@@ -134,11 +134,11 @@ pub enum Loop {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Histograms {
     /// From the intended instant to the end of the answer.
-    pub response_time: Times,
+    pub response_time: DurationHistogram,
     /// From the actual send to the end of the answer.
-    pub service_time: Times,
+    pub service_time: DurationHistogram,
     /// From the intended instant to the actual send.
-    pub send_lag: Times,
+    pub send_lag: DurationHistogram,
 }
 
 /// What the service's `/metrics` showed in a phase.
@@ -395,7 +395,7 @@ impl Monitoring {
     fn new(watch: &PhaseWatch) -> Self {
         let seconds = |(signal, after): (&String, &Duration)| (signal.clone(), after.as_secs_f64());
         Self {
-            vitals: watch.tally.vitals(),
+            vitals: watch.increases.vitals(),
             signals: watch.signals.clone(),
             drifting_after: watch.drifting_after.iter().map(seconds).collect(),
             readings: watch.readings,

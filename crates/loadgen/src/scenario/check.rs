@@ -1,8 +1,8 @@
 //! From what was written to what is meant. Every problem is collected, with the path of its field.
 
 use super::{
-    DEFAULT_MAX_IN_FLIGHT, DEFAULT_SEED, DEFAULT_TIMEOUT, Demand, Executor, Expectation, Metric, Payload,
-    Phase, Ramp, Scenario, SignalDemand, Spacing, Threshold, Vital, VitalDemand, check_prometheus,
+    Assertion, DEFAULT_MAX_IN_FLIGHT, DEFAULT_SEED, DEFAULT_TIMEOUT, Executor, Expectation, Metric, Payload,
+    Phase, Ramp, Scenario, SignalAssertion, Spacing, Threshold, Vital, VitalAssertion, check_prometheus,
     raw::{RawArrival, RawExecutor, RawExpect, RawPayload, RawPhase, RawScenario, RawSignal, RawVital},
     request,
     values::{OrderedMap, Quantity},
@@ -218,10 +218,10 @@ fn expectations(raw: &RawExpect, phases: &[&str], problems: &mut Problems) -> Ve
     for (at, raw) in raw.signals.iter().enumerate() {
         let path = format!("expect.signals[{at}]");
         let phase = phase_called(&raw.phase.0, &path, "phase", phases, problems);
-        let demand = problems.keep(&path, signal_demand(raw));
-        if let (Some(phase), Some(demand)) = (phase, demand) {
-            let demand = Demand::Signal { signal: raw.signal.clone(), demand };
-            checked.push(Expectation { phase: Some(phase), demand });
+        let assertion = problems.keep(&path, signal_demand(raw));
+        if let (Some(phase), Some(assertion)) = (phase, assertion) {
+            let assertion = Assertion::Signal { signal: raw.signal.clone(), assertion };
+            checked.push(Expectation { phase: Some(phase), assertion });
         }
     }
     for (at, raw) in raw.vitals.iter().enumerate() {
@@ -246,10 +246,10 @@ pub(super) fn phase_called(
     found
 }
 
-fn signal_demand(raw: &RawSignal) -> Result<SignalDemand, String> {
+fn signal_demand(raw: &RawSignal) -> Result<SignalAssertion, String> {
     match (raw.drifts_within, raw.stays) {
-        (Some(span), None) => Ok(SignalDemand::DriftsWithin(span.0)),
-        (None, Some(_)) => Ok(SignalDemand::StaysSteady),
+        (Some(span), None) => Ok(SignalAssertion::DriftsWithin(span.0)),
+        (None, Some(_)) => Ok(SignalAssertion::StaysSteady),
         _ => Err("must have exactly one of `drifts_within: 30s` and `stays: steady`".into()),
     }
 }
@@ -276,27 +276,27 @@ fn vital(raw: &RawVital, path: &str, phases: &[&str], problems: &mut Problems) -
         return None;
     };
     let field_path = format!("{path}.{field}");
-    let demand = problems.keep(&field_path, vital_demand(raw.vital, field, quantity))?;
-    if against == phase && matches!(demand, VitalDemand::RisesBy(_) | VitalDemand::ShiftsBy(_)) {
+    let assertion = problems.keep(&field_path, vital_demand(raw.vital, field, quantity))?;
+    if against == phase && matches!(assertion, VitalAssertion::RisesBy(_) | VitalAssertion::ShiftsBy(_)) {
         problems.add(
             field_path,
             format!("compares phase `{}` with itself; name another one in `against`", raw.phase.0),
         );
     }
-    let demand = Demand::Vital { vital: raw.vital, class: raw.class.clone(), against, demand };
-    (problems.0.len() == before).then_some(Expectation { phase: Some(phase), demand })
+    let assertion = Assertion::Vital { vital: raw.vital, class: raw.class.clone(), against, assertion };
+    (problems.0.len() == before).then_some(Expectation { phase: Some(phase), assertion })
 }
 
 fn vital_demand(
     vital: Vital,
     field: &str,
     Quantity { value, is_time }: Quantity,
-) -> Result<VitalDemand, String> {
+) -> Result<VitalAssertion, String> {
     if field == "rises_by" {
         return if is_time {
             Err("is a number of times, such as 3".into())
         } else if value > 1.0 {
-            Ok(VitalDemand::RisesBy(value))
+            Ok(VitalAssertion::RisesBy(value))
         } else {
             Err(format!("is a number of times and must be above 1, got {value}"))
         };
@@ -316,8 +316,8 @@ fn vital_demand(
         return Err(format!("is a share and must be at most 1, got {value}"));
     }
     Ok(match field {
-        "exceeds" => VitalDemand::Exceeds(value),
-        "stays_below" => VitalDemand::StaysBelow(value),
-        _ => VitalDemand::ShiftsBy(value),
+        "exceeds" => VitalAssertion::Exceeds(value),
+        "stays_below" => VitalAssertion::StaysBelow(value),
+        _ => VitalAssertion::ShiftsBy(value),
     })
 }

@@ -1,7 +1,7 @@
 //! Checks what is expected of Prometheus: alerts that fire, alerts that stay quiet, queries.
 
 use super::{
-    AlertPattern, Condition, Demand, Expectation, Job, Phase, QueryDemand,
+    AlertPattern, Assertion, Condition, Expectation, Job, Phase, QueryAssertion,
     check::{Problems, phase_called},
     raw::{RawExpect, RawQuery},
     values::OrderedMap,
@@ -19,39 +19,39 @@ pub(super) fn expectations(
         let phase = phase_called(&raw.phase.0, &path, "phase", phases, problems);
         let alert = pattern(&raw.alert.0, &raw.labels, (raw.job.as_deref(), every.as_ref()), &path, problems);
         let (within, resolves) = (raw.fires_within.0, raw.resolves_within.map(|span| span.0));
-        let demand = Demand::AlertFires { alert, within, resolves };
-        checked.extend(phase.map(|phase| Expectation { phase: Some(phase), demand }));
+        let assertion = Assertion::AlertFires { alert, within, resolves };
+        checked.extend(phase.map(|phase| Expectation { phase: Some(phase), assertion }));
     }
     for (at, raw) in raw.quiet.iter().enumerate() {
         let path = format!("expect.quiet[{at}]");
         let alert = pattern(&raw.alert.0, &raw.labels, (raw.job.as_deref(), every.as_ref()), &path, problems);
-        let demand = Demand::AlertQuiet { alert };
+        let assertion = Assertion::AlertQuiet { alert };
         match &raw.phase {
-            None => checked.push(Expectation { phase: None, demand }),
+            None => checked.push(Expectation { phase: None, assertion }),
             Some(name) => {
                 let phase = phase_called(&name.0, &path, "phase", phases, problems);
-                checked.extend(phase.map(|phase| Expectation { phase: Some(phase), demand }));
+                checked.extend(phase.map(|phase| Expectation { phase: Some(phase), assertion }));
             }
         }
     }
     for (at, raw) in raw.promql.iter().enumerate() {
         let path = format!("expect.promql[{at}]");
         let phase = phase_called(&raw.phase.0, &path, "phase", phases, problems);
-        let demand = query_demand(raw, &path, problems);
+        let assertion = query_demand(raw, &path, problems);
         if raw.expr.trim().is_empty() {
             problems.add(format!("{path}.expr"), "must be a PromQL query, such as up, got nothing");
         }
-        if let (Some(phase), Some(demand)) = (phase, demand) {
-            let demand = Demand::Query { expr: raw.expr.trim().to_owned(), demand };
-            checked.push(Expectation { phase: Some(phase), demand });
+        if let (Some(phase), Some(assertion)) = (phase, assertion) {
+            let assertion = Assertion::Query { expr: raw.expr.trim().to_owned(), assertion };
+            checked.push(Expectation { phase: Some(phase), assertion });
         }
     }
 }
 
 /// Finds alerts that must be gone before they must have come.
 pub(super) fn resolvable(expectations: &[Expectation], phases: &[Phase], problems: &mut Problems) {
-    let fires = expectations.iter().filter_map(|expectation| match &expectation.demand {
-        Demand::AlertFires { within, resolves, .. } => Some((expectation.phase?, *within, *resolves)),
+    let fires = expectations.iter().filter_map(|expectation| match &expectation.assertion {
+        Assertion::AlertFires { within, resolves, .. } => Some((expectation.phase?, *within, *resolves)),
         _ => None,
     });
     for (at, (phase, within, resolves)) in fires.enumerate() {
@@ -110,13 +110,13 @@ fn pattern(
     AlertPattern::new(name.to_owned(), labels.0.iter().cloned().collect(), job)
 }
 
-fn query_demand(raw: &RawQuery, path: &str, problems: &mut Problems) -> Option<QueryDemand> {
+fn query_demand(raw: &RawQuery, path: &str, problems: &mut Problems) -> Option<QueryAssertion> {
     match (&raw.becomes, raw.within, &raw.stays) {
         (Some(becomes), Some(within), None) => problems
             .keep(&format!("{path}.becomes"), Condition::parse(becomes))
-            .map(|condition| QueryDemand::Becomes { condition, within: within.0 }),
+            .map(|condition| QueryAssertion::Becomes { condition, within: within.0 }),
         (None, None, Some(stays)) => {
-            problems.keep(&format!("{path}.stays"), Condition::parse(stays)).map(QueryDemand::Stays)
+            problems.keep(&format!("{path}.stays"), Condition::parse(stays)).map(QueryAssertion::Stays)
         }
         (Some(_), None, None) => {
             problems.add(format!("{path}.within"), "is missing: `becomes` needs it, such as within: 30s");

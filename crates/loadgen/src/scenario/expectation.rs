@@ -15,18 +15,18 @@ pub struct Expectation {
     /// The phase it is about; `None` for the whole run.
     pub phase: Option<usize>,
     /// What is expected.
-    pub demand: Demand,
+    pub assertion: Assertion,
 }
 
 /// What is expected.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Demand {
+pub enum Assertion {
     /// A signal drifts, or none does, by the service's own counters.
     Signal {
-        /// The signal's name; `*` is any of them for [`SignalDemand::DriftsWithin`], all for the other.
+        /// The signal's name; `*` is any of them for [`SignalAssertion::DriftsWithin`], all for the other.
         signal: String,
         /// What it must do.
-        demand: SignalDemand,
+        assertion: SignalAssertion,
     },
     /// A vital sign moves, by the service's own counters.
     Vital {
@@ -37,7 +37,7 @@ pub enum Demand {
         /// Position of the phase it is compared with.
         against: usize,
         /// What it must do.
-        demand: VitalDemand,
+        assertion: VitalAssertion,
     },
     /// A Prometheus alert begins to fire.
     AlertFires {
@@ -58,7 +58,7 @@ pub enum Demand {
         /// The query.
         expr: String,
         /// What it must do.
-        demand: QueryDemand,
+        assertion: QueryAssertion,
     },
 }
 
@@ -141,7 +141,7 @@ impl fmt::Display for AlertPattern {
 
 /// What the value of a query must do.
 #[derive(Debug, Clone, PartialEq)]
-pub enum QueryDemand {
+pub enum QueryAssertion {
     /// Meet a condition that it did not meet when the phase began.
     Becomes {
         /// The condition, which one series is to meet.
@@ -155,7 +155,7 @@ pub enum QueryDemand {
 
 /// What a signal must do.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum SignalDemand {
+pub enum SignalAssertion {
     /// Be found drifting this soon after the phase's start.
     DriftsWithin(Duration),
     /// Never be found drifting, and be steady at the phase's end.
@@ -193,7 +193,7 @@ impl Vital {
 
 /// What a vital sign must do.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum VitalDemand {
+pub enum VitalAssertion {
     /// Be at least this many times what it was.
     RisesBy(f64),
     /// Be above this.

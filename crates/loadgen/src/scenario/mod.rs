@@ -17,7 +17,7 @@ pub mod threshold;
 pub mod values;
 
 pub use expectation::{
-    AlertPattern, Demand, Expectation, Job, QueryDemand, SignalDemand, Vital, VitalDemand,
+    AlertPattern, Assertion, Expectation, Job, QueryAssertion, SignalAssertion, Vital, VitalAssertion,
 };
 pub use schema::schema;
 pub use target_labels::TargetLabels;

@@ -61,7 +61,7 @@ fn reads_everything() {
     assert_eq!(scenario.phases[2].executor, Executor::Closed { vus: 4, duration: Duration::from_secs(10) });
     assert_eq!(scenario.thresholds.iter().map(|t| t.phase).collect::<Vec<_>>(), [None, Some(1)]);
     assert_eq!(scenario.expectations.len(), 10);
-    let Demand::AlertFires { alert, resolves, .. } = &scenario.expectations[5].demand else {
+    let Assertion::AlertFires { alert, resolves, .. } = &scenario.expectations[5].assertion else {
         panic!("{:?}", scenario.expectations[5])
     };
     assert_eq!(alert.to_string(), "ModelInputDrift{signal=\"petal_length\"}");

@@ -9,14 +9,14 @@
 //!
 //! What does not belong here: judging ([`crate::judge`]) and drawing ([`crate::page`]).
 
-pub mod spread;
+pub mod log_histogram;
 
-pub use spread::Spread;
+pub use log_histogram::LogHistogram;
 
 use crate::{
     engine::{FLUSH, Record, Totals},
     watch::{
-        EVERY, SignalState, Snapshot, State, Tally,
+        CounterIncreases, EVERY, SignalState, Snapshot, State,
         snapshot::{Bound, Counter},
     },
 };
@@ -50,18 +50,18 @@ pub struct ClientSlot {
     /// Answers by status.
     pub statuses: BTreeMap<u16, u64>,
     /// Times from the intended instant.
-    pub response: Spread,
+    pub response: LogHistogram,
     /// Times from the actual send.
-    pub service: Spread,
+    pub service: LogHistogram,
     /// How late requests were sent.
-    pub lag: Spread,
+    pub lag: LogHistogram,
 }
 
 /// What the service said of itself in a slot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServerSlot {
     /// By how much its counters rose, those of the signals' bins left out, and over what time.
-    pub tally: Tally,
+    pub increases: CounterIncreases,
     /// Resident memory in bytes.
     pub memory: Option<f64>,
     /// The drift of each signal that could be told, by all that was counted in its phase: its index as a ratio to its limit.
@@ -100,8 +100,8 @@ impl Timeline {
         }
         if let Some((before, earlier)) = self.last.take() {
             let mut read = ServerSlot { memory: snapshot.resident_memory, ..ServerSlot::default() };
-            read.tally.add(&earlier, &snapshot, at - before);
-            read.tally.increases.retain(|counter, _| !matches!(counter, Counter::SignalBin { .. }));
+            read.increases.add(&earlier, &snapshot, at - before);
+            read.increases.increases.retain(|counter, _| !matches!(counter, Counter::SignalBin { .. }));
             read.drift =
                 signals.iter().filter_map(|(name, state)| Some((name.clone(), ratio(state)?))).collect();
             // The middle of the last second: that is what a reading is about unless the one before it failed.
@@ -165,9 +165,9 @@ impl ClientSlot {
 
 impl ServerSlot {
     fn merge(&mut self, other: &Self) {
-        self.tally.covered += other.tally.covered;
-        for (counter, increase) in &other.tally.increases {
-            *self.tally.increases.entry(counter.clone()).or_default() += increase;
+        self.increases.covered += other.increases.covered;
+        for (counter, increase) in &other.increases.increases {
+            *self.increases.increases.entry(counter.clone()).or_default() += increase;
         }
         self.memory = self.memory.into_iter().chain(other.memory).reduce(f64::max);
         for (signal, &ratio) in &other.drift {
@@ -178,19 +178,19 @@ impl ServerSlot {
 
     /// The mean time that the service took, in seconds; `None` without requests.
     pub fn latency_mean(&self) -> Option<f64> {
-        let rise = |counter| self.tally.increases.get(&counter).copied();
+        let rise = |counter| self.increases.increases.get(&counter).copied();
         let count = rise(Counter::DurationBucket { le: Bound(f64::INFINITY) })?;
         (count > 0.0).then_some(rise(Counter::DurationSum)? / count)
     }
 
     /// Cores in use.
     pub fn cpu(&self) -> Option<f64> {
-        self.per_second(*self.tally.increases.get(&Counter::CpuSeconds)?)
+        self.per_second(*self.increases.increases.get(&Counter::CpuSeconds)?)
     }
 
     /// A count as a rate.
     pub fn per_second(&self, count: f64) -> Option<f64> {
-        let seconds = self.tally.covered.as_secs_f64();
+        let seconds = self.increases.covered.as_secs_f64();
         (seconds > 0.0).then_some(count / seconds)
     }
 }

@@ -49,13 +49,13 @@ fn a_failed_reading_is_a_gap_and_its_time_is_made_up_for() {
     timeline.read(seconds(3.002), Some(page(300, 100, 6)), &steady);
     let slots: Vec<_> = timeline.slots().map(|(_, slot)| slot.server.as_ref()).collect();
     let [Some(first), None, Some(third)] = slots[..] else { panic!("{slots:?}") };
-    assert!((first.tally.vitals().throughput.unwrap() - 100.0).abs() < 0.3);
+    assert!((first.increases.vitals().throughput.unwrap() - 100.0).abs() < 0.3);
     // 300 in two seconds, not in one.
-    assert!((third.tally.vitals().throughput.unwrap() - 150.0).abs() < 0.3);
+    assert!((third.increases.vitals().throughput.unwrap() - 150.0).abs() < 0.3);
     assert_eq!((first.memory, first.drift["a"]), (Some(7.0), 0.5));
     assert_eq!(third.latency_mean(), Some(0.25));
     assert!((third.cpu().unwrap() - 0.1).abs() < 1e-3);
-    assert!(!third.tally.increases.keys().any(|counter| matches!(counter, Counter::SignalBin { .. })));
+    assert!(!third.increases.increases.keys().any(|counter| matches!(counter, Counter::SignalBin { .. })));
 }
 
 #[test]
@@ -89,7 +89,7 @@ proptest! {
         let whole = whole.whole();
         prop_assert_eq!(sum.totals, whole.totals);
         prop_assert_eq!(&sum.statuses, &whole.statuses);
-        let mut response = Spread::default();
+        let mut response = LogHistogram::default();
         response.add(whole.response.counts());
         prop_assert_eq!(sum.response.count(), whole.response.count());
         for q in [0.5, 0.99] {
@@ -113,9 +113,9 @@ proptest! {
         prop_assert!(timeline.slots().count() <= SLOTS && timeline.width() > EVERY);
         let mut sum = ServerSlot::default();
         timeline.slots().filter_map(|(_, slot)| slot.server.as_ref()).for_each(|slot| sum.merge(slot));
-        prop_assert_eq!(sum.tally.covered, Duration::from_secs(steps.len() as u64 - 1));
-        prop_assert_eq!(sum.tally.increases[&Counter::Requests { status: 200 }], ok as f64);
-        prop_assert_eq!(sum.tally.increases[&Counter::Requests { status: 422 }], bad as f64);
+        prop_assert_eq!(sum.increases.covered, Duration::from_secs(steps.len() as u64 - 1));
+        prop_assert_eq!(sum.increases.increases[&Counter::Requests { status: 200 }], ok as f64);
+        prop_assert_eq!(sum.increases.increases[&Counter::Requests { status: 422 }], bad as f64);
         prop_assert_eq!(sum.memory, Some(most as f64));
     }
 }

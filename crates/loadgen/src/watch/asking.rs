@@ -1,8 +1,8 @@
 //! Asks Prometheus and its Alertmanagers every second, until the receiver is dropped.
 
-use super::{EVERY, prometheus::Told, queries::QueryWatch, reader::Reader};
+use super::{EVERY, prometheus::PrometheusEvent, queries::QueryWatch, reader::Reader};
 use crate::{
-    scenario::{Demand, Expectation},
+    scenario::{Assertion, Expectation},
     schedule::Schedule,
 };
 use std::time::{Duration, Instant};
@@ -14,26 +14,26 @@ pub fn ask_on(
     expectations: &[Expectation],
     schedule: &Schedule,
     started: Instant,
-    sender: &UnboundedSender<Told>,
+    sender: &UnboundedSender<PrometheusEvent>,
 ) {
     let every_second = EverySecond { reader, started, sender };
     every_second.ask(Duration::ZERO, None, |reader, asked| async move {
-        Some(Told::Alerts(asked, reader.alerts().await?))
+        Some(PrometheusEvent::Alerts(asked, reader.alerts().await?))
     });
-    if expectations.iter().any(|expectation| matches!(expectation.demand, Demand::AlertFires { .. })) {
+    if expectations.iter().any(|expectation| matches!(expectation.assertion, Assertion::AlertFires { .. })) {
         every_second.ask(Duration::ZERO, None, |reader, asked| async move {
-            Some(Told::Held(asked, reader.held().await?))
+            Some(PrometheusEvent::Held(asked, reader.held().await?))
         });
     }
     for (position, expectation) in expectations.iter().enumerate() {
-        let Demand::Query { expr, demand } = &expectation.demand else { continue };
+        let Assertion::Query { expr, assertion } = &expectation.assertion else { continue };
         let phase = expectation.phase.unwrap_or_default();
         let span = schedule.span(phase);
-        let watch = QueryWatch::new(expr, demand, span.start, span.end);
+        let watch = QueryWatch::new(expr, assertion, span.start, span.end);
         let expr = expr.clone();
         every_second.ask(watch.from, Some(watch.until), move |reader, asked| {
             let expr = expr.clone();
-            async move { Some(Told::Values(position, asked, reader.query(&expr).await?)) }
+            async move { Some(PrometheusEvent::Values(position, asked, reader.query(&expr).await?)) }
         });
     }
 }
@@ -41,7 +41,7 @@ pub fn ask_on(
 struct EverySecond<'a> {
     reader: &'a Reader,
     started: Instant,
-    sender: &'a UnboundedSender<Told>,
+    sender: &'a UnboundedSender<PrometheusEvent>,
 }
 
 impl EverySecond<'_> {
@@ -50,7 +50,7 @@ impl EverySecond<'_> {
     fn ask<Q, A>(&self, from: Duration, until: Option<Duration>, question: Q)
     where
         Q: Fn(Reader, Duration) -> A + Send + 'static,
-        A: Future<Output = Option<Told>> + Send,
+        A: Future<Output = Option<PrometheusEvent>> + Send,
     {
         let (reader, started, sender) = (self.reader.clone(), self.started, self.sender.clone());
         tokio::spawn(async move {
@@ -63,8 +63,8 @@ impl EverySecond<'_> {
                 if until.is_some_and(|until| due > (started + until).into()) {
                     return;
                 }
-                let Some(told) = question(reader.clone(), started.elapsed()).await else { return };
-                if sender.send(told).is_err() {
+                let Some(event) = question(reader.clone(), started.elapsed()).await else { return };
+                if sender.send(event).is_err() {
                     return;
                 }
             }

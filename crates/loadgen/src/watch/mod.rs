@@ -8,6 +8,7 @@ pub mod alertmanager;
 pub mod alerts;
 pub mod answer;
 pub mod asking;
+pub mod counter_increases;
 pub mod instances;
 pub mod prometheus;
 pub mod queries;
@@ -15,16 +16,15 @@ pub mod reader;
 pub mod routes;
 pub mod signals;
 pub mod snapshot;
-pub mod tally;
 pub mod target_labels;
 pub mod text_format;
 
 pub use alerts::Alerts;
-pub use prometheus::{PrometheusWatch, Told};
+pub use counter_increases::{CounterIncreases, Vitals};
+pub use prometheus::{PrometheusEvent, PrometheusWatch};
 pub use routes::Routes;
 pub use signals::{SignalState, State};
 pub use snapshot::Snapshot;
-pub use tally::{Tally, Vitals};
 
 use crate::schedule::Schedule;
 use instances::AT_ONCE;
@@ -43,15 +43,15 @@ pub struct Watch {
     schedule: Schedule,
     last: Option<(Duration, Snapshot)>,
     phases: Vec<PhaseWatch>,
-    /// The phase that the last reading told of.
-    told: usize,
+    /// The phase that the last reading belongs to.
+    last_phase: usize,
 }
 
 /// What was read in one phase.
 #[derive(Debug, Clone, Default)]
 pub struct PhaseWatch {
     /// How far the counters moved.
-    pub tally: Tally,
+    pub increases: CounterIncreases,
     /// Each signal by all that was counted since the phase's start.
     pub signals: BTreeMap<String, SignalState>,
     /// When, counted from the phase's start, a signal was first found drifting.
@@ -70,7 +70,7 @@ impl Watch {
     /// Creates a watch over the phases of a run.
     pub fn new(schedule: &Schedule) -> Self {
         let phases = vec![PhaseWatch::default(); schedule.spans().len()];
-        Self { schedule: schedule.clone(), last: None, phases, told: 0 }
+        Self { schedule: schedule.clone(), last: None, phases, last_phase: 0 }
     }
 
     /// Takes a reading made at `at`, or why there is none.
@@ -96,12 +96,12 @@ impl Watch {
             // What is answered after the last phase is still its work, but its time is over.
             let end = self.schedule.end();
             if span.end < end && at > span.end + AT_ONCE {
-                self.told = now;
+                self.last_phase = now;
             } else {
-                self.told = phase;
+                self.last_phase = phase;
                 let watch = &mut self.phases[phase];
-                watch.tally.add(earlier, &snapshot, at.min(end).saturating_sub(*before));
-                watch.signals = signals::states(&watch.tally, &snapshot.expected);
+                watch.increases.add(earlier, &snapshot, at.min(end).saturating_sub(*before));
+                watch.signals = signals::states(&watch.increases, &snapshot.expected);
                 for (signal, state) in &watch.signals {
                     if state.state == State::Drifting {
                         watch.drifting_after.entry(signal.clone()).or_insert(at.saturating_sub(span.start));
@@ -135,7 +135,7 @@ impl Watch {
 
     /// Each signal by the last reading, and by all that was counted in its phase until then.
     pub fn signals(&self) -> &BTreeMap<String, SignalState> {
-        &self.phases[self.told].signals
+        &self.phases[self.last_phase].signals
     }
 
     /// Returns the phase at a time; after the end, the last one, whose requests may still be answered.
@@ -186,11 +186,11 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
         watch.observe(seconds(5.0), reading(310, 200, 100));
         watch.observe(seconds(6.0), reading(320, 210, 100));
         let [calm, drifted] = watch.phases() else { panic!("two phases") };
-        assert_eq!(calm.tally.vitals().throughput, Some(100.0));
+        assert_eq!(calm.increases.vitals().throughput, Some(100.0));
         assert_eq!(calm.signals["a"].state, State::Steady);
         assert!(calm.drifting_after.is_empty());
         // 110 answered, 10 of them late, in 3 s.
-        assert!((drifted.tally.vitals().throughput.unwrap() - 110.0 / 3.0).abs() < 1e-9);
+        assert!((drifted.increases.vitals().throughput.unwrap() - 110.0 / 3.0).abs() < 1e-9);
         assert_eq!(drifted.drifting_after["a"], seconds(3.0));
         assert_eq!((drifted.failed_readings, drifted.last_error.as_deref()), (1, Some("refused")));
     }
@@ -204,7 +204,7 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
             watch.observe(seconds(at), boundary);
             watch.observe(seconds(3.001), reading(1020, 20, 1000));
             watch.observe(seconds(4.001), reading(2020, 20, 2000));
-            watch.phases().iter().map(|phase| phase.tally.vitals().requests).collect::<Vec<_>>()
+            watch.phases().iter().map(|phase| phase.increases.vitals().requests).collect::<Vec<_>>()
         };
         assert_eq!(requests_of(reading(20, 20, 0), 2.005), [20.0, 2000.0]);
         assert_eq!(requests_of(Err("refused".into()), 2.005), [10.0, 1000.0]);

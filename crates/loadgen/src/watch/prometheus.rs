@@ -7,7 +7,7 @@ use super::{
     queries::{NoValue, QueryWatch},
 };
 use crate::{
-    scenario::{Demand, Expectation, TargetLabels},
+    scenario::{Assertion, Expectation, TargetLabels},
     schedule::{Schedule, Span},
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -21,7 +21,7 @@ pub const SETTLING: Duration = Duration::from_secs(3);
 
 /// Something that was told. Times are counted from the run's start.
 #[derive(Debug)]
-pub enum Told {
+pub enum PrometheusEvent {
     /// The alerts.
     Alerts(Duration, Result<Alerts, String>),
     /// What the Alertmanagers hold.
@@ -71,15 +71,17 @@ impl PrometheusWatch {
             let whole = Span { start: Duration::ZERO, end: schedule.end() };
             let Span { start: from, end: until } =
                 expectation.phase.map_or(whole, |phase| schedule.span(phase));
-            match &expectation.demand {
-                Demand::AlertFires { alert, within, resolves } => {
+            match &expectation.assertion {
+                Assertion::AlertFires { alert, within, resolves } => {
                     Watched::Fires(FiresWatch::new(alert, *within, *resolves, from, until))
                 }
-                Demand::AlertQuiet { alert } => {
+                Assertion::AlertQuiet { alert } => {
                     Watched::Quiet(QuietWatch::new(alert, from, until, expectation.phase.is_none()))
                 }
-                Demand::Query { expr, demand } => Watched::Query(QueryWatch::new(expr, demand, from, until)),
-                Demand::Signal { .. } | Demand::Vital { .. } => Watched::Nothing,
+                Assertion::Query { expr, assertion } => {
+                    Watched::Query(QueryWatch::new(expr, assertion, from, until))
+                }
+                Assertion::Signal { .. } | Assertion::Vital { .. } => Watched::Nothing,
             }
         });
         Self {
@@ -119,10 +121,10 @@ impl PrometheusWatch {
     }
 
     /// Takes what was told.
-    pub fn observe(&mut self, told: Told) {
+    pub fn observe(&mut self, told: PrometheusEvent) {
         match told {
-            Told::Alerts(at, alerts) => self.alerts(at, alerts),
-            Told::Held(at, asked) => {
+            PrometheusEvent::Alerts(at, alerts) => self.alerts(at, alerts),
+            PrometheusEvent::Held(at, asked) => {
                 self.alertmanagers.observe(&asked);
                 for watched in &mut self.watched {
                     if let (Watched::Fires(watch), Some(held)) = (watched, &asked.held) {
@@ -130,7 +132,7 @@ impl PrometheusWatch {
                     }
                 }
             }
-            Told::Values(position, at, values) => {
+            PrometheusEvent::Values(position, at, values) => {
                 if let Watched::Query(watch) = &mut self.watched[position] {
                     watch.observe(at, values);
                 }
@@ -205,9 +207,9 @@ mod tests {
     #[test]
     fn silence_is_measured() {
         let mut watch = PrometheusWatch::new(&[], &Schedule::default());
-        watch.observe(Told::Alerts(at(1), Ok(Alerts::default())));
-        watch.observe(Told::Alerts(at(5), Err("refused".into())));
-        watch.observe(Told::Alerts(at(8), Ok(Alerts::default())));
+        watch.observe(PrometheusEvent::Alerts(at(1), Ok(Alerts::default())));
+        watch.observe(PrometheusEvent::Alerts(at(5), Err("refused".into())));
+        watch.observe(PrometheusEvent::Alerts(at(8), Ok(Alerts::default())));
         assert_eq!((watch.longest_silence, watch.answered, watch.failed), (at(7), 2, 1));
     }
 }

@@ -1,7 +1,7 @@
 //! What came of a PromQL query, evaluated every second.
 
 use super::{EVERY, answer::parse, instances::AT_ONCE};
-use crate::scenario::{Condition, QueryDemand};
+use crate::scenario::{Condition, QueryAssertion};
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -59,11 +59,11 @@ pub struct QueryWatch {
 }
 
 impl QueryWatch {
-    /// A watch for `demand` on the query `expr` in a phase between these two instants.
-    pub fn new(expr: &str, demand: &QueryDemand, start: Duration, end: Duration) -> Self {
-        let (condition, until, becomes) = match demand {
-            QueryDemand::Becomes { condition, within } => (*condition, start + *within, true),
-            QueryDemand::Stays(condition) => (*condition, end, false),
+    /// Creates a watch for `assertion` on the query `expr` in a phase between these two instants.
+    pub fn new(expr: &str, assertion: &QueryAssertion, start: Duration, end: Duration) -> Self {
+        let (condition, until, becomes) = match assertion {
+            QueryAssertion::Becomes { condition, within } => (*condition, start + *within, true),
+            QueryAssertion::Stays(condition) => (*condition, end, false),
         };
         Self {
             expr: expr.to_owned(),
@@ -225,7 +225,7 @@ mod tests {
     fn keeps_what_an_expectation_needs() {
         let condition = Condition::parse("> 5").unwrap();
         let mut watch =
-            QueryWatch::new("q", &QueryDemand::Becomes { condition, within: at(20) }, at(10), at(15));
+            QueryWatch::new("q", &QueryAssertion::Becomes { condition, within: at(20) }, at(10), at(15));
         assert_eq!((watch.from, watch.until), (at(10), at(30)));
         watch.observe(at(10), Ok(vec![1.0, 4.0]));
         assert_eq!(watch.awaited(at(11)), Some(("q to become > 5".to_owned(), at(30))));

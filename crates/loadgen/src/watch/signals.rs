@@ -1,8 +1,8 @@
 //! Which signals drift, by the bins that the service counted in a phase: crate `drift` on scraped numbers.
 
 use super::{
+    counter_increases::CounterIncreases,
     snapshot::{Counter, Expected, SignalKey},
-    tally::Tally,
 };
 use drift::{Verdict, judge};
 use serde::{Deserialize, Serialize};
@@ -40,10 +40,13 @@ pub struct SignalState {
 ///
 /// Versions of the model are judged apart. Of several the worst word stands: drifting, then cannot tell, then steady;
 /// a version without a single row has no say unless all are without.
-pub fn states(tally: &Tally, expected: &BTreeMap<SignalKey, Expected>) -> BTreeMap<String, SignalState> {
+pub fn states(
+    increases: &CounterIncreases,
+    expected: &BTreeMap<SignalKey, Expected>,
+) -> BTreeMap<String, SignalState> {
     let mut states: BTreeMap<String, SignalState> = BTreeMap::new();
     for (key @ (_, signal), expected) in expected {
-        let state = state(tally, key, expected);
+        let state = state(increases, key, expected);
         let weight = |state: &SignalState| (state.rows > 0, state.state);
         match states.get(signal) {
             Some(known) if weight(known) >= weight(&state) => {}
@@ -53,11 +56,11 @@ pub fn states(tally: &Tally, expected: &BTreeMap<SignalKey, Expected>) -> BTreeM
     states
 }
 
-fn state(tally: &Tally, (version, signal): &SignalKey, expected: &Expected) -> SignalState {
+fn state(increases: &CounterIncreases, (version, signal): &SignalKey, expected: &Expected) -> SignalState {
     let count = |bin: &String| {
         let counter =
             Counter::SignalBin { version: version.clone(), signal: signal.clone(), bin: bin.clone() };
-        tally.increases.get(&counter).copied().unwrap_or(0.0) as u64
+        increases.increases.get(&counter).copied().unwrap_or(0.0) as u64
     };
     let counts: Vec<u64> = expected.ratios.keys().map(count).collect();
     let rows = counts.iter().sum();
@@ -101,18 +104,18 @@ mod tests {
         Expected { ratios, critical_chi2: Some(20.0), rows }
     }
 
-    fn tally(counts: &[(&str, &str, f64)]) -> Tally {
+    fn increases(counts: &[(&str, &str, f64)]) -> CounterIncreases {
         let increases = counts.iter().map(|&(version, bin, count)| {
             let counter = Counter::SignalBin { version: version.into(), signal: "a".into(), bin: bin.into() };
             (counter, count)
         });
-        Tally { increases: increases.collect(), ..Tally::default() }
+        CounterIncreases { increases: increases.collect(), ..CounterIncreases::default() }
     }
 
     fn state_of(counts: &[(&str, &str, f64)], versions: &[&str]) -> State {
         let expected =
             versions.iter().map(|&v| ((v.to_owned(), "a".to_owned()), expected(Some(1000)))).collect();
-        states(&tally(counts), &expected)["a"].state
+        states(&increases(counts), &expected)["a"].state
     }
 
     #[test]
@@ -136,7 +139,7 @@ mod tests {
     #[test]
     fn a_missing_reference_is_no_verdict() {
         let expected = [(("v1".to_owned(), "a".to_owned()), expected(None))].into();
-        let states = states(&tally(&[("v1", "low", 500.0)]), &expected);
+        let states = states(&increases(&[("v1", "low", 500.0)]), &expected);
         assert_eq!(states["a"].state, State::CannotTell);
         assert!(states["a"].reason.as_ref().unwrap().contains("signal_reference_rows"));
     }

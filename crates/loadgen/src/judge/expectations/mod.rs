@@ -4,7 +4,7 @@ mod prometheus;
 
 use super::Verdict;
 use crate::{
-    scenario::{Demand, Expectation, QueryDemand, SignalDemand, Vital, VitalDemand},
+    scenario::{Assertion, Expectation, QueryAssertion, SignalAssertion, Vital, VitalAssertion},
     schedule::{Schedule, Span},
     text,
     watch::{PhaseWatch, PrometheusWatch, State, Vitals, instances::AT_ONCE},
@@ -75,24 +75,24 @@ type Finding = (Verdict, String, Option<Duration>);
 /// Judges the expectation at position `at` of the scenario's.
 pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOutcome {
     let phase = expectation.phase.unwrap_or_default();
-    let mut times = prometheus::Times::default();
-    let (mut verdict, mut detail, after) = match &expectation.demand {
-        Demand::Signal { signal, demand } => self::signal(signal, *demand, &seen.phases[phase]),
-        Demand::Vital { vital, class, against, demand } => {
+    let mut times = prometheus::AlertTimes::default();
+    let (mut verdict, mut detail, after) = match &expectation.assertion {
+        Assertion::Signal { signal, assertion } => self::signal(signal, *assertion, &seen.phases[phase]),
+        Assertion::Vital { vital, class, against, assertion } => {
             let (now, before) = (&seen.phases[phase], &seen.phases[*against]);
-            self::vital(*vital, class.as_deref(), *demand, now, before)
+            self::vital(*vital, class.as_deref(), *assertion, now, before)
         }
-        Demand::AlertFires { .. } | Demand::AlertQuiet { .. } | Demand::Query { .. } => {
+        Assertion::AlertFires { .. } | Assertion::AlertQuiet { .. } | Assertion::Query { .. } => {
             match seen.prometheus {
                 None => (Verdict::NotChecked, "needs --prometheus".into(), None),
                 Some(watch) => prometheus::judge(at, expectation, seen.schedule, watch, &mut times),
             }
         }
     };
-    let calm = is_calm(&expectation.demand);
+    let calm = is_calm(&expectation.assertion);
     if verdict == Verdict::Passed
         && calm
-        && matches!(expectation.demand, Demand::Signal { .. } | Demand::Vital { .. })
+        && matches!(expectation.assertion, Assertion::Signal { .. } | Assertion::Vital { .. })
         && let Some(gap) = unread(&seen.phases[phase])
     {
         (verdict, detail) = (Verdict::CannotTell, gap);
@@ -105,7 +105,7 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOu
         detail = format!("interrupted; until then: {detail}");
     }
     ExpectationOutcome {
-        kind: kind(&expectation.demand).into(),
+        kind: kind(&expectation.assertion).into(),
         phase: expectation.phase.map(|phase| seen.names[phase].clone()),
         expected: in_words(expectation, seen.names),
         verdict,
@@ -121,68 +121,72 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOu
 fn settled(expectation: &Expectation, schedule: &Schedule) -> Duration {
     let Some(phase) = expectation.phase else { return schedule.end() };
     let Span { start, end } = schedule.span(phase);
-    match &expectation.demand {
-        Demand::AlertFires { within, resolves, .. } => {
+    match &expectation.assertion {
+        Assertion::AlertFires { within, resolves, .. } => {
             end.max(start + *within).max(end + resolves.unwrap_or_default())
         }
-        Demand::Query { demand: QueryDemand::Becomes { within, .. }, .. } => end.max(start + *within),
+        Assertion::Query { assertion: QueryAssertion::Becomes { within, .. }, .. } => {
+            end.max(start + *within)
+        }
         _ => end,
     }
 }
 
-fn kind(demand: &Demand) -> &'static str {
-    match demand {
-        Demand::Signal { .. } => "signal",
-        Demand::Vital { .. } => "vital",
-        Demand::AlertFires { .. } => "alert",
-        Demand::AlertQuiet { .. } => "quiet",
-        Demand::Query { .. } => "promql",
+fn kind(assertion: &Assertion) -> &'static str {
+    match assertion {
+        Assertion::Signal { .. } => "signal",
+        Assertion::Vital { .. } => "vital",
+        Assertion::AlertFires { .. } => "alert",
+        Assertion::AlertQuiet { .. } => "quiet",
+        Assertion::Query { .. } => "promql",
     }
 }
 
-fn is_calm(demand: &Demand) -> bool {
-    match demand {
-        Demand::Signal { demand, .. } => *demand == SignalDemand::StaysSteady,
-        Demand::Vital { demand, .. } => matches!(demand, VitalDemand::StaysBelow(_)),
-        Demand::AlertFires { .. } => false,
-        Demand::AlertQuiet { .. } => true,
-        Demand::Query { demand, .. } => matches!(demand, QueryDemand::Stays(_)),
+fn is_calm(assertion: &Assertion) -> bool {
+    match assertion {
+        Assertion::Signal { assertion, .. } => *assertion == SignalAssertion::StaysSteady,
+        Assertion::Vital { assertion, .. } => matches!(assertion, VitalAssertion::StaysBelow(_)),
+        Assertion::AlertFires { .. } => false,
+        Assertion::AlertQuiet { .. } => true,
+        Assertion::Query { assertion, .. } => matches!(assertion, QueryAssertion::Stays(_)),
     }
 }
 
 fn in_words(expectation: &Expectation, names: &[String]) -> String {
     let span = |span: &Duration| humantime::format_duration(*span).to_string();
-    match &expectation.demand {
-        Demand::Signal { signal, demand: SignalDemand::DriftsWithin(within) } => {
+    match &expectation.assertion {
+        Assertion::Signal { signal, assertion: SignalAssertion::DriftsWithin(within) } => {
             format!("{} drifts within {}", if signal == "*" { "any signal" } else { signal }, span(within))
         }
-        Demand::Signal { signal, demand: SignalDemand::StaysSteady } => {
+        Assertion::Signal { signal, assertion: SignalAssertion::StaysSteady } => {
             format!("{} stays steady", if signal == "*" { "every signal" } else { signal })
         }
-        Demand::Vital { vital, class, against, demand } => {
+        Assertion::Vital { vital, class, against, assertion } => {
             let what = match class {
                 Some(class) => format!("{} of {class}", vital.name()),
                 None => vital.name().to_owned(),
             };
             let (to, against) = (|value| amount(*vital, value), &names[*against]);
-            match *demand {
-                VitalDemand::RisesBy(times) => format!("{what} rises {times}-fold over {against}"),
-                VitalDemand::Exceeds(limit) => format!("{what} exceeds {}", to(limit)),
-                VitalDemand::StaysBelow(limit) => format!("{what} stays below {}", to(limit)),
-                VitalDemand::ShiftsBy(by) => format!("{what} shifts by {} from {against}", to(by)),
+            match *assertion {
+                VitalAssertion::RisesBy(times) => format!("{what} rises {times}-fold over {against}"),
+                VitalAssertion::Exceeds(limit) => format!("{what} exceeds {}", to(limit)),
+                VitalAssertion::StaysBelow(limit) => format!("{what} stays below {}", to(limit)),
+                VitalAssertion::ShiftsBy(by) => format!("{what} shifts by {} from {against}", to(by)),
             }
         }
-        Demand::AlertFires { alert, within, resolves: None } => {
+        Assertion::AlertFires { alert, within, resolves: None } => {
             format!("{alert} fires within {}", span(within))
         }
-        Demand::AlertFires { alert, within, resolves: Some(resolves) } => {
+        Assertion::AlertFires { alert, within, resolves: Some(resolves) } => {
             format!("{alert} fires within {}, resolves within {} of the end", span(within), span(resolves))
         }
-        Demand::AlertQuiet { alert } => format!("{alert} stays quiet"),
-        Demand::Query { expr, demand: QueryDemand::Becomes { condition, within } } => {
+        Assertion::AlertQuiet { alert } => format!("{alert} stays quiet"),
+        Assertion::Query { expr, assertion: QueryAssertion::Becomes { condition, within } } => {
             format!("{expr} becomes {condition} within {}", span(within))
         }
-        Demand::Query { expr, demand: QueryDemand::Stays(condition) } => format!("{expr} stays {condition}"),
+        Assertion::Query { expr, assertion: QueryAssertion::Stays(condition) } => {
+            format!("{expr} stays {condition}")
+        }
     }
 }
 
@@ -203,7 +207,7 @@ fn is_within(after: Duration, within: Duration) -> bool {
     after <= within + AT_ONCE
 }
 
-fn signal(wanted: &str, demand: SignalDemand, watch: &PhaseWatch) -> Finding {
+fn signal(wanted: &str, assertion: SignalAssertion, watch: &PhaseWatch) -> Finding {
     let wanted: Vec<_> = watch.signals.iter().filter(|(name, _)| wanted == "*" || wanted == *name).collect();
     if wanted.is_empty() {
         return (Verdict::CannotTell, reading_error(watch, "no such signal was published"), None);
@@ -212,8 +216,8 @@ fn signal(wanted: &str, demand: SignalDemand, watch: &PhaseWatch) -> Finding {
         .iter()
         .filter_map(|(name, _)| watch.drifting_after.get(*name).map(|&after| (after, name.as_str())))
         .min();
-    match (demand, drifting) {
-        (SignalDemand::DriftsWithin(within), Some((after, name))) => {
+    match (assertion, drifting) {
+        (SignalAssertion::DriftsWithin(within), Some((after, name))) => {
             let seconds = after.as_secs_f64();
             (
                 Verdict::of(is_within(after, within)),
@@ -221,7 +225,7 @@ fn signal(wanted: &str, demand: SignalDemand, watch: &PhaseWatch) -> Finding {
                 Some(after),
             )
         }
-        (SignalDemand::StaysSteady, Some((after, name))) => {
+        (SignalAssertion::StaysSteady, Some((after, name))) => {
             (Verdict::Failed, format!("{name} drifting after {:.0} s", after.as_secs_f64()), Some(after))
         }
         (_, None) => {
@@ -231,7 +235,7 @@ fn signal(wanted: &str, demand: SignalDemand, watch: &PhaseWatch) -> Finding {
                     let reason = state.reason.as_deref().unwrap_or("no rows");
                     (Verdict::CannotTell, format!("{name}: {reason}"), None)
                 }
-                None => (Verdict::of(demand == SignalDemand::StaysSteady), "steady".into(), None),
+                None => (Verdict::of(assertion == SignalAssertion::StaysSteady), "steady".into(), None),
             }
         }
     }
@@ -240,11 +244,11 @@ fn signal(wanted: &str, demand: SignalDemand, watch: &PhaseWatch) -> Finding {
 fn vital(
     vital: Vital,
     class: Option<&str>,
-    demand: VitalDemand,
+    assertion: VitalAssertion,
     watch: &PhaseWatch,
     against: &PhaseWatch,
 ) -> Finding {
-    let (now, before) = (watch.tally.vitals(), against.tally.vitals());
+    let (now, before) = (watch.increases.vitals(), against.increases.vitals());
     let class = class.or_else(|| most_moved(vital, &now, &before));
     let Some(value) = now.get(vital, class) else {
         return (Verdict::CannotTell, reading_error(watch, "nothing was counted"), None);
@@ -254,14 +258,14 @@ fn vital(
     }
     let show = |value| amount(vital, value);
     let of_class = class.map(|class| format!("{class} ")).unwrap_or_default();
-    match demand {
-        VitalDemand::Exceeds(limit) => {
+    match assertion {
+        VitalAssertion::Exceeds(limit) => {
             (Verdict::of(value > limit), format!("{of_class}{}", show(value)), None)
         }
-        VitalDemand::StaysBelow(limit) => {
+        VitalAssertion::StaysBelow(limit) => {
             (Verdict::of(value < limit), format!("{of_class}{}", show(value)), None)
         }
-        VitalDemand::RisesBy(_) | VitalDemand::ShiftsBy(_) => {
+        VitalAssertion::RisesBy(_) | VitalAssertion::ShiftsBy(_) => {
             // A class that was never predicted had the share 0, if anything was predicted at all.
             let had_none = (vital == Vital::ClassShare && !before.class_shares.is_empty()).then_some(0.0);
             let Some(earlier) = before.get(vital, class).or(had_none) else {
@@ -271,10 +275,10 @@ fn vital(
             if let Some(reason) = too_few(vital, &before) {
                 return (Verdict::CannotTell, format!("{reason} in the phase to compare with"), None);
             }
-            let passed = match demand {
-                VitalDemand::RisesBy(times) => value > 0.0 && value >= earlier * times,
-                VitalDemand::ShiftsBy(by) => (value - earlier).abs() >= by,
-                VitalDemand::Exceeds(_) | VitalDemand::StaysBelow(_) => false,
+            let passed = match assertion {
+                VitalAssertion::RisesBy(times) => value > 0.0 && value >= earlier * times,
+                VitalAssertion::ShiftsBy(by) => (value - earlier).abs() >= by,
+                VitalAssertion::Exceeds(_) | VitalAssertion::StaysBelow(_) => false,
             };
             (Verdict::of(passed), format!("{of_class}{} → {}", show(earlier), show(value)), None)
         }

@@ -3,7 +3,7 @@
 use super::{Finding, LONGEST_GAP, is_within};
 use crate::{
     judge::Verdict,
-    scenario::{Demand, Expectation, QueryDemand},
+    scenario::{Assertion, Expectation, QueryAssertion},
     schedule::{Schedule, Span},
     watch::{
         PrometheusWatch,
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// When else something happened.
 #[derive(Default)]
-pub(super) struct Times {
+pub(super) struct AlertTimes {
     /// An alert was gone again, counted from its phase's end.
     pub(super) resolved: Option<Duration>,
     /// An Alertmanager had it, counted from its phase's start.
@@ -29,27 +29,27 @@ pub(super) fn judge(
     expectation: &Expectation,
     schedule: &Schedule,
     prometheus: &PrometheusWatch,
-    times: &mut Times,
+    times: &mut AlertTimes,
 ) -> Finding {
     let phase = expectation.phase.unwrap_or_default();
     let Span { start, end } = schedule.span(phase);
     // Found only where the rules could not be read before the run.
-    if let (Demand::AlertFires { alert, .. } | Demand::AlertQuiet { alert }, Some(Ok(known))) =
-        (&expectation.demand, &prometheus.rules)
+    if let (Assertion::AlertFires { alert, .. } | Assertion::AlertQuiet { alert }, Some(Ok(known))) =
+        (&expectation.assertion, &prometheus.rules)
         && !known.contains(&alert.name)
     {
         return (Verdict::Failed, format!("Prometheus has no alerting rule {:?}", alert.name), None);
     }
-    match (&expectation.demand, prometheus.watched(at)) {
-        (Demand::AlertFires { within, resolves, .. }, Watched::Fires(watch)) => {
+    match (&expectation.assertion, prometheus.watched(at)) {
+        (Assertion::AlertFires { within, resolves, .. }, Watched::Fires(watch)) => {
             let fires = Fires { watch, within: *within, resolves: *resolves, start, end, prometheus };
             fires.judge(times)
         }
-        (Demand::AlertQuiet { .. }, Watched::Quiet(watch)) => {
+        (Assertion::AlertQuiet { .. }, Watched::Quiet(watch)) => {
             quiet(watch, expectation.phase.map(|_| start), prometheus)
         }
-        (Demand::Query { demand, .. }, Watched::Query(watch)) => query(demand, watch, start),
-        _ => unreachable!("a watch is made for each expectation by its own demand"),
+        (Assertion::Query { assertion, .. }, Watched::Query(watch)) => query(assertion, watch, start),
+        _ => unreachable!("a watch is made for each expectation by its own assertion"),
     }
 }
 
@@ -67,7 +67,7 @@ struct Fires<'a> {
 }
 
 impl Fires<'_> {
-    fn judge(&self, times: &mut Times) -> Finding {
+    fn judge(&self, times: &mut AlertTimes) -> Finding {
         let before = |was| {
             (Verdict::Failed, format!("{was} before the phase began, so it says nothing about it"), None)
         };
@@ -116,7 +116,7 @@ impl Fires<'_> {
 
     /// Judges whether the alert reached an Alertmanager in time. Passes without a detail if no Alertmanager can be reached
     /// from here.
-    fn delivery(&self, fired: Duration, times: &mut Times) -> (Verdict, Option<String>) {
+    fn delivery(&self, fired: Duration, times: &mut AlertTimes) -> (Verdict, Option<String>) {
         let delivery = &self.watch.delivery;
         let deadline = fired + LONGEST_DELIVERY;
         let kept_back = delivery
@@ -166,7 +166,7 @@ impl Fires<'_> {
     }
 
     /// Judges whether the alert resolved in time, if that is expected.
-    fn resolution(&self, times: &mut Times) -> (Verdict, Option<String>) {
+    fn resolution(&self, times: &mut AlertTimes) -> (Verdict, Option<String>) {
         let Some(within) = self.resolves else { return (Verdict::Passed, None) };
         let after_end = |at: Duration| match at.saturating_sub(self.end) {
             Duration::ZERO => "before the phase's end".into(),
@@ -224,7 +224,7 @@ fn instance(labels: &Labels) -> String {
     if labels.is_empty() { String::new() } else { format!(": {}", labels.join(", ")) }
 }
 
-fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
+fn query(assertion: &QueryAssertion, watch: &QueryWatch, start: Duration) -> Finding {
     let error = || watch.last_error.as_deref().unwrap_or("it was not evaluated");
     if watch.answered == 0 {
         return (Verdict::CannotTell, error().to_owned(), None);
@@ -240,8 +240,8 @@ fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
         Some(reason) => (Verdict::CannotTell, reason, after),
         None => (Verdict::Failed, detail, after),
     };
-    match demand {
-        QueryDemand::Becomes { condition, within } => match (watch.met, watch.nearest) {
+    match assertion {
+        QueryAssertion::Becomes { condition, within } => match (watch.met, watch.nearest) {
             (Some((at, _)), _) if watch.held_at_start().is_none() => {
                 let reason = unread_at_start("Prometheus", watch.last_error.as_deref());
                 (Verdict::CannotTell, reason, Some(at - start))
@@ -260,7 +260,7 @@ fn query(demand: &QueryDemand, watch: &QueryWatch, start: Duration) -> Finding {
             (None, None) => no_value(),
             (None, Some(nearest)) => failed(at_nearest(nearest), None),
         },
-        QueryDemand::Stays(_) => match (watch.broken, watch.empty, watch.nearest) {
+        QueryAssertion::Stays(_) => match (watch.broken, watch.empty, watch.nearest) {
             (Some((at, value)), ..) => (Verdict::Failed, when(at, value), Some(at - start)),
             (None, Some(_), None) => no_value(),
             (None, Some(at), Some(_)) => {

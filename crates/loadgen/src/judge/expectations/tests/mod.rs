@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     scenario::Scenario,
     watch::{
-        Alerts, Routes, Snapshot, Told, Watch,
+        Alerts, PrometheusEvent, Routes, Snapshot, Watch,
         alertmanager::{Asked, Held},
         alerts::Labels,
         queries::NoValue,
@@ -65,7 +65,7 @@ fn watch() -> Watch {
 }
 
 /// What Prometheus tells in the course of a run.
-type Story = Vec<Told>;
+type Story = Vec<PrometheusEvent>;
 
 fn outcome(
     expect: &str,
@@ -85,7 +85,7 @@ expect: {{ {expect} }}"
     let names = ["calm".to_owned(), "storm".to_owned()];
     let prometheus = story.map(|story| {
         let mut prometheus = PrometheusWatch::new(&scenario.expectations, &schedule());
-        story.into_iter().for_each(|told| prometheus.observe(told));
+        story.into_iter().for_each(|event| prometheus.observe(event));
         prometheus.close(seconds(30));
         prometheus
     });
@@ -133,10 +133,10 @@ fn cannot_tell_is_neither() {
     let mut watch = Watch::new(&schedule());
     watch.observe(seconds(0), reading(0, 0, 0, 0));
     watch.observe(seconds(10), reading(20, 0, 10, 10));
-    for demand in ["stays: steady", "drifts_within: 9s"] {
-        let expect = format!("signals: [ {{ signal: a, phase: calm, {demand} }} ]");
+    for assertion in ["stays: steady", "drifts_within: 9s"] {
+        let expect = format!("signals: [ {{ signal: a, phase: calm, {assertion} }} ]");
         let outcome = outcome(&expect, &watch, None, None);
-        assert_eq!(outcome.verdict, Verdict::CannotTell, "{demand}");
+        assert_eq!(outcome.verdict, Verdict::CannotTell, "{assertion}");
         assert!(outcome.detail.contains("20 rows, at least 60 are needed"), "{}", outcome.detail);
     }
 }
@@ -177,15 +177,15 @@ fn labels(signal: &str) -> Labels {
 
 /// Alert `A` fires from `from` to `to`, and is pending for the `pending` seconds before.
 fn log_of(pending: u32, from: u32, to: u32) -> Story {
-    let tell = |second| {
+    let event = |second| {
         let instance = |holds: bool| holds.then(|| labels("x")).into_iter().collect();
         let alerts = Alerts {
             firing: instance((from..=to).contains(&second)),
             pending: instance((from - pending..from).contains(&second)),
         };
-        Told::Alerts(seconds(second), Ok(alerts))
+        PrometheusEvent::Alerts(seconds(second), Ok(alerts))
     };
-    (0..30).map(tell).collect()
+    (0..30).map(event).collect()
 }
 
 fn log(from: u32, to: u32) -> Story {
@@ -198,7 +198,7 @@ fn delivered(mut story: Story, since: u32, suppressed: Option<&str>) -> Story {
         let held =
             Held { labels: labels("x"), updated: "T".into(), suppressed: suppressed.map(ToOwned::to_owned) };
         let held = (second >= since).then_some(held).into_iter().collect();
-        Told::Held(seconds(second), Asked { known: Some(1), held: Some(held), error: None })
+        PrometheusEvent::Held(seconds(second), Asked { known: Some(1), held: Some(held), error: None })
     }));
     story
 }
@@ -284,7 +284,7 @@ fn without_prometheus_nothing_is_checked_and_without_its_answer_nothing_passes()
     }
     for expect in [FIRES, QUIET] {
         assert_eq!(outcome(expect, &watch(), None, None).verdict, Verdict::NotChecked);
-        let silent = vec![Told::Alerts(seconds(1), Err("connection refused".into()))];
+        let silent = vec![PrometheusEvent::Alerts(seconds(1), Err("connection refused".into()))];
         let outcome = outcome(expect, &watch(), Some(silent), None);
         assert_eq!((outcome.verdict, outcome.detail.as_str()), (Verdict::CannotTell, "connection refused"));
     }

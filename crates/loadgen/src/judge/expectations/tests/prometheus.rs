@@ -1,4 +1,4 @@
-//! What Prometheus and its Alertmanagers told, judged.
+//! Expectations on what Prometheus and its Alertmanagers report.
 
 use super::*;
 
@@ -64,7 +64,9 @@ fn an_end_counts_from_the_end_of_the_phase() {
     // It was firing when Prometheus fell silent.
     let mut story = log(12, 40);
     story.truncate(18);
-    story.extend((18..40).map(|second| Told::Alerts(seconds(second), Err("connection refused".into()))));
+    story.extend(
+        (18..40).map(|second| PrometheusEvent::Alerts(seconds(second), Err("connection refused".into()))),
+    );
     let silent = resolves(story);
     assert_eq!((silent.verdict, silent.word()), (Verdict::CannotTell, "CANNOT TELL"), "{}", silent.detail);
 }
@@ -72,9 +74,9 @@ fn an_end_counts_from_the_end_of_the_phase() {
 #[test]
 fn an_alert_that_nobody_is_told_of_is_missed() {
     let fires = |story| outcome(FIRES, &watch(), Some(story), None);
-    let told = fires(delivered(log(12, 29), 14, None));
-    assert_eq!((told.verdict, told.notified_after), (Verdict::Passed, Some(4.0)));
-    assert_eq!(told.detail, "fired after 2 s, in Alertmanager after 4 s");
+    let delivered_in_time = fires(delivered(log(12, 29), 14, None));
+    assert_eq!((delivered_in_time.verdict, delivered_in_time.notified_after), (Verdict::Passed, Some(4.0)));
+    assert_eq!(delivered_in_time.detail, "fired after 2 s, in Alertmanager after 4 s");
     let lost = fires(delivered(log(12, 29), 99, None));
     assert_eq!((lost.verdict, lost.notified_after), (Verdict::Failed, None));
     assert_eq!(lost.detail, "fired after 2 s, but did not reach Alertmanager");
@@ -96,9 +98,11 @@ fn an_alert_that_arrives_late_is_late_however_long_the_run_waits() {
     };
     let silenced = |from: u32, until: u32| {
         let mut story = delivered(log(12, 29), from, Some("silenced there (by S)"));
-        story.retain(|told| !matches!(told, Told::Held(at, _) if *at >= seconds(until)));
+        story.retain(|event| !matches!(event, PrometheusEvent::Held(at, _) if *at >= seconds(until)));
         let after = delivered(Story::new(), until, None).into_iter();
-        story.extend(after.filter(|told| matches!(told, Told::Held(at, _) if *at >= seconds(until))));
+        story.extend(
+            after.filter(|event| matches!(event, PrometheusEvent::Held(at, _) if *at >= seconds(until))),
+        );
         story
     };
     let in_time = |detail: &str| ("NOTICED", format!("fired after 2 s, in Alertmanager after {detail}"));
@@ -119,8 +123,10 @@ fn an_alert_that_arrives_late_is_late_however_long_the_run_waits() {
 }
 
 fn in_order(mut story: Story) -> Story {
-    story.sort_by_key(|told| match told {
-        Told::Alerts(at, _) | Told::Held(at, _) | Told::Values(_, at, _) => *at,
+    story.sort_by_key(|event| match event {
+        PrometheusEvent::Alerts(at, _) | PrometheusEvent::Held(at, _) | PrometheusEvent::Values(_, at, _) => {
+            *at
+        }
     });
     story
 }
@@ -130,7 +136,7 @@ fn an_alertmanager_that_cannot_be_asked_costs_nothing() {
     let mut story = log(12, 29);
     story.extend((0..60).map(|second| {
         let asked = Asked { known: Some(1), held: None, error: Some("no such host".into()) };
-        Told::Held(seconds(second), asked)
+        PrometheusEvent::Held(seconds(second), asked)
     }));
     let fired = outcome(FIRES, &watch(), Some(story), None);
     assert_eq!((fired.verdict, fired.notified_after), (Verdict::Passed, None));
@@ -144,19 +150,22 @@ fn an_alertmanager_that_cannot_be_asked_costs_nothing() {
 
 /// The same with nothing but errors of the Alertmanagers for a while.
 fn deaf_alertmanagers(story: Story, from: u32, to: u32) -> Story {
-    let (held, others): (Story, Story) = story.into_iter().partition(|told| matches!(told, Told::Held(..)));
+    let (held, others): (Story, Story) =
+        story.into_iter().partition(|event| matches!(event, PrometheusEvent::Held(..)));
     others.into_iter().chain(deaf(held, from, to)).collect()
 }
 
 /// The same with nothing but errors for a while.
 fn deaf(story: Story, from: u32, to: u32) -> Story {
     let refused = || "connection refused".to_owned();
-    let deafen = |told| match told {
-        Told::Alerts(at, _) if (seconds(from)..seconds(to)).contains(&at) => Told::Alerts(at, Err(refused())),
-        Told::Held(at, _) if (seconds(from)..seconds(to)).contains(&at) => {
-            Told::Held(at, Asked { known: None, held: None, error: Some(refused()) })
+    let deafen = |event| match event {
+        PrometheusEvent::Alerts(at, _) if (seconds(from)..seconds(to)).contains(&at) => {
+            PrometheusEvent::Alerts(at, Err(refused()))
         }
-        told => told,
+        PrometheusEvent::Held(at, _) if (seconds(from)..seconds(to)).contains(&at) => {
+            PrometheusEvent::Held(at, Asked { known: None, held: None, error: Some(refused()) })
+        }
+        event => event,
     };
     story.into_iter().map(deafen).collect()
 }
@@ -188,8 +197,11 @@ fn nobody_can_tell_what_an_unheard_phase_began_with() {
 #[test]
 fn a_query_first_answered_late_says_nothing_of_the_start() {
     let becomes = |late: u32, values: &[f64]| {
-        let mut story = vec![Told::Values(0, seconds(10), Err(NoValue::NoAnswer("refused".into())))];
-        let value = |(second, &value)| Told::Values(0, seconds(10 + late + second as u32), Ok(vec![value]));
+        let mut story =
+            vec![PrometheusEvent::Values(0, seconds(10), Err(NoValue::NoAnswer("refused".into())))];
+        let value = |(second, &value)| {
+            PrometheusEvent::Values(0, seconds(10 + late + second as u32), Ok(vec![value]))
+        };
         story.extend(values.iter().enumerate().map(value));
         let outcome = outcome(BECOMES, &watch(), Some(story), None);
         (outcome.word(), outcome.detail)
@@ -203,15 +215,17 @@ fn a_query_first_answered_late_says_nothing_of_the_start() {
 
 #[test]
 fn what_is_heard_right_after_a_deadline_came_in_time() {
-    let late = |told, millis| match told {
-        Told::Alerts(at, alerts) => Told::Alerts(at + Duration::from_millis(millis), alerts),
-        Told::Values(position, at, values) => {
-            Told::Values(position, at + Duration::from_millis(millis), values)
+    let late = |event, millis| match event {
+        PrometheusEvent::Alerts(at, alerts) => {
+            PrometheusEvent::Alerts(at + Duration::from_millis(millis), alerts)
         }
-        told => told,
+        PrometheusEvent::Values(position, at, values) => {
+            PrometheusEvent::Values(position, at + Duration::from_millis(millis), values)
+        }
+        event => event,
     };
     let word = |expect, story: Story, millis| {
-        let story = story.into_iter().map(|told| late(told, millis)).collect();
+        let story = story.into_iter().map(|event| late(event, millis)).collect();
         outcome(expect, &watch(), Some(story), None).word()
     };
     // Fired 15 s after the start of its phase; resolved 5 s after its end; met after 8 s.
@@ -227,7 +241,7 @@ fn what_is_heard_right_after_a_deadline_came_in_time() {
 /// A query that has these values, second by second from the storm's start.
 fn values(values: &[&[f64]]) -> Story {
     let value = |(second, values): (usize, &&[f64])| {
-        Told::Values(0, seconds(10 + second as u32), Ok(values.to_vec()))
+        PrometheusEvent::Values(0, seconds(10 + second as u32), Ok(values.to_vec()))
     };
     values.iter().enumerate().map(value).collect()
 }
@@ -249,7 +263,7 @@ fn a_query_becomes_so_with_one_series() {
         (word, detail.as_str()),
         ("MISSED", "was 7 (> 5) when the phase began, so it says nothing about it")
     );
-    let silent = vec![Told::Values(0, seconds(10), Err(NoValue::NoAnswer("refused".into())))];
+    let silent = vec![PrometheusEvent::Values(0, seconds(10), Err(NoValue::NoAnswer("refused".into())))];
     assert_eq!(becomes(silent), ("CANNOT TELL", None, "refused".into()));
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// One request to be, before it has an instant.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Draft {
+pub struct PreparedRequest {
     /// Position of its payload.
     pub payload: usize,
     /// Its body, if it has one.
@@ -51,15 +51,15 @@ pub fn stream(seed: u64, phase: usize, vu: usize, purpose: Purpose) -> ChaCha8Rn
 }
 
 /// An endless supply of requests for one phase, or for one user of it.
-pub struct Drafts {
+pub struct PreparedRequests {
     weights: Vec<u32>,
     total: u64,
     choice: ChaCha8Rng,
-    makers: Vec<Maker>,
+    bodies: Vec<BodySource>,
 }
 
 /// Makes the bodies of one payload.
-enum Maker {
+enum BodySource {
     /// Its weight is 0.
     Idle,
     Rows(Box<RowSource>),
@@ -72,7 +72,7 @@ enum Maker {
     Fixed(Option<(Bytes, HeaderValue)>),
 }
 
-impl Drafts {
+impl PreparedRequests {
     /// The requests of `phase` (at `position`), drawn for user `vu`.
     ///
     /// # Errors
@@ -85,12 +85,12 @@ impl Drafts {
         card: &Arc<ModelCard>,
         seed: u64,
     ) -> Result<Self, String> {
-        let makers = payloads.iter().enumerate().map(|(at, payload)| {
+        let bodies = payloads.iter().enumerate().map(|(at, payload)| {
             if phase.mix[at] == 0 {
-                return Ok(Maker::Idle);
+                return Ok(BodySource::Idle);
             }
             let stream = |purpose| stream(seed, position, vu, purpose);
-            Maker::new(
+            BodySource::new(
                 &payload.source,
                 card,
                 stream(Purpose::Rows(at)).next_u64(),
@@ -99,7 +99,7 @@ impl Drafts {
             .map_err(|problem| format!("payloads.{}.source: {problem}", payload.name))
         });
         Ok(Self {
-            makers: makers.collect::<Result<_, _>>()?,
+            bodies: bodies.collect::<Result<_, _>>()?,
             weights: phase.mix.clone(),
             total: phase.mix.iter().map(|&weight| u64::from(weight)).sum(),
             choice: stream(seed, position, vu, Purpose::Choice),
@@ -107,16 +107,16 @@ impl Drafts {
     }
 
     /// The next request.
-    pub fn draw(&mut self) -> Draft {
+    pub fn draw(&mut self) -> PreparedRequest {
         let payload = self.choose();
-        let (body, content_type) = self.makers[payload].body();
-        Draft { payload, body, content_type }
+        let (body, content_type) = self.bodies[payload].body();
+        PreparedRequest { payload, body, content_type }
     }
 
     /// Passes over the next request: what follows is as if it had been drawn.
     pub fn pass(&mut self) {
         let payload = self.choose();
-        self.makers[payload].pass();
+        self.bodies[payload].pass();
     }
 
     fn choose(&mut self) -> usize {
@@ -131,7 +131,7 @@ impl Drafts {
     }
 }
 
-impl Maker {
+impl BodySource {
     fn new(source: &Source, card: &Arc<ModelCard>, seed: u64, rng: ChaCha8Rng) -> Result<Self, String> {
         let rows = |spec: &DriftSpec| {
             RowSource::new(card, spec, seed).map(Box::new).map_err(|error| error.to_string())
@@ -169,7 +169,7 @@ impl Maker {
         (Some(body), Some(HeaderValue::from_static(content_type)))
     }
 
-    /// Draws what [`Maker::body`] would, and writes nothing.
+    /// Draws what [`BodySource::body`] would, and writes nothing.
     fn pass(&mut self) {
         match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::scenario::Scenario;
 
-    fn drafts(vu: usize, seed: u64) -> Vec<Draft> {
+    fn requests(vu: usize, seed: u64) -> Vec<PreparedRequest> {
         let yaml = "
 name: x
 payloads:
@@ -215,24 +215,25 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
 ";
         let scenario = Scenario::parse(yaml, "x").unwrap();
         let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
-        let mut drafts =
-            Drafts::new(&scenario.phases[0], 0, vu, &scenario.payloads, &Arc::new(card), seed).unwrap();
-        (0..2000).map(|_| drafts.draw()).collect()
+        let mut requests =
+            PreparedRequests::new(&scenario.phases[0], 0, vu, &scenario.payloads, &Arc::new(card), seed)
+                .unwrap();
+        (0..2000).map(|_| requests.draw()).collect()
     }
 
     #[test]
     fn the_same_seed_draws_the_same_requests() {
-        assert_eq!(drafts(0, 42), drafts(0, 42));
-        assert_ne!(drafts(0, 42), drafts(0, 43));
-        assert_ne!(drafts(0, 42), drafts(1, 42));
+        assert_eq!(requests(0, 42), requests(0, 42));
+        assert_ne!(requests(0, 42), requests(0, 43));
+        assert_ne!(requests(0, 42), requests(1, 42));
     }
 
     #[test]
     fn payloads_come_by_their_weight() {
-        let drafts = drafts(0, 1);
-        let bad = drafts.iter().filter(|draft| draft.payload == 1).count() as f64;
+        let requests = requests(0, 1);
+        let bad = requests.iter().filter(|request| request.payload == 1).count() as f64;
         // 10 % of 2000, give or take four standard deviations of √(2000 · 0.1 · 0.9).
         assert!((bad - 200.0).abs() < 4.0 * 13.5, "{bad}");
-        assert!(drafts.iter().all(|draft| draft.payload != 2));
+        assert!(requests.iter().all(|request| request.payload != 2));
     }
 }

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 /// Added up reading by reading, because a counter that falls was reset (the service restarted): it then counts from
 /// 0, as in Prometheus' `increase()`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tally {
+pub struct CounterIncreases {
     /// By how much each counter rose.
     pub increases: BTreeMap<Counter, f64>,
     /// The time between the readings.
@@ -36,7 +36,7 @@ pub struct Vitals {
     pub predictions: f64,
 }
 
-impl Tally {
+impl CounterIncreases {
     /// Adds what happened between two readings.
     pub fn add(&mut self, before: &Snapshot, after: &Snapshot, time: Duration) {
         self.covered += time;
@@ -152,9 +152,9 @@ mod tests {
 
     #[test]
     fn vitals_come_from_increases() {
-        let mut tally = Tally::default();
-        tally.add(&requests(100, 50, 7), &requests(160, 80, 17), Duration::from_secs(10));
-        let vitals = tally.vitals();
+        let mut increases = CounterIncreases::default();
+        increases.add(&requests(100, 50, 7), &requests(160, 80, 17), Duration::from_secs(10));
+        let vitals = increases.vitals();
         assert_eq!(vitals.throughput, Some(10.0));
         assert_eq!(vitals.client_error_ratio, Some(0.3));
         assert_eq!(vitals.server_error_ratio, Some(0.1));
@@ -164,20 +164,20 @@ mod tests {
 
     #[test]
     fn a_restart_loses_nothing_that_was_read() {
-        let mut tally = Tally::default();
+        let mut increases = CounterIncreases::default();
         let second = Duration::from_secs(1);
-        tally.add(&requests(100, 0, 0), &requests(130, 0, 0), second);
-        tally.add(&requests(130, 0, 0), &requests(20, 0, 0), second);
-        tally.add(&requests(20, 0, 0), &requests(25, 0, 0), second);
-        assert_eq!(tally.increases[&Counter::Requests { status: 200 }], 55.0);
+        increases.add(&requests(100, 0, 0), &requests(130, 0, 0), second);
+        increases.add(&requests(130, 0, 0), &requests(20, 0, 0), second);
+        increases.add(&requests(20, 0, 0), &requests(25, 0, 0), second);
+        assert_eq!(increases.increases[&Counter::Requests { status: 200 }], 55.0);
     }
 
     #[test]
     fn no_requests_are_no_ratios() {
-        let mut tally = Tally::default();
-        assert_eq!(tally.vitals(), Vitals::default());
-        tally.add(&requests(5, 0, 0), &requests(5, 0, 0), Duration::from_secs(1));
-        let vitals = tally.vitals();
+        let mut increases = CounterIncreases::default();
+        assert_eq!(increases.vitals(), Vitals::default());
+        increases.add(&requests(5, 0, 0), &requests(5, 0, 0), Duration::from_secs(1));
+        let vitals = increases.vitals();
         assert_eq!((vitals.throughput, vitals.server_error_ratio), (Some(0.0), None));
         assert!(vitals.requests.is_sign_positive());
         assert!(vitals.class_shares.is_empty());

@@ -10,9 +10,9 @@ const GROWTH: f64 = 1.02;
 
 /// Durations, each kept to 1 %.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Spread(BTreeMap<u16, u64>);
+pub struct LogHistogram(BTreeMap<u16, u64>);
 
-impl Spread {
+impl LogHistogram {
     /// Adds durations in seconds, each so many times.
     pub fn add(&mut self, counts: impl Iterator<Item = (f64, u64)>) {
         for (seconds, count) in counts {
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn nothing_has_no_quantile() {
-        assert_eq!(Spread::default().quantile(0.5), None);
+        assert_eq!(LogHistogram::default().quantile(0.5), None);
     }
 
     proptest! {
@@ -70,7 +70,7 @@ mod tests {
             mut micros in prop::collection::vec(1u64..10_000_000_000, 1..200),
             q in 0.01f64..1.0,
         ) {
-            let mut spread = Spread::default();
+            let mut spread = LogHistogram::default();
             spread.add(micros.iter().map(|&micros| (micros as f64 / 1e6, 1)));
             micros.sort_unstable();
             let rank = (q * micros.len() as f64).ceil() as usize;

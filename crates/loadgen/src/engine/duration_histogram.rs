@@ -13,7 +13,7 @@ use std::time::Duration;
 ///
 /// Serialised it is the text that HdrHistogram's own tools read and write: V2, deflated, in base64, in microseconds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Times(Histogram<u64>);
+pub struct DurationHistogram(Histogram<u64>);
 
 /// The usual figures of a distribution, in seconds; all are `None` without samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Figures {
     pub max: Option<f64>,
 }
 
-impl Default for Times {
+impl Default for DurationHistogram {
     fn default() -> Self {
         // 1 µs to 2 s spares most runs any growing.
         let mut histogram = match Histogram::new_with_bounds(1, 2_000_000, 3) {
@@ -44,7 +44,7 @@ impl Default for Times {
     }
 }
 
-impl Times {
+impl DurationHistogram {
     /// Adds one duration.
     pub fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX >> 1);
@@ -104,7 +104,7 @@ impl Times {
     }
 }
 
-impl Serialize for Times {
+impl Serialize for DurationHistogram {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut bytes = Vec::new();
         V2DeflateSerializer::new().serialize(&self.0, &mut bytes).map_err(ser::Error::custom)?;
@@ -112,7 +112,7 @@ impl Serialize for Times {
     }
 }
 
-impl<'de> Deserialize<'de> for Times {
+impl<'de> Deserialize<'de> for DurationHistogram {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = BASE64_STANDARD
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_outlier_keeps_its_size() {
-        let mut times = Times::default();
+        let mut times = DurationHistogram::default();
         times.record(Duration::from_micros(250));
         times.record(Duration::from_secs(7200));
         assert!((times.max().unwrap() / 7200.0 - 1.0).abs() < 1e-3);
@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn merging_is_as_good_as_recording_together() {
-        let (mut a, mut b, mut both) = (Times::default(), Times::default(), Times::default());
+        let (mut a, mut b, mut both) =
+            (DurationHistogram::default(), DurationHistogram::default(), DurationHistogram::default());
         for i in 1..1000u64 {
             let time = Duration::from_micros(i * i * 17);
             if i % 3 == 0 {
@@ -165,24 +166,24 @@ mod tests {
 
     #[test]
     fn a_histogram_survives_its_text() {
-        let mut times = Times::default();
+        let mut times = DurationHistogram::default();
         for micros in [1, 250, 999_999, 7_200_000_000] {
             times.record(Duration::from_micros(micros));
         }
         let text = serde_json::to_string(&times).unwrap();
         // The mark by which HdrHistogram's tools know their own.
         assert!(text.starts_with("\"HISTFAAAA"), "{text}");
-        let read = |text: &str| serde_json::from_str::<Times>(text);
+        let read = |text: &str| serde_json::from_str::<DurationHistogram>(text);
         let again = read(&text).unwrap();
         assert_eq!((again.figures(), again.count()), (times.figures(), times.count()));
-        assert_eq!(read(&serde_json::to_string(&Times::default()).unwrap()).unwrap().count(), 0);
+        assert_eq!(read(&serde_json::to_string(&DurationHistogram::default()).unwrap()).unwrap().count(), 0);
         assert!(read("\"?\"").unwrap_err().to_string().contains("base64"));
         assert!(read("\"aGVsbG8gd29ybGQ=\"").unwrap_err().to_string().contains("no HdrHistogram"));
     }
 
     #[test]
     fn counts_what_is_above() {
-        let mut times = Times::default();
+        let mut times = DurationHistogram::default();
         assert_eq!(times.count_above(0.01), 0);
         (1..=20).for_each(|ms| times.record(Duration::from_millis(ms)));
         assert_eq!((times.count_above(0.0105), times.count_above(1.0)), (10, 0));
@@ -190,6 +191,6 @@ mod tests {
 
     #[test]
     fn nothing_has_no_figures() {
-        assert_eq!(Times::default().figures(), Figures::default());
+        assert_eq!(DurationHistogram::default().figures(), Figures::default());
     }
 }
