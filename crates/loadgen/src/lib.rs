@@ -1,11 +1,11 @@
-//! Plays traffic scenarios against an inference service, measures honestly, and says whether monitoring noticed.
+//! Runs traffic scenarios against an inference service, measures it, and checks whether monitoring detects what they cause.
 //!
 //! Layout:
-//! - [`scenario`]: what is to be played, read from YAML and checked; [`malformed`]: requests that no model can use
+//! - [`scenario`]: scenarios, read from YAML and checked; [`malformed`]: requests that are invalid for every model
 //! - [`plan`]: what is due when and what it carries, from the scenario, the model card and the seed alone
 //! - [`schedule`]: when each phase starts and ends
 //! - [`connect`]: how servers are reached
-//! - [`engine`]: sends it at those instants and records what came of it
+//! - [`engine`]: sends requests at the planned instants and records their results
 //! - [`watch`]: what monitoring can see meanwhile
 //! - [`judge`]: whether it went well
 //! - [`report`]: progress, summary, JSON

@@ -83,7 +83,7 @@ impl Metrics {
         self.recorder.handle().run_upkeep();
     }
 
-    /// A phase, by its position, is being played, or none.
+    /// Sets which phase is running, by its position; `None` for no phase.
     pub fn playing(&self, phase: Option<usize>) {
         for (at, metrics) in self.phases.iter().enumerate() {
             metrics.active.set(if phase == Some(at) { 1.0 } else { 0.0 });
@@ -133,7 +133,7 @@ fn describe() {
     describe_histogram!(RESPONSE, "Time from the planned instant to the end of the answer, in seconds.");
     describe_histogram!(LAG, "Time from the planned instant to the send, in seconds.");
     describe_counter!(DROPPED, "Requests that were due and never sent, by reason.");
-    describe_gauge!(PHASE, "1 while the phase is being played.");
+    describe_gauge!(PHASE, "1 while the phase is running.");
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl StopSignals {
 pub struct RunInfo {
     /// SHA-256 of the scenario's text.
     pub scenario_sha256: String,
-    /// What is played against.
+    /// The address of the target.
     pub target: String,
     /// The Prometheus server that is asked, if any.
     pub prometheus: Option<String>,
@@ -198,14 +198,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Asks once more for the rules that Prometheus did not tell before the run: afterwards they prove no less.
+    /// Queries the alerting rules again if Prometheus did not answer before the run: they prove the same afterwards.
     pub async fn look_after(&mut self, reader: &Reader) {
         if matches!(self.prometheus.rules, Some(Err(_))) && self.interrupted.is_none() {
             self.prometheus.rules = reader.alert_rules().await;
         }
     }
 
-    /// Comes to the last word, and tells it to those who look on.
+    /// Judges the run and publishes the final page.
     pub fn close(&mut self, elapsed: Duration) -> Page {
         self.watch.close(elapsed);
         let page = self.page(elapsed, Some(elapsed), Stage::Over);
@@ -221,7 +221,7 @@ impl<'a> Session<'a> {
         self.timeline.read(at, snapshot, self.watch.signals());
     }
 
-    /// Tells those who look on how the run is.
+    /// Publishes the current state of the run to the live page and the metrics.
     fn tell(&mut self, now: Duration, ended: Option<Duration>) {
         self.metrics.playing(self.schedule.phase_at(now).filter(|_| ended.is_none()));
         if self.publisher.as_mut().is_some_and(Publisher::is_wanted) {

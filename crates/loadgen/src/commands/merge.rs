@@ -1,7 +1,8 @@
 //! `loadgen merge`: the reports of several machines as one.
 //!
-//! Counts and histograms are added up, and percentiles and thresholds are those of the sum: an average of percentiles would be
-//! nobody's percentile. What monitoring noticed every machine saw of the same service; here the strictest word counts.
+//! Counts and histograms are added up; percentiles and thresholds are computed from the sum, because an average of percentiles
+//! is not a percentile. Each machine observed the monitoring of the same service, so of each expectation the strictest verdict
+//! counts.
 
 use crate::{
     engine::{DurationHistogram, PhaseRecord, Totals},
@@ -33,7 +34,7 @@ pub struct Args {
 /// Joins reports, prints the summary of the whole and judges it.
 ///
 /// # Errors
-/// When a file is no report, or the reports are not of one plan.
+/// If a file is not a report, or the reports are not of one plan.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
     let reports = args.reports.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
@@ -68,7 +69,7 @@ fn read(path: &PathBuf) -> anyhow::Result<Named> {
     };
     let report = parse().map_err(|error: anyhow::Error| {
         let error = file_kind::explain(error, &text, Wanted::Report);
-        error.context(format!("{place}: is no report that `loadgen run --json` wrote"))
+        error.context(format!("{place}: is not a report that `loadgen run --json` wrote"))
     })?;
     Ok((place, report))
 }
@@ -214,7 +215,7 @@ fn apart(reports: &[Named]) -> anyhow::Result<Option<String>> {
     };
     let offset = last.duration_since(*first).unwrap_or_default();
     let planned = reports.iter().map(|(_, report)| report.duration).fold(f64::INFINITY, f64::min);
-    // Starts are told in whole seconds.
+    // The report has starts in whole seconds.
     let apart = offset.as_secs_f64() > 1.0 + planned * TOLERATED_OFFSET;
     Ok(apart.then(|| {
         format!(
@@ -275,8 +276,8 @@ fn threshold(outcome: &ThresholdOutcome, phases: &[String]) -> Result<Threshold,
 fn expectation(reports: &[Named], at: usize) -> ExpectationOutcome {
     let outcomes = || reports.iter().map(|(_, report)| &report.expectations[at]);
     let verdict = Verdict::of_all(outcomes().map(|outcome| outcome.verdict));
-    let told = outcomes().find(|outcome| outcome.verdict == verdict).or_else(|| outcomes().next());
-    match told {
+    let strictest = outcomes().find(|outcome| outcome.verdict == verdict).or_else(|| outcomes().next());
+    match strictest {
         Some(outcome) => outcome.clone(),
         None => unreachable!("there is at least one report"),
     }

@@ -46,10 +46,10 @@ pub struct Args {
     /// Additional certificate authorities to trust over https:// (PEM)
     #[arg(long, value_name = "FILE.pem", value_hint = ValueHint::FilePath)]
     pub ca_cert: Option<PathBuf>,
-    /// Where all random draws start from, over the scenario's own
+    /// Seed of all random draws, instead of the scenario's own
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Which part of the plan to play, where several machines play it together; `loadgen merge` joins their reports
+    /// The part of the plan to run, if several machines run it together; `loadgen merge` joins their reports
     #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
     pub shard: Shard,
     /// Write the report as JSON to this file, or to a pipe such as /dev/stdout
@@ -58,10 +58,10 @@ pub struct Args {
     /// Write the report as an HTML page to this file, or to a pipe
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub report: Option<PathBuf>,
-    /// Where to serve a live page until the run ends; without an address 127.0.0.1:5665, without the flag nowhere
+    /// Serve a live page at this address until the run ends [default without an address: 127.0.0.1:5665]
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:5665")]
     pub dashboard: Option<SocketAddr>,
-    /// Where to serve the load generator's own /metrics for Prometheus, such as 0.0.0.0:9464
+    /// Serve the load generator's own /metrics for Prometheus at this address, such as 0.0.0.0:9464
     #[arg(long, value_name = "ADDR")]
     pub metrics_listen: Option<SocketAddr>,
 }
@@ -183,7 +183,7 @@ async fn execute(
     Ok(page)
 }
 
-/// Sent to the target with every request that has no authorization of its own. No flags, for those show in `ps`.
+/// Variable with the token of all requests without their own authorization. It is not a flag, because `ps` shows flags.
 const TOKEN: &str = "LOADGEN_BEARER_TOKEN";
 const PROMETHEUS_TOKEN: &str = "LOADGEN_PROMETHEUS_BEARER_TOKEN";
 

@@ -58,7 +58,7 @@ impl Endpoint {
 /// The header of a bearer token that stands in environment variable `variable`.
 ///
 /// # Errors
-/// In words that do not show the token.
+/// If it is invalid; the error does not show the token.
 pub fn bearer(variable: &str, token: Option<OsString>) -> Result<HeaderValue, String> {
     let problem = |what: &str| format!("environment variable {variable} {what}");
     let token = token.ok_or_else(|| problem("is not set; it should hold the token"))?;

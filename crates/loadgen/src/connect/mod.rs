@@ -1,4 +1,4 @@
-//! How servers are reached: addresses, credentials, TLS. What is sent to them and what the answers mean belongs to
+//! Connects to servers: addresses, credentials, TLS. What is sent to them and what the answers mean belongs to
 //! [`crate::engine`] and [`crate::watch`].
 
 mod endpoint;
@@ -11,7 +11,7 @@ use reqwest::Client;
 use rustls::ClientConfig;
 use std::error::Error;
 
-/// By which a server's log tells our requests from others.
+/// The `User-Agent` header, by which a server's log identifies these requests.
 pub const USER_AGENT: &str = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
 
 /// The server to send requests to. Payloads name their paths below its address.
@@ -23,7 +23,7 @@ pub struct Target {
     pub tls: Tls,
 }
 
-/// A client for readings that adds nothing of its own: no proxy, no redirects, no second try.
+/// Returns a client for readings, without proxy, redirects and retries.
 ///
 /// # Errors
 /// When the system refuses it.
@@ -38,7 +38,7 @@ pub fn client(tls: &Tls) -> Result<Client, reqwest::Error> {
         .build()
 }
 
-/// Why a request failed, in words: the innermost reason, for reqwest's own words only repeat the address.
+/// Returns why a request failed: the innermost cause, because reqwest's own message only repeats the address.
 pub fn cause(error: &reqwest::Error) -> String {
     if let Some(words) = tls::refusal(error) {
         return words;

@@ -12,7 +12,7 @@ pub struct Tls(Arc<ClientConfig>);
 
 impl Tls {
     /// With the authorities of `ca_cert`, a file, and those of the system, which are looked for only when `https` says
-    /// that they are needed: a machine without any can still play over http://.
+    /// that they are needed: a machine without any can still send over http://.
     ///
     /// # Errors
     /// When the file holds no good certificate, or no authority is available.

@@ -41,7 +41,7 @@ const IDLE: Duration = Duration::from_secs(2);
 /// ports are taken): limits of this machine, not of the target.
 const OWN_LIMITS: [i32; 3] = [24, 23, 99];
 
-/// How long a kept connection may take to be done with the request before.
+/// How long an idle connection may take to finish its previous request.
 const READY_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// How long one of a name's addresses may take before the next is tried, if there is one: it may lead nowhere.
@@ -82,14 +82,15 @@ impl Connections {
     /// To the server at `endpoint`.
     ///
     /// # Errors
-    /// In words, when its host can't stand in a certificate.
+    /// If its host can't stand in a certificate.
     pub(super) fn new(endpoint: &Endpoint, tls: &Tls, most: InFlight) -> Result<Self, String> {
         let url = endpoint.url();
         let host = bare_host(url);
         let tls = (url.scheme() == "https")
             .then(|| {
-                let name = ServerName::try_from(host.clone())
-                    .map_err(|error| format!("{host} is no name that a certificate could be for: {error}"))?;
+                let name = ServerName::try_from(host.clone()).map_err(|error| {
+                    format!("{host} is not a name that a certificate can be issued for: {error}")
+                })?;
                 Ok::<_, String>((TlsConnector::from(tls.config()), name))
             })
             .transpose()?;

@@ -53,7 +53,7 @@ pub(super) fn prepare(plan: &Plan) -> Result<Vec<Work>, String> {
 }
 
 impl Dispatcher {
-    /// Plays the phases one after the other, to the end of the last or until stopped.
+    /// Runs the phases one after the other, to the end of the last or until stopped.
     pub(super) fn run(mut self, work: Vec<Work>, schedule: &Schedule) {
         for (phase, work) in work.into_iter().enumerate() {
             let span = schedule.span(phase);

@@ -120,7 +120,7 @@ impl<'de> Deserialize<'de> for DurationHistogram {
             .map_err(|error| de::Error::custom(format!("is not base64: {error}")))?;
         let histogram: Histogram<u64> = hdrhistogram::serialization::Deserializer::new()
             .deserialize(&mut bytes.as_slice())
-            .map_err(|error| de::Error::custom(format!("is no HdrHistogram: {error}")))?;
+            .map_err(|error| de::Error::custom(format!("is not an HdrHistogram: {error}")))?;
         let mut times = Self::default();
         times.0.add(&histogram).map_err(|error| {
             de::Error::custom(format!("does not fit into a histogram of microseconds: {error}"))

@@ -1,4 +1,4 @@
-//! Sends what the plan says when the plan says it, and records what came of it.
+//! Sends the planned requests at their planned instants and records their results.
 //!
 //! ```text
 //! dispatcher ── Command ──▶ workers (one a core) ── Record, once a second ──▶ the caller of start()

@@ -69,7 +69,7 @@ pub enum DropReason {
     WorkerGone,
 }
 
-/// Why there is no complete and usable answer.
+/// Why a request has no complete and usable answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
@@ -81,7 +81,7 @@ pub enum Failure {
     Tls,
     /// The connection ended before the answer did.
     ClosedEarly,
-    /// What came was no HTTP.
+    /// The response is not HTTP.
     NotHttp,
     /// Status 200 from `/predict` without the prediction that was asked for, or bytes beyond the answer's end.
     BadAnswer,

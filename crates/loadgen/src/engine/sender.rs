@@ -90,7 +90,7 @@ impl Template {
 
 impl Sender {
     /// # Errors
-    /// In words, when the target's address or a payload's path can't be asked for.
+    /// If the target's address or a payload's path can't be asked for.
     pub(super) fn new(
         target: &Target,
         most: InFlight,

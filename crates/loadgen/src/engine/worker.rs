@@ -23,10 +23,10 @@ use tokio::{
 pub(crate) const FLUSH: Duration = Duration::from_secs(1);
 
 /// How long a user of a closed loop waits after a request without an answer. A refusal can take no time at all, and
-/// users who ask again at once would keep their worker from everything else.
+/// users who retry at once would occupy their worker completely.
 const RETRY_DELAY: Duration = Duration::from_millis(10);
 
-/// What a worker is told to do. Once the channel closes it finishes what is under way.
+/// A command to a worker. Once the channel closes, the worker finishes the requests under way.
 pub(super) enum Command {
     /// Send this, which was due at `intended`.
     Send { phase: usize, request: PreparedRequest, intended: Instant, permit: Permit },
@@ -50,7 +50,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Works until the commands end and all requests are through, or until told to stop.
+    /// Works until the commands end and all requests are finished, or until asked to stop.
     pub(super) fn run(self, mut wiring: Wiring, ready: impl FnOnce(Result<Meter, String>)) {
         let recorder = Recorder::default();
         let scenario = &self.plan.scenario;

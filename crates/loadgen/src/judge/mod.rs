@@ -1,5 +1,5 @@
-//! Whether it went well: what the client saw against thresholds, what monitoring saw against expectations, and whether
-//! the generator itself kept up. Pure functions of what was recorded.
+//! Judges a run: thresholds on what the client measured, expectations on what monitoring detected, and whether the generator
+//! kept up. Pure functions of what was recorded.
 
 pub mod expectations;
 mod run;
@@ -16,7 +16,7 @@ use thresholds::ThresholdOutcome;
 pub struct Measured<'a> {
     /// What the phases are called.
     pub names: &'a [String],
-    /// What came of their requests.
+    /// The results of their requests.
     pub records: &'a [&'a PhaseRecord],
     /// The same of the whole run.
     pub whole: &'a PhaseRecord,
@@ -25,7 +25,7 @@ pub struct Measured<'a> {
 }
 
 impl Measured<'_> {
-    /// Holds each threshold against the record that it is about, and says whether one was missed by the generator's own doing.
+    /// Judges each threshold, and returns whether one was missed through the generator's own doing.
     pub fn judge(&self, thresholds: &[Threshold]) -> (Vec<ThresholdOutcome>, bool) {
         let mut blamed = false;
         let outcomes = thresholds.iter().map(|threshold| {

@@ -56,7 +56,7 @@ pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<S
 /// the generator had no time left.
 ///
 /// In an open loop: the target itself answered in time, and requests left late by more than a tenth of the limit. In a closed loop of a
-/// saturated generator every answer waits until somebody has time to read it, so times are upper bounds: what holds of them
+/// saturated generator every answer waits until a thread has time to read it, so times are upper bounds: what holds of them
 /// holds, and what does not says nothing.
 pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord, saturated: &[bool]) -> bool {
     let of_time = threshold.metric.is_time() || threshold.metric == Metric::TimedOut;
@@ -131,7 +131,7 @@ mod tests {
         assert!(judge(Metric::ServiceTime, "p(99)<100ms", None, &[false, true]));
         assert!(judge(Metric::TimedOut, "count==0", None, &[true]));
         assert!(!judge(Metric::ResponseTime, "p(99)<100ms", Some(0), &[false, true]));
-        // A wrong status is the target's, however tired the one who reads it.
+        // A wrong status is the target's, however busy the generator is.
         assert!(!judge(Metric::UnexpectedRate, "rate<0.1", None, &[true]));
     }
 

@@ -31,7 +31,7 @@ impl Line {
     }
 }
 
-/// Okabe and Ito's colours, told apart by the colour-blind; the last is for what is left over.
+/// Okabe and Ito's palette, which colour-blind readers can distinguish; the last colour is for all other series.
 /// Source: <https://jfly.uni-koeln.de/color/>
 pub const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
@@ -66,7 +66,7 @@ type Error = DrawingAreaErrorKind<std::io::Error>;
 /// Draws lines over the phases, from the run's start to `end` seconds; a limit is a line across.
 ///
 /// # Errors
-/// In words, when plotters can't.
+/// If plotters cannot draw the chart.
 pub fn svg(
     scale: &Scale,
     lines: &[Line],

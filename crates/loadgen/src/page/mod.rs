@@ -57,9 +57,9 @@ pub enum Stage {
 /// The state of a run.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// What it came to, or would if it ended here.
+    /// The report of the run, as if it ended now.
     pub report: Report,
-    /// For each expectation of the report, whether that is the last word on it.
+    /// For each expectation of the report, whether its verdict is final.
     pub settled: Vec<bool>,
     /// Its course.
     pub timeline: Timeline,
@@ -90,14 +90,14 @@ impl Page {
                 }
                 _ => (ends.map(|span| span.end), outcome.after),
             };
-            // Noticed is noticed, in time or not; and what nobody looks at stays unseen.
-            let told = seen.is_some() || outcome.verdict == Verdict::NotChecked;
+            // An event that occurred cannot be undone, and an expectation that is not checked stays so.
+            let decided = seen.is_some() || outcome.verdict == Verdict::NotChecked;
             let awaited = prometheus.is_some_and(|prometheus| prometheus.awaited_of(at, now).is_some());
-            let told = told || end.is_some_and(|end| now > end + SETTLING);
+            let decided = decided || end.is_some_and(|end| now > end + SETTLING);
             // They are asked for again after the run.
             let rules_unread = matches!(expectation.assertion, Assertion::AlertQuiet { .. })
                 && prometheus.is_some_and(|prometheus| matches!(prometheus.rules, Some(Err(_))));
-            stage == Stage::Over || (told && !awaited && (seen.is_some() || !rules_unread))
+            stage == Stage::Over || (decided && !awaited && (seen.is_some() || !rules_unread))
         });
         let phases = names.iter().zip(schedule.spans());
         Self {
@@ -117,7 +117,7 @@ impl Page {
         self.stage == Stage::Running
     }
 
-    /// Whether this is the last word.
+    /// Returns whether the run is over.
     pub fn is_over(&self) -> bool {
         self.stage == Stage::Over
     }

@@ -161,7 +161,7 @@ fn ranked<K: Ord + Clone>(sums: &BTreeMap<K, f64>) -> Ranked<K> {
     Ranked { named, rest: by_count.iter().skip(MOST).map(|(key, _)| (*key).clone()).collect() }
 }
 
-/// A name, and what it stands for where that can be told.
+/// The name of a series, with its meaning where that is known.
 type Figure<T> = (&'static str, fn(&T) -> Option<f64>);
 
 /// The timeline as lines.

@@ -53,7 +53,7 @@ impl Unit {
         }
     }
 
-    /// In words, where ticks leave it open.
+    /// The description of a value between two ticks.
     pub fn words(self) -> &'static str {
         match self {
             Self::Rate => "per second",

@@ -12,7 +12,7 @@ use crate::{
     text::rate,
 };
 
-/// The last word, or how many words have been said against the run so far.
+/// Returns the verdict on a finished run, or the number of missed expectations and thresholds so far.
 pub(super) fn verdict(page: &Page) -> String {
     let report = &page.report;
     if page.stage != Stage::Over {

@@ -99,7 +99,7 @@ impl Course {
             let seconds = ramp.duration.as_secs_f64();
             let arrivals = (ramp.from + ramp.to) / 2.0 * seconds;
             let slope = (ramp.to - ramp.from) / seconds;
-            // A silent piece has no arrivals to invert.
+            // A piece with rate 0 has no arrivals to invert.
             if arrivals > 0.0 {
                 pieces.push(Piece { from: ramp.from, slope, seconds, starts, before, arrivals });
             }

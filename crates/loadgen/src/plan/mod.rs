@@ -1,6 +1,6 @@
-//! What is due when, and what it carries: a function of the scenario, the model card and the seed.
+//! The plan of a run: when each request is due and what it contains, from the scenario, the model card and the seed.
 //!
-//! A plan is walked, never written down: its memory does not grow with the length of the run.
+//! A plan is generated step by step: its memory does not grow with the length of the run.
 
 pub mod arrivals;
 pub mod prepared;
@@ -27,7 +27,7 @@ pub struct Plan {
     pub card: Arc<ModelCard>,
     /// Where all draws start from.
     pub seed: u64,
-    /// Which part of it this machine plays.
+    /// The part of the plan that this machine sends.
     pub shard: Shard,
 }
 
@@ -35,7 +35,7 @@ impl Plan {
     /// Binds a scenario to a model.
     ///
     /// # Errors
-    /// In words, when a payload does not fit the model, or nothing may be in flight in this part.
+    /// If a payload does not fit the model, or this part may have no request in flight.
     pub fn new(
         scenario: Arc<Scenario>,
         card: Arc<ModelCard>,
@@ -63,7 +63,7 @@ impl Plan {
     /// This part's requests of an open phase with their instants, counted from the phase's start; `None` for a closed one.
     ///
     /// # Errors
-    /// In words, when a payload does not fit the model; not after [`Plan::new`] found them all to fit.
+    /// If a payload does not fit the model, which [`Plan::new`] has already checked.
     pub fn releases(&self, phase: usize) -> Result<Option<Releases>, String> {
         let Executor::Open { ramps, spacing } = &self.scenario.phases[phase].executor else {
             return Ok(None);
@@ -80,7 +80,7 @@ impl Plan {
     /// The requests of a phase, for one of its users (0 in an open phase).
     ///
     /// # Errors
-    /// In words, when a payload does not fit the model; not after [`Plan::new`] found them all to fit.
+    /// If a payload does not fit the model, which [`Plan::new`] has already checked.
     pub fn requests(&self, phase: usize, vu: usize) -> Result<PreparedRequests, String> {
         let scenario = &self.scenario;
         PreparedRequests::new(&scenario.phases[phase], phase, vu, &scenario.payloads, &self.card, self.seed)

@@ -76,7 +76,7 @@ impl PreparedRequests {
     /// The requests of `phase` (at `position`), drawn for user `vu`.
     ///
     /// # Errors
-    /// In words, when a payload does not fit the model.
+    /// If a payload does not fit the model.
     pub fn new(
         phase: &Phase,
         position: usize,
@@ -194,7 +194,7 @@ fn usable(kinds: &[Malformed], card: &ModelCard) -> Result<Vec<Malformed>, Strin
         return Ok(Malformed::ALL.into_iter().filter(spoils).collect());
     }
     match kinds.iter().find(|&kind| !spoils(kind)) {
-        Some(kind) => Err(format!("{kind:?} is no mistake here: the model takes it")),
+        Some(kind) => Err(format!("{kind:?} is valid input for this model")),
         None => Ok(kinds.to_vec()),
     }
 }

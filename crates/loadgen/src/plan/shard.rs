@@ -1,4 +1,4 @@
-//! One machine's part of a plan that several play together.
+//! One machine's part of a plan that several machines run together.
 
 use std::{fmt, num::NonZeroU32, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! The report by failure modes: what was done to the service, and who noticed.
+//! The report by failure modes: what was done to the service, and what monitoring detected.
 
 use super::PhaseReport;
 use crate::{
@@ -19,25 +19,25 @@ const FAULT: &str = "x-envoy-fault-";
 pub struct FailureMode {
     /// The phase.
     pub phase: String,
-    /// What is sent, in words.
+    /// A description of what is sent.
     pub injected: String,
     /// When it began, in UTC.
     pub at: String,
     /// The same in seconds from the run's start.
     pub start: f64,
-    /// What was to be noticed, and was.
+    /// Expected events that were detected.
     pub noticed: Vec<DrillOutcome>,
-    /// Alerts that were gone again when they were to be; seconds count from the phase's end.
+    /// Alerts that resolved in time; seconds count from the phase's end.
     pub resolved: Vec<DrillOutcome>,
-    /// What was to stay quiet, and did.
+    /// Alerts, signals and values that stayed quiet as expected.
     pub quiet: Vec<DrillOutcome>,
-    /// What went otherwise than expected, or can't be told.
+    /// Expectations that were missed, those that cannot be decided among them.
     pub missed: Vec<DrillOutcome>,
     /// What was not checked.
     pub not_checked: Vec<DrillOutcome>,
 }
 
-/// What came of one expectation.
+/// The outcome of one expectation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrillOutcome {
     /// What was expected.
@@ -178,7 +178,7 @@ fn drift(spec: &DriftSpec) -> String {
     let preset = presets().into_iter().find(|preset| preset.spec.operations == spec.operations);
     let what = match preset {
         Some(preset) => format!("drift preset {}", preset.name),
-        None if spec.description.is_empty() => "drift of its own".to_owned(),
+        None if spec.description.is_empty() => "drift without a description".to_owned(),
         None => format!("drift: {}", spec.description),
     };
     if spec.share < 1.0 { format!("{what}, {} % of the rows", spec.share * 100.0) } else { what }

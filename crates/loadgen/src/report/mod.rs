@@ -33,7 +33,7 @@ pub struct Report {
     pub scenario: String,
     /// The scenario's description.
     pub description: String,
-    /// SHA-256 of the scenario's text, in hexadecimal: two runs of the same name may have played different ones.
+    /// SHA-256 of the scenario's text, in hexadecimal: two runs of the same name may have used different texts.
     pub scenario_sha256: String,
     /// Where all draws started from.
     pub seed: u64,
@@ -42,11 +42,11 @@ pub struct Report {
     /// The files that this report joins; empty for a run's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged_from: Vec<String>,
-    /// What was played against.
+    /// The address of the target.
     pub target: String,
     /// The Prometheus server that was asked, if any.
     pub prometheus: Option<String>,
-    /// By which labels alerts are told to be about the target; `None` where no expectation needs it.
+    /// The labels of alerts about the target; `None` if no expectation needs them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerts_of: Option<String>,
     /// Name and version of the model that rows were drawn for.
@@ -55,14 +55,14 @@ pub struct Report {
     pub started_at: String,
     /// How long it lasted.
     pub duration: f64,
-    /// The last word.
+    /// The verdict on the run.
     pub verdict: RunVerdict,
     /// Why, unless passed.
     pub reason: Option<String>,
-    /// What was missed, whatever the verdict rests on.
+    /// How many thresholds and expectations were missed, whatever the verdict.
     #[serde(default)]
     pub missed: Missed,
-    /// Where the requests ended up.
+    /// How the requests ended.
     pub totals: Totals,
     /// From the intended instant to the end of the answer.
     pub response_time: Figures,
@@ -72,17 +72,17 @@ pub struct Report {
     pub send_lag: Figures,
     /// Phase by phase.
     pub phases: Vec<PhaseReport>,
-    /// What the client was to see.
+    /// The outcome of each threshold.
     pub thresholds: Vec<ThresholdOutcome>,
-    /// What monitoring was to notice.
+    /// The outcome of each expectation.
     pub expectations: Vec<ExpectationOutcome>,
-    /// The same by what was done to the service.
+    /// The expectations grouped by failure mode.
     pub failure_modes: Vec<FailureMode>,
-    /// What else a reader must know.
+    /// What limits the meaning of the report.
     pub warnings: Vec<String>,
 }
 
-/// What a phase came to.
+/// The results of a phase.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PhaseReport {
     /// Its name.
@@ -93,9 +93,9 @@ pub struct PhaseReport {
     pub start: f64,
     /// How long it lasted.
     pub duration: f64,
-    /// One word for its thresholds and expectations.
+    /// The strictest verdict of its thresholds and expectations.
     pub verdict: Verdict,
-    /// Where its requests ended up.
+    /// How its requests ended.
     pub totals: Totals,
     /// Completed requests per second.
     pub rate: Option<f64>,
@@ -114,7 +114,7 @@ pub struct PhaseReport {
     pub failures: BTreeMap<Failure, u64>,
     /// Drops by reason.
     pub drops: BTreeMap<DropReason, u64>,
-    /// What the service said of itself.
+    /// What the service's own metrics showed.
     pub monitoring: Monitoring,
     /// The distributions behind the figures, to be joined with those of other machines.
     pub histograms: Histograms,
@@ -159,9 +159,9 @@ pub struct Monitoring {
     pub last_error: Option<String>,
 }
 
-/// All that a report is made of.
+/// What a report is made from.
 pub struct Findings<'a> {
-    /// What was played.
+    /// What was run.
     pub plan: &'a Plan,
     /// SHA-256 of the scenario's text.
     pub scenario_sha256: String,
@@ -175,11 +175,11 @@ pub struct Findings<'a> {
     pub elapsed: Duration,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
-    /// What came of the requests.
+    /// The results of the requests.
     pub record: &'a Record,
     /// How hard the generator worked.
     pub effort: &'a Effort,
-    /// What was seen besides.
+    /// What monitoring showed.
     pub seen: Seen<'a>,
 }
 
@@ -411,7 +411,7 @@ impl Monitoring {
         drifting.into_iter().map(|(signal, _)| signal.as_str()).collect()
     }
 
-    /// Whether a signal can't be told.
+    /// Returns whether a signal has no verdict.
     pub fn cannot_tell(&self) -> bool {
         self.signals.is_empty() || self.signals.values().any(|state| state.state == State::CannotTell)
     }

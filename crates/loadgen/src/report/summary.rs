@@ -1,4 +1,4 @@
-//! The report as people read it at the end of a run.
+//! The report as text, printed at the end of a run.
 
 use super::{Monitoring, PhaseReport, Report};
 use crate::{
@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fmt::Write};
 /// The most characters of a line outside of tables: errors of other servers are shown in warnings.
 const MOST_LINE: usize = 2000;
 
-/// The whole summary, ending with the verdict.
+/// Returns the whole summary, which ends with the verdict.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
     let seconds = report.duration;
@@ -130,7 +130,7 @@ struct PhaseLike<'a> {
     verdict: &'static str,
 }
 
-/// The word on a phase or a threshold.
+/// Returns the verdict on a phase or a threshold as text.
 pub(crate) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "passed",
@@ -140,7 +140,7 @@ pub(crate) fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// How the sum came about, and how late the generator was: which tells how far the percentiles above can be trusted.
+/// Returns the sum of all endings and the lateness of the generator, which shows how far the percentiles can be trusted.
 fn footnotes(report: &Report) -> String {
     let totals = &report.totals;
     let mut text = format!(

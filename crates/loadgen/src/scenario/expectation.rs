@@ -1,4 +1,4 @@
-//! What monitoring must have noticed, or must have kept quiet about.
+//! What monitoring must detect, and what must stay quiet.
 
 use super::{target_labels::TargetLabels, threshold::Condition};
 use schemars::JsonSchema;

@@ -41,7 +41,7 @@ pub enum LibraryError {
         /// Why.
         error: io::Error,
     },
-    /// A file that is no text.
+    /// The file is not text.
     #[error("{}:{line}: is not UTF-8; save the file in that encoding", .file.display())]
     NotUtf8 {
         /// The file.

@@ -1,4 +1,4 @@
-//! What is to be played: payloads, phases, thresholds, expectations. Everything here is checked.
+//! Scenarios: payloads, phases, thresholds and expectations. Values of these types are checked.
 //!
 //! [`Scenario::parse`] goes from text to checked types; [`library`] finds the text. What does not belong here: when
 //! anything happens ([`crate::plan`]) and whether it went well ([`crate::judge`]).
@@ -125,7 +125,7 @@ pub enum Executor {
         /// How arrivals lie around that course.
         spacing: Spacing,
     },
-    /// By users who each wait for an answer before they ask again.
+    /// By users who each wait for an answer before they send the next request.
     Closed {
         /// How many users.
         vus: usize,
@@ -191,8 +191,8 @@ pub struct ScenarioError(pub Vec<String>);
 /// Finds the lines of problems whose fields are known.
 fn located(problems: Vec<check::Problem>, text: &str, file: &str) -> ScenarioError {
     let line = |path: &str| locate::line_of(text, path).map_or(String::new(), |line| format!("{line}:"));
-    let told = problems.iter().map(|p| format!("{file}:{} {}: {}", line(&p.path), p.path, p.problem));
-    ScenarioError(told.collect())
+    let lines = problems.iter().map(|p| format!("{file}:{} {}: {}", line(&p.path), p.path, p.problem));
+    ScenarioError(lines.collect())
 }
 
 #[cfg(test)]

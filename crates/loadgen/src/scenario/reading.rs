@@ -1,4 +1,4 @@
-//! What the YAML reader says of a text that it can't read, in words that fit a scenario.
+//! Rewrites errors of the YAML reader as errors of a scenario.
 
 use serde::de::IgnoredAny;
 use serde_yaml::{Deserializer, Error};

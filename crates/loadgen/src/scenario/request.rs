@@ -78,7 +78,7 @@ fn fixed(body: Option<&Body>, raw: &RawPayload, given: bool, path: &str, problem
     let content_type = raw.source.fixed.as_ref().and_then(|fixed| fixed.content_type.as_ref());
     let field = format!("{path}.fixed.content_type");
     match (body, content_type) {
-        (None, Some(_)) => problems.add(field, "there is no body that it could be about; add `body`"),
+        (None, Some(_)) => problems.add(field, "there is no body; add `body`"),
         (Some(_), Some(_)) if given => problems.add(field, "the headers have a content-type too; keep one"),
         (Some(body), Some(_)) if HeaderValue::try_from(&body.content_type).is_err() => {
             problems.add(field, format!("must be visible ASCII characters, got {:?}", body.content_type));

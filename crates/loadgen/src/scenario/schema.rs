@@ -1,7 +1,7 @@
 //! The JSON Schema of scenario files: what editors complete and complain by.
 //!
 //! It follows from the raw types; here stands what derives can't know, which is how single values are written and
-//! which fields go together. It is no second parser: names that must exist elsewhere in the file it leaves alone.
+//! which fields go together. It does not replace the parser: it does not check names that must exist elsewhere in the file.
 
 use super::{
     raw::RawQuiet,
@@ -82,7 +82,7 @@ impl JsonSchema for RawQuiet {
         let phase = Option::<Name>::json_schema(generator);
         let labels = labels(generator);
         let job = job(generator);
-        // Beside a mapping, a number is told from a text.
+        // A number and a string are both allowed beside a mapping.
         json_schema!({ "anyOf": [
             { "type": "string", "pattern": whole("[A-Za-z0-9_.-]+") },
             {

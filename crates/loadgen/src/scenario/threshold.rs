@@ -41,7 +41,7 @@ impl Metric {
     /// The metric of a name.
     ///
     /// # Errors
-    /// In words, with the names there are.
+    /// If there is no such name; the error lists the valid ones.
     pub fn of_name(name: &str) -> Result<Self, String> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, metric)| metric).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|(name, _)| *name).collect();
@@ -152,7 +152,7 @@ impl Condition {
     /// Reads `text`.
     ///
     /// # Errors
-    /// In words.
+    /// If that fails.
     pub fn parse(text: &str) -> Result<Self, String> {
         let problem =
             || format!("must be a sign of comparison and a number, such as \"> 0.2\", got {text:?}");
@@ -198,7 +198,7 @@ impl Threshold {
     /// Reads `expression`, a condition on `metric`.
     ///
     /// # Errors
-    /// In words.
+    /// If that fails.
     pub fn parse(phase: Option<usize>, metric: Metric, expression: &str) -> Result<Self, String> {
         let example = if metric.is_time() { "p(99)<50ms" } else { "rate<0.01" };
         let no_condition = || format!("must be a condition such as {example}, got {expression:?}");

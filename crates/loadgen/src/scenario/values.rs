@@ -52,7 +52,7 @@ const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Reads a duration such as `30s` or `1m30s`.
 ///
 /// # Errors
-/// In words, when it is none or is 0.
+/// If it is none or is 0.
 pub fn parse_span(text: &str) -> Result<Duration, String> {
     let got = quoted(text);
     let span = driftsim::duration::parse(text)

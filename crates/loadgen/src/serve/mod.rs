@@ -112,7 +112,7 @@ impl Publisher {
 struct Live {
     wanted: Arc<AtomicBool>,
     pages: watch::Receiver<Option<Arc<Page>>>,
-    /// The last state drawn, for all who look at it.
+    /// The state rendered last, for all browsers.
     drawn: Mutex<Option<(Arc<Page>, Bytes)>>,
 }
 

@@ -13,7 +13,7 @@ const GROWTH: f64 = 1.02;
 pub struct LogHistogram(BTreeMap<u16, u64>);
 
 impl LogHistogram {
-    /// Adds durations in seconds, each so many times.
+    /// Adds durations in seconds, each with a count.
     pub fn add(&mut self, counts: impl Iterator<Item = (f64, u64)>) {
         for (seconds, count) in counts {
             *self.0.entry(step(seconds)).or_default() += count;

@@ -64,7 +64,7 @@ pub struct ServerSlot {
     pub increases: CounterIncreases,
     /// Resident memory in bytes.
     pub memory: Option<f64>,
-    /// The drift of each signal that could be told, by all that was counted in its phase: its index as a ratio to its limit.
+    /// The drift of each signal that has a verdict, by all that was counted in its phase: PSI as a ratio to its limit.
     pub drift: BTreeMap<String, f64>,
 }
 
@@ -135,7 +135,7 @@ impl Timeline {
     }
 }
 
-/// How far a signal is on the way to its limit; `None` while it can't be told.
+/// Returns a signal's PSI as a ratio to its limit; `None` while it has no verdict.
 fn ratio(state: &SignalState) -> Option<f64> {
     if state.state == State::CannotTell { None } else { Some(state.psi? / state.threshold?) }
 }

@@ -16,7 +16,7 @@ pub struct Held {
     pub labels: Labels,
     /// When Prometheus last sent it, by the Alertmanager's clock and in its words.
     pub updated: String,
-    /// Why it is kept back, in words; `None` when it is passed on.
+    /// Why Alertmanager sends no notification; `None` if it sends one.
     pub suppressed: Option<String>,
 }
 
@@ -38,7 +38,7 @@ pub struct Reach {
     pub known: bool,
     /// Rounds of questions.
     pub rounds: u64,
-    /// Rounds in which Prometheus said whom it sends to.
+    /// Rounds in which Prometheus listed its Alertmanagers.
     pub listed: u64,
     /// Rounds in which an Alertmanager answered.
     pub answered: u64,
@@ -71,7 +71,8 @@ pub struct Delivery {
     pub suppressed: Option<(Duration, String)>,
     /// When one last answered without passing it on, before it did or while it fired.
     pub last_without: Option<Duration>,
-    /// When one was first seen to hold what may be a leftover, because none was heard when the phase began.
+    /// When an Alertmanager was first observed to hold an alert that may be of an earlier firing, because none answered when the
+    /// phase began.
     pub unclear: Option<Duration>,
     /// What one held already before the phase, or right when it began: leftovers of an earlier firing, by when they
     /// were sent.
@@ -154,7 +155,7 @@ struct Status {
 /// to ask.
 ///
 /// # Errors
-/// In words, when it is no such answer.
+/// If the response is not of this kind.
 pub fn addresses(json: &[u8]) -> Result<Vec<String>, String> {
     let active: Active = parse(json)?;
     Ok(active.active_alertmanagers.into_iter().map(|address| address.url).collect())
@@ -163,7 +164,7 @@ pub fn addresses(json: &[u8]) -> Result<Vec<String>, String> {
 /// The alerts in an answer of Alertmanager's `/api/v2/alerts`.
 ///
 /// # Errors
-/// In words, when it is no such answer.
+/// If the response is not of this kind.
 pub fn held(json: &[u8]) -> Result<Vec<Held>, String> {
     let alerts: Vec<Alert> = serde_json::from_slice(json)
         .map_err(|error| format!("its answer is not that of an Alertmanager: {error}"))?;

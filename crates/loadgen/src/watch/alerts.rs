@@ -5,7 +5,7 @@ use crate::scenario::AlertPattern;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The labels that tell an alert's instance from all others; its name is among them, as `alertname`.
+/// The labels that identify an instance of an alert; its name is among them, as `alertname`.
 pub type Labels = BTreeMap<String, String>;
 
 /// The alerts that Prometheus knows of at a time, instance by instance.
@@ -60,7 +60,7 @@ struct Alert {
 /// The alerts in an answer of Prometheus' `/api/v1/alerts`.
 ///
 /// # Errors
-/// In words, when it is no such answer.
+/// If the response is not of this kind.
 pub fn alerts(json: &[u8]) -> Result<Alerts, String> {
     let data: Data = parse(json)?;
     let mut alerts = Alerts::default();
@@ -77,7 +77,7 @@ pub fn alerts(json: &[u8]) -> Result<Alerts, String> {
 /// The names of the alerting rules in an answer of Prometheus' `/api/v1/rules`.
 ///
 /// # Errors
-/// In words, when it is no such answer.
+/// If the response is not of this kind.
 pub fn rules(json: &[u8]) -> Result<BTreeSet<String>, String> {
     let data: Groups = parse(json)?;
     let rules = data.groups.into_iter().flat_map(|group| group.rules);

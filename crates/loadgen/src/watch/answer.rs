@@ -15,7 +15,7 @@ struct Refusal {
 /// The data in an answer of Prometheus.
 ///
 /// # Errors
-/// In words, when it is no such answer.
+/// If the response is not of this kind.
 pub fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
     let answer: Answer<T> = serde_json::from_slice(json)
         .map_err(|error| format!("its answer is not that of a Prometheus server: {error}"))?;

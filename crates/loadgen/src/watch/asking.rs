@@ -45,7 +45,7 @@ struct EverySecond<'a> {
 }
 
 impl EverySecond<'_> {
-    /// Asks from `from` to `until`, counted from the run's start, or while somebody listens and there is whom to ask.
+    /// Asks from `from` to `until`, counted from the run's start, as long as the receiver exists and there is a server to ask.
     /// `question` is given the time at which it is asked.
     fn ask<Q, A>(&self, from: Duration, until: Option<Duration>, question: Q)
     where

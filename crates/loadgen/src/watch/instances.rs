@@ -111,7 +111,7 @@ impl FiresWatch {
         }
     }
 
-    /// How it was when the phase began; `None` when Prometheus was not heard around then.
+    /// Returns the state when the phase began; `None` if Prometheus did not answer around then.
     pub fn at_start(&self) -> Option<AlertState> {
         let (at, state) = self.before?;
         (at + LONGEST_LAPSE >= self.from).then_some(state)
@@ -148,9 +148,9 @@ impl FiresWatch {
 pub struct QuietWatch {
     pattern: AlertPattern,
     from: Duration,
-    /// The end of the time in which it is to be quiet.
+    /// The end of the time in which the alert must stay quiet.
     until: Duration,
-    /// Whether it is to be quiet beyond that too, for as long as anybody looks.
+    /// Whether the alert must stay quiet after that time, too, until the watch ends.
     to_the_last: bool,
     /// When one was first seen firing, and which.
     pub fired: Option<(Duration, Labels)>,
@@ -185,7 +185,7 @@ impl QuietWatch {
         }
     }
 
-    /// Whether an instance is pending, so that nobody can tell yet.
+    /// Returns whether an instance is pending, so that it may still fire.
     pub fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }

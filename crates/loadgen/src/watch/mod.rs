@@ -1,7 +1,7 @@
 //! What monitoring can see: the service's own `/metrics`, read once a second, and what Prometheus and its Alertmanagers
 //! say.
 //!
-//! [`Watch`] and [`PrometheusWatch`] are fed readings and keep what came of them; they know no HTTP and no clock.
+//! [`Watch`] and [`PrometheusWatch`] take readings and keep what verdicts need; they use no HTTP and no clock.
 //! [`reader`] and [`asking`] fetch. What does not belong here: whether any of it was expected ([`crate::judge`]).
 
 pub mod alertmanager;
@@ -30,8 +30,8 @@ use crate::schedule::Schedule;
 use instances::AT_ONCE;
 use std::{collections::BTreeMap, time::Duration};
 
-/// How often the service is read: four times as often as most Prometheus servers do, so that a phase of a few seconds
-/// is seen, and still nothing to the service.
+/// How often the service is read: often enough for phases of a few seconds. Prometheus usually scrapes every 15 s or more; one
+/// more page per second is a small load for the service.
 pub const EVERY: Duration = Duration::from_secs(1);
 
 /// The service's health, phase by phase. Times are counted from the run's start.

@@ -12,14 +12,15 @@ use crate::{
 };
 use std::{collections::BTreeSet, time::Duration};
 
-/// As long as alerts may go unread before nobody can vouch that none fired: three of Prometheus' 5 s intervals.
+/// The longest time without an answer about alerts after which they still count as observed throughout: three evaluation
+/// intervals of 5 s.
 pub const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
 /// How long after a deadline the answer may come in that was asked for at it: a question may be asked a second late, and
 /// has two to be answered.
 pub const SETTLING: Duration = Duration::from_secs(3);
 
-/// Something that was told. Times are counted from the run's start.
+/// An answer of Prometheus or of its Alertmanagers, with the time of the question, counted from the run's start.
 #[derive(Debug)]
 pub enum PrometheusEvent {
     /// The alerts.
@@ -33,7 +34,7 @@ pub enum PrometheusEvent {
 /// What one expectation needs to be judged.
 #[derive(Debug, Clone)]
 pub enum Watched {
-    /// Nothing that Prometheus could tell.
+    /// Nothing, because the expectation is not about Prometheus.
     Nothing,
     /// An alert that is to fire.
     Fires(FiresWatch),
@@ -43,7 +44,7 @@ pub enum Watched {
     Query(QueryWatch),
 }
 
-/// All that was told.
+/// What Prometheus and its Alertmanagers reported during a run.
 #[derive(Debug)]
 pub struct PrometheusWatch {
     watched: Vec<Watched>,
@@ -56,7 +57,7 @@ pub struct PrometheusWatch {
     pub failed: u64,
     /// Why the last of them was not.
     pub last_error: Option<String>,
-    /// The alerts that there are rules for, or why nobody knows; `None` when nobody was asked.
+    /// The names of the alerts that Prometheus has rules for, or why they are not known; `None` without Prometheus.
     pub rules: Option<Result<BTreeSet<String>, String>>,
     /// How well the Alertmanagers could be asked.
     pub alertmanagers: Reach,
@@ -120,7 +121,7 @@ impl PrometheusWatch {
         self.watched.iter().any(|watched| matches!(watched, Watched::Fires(_)))
     }
 
-    /// Takes what was told.
+    /// Takes an answer.
     pub fn observe(&mut self, told: PrometheusEvent) {
         match told {
             PrometheusEvent::Alerts(at, alerts) => self.alerts(at, alerts),
@@ -140,7 +141,7 @@ impl PrometheusWatch {
         }
     }
 
-    /// Ends the watch at `at`: what was not told until then will not be.
+    /// Ends the watch at `at`; no further answers follow.
     pub fn close(&mut self, at: Duration) {
         self.longest_silence = self.longest_silence.max(self.silence(at));
         for watched in &mut self.watched {
@@ -175,7 +176,7 @@ impl PrometheusWatch {
         now.saturating_sub(self.last_answer.unwrap_or_default())
     }
 
-    /// What may still come at `now`, and until when; nothing once nobody could vouch for it any more.
+    /// Returns which events may still occur at `now`, and until when; nothing once Prometheus has not answered for too long.
     pub fn awaited(&self, now: Duration) -> Vec<(String, Duration)> {
         if self.answered == 0 || self.silence(now) > LONGEST_SILENCE {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! What came of a PromQL query, evaluated every second.
+//! The results of a PromQL query that is evaluated every second.
 
 use super::{EVERY, answer::parse, instances::AT_ONCE};
 use crate::scenario::{Condition, QueryAssertion};
@@ -16,7 +16,7 @@ pub enum NoValue {
 }
 
 impl NoValue {
-    /// In words.
+    /// If that fails.
     pub fn words(&self) -> &str {
         match self {
             Self::Refused(words) | Self::NoAnswer(words) => words,

@@ -62,7 +62,7 @@ impl Reader {
     /// What the target says of its model.
     ///
     /// # Errors
-    /// In words, with the remedy.
+    /// If that fails, with the remedy.
     pub async fn card(&self) -> Result<ModelCard, String> {
         let url = self.target.below("model");
         let body = self.get(self.target.authorization(), &url).await.map_err(|error| match error {
@@ -85,7 +85,7 @@ impl Reader {
     /// One reading of `/metrics`.
     ///
     /// # Errors
-    /// In words.
+    /// If that fails.
     pub async fn metrics(&self) -> Result<Snapshot, String> {
         let url = self.target.below("metrics");
         let body = self.get(self.target.authorization(), &url).await.map_err(String::from)?;
@@ -98,7 +98,7 @@ impl Reader {
     /// The alerts, firing and pending; `None` without a Prometheus server.
     ///
     /// # Errors
-    /// In words.
+    /// If that fails.
     pub async fn alerts(&self) -> Option<Result<Alerts, String>> {
         self.ask("api/v1/alerts", alerts).await
     }
@@ -107,7 +107,7 @@ impl Reader {
     /// server is there and cannot answer yet.
     ///
     /// # Errors
-    /// In words, with the remedy, when there is no Prometheus server at the address.
+    /// If there is no Prometheus server at the address.
     pub async fn check_prometheus(&self) -> Option<Result<Result<BTreeSet<String>, String>, String>> {
         let prometheus = self.prometheus.as_ref()?;
         let error = match self.ask_at(prometheus, &prometheus.below("api/v1/rules"), rules).await {
@@ -135,7 +135,7 @@ impl Reader {
     /// The names of the alerting rules; `None` without a Prometheus server.
     ///
     /// # Errors
-    /// In words.
+    /// If that fails.
     pub async fn alert_rules(&self) -> Option<Result<BTreeSet<String>, String>> {
         self.ask("api/v1/rules", rules).await
     }
@@ -270,13 +270,13 @@ async fn body(mut response: Response, url: &Url) -> Result<Vec<u8>, Unread> {
     Ok(body)
 }
 
-/// Why there is nothing to read, as far as it makes a difference to the remedy; in words.
+/// Why a response could not be read, as far as the remedy depends on it.
 enum Unread {
     /// No answer.
     Nobody(String),
     /// A redirect.
     Moved { from: String, to: String },
-    /// An answer to those who prove who they are.
+    /// The server requires authentication.
     Locked(String),
     /// An error of the server, which may pass.
     Unavailable(String),

@@ -1,4 +1,4 @@
-//! Which of the service's routes are played against. It labels what it counts by route pattern, such as
+//! The routes of the service that a scenario sends requests to. It labels what it counts by route pattern, such as
 //! `/v2/models/{model}/infer`, and payloads name paths.
 
 use crate::scenario::Payload;

@@ -31,14 +31,14 @@ pub struct SignalState {
     pub threshold: Option<f64>,
     /// Rows behind it.
     pub rows: u64,
-    /// Why it can't be told.
+    /// Why there is no verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 /// The state of every signal that the service publishes a reference for.
 ///
-/// Versions of the model are judged apart. Of several the worst word stands: drifting, then cannot tell, then steady;
+/// Versions of the model are judged apart. Of several verdicts the worst counts: drifting, then cannot tell, then steady;
 /// a version without a single row has no say unless all are without.
 pub fn states(
     increases: &CounterIncreases,

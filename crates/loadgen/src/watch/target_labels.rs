@@ -54,7 +54,7 @@ pub enum Scraped {
 /// host and port.
 ///
 /// # Errors
-/// In words, when it is no such answer.
+/// If the response is not of this kind.
 pub fn scraped_at(json: &[u8], metrics: &Url) -> Result<Scraped, String> {
     let targets: Targets = parse(json)?;
     if targets.active_targets.is_empty() {
@@ -99,7 +99,7 @@ pub fn jobs_query(model: &str, version: &str) -> String {
 /// The jobs in the answer to such a query.
 ///
 /// # Errors
-/// In words, when it is no such answer.
+/// If the response is not of this kind.
 pub fn jobs(json: &[u8]) -> Result<BTreeSet<String>, String> {
     let vector: Vector = parse(json)?;
     Ok(vector.result.into_iter().filter_map(|series| series.metric.job).collect())

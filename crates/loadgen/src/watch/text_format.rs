@@ -27,9 +27,9 @@ impl Sample {
     }
 }
 
-/// A line that is no sample.
+/// A line that is not a sample.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("line {line} is no Prometheus sample: {problem}")]
+#[error("line {line} is not a Prometheus sample: {problem}")]
 pub struct FormatError {
     /// Its number, from 1.
     pub line: usize,

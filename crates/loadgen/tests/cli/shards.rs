@@ -148,7 +148,7 @@ fn what_is_not_one_plan_is_refused_and_what_is_missing_is_named() {
     refused(&["1.json", "other.json"], "other.json: scenario_sha256 is");
     refused(
         &["1.json", "note.json"],
-        "note.json: is no report that `loadgen run --json` wrote: missing field",
+        "note.json: is not a report that `loadgen run --json` wrote: missing field",
     );
     refused(&["1.json", "nowhere.json"], "nowhere.json: cannot be read");
     refused(
@@ -158,7 +158,7 @@ fn what_is_not_one_plan_is_refused_and_what_is_missing_is_named() {
     refused(&["1.json", "huge.json"], "huge.json: its totals do not add up");
     refused(
         &["1.json", "torn.json"],
-        "torn.json: is no report that `loadgen run --json` wrote: phases[0].histograms.send_lag: is not base64",
+        "torn.json: is not a report that `loadgen run --json` wrote: phases[0].histograms.send_lag: is not base64",
     );
     refused(&[], "REPORT.json");
     let invalid = |reports: &[&str], words: &str| {

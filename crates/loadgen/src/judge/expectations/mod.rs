@@ -18,14 +18,14 @@ const LONGEST_GAP: Duration = Duration::from_secs(3);
 /// A ratio or a percentile of fewer requests says little: one error among 20 is 5 %.
 const FEWEST_REQUESTS: f64 = 20.0;
 
-/// What came of an expectation.
+/// The outcome of an expectation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExpectationOutcome {
     /// `signal`, `vital`, `alert`, `quiet` or `promql`.
     pub kind: Cow<'static, str>,
     /// The phase; `None` for the whole run.
     pub phase: Option<String>,
-    /// What was expected, in words.
+    /// A description of what was expected.
     pub expected: String,
     /// Whether it came.
     pub verdict: Verdict,
@@ -37,12 +37,12 @@ pub struct ExpectationOutcome {
     pub resolved_after: Option<f64>,
     /// Seconds from the phase's start until an Alertmanager had the alert and passed it on.
     pub notified_after: Option<f64>,
-    /// Whether nothing was to be noticed.
+    /// Whether something was expected to stay quiet.
     pub calm: bool,
 }
 
 impl ExpectationOutcome {
-    /// The verdict as people read it.
+    /// Returns the verdict as text.
     pub fn word(&self) -> &'static str {
         match (self.verdict, self.calm) {
             (Verdict::Passed, false) => "NOTICED",
@@ -55,7 +55,7 @@ impl ExpectationOutcome {
     }
 }
 
-/// Everything that was seen.
+/// What monitoring showed during a run.
 pub struct Seen<'a> {
     /// The service's own metrics, by phase.
     pub phases: &'a [PhaseWatch],
@@ -97,7 +97,7 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOu
     {
         (verdict, detail) = (Verdict::CannotTell, gap);
     }
-    // Half a phase proves that something was noticed, but not that nothing was.
+    // Half a phase can show that something happened, but not that nothing did.
     if (verdict.is_missed() || calm)
         && seen.interrupted.is_some_and(|at| at < settled(expectation, seen.schedule))
     {

@@ -1,4 +1,4 @@
-//! Expectations on what Prometheus and its Alertmanagers said.
+//! Judges expectations on Prometheus and its Alertmanagers.
 
 use super::{Finding, LONGEST_GAP, is_within};
 use crate::{
@@ -282,7 +282,7 @@ fn at_nearest(value: f64) -> String {
     format!("{} at its nearest", number(value))
 }
 
-/// A value with as many digits as matter.
+/// Formats a value with a useful number of digits.
 fn number(value: f64) -> String {
     let size = value.abs();
     if value == value.trunc() && size < 1e15 {
