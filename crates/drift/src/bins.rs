@@ -27,7 +27,7 @@ const EXACT: f64 = (1u64 << 52) as f64;
 /// Numeric bins stand in the order `below`, the quantile bins from low to high, `above`, `missing`. Without any edge
 /// (a column never seen filled) they are `present` and `missing`. Categorical bins are the categories in their order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case")]
 pub enum Bins {
     /// Half-open intervals `[edge, next edge)`; the first and last edge bound the reference range.
     Numeric {

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 /// Bins and expected ratios of one signal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SignalReference {
     /// The signal's name, as its metric label has it.
     pub name: String,

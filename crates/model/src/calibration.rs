@@ -21,7 +21,6 @@ const HALVINGS: usize = 50;
 
 /// How probabilities were made to mean what they say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Calibration {
     /// What the fitted logits were divided by: above 1 the weights had been too sure, below 1 too shy.
     pub temperature: f64,

@@ -14,7 +14,6 @@ pub(crate) fn is_label(name: &str) -> bool {
 
 /// What a model says of itself: `GET /model` answers this.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ModelCard {
     /// What the model is called.
     pub name: String,
@@ -32,7 +31,6 @@ pub struct ModelCard {
 
 /// One input column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Feature {
     /// The column's name.
     pub name: String,
@@ -55,7 +53,6 @@ pub struct Feature {
 
 /// Where the weights come from and how well they do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TrainingReport {
     /// Rows the weights were fitted to.
     pub train_rows: usize,
@@ -75,7 +72,6 @@ pub struct TrainingReport {
 
 /// Accuracy over folds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CrossValidation {
     /// Number of folds.
     pub folds: usize,
@@ -87,7 +83,6 @@ pub struct CrossValidation {
 
 /// What traffic without drift looks like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Reference {
     /// Reference rows.
     pub rows: u64,

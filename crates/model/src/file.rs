@@ -13,7 +13,6 @@ const VERSION_DIGITS: usize = 12;
 
 /// Everything that a service needs to serve a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ModelFile {
     /// [`FORMAT`].
     pub format: u32,
@@ -34,6 +33,12 @@ pub enum FileError {
     Format {
         /// The file's format.
         found: u32,
+    },
+    /// A field that this program does not know.
+    #[error("unknown field {field}: the file was edited, or written by a newer program")]
+    UnknownField {
+        /// Path of the field.
+        field: String,
     },
     /// Changed since it was written.
     #[error(
@@ -81,7 +86,17 @@ impl ModelFile {
         if found != FORMAT {
             return Err(FileError::Format { found });
         }
-        let file: Self = serde_json::from_str(text)?;
+        // The types themselves ignore unknown fields, because a card over HTTP may be of a newer service. In a file they are
+        // refused: they are not part of the hash.
+        let mut unknown = None;
+        let mut json = serde_json::Deserializer::from_str(text);
+        let file: Self = serde_ignored::deserialize(&mut json, |path| {
+            unknown.get_or_insert_with(|| path.to_string());
+        })?;
+        json.end()?;
+        if let Some(field) = unknown {
+            return Err(FileError::UnknownField { field });
+        }
         let actual = file.content_version()?;
         if file.card.version != actual {
             return Err(FileError::Version { stated: file.card.version, actual });

@@ -13,7 +13,6 @@ const TIE: f64 = 1e-9;
 
 /// Weights on standardised features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Weights {
     /// One row a class, one column a feature. For two classes the first row is 0, which makes softmax a sigmoid.
     pub coefficients: Vec<Vec<f64>>,

@@ -16,7 +16,6 @@ const VARIANCE_FLOOR: f64 = 1e-4;
 
 /// The distribution of one class, on standardised features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ClassShape {
     /// Reference rows of this class.
     pub rows: u64,

@@ -216,6 +216,13 @@ mod tests {
         assert_eq!(read.to_json().unwrap(), text);
         let edited = text.replace("\"setosa\"", "\"setoza\"");
         assert!(matches!(ModelFile::from_json(&edited), Err(FileError::Version { .. })));
+        for (before, field) in
+            [("\"format\": 2", "added"), ("\"expected\": [", "card.reference.signals.0.added")]
+        {
+            let added = text.replacen(before, &format!("\"added\": 1, {before}"), 1);
+            let error = ModelFile::from_json(&added).unwrap_err();
+            assert!(matches!(&error, FileError::UnknownField { field: found } if found == field), "{error}");
+        }
         let future = text.replacen("\"format\": 2", "\"format\": 3", 1);
         assert!(matches!(ModelFile::from_json(&future), Err(FileError::Format { found: 3 })));
     }

@@ -194,7 +194,16 @@ async fn elsewhere(request: HttpRequest, state: Data<State>) -> HttpResponse {
 }
 
 async fn model(state: Data<State>) -> HttpResponse {
-    HttpResponse::Ok().json(&state.file.card)
+    let mut card = serde_json::to_value(&state.file.card).unwrap();
+    // Every test thus shows that the card of a newer service, with fields that this version does not know, can be read.
+    card["introduced_later"] = serde_json::json!({ "a": [1] });
+    card["reference"]["introduced_later"] = 1.into();
+    for list in ["/features", "/reference/signals", "/reference/class_shapes"] {
+        for item in card.pointer_mut(list).and_then(|list| list.as_array_mut()).unwrap() {
+            item["introduced_later"] = "x".into();
+        }
+    }
+    HttpResponse::Ok().json(card)
 }
 
 #[derive(Deserialize)]
