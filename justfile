@@ -24,8 +24,13 @@ demo:
     fi
 
 # Build everything and run every test, against real Prometheus tools
-test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "faketime" "faketime") (_install "chromium" "chromium fonts-dejavu-core")
+test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "faketime" "faketime") (_install "jsonnet" "jsonnet") (_install "chromium" "chromium fonts-dejavu-core")
     cargo test --locked --workspace
+
+# Write the dashboards from their sources, grafana/*.jsonnet
+dashboards: (_install "jsonnet jsonnetfmt" "jsonnet")
+    jsonnetfmt --indent 2 --in-place grafana/*.jsonnet grafana/lib/*.libsonnet
+    for source in grafana/*.jsonnet; do jsonnet "$source" >"grafana/dashboards/$(basename "$source" .jsonnet).json"; done
 
 # Formatting, clippy with warnings denied, and the documentation's own warnings
 lint:

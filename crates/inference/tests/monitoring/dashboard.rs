@@ -6,8 +6,8 @@ use crate::{
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Panels of the article, by what their titles begin with, and two of the metrics behind each.
-const ARTICLE: [(&str, &str); 6] = [
+/// The panels that the project promises, by the beginning of their titles, and a metric that each must query.
+const PROMISED: [(&str, &str); 6] = [
     ("Request throughput", "inference_requests_total"),
     ("Latency", "job_endpoint:inference_duration_seconds:p95_rate1m"),
     ("Error rate", "job_endpoint:inference_requests_5xx:ratio_rate1m"),
@@ -54,6 +54,29 @@ fn filled(query: &str) -> String {
 }
 
 #[test]
+fn every_dashboard_is_what_its_source_generates() {
+    let names = |folder, extension| -> BTreeSet<String> {
+        let files = files(folder, extension);
+        files.iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    };
+    let sources = names("grafana", "jsonnet");
+    assert!(!sources.is_empty());
+    assert_eq!(
+        names("grafana/dashboards", "json"),
+        sources,
+        "each dashboard needs a source: grafana/*.jsonnet"
+    );
+    for name in sources {
+        let generated = run("jsonnet", &[&format!("grafana/{name}.jsonnet")]);
+        let committed =
+            std::fs::read_to_string(root().join(format!("grafana/dashboards/{name}.json"))).unwrap();
+        let [generated, committed]: [Value; 2] =
+            [generated, committed].map(|text| serde_json::from_str(&text).unwrap());
+        assert!(generated == committed, "{name}.json differs from its source; run `just dashboards`");
+    }
+}
+
+#[test]
 fn every_query_parses_and_reads_what_is_published() {
     let (published, recorded) = (published(), recorded());
     let mut rules = String::from("groups:\n  - name: queries\n    rules:\n");
@@ -78,10 +101,10 @@ fn every_query_parses_and_reads_what_is_published() {
 }
 
 #[test]
-fn the_articles_panels_are_there() {
+fn the_promised_panels_are_there() {
     let dashboards = dashboards();
     let all: Vec<&Value> = dashboards.iter().flat_map(panels).collect();
-    for (title, metric) in ARTICLE {
+    for (title, metric) in PROMISED {
         let panel =
             all.iter().find(|panel| panel["title"].as_str().is_some_and(|found| found.starts_with(title)));
         let panel = panel.unwrap_or_else(|| panic!("no panel {title}"));

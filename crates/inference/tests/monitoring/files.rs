@@ -38,13 +38,14 @@ pub fn rules() -> Vec<Value> {
 }
 
 /// Runs a tool from the repository's root; it must succeed and stay silent on stderr.
-pub fn run(program: &str, args: &[&str]) {
+pub fn run(program: &str, args: &[&str]) -> String {
     let output = Command::new(program)
         .args(args)
         .current_dir(root())
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}; `just test` installs it"));
-    let words =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?}\n{words}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}\n{stdout}{stderr}");
+    stdout
 }

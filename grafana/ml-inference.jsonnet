@@ -1,0 +1,279 @@
+// The dashboard of a model service. `just dashboards` writes dashboards/ml-inference.json from it.
+
+local g = import 'lib/panels.libsonnet';
+
+g.dashboard(
+  'ml-inference',
+  'Model health',
+  |||
+    Health of a served model: throughput, latency, errors, predictions, whether its inputs still follow the
+    distribution of its training data, and whether its accuracy is what its confidence indicates.
+  |||,
+  ['model', 'drift'],
+  variables=[
+    g.datasourceVariable,
+    g.labelVariable('job', 'Job', 'label_values(inference_requests_total, job)', allValue='.+'),
+    g.labelVariable('instance', 'Instance', 'label_values(inference_requests_total{job=~"$job"}, instance)', allValue='.+'),
+    g.labelVariable('version', 'Model version', 'label_values(signal_reference_rows{job=~"$job"}, version)', allValue='.+'),
+    g.labelVariable('signal', 'Signal', 'label_values(signal_critical_chi2{job=~"$job"}, signal)', description='One chart of bins per signal.'),
+    g.choiceVariable('window', 'Drift window', 'The short window shows large drift soon, the day shows small drift.', ['25s', '10m', '1h', '1d']),
+    g.choiceVariable('feedback_window', 'Feedback window', 'The window of the panels about accuracy: feedback that arrived within the hour or the day.', ['1h', '1d']),
+  ],
+  annotations=[
+    g.alertAnnotations,
+    g.queryAnnotations(
+      'Phases of the load generator',
+      'purple',
+      'max by (scenario, phase) (loadgen_phase_active) > 0',
+      step='5s',
+      title='{{phase}}',
+      text='{{scenario}}',
+      tags=['scenario', 'phase'],
+    ),
+  ],
+  sections=[
+    g.section('Vital signs', [
+      g.line(8, [
+        g.timeseries('Request throughput', |||
+          Requests per second by HTTP status, over all endpoints.
+        |||, 'reqps', [
+          g.query('{{status}}', 'sum by (status) (rate(inference_requests_total{job=~"$job",instance=~"$instance"}[$__rate_interval]))'),
+        ])
+        + g.fill(10)
+        + g.override(g.matching('/^2/'), [g.color('green')])
+        + g.override(g.matching('/^3/'), [g.color('blue')])
+        + g.override(g.matching('/^4/'), [g.color('orange')])
+        + g.override(g.matching('/^5/'), [g.color('red')]),
+        g.timeseries('Latency', |||
+          Time to answer /predict over the last minute: median, p95, p99 and mean. The dashed line is the objective
+          for p95, 250 ms, which ModelLatencyHigh watches.
+        |||, 's', [
+          g.query('p50 {{job}}', 'job_endpoint:inference_duration_seconds:p50_rate1m{job=~"$job",endpoint="/predict"}'),
+          g.query('p95 {{job}}', 'job_endpoint:inference_duration_seconds:p95_rate1m{job=~"$job",endpoint="/predict"}'),
+          g.query('p99 {{job}}', 'job_endpoint:inference_duration_seconds:p99_rate1m{job=~"$job",endpoint="/predict"}'),
+          g.query('mean {{job}}', 'job_endpoint:inference_duration_seconds:mean_rate1m{job=~"$job",endpoint="/predict"}'),
+        ], min=null)
+        + g.logScale
+        + g.limit(0.25)
+        + g.pooled,
+        g.timeseries('Error rate', |||
+          Share of the requests to /predict over the last minute that were refused because of the client's error (4xx)
+          or failed in the service (5xx). ModelBadInput watches the first, ModelErrorBudgetBurn the second.
+        |||, 'percentunit', [
+          g.query('4xx {{job}}', 'job_endpoint:inference_requests_4xx:ratio_rate1m{job=~"$job",endpoint="/predict"}'),
+          g.query('5xx {{job}}', 'job_endpoint:inference_requests_5xx:ratio_rate1m{job=~"$job",endpoint="/predict"}'),
+        ])
+        + g.fill(10)
+        + g.override(g.matching('/^4xx/'), [g.color('orange')])
+        + g.override(g.matching('/^5xx/'), [g.color('red')])
+        + g.pooled,
+      ]),
+      g.line(8, [
+        g.timeseries('Prediction distribution', |||
+          Share of each class among the predictions of the last minute. The shares change when the inputs drift.
+        |||, 'percentunit', [
+          g.query('{{class}}', 'job_class:prediction_output:ratio_rate1m{job=~"$job"}'),
+        ])
+        + g.max(1)
+        + g.fill(60)
+        + g.stacked('percent')
+        + g.thinLines
+        + g.pooled,
+        g.timeseries('CPU usage', |||
+          Processor cores in use by each instance.
+        |||, 'short', [
+          g.query('{{instance}}', 'rate(process_cpu_seconds_total{job=~"$job",instance=~"$instance"}[$__rate_interval]) and on (job, instance) model_loaded{job=~"$job",instance=~"$instance"}'),
+        ])
+        + g.fill(10),
+        g.timeseries('Memory usage', |||
+          Resident memory of each instance.
+        |||, 'bytes', [
+          g.query('{{instance}}', 'process_resident_memory_bytes{job=~"$job",instance=~"$instance"} and on (job, instance) model_loaded{job=~"$job",instance=~"$instance"}'),
+        ])
+        + g.fill(10),
+      ]),
+    ]),
+    g.section('Drift', [
+      g.line(9, [
+        g.stateTimeline('Verdict', |||
+          Whether the rows in the window follow the distribution of the reference. Drifting: the PSI is above its
+          limit. Cannot tell: the window has fewer than 60 rows. ModelInputDrift, ModelPredictionDrift and
+          ModelConfidenceDrop watch the same series; ModelCannotTell reports a version that has too few rows in every
+          window.
+        |||, [[-1, 'cannot tell', '#808080'], [0, 'steady', 'green'], [1, 'drifting', 'red']], [
+          g.query('{{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:drifting{job=~"$job",version=~"$version",window="$window"}) or max by (version, signal) (0 * job_version_signal:signal_critical_chi2:max{job=~"$job",version=~"$version"} - 1)'),
+        ])
+        + g.pooled,
+        g.stateTimeline('Alerts firing', |||
+          Which alerts fire, and when. Each has a section in monitoring/runbook.md.
+        |||, [[0, 'quiet', 'green'], [1, 'firing', 'red']], [
+          g.query('{{alertname}}', 'max by (alertname) (ALERTS{job=~"$job",alertname=~"Model.+",alertstate="firing"}) or on () label_replace(vector(0), "alertname", "none", "", "")'),
+        ]),
+      ]),
+      g.line(9, [
+        g.timeseries('PSI against its limit', |||
+          Population stability index of each signal over the window. Dashed: its limit, which is 0.1 or what chance
+          explains at this number of rows, whichever is more. Dotted: the smallest drift that is detected with a
+          probability of 90 % at this number of rows. No line: fewer than 60 rows.
+        |||, 'none', [
+          g.query('{{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:psi{job=~"$job",version=~"$version",window="$window"})'),
+          g.query('limit {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:psi_limit{job=~"$job",version=~"$version",window="$window"})'),
+          g.query('detectable {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:psi_detectable{job=~"$job",version=~"$version",window="$window"})'),
+        ], min=null)
+        + g.logScale
+        + g.decimals(3)
+        + g.override(g.matching('/^limit /'), g.dashed)
+        + g.override(g.matching('/^detectable /'), g.dotted)
+        + g.pooled,
+        g.timeseries('Rows in the window', |||
+          Number of rows in the window. Below the dashed line, 60, there is no verdict.
+        |||, 'short', [
+          g.query('{{version}}', 'max by (version) (job_version_signal_window:signal_bin:rows{job=~"$job",version=~"$version",window="$window"})'),
+        ])
+        + g.fill(10)
+        + g.limit(60)
+        + g.pooled,
+      ]),
+      g.line(9, [
+        g.timeseries('JS and KS distance', |||
+          Distance between the rows in the window and the reference, from 0 to 1. Solid: Jensen-Shannon distance.
+          Dashed: Kolmogorov-Smirnov distance, the largest difference between the cumulative shares at an edge of a
+          bin. No alert uses them. Classes have no order, so prediction has no KS distance. No line: fewer than 60
+          rows.
+        |||, 'none', [
+          g.query('JS {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:js_distance{job=~"$job",version=~"$version",window="$window"})'),
+          g.query('KS {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:ks_distance{job=~"$job",version=~"$version",window="$window"})'),
+        ])
+        + g.max(1)
+        + g.decimals(3)
+        + g.override(g.matching('/^KS /'), g.dashed)
+        + g.pooled,
+        g.barGauge('Contribution per bin', |||
+          The bins that contribute most to the PSI of the selected signals. The PSI of a signal is the sum over its
+          bins. The bins below and above are outside the range of the training data. Empty: fewer than 60 rows.
+        |||, 0.1, [
+          g.instant('{{signal}} {{bin}} {{version}}', 'topk(12, max by (version, signal, bin) (job_version_signal_bin_window:signal_bin:contribution{job=~"$job",version=~"$version",signal=~"$signal",window="$window"}))'),
+        ])
+        + g.pooled,
+      ]),
+    ]),
+    g.section('Quality', [
+      g.line(9, [
+        g.timeseries('Accuracy against estimate', |||
+          Solid: accuracy by feedback, with the 95 % Wilson interval. Dashed: the accuracy that calibrated confidence
+          estimates, on the same rows and on all rows with or without feedback. The estimate on all rows is grey and
+          dotted where it is not valid, because more than 5 % of the rows are outside the range of the training data.
+          During a rollout select one version.
+        |||, 'percentunit', [
+          g.query('realised {{version}}', 'max by (version) (job_version_window:feedback:accuracy{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('95 % interval, low', 'min by (version) (job_version_window:feedback:accuracy_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('95 % interval, high', 'max by (version) (job_version_window:feedback:accuracy_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('estimated, rows with feedback {{version}}', 'max by (version) (job_version_window:feedback_confidence:mean{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('estimated, all rows {{version}}', 'max by (version) (job_version_window:prediction_confidence:mean{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 1)'),
+          g.query('not valid: all rows {{version}}', 'max by (version) (job_version_window:prediction_confidence:mean{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 0)'),
+          g.query('reference {{version}}', 'max by (version) (job_version:model_reference_accuracy:max{job=~"$job",version=~"$version"})'),
+        ])
+        + g.max(1)
+        + g.override(g.named('95 % interval, high'), [{ id: 'custom.fillBelowTo', value: '95 % interval, low' }, { id: 'custom.fillOpacity', value: 15 }, { id: 'custom.lineWidth', value: 0 }, g.color('blue')])
+        + g.override(g.named('95 % interval, low'), [{ id: 'custom.lineWidth', value: 0 }, g.color('blue')])
+        + g.override(g.matching('/^realised/'), [g.color('blue')])
+        + g.override(g.matching('/^(estimated|reference)/'), g.dashed)
+        + g.override(g.matching('/^not valid/'), [g.color('#808080'), { id: 'custom.lineStyle', value: { fill: 'dash', dash: [2, 6] } }])
+        + g.pooled,
+        g.timeseries('Gap and drop against their limits', |||
+          Gap: realised accuracy below the estimate for the same rows (ModelAccuracyGap, concept drift). Drop:
+          realised accuracy below the accuracy on the reference (ModelAccuracyDrop). Dashed: their limits, which are
+          0.05 or what chance explains at this number of rows, whichever is more. No line: fewer than 60 rows with
+          feedback.
+        |||, 'percentunit', [
+          g.query('gap {{version}}', 'max by (version) (job_version_window:feedback:accuracy_gap{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('limit of the gap {{version}}', 'max by (version) (job_version_window:feedback:accuracy_gap_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('drop {{version}}', 'max by (version) (job_version_window:feedback:accuracy_drop{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('limit of the drop {{version}}', 'max by (version) (job_version_window:feedback:accuracy_drop_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
+        ], min=null)
+        + g.override(g.matching('/^limit /'), g.dashed)
+        + g.pooled,
+      ]),
+      g.line(5, [
+        g.stateTimeline('Estimate valid', |||
+          Whether the estimate of accuracy is valid. It is not where more than 5 % of the rows are outside the range
+          of the training data, because confidence has no meaning there; ModelAccuracyGap does not fire then. Cannot
+          tell: no rows.
+        |||, [[-1, 'cannot tell', '#808080'], [0, 'not valid', 'orange'], [1, 'valid', 'green']], [
+          g.query('{{version}}', 'max by (version) (job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"}) or max by (version) (0 * job_version:signal_reference_rows:max{job=~"$job",version=~"$version"} - 1)'),
+        ])
+        + g.pooled,
+        g.timeseries('Versions in rollout', |||
+          Number of replicas that serve each version of the model. ModelVersionMix reports more than one version after
+          an hour. A replica that does not answer is counted for another minute.
+        |||, 'short', [
+          g.query('{{version}}', 'sum by (version) (job_version:model_info:replicas{job=~"$job",version=~"$version"})'),
+        ])
+        + g.decimals(0)
+        + g.fill(30)
+        + g.stepwise
+        + g.stacked('normal')
+        + g.pooled,
+      ]),
+      g.line(9, [
+        g.timeseries('Recall and precision per class', |||
+          Solid: recall, the share of the rows of a class that the model predicted as this class. Dashed: precision,
+          the share of the rows predicted as a class that are of this class. No line: no such row.
+        |||, 'percentunit', [
+          g.query('recall {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:recall{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('precision {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:precision{job=~"$job",version=~"$version",window="$feedback_window"})'),
+        ])
+        + g.max(1)
+        + g.override(g.matching('/^precision /'), g.dashed)
+        + g.pooled,
+        g.timeseries('Rows with feedback', |||
+          Number of rows with feedback in the window. Below the dashed line, 60, accuracy is not compared with its
+          limits.
+        |||, 'short', [
+          g.query('{{version}}', 'max by (version) (job_version_window:feedback:rows{job=~"$job",version=~"$version",window="$feedback_window"})'),
+        ])
+        + g.fill(10)
+        + g.limit(60)
+        + g.pooled,
+      ]),
+      g.line(8, [
+        g.timeseries('Label coverage', |||
+          Rows with feedback per row predicted in the window. Feedback is seldom a random sample of all rows: consider
+          how it is selected. Late labels about busier times raise the value above 100 %.
+        |||, 'percentunit', [
+          g.query('{{version}}', 'max by (version) (job_version_window:feedback:coverage{job=~"$job",version=~"$version",window="$feedback_window"})'),
+        ])
+        + g.pooled,
+        g.timeseries('Label lag', |||
+          Time from a prediction to the feedback about it, for feedback that arrived in the window. Accuracy describes
+          the model at that time. No line: no feedback.
+        |||, 's', [
+          g.query('p50 {{job}}', 'max by (job) (job_window:feedback_lag_seconds:p50{job=~"$job",window="$feedback_window"})'),
+          g.query('p90 {{job}}', 'max by (job) (job_window:feedback_lag_seconds:p90{job=~"$job",window="$feedback_window"})'),
+        ])
+        + g.pooled,
+        g.timeseries('Feedback refused', |||
+          Rejected feedback, by reason. foreign_version: it reached a replica that serves another version than the one
+          that predicted, which happens during a rollout.
+        |||, 'reqps', [
+          g.query('{{reason}}', 'sum by (reason) (rate(feedback_rejected_total{job=~"$job",instance=~"$instance"}[$__rate_interval]))'),
+        ]),
+      ]),
+    ]),
+    g.section('Bins of each signal', [
+      g.line(9, [
+        g.barChart('Observed and expected: $signal', |||
+          Share of the rows in each bin of this signal, beside the share in the reference. The bins below and above
+          are outside the range of the training data. During a rollout select one version.
+        |||, 'percentunit', 'bin', [
+          g.table('observed', 'max by (bin) (job_version_signal_bin_window:signal_bin:ratio{job=~"$job",version=~"$version",signal=~"$signal",window="$window"})'),
+          g.table('expected', 'max by (bin) (job_version_signal_bin_window:signal_bin_expected:ratio{job=~"$job",version=~"$version",signal=~"$signal",window="$window"})'),
+        ])
+        + g.repeated('signal', 4, 8)
+        + g.override(g.named('expected'), [g.color('#808080')])
+        + g.override(g.named('observed'), [g.color('blue')])
+        + g.pooled,
+      ]),
+    ]),
+  ],
+)
