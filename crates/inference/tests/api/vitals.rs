@@ -31,33 +31,46 @@ async fn the_page_passes_promtool() {
 }
 
 #[tokio::test]
-async fn the_page_has_every_metric_of_the_contract() {
+async fn the_page_has_exactly_the_documented_metrics() {
     let service = Service::start();
     let page = service.get("/metrics").await.text().await.unwrap();
     let kinds = [
         ("inference_requests_total", "counter"),
         ("inference_duration_seconds", "histogram"),
         ("inference_requests_in_flight", "gauge"),
+        ("inference_connections_open", "gauge"),
+        ("inference_connections_dropped_total", "counter"),
         ("inference_rejections_total", "counter"),
+        ("inference_faults_total", "counter"),
         ("prediction_output_total", "counter"),
         ("prediction_confidence", "histogram"),
         ("feedback_total", "counter"),
         ("feedback_rejected_total", "counter"),
         ("feedback_lag_seconds", "histogram"),
+        ("feedback_confidence", "histogram"),
         ("signal_bin_total", "counter"),
         ("signal_bin_expected_ratio", "gauge"),
         ("signal_reference_rows", "gauge"),
         ("signal_critical_chi2", "gauge"),
+        ("signal_degrees_of_freedom", "gauge"),
+        ("model_reference_accuracy", "gauge"),
+        ("model_reference_confidence", "gauge"),
         ("model_loaded", "gauge"),
         ("model_info", "gauge"),
         ("model_load_timestamp_seconds", "gauge"),
-        ("process_resident_memory_bytes", "gauge"),
         ("process_cpu_seconds_total", "counter"),
+        ("process_resident_memory_bytes", "gauge"),
+        ("process_virtual_memory_bytes", "gauge"),
+        ("process_virtual_memory_max_bytes", "gauge"),
         ("process_open_fds", "gauge"),
+        ("process_max_fds", "gauge"),
+        ("process_threads", "gauge"),
         ("process_start_time_seconds", "gauge"),
     ];
-    for (name, kind) in kinds {
-        assert!(page.contains(&format!("# TYPE {name} {kind}\n")), "{name}");
+    let expected: BTreeSet<String> = kinds.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
+    let published = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(str::to_owned);
+    assert_eq!(published.collect::<BTreeSet<_>>(), expected);
+    for (name, _) in kinds {
         assert!(page.contains(&format!("# HELP {name} ")), "{name}");
     }
     let version = IRIS.card.version.as_str();

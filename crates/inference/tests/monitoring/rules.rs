@@ -25,6 +25,23 @@ pub fn recorded() -> BTreeSet<String> {
     rules().iter().filter_map(|rule| rule["record"].as_str()).map(str::to_owned).collect()
 }
 
+/// Whether p95 is above the objective is then counted, not interpolated between two buckets.
+#[test]
+fn the_latency_objective_is_a_bucket_boundary() {
+    let rules = rules();
+    let alert = rules.iter().find(|rule| rule["alert"] == "ModelLatencyHigh").unwrap();
+    let (_, objective) = alert["expr"].as_str().unwrap().split_once(" > ").unwrap();
+    let metrics = Metrics::new(&load_model(None).unwrap().card, &drift::FalseAlarmBudget::default());
+    metrics.of_route(Route::Predict);
+    let bucket = format!("le=\"{objective}\"");
+    let page = metrics.render();
+    let buckets: Vec<_> =
+        page.lines().filter(|line| line.starts_with("inference_duration_seconds_bucket")).collect();
+    assert!(buckets.iter().any(|line| line.contains(&bucket)), "{objective}: {buckets:?}");
+    let dashboard = std::fs::read_to_string(root().join("grafana/ml-inference.jsonnet")).unwrap();
+    assert!(dashboard.contains(&format!("g.limit({objective})")), "the dashboard draws another objective");
+}
+
 #[test]
 fn configurations_and_rules_pass_the_tools() {
     run("promtool", &["check", "config", "monitoring/prometheus.yml"]);
