@@ -180,3 +180,53 @@ fn short_window(text: &str) -> Result<Duration, String> {
         Err(format!("counters are scraped every {BEAT} s: give a multiple of that, below 10m"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::false_alarms::JUDGEMENTS_TO_ALERT;
+    use clap::Parser;
+    use serde_yaml::Value;
+    use std::{collections::BTreeSet, path::Path};
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn yaml(path: &str) -> Value {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        serde_yaml::from_str(&std::fs::read_to_string(root.join(path)).unwrap()).unwrap()
+    }
+
+    fn rules(file: &str) -> Vec<Value> {
+        let file = yaml(&format!("monitoring/rules/{file}"));
+        let groups = file["groups"].as_sequence().unwrap();
+        groups.iter().flat_map(|group| group["rules"].as_sequence().unwrap().clone()).collect()
+    }
+
+    #[test]
+    fn the_simulation_has_the_windows_and_waits_of_the_shipped_rules() {
+        let windows = ["drift.yml", "minutes.yml"].map(rules).concat();
+        let windows =
+            windows.iter().filter(|rule| rule["record"].as_str().is_some_and(|n| n.ends_with(":increase")));
+        let shipped: BTreeSet<String> =
+            windows.filter_map(|rule| rule["labels"]["window"].as_str()).map(str::to_owned).collect();
+        let settings = Flags::parse_from(["driftbench"]).settings;
+        let spans = settings.spans().into_iter().filter(|span| settings.in_use(*span));
+        assert_eq!(spans.map(Span::label).collect::<BTreeSet<_>>(), shipped);
+
+        let prometheus = yaml("monitoring/prometheus.yml");
+        for interval in ["scrape_interval", "evaluation_interval"] {
+            assert_eq!(prometheus["global"][interval].as_str().unwrap(), format!("{BEAT}s"));
+        }
+        let alerts = rules("alerts.yml");
+        for name in ["ModelInputDrift", "ModelPredictionDrift", "ModelConfidenceDrop"] {
+            let alert = alerts.iter().find(|rule| rule["alert"] == *name).unwrap();
+            let wait = parse(alert["for"].as_str().unwrap()).unwrap().as_secs();
+            // It fires at the first evaluation at which the condition has held for that long.
+            assert_eq!(wait / BEAT + 1, u64::from(JUDGEMENTS_TO_ALERT), "{name}");
+        }
+    }
+}
