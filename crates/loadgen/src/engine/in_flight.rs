@@ -1,38 +1,24 @@
-//! Bounds that are never waited for: on requests in flight, and on connections.
+//! Limits that never wait: on requests in flight, and on connections.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Hands out permits up to a limit. Never waits: an open loop that waited would no longer be one.
+/// Hands out permits up to a limit. It never waits, because the load would no longer be open-loop.
 #[derive(Debug, Clone)]
-pub(super) struct InFlight {
-    taken: Arc<AtomicUsize>,
-    limit: usize,
-}
+pub(super) struct InFlight(Arc<Semaphore>);
 
-/// Leave for one request; given back when dropped.
-#[derive(Debug)]
-pub(super) struct Permit(Arc<AtomicUsize>);
+/// The permit for one request; dropping it returns it.
+pub(super) type Permit = OwnedSemaphorePermit;
 
 impl InFlight {
-    /// With room for `limit` requests.
+    /// Creates a limit of so many requests.
     pub(super) fn new(limit: usize) -> Self {
-        Self { taken: Arc::default(), limit }
+        Self(Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))))
     }
 
-    /// A permit, unless all are taken.
+    /// Returns a permit, unless all are taken.
     pub(super) fn try_acquire(&self) -> Option<Permit> {
-        let more = |taken| (taken < self.limit).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
-        Some(Permit(Arc::clone(&self.taken)))
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        Arc::clone(&self.0).try_acquire_owned().ok()
     }
 }
 
@@ -41,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_permit_is_given_back_on_drop() {
+    fn a_permit_is_returned_on_drop() {
         let in_flight = InFlight::new(2);
         let first = in_flight.try_acquire();
         let second = in_flight.try_acquire();

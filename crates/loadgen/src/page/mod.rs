@@ -1,10 +1,9 @@
 //! A run as a page: panels, tables and a verdict in one HTML file that needs nothing else.
 //!
 //! [`Page`] is the state, [`document`] and [`fragment`] are pure functions of it, so the live page ([`crate::serve`]) and
-//! the report that is left behind are the same page. What does not belong here: HTTP, clocks and judging.
+//! the report file are the same page. What does not belong here: HTTP and clocks.
 
 pub mod chart;
-pub mod html;
 pub mod panels;
 pub mod scale;
 mod tables;
@@ -18,18 +17,18 @@ use crate::{
     watch::prometheus::SETTLING,
 };
 use chart::{Line, svg};
-use html::escape;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use panels::{Panel, panels};
 use scale::Scale;
-use std::{fmt::Write, time::Duration};
-use tables::{drills, latencies, phases, thresholds, verdict};
+use std::time::Duration;
+use tables::{Cell, drills, latencies, phases, thresholds, verdict};
 
 const STYLE: &str = include_str!("style.css");
 
-/// What the live page is kept up to date with.
+/// The script that keeps the live page up to date.
 pub const SCRIPT: &str = include_str!("live.js");
 
-/// Up to this the live page shows the whole run ahead; of a longer one it shows twice what has passed, at most.
+/// The live page shows the whole planned run if it is at most this long, and otherwise at most twice the time that has passed.
 const FORESIGHT: Duration = Duration::from_secs(600);
 
 /// A phase on the time axis, counted from the run's start.
@@ -43,14 +42,14 @@ pub struct PhaseSpan {
     pub end: Duration,
 }
 
-/// How far a run is.
+/// The stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Requests are being sent.
     Running,
-    /// They are through; alerts may still come.
+    /// All requests have ended; expected alerts may still fire or resolve.
     Waiting,
-    /// All is said.
+    /// The run is over.
     Over,
 }
 
@@ -126,7 +125,7 @@ impl Page {
         self.phases.last().map(|phase| phase.end).unwrap_or_default()
     }
 
-    /// Where the time axis ends, in seconds.
+    /// Returns where the time axis ends, in seconds.
     fn end(&self) -> f64 {
         let shown =
             if self.is_running() { self.planned().min(FORESIGHT.max(self.now * 2)) } else { Duration::ZERO };
@@ -144,7 +143,7 @@ impl Page {
     }
 }
 
-/// What the page may load: the live one its own script and states, the other nothing.
+/// Returns the content security policy: the live page may load its own script and states, the report nothing.
 pub fn policy(live: bool) -> &'static str {
     if live {
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'self'; connect-src 'self'; \
@@ -154,126 +153,136 @@ pub fn policy(live: bool) -> &'static str {
     }
 }
 
-/// The whole page. The live one keeps itself up to date and may talk to its own server; the other has no script and may
-/// be connected to no service.
+/// Returns the whole page. The live one loads a script that keeps it up to date; the report has no script and connects to no
+/// server.
 pub fn document(page: &Page, live: bool) -> String {
-    let policy = policy(live);
-    let script = if live {
-        "<p id=\"connection\" role=\"status\" hidden></p><script src=\"live.js\" defer></script>\n"
-    } else {
-        ""
+    let document = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy(live));
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                link rel="icon" href="data:,";
+                title { (page.report.scenario) " · loadgen" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                @if live {
+                    p #connection role="status" hidden {}
+                    script src="live.js" defer {}
+                }
+                main { (body(page)) }
+            }
+        }
     };
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n<title>{} · loadgen</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         {script}<main>\n{}</main>\n</body>\n</html>\n",
-        escape(&page.report.scenario),
-        fragment(page)
-    )
+    without_nul(document) + "\n"
 }
 
-/// What changes while the run goes on.
+/// Returns the part of the page that changes during a run.
 pub fn fragment(page: &Page) -> String {
-    let mut html = header(page);
-    html.push_str("<div class=\"panels\">\n");
-    for panel in panels(page) {
-        push_panel(&mut html, page, &panel);
-    }
-    html.push_str("</div>\n");
-    html.push_str(&phases(page));
-    html.push_str(&drills(page));
-    html.push_str(&thresholds(page));
-    html
+    without_nul(body(page))
 }
 
-fn header(page: &Page) -> String {
+/// HTML allows no NUL, and the live page's stream separates its states by one.
+fn without_nul(markup: Markup) -> String {
+    markup.into_string().replace('\0', "\u{fffd}")
+}
+
+fn body(page: &Page) -> Markup {
+    html! {
+        (header(page))
+        div.panels {
+            @for panel in panels(page) { (panel_section(page, &panel)) }
+        }
+        (phases(page))
+        (drills(page))
+        (thresholds(page))
+    }
+}
+
+fn header(page: &Page) -> Markup {
     let Page { report, .. } = page;
     let totals = &report.totals;
-    let in_flight = match page.stage {
-        Stage::Running => format!(" + <b>{}</b> in flight", totals.in_flight()),
-        Stage::Waiting | Stage::Over => String::new(),
-    };
-    let mut html = format!("<header>\n<h1>{}</h1>{}\n", escape(&report.scenario), verdict(page));
-    // Writing to a string can't fail, here and below.
-    let _ = write!(
-        html,
-        "<p>{}</p>\n<p class=\"meta\">target {} · model {} · seed {} · started {}</p>\n\
-         <p><progress max=\"{planned:.1}\" value=\"{:.1}\" aria-label=\"progress\"></progress> \
-         <b>{}</b> · {:.0} of {planned:.0} s</p>\n\
-         <p class=\"totals\"><b>{}</b> offered = <b>{}</b> completed + <b>{}</b> failed + <b>{}</b> timed out + <b>{}</b> \
-         dropped + <b>{}</b> interrupted{}; <b>{}</b> of the completed unexpected</p>\n",
-        escape(&report.description),
-        escape(&report.target),
-        escape(&report.model),
-        report.seed,
-        escape(&report.started_at),
-        page.now.min(page.planned()).as_secs_f64(),
-        escape(page.phase()),
-        page.now.as_secs_f64(),
-        totals.offered,
-        totals.completed,
-        totals.failed,
-        totals.timed_out,
-        totals.dropped,
-        totals.interrupted,
-        in_flight,
-        totals.unexpected,
-        planned = page.planned().as_secs_f64(),
-    );
-    for warning in &report.warnings {
-        let _ = writeln!(html, "<p class=\"warning\">warning: {}</p>", escape(warning));
+    let planned = page.planned().as_secs_f64();
+    let sum = [
+        (totals.completed, "completed"),
+        (totals.failed, "failed"),
+        (totals.timed_out, "timed out"),
+        (totals.dropped, "dropped"),
+        (totals.interrupted, "interrupted"),
+    ];
+    html! {
+        header {
+            h1 { (report.scenario) }
+            (verdict(page))
+            p { (report.description) }
+            p.meta {
+                "target " (report.target) " · model " (report.model) " · seed " (report.seed) " · started "
+                (report.started_at)
+            }
+            p {
+                progress max=(format!("{planned:.1}"))
+                    value=(format!("{:.1}", page.now.min(page.planned()).as_secs_f64())) aria-label="progress" {}
+                " " b { (page.phase()) } (format!(" · {:.0} of {planned:.0} s", page.now.as_secs_f64()))
+            }
+            p.totals {
+                b { (totals.offered) } " offered"
+                @for (at, (count, name)) in sum.into_iter().enumerate() {
+                    (if at == 0 { " = " } else { " + " }) b { (count) } " " (name)
+                }
+                @if page.stage == Stage::Running { " + " b { (totals.in_flight()) } " in flight" }
+                "; " b { (totals.unexpected) } " of the completed unexpected"
+            }
+            @for warning in &report.warnings { p.warning { "warning: " (warning) } }
+            (latencies(page))
+        }
     }
-    html.push_str(&latencies(page));
-    html.push_str("</header>\n");
-    html
 }
 
-fn push_panel(html: &mut String, page: &Page, panel: &Panel) {
+fn panel_section(page: &Page, panel: &Panel) -> Markup {
     let values = panel.plots.iter().flat_map(|(_, lines)| lines).flat_map(|line| &line.points);
     let scale = Scale::new(panel.unit, values.filter_map(|(_, value)| *value).chain(panel.limit));
-    let wide = if panel.plots.len() > 1 { " wide" } else { "" };
-    let _ = writeln!(
-        html,
-        "<section class=\"panel{wide}\"><h2>{}</h2><p class=\"meta\">{}</p><div class=\"plots\">",
-        escape(panel.title),
-        escape(panel.about)
-    );
-    for (side, lines) in &panel.plots {
-        let show = |line: &Line| line.last().map_or("–".to_owned(), |value| panel.unit.show(value));
+    let show = |line: &Line| line.last().map_or("–".to_owned(), |value| panel.unit.show(value));
+    let label = |side: &str, lines: &[Line]| {
         let last: Vec<String> = lines.iter().map(|line| format!("{} {}", line.name, show(line))).collect();
-        let label = format!("{}, seen by the {side}; last: {}", panel.title, last.join(", "));
-        let drawing = svg(&scale, lines, panel.limit, &page.phases, page.end())
-            .unwrap_or_else(|error| format!("<p class=\"warning\">cannot be drawn: {}</p>", escape(&error)));
-        let words =
-            if panel.unit.words().is_empty() { String::new() } else { format!(", {}", panel.unit.words()) };
-        let _ = writeln!(
-            html,
-            "<figure><figcaption>{side}{words}</figcaption><div role=\"img\" aria-label=\"{}\">{drawing}</div>\
-             <ul class=\"legend\">",
-            escape(&label)
-        );
-        for line in lines {
-            let _ = writeln!(
-                html,
-                "<li><i class=\"colour{}\"></i>{} <b>{}</b></li>",
-                line.colour,
-                escape(&line.name),
-                escape(&show(line))
-            );
+        format!("{}, seen by the {side}; last: {}", panel.title, last.join(", "))
+    };
+    html! {
+        section.panel.wide[panel.plots.len() > 1] {
+            h2 { (panel.title) }
+            p.meta { (panel.about) }
+            div.plots {
+                @for (side, lines) in &panel.plots {
+                    figure {
+                        figcaption {
+                            (side)
+                            @if !panel.unit.words().is_empty() { ", " (panel.unit.words()) }
+                        }
+                        div role="img" aria-label=(label(side, lines)) {
+                            @match svg(&scale, lines, panel.limit, &page.phases, page.end()) {
+                                Ok(drawing) => (PreEscaped(drawing)),
+                                Err(error) => p.warning { "cannot be drawn: " (error) },
+                            }
+                        }
+                        ul.legend {
+                            @for line in lines {
+                                li { i class=(format!("colour{}", line.colour)) {} (line.name) " " b { (show(line)) } }
+                            }
+                            @if let Some(limit) = panel.limit {
+                                li { i.limit {} "limit " b { (panel.unit.show(limit)) } }
+                            }
+                        }
+                    }
+                }
+            }
         }
-        if let Some(limit) = panel.limit {
-            let _ = writeln!(html, "<li><i class=\"limit\"></i>limit <b>{}</b></li>", panel.unit.show(limit));
-        }
-        html.push_str("</ul></figure>\n");
     }
-    html.push_str("</div></section>\n");
 }
 
-/// A time, for tables.
-fn shown(seconds: Option<f64>) -> html::Cell {
+/// Formats a time as a cell of a table.
+fn shown(seconds: Option<f64>) -> Cell {
     time(seconds).into()
 }
 

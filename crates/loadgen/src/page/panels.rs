@@ -114,7 +114,7 @@ pub fn panels(page: &Page) -> Vec<Panel> {
             title: "Drift",
             about: "Population stability index of each signal, by all rows of the phase so far, as a ratio to its own limit: \
                     above ×1 it drifts. Too few rows to tell are a gap. The worst signals.",
-            unit: Unit::DurationHistogram,
+            unit: Unit::Ratio,
             limit: Some(1.0),
             plots: vec![(SERVER, course.drift())],
         },

@@ -16,14 +16,14 @@ pub enum Unit {
     /// Bytes, shown in MiB.
     Bytes,
     /// How many times a limit.
-    DurationHistogram,
+    Ratio,
 }
 
 impl Unit {
     /// Whether equal factors take equal room. Times and ratios to a limit span orders of magnitude, and on an even axis
     /// the slowest moment would press all others to the ground.
     pub fn is_logarithmic(self) -> bool {
-        matches!(self, Self::Time | Self::DurationHistogram)
+        matches!(self, Self::Time | Self::Ratio)
     }
 
     /// A value for a legend.
@@ -34,7 +34,7 @@ impl Unit {
             Self::Share => format!("{} %", digits(value * 100.0)),
             Self::Cores => digits(value),
             Self::Bytes => format!("{} MiB", digits(value / MIB)),
-            Self::DurationHistogram => format!("×{}", digits(value)),
+            Self::Ratio => format!("×{}", digits(value)),
         }
     }
 
@@ -44,7 +44,7 @@ impl Unit {
             Self::Rate | Self::Cores => plain(value),
             Self::Share => format!("{} %", plain(value * 100.0)),
             Self::Bytes => plain(value / MIB),
-            Self::DurationHistogram => format!("×{}", plain(value)),
+            Self::Ratio => format!("×{}", plain(value)),
             Self::Time => match value {
                 v if v < 0.999e-3 => format!("{} µs", plain(v * 1e6)),
                 v if v < 0.999 => format!("{} ms", plain(v * 1e3)),
@@ -59,7 +59,7 @@ impl Unit {
             Self::Rate => "per second",
             Self::Cores => "cores",
             Self::Bytes => "MiB",
-            Self::Time | Self::Share | Self::DurationHistogram => "",
+            Self::Time | Self::Share | Self::Ratio => "",
         }
     }
 }
@@ -198,8 +198,8 @@ mod tests {
         let labels: Vec<_> = scale.ticks.iter().map(|tick| scale.label(*tick)).collect();
         assert_eq!(labels, ["100 µs", "1 ms", "10 ms", "100 ms", "1 s"]);
         assert_eq!(scale.position(0.0), scale.low);
-        assert_eq!(Scale::new(Unit::DurationHistogram, [1.0].into_iter()).ticks, [-1.0, 0.0]);
-        assert!(Scale::new(Unit::DurationHistogram, [1e-9, 30.0].into_iter()).ticks.len() <= 6);
+        assert_eq!(Scale::new(Unit::Ratio, [1.0].into_iter()).ticks, [-1.0, 0.0]);
+        assert!(Scale::new(Unit::Ratio, [1e-9, 30.0].into_iter()).ticks.len() <= 6);
     }
 
     #[test]
@@ -216,7 +216,7 @@ mod tests {
             Unit::Rate.show(49.98),
             Unit::Share.show(0.30125),
             Unit::Bytes.show(20.0 * MIB),
-            Unit::DurationHistogram.show(31.0),
+            Unit::Ratio.show(31.0),
         ];
         assert_eq!(shown, ["50/s", "30.1 %", "20 MiB", "×31"]);
     }

@@ -1,19 +1,50 @@
 //! The tables of the page, and the verdict at its top.
 
-use super::{
-    Page, Stage,
-    html::{Cell, escape, table},
-    shown,
-};
+use super::{Page, Stage, shown};
 use crate::{
     engine::Figures,
     judge::{RunVerdict, Verdict, expectations::ExpectationOutcome},
     report::summary::{measured, word},
     text::rate,
 };
+use maud::{Markup, html};
+
+/// A cell of a table: its text, and a class that the style sheet defines.
+pub(super) struct Cell(pub(super) String, pub(super) &'static str);
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self(text, "")
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned(), "")
+    }
+}
+
+/// Returns a table. Each cell also names its column, which a narrow screen shows instead of the head.
+fn table<const N: usize>(caption: &str, head: [&str; N], rows: Vec<[Cell; N]>) -> Markup {
+    html! {
+        table {
+            caption { (caption) }
+            thead { tr { @for name in head { th scope="col" { (name) } } } }
+            tbody {
+                @for row in rows {
+                    tr {
+                        @for (name, Cell(text, class)) in head.iter().zip(row) {
+                            td data-head=(name) { span class=(class) { (text) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
 
 /// Returns the verdict on a finished run, or the number of missed expectations and thresholds so far.
-pub(super) fn verdict(page: &Page) -> String {
+pub(super) fn verdict(page: &Page) -> Markup {
     let report = &page.report;
     if page.stage != Stage::Over {
         let missed = report.expectations.iter().zip(&page.settled);
@@ -24,7 +55,7 @@ pub(super) fn verdict(page: &Page) -> String {
             (0, 0) => ("open", "nothing missed so far".to_owned()),
             _ => ("bad", format!("so far {missed} expectations missed, {broken} thresholds not kept")),
         };
-        return format!("<p class=\"verdict {class}\">{words}</p>");
+        return html! { p.verdict.(class) { (words) } };
     }
     let (class, word) = match report.verdict {
         RunVerdict::Passed => ("good", "PASSED"),
@@ -32,17 +63,21 @@ pub(super) fn verdict(page: &Page) -> String {
         RunVerdict::Invalid => ("bad", "INVALID"),
         RunVerdict::Interrupted => ("open", "INTERRUPTED"),
     };
-    let reason = report.full_reason().map(|reason| format!(": {}", escape(&reason))).unwrap_or_default();
-    format!("<p class=\"verdict {class}\"><b>{word}</b>{reason}</p>")
+    html! {
+        p.verdict.(class) {
+            b { (word) }
+            @if let Some(reason) = report.full_reason() { ": " (reason) }
+        }
+    }
 }
 
-/// What is measured now and not as it should be. Without samples nothing is said before the end.
+/// Returns whether a threshold does not hold at present. Without samples it is open until the end.
 fn broken(verdict: Verdict, value: Option<f64>) -> bool {
     verdict == Verdict::Failed && value.is_some()
 }
 
-/// The usual figures, with what they don't know of beside them.
-pub(super) fn latencies(page: &Page) -> String {
+/// Returns the figures of the whole run, beside the number of dropped requests, which they do not include.
+pub(super) fn latencies(page: &Page) -> Markup {
     let report = &page.report;
     let row = |name: &str, figures: &Figures| {
         let cells =
@@ -53,7 +88,7 @@ pub(super) fn latencies(page: &Page) -> String {
         [name.into(), p50, p90, p95, p99, p999, max, dropped]
     };
     table(
-        "DurationHistogram as the client saw them",
+        "Times measured by the client",
         ["", "p50", "p90", "p95", "p99", "p99.9", "max", "dropped, not in these"],
         vec![
             row("response time", &report.response_time),
@@ -63,11 +98,11 @@ pub(super) fn latencies(page: &Page) -> String {
     )
 }
 
-pub(super) fn phases(page: &Page) -> String {
+pub(super) fn phases(page: &Page) -> Markup {
     let rows = page.report.phases.iter().zip(&page.phases);
-    let rows = rows.map(|(phase, stretch)| {
-        let over = page.stage == Stage::Over || page.now >= stretch.end;
-        let verdict = match (over, page.now < stretch.start) {
+    let rows = rows.map(|(phase, span)| {
+        let over = page.stage == Stage::Over || page.now >= span.end;
+        let verdict = match (over, page.now < span.start) {
             (true, _) => Cell(word(phase.verdict).into(), class(phase.verdict)),
             (false, true) => "to come".into(),
             (false, false) => "under way".into(),
@@ -94,8 +129,8 @@ pub(super) fn phases(page: &Page) -> String {
     )
 }
 
-/// Failure mode by failure mode, as in the summary; what is about the whole run comes last.
-pub(super) fn drills(page: &Page) -> String {
+/// Returns the expectations by failure mode, as in the summary; those on the whole run come last.
+pub(super) fn drills(page: &Page) -> Markup {
     let report = &page.report;
     let rows_of = |phase: Option<&str>| -> Vec<_> {
         let outcomes = report.expectations.iter().zip(&page.settled);
@@ -103,22 +138,22 @@ pub(super) fn drills(page: &Page) -> String {
         of_phase.map(|(outcome, settled)| expectation(outcome, *settled)).collect()
     };
     const HEAD: [&str; 3] = ["", "expected", "seen"];
-    let mut html = String::new();
-    for mode in &report.failure_modes {
-        let time = mode.at.split(['T', 'Z']).nth(1).unwrap_or(&mode.at);
-        let caption = format!("{} ({:.0} s in, {time} UTC): {}", mode.phase, mode.start, mode.injected);
-        html.push_str(&table(&caption, HEAD, rows_of(Some(&mode.phase))));
-    }
     let whole = rows_of(None);
-    if !whole.is_empty() {
-        html.push_str(&table("whole run", HEAD, whole));
+    if report.failure_modes.is_empty() && whole.is_empty() {
+        return Markup::default();
     }
-    if html.is_empty() {
-        return html;
+    html! {
+        section.drills {
+            h2 { "What was done to the service, and what monitoring noticed" }
+            @for mode in &report.failure_modes {
+                @let time = mode.at.split(['T', 'Z']).nth(1).unwrap_or(&mode.at);
+                @let caption =
+                    format!("{} ({:.0} s in, {time} UTC): {}", mode.phase, mode.start, mode.injected);
+                (table(&caption, HEAD, rows_of(Some(&mode.phase))))
+            }
+            @if !whole.is_empty() { (table("whole run", HEAD, whole)) }
+        }
     }
-    format!(
-        "<section class=\"drills\"><h2>What was done to the service, and what monitoring noticed</h2>\n{html}</section>\n"
-    )
 }
 
 fn expectation(outcome: &ExpectationOutcome, settled: bool) -> [Cell; 3] {
@@ -131,7 +166,7 @@ fn expectation(outcome: &ExpectationOutcome, settled: bool) -> [Cell; 3] {
     [word, outcome.expected.as_str().into(), detail.into()]
 }
 
-pub(super) fn thresholds(page: &Page) -> String {
+pub(super) fn thresholds(page: &Page) -> Markup {
     let rows = page.report.thresholds.iter().map(|outcome| {
         let word = match (page.stage, outcome.value) {
             (Stage::Over, _) => Cell(word(outcome.verdict).into(), class(outcome.verdict)),
@@ -148,7 +183,7 @@ pub(super) fn thresholds(page: &Page) -> String {
     });
     let rows: Vec<_> = rows.collect();
     if rows.is_empty() {
-        return String::new();
+        return Markup::default();
     }
     table("Thresholds on what the client saw", ["phase", "", "threshold", "measured"], rows)
 }

@@ -76,7 +76,7 @@ fn page_of(plan: &Plan, prometheus: Option<&PrometheusWatch>, now: f64, stage: S
         rows: 99,
         reason: None,
     };
-    let signals: BTreeMap<_, _> = [(format!("signal {EVIL}"), state(0.4))].into();
+    let signals: BTreeMap<_, _> = [(format!("signal \"&\0{EVIL}"), state(0.4))].into();
     for second in 0..=(now as u64) {
         let reading = (second != 5).then(|| snapshot(second));
         timeline.read(seconds(second as f64 + 0.001), reading, &signals);
@@ -154,11 +154,12 @@ fn foreign_text_is_shown_as_text() {
         assert_eq!(html.matches("<script").count(), own);
         // Description, warning, class and signal, the latter two in a label as well.
         assert!(html.matches("&lt;script&gt;alert(1)").count() >= 6);
+        // In the text of the legend and in an attribute, the label of the drawing.
+        assert!(html.matches("signal &quot;&amp;\u{fffd}&lt;script&gt;alert(1)").count() >= 2);
         assert!(!html.contains("http-equiv=\"refresh\"") && !html.contains('\0'));
         assert_eq!(html.contains("connect-src 'self'"), live);
         assert!(html.contains("default-src 'none'"));
     }
-    assert_eq!(html::escape("a&b\"'\0"), "a&amp;b&quot;&#39;\u{fffd}");
 }
 
 #[test]

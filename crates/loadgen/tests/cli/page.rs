@@ -47,7 +47,7 @@ fn a_bad_address_or_one_file_for_both_reports_is_104() {
     assert!(run.expect_code(104).stderr.contains("--report no/such/place.html"), "{}", run.stderr);
     let help = loadgen.call(&["run", "--help"]);
     assert!(
-        help.stdout.contains("without an address 127.0.0.1:5665, without the flag nowhere"),
+        help.stdout.contains("[default without an address: 127.0.0.1:5665]"),
         "{}",
         help.stdout
     );
