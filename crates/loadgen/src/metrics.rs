@@ -185,8 +185,7 @@ phases:
         let time = Duration::from_millis(3);
         let ending = Ending::Completed { status: 500, expected: false };
         for _ in 0..3 {
-            phase.count_outcome(0, ending.outcome());
-            phase.ended(ending, Timing { response: time, service: time, lag: Some(time) });
+            phase.ended(0, ending, Timing { response: time, service: time, lag: Some(time) });
         }
         phase.dropped(0, DropReason::InFlightLimit);
         metrics.recorded(&record);

@@ -187,8 +187,7 @@ pub struct PhaseRecord {
 }
 
 impl PhaseRecord {
-    /// Counts what became of one of a payload's requests; its totals and times are counted besides.
-    pub fn count_outcome(&mut self, payload: usize, outcome: Outcome) {
+    fn count_outcome(&mut self, payload: usize, outcome: Outcome) {
         *self.payloads.entry((payload, outcome)).or_default() += 1;
     }
 
@@ -206,8 +205,9 @@ impl PhaseRecord {
         *self.drops.entry(reason).or_default() += 1;
     }
 
-    /// Counts a request that was sent and ran its course.
-    pub fn ended(&mut self, ending: Ending, timing: Timing) {
+    /// Counts one of a payload's requests that was offered before, was sent, and ended.
+    pub fn ended(&mut self, payload: usize, ending: Ending, timing: Timing) {
+        self.count_outcome(payload, ending.outcome());
         if let Some(lag) = timing.lag {
             self.lag.record(lag);
         }
@@ -300,9 +300,9 @@ mod tests {
             let time = Duration::from_micros(u64::from(kind) * 100);
             let timing = Timing { response: time, service: time, lag: Some(time / 2) };
             match kind % 5 {
-                0 => phase.ended(Ending::Completed { status: 200, expected: true }, timing),
-                1 => phase.ended(Ending::Failed(Failure::Connect), timing),
-                2 => phase.ended(Ending::TimedOut, timing),
+                0 => phase.ended(0, Ending::Completed { status: 200, expected: true }, timing),
+                1 => phase.ended(0, Ending::Failed(Failure::Connect), timing),
+                2 => phase.ended(0, Ending::TimedOut, timing),
                 3 => {
                     phase.totals.offered -= 1;
                     phase.dropped(0, DropReason::InFlightLimit);

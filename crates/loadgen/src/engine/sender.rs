@@ -160,10 +160,7 @@ pub(super) struct Ticket {
 impl Ticket {
     fn settle(mut self, ending: Ending, timing: Timing) {
         self.open = false;
-        let mut record = self.recorder.borrow_mut();
-        let phase = record.phase(self.phase);
-        phase.count_outcome(self.payload, ending.outcome());
-        phase.ended(ending, timing);
+        self.recorder.borrow_mut().phase(self.phase).ended(self.payload, ending, timing);
     }
 }
 

@@ -101,6 +101,7 @@ mod tests {
             let status = if ms == 100 { 500 } else { 200 };
             record.totals.offered += 1;
             record.ended(
+                0,
                 Ending::Completed { status, expected: status == 200 },
                 Timing { response: time, service: time / 2, lag: None },
             );
@@ -117,6 +118,7 @@ mod tests {
         assert_eq!(verdict(Metric::UnexpectedRate, "rate<=0.01", &record), Verdict::Passed);
         assert_eq!(verdict(Metric::UnexpectedRate, "count==1", &record), Verdict::Passed);
         record.ended(
+            0,
             Ending::Failed(Failure::Connect),
             Timing { response: Duration::ZERO, service: Duration::ZERO, lag: None },
         );
@@ -134,8 +136,8 @@ mod tests {
                 let time = Duration::from_millis(ms);
                 Timing { response: time, service: time, lag: None }
             };
-            (0..failed).for_each(|_| record.ended(Ending::Failed(Failure::Connect), timing(0)));
-            (0..given_up).for_each(|_| record.ended(Ending::TimedOut, timing(200)));
+            (0..failed).for_each(|_| record.ended(0, Ending::Failed(Failure::Connect), timing(0)));
+            (0..given_up).for_each(|_| record.ended(0, Ending::TimedOut, timing(200)));
             (0..dropped).for_each(|_| record.dropped(0, DropReason::InFlightLimit));
             record
         };

@@ -98,7 +98,7 @@ mod tests {
         for request in 0..1000 {
             let lag = Duration::from_millis(if request < late { lag_ms } else { 0 });
             let timing = Timing { response, service: response - lag, lag: Some(lag) };
-            record.ended(Ending::Completed { status: 200, expected: true }, timing);
+            record.ended(0, Ending::Completed { status: 200, expected: true }, timing);
         }
         record
     }
@@ -142,7 +142,7 @@ mod tests {
         for _ in 0..2 {
             let [response, service] = [260, 10].map(Duration::from_millis);
             let timing = Timing { response, service, lag: Some(response - service) };
-            late.ended(Ending::Completed { status: 200, expected: true }, timing);
+            late.ended(0, Ending::Completed { status: 200, expected: true }, timing);
         }
         let blames = |expression| {
             blames_itself(&Threshold::parse(None, Metric::ResponseTime, expression).unwrap(), &late, &[false])

@@ -86,7 +86,7 @@ fn page_of(plan: &Plan, prometheus: Option<&PrometheusWatch>, now: f64, stage: S
             let timing =
                 Timing { response: seconds(0.003), service: seconds(0.002), lag: Some(seconds(0.001)) };
             phase.totals.offered += 1;
-            phase.ended(Ending::Completed { status: 200, expected: true }, timing);
+            phase.ended(0, Ending::Completed { status: 200, expected: true }, timing);
             timeline.record(seconds(second as f64 - 0.02), &more);
             record.merge(&more);
         }

@@ -15,7 +15,7 @@ fn record(status: u16, micros: u64) -> Record {
     phase.totals.offered += 1;
     let time = Duration::from_micros(micros);
     let timing = Timing { response: time, service: time, lag: Some(time / 10) };
-    phase.ended(Ending::Completed { status, expected: status == 200 }, timing);
+    phase.ended(0, Ending::Completed { status, expected: status == 200 }, timing);
     record
 }
 

@@ -46,11 +46,7 @@ fn a_bad_address_or_one_file_for_both_reports_is_104() {
     let run = loadgen.run(SHORT, "http://127.0.0.1:1", &["--report", "no/such/place.html"]);
     assert!(run.expect_code(104).stderr.contains("--report no/such/place.html"), "{}", run.stderr);
     let help = loadgen.call(&["run", "--help"]);
-    assert!(
-        help.stdout.contains("[default without an address: 127.0.0.1:5665]"),
-        "{}",
-        help.stdout
-    );
+    assert!(help.stdout.contains("[default without an address: 127.0.0.1:5665]"), "{}", help.stdout);
 }
 
 #[test]
