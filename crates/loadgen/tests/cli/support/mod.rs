@@ -79,7 +79,7 @@ impl Loadgen {
 
     /// Runs a command to its end.
     pub fn call(&self, arguments: &[&str]) -> Run {
-        self.ended(0, self.command(arguments).output().unwrap())
+        self.ended(self.command(arguments).output().unwrap())
     }
 
     /// Runs a command to its end with a system clock that shows another time, in the form of faketime.
@@ -87,7 +87,7 @@ impl Loadgen {
         let mut command = Command::new("faketime");
         command.args(["--exclude-monotonic", "-f", time, env!("CARGO_BIN_EXE_loadgen")]).args(arguments);
         let output = command.current_dir(self.directory.path()).output();
-        self.ended(0, output.unwrap_or_else(|error| panic!("faketime: {error}; `just test` installs it")))
+        self.ended(output.unwrap_or_else(|error| panic!("faketime: {error}; `just test` installs it")))
     }
 
     /// Runs a line of bash to its end. The line finds the binary in `"$0"` and `arguments` in `"$@"`: written into the
@@ -95,7 +95,7 @@ impl Loadgen {
     pub fn call_in_shell(&self, line: &str, arguments: &[&str]) -> Run {
         let mut bash = Command::new("bash");
         bash.args(["-c", line, env!("CARGO_BIN_EXE_loadgen")]).args(arguments);
-        self.ended(0, bash.current_dir(self.directory.path()).output().unwrap())
+        self.ended(bash.current_dir(self.directory.path()).output().unwrap())
     }
 
     /// Starts `run` with a scenario.
@@ -120,12 +120,12 @@ impl Loadgen {
         self.write("scenario.yaml", scenario);
         let mut command = self.command(&["run", "--scenario", "scenario.yaml", "--json", "report.json"]);
         command.args(["--target", target]).args(more).envs(environment.iter().copied());
-        self.ended(0, command.output().unwrap())
+        self.ended(command.output().unwrap())
     }
 
     /// Waits for a run's end.
     pub fn finish(&self, child: Child) -> Run {
-        self.ended(0, child.wait_with_output().unwrap())
+        self.ended(child.wait_with_output().unwrap())
     }
 
     fn ended(&self, output: Output) -> Run {
