@@ -178,7 +178,7 @@ mod tests {
         assert_eq!((again.figures(), again.count()), (times.figures(), times.count()));
         assert_eq!(read(&serde_json::to_string(&DurationHistogram::default()).unwrap()).unwrap().count(), 0);
         assert!(read("\"?\"").unwrap_err().to_string().contains("base64"));
-        assert!(read("\"aGVsbG8gd29ybGQ=\"").unwrap_err().to_string().contains("no HdrHistogram"));
+        assert!(read("\"aGVsbG8gd29ybGQ=\"").unwrap_err().to_string().contains("not an HdrHistogram"));
     }
 
     #[test]
