@@ -86,6 +86,21 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_is_the_root_of_bernsteins_inequality() {
+        // scipy: brentq(lambda t: m*t*t/(2*v + 2*t/3) + log(15/604800), 1e-12, 1e3), m = 1/(1/labelled + 1/reference)
+        let exact = [
+            (0.9, 60, 147, 0.310_297_040_842_538_7),
+            (0.7, 500, 1000, 0.126_683_271_314_692_2),
+            (0.99, 80, 300, 0.136_324_462_864_652_3),
+            (0.5, 100, 100, 0.403_930_221_268_058_7),
+        ];
+        for (expected, labelled, reference, limit) in exact {
+            let got = accuracy_gap_limit(expected, labelled, reference, &FalseAlarmBudget::default());
+            assert!((got / limit - 1.0).abs() < 1e-9, "{expected} {labelled} {reference}: {got}");
+        }
+    }
+
+    #[test]
     fn more_rows_narrow_it_down_to_what_matters() {
         let at = |rows| accuracy_gap_limit(0.9, rows, 1_000_000, &FalseAlarmBudget::default());
         assert!(at(60) > at(600) && at(600) > at(6_000));

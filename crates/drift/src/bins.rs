@@ -266,6 +266,97 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_bins_changes_at_half_a_bin_of_rows() {
+        assert_eq!([44, 74, 75, 284, 285].map(bin_count), [2, 2, 3, 9, 10]);
+        assert_eq!(cut_ranks(147).collect::<Vec<_>>(), [29, 59, 88, 118]);
+        assert_eq!(cut_ranks(60).collect::<Vec<_>>(), [30]);
+    }
+
+    #[test]
+    fn cuts_move_to_the_nearest_step() {
+        assert_eq!(nearest_step(&[0.0, 1.0, 1.0, 1.0, 2.0], 2, 0.0), Some(1));
+        assert_eq!(nearest_step(&[0.0, 1.0, 1.0, 1.0, 2.0], 3, 0.0), Some(4));
+        // At the same distance, the lower one.
+        assert_eq!(nearest_step(&[0.0, 1.0, 1.0, 2.0], 2, 0.0), Some(1));
+        assert_eq!(nearest_step(&[0.0, 1.0, 2.0], 1, 0.0), Some(1));
+        assert_eq!(nearest_step(&[1.0; 5], 2, 0.0), None);
+        assert_eq!(
+            nearest_step(&[0.0, 0.5, 0.5, 1.5], 1, 0.5),
+            Some(3),
+            "a step of the noise itself is none"
+        );
+        // A target at or beyond an end, as for a single row.
+        assert_eq!(nearest_step(&[0.0, 1.0], 9, 0.0), Some(1));
+        assert_eq!(nearest_step(&[0.0, 1.0], 0, 0.0), Some(1));
+    }
+
+    #[test]
+    fn tied_values_share_an_edge() {
+        let values: Vec<f64> = (0..300).map(|i| f64::from(i / 150)).collect();
+        assert_eq!(edges(&values), [-0.5, 0.5, 1.5]);
+    }
+
+    #[test]
+    fn decimals_are_limited_in_number_and_size() {
+        assert_eq!(decimals(&[0.123_456]), Some(6));
+        assert_eq!(decimals(&[0.123_456_7]), None);
+        assert_eq!(decimals(&[]), Some(0));
+        // Up to 2^52, halves of the steps are exact.
+        assert_eq!(decimals(&[4_503_599_627_370_495.0]), Some(0));
+        assert_eq!(decimals(&[-4_503_599_627_370_496.0]), None);
+        assert_eq!(decimals(&[450_359_962_737_049.5]), Some(1));
+        assert_eq!(decimals(&[450_359_962_737_049.8]), None);
+    }
+
+    #[test]
+    fn edges_of_a_grid_lie_halfway_between_two_steps() {
+        let tenths = Grid::Steps { per_unit: 10.0 };
+        assert_eq!(tenths.between(-0.3, -0.2), -0.25);
+        assert_eq!(tenths.between(-0.1, 0.2), 0.05);
+        assert_eq!(tenths.between(0.1, 0.4), 0.25);
+        assert_eq!((tenths.below(-0.3, 0.7, 10), tenths.above(-0.3, 0.7, 10)), (-0.35, 0.75));
+        assert_eq!(tenths.noise(), 0.0);
+        let continuous = Grid::of(&[1.0 / 3.0, -2.0 / 3.0]);
+        assert!((continuous.noise() - 2e-9 / 3.0).abs() < 1e-20);
+    }
+
+    #[test]
+    fn continuous_edges_are_the_shortest_numbers_in_their_gaps() {
+        // Thirds from 0 to 19.67 in two bins: one spacing is 0.33.
+        let thirds: Vec<f64> = (0..60).map(|i| f64::from(i) / 3.0).collect();
+        assert_eq!(edges(&thirds), [-0.2, 9.8, 19.8]);
+        assert_eq!(shortest_between(2.0, 4.0), 3.0);
+        assert_eq!(shortest_between(0.1, 0.2), 0.15);
+        assert_eq!(shortest_between(-4.0, -2.0), -3.0);
+        // Neighbouring floats have nothing between them.
+        let next = 1.0_f64.next_up();
+        assert_eq!(shortest_between(1.0, next), next);
+        assert_eq!(shortest_between(1.0, next.next_up()), next);
+        assert_eq!(shortest_between(next, next.next_up()), next.next_up());
+    }
+
+    #[test]
+    fn the_margin_is_a_spacing_or_what_exceeds_float_noise() {
+        assert_eq!(margin(0.0, 100.0, 10, 0.0), 10.0);
+        assert_eq!(margin(-100.0, 100.0, 10, 0.0), 20.0);
+        assert_eq!(margin(0.0, 100.0, 10, 0.1), 100.0);
+        assert_eq!(margin(5.0, 5.0, 3, 0.0), f64::MIN_POSITIVE * 1e10);
+        // The difference of the extremes would overflow.
+        assert_eq!(margin(-f64::MAX, f64::MAX, 2, 0.0), f64::MAX);
+    }
+
+    #[test]
+    fn bins_beyond_the_range_exist_where_there_is_a_range() {
+        let bins = |edges: &[f64]| Bins::Numeric { edges: edges.to_vec() };
+        assert_eq!(bins(&[0.0, 1.0, 2.0]).beyond(), [0, 3]);
+        let (never_filled, none) = (bins(&[]), Bins::Categories { labels: Vec::new() });
+        assert!(never_filled.beyond().is_empty() && none.beyond().is_empty());
+        assert!(none.is_empty() && !never_filled.is_empty());
+        assert_eq!((never_filled.len(), bins(&[0.0, 1.0]).len()), (2, 4));
+        assert_eq!(never_filled.index(Some(f64::NAN)), 1);
+    }
+
+    #[test]
     fn a_constant_column_has_one_bin_and_sees_a_change() {
         let bins = Bins::of_values(&[Some(7.0); 50]);
         assert_eq!(bins.labels(), ["below", "q1 [6.5, 7.5)", "above", "missing"]);

@@ -50,14 +50,6 @@ pub(crate) fn rare_bin_chi2(shape: f64, count: u64, rows: u64, alpha: f64) -> f6
     reach(1.0 - alpha).max(reach(alpha))
 }
 
-/// The probability that a χ² variable with `degrees_of_freedom` (at least 1) exceeds `value`.
-pub(crate) fn exceeded_by_chance(value: f64, degrees_of_freedom: usize) -> f64 {
-    let Ok(chi2) = ChiSquared::new(degrees_of_freedom.max(1) as f64) else {
-        unreachable!("at least 1 degree of freedom")
-    };
-    chi2.sf(value)
-}
-
 /// The value that a χ² variable with `degrees_of_freedom` (at least 1) exceeds with probability `alpha` in (0, 1).
 ///
 /// # Panics
@@ -88,6 +80,30 @@ mod tests {
         }
         let four = critical_chi2(3.5e-6, 4);
         assert!(((-four / 2.0).exp() * (1.0 + four / 2.0) / 3.5e-6 - 1.0).abs() < 1e-6, "{four}");
+    }
+
+    #[test]
+    fn a_rare_bin_needs_more_evidence_than_the_normal_approximation() {
+        // scipy: s(u) = (N*u + .5)/(N + 1); p = (c + .5)/(N + 1); q = s(beta.ppf(t, shape, N - c + .5)), the greater of
+        //   N*(q - p)*(log(q/p) - log((1 - q)/(1 - p))) for t = 1 - alpha and for t = alpha
+        let exact = [
+            (7.5, 7, 147, 3.5e-6, 24.035_852_262_552_677),
+            (1.0, 1, 147, 1e-4, 14.994_218_482_841_513),
+            // Here the lower tail is the longer one.
+            (140.5, 140, 147, 1e-4, 16.072_881_951_960_91),
+            (0.5, 0, 40, 1e-3, 12.457_325_085_346_778),
+        ];
+        for (shape, count, rows, alpha, expected) in exact {
+            let got = rare_bin_chi2(shape, count, rows, alpha);
+            assert!((got / expected - 1.0).abs() < 1e-4, "{count} of {rows}: {got}");
+        }
+    }
+
+    #[test]
+    fn arguments_out_of_range_panic() {
+        for (alpha, freedom) in [(0.0, 1), (1.0, 1), (-0.1, 1), (0.5, 0)] {
+            assert!(std::panic::catch_unwind(|| critical_chi2(alpha, freedom)).is_err(), "{alpha} {freedom}");
+        }
     }
 
     #[test]

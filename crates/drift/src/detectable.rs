@@ -44,6 +44,21 @@ mod tests {
     }
 
     #[test]
+    fn is_the_root_of_the_normal_approximation() {
+        // scipy: noise * brentq(lambda l: df + l - z*sqrt(2*(df + 2*l)) - threshold/noise, 0, 1e6), z = norm.ppf(0.9)
+        let exact = [
+            (0.1, 0.01, 4, 0.172_437_409_877_872_2),
+            (0.3, 0.02, 1, 0.551_653_507_341_521_2),
+            (0.15, 0.004, 9, 0.187_482_412_218_544_42),
+            (0.2, 0.05, 7, 0.201_816_249_676_074_48),
+        ];
+        for (threshold, noise, df, psi) in exact {
+            let got = detectable_psi(threshold, noise, df);
+            assert!((got / psi - 1.0).abs() < 1e-9, "{threshold} {noise} {df}: {got}");
+        }
+    }
+
+    #[test]
     fn more_rows_show_smaller_drifts() {
         let at = |rows: f64| {
             let noise = 1.0 / 1000.0 + 1.0 / rows;

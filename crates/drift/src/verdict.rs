@@ -1,9 +1,6 @@
 //! From counts to one of three words. "Cannot tell" is a word of its own: no traffic is not "no drift".
 
-use crate::{
-    DriftError, Psi, Shares, companions::js_distance, companions::ks_distance, critical::exceeded_by_chance,
-    detectable::detectable_psi, psi::psi,
-};
+use crate::{DriftError, Psi, Shares, detectable::detectable_psi, psi::psi};
 
 /// Below this a PSI is too small to matter, however certain it is. 0.1 is where the credit-scoring custom begins
 /// to speak of a shift (N. Siddiqi, "Credit Risk Scorecards", 2006).
@@ -40,19 +37,9 @@ pub struct Judgement {
     pub threshold: f64,
     /// 1/N + 1/M: what a unit of χ² is worth; infinite without rows.
     pub noise: f64,
-    /// Jensen–Shannon distance, for people.
-    pub js_distance: f64,
-    /// Kolmogorov–Smirnov distance over the bins in their order, for people; without meaning for categories.
-    pub ks_distance: f64,
 }
 
 impl Judgement {
-    /// The probability that chance alone takes PSI this far; 1 without rows. No correction for many signals and looks: that
-    /// is in the critical value.
-    pub fn p_value(&self, degrees_of_freedom: usize) -> f64 {
-        exceeded_by_chance(self.psi.value / self.noise, degrees_of_freedom)
-    }
-
     /// The smallest true PSI that would have been reported nine times in ten, see
     /// [`detectable_psi`]: what "steady" does not rule out. Infinite where nothing can be told.
     pub fn detectable_psi(&self, degrees_of_freedom: usize) -> f64 {
@@ -81,8 +68,7 @@ pub fn judge(
     if !(critical_chi2.is_finite() && critical_chi2 > 0.0) {
         return Err(DriftError::BadCritical(critical_chi2));
     }
-    let shares = Shares::new(expected, reference_rows, counts)?;
-    let psi = psi(&shares);
+    let psi = psi(&Shares::new(expected, reference_rows, counts)?);
     let noise = 1.0 / reference_rows as f64 + 1.0 / psi.rows as f64;
     let threshold = (noise * critical_chi2).max(PRACTICAL_PSI);
     let verdict = if psi.rows < MIN_ROWS {
@@ -92,8 +78,7 @@ pub fn judge(
     } else {
         Verdict::Steady
     };
-    let (js_distance, ks_distance) = (js_distance(&shares), ks_distance(&shares));
-    Ok(Judgement { verdict, psi, threshold, noise, js_distance, ks_distance })
+    Ok(Judgement { verdict, psi, threshold, noise })
 }
 
 #[cfg(test)]
@@ -128,21 +113,33 @@ mod tests {
     }
 
     #[test]
-    fn says_how_sure_it_is_and_what_it_could_miss() {
+    fn a_verdict_states_the_smallest_detectable_drift() {
         let judged = |counts: [u64; 4]| judge(&EXPECTED, &counts, 1000, CRITICAL).unwrap();
-        let (steady, drifting, empty) =
-            (judged([260, 240, 250, 250]), judged([970, 10, 10, 10]), judged([0; 4]));
-        // scipy: chi2.sf(psi / (1/1000 + 1/1000), 3), psi = 0.000797
-        assert!((steady.p_value(3) - 0.940_528).abs() < 1e-6, "{}", steady.p_value(3));
-        assert!(drifting.p_value(3) < 1e-100);
-        assert_eq!(empty.p_value(3), 1.0);
+        let (steady, empty) = (judged([260, 240, 250, 250]), judged([0; 4]));
         assert!(steady.detectable_psi(3) > steady.threshold && steady.detectable_psi(3) < 0.15);
         assert_eq!(empty.detectable_psi(3), f64::INFINITY);
     }
 
     #[test]
+    fn the_limits_belong_to_the_steady_side() {
+        // 60 rows suffice, and a PSI is drift only above its threshold.
+        let fewest = judge(&EXPECTED, &[60, 0, 0, 0], 1_000_000, 1.0).unwrap();
+        assert_eq!((fewest.verdict, fewest.psi.rows), (Verdict::Drifting, 60));
+        assert_eq!(verdict([59, 0, 0, 0], 1_000_000), Verdict::CannotTell { rows: 59, needs: 60 });
+        let judged = |critical| judge(&EXPECTED, &[400, 300, 200, 100], 1000, critical).unwrap();
+        let exact = judged(1.0).psi.value / (1.0 / 1000.0 + 1.0 / 1000.0);
+        assert_eq!(judged(exact * (1.0 + 1e-12)).verdict, Verdict::Steady);
+        assert_eq!(judged(exact * (1.0 - 1e-12)).verdict, Verdict::Drifting);
+        assert_eq!(judged(30.0).threshold, PRACTICAL_PSI);
+        assert!((judged(80.0).threshold - 0.16).abs() < 1e-12);
+        assert!((judged(80.0).noise - 0.002).abs() < 1e-15);
+    }
+
+    #[test]
     fn refuses_numbers_that_cannot_be() {
         assert_eq!(judge(&EXPECTED, &[1; 4], 0, 1.0), Err(DriftError::EmptyReference));
-        assert!(matches!(judge(&EXPECTED, &[1; 4], 9, f64::NAN), Err(DriftError::BadCritical(_))));
+        for critical in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
+            assert!(matches!(judge(&EXPECTED, &[1; 4], 9, critical), Err(DriftError::BadCritical(_))));
+        }
     }
 }
