@@ -7,6 +7,7 @@ set positional-arguments
 # Peers to compare with: other releases need not behave alike.
 river := "0.26.1"
 oha := "1.16.0"
+mutants := "27.1.0"
 
 _list:
     @just --list --unsorted
@@ -26,6 +27,16 @@ demo:
 # Build everything and run every test, against real Prometheus tools
 test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "faketime" "faketime") (_install "jsonnet" "jsonnet") (_install "chromium" "chromium fonts-dejavu-core")
     cargo test --locked --workspace
+
+# Whether tests notice changes of the code: mutation testing of drift, model and the parsing of the service (half an hour and more)
+mutants *flags:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tools="${CARGO_TARGET_DIR:-target}/mutants"
+    if ! "$tools/bin/cargo-mutants" mutants --version 2>/dev/null | grep -qF "{{ mutants }}"; then
+        cargo install --locked --root "$tools" --version {{ mutants }} cargo-mutants
+    fi
+    "$tools/bin/cargo-mutants" mutants --output "$tools" "$@"
 
 # Write the dashboards from their sources, grafana/*.jsonnet
 dashboards: (_install "jsonnet jsonnetfmt" "jsonnet")

@@ -1,4 +1,4 @@
-//! One server, from build to graceful stop.
+//! The server: its listeners, its start and its graceful stop.
 
 use crate::{
     Settings, api,
@@ -17,10 +17,10 @@ use std::{
     time::Duration,
 };
 
-/// Histograms keep every sample until they are folded into buckets; this bounds what an unscraped service holds.
+/// Histograms keep every sample until upkeep adds it to a bucket, so this bounds the memory of a service that is not scraped.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// A service that listens, and serves once it is run.
+/// A service whose listeners are bound; it answers once it runs.
 pub struct Application {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
@@ -34,11 +34,11 @@ pub struct Application {
 }
 
 impl Application {
-    /// Takes the addresses and prepares the model. Connections made from here on are answered by
+    /// Binds the listeners and prepares the model. Connections that are opened from then on are answered by
     /// [`Application::run_until_stopped`]. Must be called inside an actix system.
     ///
     /// # Errors
-    /// When an address is taken, or the receipt key can't be read.
+    /// If an address is in use, or the receipt key cannot be read.
     pub fn build(settings: &Settings, model: ModelFile) -> Result<Self> {
         let listener = bind(settings.listen, "--listen")?;
         let metrics_listener =
@@ -74,23 +74,24 @@ impl Application {
         })
     }
 
-    /// The address it answers on.
+    /// Returns the address of the main listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address of the metrics listener, if there is one.
+    /// Returns the address of the metrics listener, if there is one.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
     }
 
-    /// Serves until SIGTERM or SIGINT asks to stop, then finishes what has begun; a second signal ends that at once.
+    /// Serves until SIGTERM or SIGINT, then drains and finishes the requests under way. A second signal ends the process at
+    /// once.
     ///
     /// # Errors
-    /// When the server breaks, or signals can't be watched.
+    /// If the server fails, or signal handlers cannot be installed.
     pub async fn run_until_signalled(self) -> Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
-        let watch = |kind| signal(kind).context("signals can't be watched");
+        let watch = |kind| signal(kind).context("signal handlers cannot be installed");
         let (mut terminate, mut interrupt) =
             (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
         self.run(async move || {
@@ -102,10 +103,10 @@ impl Application {
         .await
     }
 
-    /// Serves until `stop` resolves, then finishes what has begun.
+    /// Serves until `stop` resolves, then drains and finishes the requests under way.
     ///
     /// # Errors
-    /// When the server breaks.
+    /// If the server fails.
     pub async fn run_until_stopped(self, stop: impl Future<Output = &'static str> + 'static) -> Result<()> {
         let mut stop = Some(stop);
         self.run(async move || match stop.take() {
@@ -116,18 +117,18 @@ impl Application {
     }
 
     async fn run(self, mut next_signal: impl AsyncFnMut() -> &'static str + 'static) -> Result<()> {
-        self.announce();
+        self.log_start();
         let upkeep = actix_web::rt::spawn(upkeep(Arc::clone(&self.state)));
         let handles = [Some(self.server.handle()), self.metrics_server.as_ref().map(Server::handle)];
         let (state, drain) = (Arc::clone(&self.state), self.drain);
-        // Resolves when a second signal asks to end at once.
+        // Resolves at the second signal.
         let interrupted = async move {
             let cause = next_signal().await;
             let in_flight = state.in_flight.count();
             tracing::info!(cause, in_flight, drain = ?drain, "stopping; a second signal ends this at once");
             state.stop_being_ready();
             let gracefully = async {
-                // Load balancers need this long to see that /readyz answers 503, and clients to be asked to reconnect.
+                // Within this time load balancers notice that /readyz answers 503, and answers ask clients to close their connections.
                 tokio::time::sleep(drain).await;
                 for handle in handles.iter().flatten() {
                     handle.stop(true).await;
@@ -144,9 +145,9 @@ impl Application {
         let (server, metrics_server) = (self.server, self.metrics_server);
         let served = async move {
             let metrics_server = metrics_server.map(actix_web::rt::spawn);
-            server.await.context("the server broke")?;
+            server.await.context("the server failed")?;
             if let Some(server) = metrics_server {
-                server.await?.context("the metrics server broke")?;
+                server.await?.context("the metrics server failed")?;
             }
             anyhow::Ok(())
         };
@@ -159,8 +160,8 @@ impl Application {
         Ok(())
     }
 
-    /// Says what is served, and what it may take.
-    fn announce(&self) {
+    /// Logs the model, the addresses and the memory limit.
+    fn log_start(&self) {
         let card = &self.state.card;
         tracing::info!(address = %self.address, model = card.name, version = card.version, "serving");
         if let Some(address) = self.metrics_address {

@@ -1,4 +1,4 @@
-//! Bodies that are still arriving: how many bytes of them are held.
+//! Limits the memory for request bodies that are still arriving.
 //!
 //! Clients that never finish their bodies cannot block others: when the limit is reached, the body that has been arriving
 //! for the longest time is evicted. A body that arrived with its head is never counted here.
@@ -41,12 +41,12 @@ pub struct Arrival {
 pub struct Evicted;
 
 impl Arrivals {
-    /// Holds at most `limit` bytes.
+    /// Creates a limit of so many bytes.
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Mutex::new(Held { limit, bytes: 0, next: 0, bodies: BTreeMap::new() })))
     }
 
-    /// A body begins to arrive.
+    /// Registers a body that begins to arrive.
     pub fn begin(&self) -> Arrival {
         let mut held = self.held();
         let id = held.next;
@@ -63,10 +63,10 @@ impl Arrivals {
 }
 
 impl Arrival {
-    /// More bytes of this body have arrived; beyond the limit the oldest bodies are evicted.
+    /// Adds bytes of this body that have arrived. Above the limit, the oldest bodies are evicted.
     ///
     /// # Errors
-    /// When this body is or was one of them.
+    /// If this body is evicted.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Evicted> {
         let mut held = self.arrivals.held();
         let Some(this) = held.bodies.get_mut(&self.id) else { return Err(Evicted) };
@@ -92,7 +92,7 @@ impl Arrival {
 impl Drop for Arrival {
     fn drop(&mut self) {
         let mut held = self.arrivals.held();
-        // An evicted body is not there any more.
+        // An evicted body was removed before.
         if let Some(this) = held.bodies.remove(&self.id) {
             held.bytes -= this.bytes;
         }

@@ -1,4 +1,4 @@
-//! What was typed: the commands and their flags.
+//! The command line: commands and flags.
 
 use crate::{Application, Settings, healthcheck, inspect, load_model, train};
 use anyhow::{Context, Result, bail};
@@ -7,11 +7,10 @@ use cli_io::descriptors::{least_of_a_server, require};
 use std::{env::VarError, io::IsTerminal, net::SocketAddr, path::PathBuf};
 use tracing_subscriber::EnvFilter;
 
-/// What is logged unless RUST_LOG says otherwise. actix reports every request that it can't parse as an error of its own,
-/// and a port scan sends thousands.
+/// The default log filter. actix logs every request that it cannot parse as an error, and a port scan sends thousands.
 const DEFAULT_LOG: &str = "info,actix_http=off";
 
-/// Serve a tabular classifier that tells how healthy it is.
+/// Serve a tabular classifier and publish its health as Prometheus metrics
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {
@@ -25,28 +24,28 @@ enum Command {
     Serve(Box<Settings>),
     /// Train a model from a CSV file of numeric columns and a class column
     Train(train::Args),
-    /// Print what a model knows: classes, scores, signals and their bins
+    /// Print a model's classes, scores, signals and bins
     Inspect {
         /// Model file; the built-in Iris model without it
         #[arg(long, env = "INFERENCE_MODEL")]
         model: Option<PathBuf>,
     },
-    /// Exit 0 when a service answers that it is ready, for container health checks
+    /// Exit with 0 if a service reports that it is ready, for container health checks
     Healthcheck {
-        /// What to ask, such as http://127.0.0.1:8000/readyz; without it, /readyz where the service listens
+        /// URL to request, such as http://127.0.0.1:8000/readyz [default: /readyz at the listen address]
         #[arg(long)]
         url: Option<String>,
-        /// Address that the service listens on
+        /// Listen address of the service
         #[arg(long, env = "INFERENCE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8000")]
         listen: SocketAddr,
     },
 }
 
 impl Cli {
-    /// Carries out the command.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Whatever kept it from being carried out, with the flag or file to correct.
+    /// If the command fails; the error names the flag or file to correct.
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Serve(settings) => serve(*settings),
@@ -83,7 +82,7 @@ fn serve(settings: Settings) -> Result<()> {
     })
 }
 
-/// What is logged: as RUST_LOG says, which counts as unset when it is empty.
+/// Returns the log filter of RUST_LOG, or the default if it is unset or empty.
 fn log_filter() -> Result<EnvFilter> {
     let directives = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(directives) if !directives.trim().is_empty() => directives,

@@ -4,7 +4,7 @@ use crate::cli::Cli;
 use clap::{Arg, Command, CommandFactory, FromArgMatches, builder::Resettable};
 use std::{env, ffi::OsString};
 
-/// The variables that set a flag in this call.
+/// The environment variables that set a flag of this call.
 #[derive(Debug)]
 pub struct Environment {
     /// The flag as clap's messages write it, the flag alone, and the variable.
@@ -12,7 +12,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Reads the command line; ends the process with clap's message when it is wrong.
+    /// Parses the command line, or exits with clap's message.
     pub fn parse() -> (Cli, Self) {
         let typed: Vec<OsString> = env::args_os().collect();
         let mut command = without_empty(Cli::command());
@@ -30,7 +30,7 @@ impl Environment {
         }
     }
 
-    /// A message that names the variables instead of the flags that they set.
+    /// Returns the message with variables in place of the flags that they set.
     pub fn rename(&self, message: &str) -> String {
         self.names.iter().fold(message.to_owned(), |message, [shown, flag, variable]| {
             let message = message.replace(shown, variable);
@@ -45,7 +45,7 @@ impl Environment {
     }
 }
 
-/// The command without the variables that are empty.
+/// Returns the command without empty environment variables.
 fn without_empty(command: Command) -> Command {
     let is_empty = |arg: &Arg| arg.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
     command
@@ -53,7 +53,7 @@ fn without_empty(command: Command) -> Command {
         .mut_subcommands(without_empty)
 }
 
-/// The flags of the command that was typed which a variable sets.
+/// Returns the flags of the chosen command that a variable sets.
 fn in_effect(command: &Command, typed: &[OsString]) -> Vec<[String; 3]> {
     let is_typed = |flag: &str| {
         typed.iter().filter_map(|word| word.to_str()).any(|word| word.split('=').next() == Some(flag))

@@ -1,4 +1,4 @@
-//! `inference healthcheck`: asks a service whether it is ready, without curl, for images that hold nothing else.
+//! `inference healthcheck`: requests `/readyz`, for container images without curl.
 
 use anyhow::{Context, Result, bail};
 use std::{
@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A service that takes longer than this to answer is not healthy. The whole call ends within it.
+/// The time limit of the whole call. A service that takes longer counts as not healthy.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The URL at which a service that listens on this address can be asked from its own machine.
+/// Returns the URL of `/readyz` for requests from the machine of a service with this listen address.
 pub fn url_of(listen: SocketAddr) -> String {
     let host = match listen.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -21,10 +21,10 @@ pub fn url_of(listen: SocketAddr) -> String {
     format!("http://{}/readyz", SocketAddr::new(host, listen.port()))
 }
 
-/// Succeeds when `url` (plain HTTP) answers 200.
+/// Requests `url` (plain HTTP) and succeeds if the answer is 200.
 ///
 /// # Errors
-/// When it answers anything else, or not in time.
+/// If the answer is another status, or does not arrive in time.
 pub fn run(url: &str) -> Result<()> {
     let status = status(url).with_context(|| format!("--url {url}"))?;
     if status != 200 {
@@ -54,7 +54,7 @@ fn status(url: &str) -> Result<u16> {
     status.context("did not answer in HTTP/1.1")
 }
 
-/// Looks up an address, in a thread that is left behind when the system's resolver takes too long.
+/// Resolves an address in a thread of its own, which is abandoned if the system's resolver takes too long.
 fn address(authority: String, deadline: Instant) -> Result<SocketAddr> {
     let (sender, receiver) = mpsc::channel();
     std::thread::Builder::new().spawn(move || {
@@ -70,7 +70,7 @@ fn timed_out() -> anyhow::Error {
     anyhow::anyhow!("timed out after {} s", TIMEOUT.as_secs())
 }
 
-/// The first 12 bytes of the answer, up to its status.
+/// Returns the first 12 bytes of the answer, which end with its status.
 fn ask(address: SocketAddr, host: &str, path: &str, deadline: Instant) -> std::io::Result<[u8; 12]> {
     let left = || {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -1,45 +1,45 @@
-//! The limits on work at a time. Over them, a request is refused at once rather than queued: a queue would only turn
-//! overload into latency for everyone.
+//! Limits on concurrent requests. A request above the limit is refused at once instead of queued: a queue would turn overload
+//! into latency for all clients.
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Counts requests being worked on, up to a limit.
+/// A limit on concurrent requests.
 #[derive(Debug, Clone)]
 pub struct InFlight {
     free: Arc<Semaphore>,
     limit: usize,
 }
 
-/// A place; dropping it gives it back, however the work ends. A place is kept until the answer is sent: see
-/// [`crate::api`]. That a client hangs up does not end the work (actix goes on for one that closed only its sending side),
-/// so it is the request's time limit that bounds how long a place is kept.
+/// The permit of one request; dropping it returns it. It is held until the answer is sent. A client that closes its
+/// connection does not end the work (actix continues for one that closed only its sending side), so the request timeout
+/// bounds how long a permit is held.
 pub type Place = OwnedSemaphorePermit;
 
 impl InFlight {
-    /// A counter with room for `limit`.
+    /// Creates a limit of so many requests.
     pub fn new(limit: usize) -> Self {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(limit)), limit }
     }
 
-    /// Takes a place, if there is one.
+    /// Returns a permit, unless all are taken.
     pub fn enter(&self) -> Option<Place> {
         Arc::clone(&self.free).try_acquire_owned().ok()
     }
 
-    /// Takes so many places at once, if there are as many.
+    /// Returns one permit that counts as `places`, unless too few are left.
     pub fn enter_many(&self, places: usize) -> Option<Place> {
         Arc::clone(&self.free).try_acquire_many_owned(places.try_into().ok()?).ok()
     }
 
-    /// Takes a place as soon as there is one, in the order of asking.
+    /// Waits for a permit. Waiters are served in the order of their calls.
     pub async fn wait(&self) -> Place {
         let place = Arc::clone(&self.free).acquire_owned().await;
         place.unwrap_or_else(|_| unreachable!("the semaphore is never closed"))
     }
 
-    /// How many places are taken.
+    /// Returns how many permits are taken.
     pub fn count(&self) -> usize {
         self.limit - self.free.available_permits()
     }

@@ -1,4 +1,4 @@
-//! `inference inspect`: what a model knows, for people.
+//! `inference inspect`: prints a model card.
 
 use crate::metrics::{self, Metrics};
 use anyhow::Result;
@@ -9,12 +9,12 @@ use model::ModelFile;
 /// Prints the model card.
 ///
 /// # Errors
-/// When stdout can't be written to.
+/// If standard output cannot be written to.
 pub fn run(file: &ModelFile) -> Result<()> {
     print(printable_lines(&describe(file)))
 }
 
-/// The text that `inspect` prints.
+/// Returns the text that `inspect` prints.
 pub fn describe(file: &ModelFile) -> String {
     let (card, report) = (&file.card, &file.card.training);
     let mut text = format!("{} {}\n", card.name, card.version);
@@ -50,7 +50,7 @@ pub fn describe(file: &ModelFile) -> String {
     let budget = FalseAlarmBudget::default();
     for signal in signals {
         let critical = signal.critical_chi2(budget.alpha(signals.len()));
-        // Traffic without end: what the reference's own rows leave in doubt.
+        // For unlimited traffic, where only the noise of the reference remains.
         let noise = 1.0 / signal.rows as f64;
         let floor = (critical * noise).max(drift::PRACTICAL_PSI);
         let detectable = drift::detectable_psi(floor, noise, signal.degrees_of_freedom());

@@ -1,9 +1,9 @@
-//! Serves a tabular classifier and publishes its vital signs.
+//! Serves a tabular classifier and publishes its health as Prometheus metrics.
 //!
 //! Layout:
-//! - [`cli`], [`settings`]: what was typed, and what follows from it; [`train`], [`inspect`], [`healthcheck`] are the
-//!   commands beside `serve`; [`model_file`]: loads the model; [`environment`]: flags that variables set
-//! - [`app`]: one server, from build to graceful stop; [`connection`]: its connections
+//! - [`cli`], [`settings`]: the command line; [`train`], [`inspect`], [`healthcheck`] are the
+//!   commands beside `serve`; [`model_file`]: loads the model; [`environment`]: flags set by environment variables
+//! - [`app`]: the server, its start and its graceful stop; [`connection`]: its connections
 //! - [`route`], [`reason`], [`refusal`]: the closed sets of routes and error codes, and an error as the client receives it
 //! - [`api`]: the HTTP handlers and their error responses
 //! - [`rows`]: from a request body to checked rows
@@ -11,9 +11,9 @@
 //! - [`faults`]: faults that a request asks for
 //! - [`in_flight`], [`arrivals`]: the limits on requests in flight and on arriving bodies; [`memory`]: the most memory that
 //!   clients can make the service hold
-//! - [`receipt`]: prediction ids that prove themselves; [`receipt_key`]: the key that signs them
+//! - [`receipt`]: signed prediction ids; [`receipt_key`]: the key that signs them
 //!
-//! The service keeps no window and no history: it counts. Verdicts are queries over those counts.
+//! The service counts and keeps no history. Verdicts are queries over the counts.
 
 pub mod api;
 pub mod app;

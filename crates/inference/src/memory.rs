@@ -5,15 +5,15 @@ use crate::{Settings, connection};
 /// Answers up to this size may be held by every request in flight.
 pub(crate) const SMALL_ANSWER: usize = 64 << 10;
 
-/// How many bodies of the largest size may be arriving, and how many may wait for their turn.
+/// The limit on arriving bodies, and that on queued ones, in bodies of the largest size.
 const BODIES: usize = 32;
 
-/// Most bytes of memory that reading a body and scoring its rows takes for each of its bytes. A row of one named feature,
+/// The most bytes of memory that reading a body and scoring its rows takes per byte of the body. A row of one named feature,
 /// `{"a":0},`, takes 38 times its size until it is answered; the test
 /// `memory_stays_below_what_is_announced_whatever_clients_send` measures that.
 pub const WORK_PER_BODY_BYTE: usize = 48;
 
-/// What memory the service takes at worst, in bytes, whatever its clients do.
+/// The most memory that clients can make the service hold, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct WorstCase {
     /// Buffers of all connections.
@@ -29,7 +29,7 @@ pub struct WorstCase {
 }
 
 impl WorstCase {
-    /// What the settings lead to.
+    /// Computes it from the settings and the number of connections.
     pub fn of(settings: &Settings, connections: usize) -> Self {
         let large =
             settings.body_limit.saturating_mul(WORK_PER_BODY_BYTE).saturating_add(settings.answer_limit);
@@ -44,12 +44,12 @@ impl WorstCase {
         }
     }
 
-    /// Most bytes of arriving bodies, and of queued ones.
+    /// Returns the limit on arriving bodies, which is also that on queued ones.
     pub fn bodies(settings: &Settings) -> usize {
         settings.body_limit.saturating_mul(BODIES)
     }
 
-    /// All of it.
+    /// Returns the sum.
     pub fn total(&self) -> usize {
         let parts = [self.connections, self.small, self.large, self.arriving, self.queued];
         parts.into_iter().fold(0, usize::saturating_add)

@@ -4,20 +4,20 @@ use actix_web::http::StatusCode;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])+ $name:ident = $code:literal, $status:ident;)+) => {
-        /// Why a request was refused: a closed set, so that the label of the counter is one too.
+        /// Why a request is refused. A closed set, because it is the label of a metric.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Reason { $($(#[$doc])+ $name,)+ }
 
         impl Reason {
-            /// Every reason there is, in the order of their numbers.
+            /// Every reason, in the order of declaration.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            /// The code that clients and metrics see.
+            /// Returns the code that clients and metrics see.
             pub fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)+ }
             }
 
-            /// The status it is answered with.
+            /// Returns the HTTP status of the answer.
             pub fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status,)+ }
             }
@@ -54,13 +54,13 @@ reasons! {
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
     /// The body is compressed.
     UnsupportedEncoding = "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE;
-    /// Something is not of the kind it should be.
+    /// A value has the wrong JSON type.
     WrongType = "wrong_type", UNPROCESSABLE_ENTITY;
     /// The body lacks a field.
     MissingField = "missing_field", UNPROCESSABLE_ENTITY;
-    /// The body has a field that means nothing.
+    /// The body has an unknown field.
     UnknownField = "unknown_field", UNPROCESSABLE_ENTITY;
-    /// Something is given twice.
+    /// A field is given twice.
     DuplicateField = "duplicate_field", UNPROCESSABLE_ENTITY;
     /// A batch without rows.
     EmptyBatch = "empty_batch", UNPROCESSABLE_ENTITY;
@@ -90,20 +90,20 @@ reasons! {
     RepeatedPredictionId = "repeated_prediction_id", UNPROCESSABLE_ENTITY;
     /// A label that is not one of the model's classes.
     UnknownLabel = "unknown_label", UNPROCESSABLE_ENTITY;
-    /// Something inside broke.
+    /// An internal error.
     Internal = "internal", INTERNAL_SERVER_ERROR;
-    /// Too many requests at a time.
+    /// Too many concurrent requests.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE;
-    /// Not started, or stopping.
+    /// The service is stopping.
     NotReady = "not_ready", SERVICE_UNAVAILABLE;
-    /// A fault that was asked for; its status is the one asked for.
+    /// An injected fault; its status is the one that the header names.
     FaultInjected = "fault_injected", SERVICE_UNAVAILABLE;
-    /// The answer took too long.
+    /// An injected delay exceeds the request timeout.
     TooSlow = "too_slow", GATEWAY_TIMEOUT;
 }
 
 impl Reason {
-    /// Why feedback about one prediction can be refused.
+    /// The reasons to refuse feedback about one prediction.
     pub const OF_FEEDBACK: [Self; 11] = [
         Self::WrongType,
         Self::MissingField,

@@ -1,5 +1,5 @@
-//! Prediction ids that prove themselves. An id carries when, what, how surely and by which model something was
-//! predicted, and a keyed MAC over it, so that any replica with the key can verify feedback about it without a store.
+//! Signed prediction ids. An id carries the time, the class, the confidence and the model version of a prediction, and a MAC
+//! over them, so that any replica with the key can verify feedback about it without a store.
 //!
 //! Layout of the 41 bytes, big-endian, written in URL-safe base64 without padding:
 //!
@@ -26,17 +26,17 @@ use std::{
 };
 use thiserror::Error;
 
-/// How many of the latest predictions with feedback are remembered at least; twice as many at most, some 40 MB.
+/// At least this many of the latest predictions with feedback are remembered, and at most twice as many, about 40 MB.
 const REMEMBERED: usize = 1 << 20;
 
 const FORMAT: u8 = 1;
 const SIGNED: usize = 25;
 const MAC: usize = 16;
 
-/// Length of an id as text.
+/// The length of an id as text.
 pub const TEXT_LENGTH: usize = ((SIGNED + MAC) * 4).div_ceil(3);
 
-/// Writes and checks the ids of one model version.
+/// Issues and verifies the ids of one model version.
 #[derive(Debug)]
 pub struct Receipts {
     mac: Hmac<Sha256>,
@@ -44,27 +44,27 @@ pub struct Receipts {
     serial: AtomicU64,
 }
 
-/// What an id says.
+/// The content of an id.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Receipt {
-    /// When it was predicted, to the millisecond.
+    /// The time of the prediction, in milliseconds.
     pub at: SystemTime,
-    /// Position in the model's classes.
+    /// The position of the predicted class.
     pub class: usize,
-    /// The class's probability, to within 1/65,535.
+    /// The probability of the class, rounded to 1/65,535.
     pub confidence: f64,
     /// The first 12 hex digits of the model's hash.
     pub version: String,
-    /// Distinguishes predictions that are alike in all else.
+    /// Distinguishes predictions that are equal in everything else.
     pub serial: u64,
 }
 
-/// Remembers which predictions feedback was given about, so that saying it twice does not count twice.
+/// Remembers the predictions with feedback, so that repeated feedback is not counted twice.
 ///
-/// It knows of this process only: a restart forgets, and replicas do not tell each other. Exactly-once over replicas
-/// would take a store that all of them share.
+/// It belongs to one process: a restart forgets, and replicas do not share it. Exactly-once over replicas would need a shared
+/// store.
 #[derive(Debug, Default)]
-pub struct Seen(Mutex<Generations>);
+pub struct FeedbackGiven(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
@@ -72,9 +72,9 @@ struct Generations {
     former: HashSet<u64>,
 }
 
-impl Seen {
-    /// Whether this is the first time that the receipt with this serial number is seen.
-    pub fn first(&self, serial: u64) -> bool {
+impl FeedbackGiven {
+    /// Adds a serial number, and returns whether it is new.
+    pub fn insert(&self, serial: u64) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.former.contains(&serial) || !seen.current.insert(serial) {
             return false;
@@ -86,20 +86,20 @@ impl Seen {
     }
 }
 
-/// Why a text is no receipt of ours.
+/// Why a text is not a valid prediction id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ReceiptError {
-    /// Not even the form is right.
+    /// The text does not have the form of an id.
     #[error("not a prediction id")]
     Malformed,
-    /// The MAC is wrong: altered, made up, or signed with another key.
+    /// The MAC does not match: the id was altered, invented, or signed with another key.
     #[error("not signed with this service's key")]
     Forged,
 }
 
 impl Receipts {
-    /// Ids for predictions of the model `version` (12 hex digits), signed with `key`. `first_serial` should be
-    /// random, so that replicas with the same key do not give out equal ids.
+    /// Creates the issuer for the model `version` (12 hex digits) with `key`. `first_serial` should be random, so that
+    /// replicas with the same key do not issue equal ids.
     pub fn new(key: &[u8], version: &str, first_serial: u64) -> Self {
         let Ok(mac) = Hmac::new_from_slice(key) else { unreachable!("HMAC takes keys of any length") };
         let mut digits = [0; 6];
@@ -112,7 +112,7 @@ impl Receipts {
         Self { mac, version: digits, serial: AtomicU64::new(first_serial) }
     }
 
-    /// An id for a prediction made `at` this time.
+    /// Issues the id of a prediction made `at` this time.
     pub fn issue(&self, at: SystemTime, class: usize, confidence: f64) -> String {
         let millis = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let mut bytes = [0; SIGNED + MAC];
@@ -127,10 +127,10 @@ impl Receipts {
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads an id that some replica with the same key gave out.
+    /// Verifies an id that was issued with the same key, on any replica, and returns its content.
     ///
     /// # Errors
-    /// When it is malformed or forged. Age and model version are the caller's to judge.
+    /// If it is malformed or its MAC is wrong. The caller checks its age and model version.
     pub fn verify(&self, id: &str) -> Result<Receipt, ReceiptError> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(id).map_err(|_| ReceiptError::Malformed)?;
         if bytes.len() != SIGNED + MAC || bytes[0] != FORMAT {
@@ -184,11 +184,11 @@ mod tests {
 
     #[test]
     fn the_latest_are_remembered_and_memory_is_bounded() {
-        let seen = Seen::default();
+        let seen = FeedbackGiven::default();
         for serial in 0..3 * REMEMBERED as u64 {
-            assert!(seen.first(serial));
+            assert!(seen.insert(serial));
         }
-        assert!(!seen.first(2 * REMEMBERED as u64 + 1));
+        assert!(!seen.insert(2 * REMEMBERED as u64 + 1));
         let generations = seen.0.lock().unwrap();
         assert!(generations.current.len() + generations.former.len() <= 2 * REMEMBERED);
     }

@@ -1,4 +1,4 @@
-//! How to serve: every flag has an environment variable `INFERENCE_…`.
+//! The flags of `inference serve`. Each has an environment variable `INFERENCE_…`.
 
 use crate::receipt_key;
 use anyhow::{Context, Result};
@@ -22,16 +22,16 @@ pub struct Settings {
     /// Worker threads [default: one per core]
     #[arg(long, env = "INFERENCE_WORKERS", value_name = "N", value_parser = workers)]
     pub workers: Option<usize>,
-    /// Requests worked on or sent at a time; more are answered 503
+    /// Concurrent requests for predictions and feedback; more are answered 503
     #[arg(long, env = "INFERENCE_MAX_IN_FLIGHT", value_name = "N", default_value = "512", value_parser = at_least_one)]
     pub max_in_flight: usize,
-    /// Large requests among them, such as batches of hundreds of rows, worked on or sent at a time; more wait their turn
+    /// Concurrent large requests among them, such as batches of hundreds of rows; more wait
     #[arg(long, env = "INFERENCE_MAX_LARGE_IN_FLIGHT", value_name = "N", default_value = "4", value_parser = at_least_one)]
     pub max_large_in_flight: usize,
-    /// Open connections; more are closed at once
+    /// Open connections; further ones are closed at once
     #[arg(long, env = "INFERENCE_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = at_least_one)]
     pub max_connections: usize,
-    /// Longest a prediction may take before it is answered 504
+    /// Time limit for the body to arrive, for a large request to wait, and for injected delays; a prediction itself is not interrupted
     #[arg(long, env = "INFERENCE_REQUEST_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = request_timeout)]
     pub request_timeout: Duration,
     /// Largest request body; more is answered 413
@@ -40,24 +40,24 @@ pub struct Settings {
     /// Largest answer; a batch whose answer could be larger is answered 413
     #[arg(long, env = "INFERENCE_ANSWER_LIMIT", value_name = "SIZE", default_value = "32MiB", value_parser = byte_size)]
     pub answer_limit: usize,
-    /// How long to go on answering after a signal to stop, with /readyz saying 503, before the listener closes
+    /// How long to keep answering after a signal to stop, with /readyz at 503, before the listener closes
     #[arg(long, env = "INFERENCE_DRAIN", value_name = "TIME", default_value = "5s", value_parser = drain)]
     pub drain: Duration,
     /// File with the key that prediction ids are signed with, the same on every replica; random without it
     #[arg(long, env = "INFERENCE_RECEIPT_KEY_FILE", value_name = "FILE")]
     pub receipt_key_file: Option<PathBuf>,
-    /// How seldom drift may be reported where there is none, over all signals; longer needs more rows to be sure
+    /// Average time between two false alarms about drift, over all signals; a longer time needs more rows to detect drift
     #[arg(long, env = "INFERENCE_ONE_FALSE_ALARM_IN", value_name = "TIME", default_value = "7days", value_parser = false_alarms)]
     pub one_false_alarm_in: Duration,
     /// Inject the faults that the headers x-envoy-fault-abort-request and x-envoy-fault-delay-request ask for; for drills
     #[arg(long, env = "INFERENCE_ALLOW_FAULT_INJECTION", value_parser = BoolishValueParser::new())]
     pub allow_fault_injection: bool,
-    /// How log lines look; RUST_LOG sets which are written
+    /// Format of log lines; RUST_LOG selects which are written
     #[arg(long, env = "INFERENCE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people
@@ -90,24 +90,24 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Worker threads.
+    /// Returns the number of worker threads.
     pub fn worker_threads(&self) -> usize {
         self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from).min(512))
     }
 
-    /// What the verdicts on drift may spend.
+    /// Returns the rate of false alarms that verdicts on drift allow.
     pub fn false_alarm_budget(&self) -> FalseAlarmBudget {
         FalseAlarmBudget { one_alarm_in: self.one_false_alarm_in, ..FalseAlarmBudget::default() }
     }
 
-    /// The key for prediction ids: the one in the file, or random bytes.
+    /// Returns the key for prediction ids: that of the file, or random bytes.
     ///
     /// # Errors
-    /// When the file can't be read or can't be trusted.
+    /// If the file cannot be read or is not safe to use.
     pub fn receipt_key(&self) -> Result<Vec<u8>> {
         let Some(path) = &self.receipt_key_file else {
             tracing::info!(
-                "prediction ids are signed with a random key: they are worth nothing after a restart or on another \
+                "prediction ids are signed with a random key: they are not valid after a restart or on another \
                  replica; give all replicas the same --receipt-key-file to change that"
             );
             let mut key = vec![0; receipt_key::MIN_BYTES];
@@ -125,7 +125,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-/// actix takes no more worker threads than 512.
+/// actix allows at most 512 worker threads.
 fn workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=512) => Ok(number),
@@ -144,7 +144,7 @@ fn duration_or_none(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 5s or 250ms"))
 }
 
-/// Longer than this is a typing error, and far beyond it sums of times overflow.
+/// Longer times are assumed to be typing errors; far beyond, sums of times overflow.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn at_most_a_day(duration: Duration) -> Result<Duration, String> {
@@ -159,7 +159,7 @@ fn drain(text: &str) -> Result<Duration, String> {
     at_most_a_day(duration_or_none(text)?)
 }
 
-/// Below an hour hardly any reading of chance is left; beyond a century the quantile is lost to rounding.
+/// Below an hour almost every deviation would count as drift; beyond a century the quantile is not exact in floating point.
 fn false_alarms(text: &str) -> Result<Duration, String> {
     const HOUR: Duration = Duration::from_secs(3600);
     match duration(text)? {

@@ -16,14 +16,17 @@ use std::{borrow::Cow, sync::Arc};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
-/// What the page may do: run its own scripts and talk to this service. Swagger UI sets inline styles, and its images are
-/// `data:` URLs.
+/// The content security policy of the page: its own scripts and requests to this service. Swagger UI sets inline styles, and
+/// its images are `data:` URLs.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "inference", description = "Predictions of a tabular classifier, and its vital signs."),
+    info(
+        title = "inference",
+        description = "Predictions of a tabular classifier, with metrics of its health."
+    ),
     paths(
         predict::predict,
         feedback::feedback,
@@ -55,17 +58,17 @@ impl Docs {
     }
 }
 
-/// The OpenAPI document.
+/// Returns the OpenAPI document.
 pub(super) async fn openapi(state: web::Data<State>) -> HttpResponse {
     sent::json(StatusCode::OK, state.docs.openapi.clone(), ())
 }
 
-/// The page's files are named relative to `/docs/`.
+/// Redirects to `/docs/`, to which the links of the page are relative.
 pub(super) async fn redirect() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((LOCATION, "docs/")).finish()
 }
 
-/// One file of the page.
+/// Returns one file of the page.
 pub(super) async fn file(state: web::Data<State>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let file = utoipa_swagger_ui::serve(&path, Arc::clone(&state.docs.config)).map_err(Refusal::internal)?;
     let file = file.ok_or_else(|| ApiError::not_found(&format!("/docs/{path}")))?;

@@ -1,7 +1,7 @@
-//! `POST /feedback`: what a prediction should have been.
+//! `POST /feedback`: counts the true classes of earlier predictions.
 //!
-//! The prediction id proves what was predicted, when, and by which model, so nothing is looked up: the answer is one more
-//! count in the confusion matrix. What is refused never touches the matrix.
+//! The signed prediction id carries what was predicted, when, and by which model, so nothing has to be looked up. Accepted
+//! feedback is counted in the confusion matrix; refused feedback is not.
 
 use super::{
     ApiError, State, body, large,
@@ -20,22 +20,22 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-/// Feedback about older predictions is refused.
+/// The greatest age of a prediction for which feedback is accepted.
 const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How far the clocks of replicas may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// Most pieces of feedback in one request: a mebibyte holds about as many that are valid.
+/// The most pieces of feedback in one request, about as many as a mebibyte can hold.
 const MOST_PIECES: usize = 10_000;
 
-/// Most rejections that are listed one by one: enough to see what is wrong, and less than was sent.
+/// The most rejections that an answer lists one by one, so that it is smaller than the request.
 const MOST_REJECTED: usize = 100;
 
-/// Most classes that an error lists.
+/// The most classes that an error lists.
 const MOST_LISTED: usize = 20;
 
-/// What a prediction should have been.
+/// The true class of an earlier prediction.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "documents the body, which is read by hand to tell its faults apart")]
 pub(super) struct Feedback {
@@ -64,7 +64,7 @@ pub(super) enum FeedbackRequest {
     Many(Vec<Feedback>),
 }
 
-/// What became of it.
+/// How much of the feedback was accepted.
 #[derive(Default, Serialize, ToSchema)]
 pub(super) struct FeedbackResponse {
     /// How many were counted
@@ -91,7 +91,7 @@ struct Rejected {
     message: String,
 }
 
-/// Counts what predictions should have been. Each piece of a list is accepted or rejected separately.
+/// Counts the true classes of earlier predictions. Each piece of a list is accepted or rejected separately.
 #[utoipa::path(
     post, path = "/feedback", tag = "model", request_body = FeedbackRequest,
     responses(
@@ -155,7 +155,7 @@ fn take(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
     serde_json::to_vec(&response).map_err(Refusal::internal)
 }
 
-/// Counts one piece of feedback, or its refusal.
+/// Verifies and counts one piece of feedback.
 fn count(piece: &Piece, place: &str, state: &State) -> Result<(), Refusal> {
     let counted = read(piece, place).and_then(|(id, label)| verify(id, label, place, state));
     match counted {
@@ -170,7 +170,7 @@ fn count(piece: &Piece, place: &str, state: &State) -> Result<(), Refusal> {
     }
 }
 
-/// The id and the label of a piece of feedback.
+/// Returns the id and the label of a piece of feedback.
 fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), Refusal> {
     let Piece::Fields(Fields { prediction_id, label, unknown }) = piece else {
         let message = "feedback must be an object with \"prediction_id\" and \"label\"";
@@ -201,7 +201,7 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), Refusal
     Ok((id, label))
 }
 
-/// Verifies a receipt; gives the true class and how long ago the prediction was made.
+/// Verifies a prediction id; returns its content, the position of the true class, and the age of the prediction.
 fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt, usize, Duration), Refusal> {
     let refuse = |reason, message: String| Refusal::new(reason, message).at(path(place, "prediction_id"));
     let receipt = state.receipts.verify(id).map_err(|error| match error {
@@ -224,7 +224,7 @@ fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt,
             format!("of model version {}, but this service serves {}", receipt.version, state.card.version);
         return Err(refuse(Reason::ForeignVersion, message));
     }
-    // The owner of the key can sign any class, and the version is a hash cut short.
+    // Someone with the key can sign any class, and the version is a truncated hash.
     if receipt.class >= state.card.classes.len() {
         return Err(refuse(Reason::MalformedPredictionId, "of a class that the model does not have".into()));
     }
@@ -237,7 +237,7 @@ fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt,
         return Err(Refusal::new(Reason::UnknownLabel, message).at(path(place, "label")));
     };
     // Last, so that what is refused for another reason can be sent again once it is corrected.
-    if !state.seen.first(receipt.serial) {
+    if !state.feedback_given.insert(receipt.serial) {
         return Err(refuse(
             Reason::RepeatedPredictionId,
             "feedback about this prediction was already given".into(),
@@ -256,7 +256,7 @@ fn listed(classes: &[String]) -> String {
     }
 }
 
-/// Where something is wrong; the whole body has no path.
+/// Adds the place of an error; the whole body has no path.
 fn located(error: Refusal, place: &str) -> Refusal {
     if place.is_empty() { error } else { error.at(place) }
 }

@@ -1,17 +1,17 @@
-//! How the service is: for probes and for Prometheus.
+//! Health for probes, and metrics for Prometheus.
 
 use super::{ApiError, State, sent};
 use crate::{in_flight::InFlight, reason::Reason, refusal::Refusal};
 use actix_web::{HttpResponse, web};
 use std::sync::atomic::Ordering;
 
-/// Says that the process lives.
+/// Reports that the process is alive.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "Alive")))]
 pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "alive" }))
 }
 
-/// Says whether work should be sent here: a model is loaded, and the service is not stopping.
+/// Reports whether the service accepts work; while it is stopping, it does not.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, description = "Ready for work"),
     (status = 503, description = "Stopping", body = crate::refusal::ErrorBody)
@@ -24,20 +24,20 @@ pub(super) async fn ready(state: web::Data<State>) -> Result<HttpResponse, ApiEr
     }
 }
 
-/// Pages of metrics that may be under way at a time on one listener: several Prometheus servers and a person or two.
+/// The limit on concurrent requests for metrics per listener, enough for several Prometheus servers.
 const SCRAPES: usize = 16;
 
-/// Pages of metrics under way on one listener.
+/// Permits for requests for metrics on one listener.
 pub struct Scrapes(InFlight);
 
 impl Scrapes {
-    /// None under way yet.
+    /// Creates the permits of a listener.
     pub fn shared() -> web::Data<Self> {
         web::Data::new(Self(InFlight::new(SCRAPES)))
     }
 }
 
-/// Every vital sign, in the Prometheus text format.
+/// Returns all metrics in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses(
     (status = 200, description = "Metrics", body = String, content_type = "text/plain"),
     (status = 503, description = "Too many pages under way", body = crate::refusal::ErrorBody)
@@ -51,7 +51,7 @@ pub(super) async fn metrics(
         return Err(Refusal::new(Reason::Overloaded, message).into());
     };
     state.metrics.set_load(state.in_flight.count(), state.connections.load(Ordering::Relaxed));
-    // Rendering clones every distribution, which would hold up the predictions of this worker.
+    // Rendering clones every distribution, which would delay the predictions of this worker.
     let page = web::block(move || state.metrics.render()).await.map_err(Refusal::internal)?;
     let mut response = HttpResponse::Ok();
     Ok(sent::body(response.content_type("text/plain; version=0.0.4; charset=utf-8"), page, place))

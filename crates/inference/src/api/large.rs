@@ -1,7 +1,7 @@
-//! Large requests: a few at a time, scored beside the workers instead of on them, so that others don't have to wait.
+//! Large requests. A few at a time are scored on threads beside the workers, so that small requests need not wait.
 //!
-//! A large request waits in a queue of limited bytes. It then holds a permit of a semaphore of their own until its answer is
-//! sent, which bounds memory, and one of a second semaphore while it computes, which leaves cores to the workers.
+//! A large request waits in a queue of limited bytes. It then holds one permit until its answer is sent, which bounds memory, and
+//! a second one while it computes, which leaves cores to the workers.
 
 use super::{ApiError, State, sent};
 use crate::{in_flight::Place, reason::Reason, refusal::Refusal};
@@ -15,14 +15,14 @@ use tokio::time::{Instant, timeout_at};
 /// The unit in which queued bytes are counted.
 pub(super) const UNIT: usize = 1 << 10;
 
-/// A large request whose turn it is.
+/// The permits of a large request.
 pub(super) struct Large {
     large: Place,
     core: Place,
     place: Place,
 }
 
-/// Waits for a turn, until the deadline, with a body of so many bytes.
+/// Waits for the permits of a large request, until the deadline.
 pub(super) async fn turn(bytes: usize, state: &State, deadline: Instant) -> Result<Large, Refusal> {
     let overloaded = || {
         let message = "too many large requests at a time; try again shortly, or send fewer rows";
@@ -31,13 +31,13 @@ pub(super) async fn turn(bytes: usize, state: &State, deadline: Instant) -> Resu
     let queued = state.queued.enter_many(bytes.div_ceil(UNIT)).ok_or_else(overloaded)?;
     let turn = async { (state.large.wait().await, state.cores.wait().await) };
     let (large, core) = timeout_at(deadline, turn).await.map_err(|_| overloaded())?;
-    // From here on the body counts as part of a large request.
+    // From here on the memory of the body counts as that of a large request.
     drop(queued);
     Ok(Large { large, core, place: state.enter()? })
 }
 
 impl Large {
-    /// Works beside the workers, and answers.
+    /// Does the work on another thread and returns the answer.
     pub(super) async fn work(
         self,
         state: &Data<State>,

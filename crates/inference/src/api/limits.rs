@@ -5,14 +5,14 @@ use crate::{Settings, memory::SMALL_ANSWER, reason::Reason, refusal::Refusal};
 use bytesize::ByteSize;
 use model::ModelCard;
 
-/// A body up to this size is read and scored where it arrived. It takes about a millisecond, so other requests on the same
-/// worker wait at most that long.
+/// A body up to this size is parsed and scored on the worker. That takes about a millisecond, so other requests of the worker
+/// wait at most that long.
 const SMALL_BODY: usize = 16 << 10;
 
 /// Bytes allowed per feature, so that one wide row does not count as a large request: enough for two numbers as JSON.
 const SMALL_FEATURE: usize = 64;
 
-/// What a request may ask for.
+/// The limits on one request.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Most bytes of the answer to one row.
@@ -22,7 +22,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What the settings allow for this model.
+    /// Computes the limits for a model.
     pub fn new(settings: &Settings, card: &ModelCard) -> Self {
         Self {
             row: predict::largest_answer(card),
@@ -31,25 +31,25 @@ impl Limits {
         }
     }
 
-    /// Whether a body is to be worked on apart, so that others don't have to wait for it.
+    /// Returns whether a body makes its request a large one.
     pub fn is_large_body(&self, bytes: usize) -> bool {
         bytes > self.small_body
     }
 
-    /// Whether the answer to so many rows is to be made apart.
+    /// Returns whether the answer to so many rows makes their request a large one.
     pub fn is_large_answer(&self, rows: usize) -> bool {
         rows > 1 && self.answer_bytes(rows) > SMALL_ANSWER
     }
 
-    /// Most bytes that the answer to so many rows can take.
+    /// Returns the most bytes that the answer to so many rows can take.
     pub fn answer_bytes(&self, rows: usize) -> usize {
         rows.saturating_mul(self.row).saturating_add(32)
     }
 
-    /// Refuses rows whose answer could be too large.
+    /// Checks that the answer to so many rows cannot be too large.
     ///
     /// # Errors
-    /// With the number of rows that can be answered.
+    /// If it could; the error names the number of rows that can be answered.
     pub fn check_answer(&self, rows: usize) -> Result<(), Refusal> {
         if rows <= 1 || self.answer_bytes(rows) <= self.answer {
             return Ok(());

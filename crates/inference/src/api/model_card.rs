@@ -1,9 +1,9 @@
-//! What the model is.
+//! `GET /model`: the model card.
 
 use super::{State, sent};
 use actix_web::{HttpResponse, http::StatusCode, web};
 
-/// The model card: schema, classes, training score and reference, without the weights.
+/// Returns the model card: schema, classes, training score and reference, without the weights.
 #[utoipa::path(get, path = "/model", tag = "model", responses(
     (status = 200, description = "The model card", body = serde_json::Value)
 ))]

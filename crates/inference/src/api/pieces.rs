@@ -1,5 +1,5 @@
-//! What a body of feedback says, before it is checked. Nothing is kept but what the checks need, so that no body takes
-//! many times its size in memory.
+//! Parses the body of feedback, before it is checked. It keeps only what the checks need, so that no body takes many times its
+//! size in memory.
 
 use serde::{
     Deserializer,

@@ -1,4 +1,4 @@
-//! `POST /predict`: rows in, predictions out.
+//! `POST /predict`: predicts the classes of rows.
 
 use super::{ApiError, State, body, large, sent};
 use crate::{
@@ -18,7 +18,7 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 
-/// What a prediction is asked with.
+/// The body of a request for predictions.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "documents the body, which is read by hand to tell its faults apart")]
@@ -49,7 +49,7 @@ pub(super) struct Answer<'a> {
     class: &'a str,
     /// One probability per class
     probabilities: &'a [f64],
-    /// What feedback about this prediction must name
+    /// The id to send with feedback about this prediction
     prediction_id: String,
     /// The model's name
     model: &'a str,
@@ -79,7 +79,7 @@ pub(super) enum PredictResponse<'a> {
         (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
         (status = 422, description = "The body is JSON, but not valid input for this model", body = ErrorBody),
         (status = 503, description = "Too many requests at a time; try again after `Retry-After`", body = ErrorBody),
-        (status = 504, description = "The answer took too long", body = ErrorBody),
+        (status = 504, description = "An injected delay exceeds the request timeout", body = ErrorBody),
     )
 )]
 pub(super) async fn predict(
@@ -98,7 +98,7 @@ pub(super) async fn predict(
     inject_faults(&request, &state, deadline).await?;
     let rows = ParsedRows::parse(&body, &state.card)?;
     if state.limits.is_large_answer(rows.rows.len()) {
-        // While it waits for its turn, a request holds its body only: the rows are read again then.
+        // While it waits, a request holds only its body; the rows are parsed again afterwards.
         drop((rows, place));
         let large = large::turn(body.len(), &state, deadline).await?;
         return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
@@ -106,7 +106,7 @@ pub(super) async fn predict(
     Ok(sent::json(StatusCode::OK, answer(rows, &state)?, place))
 }
 
-/// Does what the fault headers ask for, if they may.
+/// Injects the faults that the headers ask for, if that is allowed.
 async fn inject_faults(request: &HttpRequest, state: &State, deadline: Instant) -> Result<(), ApiError> {
     let faults = Faults::from_headers(request.headers(), state.allow_fault_injection, &state.metrics)?;
     if let Some(delay) = faults.delay {
@@ -183,7 +183,7 @@ fn write(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<u
     Ok(bytes)
 }
 
-/// Most bytes that the answer to one row can take, with what separates it from the next.
+/// Returns the most bytes that the answer to one row can take, with its separator.
 pub(super) fn largest_answer(card: &ModelCard) -> usize {
     // A double-precision number has at most 17 significant digits, a point, a sign, and an exponent of five.
     const NUMBER: usize = 25;

@@ -1,4 +1,4 @@
-//! An answer that keeps what it holds until it is sent.
+//! Response bodies that hold permits until they are sent.
 //!
 //! actix drops a body when it has written the last of it into the connection's buffer. So a body that is handed over in
 //! small pieces lives until nearly all of it is in the client's hands.

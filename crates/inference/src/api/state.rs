@@ -1,4 +1,4 @@
-//! What the handlers share: made once, never changed but for counts.
+//! The state that all handlers share.
 
 use super::{docs::Docs, large, limits::Limits};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     memory::WorstCase,
     metrics::Metrics,
     reason::Reason,
-    receipt::{Receipts, Seen},
+    receipt::{FeedbackGiven, Receipts},
     refusal::Refusal,
 };
 use actix_web::web::Bytes;
@@ -24,47 +24,47 @@ use std::{
 
 /// A model being served.
 pub struct State {
-    /// What the model is.
+    /// The model card.
     pub card: ModelCard,
-    /// The same as JSON, written once.
+    /// The model card as JSON.
     pub card_json: Bytes,
-    /// What answers.
+    /// The model.
     pub classifier: Classifier,
-    /// What counts.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Requests for predictions and feedback being worked on or sent.
+    /// Permits for requests for predictions and feedback; one is held until the answer is sent.
     pub in_flight: InFlight,
-    /// The large ones among them.
+    /// Permits for the large requests among them.
     pub large: InFlight,
-    /// Large requests that are computing.
+    /// Permits for large requests that are computing.
     pub cores: InFlight,
-    /// Bodies of large requests that wait for their turn, in units of `large::UNIT`.
+    /// Permits for the bodies of waiting large requests, in units of `large::UNIT`.
     pub queued: InFlight,
-    /// Bodies that are still arriving.
+    /// The limit on arriving bodies.
     pub arrivals: Arrivals,
-    /// Open connections of the main listener.
+    /// The number of open connections of the main listener.
     pub connections: Arc<AtomicUsize>,
-    /// How much one request may ask for.
+    /// The limits on one request.
     pub limits: Limits,
-    /// What signs prediction ids.
+    /// Issues and verifies prediction ids.
     pub receipts: Receipts,
-    /// Predictions that feedback was given about.
-    pub seen: Seen,
-    /// Longest a prediction may take.
+    /// The predictions with feedback.
+    pub feedback_given: FeedbackGiven,
+    /// The request timeout.
     pub request_timeout: Duration,
-    /// Largest body, in bytes.
+    /// The largest body, in bytes.
     pub body_limit: usize,
-    /// Whether faults are injected as headers ask.
+    /// Whether fault headers are obeyed.
     pub allow_fault_injection: bool,
     pub(super) docs: Docs,
     ready: AtomicBool,
 }
 
 impl State {
-    /// Prepares to serve a model.
+    /// Prepares the state for a model.
     ///
     /// # Errors
-    /// When the receipt key can't be had.
+    /// If the receipt key cannot be read.
     pub fn new(settings: &Settings, file: ModelFile) -> Result<Self> {
         let mut serial = [0; 8];
         getrandom::fill(&mut serial).context("no random bytes for prediction ids")?;
@@ -81,7 +81,7 @@ impl State {
             connections: Arc::default(),
             limits: Limits::new(settings, &file.card),
             receipts: Receipts::new(&settings.receipt_key()?, &file.card.version, u64::from_be_bytes(serial)),
-            seen: Seen::default(),
+            feedback_given: FeedbackGiven::default(),
             request_timeout: settings.request_timeout,
             body_limit: settings.body_limit,
             allow_fault_injection: settings.allow_fault_injection,
@@ -91,22 +91,22 @@ impl State {
         })
     }
 
-    /// Takes one of the places of requests in flight.
+    /// Returns a permit for a request.
     ///
     /// # Errors
-    /// When all are taken.
+    /// If all permits are taken.
     pub(super) fn enter(&self) -> Result<Place, Refusal> {
         let overloaded =
             || Refusal::new(Reason::Overloaded, "too many requests at a time; try again shortly");
         self.in_flight.enter().ok_or_else(overloaded)
     }
 
-    /// Whether new work should be sent here.
+    /// Returns whether the service accepts new work.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
     }
 
-    /// Asks load balancers to look elsewhere.
+    /// Makes `/readyz` answer 503, so that load balancers stop sending requests.
     pub fn stop_being_ready(&self) {
         self.ready.store(false, Ordering::Relaxed);
     }

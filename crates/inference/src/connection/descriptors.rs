@@ -1,16 +1,18 @@
-//! File descriptors: how many connections they allow, with a reserve for everything else.
+//! The number of connections that the limit on file descriptors allows, with a reserve for everything else.
 
 use anyhow::{Result, ensure};
 use rustix::process::{Resource, getrlimit};
 
-/// Descriptors that are not connections: standard streams, listeners, files, the timers and queues of each worker.
-const OTHERS: usize = 64;
-const OF_A_WORKER: usize = 8;
+/// Descriptors for standard streams, listeners and files.
+const RESERVED: usize = 64;
 
-/// How many of the connections asked for the descriptors of this process allow.
+/// Descriptors for the timers and queues of each worker.
+const RESERVED_PER_WORKER: usize = 8;
+
+/// Returns how many of `connections` the limit on descriptors allows.
 ///
 /// # Errors
-/// When there is no room for a single one.
+/// If it does not allow a single one.
 pub(crate) fn allowed(connections: usize, workers: usize) -> Result<usize> {
     let Some(limit) = getrlimit(Resource::Nofile).current else { return Ok(connections) };
     let reserve = reserve(workers);
@@ -23,7 +25,7 @@ pub(crate) fn allowed(connections: usize, workers: usize) -> Result<usize> {
     Ok(connections.min(room))
 }
 
-/// What is kept free of connections of the main listener.
+/// Returns how many descriptors connections of the main listener must leave free.
 fn reserve(workers: usize) -> usize {
-    OTHERS + OF_A_WORKER * workers + super::METRICS_CONNECTIONS + workers * super::SURPLUS
+    RESERVED + RESERVED_PER_WORKER * workers + super::METRICS_CONNECTIONS + workers * super::SURPLUS
 }

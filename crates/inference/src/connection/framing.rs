@@ -1,4 +1,4 @@
-//! Where one request of a connection ends and the next begins, and the offers to upgrade that its head makes.
+//! Finds where one request of a connection ends and the next begins, and renames the offers to upgrade in its head.
 //!
 //! actix-http treats a request that offers another protocol (`Connection: upgrade`, which Java's HTTP client sends by
 //! default) as the last one of its connection, and the body of one that says `Upgrade: websocket` as endless. RFC 9110,
@@ -10,7 +10,7 @@
 
 use memchr::{memchr, memchr_iter};
 
-/// Has the length of "upgrade". As a header it means nothing, and as a connection option it is unknown to every program.
+/// As long as "upgrade". It has no meaning as a header name or as a connection option.
 const RENAMED: &[u8; 7] = b"x-offer";
 
 /// What comes next in the stream of requests.
@@ -23,8 +23,8 @@ pub(super) enum Framing {
     Length(u64),
     /// A chunked body.
     Chunked(Chunked),
-    /// Nothing, because it is not known where the request ends: its head contradicts itself, its chunked body departs from
-    /// the format, or it asks for a tunnel. Parsers differ on what such bytes mean, so none of them may be read as a request.
+    /// It is not known where the request ends: its head contradicts itself, its chunked body is malformed, or it asks for a
+    /// tunnel. Parsers interpret the following bytes differently, so none of them may be read as a request.
     Unknown,
 }
 
@@ -55,7 +55,7 @@ pub(super) enum Chunked {
     End,
 }
 
-/// What the bytes of a connection hold, when they should begin with a request's head.
+/// What the bytes of a connection contain if they begin with a request's head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Head {
     /// The beginning of a head.
@@ -94,7 +94,7 @@ impl Framing {
         Head::Partial
     }
 
-    /// Moves through a body, and gives how many of `bytes` belong to it.
+    /// Moves through a body, and returns how many of `bytes` belong to it.
     pub(super) fn body(&mut self, bytes: &[u8]) -> usize {
         match self {
             Self::Head | Self::Unknown => 0,
@@ -118,18 +118,18 @@ impl Framing {
         }
     }
 
-    /// Whether the next byte belongs to a head.
+    /// Returns whether the next byte belongs to a head.
     pub(super) fn is_head(&self) -> bool {
         matches!(self, Self::Head)
     }
 
-    /// Whether nothing that follows can be read.
+    /// Returns whether the rest of the connection cannot be read.
     pub(super) fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown)
     }
 }
 
-/// What the headers say of the body.
+/// The body's length and coding by the headers.
 #[derive(Default)]
 struct Body {
     length: Option<u64>,
@@ -142,7 +142,7 @@ struct Body {
 impl Body {
     /// Reads one header line, without its line feed; `start` is the line's position.
     fn header(&mut self, line: &[u8], start: usize) {
-        // Four names in all, so most lines are done with here.
+        // Only four names matter, so most lines are skipped by their first letter.
         if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U')) {
             return;
         }
@@ -161,7 +161,7 @@ impl Body {
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let text = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
             match text.parse() {
-                // A number may have a sign for Rust, but not for HTTP.
+                // Rust accepts a sign, HTTP does not.
                 Ok(length) if self.length.is_none() && !text.starts_with('+') => self.length = Some(length),
                 _ => self.unclear = true,
             }
@@ -184,7 +184,7 @@ impl Body {
     }
 }
 
-/// The value of a hexadecimal digit.
+/// Returns the value of a hexadecimal digit.
 fn value(digit: u8) -> u64 {
     (digit as char).to_digit(16).unwrap_or_default().into()
 }
@@ -196,7 +196,7 @@ enum Next {
 }
 
 impl Chunked {
-    /// How many of `bytes` belong to the body, and where that leads.
+    /// Returns how many of `bytes` belong to the body, and the next position.
     fn advance(self, bytes: &[u8]) -> (usize, Next) {
         let mut position = self;
         let mut at = 0;

@@ -1,11 +1,11 @@
-//! Connections: how many there may be, and what stands between their sockets and actix-http.
+//! Client connections: their number, and the layer between their sockets and actix-http.
 //!
 //! Layout:
-//! - `descriptors`: how many connections the system allows
+//! - `descriptors`: how many connections the limit on open files allows
 //! - `framing`: where a request ends, and the offers to upgrade in its head
-//! - `stream`: deadlines and bounds of one connection
-//! - `turn`: one request at a time on a connection
-//! - `refusal`: the answers to what never becomes a request
+//! - `stream`: time and memory limits of one connection
+//! - `turn`: serves one request of a connection at a time
+//! - `refusal`: answers to requests that cannot be parsed
 //!
 //! What does not belong here: anything about models or routes.
 
@@ -41,27 +41,27 @@ use std::{
 use stream::ClientStream;
 use tokio::{net::TcpStream, time::Instant};
 
-/// How long an idle connection is kept: longer than the idle time of common client pools, so that the client closes
-/// first and no request meets a closing connection.
+/// The time after which an idle connection is closed. It is longer than the idle time of common client pools, so that the client
+/// closes first and no request is sent on a closing connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How long a connection that ends with an unread body is kept, so that its client can read the answer.
+/// How long a connection with an unread request body stays open after its last answer, so that the client can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Connections of the metrics listener: several Prometheus servers, probes and people.
+/// The limit on connections of the metrics listener, enough for several Prometheus servers and probes.
 pub(crate) const METRICS_CONNECTIONS: usize = 64;
 
-/// Connections that a worker may have been given beyond the limit, before it closes them.
+/// How many connections beyond the limit a worker may have been given before it closes them.
 const SURPLUS: usize = 16;
 
-/// Most memory of one connection, in bytes: its buffers for reading, writing and what is held back.
+/// The most memory of one connection, in bytes: its buffers for reading, writing and requests that are held back.
 pub const BYTES_PER_CONNECTION: usize = 128 << 10;
 
-/// How much of an answer the system may hold for a client that does not read it, in bytes; Linux takes twice that, for its
-/// own records. By itself it would hold megabytes, and the service could not tell such a client from one that reads.
+/// The size of a socket's send buffer, in bytes; Linux doubles it for its own bookkeeping. By default it grows to megabytes, and
+/// then the service could not distinguish a client that does not read from one that does.
 const SEND_BUFFER: usize = 64 << 10;
 
-/// Bounds what the system holds of answers on the connections of a listener; they inherit the bound.
+/// Sets the send buffer of a listener's connections, which inherit it.
 pub(crate) fn limit_send_buffer(listener: &TcpListener) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_socket_send_buffer_size(listener, SEND_BUFFER)?)
 }
@@ -76,7 +76,7 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// No connections yet, and `limit` at most.
+    /// Creates the connections of a listener, at most `limit`.
     pub fn new(
         metrics: &Arc<Metrics>,
         open: Arc<AtomicUsize>,
@@ -90,14 +90,14 @@ impl Connections {
     /// Serves `routes` to the connections of a listener.
     ///
     /// # Errors
-    /// When the listener can't be used.
+    /// If the listener cannot be used.
     pub fn serve(
         self: &Arc<Self>,
         listener: TcpListener,
         workers: usize,
         routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     ) -> io::Result<Server> {
-        // Work may take as long as a request may, so a stop has to wait that long for it.
+        // A graceful stop waits as long as a request may take.
         let mut builder = Server::build()
             .workers(workers)
             .max_concurrent_connections(self.limit.div_ceil(workers) + SURPLUS)
@@ -114,7 +114,7 @@ impl Connections {
                     async move { stopping.notified().await }
                 })
                 .keep_alive(KEEP_ALIVE)
-                // The stream keeps that time itself: for every head, not only for the first.
+                // `ClientStream` limits that time itself, for every head and not only for the first.
                 .client_request_timeout(Duration::ZERO)
                 .client_disconnect_timeout(LINGER)
                 .on_connect_ext(|stream: &ClientStream, data| {
@@ -127,19 +127,19 @@ impl Connections {
         Ok(builder.run())
     }
 
-    /// Takes a connection, or closes it when there are too many.
+    /// Accepts a connection, or closes it if there are too many.
     fn accept(
         self: &Arc<Self>,
         socket: TcpStream,
     ) -> Result<(ClientStream, Option<SocketAddr>), DispatchError> {
-        let place = Open(Arc::clone(&self.open));
+        let open = OpenConnection(Arc::clone(&self.open));
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
             self.dropped(ConnectionDrop::ConnectionLimit);
             return Err(io::Error::other("too many connections").into());
         }
-        // An answer is written as a whole, so there is nothing to wait for.
+        // An answer is written as a whole, so Nagle's algorithm would only delay it.
         socket.set_nodelay(true)?;
-        Ok((ClientStream::new(socket, Arc::clone(self), place), None))
+        Ok((ClientStream::new(socket, Arc::clone(self), open), None))
     }
 
     /// Counts a connection that the service closes.
@@ -147,7 +147,7 @@ impl Connections {
         self.metrics.connection_dropped(reason);
     }
 
-    /// Counts the refusal of a request that never reached a route, and gives the bytes to answer with.
+    /// Counts the refusal of a request that did not reach a route, and returns the bytes of the answer.
     fn refused(&self, reason: Reason, began: Option<Instant>) -> Vec<u8> {
         self.metrics.rejected(reason);
         let seconds = began.map_or(0.0, |began| began.elapsed().as_secs_f64());
@@ -157,10 +157,10 @@ impl Connections {
     }
 }
 
-/// One of the open connections, as long as it lives.
-struct Open(Arc<AtomicUsize>);
+/// Counts one open connection until it is dropped.
+struct OpenConnection(Arc<AtomicUsize>);
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

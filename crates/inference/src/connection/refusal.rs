@@ -1,16 +1,16 @@
-//! Refusals of requests that never reach a route, because the HTTP parser can't read them or they don't arrive.
+//! Answers to requests that reach no route, because the HTTP parser refuses them or their head does not arrive in time.
 //!
-//! actix-http answers those with an empty body and has no hook to count them. Here they become what every other refusal
-//! is: JSON with a code, counted under it.
+//! actix-http answers those with an empty body and has no hook to count them. This module gives them the form of every other
+//! refusal: JSON with a code, counted under it.
 
 use crate::{reason::Reason, refusal::Refusal};
 use actix_web::http::{StatusCode, header::HttpDate};
 use std::time::SystemTime;
 
-/// How long a status line and its headers can be at most; the parser's own are about a third of that.
+/// The greatest length of a status line with its headers; those of the parser's own answers are about a third of that.
 const LONGEST: usize = 512;
 
-/// What the service says for a reason that the connection itself found.
+/// Returns the refusal for a reason that the connection itself finds.
 pub(super) fn error(reason: Reason) -> Refusal {
     Refusal::new(
         reason,
@@ -25,7 +25,7 @@ pub(super) fn error(reason: Reason) -> Refusal {
     )
 }
 
-/// The bytes of an answer that ends its connection.
+/// Returns the bytes of an answer that ends its connection.
 pub(super) fn answer(reason: Reason) -> Vec<u8> {
     let error = error(reason);
     let body = error.to_json();
@@ -42,7 +42,7 @@ pub(super) fn answer(reason: Reason) -> Vec<u8> {
     bytes
 }
 
-/// Finds the parser's own refusal at the end of what is to be written: where it begins, and why it refused.
+/// Finds the parser's own refusal at the end of the bytes to write; returns where it begins, and its reason.
 ///
 /// The service itself never answers these statuses without a body, and the parser's refusal is always the last answer of
 /// a connection.

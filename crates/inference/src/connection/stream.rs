@@ -1,11 +1,11 @@
 //! One client's connection, between its socket and actix-http.
 //!
-//! Reading: heads are held back until they are whole, which bounds their size and time and lets their offers to upgrade be
-//! renamed; a request is passed on when its turn has come. Writing: a client that does not read its answer is
-//! disconnected. Refusals of the parser are replaced by the service's own.
+//! Reading: heads are held back until they are complete, which limits their size and time and allows their offers to upgrade to
+//! be renamed. A request is passed on after the answer to the previous one. Writing: a client that does not read its answer is
+//! disconnected, and refusals of the parser are replaced by the service's own.
 
 use super::{
-    Connections, Open,
+    Connections, OpenConnection,
     framing::{Framing, Head},
     refusal,
     turn::Turn,
@@ -26,20 +26,20 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// Longest head: request line and headers, in bytes. Proxies and browsers stay below 16 KiB.
+/// The largest head (request line and headers), in bytes. Proxies and browsers stay below 16 KiB.
 pub(super) const HEAD_LIMIT: usize = 32 << 10;
 
-/// Longest time for a head to arrive.
+/// The time limit for a head to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Room for one read from the socket while a head is held back.
+/// The size of one read from the socket while a head is held back.
 const READ_SIZE: usize = 8 << 10;
 
 /// How fast a client must read its answer, in bytes per second on average, after a grace of one request timeout.
 const SLOWEST_READER: u64 = 256 << 10;
 
-/// Longest time to read what a client still sends after a refusal. Closing with unread bytes would reset the connection,
-/// and the client could lose the refusal.
+/// How long to read what a client still sends after a refusal. Closing a socket with unread bytes resets the connection, and the
+/// client could lose the refusal.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A connection that actix-http reads requests from and writes answers to.
@@ -47,48 +47,48 @@ pub(super) struct ClientStream {
     socket: TcpStream,
     connections: Arc<Connections>,
     framing: Framing,
-    /// Bytes that arrived and are not passed on yet.
+    /// Bytes that arrived and have not been passed on.
     held: BytesMut,
     /// How many of the held bytes are a head that may be passed on.
     released: usize,
     turn: Turn,
-    /// Whether nothing more is read for actix-http.
+    /// Whether actix-http gets no more bytes.
     ended: bool,
     /// Whether the client has closed its sending side.
     closed: bool,
     /// When the service began to wait for the rest of a request, or for the first one.
     began: Option<Instant>,
-    /// How long the client may still keep an answer waiting; reading restores it.
+    /// For how long the client may still leave an answer unread. Reading increases it again.
     credit: Duration,
     /// Since when an answer is waiting for the client to read.
     blocked: Option<Instant>,
-    /// Why the connection ends with an answer of its own, to be written once all others are.
+    /// The reason for a refusal that ends the connection; it is written after all other answers.
     refused: Option<Reason>,
     ending: Ending,
     read_timer: Timer,
     write_timer: Timer,
-    _place: Open,
+    _open: OpenConnection,
 }
 
-/// How far the service's own last answer is.
+/// The state of a connection that ends with a refusal.
 #[derive(Debug)]
 enum Ending {
-    /// There is none.
+    /// The connection does not end.
     Open,
     /// These bytes are to be written.
     Writing(BytesMut),
-    /// Written; what the client still sends is read and thrown away until then.
+    /// The refusal is written; until this instant, what the client still sends is read and discarded.
     Lingering(Instant),
-    /// Nothing is left to do.
+    /// The connection can be closed.
     Ended,
 }
 
-/// A deadline that costs nothing until something has to be waited for.
+/// A timer that is created when it is first needed.
 #[derive(Default)]
 struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl Timer {
-    /// Whether it is `deadline`; if not, the task is woken then.
+    /// Returns whether the deadline has passed; if not, the task is woken at the deadline.
     fn has_passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() != deadline {
@@ -99,7 +99,7 @@ impl Timer {
 }
 
 impl ClientStream {
-    pub(super) fn new(socket: TcpStream, connections: Arc<Connections>, place: Open) -> Self {
+    pub(super) fn new(socket: TcpStream, connections: Arc<Connections>, open: OpenConnection) -> Self {
         Self {
             socket,
             framing: Framing::default(),
@@ -116,16 +116,16 @@ impl ClientStream {
             ending: Ending::Open,
             read_timer: Timer::default(),
             write_timer: Timer::default(),
-            _place: place,
+            _open: open,
         }
     }
 
-    /// Whose turn it is on this connection.
+    /// Returns the turn of this connection.
     pub(super) fn turn(&self) -> Turn {
         self.turn.clone()
     }
 
-    /// Passes on held bytes, as many as there is room for and may be passed on.
+    /// Passes on as many held bytes as fit and as may be passed on.
     fn release(&mut self, buf: &mut ReadBuf<'_>) {
         let room = self.held.len().min(buf.remaining());
         let taken = if self.released > 0 {
@@ -140,13 +140,13 @@ impl ClientStream {
         self.passed_on();
     }
 
-    /// Looks at what follows the bytes that were passed on.
+    /// Updates the state after bytes were passed on.
     fn passed_on(&mut self) {
         if self.framing.is_head() {
             self.began = None;
         } else if self.framing.is_unknown() {
-            // A route finds its body incomplete, and its answer is the last.
-            self.turn.is_last();
+            // The route finds its body incomplete, and its answer is the last one.
+            self.turn.set_last();
             self.ended = true;
             self.held.clear();
         }
@@ -169,7 +169,7 @@ impl ClientStream {
         }
     }
 
-    /// Ends the connection, after the answers that are under way, with a refusal.
+    /// Ends the connection with a refusal, after the answers under way.
     fn refuse(&mut self, reason: Reason) {
         self.refused = Some(reason);
         self.ended = true;
@@ -178,7 +178,7 @@ impl ClientStream {
 
     /// Reads from the socket into the held bytes. Ready when some arrived or the client has closed.
     ///
-    /// Apart from the common way, so that its buffer is not on the stack of every call.
+    /// Not inlined, so that its buffer is not on the stack of the common path.
     #[inline(never)]
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         ready!(self.socket.poll_read_ready(cx))?;
@@ -191,8 +191,8 @@ impl ClientStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads straight into the parser's buffer: the way of a request that arrives in one piece. What does not belong to
-    /// the request at hand is held back.
+    /// Reads directly into the parser's buffer, the common path of a request that arrives in one piece. Bytes of the next
+    /// request are held back.
     fn poll_direct(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
@@ -228,11 +228,11 @@ impl ClientStream {
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let in_head = self.framing.is_head();
         if in_head && self.held.is_empty() && self.began.is_none() {
-            // Between requests: actix-http's keep-alive bounds that.
+            // Between requests, actix-http's keep-alive limits the time.
             return Poll::Pending;
         }
         let began = *self.began.get_or_insert_with(Instant::now);
-        // A route that reads its body answers 408 itself, and first; this is for routes that don't.
+        // A route that reads its body answers 408 itself, earlier. This is for routes that do not.
         let limit = if in_head { HEAD_TIMEOUT } else { self.connections.request_timeout + LINGER };
         if !self.read_timer.has_passed(began + limit, cx) {
             return Poll::Pending;
@@ -288,7 +288,7 @@ impl ClientStream {
         }
     }
 
-    /// Adds to the client's credit what it earned by reading.
+    /// Increases the client's credit for the bytes that it read.
     fn wrote(&mut self, written: usize) {
         let grace = self.connections.request_timeout;
         if let Some(since) = self.blocked.take() {
@@ -307,7 +307,7 @@ impl ClientStream {
             return Poll::Pending;
         }
         self.connections.dropped(ConnectionDrop::UnreadAnswer);
-        // What the kernel still holds for this client is given up, too. Where that fails, it is closed in the usual way.
+        // The kernel's send buffer is discarded, too. If that fails, the socket is closed in the usual way.
         let _ = self.socket.set_zero_linger();
         self.ending = Ending::Ended;
         Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not read its answer")))
@@ -320,7 +320,7 @@ impl AsyncRead for ClientStream {
         loop {
             let at_head = this.framing.is_head() && this.released == 0;
             if at_head && this.turn.is_taken() {
-                // Reading goes on as far as there is room, so that a client that closes is noticed.
+                // Reading continues while there is room, to notice that the client closes.
                 if this.ended && this.held.is_empty() {
                     return Poll::Ready(Ok(()));
                 }

@@ -1,8 +1,8 @@
-//! Whose turn it is on a connection: one request at a time, from its head to the end of its answer.
+//! Serves one request of a connection at a time, from its head to the end of its answer.
 //!
-//! actix-http would read on while it answers, and queue up to sixteen requests with their bodies. The connection's stream
-//! holds back the next request until the answer has been handed over to the connection's buffer, so that what waits is
-//! held once and in bounded room, and nothing is served after an answer that closes the connection.
+//! actix-http would continue to read while it answers, and queue up to sixteen requests with their bodies. Instead, the stream
+//! holds the next request back until the answer is in the connection's write buffer. So waiting requests take a bounded amount of
+//! memory, and no request is served after an answer that closes the connection.
 
 use actix_http::Request;
 use actix_service::{Service, ServiceFactory, apply_fn_factory};
@@ -32,17 +32,17 @@ struct State {
 }
 
 impl Turn {
-    /// A request was passed on.
+    /// Notes that a request was passed on.
     pub(super) fn begin(&self) {
         self.0.answering.set(true);
     }
 
-    /// Whether the next request has to wait.
+    /// Returns whether the next request has to wait.
     pub(super) fn is_taken(&self) -> bool {
         self.0.answering.get()
     }
 
-    /// Wakes the task when the turn ends.
+    /// Wakes the task when the answer is complete.
     pub(super) fn wake_at_end(&self, cx: &Context<'_>) {
         let mut reader = self.0.reader.borrow_mut();
         if !reader.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -50,13 +50,13 @@ impl Turn {
         }
     }
 
-    /// No other request of this connection is to be served.
-    pub(super) fn is_last(&self) {
+    /// Notes that no other request of this connection may be served.
+    pub(super) fn set_last(&self) {
         self.0.last.set(true);
     }
 
     fn end(&self) {
-        // After the last one, the turn is never free again.
+        // After the last request, the connection stays taken.
         if !self.0.last.get() {
             self.0.answering.set(false);
             if let Some(reader) = self.0.reader.take() {
@@ -66,7 +66,7 @@ impl Turn {
     }
 }
 
-/// An answer's body, which ends the turn when it has been handed over to the connection's buffer.
+/// The body of an answer, which ends the turn when it is in the connection's write buffer.
 pub(super) struct Answer<B> {
     body: B,
     turn: Option<Turn>,
@@ -111,7 +111,7 @@ where
                 if turn.0.last.get() {
                     head.set_connection_type(ConnectionType::Close);
                 } else if closes || head.connection_type() == ConnectionType::Close {
-                    turn.is_last();
+                    turn.set_last();
                 }
             }
             Ok(answer.map_body(|_, body| Answer { body, turn }))

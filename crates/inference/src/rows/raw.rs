@@ -1,4 +1,4 @@
-//! What a body says, before anyone asks whether it makes sense: any JSON at all is read without an error.
+//! Parses any JSON body without an error, whatever its fields are. The parent module checks the result against the model.
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -18,20 +18,20 @@ pub(super) struct Fields {
     pub(super) repeated: Option<&'static str>,
 }
 
-/// What `instances` holds.
+/// The value of `instances`.
 pub(super) enum Instances {
     Rows(Vec<Row>),
     Other(Kind),
 }
 
-/// What stands where a row should.
+/// A value in the place of a row.
 pub(super) enum Row {
     Array(Vec<Cell>),
     Named(Vec<(String, Cell)>),
     Other(Kind),
 }
 
-/// What stands where a number should.
+/// A value in the place of a number.
 pub(super) enum Cell {
     Number(f64),
     Null,
@@ -158,7 +158,7 @@ fn set<T>(field: &mut Option<T>, value: T, name: &'static str, repeated: &mut Op
     }
 }
 
-/// As much of a name as an error message should repeat.
+/// Returns the beginning of a long name, for error messages.
 pub(super) fn shortened(name: &str) -> String {
     const LONGEST: usize = 80;
     match name.char_indices().nth(LONGEST) {
