@@ -1,14 +1,14 @@
-//! How well a model does on the rows whose truth is known, and how far that may be from what was expected by chance.
+//! Accuracy on rows with feedback, and how far chance may move it from the expected accuracy.
 
 use crate::FalseAlarmBudget;
 
-/// Less than this is too small to matter, however certain it is: one more error in twenty.
+/// The smallest gap that matters in practice: one more error in twenty rows.
 pub const PRACTICAL_GAP: f64 = 0.05;
 
 /// The standard normal quantile for intervals of 95 %.
 const Z95: f64 = 1.959_964;
 
-/// The interval of 95 % around a share of `right` in `rows`, by E. B. Wilson, "Probable Inference, the Law of
+/// Returns the 95 % interval around a share of `right` in `rows`, by E. B. Wilson, "Probable Inference, the Law of
 /// Succession, and Statistical Inference" (1927). Unlike the textbook's, it stays within [0, 1] and keeps its width near
 /// either end. `None` without rows.
 ///
@@ -27,16 +27,16 @@ pub fn wilson(right: u64, rows: u64) -> Option<[f64; 2]> {
     Some([middle - width, middle + width].map(|end| end / (1.0 + square / n)))
 }
 
-/// How far accuracy may fall short of what was `expected` before it is more than chance and more than a trifle: the
-/// limit of the alerts on accuracy. `labelled` is the number of rows whose truth is known, `reference_rows` that of
-/// the rows that the expectation stands on, for which it is counted as if it were measured on as many rows again.
+/// Returns how far accuracy may be below the `expected` one before that is significant and matters in practice: the limit of
+/// the alerts on accuracy. `labelled` is the number of rows with feedback, `reference_rows` the number of rows that the expected
+/// accuracy was measured on.
 ///
 /// It is the greater of [`PRACTICAL_GAP`] and Bernstein's bound, L/(3m) + √((L/(3m))² + 2·L·v/m), with v =
 /// expected·(1 − expected), 1/m = 1/labelled + 1/reference_rows and L = ln(1/α) (S. Boucheron, G. Lugosi, P. Massart,
 /// "Concentration Inequalities", 2013, section 2.8). For coins of unlike probability, as confidences are, v is the most that the
-/// variance can be. The bound holds for any number of rows, where a normal approximation would cry wolf on an accuracy
-/// near 1. It is about sampling: that a model no better than chance is calibrated by other fits than the served one is not
-/// in it. Infinite without rows.
+/// variance can be. The bound holds for any number of rows, where a normal approximation would give false alarms at an
+/// accuracy near 1. It covers sampling only, not the difference between the served fit and the fits that calibrated it. Infinite
+/// without rows.
 pub fn accuracy_gap_limit(
     expected: f64,
     labelled: u64,
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(at(1_000_000), PRACTICAL_GAP);
         for sure in [0.0, 0.9, 1.0] {
             let limit = accuracy_gap_limit(sure, 0, 147, &FalseAlarmBudget::default());
-            assert_eq!(limit, f64::INFINITY, "no rows tell nothing, however sure one is: {sure}");
+            assert_eq!(limit, f64::INFINITY, "without rows there is no limit: {sure}");
         }
     }
 }

@@ -1,15 +1,15 @@
-//! Where a value is counted: reference quantiles, with bins of their own for what is missing or out of range.
+//! The bins in which values are counted: quantiles of the reference, and bins for missing values and values out of range.
 //!
 //! Edges lie between values that data can take (5.05 for data written to one decimal), so that no rounding, unit
 //! conversion or float noise ever decides on which side of an edge a row falls.
 
 use serde::{Deserialize, Serialize};
 
-/// At least this many reference rows stand behind a quantile bin: their share is then known to about 18 % (1/√30).
-/// Fewer rows a bin and the reference's own noise drowns the drift it should show.
+/// The number of reference rows per quantile bin, whose share is then known to about 18 % (1/√30). With fewer rows per bin, the
+/// noise of the reference hides drift.
 const ROWS_PER_BIN: usize = 30;
 
-/// Deciles are as fine as PSI is customarily cut; more bins cost power against broad shifts.
+/// Deciles are the usual bins of PSI; more bins reduce the power against broad shifts.
 const MAX_BINS: usize = 10;
 
 /// With more decimals than this a column is taken as continuous: its values then hardly ever tie.
@@ -67,7 +67,7 @@ impl Bins {
         Self::Numeric { edges }
     }
 
-    /// How many bins there are.
+    /// Returns the number of bins.
     pub fn len(&self) -> usize {
         match self {
             Self::Numeric { edges } => edges.len() + 2,
@@ -75,7 +75,7 @@ impl Bins {
         }
     }
 
-    /// Positions of the bins below and above the reference's range; none where there is no range.
+    /// Returns the positions of the bins below and above the reference's range, if there is a range.
     pub fn beyond(&self) -> Vec<usize> {
         match self {
             Self::Numeric { edges } if !edges.is_empty() => vec![0, edges.len()],
@@ -83,12 +83,12 @@ impl Bins {
         }
     }
 
-    /// True for a categorical signal without categories.
+    /// Returns whether this is a categorical signal without categories.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bin of a numeric value; `None` and NaN are missing.
+    /// Returns the bin of a numeric value; `None` and NaN are missing.
     ///
     /// Categorical signals take the category's position as its value.
     ///
@@ -114,7 +114,7 @@ impl Bins {
         }
     }
 
-    /// The bins' names, in their order; intervals are written `q1 [4.25, 5.05)`.
+    /// Returns the bins' names, in their order; intervals are written `q1 [4.25, 5.05)`.
     pub fn labels(&self) -> Vec<String> {
         match self {
             Self::Categories { labels } => labels.clone(),
@@ -135,7 +135,7 @@ impl Bins {
     }
 }
 
-/// How many decimals all `values` are written with, or `None` when they are better taken as continuous.
+/// Returns how many decimals all `values` are written with, or `None` if they are treated as continuous.
 ///
 /// ```
 /// assert_eq!(drift::bins::decimals(&[5.1, 4.25, 3.0]), Some(2));
@@ -191,7 +191,7 @@ impl Grid {
         })
     }
 
-    /// The largest difference that says nothing.
+    /// Returns the largest difference that counts as noise.
     fn noise(&self) -> f64 {
         match self {
             Self::Steps { .. } => 0.0,
@@ -238,7 +238,7 @@ fn shortest_between(low: f64, high: f64) -> f64 {
         .filter_map(|digits| format!("{middle:.digits$e}").parse::<f64>().ok())
         .find(|edge| low < *edge && *edge < high)
         // Neighbouring floats have nothing between them: the upper one then opens its own bin.
-        .unwrap_or(if low < middle { middle } else { high })
+        .unwrap_or(high)
 }
 
 #[cfg(test)]
@@ -279,6 +279,12 @@ mod tests {
         // At the same distance, the lower one.
         assert_eq!(nearest_step(&[0.0, 1.0, 1.0, 2.0], 2, 0.0), Some(1));
         assert_eq!(nearest_step(&[0.0, 1.0, 2.0], 1, 0.0), Some(1));
+        let stepping_at = |ranks: &[usize]| -> Vec<f64> {
+            (0..10).map(|row| ranks.iter().filter(|&&rank| rank <= row).count() as f64).collect()
+        };
+        assert_eq!(nearest_step(&stepping_at(&[2, 7]), 4, 0.0), Some(2));
+        assert_eq!(nearest_step(&stepping_at(&[1, 5]), 3, 0.0), Some(1));
+        assert_eq!(nearest_step(&stepping_at(&[1, 6]), 4, 0.0), Some(6));
         assert_eq!(nearest_step(&[1.0; 5], 2, 0.0), None);
         assert_eq!(
             nearest_step(&[0.0, 0.5, 0.5, 1.5], 1, 0.5),
@@ -392,6 +398,10 @@ mod tests {
         let quantiles: Vec<_> = labels.iter().filter(|label| label.starts_with('q')).collect();
         assert_eq!(quantiles.len(), 10);
         assert!(quantiles.is_sorted());
+        assert!(quantiles[0].starts_with("q01 ["));
+        // Nine need no padding.
+        let labels = Bins::of_values(&(0..270).map(|i| Some(f64::from(i))).collect::<Vec<_>>()).labels();
+        assert!(labels[1].starts_with("q1 [") && labels[9].starts_with("q9 ["), "{labels:?}");
     }
 
     proptest! {

@@ -1,8 +1,8 @@
-//! Distances on scales that people know, to show beside PSI. No verdict rests on them.
+//! Distances with a familiar scale, for display beside PSI. No verdict uses them.
 
 use crate::Shares;
 
-/// Jensen–Shannon distance, in [0, 1]: the square root of ½·KL(p‖m) + ½·KL(q‖m) in bits, with m the mean of both.
+/// Returns the Jensen–Shannon distance, in [0, 1]: the square root of ½·KL(p‖m) + ½·KL(q‖m) in bits, with m the mean of both.
 ///
 /// J. Lin, "Divergence measures based on the Shannon entropy" (1991); its root is a metric (D. M. Endres,
 /// J. E. Schindelin, "A new metric for probability distributions", 2003).
@@ -24,10 +24,10 @@ pub fn js_distance(shares: &Shares) -> f64 {
     divergence.max(0.0).sqrt()
 }
 
-/// Kolmogorov–Smirnov distance over the bins in their order, in [0, 1]: the largest gap between the cumulative shares,
-/// that is, the largest share of rows that moved past some edge.
+/// Returns the Kolmogorov–Smirnov distance over the bins in their order, in [0, 1]: the largest difference between the
+/// cumulative shares, that is, the largest share of rows that moved past an edge.
 ///
-/// Missing values count as the last bin. For categories, whose order means nothing, so does this. It is a lower bound of
+/// Missing values count as the last bin. For categories, whose order has no meaning, neither has this distance. It is a lower bound of
 /// the distance before binning.
 ///
 /// ```

@@ -1,10 +1,10 @@
-//! What chance alone can do: the χ² quantile that a budget of false alarms pays for.
+//! Critical values: what chance alone exceeds only as often as the budget of false alarms allows.
 
 use crate::shares::smooth;
 use statrs::distribution::{Beta, ChiSquared, ContinuousCDF};
 use std::time::Duration;
 
-/// How many false alarms, over all signals, may be raised by traffic that has not drifted.
+/// The allowed rate of false alarms, over all signals, for traffic that has not drifted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FalseAlarmBudget {
     /// One false alarm is allowed in this time.
@@ -21,17 +21,17 @@ impl Default for FalseAlarmBudget {
 }
 
 impl FalseAlarmBudget {
-    /// The probability of a false alarm that one judgement of one of `signals` signals may have (Bonferroni).
+    /// Returns the probability of a false alarm for one verdict on one of `signals` signals (Bonferroni).
     ///
-    /// Whoever judges more often than `judged_every` on windows that share most of their rows, or several windows, spends
-    /// a little more in some places and less in others; `driftbench` measures how much in all.
+    /// More frequent verdicts on windows that share most of their rows, and several windows, need a little more than the budget in
+    /// some cases and less in others; `driftbench` measures how much in all.
     pub fn alpha(&self, signals: usize) -> f64 {
         let judgements = self.one_alarm_in.as_secs_f64() / self.judged_every.as_secs_f64();
         1.0 / (judgements * signals.max(1) as f64)
     }
 }
 
-/// What N·PSI between one bin and the rest reaches with probability `alpha`, when `count` of `rows` = N reference rows fell
+/// Returns the value that N·PSI between one bin and the rest exceeds with probability `alpha`, when `count` of `rows` = N reference rows fell
 /// into the bin.
 ///
 /// The bin's true share is unknown: it is a Beta variable, of `shape` and N − `count` + ½ (Jeffreys' prior: a `shape` of
@@ -50,10 +50,10 @@ pub(crate) fn rare_bin_chi2(shape: f64, count: u64, rows: u64, alpha: f64) -> f6
     reach(1.0 - alpha).max(reach(alpha))
 }
 
-/// The value that a χ² variable with `degrees_of_freedom` (at least 1) exceeds with probability `alpha` in (0, 1).
+/// Returns the value that a χ² variable with `degrees_of_freedom` (at least 1) exceeds with probability `alpha` in (0, 1).
 ///
 /// # Panics
-/// When an argument is outside its range: both come from our own constants, never from input.
+/// If an argument is out of range: both come from constants, never from input.
 ///
 /// ```
 /// assert!((drift::critical_chi2(0.05, 3) - 7.814_728).abs() < 1e-6); // any table of χ²

@@ -1,12 +1,12 @@
-//! How small a drift can be and still be noticed: what "steady" does not rule out.
+//! The smallest detectable drift: what the verdict "steady" does not rule out.
 
-/// The share of drifts of the detectable size that are reported.
+/// The probability that a drift of the detectable size is detected.
 pub const POWER: f64 = 0.9;
 
 /// The standard normal quantile of [`POWER`].
 const Z: f64 = 1.281_551_565_544_600_4;
 
-/// The smallest true PSI that exceeds `threshold` with probability [`POWER`], when PSI is judged with `noise` = 1/N + 1/M
+/// Returns the smallest true PSI that exceeds `threshold` with probability [`POWER`], when PSI is judged with `noise` = 1/N + 1/M
 /// and has `degrees_of_freedom`.
 ///
 /// PSI / noise is about noncentral χ² with noncentrality λ = true PSI / noise, hence mean df + λ and variance
@@ -14,7 +14,7 @@ const Z: f64 = 1.281_551_565_544_600_4;
 /// λ = (c − df + 2z²) + z·√(4c − 2df + 4z²). By the exact distribution its power is between 0.900 and 0.914 for 1 to 11
 /// degrees of freedom at all c that a verdict can have. Infinite without rows.
 ///
-/// The relation between PSI and χ² is that of small shifts; a large one is noticed a little more often.
+/// The relation between PSI and χ² is that of small shifts; a large one is detected a little more often.
 pub fn detectable_psi(threshold: f64, noise: f64, degrees_of_freedom: usize) -> f64 {
     if noise.is_infinite() {
         return f64::INFINITY;

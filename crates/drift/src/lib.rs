@@ -1,10 +1,9 @@
-//! Is this traffic still like the reference? Pure maths on counts.
+//! Decides whether traffic still follows its reference: pure mathematics on counts.
 //!
-//! Rows are counted bin by bin ([`bins`]); counts become shares beside those that a reference led us to expect
-//! ([`shares`]); their distance ([`mod@psi`], with [`companions`] for people) is held against what chance alone would do
-//! ([`critical`]) and becomes a [`verdict`], which also says how small a drift it could have missed ([`detectable`]).
-//! Where the truth about rows comes in, [`accuracy`] says what chance leaves of it.
-//! Counts can be added up over time and over replicas before any of it, which is why nothing here keeps state.
+//! Rows are counted bin by bin ([`bins`]); counts become shares, beside the shares in the reference ([`shares`]); their distance
+//! ([`mod@psi`]; [`companions`] has other distances for display) is compared with what chance explains ([`critical`]), which gives
+//! a [`verdict`] and the smallest drift that it could have detected ([`detectable`]). [`accuracy`] does the same for the accuracy
+//! on rows with feedback. Counts can be added up over time and over replicas before all of that, so nothing here keeps state.
 //!
 //! What does not belong here: files, HTTP, metric names, clocks, random numbers.
 //!

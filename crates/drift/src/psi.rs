@@ -1,8 +1,8 @@
-//! The population stability index: the distance that verdicts are about.
+//! The population stability index: the distance that verdicts compare with a limit.
 
 use crate::Shares;
 
-/// How far counted rows are from what was expected.
+/// The distance between counted rows and the reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Psi {
     /// The index: 0 for perfect agreement, without upper bound.
@@ -11,7 +11,7 @@ pub struct Psi {
     pub rows: u64,
 }
 
-/// PSI = Σ (q − p)·ln(q / p), over bins with expected shares p and observed shares q.
+/// Computes PSI = Σ (q − p)·ln(q / p), over bins with expected shares p and observed shares q.
 ///
 /// This is the symmetric Kullback–Leibler (Jeffreys) divergence; see B. Yurdakul, "Statistical Properties of
 /// Population Stability Index" (2018), for its distribution without drift.

@@ -1,4 +1,4 @@
-//! What a model expects of one signal: its bins, the share of rows in each, and what chance makes of both.
+//! The reference of one signal: its bins, the share of rows in each, and its critical value.
 
 use crate::{
     Bins,
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct SignalReference {
     /// The signal's name, as its metric label has it.
     pub name: String,
-    /// Where a value is counted.
+    /// The bins in which values are counted.
     pub bins: Bins,
     /// Smoothed share of the rows to expect in each bin: above 0, adding up to 1.
     ///
@@ -27,16 +27,16 @@ pub struct SignalReference {
 }
 
 impl SignalReference {
-    /// The reference of a numeric signal; `None` is a missing value, the others must be finite.
+    /// Creates the reference of a numeric signal; `None` is a missing value, the others must be finite.
     pub fn of_values(name: &str, values: &[Option<f64>]) -> Self {
         let bins = Bins::of_values(values);
         Self::of_indices(name, values.iter().map(|&value| bins.index(value)).collect::<Vec<_>>(), bins)
     }
 
-    /// The reference of a categorical signal, from each row's position in `labels`.
+    /// Creates the reference of a categorical signal, from each row's position in `labels`.
     ///
     /// # Panics
-    /// When a category is no position in `labels`.
+    /// If a category is not a position in `labels`.
     pub fn of_categories(name: &str, categories: &[usize], labels: &[String]) -> Self {
         Self::of_indices(name, categories.to_vec(), Bins::Categories { labels: labels.to_vec() })
     }
@@ -56,7 +56,7 @@ impl SignalReference {
         Self { name: name.to_owned(), bins, expected, rows: indices.len() as u64, counts }
     }
 
-    /// Degrees of freedom of the null distribution of PSI: the filled bins less one, and one more for the two bins beyond
+    /// Returns the degrees of freedom of the null distribution of PSI: the filled bins less one, and one more for the two bins beyond
     /// the range; at least 1.
     ///
     /// That the two together are worth one was found by simulation. With many rows in the window and 60 to 1,000 in the
@@ -69,8 +69,8 @@ impl SignalReference {
         (filled + beyond).saturating_sub(1).max(1)
     }
 
-    /// What PSI / (1/N + 1/M) exceeds with probability `alpha`, in (0, 1), when nothing has drifted: a χ² quantile, or more
-    /// where a bin is so rare that its own chance is greater than χ² knows.
+    /// Returns the value that PSI / (1/N + 1/M) exceeds with probability `alpha`, in (0, 1), without drift: a χ² quantile, or
+    /// more where a bin is so rare that its share has a longer tail than χ² assumes.
     pub fn critical_chi2(&self, alpha: f64) -> f64 {
         let chances = self.counts.len() as f64;
         let alone = |shape, count| rare_bin_chi2(shape, count, self.rows, alpha / chances);

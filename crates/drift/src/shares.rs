@@ -1,4 +1,4 @@
-//! What was expected and what was seen, bin by bin, made comparable: every distance of this crate reads these shares.
+//! Expected and observed shares of each bin, made comparable. Every distance of this crate is computed from them.
 
 use crate::DriftError;
 

@@ -1,27 +1,26 @@
-//! From counts to one of three words. "Cannot tell" is a word of its own: no traffic is not "no drift".
+//! The verdict on counts. "Cannot tell" is a verdict of its own: no traffic does not mean no drift.
 
 use crate::{DriftError, Psi, Shares, detectable::detectable_psi, psi::psi};
 
-/// Below this a PSI is too small to matter, however certain it is. 0.1 is where the credit-scoring custom begins
-/// to speak of a shift (N. Siddiqi, "Credit Risk Scorecards", 2006).
+/// The smallest PSI that matters in practice. Credit scoring by convention calls 0.1 and more a shift (N. Siddiqi, "Credit Risk Scorecards", 2006).
 pub const PRACTICAL_PSI: f64 = 0.1;
 
 /// Fewer rows than this give no verdict: the χ² approximation wants about five rows in every bin, and a profile has
 /// up to ten quantile bins besides those for values out of range.
 pub const MIN_ROWS: u64 = 60;
 
-/// Is the traffic still like the reference?
+/// Whether traffic follows its reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing beyond what chance explains, or nothing that matters.
+    /// The distance is explained by chance, or too small to matter.
     Steady,
-    /// Further from the reference than chance explains, and far enough to matter.
+    /// The distance is greater than chance explains, and matters.
     Drifting,
-    /// Too few rows to say either.
+    /// There are too few rows for a verdict.
     CannotTell {
         /// Rows that were counted.
         rows: u64,
-        /// Rows it takes.
+        /// Rows that are needed.
         needs: u64,
     },
 }
@@ -33,15 +32,15 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The distance from the reference.
     pub psi: Psi,
-    /// What the distance has to exceed; infinite without rows.
+    /// The limit that PSI must exceed; infinite without rows.
     pub threshold: f64,
-    /// 1/N + 1/M: what a unit of χ² is worth; infinite without rows.
+    /// 1/N + 1/M, by which χ² is scaled; infinite without rows.
     pub noise: f64,
 }
 
 impl Judgement {
-    /// The smallest true PSI that would have been reported nine times in ten, see
-    /// [`detectable_psi`]: what "steady" does not rule out. Infinite where nothing can be told.
+    /// Returns the smallest true PSI that would have been detected with a probability of 90 %, see [`detectable_psi`]. Infinite
+    /// without a verdict.
     pub fn detectable_psi(&self, degrees_of_freedom: usize) -> f64 {
         match self.verdict {
             Verdict::CannotTell { .. } => f64::INFINITY,
@@ -58,7 +57,7 @@ impl Judgement {
 /// Without drift PSI is distributed about as (1/N + 1/M)·χ² (Yurdakul 2018), since both samples are noisy.
 ///
 /// # Errors
-/// When the numbers can't belong together: see [`DriftError`].
+/// If the numbers contradict each other: see [`DriftError`].
 pub fn judge(
     expected: &[f64],
     counts: &[u64],

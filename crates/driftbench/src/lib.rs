@@ -1,5 +1,5 @@
-//! How soon each drift is noticed, and how often noise is: a simulation of the service, the recording rules and the
-//! alerts, on rows of which the truth is known.
+//! Measures how soon each drift is detected and how often there is a false alarm: a simulation of the service, the recording
+//! rules and the alerts, on generated rows.
 //!
 //! Layout:
 //! - `settings`: what is asked for

@@ -147,7 +147,7 @@ impl Trial<'_> {
         Traffic::new(&case.rows, self.warm.rate, self.onset, derive(self.seed, &[3]))
     }
 
-    /// Lets a drift set in, and watches. `in_use` tells which windows the rules have.
+    /// Lets a drift set in, and watches. `in_use` marks the windows of the shipped rules.
     pub(crate) fn run(&self, case: &Case, in_use: &[bool], until: Until) -> Result<Outcome> {
         let monitor = &self.warm.monitor;
         let mut timeline = self.timeline.clone();

@@ -1,4 +1,4 @@
-//! The command line: what was typed, and what is done about it.
+//! The command line.
 
 use crate::{DriftSpec, RowSource, load_card, output, presets, yaml_bounds};
 use anyhow::{Context, Result, bail};
@@ -12,7 +12,7 @@ use std::{
 
 pub use crate::output::Format;
 
-/// Rows that drift on purpose, with the truth attached.
+/// Generate rows that drift on purpose, with the ground truth
 ///
 /// Exit codes: 0 done, 2 bad input.
 #[derive(Debug, Parser)]
@@ -55,10 +55,10 @@ struct Generate {
     format: Format,
 }
 
-/// Does what was typed, writing to stdout.
+/// Runs the command, which writes to standard output.
 ///
 /// # Errors
-/// When the input is bad or stdout can't be written to; a reader that has seen enough is no error.
+/// If the input is invalid or standard output cannot be written to; a reader that closes it early is not an error.
 pub fn run(cli: Cli) -> Result<()> {
     let written = match cli.command {
         Command::Generate(generate) => {

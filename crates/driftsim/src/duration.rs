@@ -24,7 +24,7 @@ pub const PATTERN: &str = r"(?=[^1-9]*[1-9])\s*([0-9]+(\.[0-9]{1,3})?\s*(us|µs|
 /// Reads a duration.
 ///
 /// # Errors
-/// In words that fit after "got …", when it is not a duration, or is 0.
+/// If it is not a duration, or is 0; the message continues "got …".
 ///
 /// ```
 /// use std::time::Duration;

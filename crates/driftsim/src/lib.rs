@@ -1,15 +1,15 @@
-//! Rows that drift on purpose, with the truth attached.
+//! Generates rows that drift on purpose, with the ground truth.
 //!
 //! A [`RowSource`] draws rows that look like a model's reference and, as a [`DriftSpec`] asks, alters some of them.
 //! Each row carries its true class and whether it drifted, so that the verdicts of a monitor can be scored.
 //!
 //! Layout:
-//! - [`spec`], `yaml`, [`preset`]: what drift is asked for, and how it is written down
+//! - [`spec`], `yaml`, [`preset`]: drift specifications and their YAML form
 //! - [`source`]: the rows themselves, reproducible by seed
 //! - [`model_card`]: the model whose reference rows follow
 //! - `population`, `marginal`, `copula`: what steady rows are drawn from
 //! - [`duration`], [`yaml_bounds`]: how durations are written, and how large a YAML text may be
-//! - `drifted_distribution`: what a spec makes of a model's features and classes
+//! - `drifted_distribution`: a model's features and classes as a spec changes them
 //! - `output`, [`cli`]: rows as CSV or JSONL, and the command line
 //!
 //! What does not belong here: the formulas that judge whether rows drifted (crate `drift`), and sending rows anywhere.

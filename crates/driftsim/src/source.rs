@@ -15,7 +15,7 @@ pub struct Row {
     /// One value a feature, in the model's order; `None` is missing, the others are finite.
     pub values: Vec<Option<f64>>,
     /// The class the row was drawn from, as a position in the model's classes. Operations on features don't change
-    /// it: a giant is still a flower of its class, though its values no longer tell which.
+    /// it: a giant is still a flower of its class, though its values no longer show which.
     pub class: usize,
     /// Whether the row was drawn under the drifted distribution. Chance may have left its values as they might have been
     /// anyway, above all with other class shares.

@@ -8,7 +8,7 @@ use thiserror::Error;
 /// Layout of the file; raised when a reader of the former one could misread it.
 pub const FORMAT: u32 = 2;
 
-/// Hex digits of the hash that make the version: 48 bits are plenty to tell the models of one service apart.
+/// Hex digits of the hash that make the version: 48 bits are enough to distinguish the models of one service.
 const VERSION_DIGITS: usize = 12;
 
 /// Everything that a service needs to serve a model.
@@ -22,7 +22,7 @@ pub struct ModelFile {
     pub weights: Weights,
 }
 
-/// Why a model file can't be used.
+/// Why a model file cannot be used.
 #[derive(Debug, Error)]
 pub enum FileError {
     /// Not JSON, or not a model.
@@ -75,7 +75,7 @@ impl ModelFile {
     /// Reads a model file.
     ///
     /// # Errors
-    /// When the text is no model file of this format, was edited, or contradicts itself.
+    /// If the text is not a model file of this format, was edited, or contradicts itself.
     pub fn from_json(text: &str) -> Result<Self, FileError> {
         #[derive(Deserialize)]
         struct Format {
@@ -197,7 +197,7 @@ impl ModelFile {
     }
 }
 
-/// Whether names can be told apart as metric labels.
+/// Returns whether names are distinct and valid as metric labels.
 fn distinct(names: &[&str]) -> bool {
     names.iter().enumerate().all(|(at, name)| is_label(name) && !names[..at].contains(name))
 }

@@ -1,14 +1,14 @@
-//! What a model is: its schema, the table it learns from, its weights, and the reference its traffic is held against.
+//! Models: schema, training table, weights, and the reference that traffic is compared with.
 //!
 //! Layout:
-//! - [`table`], [`csv_table`], [`iris`]: rows to learn from
+//! - [`table`], [`csv_table`], [`iris`]: training rows
 //! - [`mod@train`], `split`, `fitted`, [`logistic`], [`calibration`]: from a table to a model
-//! - `reference`: what its traffic should look like
-//! - [`card`], [`file`](mod@file): what is written down; [`ModelFile`] is the JSON file, [`ModelCard`] its public part
-//! - [`shape`]: where each class lies, and how far a row is from all of them
-//! - [`classifier`]: a model ready to answer
+//! - `reference`: the distributions that traffic should have
+//! - [`card`], [`file`](mod@file): [`ModelFile`] is the JSON file, [`ModelCard`] its public part
+//! - [`shape`]: location and spread of each class, and a row's distance to the nearest one
+//! - [`classifier`]: a model that is ready to predict
 //!
-//! What does not belong here: HTTP, metrics, and any I/O that was not handed in.
+//! What does not belong here: HTTP, metrics and files. Input is handed in.
 //!
 //! ```
 //! let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris"))?;

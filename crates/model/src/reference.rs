@@ -9,8 +9,8 @@
 //!
 //! A row with twins, equal in every feature, is scored as served too. Where features are answers to choose from, distance
 //! and confidence take few values, each of which many rows share; other weights would move them a little, to the wrong
-//! side of an edge perhaps, and all of that traffic with them. It flatters nobody: what such rows are expected to share
-//! is a value, and its share does not depend on who was fitted.
+//! side of an edge perhaps, and all of that traffic with them. That does not make the reference too optimistic: such rows share a
+//! value, and the share of that value does not depend on which rows were fitted.
 
 use crate::{
     Reference, Table, TrainError,

@@ -1,4 +1,4 @@
-//! Whether rows lie as far from their classes as the reference says that fresh rows do.
+//! Checks that generated rows are as far from their classes as new rows are by the reference.
 
 use super::{Population, pick};
 use model::{ModelCard, classifier::Scaling, shape::Distance};
@@ -17,8 +17,8 @@ const PRACTICAL_EXCESS: f64 = 0.05;
 /// Chance explains a share that is off by this many standard errors.
 const STANDARD_ERRORS: f64 = 2.0;
 
-/// Whether too many rows lie closer to their class than about half of the reference rows do, whose distances were
-/// measured without their own help. A card without such a signal can't say.
+/// Returns whether too many generated rows are closer to their class than about half of the reference rows, whose distances were
+/// measured on shapes fitted without them. Returns false for a card without that signal.
 pub(crate) fn is_overconcentrated(population: &Population, card: &ModelCard) -> bool {
     let Some(signal) = card.reference.signals.iter().find(|signal| signal.name == "distance") else {
         return false;

@@ -1,9 +1,9 @@
 //! Where rows without drift come from: the classes of a model card, each with its own distribution.
 //!
 //! A row is drawn class first, then as L·ε with ε standard normal and L the factor of the class's copula, then value
-//! by value through the class's marginals. It follows the reference in everything the card tells: class shares,
+//! by value through the class's marginals. It follows the reference in everything that the card contains: class shares,
 //! each feature's distribution within each class, correlations within each class, gaps, decimals. It can't follow
-//! what the card doesn't tell, such as a dependence that is no correlation. From fewer than ten rows a class too little
+//! what the card does not contain, such as a dependence that is not a correlation. From fewer than ten rows a class too little
 //! is known for rows that stay within the reference's noise.
 //!
 //! No reference row is copied: the card has none. Rounded data of few features repeat themselves by chance, though,
