@@ -1,4 +1,4 @@
-//! What `loadgen` itself publishes: each metric's name, help text and labels, and the events that move it.
+//! The load generator's own metrics: their declarations, and the events that change them.
 //!
 //! All handles are made at start, so that each series exists at 0. They are fed from records that the workers hand over
 //! once a second, never by the workers themselves.
@@ -7,21 +7,25 @@ use crate::{
     engine::{DropReason, DurationHistogram, Outcome, Record},
     plan::Plan,
 };
-use metrics::{
-    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram, with_local_recorder,
-};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+use metrics::{Counter, Gauge, Histogram, with_local_recorder};
+use metrics_exporter_prometheus::PrometheusRecorder;
 use std::collections::BTreeMap;
 
-const REQUESTS: &str = "loadgen_requests_total";
-const RESPONSE: &str = "loadgen_response_seconds";
-const LAG: &str = "loadgen_send_lag_seconds";
-const DROPPED: &str = "loadgen_dropped_total";
-const PHASE: &str = "loadgen_phase_active";
+metric_families::families! { pub(self)
+    REQUESTS: Counter = "loadgen_requests_total", ["scenario", "phase", "payload", "outcome"],
+        "Requests offered, by outcome; completed ones had an expected status, unexpected ones another.";
+    RESPONSE: Histogram = "loadgen_response_seconds", ["scenario", "phase"],
+        "Time from the planned instant to the end of the answer, in seconds.", BUCKETS;
+    LAG: Histogram = "loadgen_send_lag_seconds", ["scenario", "phase"],
+        "Time from the planned instant to the send, in seconds.", BUCKETS;
+    DROPPED: Counter = "loadgen_dropped_total", ["reason"],
+        "Requests that were due and never sent, by reason.";
+    PHASE: Gauge = "loadgen_phase_active", ["scenario", "phase"],
+        "1 while the phase is running.";
+}
 
 /// From a fast model on the same machine to the default timeout; 0.25 s is the latency objective of the alert rules.
-const BUCKETS: [f64; 16] = [
+const BUCKETS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
@@ -44,25 +48,19 @@ struct PhaseMetrics {
 }
 
 impl Metrics {
-    /// Registers every series that the plan can move, at 0.
+    /// Registers every series of a plan at 0.
     pub fn new(plan: &Plan) -> Self {
-        let builder = [RESPONSE, LAG].into_iter().fold(PrometheusBuilder::new(), |builder, name| {
-            let Ok(builder) = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &BUCKETS) else {
-                unreachable!("the list of buckets is not empty")
-            };
-            builder
-        });
-        let recorder = builder.build_recorder();
+        let recorder = metric_families::recorder(HISTOGRAMS);
         let (phases, dropped) = with_local_recorder(&recorder, || {
             describe();
             let phases = (0..plan.scenario.phases.len()).map(|phase| register(plan, phase)).collect();
-            let dropped = REASONS.map(|(reason, name)| (reason, counter!(DROPPED, "reason" => name)));
+            let dropped = REASONS.map(|(reason, name)| (reason, DROPPED.with([name])));
             (phases, dropped.into())
         });
         Self { recorder, phases, dropped }
     }
 
-    /// Requests were recorded.
+    /// Adds what was recorded.
     pub fn recorded(&self, record: &Record) {
         for (phase, record) in record.phases() {
             let metrics = &self.phases[phase];
@@ -90,7 +88,7 @@ impl Metrics {
         }
     }
 
-    /// The page for Prometheus.
+    /// Returns the page in the Prometheus text format.
     pub fn render(&self) -> String {
         self.recorder.handle().render()
     }
@@ -105,35 +103,21 @@ fn add(histogram: &Histogram, times: &DurationHistogram) {
 fn register(plan: &Plan, at: usize) -> PhaseMetrics {
     let scenario = &plan.scenario;
     let phase = &scenario.phases[at];
-    let labels = || [("scenario", scenario.name.clone()), ("phase", phase.name.clone())];
+    let labels = || [scenario.name.clone(), phase.name.clone()];
     let sent = scenario.payloads.iter().enumerate().filter(|(payload, _)| phase.mix[*payload] > 0);
     let requests = sent.flat_map(|(payload, sent)| {
         Outcome::ALL.map(|outcome| {
-            let (scenario, phase) = (scenario.name.clone(), phase.name.clone());
-            let counter = counter!(
-                REQUESTS,
-                "scenario" => scenario, "phase" => phase, "payload" => sent.name.clone(), "outcome" => outcome.name()
-            );
+            let [scenario, phase] = labels();
+            let counter = REQUESTS.with([scenario, phase, sent.name.clone(), outcome.name().to_owned()]);
             ((payload, outcome), counter)
         })
     });
     PhaseMetrics {
         requests: requests.collect(),
-        response: histogram!(RESPONSE, &labels()),
-        lag: histogram!(LAG, &labels()),
-        active: gauge!(PHASE, &labels()),
+        response: RESPONSE.with(labels()),
+        lag: LAG.with(labels()),
+        active: PHASE.with(labels()),
     }
-}
-
-fn describe() {
-    describe_counter!(
-        REQUESTS,
-        "Requests offered, by what became of them; completed ones had an expected status, unexpected ones another."
-    );
-    describe_histogram!(RESPONSE, "Time from the planned instant to the end of the answer, in seconds.");
-    describe_histogram!(LAG, "Time from the planned instant to the send, in seconds.");
-    describe_counter!(DROPPED, "Requests that were due and never sent, by reason.");
-    describe_gauge!(PHASE, "1 while the phase is running.");
 }
 
 #[cfg(test)]

@@ -1,30 +1,8 @@
 //! Every metric of the service is declared here, once: its name, its help text, its type, its labels, and the buckets of a
 //! histogram.
 
-use metrics::{
-    Counter, Gauge, Histogram, Label, SharedString, counter, describe_counter, describe_gauge,
-    describe_histogram, gauge, histogram,
-};
+use metrics::{Counter, Gauge, Histogram};
 use metrics_process::collector::Metrics as Process;
-use std::marker::PhantomData;
-
-/// Declares the metrics of the facade: `NAME: Handle = "metric_name", ["label", …], "Help text.", BUCKETS;`.
-macro_rules! families {
-    ($($name:ident: $handle:ident = $metric:literal, [$($label:literal),*], $help:literal $(, $buckets:ident)?;)+) => {
-        $(
-            pub(super) const $name: Family<$handle, { <[&str]>::len(&[$($label),*]) }> =
-                Family { name: $metric, labels: [$($label),*], handle: PhantomData };
-        )+
-
-        /// Gives the recorder that is local to the thread the help text of every metric.
-        pub(super) fn describe() {
-            $(<$handle as Handle>::describe($metric, $help);)+
-        }
-
-        /// The bucket boundaries of each histogram.
-        pub(super) const HISTOGRAMS: &[(&str, &[f64])] = &[$($(($metric, $buckets),)?)+];
-    };
-}
 
 /// A prediction takes tens of microseconds, so the buckets begin well below 1 ms. The alert rules count requests slower than
 /// 0.25 s, so that must be a bucket boundary.
@@ -40,7 +18,7 @@ const CONFIDENCE_BUCKETS: &[f64] = &[0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0
 const LAG_BUCKETS: &[f64] =
     &[1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0];
 
-families! {
+metric_families::families! { pub(super)
     REQUESTS: Counter = "inference_requests_total", ["method", "endpoint", "status"],
         "HTTP requests answered, by route pattern and status.";
     DURATION: Histogram = "inference_duration_seconds", ["method", "endpoint"],
@@ -145,13 +123,6 @@ fn whole(value: Option<u64>) -> Option<f64> {
     value.map(|value| value as f64)
 }
 
-/// A metric of the facade with `N` labels, whose series have handles of type `H`.
-pub(super) struct Family<H, const N: usize> {
-    pub(super) name: &'static str,
-    labels: [&'static str; N],
-    handle: PhantomData<H>,
-}
-
 /// A metric of the process, which is read when a page is rendered.
 pub(super) struct ProcessFamily {
     pub(super) name: &'static str,
@@ -159,56 +130,4 @@ pub(super) struct ProcessFamily {
     pub(super) help: &'static str,
     /// Returns the value; `None` where the system does not provide it.
     pub(super) read: fn(&Process) -> Option<f64>,
-}
-
-/// A handle of the metrics facade.
-pub(super) trait Handle: Sized {
-    fn register(name: &'static str, labels: Vec<Label>) -> Self;
-    fn describe(name: &'static str, help: &'static str);
-}
-
-impl<H: Handle, const N: usize> Family<H, N> {
-    /// Returns the handle of the series with these label values, in the order of the declaration. The series exists from then
-    /// on, at 0, in the recorder that is local to the thread.
-    pub(super) fn with<V: Into<SharedString>>(&self, values: [V; N]) -> H {
-        let labels = self.labels.iter().zip(values).map(|(&label, value)| Label::new(label, value));
-        H::register(self.name, labels.collect())
-    }
-}
-
-impl<H: Handle> Family<H, 0> {
-    /// Returns the handle of the only series.
-    pub(super) fn only(&self) -> H {
-        H::register(self.name, Vec::new())
-    }
-}
-
-impl Handle for Counter {
-    fn register(name: &'static str, labels: Vec<Label>) -> Self {
-        counter!(name, labels)
-    }
-
-    fn describe(name: &'static str, help: &'static str) {
-        describe_counter!(name, help);
-    }
-}
-
-impl Handle for Gauge {
-    fn register(name: &'static str, labels: Vec<Label>) -> Self {
-        gauge!(name, labels)
-    }
-
-    fn describe(name: &'static str, help: &'static str) {
-        describe_gauge!(name, help);
-    }
-}
-
-impl Handle for Histogram {
-    fn register(name: &'static str, labels: Vec<Label>) -> Self {
-        histogram!(name, labels)
-    }
-
-    fn describe(name: &'static str, help: &'static str) {
-        describe_histogram!(name, help);
-    }
 }

@@ -26,7 +26,7 @@ use families::{
     REJECTIONS, SIGNAL_BINS, SIGNAL_CRITICAL, SIGNAL_EXPECTED, SIGNAL_FREEDOM, SIGNAL_ROWS,
 };
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
+use metrics_exporter_prometheus::PrometheusRecorder;
 use model::{ModelCard, Prediction};
 use std::{
     sync::Arc,
@@ -69,7 +69,7 @@ impl SignalCounters {
 impl Metrics {
     /// Registers every series of a model at 0. The budget sets the critical values that verdicts on drift use.
     pub fn new(card: &ModelCard, budget: &FalseAlarmBudget) -> Self {
-        let recorder = Arc::new(build_recorder());
+        let recorder = Arc::new(metric_families::recorder(families::HISTOGRAMS));
         // A recorder of its own, not the process's global one: several services can live in one process.
         with_local_recorder(&recorder, || {
             families::describe();
@@ -178,16 +178,6 @@ impl Metrics {
 /// Returns the number of series on a page.
 pub fn series_count(page: &str) -> usize {
     page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count()
-}
-
-fn build_recorder() -> PrometheusRecorder {
-    let builder = families::HISTOGRAMS.iter().fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
-        let Ok(builder) = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds) else {
-            unreachable!("every declared list of buckets has an element")
-        };
-        builder
-    });
-    builder.build_recorder()
 }
 
 fn register_model(card: &ModelCard) {
