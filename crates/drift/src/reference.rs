@@ -129,6 +129,17 @@ mod tests {
     }
 
     #[test]
+    fn missing_values_count_where_the_reference_has_them() {
+        let critical = |values: &[Option<f64>]| SignalReference::of_values("x", values).critical_chi2(3.5e-6);
+        // No bin is rare; the empty bin for missing values would ask for 40.25 (scipy, as above, with 8 bins).
+        let filled: Vec<Option<f64>> = (0..147).map(|i| Some(f64::from(i))).collect();
+        assert!((critical(&filled) - 33.158_686_417).abs() < 1e-6, "{}", critical(&filled));
+        // One missing value of 147, in four bins: s = beta.isf(3.5e-6 / 4, 1.5, 146.5)
+        let one_missing: Vec<Option<f64>> = (0..147).map(|i| (i > 0).then_some(7.0)).collect();
+        assert!((critical(&one_missing) - 32.87536347716934).abs() < 1e-3, "{}", critical(&one_missing));
+    }
+
+    #[test]
     fn a_class_that_was_never_predicted_is_possible() {
         let categories: Vec<usize> = (0..40).map(|row| row % 2).collect();
         let labels = ["a", "b", "c"].map(str::to_owned);
