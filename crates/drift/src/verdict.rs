@@ -129,6 +129,13 @@ mod tests {
         let exact = judged(1.0).psi.value / (1.0 / 1000.0 + 1.0 / 1000.0);
         assert_eq!(judged(exact * (1.0 + 1e-12)).verdict, Verdict::Steady);
         assert_eq!(judged(exact * (1.0 - 1e-12)).verdict, Verdict::Drifting);
+        // At a threshold that equals PSI to the last bit.
+        let mut critical = exact * (1.0 - 1e-15);
+        while judged(critical).threshold < judged(critical).psi.value {
+            critical = critical.next_up();
+        }
+        let equal = judged(critical);
+        assert_eq!((equal.threshold, equal.verdict), (equal.psi.value, Verdict::Steady));
         assert_eq!(judged(30.0).threshold, PRACTICAL_PSI);
         assert!((judged(80.0).threshold - 0.16).abs() < 1e-12);
         assert!((judged(80.0).noise - 0.002).abs() < 1e-15);
