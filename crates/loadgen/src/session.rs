@@ -4,7 +4,7 @@
 
 use crate::{
     engine::{Effort, Record, Running},
-    judge::expectations::Seen,
+    judge::expectations::Observations,
     metrics::Metrics,
     page::{Page, Stage},
     plan::Plan,
@@ -245,7 +245,7 @@ impl<'a> Session<'a> {
             interrupted: self.interrupted.is_some(),
             record: &self.record,
             effort: &self.effort,
-            seen: Seen {
+            seen: Observations {
                 phases: self.watch.phases(),
                 names: &self.names,
                 schedule: &self.schedule,

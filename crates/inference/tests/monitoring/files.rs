@@ -37,7 +37,7 @@ pub fn rules() -> Vec<Value> {
     groups.collect()
 }
 
-/// Runs a tool from the repository's root; it must succeed and stay silent on stderr.
+/// Runs a tool from the repository's root, which must succeed, and returns its standard output.
 pub fn run(program: &str, args: &[&str]) -> String {
     let output = Command::new(program)
         .args(args)

@@ -9,7 +9,7 @@ pub mod scale;
 mod tables;
 
 use crate::{
-    judge::{Verdict, expectations::Seen},
+    judge::{Verdict, expectations::Observations},
     report::{Findings, Report},
     scenario::{Assertion, QueryAssertion},
     text::time,
@@ -74,7 +74,7 @@ impl Page {
     /// The state at `now` of a run with these findings.
     pub fn new(findings: &Findings, timeline: &Timeline, stage: Stage, now: Duration) -> Self {
         let report = Report::new(findings);
-        let Seen { names, schedule, prometheus, .. } = findings.seen;
+        let Observations { names, schedule, prometheus, .. } = findings.seen;
         let expectations = findings.plan.scenario.expectations.iter().zip(&report.expectations);
         let settled = expectations.enumerate().map(|(at, (expectation, outcome))| {
             let ends = expectation.phase.map(|phase| schedule.span(phase));

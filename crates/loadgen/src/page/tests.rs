@@ -104,7 +104,7 @@ fn page_of(plan: &Plan, prometheus: Option<&PrometheusWatch>, now: f64, stage: S
         elapsed: seconds(now),
         interrupted: false,
         record: &record,
-        seen: Seen {
+        seen: Observations {
             phases: &[failing, PhaseWatch::default()],
             names: &["calm".to_owned(), "storm".to_owned()],
             schedule: &schedule,

@@ -9,7 +9,7 @@ use crate::{
     engine::{DropReason, DurationHistogram, Effort, Failure, Figures, PhaseRecord, Record, Totals},
     judge::{
         Measured, Missed, RunVerdict, Verdict,
-        expectations::{self, ExpectationOutcome, Seen},
+        expectations::{self, ExpectationOutcome, Observations},
         missed_in_words, run_verdict,
         thresholds::ThresholdOutcome,
         validity,
@@ -180,7 +180,7 @@ pub struct Findings<'a> {
     /// How hard the generator worked.
     pub effort: &'a Effort,
     /// What monitoring showed.
-    pub seen: Seen<'a>,
+    pub seen: Observations<'a>,
 }
 
 /// What the verdicts in a report are based on, beside its phases and expectations.

@@ -2,12 +2,16 @@
 
 use super::{Monitoring, PhaseReport, drills};
 use crate::{
-    judge::{expectations::Seen, thresholds::ThresholdOutcome},
+    judge::{expectations::Observations, thresholds::ThresholdOutcome},
     scenario::Metric,
 };
 
 /// Returns what limits the meaning of a report.
-pub(super) fn warnings(phases: &[PhaseReport], thresholds: &[ThresholdOutcome], seen: &Seen) -> Vec<String> {
+pub(super) fn warnings(
+    phases: &[PhaseReport],
+    thresholds: &[ThresholdOutcome],
+    seen: &Observations,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     if thresholds.is_empty() {
         warnings.push("the scenario has no thresholds: what the client saw was not judged".to_owned());

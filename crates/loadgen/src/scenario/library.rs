@@ -138,7 +138,25 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_told_what_there_is() {
+    fn the_built_in_scenarios_are_the_files() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+        let mut files: Vec<(String, String)> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+            .map(|path| {
+                let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+                (name, std::fs::read_to_string(path).unwrap())
+            })
+            .collect();
+        files.sort();
+        let mut built_in = BUILT_IN.map(|(name, text)| (name.to_owned(), text.to_owned())).to_vec();
+        built_in.sort();
+        assert!(built_in == files, "a file of scenarios/ is missing in BUILT_IN, or differs");
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_valid_ones() {
         let message = find("nope").unwrap_err().to_string();
         assert!(message.contains("normal, high_load, error_storm, drift, demo"), "{message}");
     }

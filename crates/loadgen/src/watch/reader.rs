@@ -66,16 +66,16 @@ impl Reader {
     pub async fn card(&self) -> Result<ModelCard, String> {
         let url = self.target.below("model");
         let body = self.get(self.target.authorization(), &url).await.map_err(|error| match error {
-            Unread::Nobody(error) => format!(
+            ReadError::Unreachable(error) => format!(
                 "{error}\nis the service running there? start it with `inference serve`, or name another --target"
             ),
-            Unread::Moved { from, to } => {
+            ReadError::Moved { from, to } => {
                 format!("{from} it is at {to}, and redirects are not followed; name the final address in --target")
             }
-            Unread::Locked(error) => {
+            ReadError::Unauthorized(error) => {
                 format!("{error}\nput a token that it takes into environment variable LOADGEN_BEARER_TOKEN")
             }
-            Unread::Unavailable(error) | Unread::Other(error) => error,
+            ReadError::Unavailable(error) | ReadError::Other(error) => error,
         })?;
         serde_json::from_slice(&body).map_err(|error| {
             format!("{url} answers no model card ({error}); is --target the inference service?")
@@ -116,17 +116,17 @@ impl Reader {
         };
         Some(match error {
             // It is starting, or overloaded.
-            Unread::Unavailable(words) => Ok(Err(words)),
-            Unread::Nobody(words) => {
+            ReadError::Unavailable(words) => Ok(Err(words)),
+            ReadError::Unreachable(words) => {
                 Err(format!("{words}\nis Prometheus running there? start it, or leave --prometheus out"))
             }
-            Unread::Moved { from, to } => Err(format!(
+            ReadError::Moved { from, to } => Err(format!(
                 "{from} it is at {to}, and redirects are not followed; name the final address in --prometheus"
             )),
-            Unread::Locked(words) => Err(format!(
+            ReadError::Unauthorized(words) => Err(format!(
                 "{words}\nput a token that it takes into environment variable LOADGEN_PROMETHEUS_BEARER_TOKEN"
             )),
-            Unread::Other(words) => Err(format!(
+            ReadError::Other(words) => Err(format!(
                 "{words}\nis it the address of a Prometheus server, with the path before /api/v1 if there is one?"
             )),
         })
@@ -174,7 +174,7 @@ impl Reader {
         let url = query_url(prometheus, expr);
         let answer = async {
             let response = self.send(prometheus.authorization(), &url).await?;
-            Ok::<_, Unread>((response.status(), body(response, &url).await?))
+            Ok::<_, ReadError>((response.status(), body(response, &url).await?))
         };
         let (status, body) = match answer.await {
             Ok(answer) => answer,
@@ -228,12 +228,12 @@ impl Reader {
         prometheus: &Endpoint,
         url: &Url,
         read: impl Fn(&[u8]) -> Result<T, String>,
-    ) -> Result<T, Unread> {
+    ) -> Result<T, ReadError> {
         let body = self.get(prometheus.authorization(), url).await?;
-        read(&body).map_err(|error| Unread::Other(format!("{url}: {error}")))
+        read(&body).map_err(|error| ReadError::Other(format!("{url}: {error}")))
     }
 
-    async fn get(&self, authorization: Option<&HeaderValue>, url: &Url) -> Result<Vec<u8>, Unread> {
+    async fn get(&self, authorization: Option<&HeaderValue>, url: &Url) -> Result<Vec<u8>, ReadError> {
         let response = self.send(authorization, url).await?;
         if response.status() != StatusCode::OK {
             return Err(refused(url, &response));
@@ -241,14 +241,18 @@ impl Reader {
         body(response, url).await
     }
 
-    async fn send(&self, authorization: Option<&HeaderValue>, url: &Url) -> Result<Response, Unread> {
+    async fn send(&self, authorization: Option<&HeaderValue>, url: &Url) -> Result<Response, ReadError> {
         let mut request = self.client.get(url.clone()).timeout(TIMEOUT);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
         request.send().await.map_err(|error| {
-            let nobody = (error.is_connect() || error.is_timeout()) && tls::failure(&error).is_none();
-            if nobody { Unread::Nobody(told(url, &error)) } else { Unread::Other(told(url, &error)) }
+            let unreachable = (error.is_connect() || error.is_timeout()) && tls::failure(&error).is_none();
+            if unreachable {
+                ReadError::Unreachable(request_error(url, &error))
+            } else {
+                ReadError::Other(request_error(url, &error))
+            }
         })
     }
 }
@@ -259,61 +263,63 @@ fn query_url(prometheus: &Endpoint, expr: &str) -> Url {
     url
 }
 
-async fn body(mut response: Response, url: &Url) -> Result<Vec<u8>, Unread> {
+async fn body(mut response: Response, url: &Url) -> Result<Vec<u8>, ReadError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Unread::Other(told(url, &error)))? {
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| ReadError::Other(request_error(url, &error)))?
+    {
         body.extend_from_slice(&chunk);
         if body.len() > LARGEST {
-            return Err(Unread::Other(format!("GET {url}: answered more than {} MiB", LARGEST >> 20)));
+            return Err(ReadError::Other(format!("GET {url}: answered more than {} MiB", LARGEST >> 20)));
         }
     }
     Ok(body)
 }
 
 /// Why a response could not be read, as far as the remedy depends on it.
-enum Unread {
+enum ReadError {
     /// No answer.
-    Nobody(String),
+    Unreachable(String),
     /// A redirect.
     Moved { from: String, to: String },
     /// The server requires authentication.
-    Locked(String),
+    Unauthorized(String),
     /// An error of the server, which may pass.
     Unavailable(String),
     /// Anything else.
     Other(String),
 }
 
-impl From<Unread> for String {
-    fn from(unread: Unread) -> Self {
+impl From<ReadError> for String {
+    fn from(unread: ReadError) -> Self {
         match unread {
-            Unread::Nobody(words)
-            | Unread::Locked(words)
-            | Unread::Unavailable(words)
-            | Unread::Other(words) => words,
-            Unread::Moved { from, to } => format!("{from} it is at {to}, and redirects are not followed"),
+            ReadError::Unreachable(words)
+            | ReadError::Unauthorized(words)
+            | ReadError::Unavailable(words)
+            | ReadError::Other(words) => words,
+            ReadError::Moved { from, to } => format!("{from} it is at {to}, and redirects are not followed"),
         }
     }
 }
 
-fn refused(url: &Url, response: &Response) -> Unread {
+fn refused(url: &Url, response: &Response) -> ReadError {
     let status = response.status();
     let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
     match location.and_then(|to| url.join(to).ok()) {
         Some(to) if status.is_redirection() => {
-            Unread::Moved { from: format!("GET {url}: answered {status}:"), to: to.into() }
+            ReadError::Moved { from: format!("GET {url}: answered {status}:"), to: to.into() }
         }
         _ if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => {
-            Unread::Locked(format!("GET {url}: answered {status}"))
+            ReadError::Unauthorized(format!("GET {url}: answered {status}"))
         }
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            Unread::Unavailable(format!("GET {url}: answered {status}"))
+            ReadError::Unavailable(format!("GET {url}: answered {status}"))
         }
-        _ => Unread::Other(format!("GET {url}: answered {status}")),
+        _ => ReadError::Other(format!("GET {url}: answered {status}")),
     }
 }
 
-fn told(url: &Url, error: &reqwest::Error) -> String {
+fn request_error(url: &Url, error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("GET {url}: no answer within {} s", TIMEOUT.as_secs());
     }

@@ -56,7 +56,7 @@ impl ExpectationOutcome {
 }
 
 /// What monitoring showed during a run.
-pub struct Seen<'a> {
+pub struct Observations<'a> {
     /// The service's own metrics, by phase.
     pub phases: &'a [PhaseWatch],
     /// The phases' names.
@@ -73,7 +73,7 @@ pub struct Seen<'a> {
 type Finding = (Verdict, String, Option<Duration>);
 
 /// Judges the expectation at position `at` of the scenario's.
-pub fn judge(at: usize, expectation: &Expectation, seen: &Seen) -> ExpectationOutcome {
+pub fn judge(at: usize, expectation: &Expectation, seen: &Observations) -> ExpectationOutcome {
     let phase = expectation.phase.unwrap_or_default();
     let mut times = prometheus::AlertTimes::default();
     let (mut verdict, mut detail, after) = match &expectation.assertion {

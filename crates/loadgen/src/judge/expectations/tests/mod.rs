@@ -89,7 +89,7 @@ expect: {{ {expect} }}"
         prometheus.close(seconds(30));
         prometheus
     });
-    let seen = Seen {
+    let seen = Observations {
         phases: watch.phases(),
         names: &names,
         schedule: &schedule(),
