@@ -35,7 +35,7 @@ pub fn require(least: u64) -> anyhow::Result<u64> {
     Ok(limit)
 }
 
-/// The descriptors that a program with a runtime on every core needs before it has any connection.
+/// Returns the descriptors that a program with a runtime on every core needs before it has any connection.
 pub fn least_of_a_server() -> u64 {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     32 + PER_THREAD * cores

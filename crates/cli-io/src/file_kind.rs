@@ -73,7 +73,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// What the first bytes of a file look like, if like anything known.
+    /// Returns what the first bytes of a file look like, if like anything known.
     pub fn guess(bytes: &[u8]) -> Option<Self> {
         let text = &bytes[..bytes.len().min(HEAD)];
         let trimmed = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii();
@@ -134,12 +134,12 @@ impl FileKind {
         (is_key(first) || first == "---").then_some(Self::Yaml)
     }
 
-    /// Whether the guess rests on marks that no other kind of file has.
+    /// Returns whether the guess rests on marks that no other kind of file has.
     pub fn is_certain(self) -> bool {
         !matches!(self, Self::Empty | Self::Table | Self::Json | Self::Yaml)
     }
 
-    /// What to do with it where `wanted` is needed.
+    /// Returns what to do with it where `wanted` is needed.
     pub fn remedy(self, wanted: Wanted) -> &'static str {
         match (wanted, self) {
             (_, Self::Utf16) => "save it in UTF-8",
@@ -171,12 +171,12 @@ impl FileKind {
         }
     }
 
-    /// A table in a binary format.
+    /// Returns a table in a binary format.
     fn is_foreign_table(self) -> bool {
         matches!(self, Self::Parquet | Self::Arrow | Self::Spreadsheet | Self::Sqlite | Self::Numpy)
     }
 
-    /// A model of another library, or an archive that such libraries write.
+    /// Returns a model of another library, or an archive that such libraries write.
     fn is_foreign_model(self) -> bool {
         matches!(
             self,
@@ -260,7 +260,7 @@ impl fmt::Display for FileKind {
     }
 }
 
-/// Whether a text begins as `inference train` writes a model file.
+/// Returns whether a text begins as `inference train` writes a model file.
 fn is_model(text: &[u8]) -> bool {
     let object = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
     object.is_some_and(|fields| {

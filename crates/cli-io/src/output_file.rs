@@ -75,7 +75,7 @@ impl OutputFile {
             .with_context(|| format!("{flag} {}: could not be written", path.display()))
     }
 
-    /// Whether both are one regular file, so that the second to be written would replace the first.
+    /// Returns whether both are one regular file, so that the second to be written would replace the first.
     pub fn is_same_file(&self, other: &Self) -> bool {
         match (&self.target, &other.target) {
             (Target::Regular { path: a, .. }, Target::Regular { path: b, .. }) => a == b,
@@ -83,8 +83,8 @@ impl OutputFile {
         }
     }
 
-    /// Whether the content goes where standard output goes, so that nothing else should be printed there. Devices such as
-    /// `/dev/null` do not count: they keep nothing that could be mixed up.
+    /// Returns whether the content goes where standard output goes, so that nothing else should be printed there. Devices
+    /// such as `/dev/null` do not count: they keep nothing that could be mixed up.
     pub fn is_stdout(&self) -> bool {
         let identity = |file: &File| file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
         let is_device =
@@ -133,8 +133,8 @@ fn find(path: &Path) -> Result<Target> {
     Ok(Target::Regular { path: place, former })
 }
 
-/// The path at the end of all symbolic links, which need not exist. The links in `/proc` that stand for open descriptors
-/// are not followed: what they name need not be the path of a file.
+/// Returns the path at the end of all symbolic links, which need not exist. The links in `/proc` that stand for open
+/// descriptors are not followed: what they name need not be the path of a file.
 fn behind_links(path: &Path) -> Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -205,8 +205,8 @@ fn replace(path: &Path, former: Option<&File>, content: &[u8]) -> Result<(), Pro
     Ok(())
 }
 
-/// An empty file beside `path` with the mode, owner and group of `former`; without one, others may read it as far as the
-/// umask permits. It is deleted when dropped.
+/// Returns an empty file beside `path` with the mode, owner and group of `former`; without one, others may read it as far
+/// as the umask permits. It is deleted when dropped.
 fn temporary(path: &Path, former: Option<&File>) -> io::Result<NamedTempFile> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut builder = tempfile::Builder::new();

@@ -81,8 +81,8 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// Whether a terminal would act on the character instead of showing it: C0, DEL and C1 controls, the line and paragraph
-/// separators, and the controls of Unicode's bidirectional algorithm (UAX #9).
+/// Returns whether a terminal would act on the character instead of showing it: C0, DEL and C1 controls, the line and
+/// paragraph separators, and the controls of Unicode's bidirectional algorithm (UAX #9).
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(

@@ -155,18 +155,18 @@ pub fn decimals(values: &[f64]) -> Option<u8> {
     (largest * 10f64.powi(most.into()) < EXACT).then_some(most)
 }
 
-/// The number of quantile bins that `rows` reference rows can carry.
+/// Returns the number of quantile bins that `rows` reference rows can carry.
 fn bin_count(rows: usize) -> usize {
     ((rows + ROWS_PER_BIN / 2) / ROWS_PER_BIN).clamp(2, MAX_BINS)
 }
 
-/// The ranks at which quantile bins would be cut if there were no ties.
+/// Returns the ranks at which quantile bins would be cut if there were no ties.
 fn cut_ranks(rows: usize) -> impl Iterator<Item = usize> {
     let bins = bin_count(rows);
     (1..bins).map(move |i| (i * rows + bins / 2) / bins)
 }
 
-/// The rank nearest to `target` at which the sorted values step up by more than `noise`, if they ever do.
+/// Returns the rank nearest to `target` at which the sorted values step up by more than `noise`, if they ever do.
 fn nearest_step(sorted: &[f64], target: usize, noise: f64) -> Option<usize> {
     let steps = |rank: &usize| sorted[*rank] - sorted[rank - 1] > noise;
     let down = (1..=target.min(sorted.len() - 1)).rev().find(steps);
@@ -199,7 +199,7 @@ impl Grid {
         }
     }
 
-    /// An edge strictly between two neighbours `low < high`, halfway between two steps of the grid.
+    /// Returns an edge strictly between two neighbours `low < high`, halfway between two steps of the grid.
     fn between(&self, low: f64, high: f64) -> f64 {
         match self {
             Self::Steps { per_unit } => {
@@ -225,13 +225,13 @@ impl Grid {
     }
 }
 
-/// How far beyond the outermost values the range ends: about one spacing, and well beyond float noise.
+/// Returns how far beyond the outermost values the range ends: about one spacing, and well beyond float noise.
 fn margin(min: f64, max: f64, rows: usize, noise: f64) -> f64 {
     let spacing = max / rows as f64 - min / rows as f64;
     spacing.max(1e3 * noise).max(f64::MIN_POSITIVE * 1e10)
 }
 
-/// The number with the fewest digits strictly between two others, near their middle: edges are read by people.
+/// Returns the number with the fewest digits strictly between two others, near their middle: edges are read by people.
 fn shortest_between(low: f64, high: f64) -> f64 {
     let middle = low / 2.0 + high / 2.0;
     (0..17)

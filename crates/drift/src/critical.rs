@@ -14,7 +14,7 @@ pub struct FalseAlarmBudget {
 }
 
 impl Default for FalseAlarmBudget {
-    /// One false alarm a week, with a judgement every 15 s.
+    /// Returns one false alarm a week, with a judgement every 15 s.
     fn default() -> Self {
         Self { one_alarm_in: Duration::from_secs(7 * 24 * 3600), judged_every: Duration::from_secs(15) }
     }

@@ -56,7 +56,8 @@ impl Shares {
     }
 }
 
-/// The share (c + ½) / (n + B/2) of a bin with c of n rows in B bins: the Krichevsky–Trofimov estimate, a Dirichlet(½) prior.
+/// Returns the share (c + ½) / (n + B/2) of a bin with c of n rows in B bins: the Krichevsky–Trofimov estimate, a
+/// Dirichlet(½) prior.
 pub(crate) fn smooth(rows_in_bin: f64, rows: f64, bins: usize) -> f64 {
     (rows_in_bin + 0.5) / (rows + bins as f64 / 2.0)
 }

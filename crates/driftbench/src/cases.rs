@@ -25,7 +25,7 @@ pub(crate) struct Case {
 /// Centimetres taken for inches.
 const INCHES: f64 = 1.0 / 2.54;
 
-/// All drifts, for one ground truth.
+/// Returns all drifts, for one ground truth.
 ///
 /// # Errors
 /// When the model card contradicts itself.

@@ -112,7 +112,7 @@ impl DetectionDelays {
 }
 
 impl DetectedDrift {
-    /// The case that takes longest by the times that `of` picks.
+    /// Returns the case that takes longest by the times that `of` picks.
     pub fn slowest(&self, of: impl Fn(&DetectedCase) -> DetectionDelays) -> Option<&DetectedCase> {
         // Of equals the first.
         self.cases.iter().rev().max_by(|a, b| {

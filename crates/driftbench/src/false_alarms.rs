@@ -80,7 +80,7 @@ impl SteadyTraffic {
         self.seconds as f64 / WEEK
     }
 
-    /// A count as a rate.
+    /// Returns a count as a rate.
     pub fn per_week(&self, count: u64) -> f64 {
         count as f64 / self.weeks()
     }
@@ -117,7 +117,7 @@ pub(crate) fn run(settings: &Settings, truth: &GroundTruth, workers: Workers) ->
     Ok(totals.into_iter().flatten().collect())
 }
 
-/// The share of one reference.
+/// Returns the share of one reference.
 fn one(settings: &Settings, truth: &GroundTruth, rate: f64, seed: u64) -> Result<SteadyTraffic> {
     let trained = truth.train(derive(seed, &[0]))?;
     let monitor = trained.monitor;
@@ -171,7 +171,7 @@ fn one(settings: &Settings, truth: &GroundTruth, rate: f64, seed: u64) -> Result
     })
 }
 
-/// Whether a full window ends at this beat that shares no row with the one before it.
+/// Returns whether a full window ends at this beat that shares no row with the one before it.
 fn is_separate(span: Span, beat: u64) -> bool {
     beat.is_multiple_of(span.seconds() / BEAT)
 }

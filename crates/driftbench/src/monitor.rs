@@ -75,7 +75,7 @@ impl Monitor {
         }
     }
 
-    /// How many bins all signals have.
+    /// Returns how many bins all signals have.
     pub(crate) fn bins(&self) -> usize {
         self.signals.iter().map(|signal| signal.bins.len()).sum()
     }
@@ -101,7 +101,7 @@ impl Monitor {
         row.values.iter().zip(&self.required).all(|(value, &required)| value.is_some() || !required)
     }
 
-    /// What the model says of a row; `None` when its numbers overflow.
+    /// Returns what the model says of a row; `None` when its numbers overflow.
     pub(crate) fn outputs(&self, row: &Row, stuck: Option<usize>) -> Option<Outputs> {
         let prediction = self.classifier.predict(&row.values).ok()?;
         Some([stuck.unwrap_or(prediction.class) as f64, prediction.confidence, prediction.distance])
@@ -117,7 +117,7 @@ impl Monitor {
         judge(&signal.expected, &counts[bins], signal.rows, signal.critical)
     }
 
-    /// Where the bins of a signal stand among those of all.
+    /// Returns where the bins of a signal stand among those of all.
     pub(crate) fn range(&self, signal: usize) -> Range<usize> {
         let Signal { first, bins, .. } = &self.signals[signal];
         *first..first + bins.len()

@@ -29,7 +29,7 @@ pub const WINDOWS: [u64; 4] = [60, 300, 1500, 30_000];
 /// Rows that show what the ground truth is in a model's bins: shares of 1 in 10 are then known to 1 %.
 const TRUTH_ROWS: u64 = 100_000;
 
-/// Which levels' limits a PSI of so many rows exceeds; `None` where rows are too few for an answer.
+/// Returns which levels' limits a PSI of so many rows exceeds; `None` where rows are too few for an answer.
 pub(crate) fn exceeded(
     monitor: &Monitor,
     signal: usize,
@@ -61,7 +61,7 @@ pub struct NullWindows {
     pub noticed: u64,
 }
 
-/// One window of each length on each of many references.
+/// Returns one window of each length on each of many references.
 pub(crate) fn run(settings: &Settings, truth: &GroundTruth, workers: Workers) -> Result<Vec<NullWindows>> {
     let parts = workers.map("fresh references", settings.null_references, |reference| {
         one(truth, derive(settings.seed, &[PART, reference as u64]))

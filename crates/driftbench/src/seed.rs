@@ -1,6 +1,6 @@
 //! A seed for every part of a benchmark, so that each can run on any thread, in any order, and come out the same.
 
-/// The seed at a path below `seed`: each step is mixed in by SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, "Fast
+/// Returns the seed at a path below `seed`: each step is mixed in by SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, "Fast
 /// splittable pseudorandom number generators", 2014).
 pub(crate) fn derive(seed: u64, path: &[u64]) -> u64 {
     path.iter().fold(mix(seed), |seed, &step| mix(seed ^ mix(step)))

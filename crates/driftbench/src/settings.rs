@@ -95,7 +95,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whether the settings go together.
+    /// Returns whether the settings go together.
     pub(crate) fn check(&self) -> Result<()> {
         ensure!(
             self.beats_per_reference() > 0,
@@ -119,7 +119,7 @@ impl Settings {
         self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
     }
 
-    /// How many beats of steady traffic each reference gets.
+    /// Returns how many beats of steady traffic each reference gets.
     pub(crate) fn beats_per_reference(&self) -> u64 {
         (self.weeks * WEEK / BEAT as f64 / self.references as f64) as u64
     }
@@ -128,7 +128,7 @@ impl Settings {
         Span::Scrapes(usize::try_from(self.fast.as_secs() / BEAT).unwrap_or(usize::MAX))
     }
 
-    /// Every window that is watched, the shortest first.
+    /// Returns every window that is watched, the shortest first.
     pub(crate) fn spans(&self) -> Vec<Span> {
         let mut spans = CANDIDATES.to_vec();
         spans.push(self.fast_span());
@@ -137,7 +137,7 @@ impl Settings {
         spans
     }
 
-    /// Whether the shipped rules have a window.
+    /// Returns whether the shipped rules have a window.
     pub(crate) fn in_use(&self, span: Span) -> bool {
         span == self.fast_span() || LONG.contains(&span)
     }

@@ -156,7 +156,7 @@ fn slowest<'a>(
     pairs.collect()
 }
 
-/// A file of the rows that `rows` hands on. Rows that the service would not answer are left out.
+/// Returns a file of the rows that `rows` hands on. Rows that the service would not answer are left out.
 fn trial_rows(
     folder: &Path,
     name: &str,

@@ -228,7 +228,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
-/// A time in seconds, or in a larger unit where seconds would pretend to too much.
+/// Returns a time in seconds, or in a larger unit where seconds would pretend to too much.
 fn seconds(time: Option<f64>, cap: u64) -> String {
     match time {
         None => format!("> {}", label(cap)),
@@ -243,7 +243,7 @@ fn levels_head(levels: &[f64]) -> String {
     levels.iter().map(|level| format!("α = {level}")).collect::<Vec<_>>().join(" | ")
 }
 
-/// The head of a table; the first columns hold words, the others figures.
+/// Returns the head of a table; the first columns hold words, the others figures.
 fn header(out: &mut fmt::Formatter<'_>, names: &str, words: usize) -> fmt::Result {
     let names: Vec<&str> = names.split(" | ").collect();
     row(out, &names)?;

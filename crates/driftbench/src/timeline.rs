@@ -78,7 +78,7 @@ impl Window {
         Self { span, states: vec![blank; monitor.signals.len()], filled: 0, sums: vec![0; monitor.bins()] }
     }
 
-    /// Whether it looks as far back as it should.
+    /// Returns whether it looks as far back as it should.
     pub(crate) fn is_full(&self) -> bool {
         let (Span::Scrapes(length) | Span::Minutes(length)) = self.span;
         self.filled == length
@@ -131,7 +131,7 @@ impl Ring {
         place.iter_mut().zip(piece).for_each(|(old, &count)| *old = u32::try_from(count).unwrap_or(u32::MAX));
     }
 
-    /// The piece pushed so many pushes before the latest.
+    /// Returns the piece pushed so many pushes before the latest.
     fn back(&self, age: usize) -> &[u32] {
         let at = (self.latest + self.pieces - age % self.pieces) % self.pieces;
         &self.counts[at * self.bins..][..self.bins]
@@ -167,7 +167,7 @@ impl Timeline {
         }
     }
 
-    /// A scrape that found so many more rows in each bin than the one before, and the judgement that follows it.
+    /// Returns a scrape that found so many more rows in each bin than the one before, and the judgement that follows it.
     ///
     /// # Errors
     /// When the model's reference contradicts itself.
@@ -213,7 +213,7 @@ mod tests {
         model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap()
     }
 
-    /// The rows in each window after every beat, when beat n brings n rows.
+    /// Returns the rows in each window after every beat, when beat n brings n rows.
     fn rows(spans: &[Span], beats: u64) -> Vec<Vec<u64>> {
         let monitor = Monitor::new(&iris());
         let mut timeline = Timeline::new(&monitor, spans);

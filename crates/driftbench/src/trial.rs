@@ -132,17 +132,17 @@ fn pass(monitor: &Monitor, timeline: &mut Timeline, mut traffic: Traffic, beats:
 }
 
 impl Trial<'_> {
-    /// When drift sets in, in seconds.
+    /// Returns when drift sets in, in seconds.
     pub(crate) fn onset(&self) -> f64 {
         self.onset
     }
 
-    /// The rows before the onset, from the start of the trial's own traffic.
+    /// Returns the rows before the onset, from the start of the trial's own traffic.
     pub(crate) fn steady(&self, truth: &GroundTruth) -> Traffic {
         Traffic::new(&truth.steady, self.warm.rate, 0.0, self.seed)
     }
 
-    /// The rows after the onset. Each drift is made of the same random numbers.
+    /// Returns the rows after the onset. Each drift is made of the same random numbers.
     pub(crate) fn drifted(&self, case: &Case) -> Traffic {
         Traffic::new(&case.rows, self.warm.rate, self.onset, derive(self.seed, &[3]))
     }

@@ -67,15 +67,15 @@ impl Expansion {
         Self { coefficients }
     }
 
-    /// The correlation of the values when that of the normal variables is `rho`.
+    /// Returns the correlation of the values when that of the normal variables is `rho`.
     fn correlation(&self, other: &Self, rho: f64) -> f64 {
         // Horner, from the last term to the first.
         let products = self.coefficients.iter().zip(&other.coefficients).rev();
         products.fold(0.0, |sum, (a, b)| (sum + a * b) * rho)
     }
 
-    /// The correlation of normal variables that gives the values correlation `target`, or comes nearest to it. Both
-    /// marginals ascend, so the one grows with the other.
+    /// Returns the correlation of normal variables that gives the values correlation `target`, or comes nearest to it.
+    /// Both marginals ascend, so the one grows with the other.
     pub(crate) fn solve(&self, other: &Self, target: f64) -> f64 {
         let (mut low, mut high) = (-MAX_CORRELATION, MAX_CORRELATION);
         // Without correlation there is nothing to solve; it also keeps constant columns out.
@@ -90,7 +90,7 @@ impl Expansion {
     }
 }
 
-/// The lower triangle L, row by row, with L·Lᵀ = R, of a symmetric matrix with ones on its diagonal.
+/// Returns the lower triangle L, row by row, with L·Lᵀ = R, of a symmetric matrix with ones on its diagonal.
 ///
 /// Correlations that were chosen pair by pair, or measured on few rows, can contradict each other. They are then
 /// drawn towards 0 together, by no more than it takes, which leaves each feature's own distribution untouched.

@@ -162,7 +162,7 @@ fn chosen(patterns: &[String], features: &[Feature], place: &str) -> Result<Vec<
     Ok(chosen)
 }
 
-/// Whether a name fits a pattern in which `*` stands for any characters.
+/// Returns whether a name fits a pattern in which `*` stands for any characters.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
@@ -172,7 +172,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// The share of every class: those that are named, and the rest as it was among the others.
+/// Returns the share of every class: those that are named, and the rest as it was among the others.
 fn class_shares(
     wanted: &ClassShares,
     card: &ModelCard,

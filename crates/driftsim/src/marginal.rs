@@ -74,7 +74,7 @@ impl Marginal {
         Self { knots, guide, tails, limits, decimals }
     }
 
-    /// The value that a share Φ(z) of the class lies below, rounded as the data are.
+    /// Returns the value that a share Φ(z) of the class lies below, rounded as the data are.
     pub(crate) fn at(&self, z: f64) -> f64 {
         round_to(self.decimals, self.exact(z))
     }
@@ -100,14 +100,15 @@ impl Marginal {
     }
 }
 
-/// The cell of a number on the normal line; never falls as the number grows, so knots of lower cells are below it.
+/// Returns the cell of a number on the normal line; never falls as the number grows, so knots of lower cells are below
+/// it.
 fn cell(z: f64) -> usize {
     let cell = (z + CELL_REACH) * (CELLS as f64 / (2.0 * CELL_REACH));
     // `as` stops at 0 for what is below.
     (cell as usize).min(CELLS - 1)
 }
 
-/// A value rounded to so many decimals; one too large to have any is left alone.
+/// Returns a value rounded to so many decimals; one too large to have any is left alone.
 pub(crate) fn round_to(decimals: Option<u8>, value: f64) -> f64 {
     let Some(decimals) = decimals else { return value };
     let per_unit = 10f64.powi(decimals.into());

@@ -44,7 +44,7 @@ fn write_csv(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl W
     csv.flush()
 }
 
-/// What really happened: csv's own conversion hides a broken pipe behind "other".
+/// Returns what really happened: csv's own conversion hides a broken pipe behind "other".
 fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -52,7 +52,7 @@ fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-/// The name, with as many underscores behind it as it takes to be no feature's.
+/// Returns the name, with as many underscores behind it as it takes to be no feature's.
 fn free_name(name: &str, taken: &[String]) -> String {
     let mut name = name.to_owned();
     while taken.contains(&name) {

@@ -21,7 +21,7 @@ pub struct Preset {
     pub spec: DriftSpec,
 }
 
-/// All built-in drift specs.
+/// Returns all built-in drift specs.
 pub fn presets() -> Vec<Preset> {
     let parse = |(name, text): (&'static str, &str)| {
         let Ok(spec) = DriftSpec::from_yaml(text, name) else { unreachable!("a test reads every preset") };

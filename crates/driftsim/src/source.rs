@@ -60,7 +60,7 @@ impl RowSource {
         })
     }
 
-    /// The same law from another seed: what [`RowSource::new`] would give, without working the law out once more.
+    /// Returns the same law from another seed: what [`RowSource::new`] would give, without working the law out once more.
     pub fn reseeded(&self, seed: u64) -> Self {
         let [drifting, drawing, altering] = streams(seed);
         Self { drifting, drawing, altering, ..self.clone() }

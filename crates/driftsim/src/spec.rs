@@ -90,7 +90,7 @@ impl DriftSpec {
         Self { description: "Like the reference".to_owned(), share: 0.0, operations: Vec::new() }
     }
 
-    /// A built-in spec, by its name.
+    /// Returns a built-in spec, by its name.
     ///
     /// # Errors
     /// [`SpecError::UnknownPreset`] lists those that exist.

@@ -67,7 +67,7 @@ pub enum LogFormat {
 }
 
 impl Default for Settings {
-    /// The defaults of the command line, on a free port.
+    /// Returns the defaults of the command line, on a free port.
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),

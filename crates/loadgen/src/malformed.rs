@@ -59,7 +59,7 @@ impl Malformed {
         Self::NullFeature,
     ];
 
-    /// The media type it is sent as.
+    /// Returns the media type it is sent as.
     pub fn content_type(self) -> &'static str {
         if self == Self::WrongContentType { "text/plain" } else { "application/json" }
     }
@@ -93,7 +93,7 @@ impl Malformed {
     }
 }
 
-/// The body of a proper request for one row; a missing value is `null`.
+/// Returns the body of a proper request for one row; a missing value is `null`.
 pub fn proper(row: &[Option<f64>]) -> Bytes {
     let mut body = Vec::with_capacity(16 + 8 * row.len());
     body.extend_from_slice(b"{\"features\":");
@@ -118,7 +118,7 @@ fn with_first(mut texts: Vec<String>, first: &str) -> String {
     features(&texts)
 }
 
-/// One body for all: its content says nothing, its size everything.
+/// Returns one body for all: its content says nothing, its size everything.
 fn huge() -> Bytes {
     static BODY: std::sync::OnceLock<Bytes> = std::sync::OnceLock::new();
     BODY.get_or_init(|| {

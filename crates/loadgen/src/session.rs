@@ -233,7 +233,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The run as it stands at `now`; its requests may have ended before.
+    /// Returns the run as it stands at `now`; its requests may have ended before.
     fn page(&self, now: Duration, ended: Option<Duration>, stage: Stage) -> Page {
         let findings = Findings {
             plan: self.plan,

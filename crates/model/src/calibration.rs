@@ -31,7 +31,7 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// The temperature for these `logits`, one list a row, of rows whose true classes are `labels`.
+    /// Returns the temperature for these `logits`, one list a row, of rows whose true classes are `labels`.
     pub(crate) fn fit(logits: &[Vec<f64>], labels: &[usize]) -> Self {
         let right = logits.iter().zip(labels).filter(|(logits, label)| argmax(logits) == **label).count();
         let accuracy = (right as f64 + 0.5) / (labels.len() as f64 + 1.0);

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// Names of the signals that the model itself gives off; no feature may carry one.
 pub const OUTPUT_SIGNALS: [&str; 3] = ["prediction", "confidence", "distance"];
 
-/// Whether a name can be a metric label as it is: the exporter folds backslashes together, and lines end at newlines.
+/// Returns whether a name can be a metric label as it is: the exporter folds backslashes together, and lines end at
+/// newlines.
 pub(crate) fn is_label(name: &str) -> bool {
     !name.chars().any(|c| c.is_control() || c == '\\')
 }

@@ -48,14 +48,14 @@ pub struct Scaling {
 }
 
 impl Scaling {
-    /// A value in standard deviations from the mean; a missing one is 0, the mean itself.
+    /// Returns a value in standard deviations from the mean; a missing one is 0, the mean itself.
     pub fn apply(self, value: Option<f64>) -> f64 {
         value.map_or(0.0, |value| (value - self.mean) / self.sd)
     }
 }
 
 impl Classifier {
-    /// A classifier from a model file.
+    /// Creates a classifier from a model file.
     pub fn new(file: &ModelFile) -> Self {
         Self {
             scaling: file.card.features.iter().map(|f| Scaling { mean: f.mean, sd: f.sd }).collect(),

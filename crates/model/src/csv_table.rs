@@ -112,7 +112,7 @@ pub fn read_csv(input: impl Read, file: &str, target: &str) -> Result<Table, Csv
     Ok(Table { columns, classes, rows: cells, labels })
 }
 
-/// What is wrong with a part of the file that the reader could not read.
+/// Returns what is wrong with a part of the file that the reader could not read.
 fn problem_of(part: &str, error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Utf8 { .. } => format!("{part} is not UTF-8; save the file in that encoding"),
@@ -151,7 +151,7 @@ fn check_header(header: &[String], target: &str) -> Result<usize, String> {
     Ok(target_at)
 }
 
-/// A cell's number; nothing at all is a missing value.
+/// Returns a cell's number; nothing at all is a missing value.
 fn number(cell: &str) -> Result<Option<f64>, String> {
     if cell.is_empty() {
         return Ok(None);

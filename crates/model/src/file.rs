@@ -105,7 +105,7 @@ impl ModelFile {
         Ok(file)
     }
 
-    /// The file's text. The same model gives the same bytes.
+    /// Returns the file's text. The same model gives the same bytes.
     ///
     /// # Errors
     /// Never for a model that was trained or read; the signature leaves serde's word standing.

@@ -22,7 +22,7 @@ impl Fitted {
         Ok(Self { scaling, weights })
     }
 
-    /// The same, with logits divided by `temperature`.
+    /// Returns the same, with logits divided by `temperature`.
     pub(crate) fn with_temperature(self, temperature: f64) -> Self {
         Self { weights: self.weights.with_temperature(temperature), ..self }
     }

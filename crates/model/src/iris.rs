@@ -7,7 +7,7 @@ use crate::{Table, table::Column};
 /// Sizes in cm that no Iris flower reaches, one range a feature: the demo's mutants.
 const GIANTS: [[f64; 2]; 4] = [[8.0, 10.0], [4.5, 6.0], [7.0, 9.0], [3.0, 5.0]];
 
-/// The 147 distinct rows of the data set: four sizes in cm, three species.
+/// Returns the 147 distinct rows of the data set: four sizes in cm, three species.
 ///
 /// Two pairs of virginica and setosa measurements are equal in UCI's version; a twin on the other side of a split
 /// would flatter the held-out score.
@@ -35,7 +35,7 @@ pub fn table() -> Table {
     Table { columns, classes: data.target_names, rows, labels }
 }
 
-/// The decimal number that an `f32` was written as: 5.1, not 5.099999904632568.
+/// Returns the decimal number that an `f32` was written as: 5.1, not 5.099999904632568.
 fn widen(value: f32) -> f64 {
     let Ok(widened) = value.to_string().parse() else { unreachable!("a number's own text parses") };
     widened

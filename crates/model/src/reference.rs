@@ -37,7 +37,7 @@ pub(crate) struct Like {
     pub(crate) temperature: f64,
 }
 
-/// The reference of the served weights: all rows, those held out from the fit among them.
+/// Returns the reference of the served weights: all rows, those held out from the fit among them.
 pub(crate) fn reference(
     table: &Table,
     served: &Fitted,
@@ -112,7 +112,7 @@ fn outputs(
     Ok(outputs)
 }
 
-/// How far each row is from its nearest class, by shapes that the row had no part in.
+/// Returns how far each row is from its nearest class, by shapes that the row had no part in.
 fn distances(table: &Table, scaling: &[Scaling], rng: &mut ChaCha8Rng) -> Vec<f64> {
     let smallest = table.class_counts().into_iter().min().unwrap_or_default();
     let plenty = smallest >= PLENTY * table.columns.len();
@@ -139,7 +139,7 @@ fn put_distances(
     }
 }
 
-/// The rows that some other row equals in every feature.
+/// Returns the rows that some other row equals in every feature.
 fn twins(table: &Table) -> Vec<usize> {
     let mut groups: BTreeMap<Vec<Option<u64>>, Vec<usize>> = BTreeMap::new();
     for (row, values) in table.rows.iter().enumerate() {
@@ -150,7 +150,7 @@ fn twins(table: &Table) -> Vec<usize> {
     groups.into_values().filter(|group| group.len() > 1).flatten().collect()
 }
 
-/// The shape of every class among some rows; a class without rows there is left out.
+/// Returns the shape of every class among some rows; a class without rows there is left out.
 fn class_shapes(table: &Table, scaling: &[Scaling], rows: &[usize]) -> Vec<ClassShape> {
     (0..table.classes.len())
         .filter_map(|class| {

@@ -27,7 +27,7 @@ pub(crate) fn split(table: &Table, test_fraction: f64, rng: &mut ChaCha8Rng) -> 
     (train, test)
 }
 
-/// The fold of each row; every class is dealt out evenly.
+/// Returns the fold of each row; every class is dealt out evenly.
 pub(crate) fn folds(table: &Table, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut fold = vec![0; table.rows.len()];
     for (dealt, row) in shuffled_classes(table, rng).into_iter().flatten().enumerate() {
@@ -36,7 +36,7 @@ pub(crate) fn folds(table: &Table, folds: usize, rng: &mut ChaCha8Rng) -> Vec<us
     fold
 }
 
-/// The rows outside a fold, and those in it.
+/// Returns the rows outside a fold, and those in it.
 pub(crate) fn parted(folds: &[usize], fold: usize) -> (Vec<usize>, Vec<usize>) {
     (0..folds.len()).partition(|&row| folds[row] != fold)
 }

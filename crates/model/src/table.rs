@@ -25,19 +25,19 @@ pub struct Column {
 }
 
 impl Column {
-    /// A column of which nothing but the name is known.
+    /// Returns a column of which nothing but the name is known.
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned(), unit: None, extreme: None }
     }
 }
 
 impl Table {
-    /// The values of one column, row by row.
+    /// Returns the values of one column, row by row.
     pub fn column(&self, feature: usize) -> Vec<Option<f64>> {
         self.rows.iter().map(|row| row[feature]).collect()
     }
 
-    /// How many rows each class has.
+    /// Returns how many rows each class has.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
         for &label in &self.labels {

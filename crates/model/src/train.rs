@@ -28,7 +28,7 @@ pub struct TrainOptions {
 }
 
 impl TrainOptions {
-    /// The defaults: a fifth held out, seed 42, alpha 0.1.
+    /// Creates the defaults: a fifth held out, seed 42, alpha 0.1.
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), test_fraction: 0.2, seed: 42, alpha: 0.1 }
     }

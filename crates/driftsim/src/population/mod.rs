@@ -113,12 +113,12 @@ impl Population {
         }
     }
 
-    /// How many values a row has.
+    /// Returns how many values a row has.
     pub(crate) fn features(&self) -> usize {
         self.classes.first().map_or(0, |class| class.marginals.len())
     }
 
-    /// One feature of a row of `class`, on its own.
+    /// Returns one feature of a row of `class`, on its own.
     pub(crate) fn draw_one(&self, class: usize, feature: usize, rng: &mut impl Rng) -> Option<f64> {
         let law = &self.classes[class];
         let z = rng.sample::<f64, _>(StandardNormal);
@@ -168,7 +168,7 @@ impl ClassDistribution {
     }
 }
 
-/// The share of a class's rows without a value.
+/// Returns the share of a class's rows without a value.
 fn missing(shape: &ClassShape, feature: usize, overall: f64, extract: usize) -> f64 {
     let values = shape.quantiles[feature].len();
     if values < extract || values as u64 >= shape.rows {
@@ -178,7 +178,7 @@ fn missing(shape: &ClassShape, feature: usize, overall: f64, extract: usize) -> 
     }
 }
 
-/// The correlation of two features within a class, gaps aside.
+/// Returns the correlation of two features within a class, gaps aside.
 ///
 /// The card's covariance takes a missing value as the mean of the whole column. If gaps strike at random, that leaves
 /// (1 − mᵢ)(1 − mⱼ) of a covariance, and of a variance (1 − m)·σ² + m·(1 − m)·μ², with μ the mean of the class's
@@ -195,7 +195,7 @@ fn correlation(shape: &ClassShape, missing: &[f64], i: usize, j: usize) -> f64 {
     if correlation.is_finite() { correlation.clamp(-1.0, 1.0) } else { 0.0 }
 }
 
-/// What no fresh value goes beyond: the ends of a scale, and 0 where the reference is on one side of it.
+/// Returns what no fresh value goes beyond: the ends of a scale, and 0 where the reference is on one side of it.
 ///
 /// A column of few different values is a scale (yes and no, marks out of ten), and so is an end that many rows share
 /// (a sensor's limit). Data that were merely rounded also share their least and greatest values, but rarely.

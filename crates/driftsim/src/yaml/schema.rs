@@ -78,7 +78,7 @@ value!(
     })
 );
 
-/// The built-in presets.
+/// Returns the built-in presets.
 pub(crate) fn preset_names(_: &mut SchemaGenerator) -> Schema {
     let names = presets().into_iter().map(|preset| Value::from(preset.name));
     json_schema!({ "enum": names.chain([Value::Null]).collect::<Vec<_>>() })

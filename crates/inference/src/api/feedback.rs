@@ -246,7 +246,7 @@ fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt,
     Ok((receipt, actual, lag))
 }
 
-/// The classes, or the first of many.
+/// Returns the classes, or the first of many.
 fn listed(classes: &[String]) -> String {
     let first = classes.iter().take(MOST_LISTED).map(|class| printable(class, MOST_QUOTED));
     let first = first.collect::<Vec<_>>().join(", ");

@@ -18,13 +18,13 @@ use std::{
 /// Bytes handed over at a time. An answer of this size fits the connection's own buffer.
 const PIECE: usize = 16 << 10;
 
-/// A JSON answer; `kept` is dropped when it is sent, or when its connection ends.
+/// Returns a JSON answer; `kept` is dropped when it is sent, or when its connection ends.
 pub(super) fn json<T: Unpin + 'static>(status: StatusCode, bytes: impl Into<Bytes>, kept: T) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     body(response.content_type(ContentType::json()), bytes, kept)
 }
 
-/// The same with headers of its own.
+/// Returns the same with headers of its own.
 pub(super) fn body<T: Unpin + 'static>(
     response: &mut actix_web::HttpResponseBuilder,
     bytes: impl Into<Bytes>,

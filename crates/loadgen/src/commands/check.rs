@@ -87,7 +87,7 @@ fn is_constant(ramps: &[Ramp]) -> bool {
     ramps.len() == 1 && ramps[0].from == ramps[0].to
 }
 
-/// The course of a phase's rate.
+/// Returns the course of a phase's rate.
 fn rate(phase: &Phase) -> String {
     match &phase.executor {
         Executor::Closed { vus, .. } => format!("{vus} users"),
@@ -104,7 +104,7 @@ fn rate(phase: &Phase) -> String {
     }
 }
 
-/// How many arrivals all open phases of one spacing plan.
+/// Returns how many arrivals all open phases of one spacing plan.
 fn arrivals_of(scenario: &Scenario, wanted: Spacing) -> u64 {
     let of_phase = |phase: &Phase| match &phase.executor {
         Executor::Open { ramps, spacing } if *spacing == wanted => planned(ramps),
@@ -113,7 +113,7 @@ fn arrivals_of(scenario: &Scenario, wanted: Spacing) -> u64 {
     scenario.phases.iter().map(of_phase).sum()
 }
 
-/// How many requests a phase offers, as far as that can be known beforehand.
+/// Returns how many requests a phase offers, as far as that can be known beforehand.
 fn requests(phase: &Phase) -> String {
     match &phase.executor {
         Executor::Open { ramps, spacing: Spacing::Constant } => planned(ramps).to_string(),
@@ -122,7 +122,7 @@ fn requests(phase: &Phase) -> String {
     }
 }
 
-/// How many of each payload to expect; they are drawn, so the counts of a run lie around these.
+/// Returns how many of each payload to expect; they are drawn, so the counts of a run lie around these.
 fn payloads(phase: &Phase, scenario: &Scenario) -> String {
     let total: f64 = phase.mix.iter().map(|&weight| f64::from(weight)).sum();
     let expected = |weight: u32| {

@@ -202,7 +202,7 @@ fn sound(report: &Report) -> Result<(), String> {
     if sums == report.totals { Ok(()) } else { Err("its totals are not those of its phases".into()) }
 }
 
-/// Why the runs did not load their target together, if so: what they offered was then never offered at once.
+/// Returns why the runs did not load their target together, if so: what they offered was then never offered at once.
 fn apart(reports: &[Named]) -> anyhow::Result<Option<String>> {
     let mut starts = Vec::new();
     for (place, report) in reports {
@@ -225,7 +225,7 @@ fn apart(reports: &[Named]) -> anyhow::Result<Option<String>> {
     }))
 }
 
-/// Whether two reports are copies of one.
+/// Returns whether two reports are copies of one.
 fn same_run(a: &Report, b: &Report) -> bool {
     fn times(report: &Report) -> impl Iterator<Item = &DurationHistogram> {
         report.phases.iter().map(|phase| &phase.histograms.response_time)
@@ -233,7 +233,7 @@ fn same_run(a: &Report, b: &Report) -> bool {
     a.shard == b.shard && a.started_at == b.started_at && a.totals == b.totals && times(a).eq(times(b))
 }
 
-/// Why the plan is not whole, if so.
+/// Returns why the plan is not whole, if so.
 ///
 /// # Errors
 /// When a part is there twice, or parts are of different divisions.
@@ -272,7 +272,7 @@ fn threshold(outcome: &ThresholdOutcome, phases: &[String]) -> Result<Threshold,
     Threshold::parse(phase.transpose()?, Metric::of_name(&outcome.metric)?, &outcome.expression)
 }
 
-/// The strictest word on one expectation, with what was seen where it was given.
+/// Returns the strictest word on one expectation, with what was seen where it was given.
 fn expectation(reports: &[Named], at: usize) -> ExpectationOutcome {
     let outcomes = || reports.iter().map(|(_, report)| &report.expectations[at]);
     let verdict = Verdict::of_all(outcomes().map(|outcome| outcome.verdict));

@@ -35,17 +35,18 @@ impl Endpoint {
         Ok(Self { url, authorization })
     }
 
-    /// The address, without credentials.
+    /// Returns the address, without credentials.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// What goes into header `Authorization`.
+    /// Returns what goes into header `Authorization`.
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
     }
 
-    /// The address of `path`, which may carry a query, below this one's own, so that a server behind a prefix works.
+    /// Returns the address of `path`, which may carry a query, below this one's own, so that a server behind a prefix
+    /// works.
     pub fn below(&self, path: &str) -> Url {
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = self.url.clone();
@@ -55,7 +56,7 @@ impl Endpoint {
     }
 }
 
-/// The header of a bearer token that stands in environment variable `variable`.
+/// Returns the header of a bearer token that stands in environment variable `variable`.
 ///
 /// # Errors
 /// If it is invalid; the error does not show the token.

@@ -41,7 +41,7 @@ impl Tls {
         Ok(Self(Arc::new(config)))
     }
 
-    /// What rustls wants to know.
+    /// Returns what rustls wants to know.
     pub fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.0)
     }
@@ -75,7 +75,7 @@ pub fn failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error
     None
 }
 
-/// Why no secure connection came about, with the remedy; `None` when that is not what went wrong.
+/// Returns why no secure connection came about, with the remedy; `None` when that is not what went wrong.
 pub(super) fn refusal(error: &reqwest::Error) -> Option<String> {
     let error = failure(error)?;
     let rustls::Error::InvalidCertificate(certificate) = error else {

@@ -54,7 +54,7 @@ impl ExpectedAnswer {
         }
     }
 
-    /// How many bytes of an answer with `status` are needed to check it.
+    /// Returns how many bytes of an answer with `status` are needed to check it.
     pub(super) fn most_bytes(self, status: u16) -> usize {
         match self {
             _ if status != 200 => 0,
@@ -65,7 +65,8 @@ impl ExpectedAnswer {
         }
     }
 
-    /// Whether `body`, the answer's with `status`, is what was asked for; `None` stands for one that is too large.
+    /// Returns whether `body`, the answer's with `status`, is what was asked for; `None` stands for one that is too
+    /// large.
     pub(super) fn is_met(self, status: u16, body: Option<&[u8]>) -> bool {
         if status != 200 || self == Self::Any {
             return true;

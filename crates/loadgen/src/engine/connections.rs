@@ -146,7 +146,7 @@ impl Connections {
         }
     }
 
-    /// A kept connection that still stands and has nothing left to do.
+    /// Returns a kept connection that still stands and has nothing left to do.
     async fn idle(&self) -> Option<Connection> {
         loop {
             let (since, mut connection) = self.idle.borrow_mut().pop_back()?;
@@ -241,7 +241,7 @@ fn bare_host(url: &Url) -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
-/// Why there is no connection.
+/// Returns why there is no connection.
 fn unconnected(error: &io::Error) -> Failure {
     if is_own_limit(error) {
         Failure::OwnLimit
@@ -252,7 +252,7 @@ fn unconnected(error: &io::Error) -> Failure {
     }
 }
 
-/// Why there was no complete answer on a connection that stood.
+/// Returns why there was no complete answer on a connection that stood.
 fn failure(error: &hyper::Error) -> Failure {
     if tls::failure(error).is_some() {
         return Failure::Tls;

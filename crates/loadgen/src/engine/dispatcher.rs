@@ -41,7 +41,7 @@ pub(super) enum Work {
     Closed(usize),
 }
 
-/// What each phase needs, drawn up before the run so that no phase starts late.
+/// Returns what each phase needs, drawn up before the run so that no phase starts late.
 pub(super) fn prepare(plan: &Plan) -> Result<Vec<Work>, String> {
     let phases = plan.scenario.phases.iter().enumerate();
     let work = phases.map(|(at, phase)| match (plan.releases(at)?, &phase.executor) {

@@ -60,38 +60,38 @@ impl DurationHistogram {
         }
     }
 
-    /// Each duration in seconds, to the histogram's three digits, with how often it came.
+    /// Returns each duration in seconds, to the histogram's three digits, with how often it came.
     pub fn counts(&self) -> impl Iterator<Item = (f64, u64)> {
         self.0.iter_recorded().map(|step| (seconds(step.value_iterated_to()), step.count_at_value()))
     }
 
-    /// How many durations there are.
+    /// Returns how many durations there are.
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// How many durations are above `seconds`, to the histogram's three digits.
+    /// Returns how many durations are above `seconds`, to the histogram's three digits.
     pub fn count_above(&self, seconds: f64) -> u64 {
         let limit = (seconds * 1e6) as u64;
         if self.0.max() <= limit { 0 } else { self.0.count_between(limit + 1, self.0.max()) }
     }
 
-    /// The quantile `q` in (0, 1], in seconds; `None` without samples.
+    /// Returns the quantile `q` in (0, 1], in seconds; `None` without samples.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         (!self.0.is_empty()).then(|| seconds(self.0.value_at_quantile(q).min(self.0.max())))
     }
 
-    /// The mean in seconds; `None` without samples.
+    /// Returns the mean in seconds; `None` without samples.
     pub fn mean(&self) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.mean() / 1e6)
     }
 
-    /// The greatest in seconds; `None` without samples.
+    /// Returns the greatest in seconds; `None` without samples.
     pub fn max(&self) -> Option<f64> {
         (!self.0.is_empty()).then(|| seconds(self.0.max()))
     }
 
-    /// The usual figures.
+    /// Returns the usual figures.
     pub fn figures(&self) -> Figures {
         Figures {
             p50: self.quantile(0.5),

@@ -15,7 +15,7 @@ use std::{
 pub(super) struct Meter(Option<File>);
 
 impl Meter {
-    /// A meter of the calling thread, which any thread may read.
+    /// Creates a meter of the calling thread, which any thread may read.
     pub(super) fn of_this_thread() -> Self {
         Self(File::open("/proc/thread-self/schedstat").ok())
     }
@@ -82,7 +82,7 @@ impl Effort {
         self.last = Some(reading);
     }
 
-    /// The share of `phase` in which its busiest thread ran or waited for a core; `None` where that is not known.
+    /// Returns the share of `phase` in which its busiest thread ran or waited for a core; `None` where that is not known.
     pub fn busiest(&self, phase: usize) -> Option<f64> {
         let spent = self.phases.get(phase).filter(|spent| !spent.covered.is_zero())?;
         let busiest = spent.busy.iter().copied().collect::<Option<Vec<_>>>()?.into_iter().max()?;

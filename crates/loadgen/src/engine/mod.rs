@@ -70,8 +70,8 @@ pub struct Running {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// One worker a core. With the target on the same machine they compete, but the system shares cores more finely than
-/// a guess at their split could.
+/// Returns one worker a core. With the target on the same machine they compete, but the system shares cores more finely
+/// than a guess at their split could.
 pub fn default_workers() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }

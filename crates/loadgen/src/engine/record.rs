@@ -25,7 +25,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Whether every offered request ended up somewhere.
+    /// Returns whether every offered request ended up somewhere.
     pub fn add_up(&self) -> bool {
         let ends = [self.completed, self.failed, self.timed_out, self.dropped, self.interrupted];
         // Counts from a file may be anything.
@@ -106,7 +106,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// The word for it.
+    /// Returns the word for it.
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Completed { expected: true, .. } => Outcome::Completed,
@@ -140,7 +140,7 @@ impl Outcome {
     pub const ALL: [Self; 6] =
         [Self::Completed, Self::Unexpected, Self::Failed, Self::TimedOut, Self::Dropped, Self::Interrupted];
 
-    /// The word.
+    /// Returns the word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -252,12 +252,12 @@ fn add_counts<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>)
 pub struct Record(BTreeMap<usize, PhaseRecord>);
 
 impl Record {
-    /// One phase's counts, to add to.
+    /// Returns one phase's counts, to add to.
     pub fn phase(&mut self, phase: usize) -> &mut PhaseRecord {
         self.0.entry(phase).or_default()
     }
 
-    /// One phase's counts; `None` when nothing happened in it.
+    /// Returns one phase's counts; `None` when nothing happened in it.
     pub fn get(&self, phase: usize) -> Option<&PhaseRecord> {
         self.0.get(&phase)
     }
@@ -269,19 +269,19 @@ impl Record {
         }
     }
 
-    /// All phases in one.
+    /// Returns all phases in one.
     pub fn whole(&self) -> PhaseRecord {
         let mut whole = PhaseRecord::default();
         self.0.values().for_each(|record| whole.merge(record));
         whole
     }
 
-    /// The phases in which something happened, by position.
+    /// Returns the phases in which something happened, by position.
     pub fn phases(&self) -> impl Iterator<Item = (usize, &PhaseRecord)> {
         self.0.iter().map(|(&phase, record)| (phase, record))
     }
 
-    /// Whether nothing was recorded.
+    /// Returns whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

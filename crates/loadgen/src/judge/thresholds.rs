@@ -60,7 +60,8 @@ fn value(threshold: &Threshold, record: &PhaseRecord) -> Option<f64> {
     }
 }
 
-/// A figure of `times`, in which the `given_up` stand with the time after which they were, and the `unanswered` not at all.
+/// Returns a figure of `times`, in which the `given_up` stand with the time after which they were, and the `unanswered`
+/// not at all.
 ///
 /// A quantile is of all requests: one without an answer is slower than any that has one, so a service that answers half of
 /// them at once and the rest never has no quick 99th percentile.

@@ -27,8 +27,8 @@ pub const SATURATED: f64 = 0.95;
 pub const OWN_FAULT: &str = "a limit was missed by the generator's own doing: it left late while the target answered in \
 time, or its threads had no time left in a closed loop; lower the load, or give it more cores or machines";
 
-/// Why a phase says more about the generator than about the target, if it does. `busy` is the share of the time in which its
-/// busiest thread ran or waited for a core.
+/// Returns why a phase says more about the generator than about the target, if it does. `busy` is the share of the time
+/// in which its busiest thread ran or waited for a core.
 pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<String> {
     if let Some(count) = record.failures.get(&Failure::OwnLimit) {
         return Some(format!(
@@ -52,8 +52,8 @@ pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<S
     })
 }
 
-/// Whether a missed threshold is the generator's doing. `saturated` says of each phase whether it was a closed loop in which
-/// the generator had no time left.
+/// Returns whether a missed threshold is the generator's doing. `saturated` says of each phase whether it was a closed
+/// loop in which the generator had no time left.
 ///
 /// In an open loop: the target itself answered in time, and requests left late by more than a tenth of the limit. In a closed loop of a
 /// saturated generator every answer waits until a thread has time to read it, so times are upper bounds: what holds of them
@@ -72,7 +72,7 @@ pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord, saturated: &[b
     left_late || (of_time && saturated)
 }
 
-/// Whether a missed expectation is the generator's doing: more throughput than it could ask for.
+/// Returns whether a missed expectation is the generator's doing: more throughput than it could ask for.
 pub fn expects_too_much(expectation: &Expectation, saturated: &[bool]) -> bool {
     let throughput = matches!(
         expectation.assertion,
@@ -91,7 +91,7 @@ mod tests {
     use crate::engine::{Ending, Timing};
     use std::time::Duration;
 
-    /// A thousand requests, `late` of which left `lag_ms` late.
+    /// Returns a thousand requests, `late` of which left `lag_ms` late.
     fn record(late: u64, lag_ms: u64, response_ms: u64) -> PhaseRecord {
         let mut record = PhaseRecord::default();
         let response = Duration::from_millis(response_ms);

@@ -25,7 +25,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The last value there is.
+    /// Returns the last value there is.
     pub fn last(&self) -> Option<f64> {
         self.points.iter().rev().find_map(|(_, value)| *value)
     }

@@ -71,7 +71,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// The state at `now` of a run with these findings.
+    /// Creates the state at `now` of a run with these findings.
     pub fn new(findings: &Findings, timeline: &Timeline, stage: Stage, now: Duration) -> Self {
         let report = Report::new(findings);
         let Observations { names, schedule, prometheus, .. } = findings.seen;
@@ -111,7 +111,7 @@ impl Page {
         }
     }
 
-    /// Whether requests are being sent.
+    /// Returns whether requests are being sent.
     pub fn is_running(&self) -> bool {
         self.stage == Stage::Running
     }

@@ -34,7 +34,7 @@ const LEFT_OVER: usize = 6;
 const CLIENT: &str = "client";
 const SERVER: &str = "service";
 
-/// All panels, in their order.
+/// Returns all panels, in their order.
 pub fn panels(page: &Page) -> Vec<Panel> {
     let course = Course { page };
     let class = |counter: &Counter| match counter {
@@ -44,7 +44,7 @@ pub fn panels(page: &Page) -> Vec<Panel> {
     vec![
         Panel {
             title: "Request throughput",
-            about: "Answers per second by status; requests without an answer count when they are given up.",
+            about: "Answers per second by status; requests without an answer count when they time out.",
             unit: Unit::Rate,
             limit: None,
             plots: course.throughput(),
@@ -75,7 +75,7 @@ pub fn panels(page: &Page) -> Vec<Panel> {
         },
         Panel {
             title: "Error rate",
-            about: "The client's are those that its scenario does not expect; the service's are all.",
+            about: "Client: answers that the scenario does not expect. Service: all 4xx and 5xx answers.",
             unit: Unit::Share,
             limit: None,
             plots: vec![
@@ -98,14 +98,14 @@ pub fn panels(page: &Page) -> Vec<Panel> {
         },
         Panel {
             title: "CPU usage",
-            about: "Cores that the service keeps busy.",
+            about: "Processor cores in use by the service.",
             unit: Unit::Cores,
             limit: None,
             plots: vec![(SERVER, course.server(&[("cores", ServerSlot::cpu)]))],
         },
         Panel {
             title: "Memory usage",
-            about: "What the service holds in memory.",
+            about: "Resident memory of the service.",
             unit: Unit::Bytes,
             limit: None,
             plots: vec![(SERVER, course.server(&[("resident", |slot| slot.memory)]))],
@@ -113,14 +113,14 @@ pub fn panels(page: &Page) -> Vec<Panel> {
         Panel {
             title: "Drift",
             about: "Population stability index of each signal, by all rows of the phase so far, as a ratio to its own limit: \
-                    above ×1 it drifts. Too few rows to tell are a gap. The worst signals.",
+                    above ×1 it drifts. A gap means too few rows for a verdict. Only the signals nearest to their limits are shown.",
             unit: Unit::Ratio,
             limit: Some(1.0),
             plots: vec![(SERVER, course.drift())],
         },
         Panel {
             title: "Send lag",
-            about: "How late the generator sent requests: what it adds to every response time.",
+            about: "Time from the planned instant of a request to its sending, which is part of its response time.",
             unit: Unit::Time,
             limit: None,
             plots: vec![(
@@ -133,7 +133,7 @@ pub fn panels(page: &Page) -> Vec<Panel> {
         },
         Panel {
             title: "Dropped requests",
-            about: "Due, but never sent, because too many were under way; no percentile knows of them.",
+            about: "Requests that were due and not sent, because too many were under way. Percentiles do not include them.",
             unit: Unit::Rate,
             limit: None,
             plots: vec![(CLIENT, vec![course.rate("dropped", 0, |slot| slot.totals.dropped)])],
@@ -170,7 +170,7 @@ struct Course<'a> {
 }
 
 impl Course<'_> {
-    /// The slots that are over, each with its middle in seconds and how long it lasted.
+    /// Returns the slots that are over, each with its middle in seconds and how long it lasted.
     fn slots(&self) -> impl Iterator<Item = (f64, Duration, &Slot)> {
         let (width, now, running) = (self.page.timeline.width(), self.page.now, self.page.is_running());
         let slots =
@@ -207,12 +207,12 @@ impl Course<'_> {
             .collect()
     }
 
-    /// A count of the client's, as a rate.
+    /// Returns a count of the client's, as a rate.
     fn rate(&self, name: &str, colour: usize, count: impl Fn(&ClientSlot) -> u64) -> Line {
         self.line(name, colour, |lasted, slot| Some(count(&slot.client) as f64 / lasted.as_secs_f64()))
     }
 
-    /// How far the service's counters of a kind rose in all.
+    /// Returns how far the service's counters of a kind rose in all.
     fn server_sums<K: Ord>(&self, key: impl Fn(&Counter) -> Option<K>) -> BTreeMap<K, f64> {
         let mut sums = BTreeMap::new();
         for server in self.page.timeline.slots().filter_map(|(_, slot)| slot.server.as_ref()) {
@@ -225,7 +225,7 @@ impl Course<'_> {
         sums
     }
 
-    /// The service's counters of a kind, as rates.
+    /// Returns the service's counters of a kind, as rates.
     fn counters<K: Ord + Display>(&self, keys: &Ranked<K>, key: impl Fn(&Counter) -> Option<K>) -> Vec<Line> {
         let rate = |wanted: &[K], slot: &Slot| {
             let server = slot.server.as_ref()?;
@@ -245,7 +245,7 @@ impl Course<'_> {
         lines
     }
 
-    /// The same statuses have the same colours on both sides.
+    /// Returns the same statuses have the same colours on both sides.
     fn throughput(&self) -> Vec<(&'static str, Vec<Line>)> {
         let status = |counter: &Counter| match counter {
             Counter::Requests { status } => Some(*status),
@@ -278,7 +278,7 @@ impl Course<'_> {
         vec![(CLIENT, client), (SERVER, self.counters(&statuses, status))]
     }
 
-    /// The signals that came nearest to their limits, or went farthest beyond.
+    /// Returns the signals that came nearest to their limits, or went farthest beyond.
     fn drift(&self) -> Vec<Line> {
         let mut worst: BTreeMap<&String, f64> = BTreeMap::new();
         for server in self.page.timeline.slots().filter_map(|(_, slot)| slot.server.as_ref()) {

@@ -20,13 +20,13 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// Whether equal factors take equal room. Times and ratios to a limit span orders of magnitude, and on an even axis
-    /// the slowest moment would press all others to the ground.
+    /// Returns whether equal factors take equal room. Times and ratios to a limit span orders of magnitude, and on an
+    /// even axis the slowest moment would press all others to the ground.
     pub fn is_logarithmic(self) -> bool {
         matches!(self, Self::Time | Self::Ratio)
     }
 
-    /// A value for a legend.
+    /// Returns a value for a legend.
     pub fn show(self, value: f64) -> String {
         match self {
             Self::Rate => format!("{}/s", digits(value)),
@@ -38,7 +38,7 @@ impl Unit {
         }
     }
 
-    /// A value for a tick: as short as it can be.
+    /// Returns a value for a tick: as short as it can be.
     fn tick(self, value: f64) -> String {
         match self {
             Self::Rate | Self::Cores => plain(value),
@@ -53,7 +53,7 @@ impl Unit {
         }
     }
 
-    /// The description of a value between two ticks.
+    /// Returns the description of a value between two ticks.
     pub fn words(self) -> &'static str {
         match self {
             Self::Rate => "per second",
@@ -104,7 +104,7 @@ pub struct Scale {
 const DECADES: f64 = 5.0;
 
 impl Scale {
-    /// An axis that fits all values.
+    /// Creates an axis that fits all values.
     pub fn new(unit: Unit, values: impl Iterator<Item = f64>) -> Self {
         if unit.is_logarithmic() { Self::logarithmic(unit, values) } else { Self::even(unit, values) }
     }
@@ -139,12 +139,12 @@ impl Scale {
         Self { unit, low, high, ticks }
     }
 
-    /// Where a value lies. What is below a logarithmic axis, such as 0, lies on its edge.
+    /// Returns where a value lies. What is below a logarithmic axis, such as 0, lies on its edge.
     pub fn position(&self, value: f64) -> f64 {
         if self.unit.is_logarithmic() { value.log10().max(self.low) } else { value }
     }
 
-    /// What a tick reads.
+    /// Returns what a tick reads.
     pub fn label(&self, position: f64) -> String {
         self.unit.tick(if self.unit.is_logarithmic() { 10f64.powf(position) } else { position })
     }
@@ -163,14 +163,14 @@ const SPANS: [f64; 14] =
 
 const DAY: f64 = 86_400.0;
 
-/// The ticks of a time axis from 0 to `end` seconds, at most seven.
+/// Returns the ticks of a time axis from 0 to `end` seconds, at most seven.
 pub fn time_ticks(end: f64) -> Vec<f64> {
     let wanted = end / 6.0;
     let step = SPANS.into_iter().find(|span| *span >= wanted).unwrap_or_else(|| DAY * nice(wanted / DAY));
     (0..=(end / step) as u32).map(|at| f64::from(at) * step).collect()
 }
 
-/// What a tick of the time axis reads: `1:30`, or `2:00 h` once there are hours.
+/// Returns what a tick of the time axis reads: `1:30`, or `2:00 h` once there are hours.
 pub fn time_label(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     let (hours, minutes, rest) = (whole / 3600, whole / 60 % 60, whole % 60);

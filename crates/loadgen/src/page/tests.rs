@@ -62,7 +62,7 @@ fn snapshot(second: u64) -> Snapshot {
     Snapshot::new(&text_format::parse(&page).unwrap(), &Routes::predict())
 }
 
-/// A run of ten seconds, as it stands after `now` of them; the reading at second 5 failed.
+/// Returns a run of ten seconds, as it stands after `now` of them; the reading at second 5 failed.
 fn page(now: f64, stage: Stage) -> Page {
     page_of(&plan(EXPECT), None, now, stage)
 }

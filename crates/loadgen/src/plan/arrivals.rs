@@ -29,7 +29,7 @@ enum Count {
 }
 
 impl Arrivals {
-    /// The arrivals along `ramps`; `rng` is drawn from for [`Spacing::Poisson`] alone.
+    /// Creates the arrivals along `ramps`; `rng` is drawn from for [`Spacing::Poisson`] alone.
     pub fn new(ramps: &[Ramp], spacing: Spacing, rng: ChaCha8Rng) -> Self {
         let course = Course::new(ramps);
         let count = match spacing {
@@ -67,7 +67,7 @@ impl Iterator for Arrivals {
     }
 }
 
-/// How many arrivals the ramps plan: exact when evenly spaced, the expectation of a Poisson process.
+/// Returns how many arrivals the ramps plan: exact when evenly spaced, the expectation of a Poisson process.
 pub fn planned(ramps: &[Ramp]) -> u64 {
     (Course::new(ramps).total - ROUNDING).ceil() as u64
 }

@@ -60,7 +60,8 @@ impl Plan {
         Schedule::new(self.scenario.phases.iter().map(|phase| phase.duration()))
     }
 
-    /// This part's requests of an open phase with their instants, counted from the phase's start; `None` for a closed one.
+    /// Returns this part's requests of an open phase with their instants, counted from the phase's start; `None` for a
+    /// closed one.
     ///
     /// # Errors
     /// If a payload does not fit the model, which [`Plan::new`] has already checked.
@@ -72,12 +73,12 @@ impl Plan {
         Ok(Some(Releases { arrivals, requests: self.requests(phase, 0)?, next: 0, shard: self.shard }))
     }
 
-    /// How many requests may be under way in this part; what all parts may adds up to the scenario's limit.
+    /// Returns how many requests may be under way in this part; what all parts may adds up to the scenario's limit.
     pub fn max_in_flight(&self) -> usize {
         self.shard.share(self.scenario.max_in_flight)
     }
 
-    /// The requests of a phase, for one of its users (0 in an open phase).
+    /// Returns the requests of a phase, for one of its users (0 in an open phase).
     ///
     /// # Errors
     /// If a payload does not fit the model, which [`Plan::new`] has already checked.

@@ -36,7 +36,7 @@ pub enum Purpose {
     Kinds(usize),
 }
 
-/// The stream of random numbers for one purpose of one phase; `vu` is 0 in open phases.
+/// Returns the stream of random numbers for one purpose of one phase; `vu` is 0 in open phases.
 pub fn stream(seed: u64, phase: usize, vu: usize, purpose: Purpose) -> ChaCha8Rng {
     let (kind, payload) = match purpose {
         Purpose::Arrivals => (0, 0),
@@ -73,7 +73,7 @@ enum BodySource {
 }
 
 impl PreparedRequests {
-    /// The requests of `phase` (at `position`), drawn for user `vu`.
+    /// Creates the requests of `phase` (at `position`), drawn for user `vu`.
     ///
     /// # Errors
     /// If a payload does not fit the model.
@@ -106,7 +106,7 @@ impl PreparedRequests {
         })
     }
 
-    /// The next request.
+    /// Returns the next request.
     pub fn draw(&mut self) -> PreparedRequest {
         let payload = self.choose();
         let (body, content_type) = self.bodies[payload].body();
@@ -187,7 +187,7 @@ fn row(rows: &mut RowSource) -> Vec<Option<f64>> {
     rows.next().map(|row| row.values).unwrap_or_default()
 }
 
-/// The kinds that are mistakes with this model.
+/// Returns the kinds that are mistakes with this model.
 fn usable(kinds: &[Malformed], card: &ModelCard) -> Result<Vec<Malformed>, String> {
     let spoils = |kind: &Malformed| kind.spoil(&vec![Some(0.0); card.features.len()], card).is_some();
     if kinds.is_empty() {

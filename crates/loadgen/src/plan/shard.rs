@@ -17,7 +17,7 @@ impl Shard {
     /// Everything: the only part of one.
     pub const WHOLE: Self = Self { index: NonZeroU32::MIN, of: NonZeroU32::MIN };
 
-    /// Which part, from 1.
+    /// Returns which part, from 1.
     pub fn index(self) -> u32 {
         self.index.get()
     }
@@ -27,23 +27,23 @@ impl Shard {
         self.of.get()
     }
 
-    /// Whether it is the whole plan.
+    /// Returns whether it is the whole plan.
     pub fn is_whole(self) -> bool {
         self.of.get() == 1
     }
 
-    /// Whether item `n`, from 0, of a phase is this part's.
+    /// Returns whether item `n`, from 0, of a phase is this part's.
     pub fn takes(self, n: u64) -> bool {
         n % u64::from(self.of.get()) == u64::from(self.index.get() - 1)
     }
 
-    /// How many of the items 0 to `total` − 1 are this part's; all parts' counts add up to `total`.
+    /// Returns how many of the items 0 to `total` − 1 are this part's; all parts' counts add up to `total`.
     pub fn share(self, total: usize) -> usize {
         let (before, of) = ((self.index.get() - 1) as usize, self.of.get() as usize);
         total.saturating_sub(before).div_ceil(of)
     }
 
-    /// Which item of all this part's item `n` is; the inverse of counting those that it takes.
+    /// Returns which item of all this part's item `n` is; the inverse of counting those that it takes.
     pub fn item(self, n: usize) -> usize {
         n * self.of.get() as usize + (self.index.get() - 1) as usize
     }

@@ -82,7 +82,7 @@ impl FailureMode {
     }
 }
 
-/// The failure modes of a run, in the order of their phases.
+/// Returns the failure modes of a run, in the order of their phases.
 pub fn failure_modes(
     scenario: &Scenario,
     phases: &[PhaseReport],
@@ -114,7 +114,7 @@ pub fn failure_modes(
     modes
 }
 
-/// Whether a phase sends anything but ordinary requests.
+/// Returns whether a phase sends anything but ordinary requests.
 fn injects(phase: &Phase, payloads: &[Payload]) -> bool {
     let ordinary = |payload: &Payload| {
         payload.source == Source::Model
@@ -184,7 +184,7 @@ fn drift(spec: &DriftSpec) -> String {
     if spec.share < 1.0 { format!("{what}, {} % of the rows", spec.share * 100.0) } else { what }
 }
 
-/// What a reader must know about how Prometheus and its Alertmanagers answered.
+/// Returns what a reader must know about how Prometheus and its Alertmanagers answered.
 pub fn warnings(prometheus: &PrometheusWatch) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(error) = &prometheus.last_error {

@@ -292,7 +292,7 @@ impl Report {
         }
     }
 
-    /// The report as JSON, with a newline at its end.
+    /// Returns the report as JSON, with a newline at its end.
     pub fn to_json(&self) -> Vec<u8> {
         let mut text = match serde_json::to_vec_pretty(self) {
             Ok(text) => text,
@@ -347,7 +347,7 @@ fn judge_phases(
 }
 
 impl PhaseReport {
-    /// Whether the generator worked at its own limit, so that its rate in a closed loop is not the target's.
+    /// Returns whether the generator worked at its own limit, so that its rate in a closed loop is not the target's.
     pub fn saturated(&self) -> bool {
         self.kind == Loop::Closed && self.generator_busy.is_some_and(|busy| busy >= validity::SATURATED)
     }
@@ -365,7 +365,7 @@ impl PhaseReport {
         self.histograms = Histograms::of(record);
     }
 
-    /// The record behind the figures.
+    /// Returns the record behind the figures.
     pub fn record(&self) -> PhaseRecord {
         PhaseRecord {
             totals: self.totals,

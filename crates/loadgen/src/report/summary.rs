@@ -212,7 +212,7 @@ fn monitoring_table(phases: &[PhaseReport]) -> String {
     table(&rows, 5)
 }
 
-/// How many times the baseline, where it is worth a word.
+/// Returns how many times the baseline, where it is worth a word.
 fn times(value: Option<f64>, base: Option<f64>) -> String {
     match (value, base) {
         (Some(value), Some(base)) if base > 0.0 => {
@@ -233,7 +233,7 @@ fn drifting(seen: &Monitoring) -> String {
     }
 }
 
-/// What a threshold was held against.
+/// Returns what a threshold was held against.
 pub(crate) fn measured(outcome: &ThresholdOutcome) -> String {
     match outcome.value {
         None => "no samples".into(),

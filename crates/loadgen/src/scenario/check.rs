@@ -128,7 +128,7 @@ fn mix(phase: &RawPhase, payloads: &OrderedMap<RawPayload>, path: &str, problems
 /// All fields that only some executors take.
 pub(super) const EXECUTOR_FIELDS: [&str; 6] = ["rate", "duration", "start_rate", "stages", "vus", "arrival"];
 
-/// The fields that an executor takes besides those of every phase, and whether it needs them.
+/// Returns the fields that an executor takes besides those of every phase, and whether it needs them.
 pub(super) fn fields_of(executor: RawExecutor) -> &'static [(&'static str, bool)] {
     match executor {
         RawExecutor::ConstantArrivalRate => &[("rate", true), ("duration", true), ("arrival", false)],

@@ -74,7 +74,7 @@ pub(super) fn resolvable(expectations: &[Expectation], phases: &[Phase], problem
     }
 }
 
-/// The job that `text` names, if any.
+/// Returns the job that `text` names, if any.
 fn job(text: Option<&str>, path: &str, problems: &mut Problems) -> Option<Job> {
     match text? {
         "*" => Some(Job::Any),

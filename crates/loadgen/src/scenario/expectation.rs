@@ -88,7 +88,7 @@ pub struct AlertPattern {
 }
 
 impl AlertPattern {
-    /// A pattern of this name, these labels and this job. A label `job` also names the job.
+    /// Creates a pattern of this name, these labels and this job. A label `job` also names the job.
     pub fn new(name: String, labels: BTreeMap<String, String>, job: Job) -> Self {
         let job = if labels.contains_key("job") { Job::Any } else { job };
         let allowed = match &job {
@@ -112,7 +112,7 @@ impl AlertPattern {
         is_narrowed
     }
 
-    /// Whether an instance with these labels, the name among them as `alertname`, is meant.
+    /// Returns whether an instance with these labels, the name among them as `alertname`, is meant.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         labels.get("alertname") == Some(&self.name)
             && self.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
@@ -179,7 +179,7 @@ pub enum Vital {
 }
 
 impl Vital {
-    /// The name that scenarios use.
+    /// Returns the name that scenarios use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Throughput => "throughput",

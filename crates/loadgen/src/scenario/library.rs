@@ -92,7 +92,7 @@ pub fn find(wanted: &str) -> Result<Found, LibraryError> {
         .ok_or_else(|| LibraryError::Unknown { name: wanted.to_owned() })
 }
 
-/// Every scenario that [`find`] would find by name: the shipped ones first, local ones over them.
+/// Returns every scenario that [`find`] would find by name: the shipped ones first, local ones over them.
 pub fn all() -> Vec<(String, Result<Found, LibraryError>)> {
     let mut others: BTreeMap<String, PathBuf> = fs::read_dir(FOLDER)
         .into_iter()

@@ -3,7 +3,7 @@
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// The line of what `path` leads to, or of the longest part of the path that exists.
+/// Returns the line of what `path` leads to, or of the longest part of the path that exists.
 ///
 /// serde_yaml keeps no positions, but its errors carry one: the text is read once more with a visitor that follows
 /// the path and fails where it ends.

@@ -155,7 +155,7 @@ pub enum Spacing {
 }
 
 impl Phase {
-    /// How long it lasts.
+    /// Returns how long it lasts.
     pub fn duration(&self) -> Duration {
         match &self.executor {
             Executor::Open { ramps, .. } => ramps.iter().map(|ramp| ramp.duration).sum(),
@@ -177,7 +177,7 @@ impl Scenario {
         check::checked(raw).map_err(|problems| located(problems, text, file))
     }
 
-    /// How long all phases last together.
+    /// Returns how long all phases last together.
     pub fn duration(&self) -> Duration {
         self.phases.iter().map(Phase::duration).sum()
     }

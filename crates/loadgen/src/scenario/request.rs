@@ -19,7 +19,7 @@ pub(crate) const DEFAULT_PATH: &str = "/predict";
 /// They say how long the body is; one that lies breaks the connection.
 const FRAMING: [HeaderName; 2] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
 
-/// A payload of name `name`, unless something is wrong with it.
+/// Returns a payload of name `name`, unless something is wrong with it.
 pub(super) fn payload(name: &str, raw: &RawPayload, problems: &mut Problems) -> Option<Payload> {
     let path = format!("payloads.{name}");
     let headers = headers(&raw.headers, &path, problems);

@@ -20,7 +20,7 @@ const NUMBER: &str = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?";
 
 const COMPARISON: &str = "(<=|>=|==|<|>)";
 
-/// The schema of a scenario.
+/// Returns the schema of a scenario.
 pub fn schema() -> Value {
     schemars::schema_for!(super::raw::RawScenario).to_value()
 }
@@ -133,12 +133,12 @@ pub(super) fn text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "number", "boolean"] })
 }
 
-/// The same, where it may be left out.
+/// Returns the same, where it may be left out.
 pub(super) fn maybe_text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "number", "boolean", "null"] })
 }
 
-/// A job's name, where it may be left out.
+/// Returns a job's name, where it may be left out.
 pub(super) fn job(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = maybe_text(generator);
     schema.insert("minLength".into(), 1.into());
@@ -196,7 +196,7 @@ pub(super) fn labels(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "additionalProperties": text })
 }
 
-/// A comparison with a number, where it may be left out.
+/// Returns a comparison with a number, where it may be left out.
 pub(super) fn maybe_condition(_: &mut SchemaGenerator) -> Schema {
     let pattern = format!(r"^\s*{COMPARISON}\s*-?{NUMBER}\s*$");
     json_schema!({ "type": ["string", "null"], "pattern": pattern, "examples": ["> 0.2"] })
@@ -238,7 +238,7 @@ pub(super) fn payload(schema: &mut Schema) {
     schema.insert("then".into(), json!({ "properties": { "source": { "required": ["fixed"] } } }));
 }
 
-/// How many times as much: above 1.
+/// Returns how many times as much: above 1.
 pub(super) fn times(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["number", "null"], "exclusiveMinimum": 1, "examples": [3] })
 }

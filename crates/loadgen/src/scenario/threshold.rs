@@ -33,12 +33,12 @@ impl Metric {
         ("dropped", Self::Dropped),
     ];
 
-    /// The name that scenarios use.
+    /// Returns the name that scenarios use.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, metric)| *metric == self).map_or("", |(name, _)| name)
     }
 
-    /// The metric of a name.
+    /// Creates the metric of a name.
     ///
     /// # Errors
     /// If there is no such name; the error lists the valid ones.
@@ -49,12 +49,12 @@ impl Metric {
         })
     }
 
-    /// All of them.
+    /// Returns all of them.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().map(|(_, metric)| metric)
     }
 
-    /// What it is, for people.
+    /// Returns what it is, for people.
     pub fn about(self) -> &'static str {
         match self {
             Self::ResponseTime => "From the planned instant to the end of the answer",
@@ -67,7 +67,7 @@ impl Metric {
         }
     }
 
-    /// Whether it is a time; the others are counts.
+    /// Returns whether it is a time; the others are counts.
     pub fn is_time(self) -> bool {
         matches!(self, Self::ResponseTime | Self::ServiceTime | Self::SendLag)
     }
@@ -118,7 +118,7 @@ impl Comparison {
         Self::SIGNS.iter().find(|(_, comparison)| *comparison == self).map_or("", |(sign, _)| sign)
     }
 
-    /// What stands before and after the first sign in `text`, and which it is.
+    /// Returns what stands before and after the first sign in `text`, and which it is.
     fn split(text: &str) -> Option<(&str, Self, &str)> {
         let (at, sign, comparison) = Self::SIGNS
             .iter()
@@ -127,7 +127,7 @@ impl Comparison {
         Some((text[..at].trim(), comparison, text[at + sign.len()..].trim()))
     }
 
-    /// Whether `value` compares so with `limit`.
+    /// Returns whether `value` compares so with `limit`.
     pub fn holds(self, value: f64, limit: f64) -> bool {
         match self {
             Self::Less => value < limit,
@@ -165,7 +165,7 @@ impl Condition {
         }
     }
 
-    /// Whether `value` meets it; NaN never does.
+    /// Returns whether `value` meets it; NaN never does.
     pub fn holds(self, value: f64) -> bool {
         self.comparison.holds(value, self.limit)
     }

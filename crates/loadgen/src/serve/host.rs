@@ -6,7 +6,7 @@
 use hyper::{Request, header::HOST, http::uri::Authority};
 use std::net::IpAddr;
 
-/// Whether a request names this machine: by an IP address, or as `localhost`.
+/// Returns whether a request names this machine: by an IP address, or as `localhost`.
 pub(super) fn is_own<B>(request: &Request<B>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let named = hosts.next().and_then(|host| host.to_str().ok()?.parse().ok());

@@ -70,12 +70,12 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// For answers that are not pages: they load nothing, and no page may frame them.
 pub(super) const STRICTEST: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// An answer of this status, media type and text.
+/// Returns an answer of this status, media type and text.
 pub(super) fn text(status: u16, media_type: &'static str, text: impl Into<Bytes>) -> Response<Body> {
     answer(status, media_type, STRICTEST, Full::new(text.into()).boxed_unsync())
 }
 
-/// An answer that browsers neither guess the type of, nor frame, nor keep, nor name to others.
+/// Returns an answer that browsers neither guess the type of, nor frame, nor keep, nor name to others.
 pub(super) fn answer(status: u16, media_type: &'static str, policy: &str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status.try_into().unwrap_or_default();
@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    /// A server with these limits; `/endless` is an answer without an end.
+    /// Returns a server with these limits; `/endless` is an answer without an end.
     fn start(limits: Limits) -> (SocketAddr, Arc<Progress>) {
         let progress = Arc::new(Progress::default());
         let shared = Arc::clone(&progress);
@@ -281,7 +281,7 @@ mod tests {
         client
     }
 
-    /// The first bytes of what comes; nothing when the connection is closed.
+    /// Returns the first bytes of what comes; nothing when the connection is closed.
     fn first(client: &mut std::net::TcpStream) -> String {
         let mut bytes = [0; 1024];
         match client.read(&mut bytes) {

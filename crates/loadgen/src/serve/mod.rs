@@ -95,7 +95,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Whether a browser waits for a state, and the last one is a second old.
+    /// Returns whether a browser waits for a state, and the last one is a second old.
     pub fn is_wanted(&mut self) -> bool {
         let due = self.last.is_none_or(|last| last.elapsed() >= EVERY);
         due && self.wanted.swap(false, Ordering::Relaxed)
@@ -117,7 +117,7 @@ struct Live {
 }
 
 impl Live {
-    /// The next state of the run, or its last; `None` when the run broke off before there was one.
+    /// Returns the next state of the run, or its last; `None` when the run broke off before there was one.
     async fn next(&self) -> Option<Arc<Page>> {
         let mut pages = self.pages.clone();
         let known = pages.borrow_and_update().clone();
@@ -222,7 +222,7 @@ fn on_metrics<B>(metrics: &Metrics, request: &Request<B>) -> Response<Body> {
         .unwrap_or_else(|| text(200, "text/plain; version=0.0.4; charset=utf-8", metrics.render()))
 }
 
-/// Why a request is not answered, unless it asks for one of `paths`.
+/// Returns why a request is not answered, unless it asks for one of `paths`.
 fn refused<B>(request: &Request<B>, paths: &[&str]) -> Option<Response<Body>> {
     if !paths.contains(&request.uri().path()) {
         return Some(text(404, PLAIN, format!("there is only {}\n", paths.join(", "))));
@@ -246,7 +246,7 @@ async fn whole(live: &Live) -> Response<Body> {
     }
 }
 
-/// One state after the other, up to the last of the run.
+/// Returns one state after the other, up to the last of the run.
 fn states(live: Arc<Live>) -> Response<Body> {
     let states = stream::unfold(Some(live), async |live| {
         let live = live?;

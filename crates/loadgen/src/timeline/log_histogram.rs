@@ -27,12 +27,12 @@ impl LogHistogram {
         }
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     pub fn count(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// The quantile `q` in (0, 1], in seconds; `None` without durations.
+    /// Returns the quantile `q` in (0, 1], in seconds; `None` without durations.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let rank = (q * self.count() as f64).ceil() as u64;
         let mut seen = 0;

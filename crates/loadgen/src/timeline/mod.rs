@@ -111,12 +111,12 @@ impl Timeline {
         self.last = Some((at, snapshot));
     }
 
-    /// How wide a slot is.
+    /// Returns how wide a slot is.
     pub fn width(&self) -> Duration {
         self.width
     }
 
-    /// The slots in their order, each with its start.
+    /// Returns the slots in their order, each with its start.
     pub fn slots(&self) -> impl Iterator<Item = (Duration, &Slot)> {
         self.slots.iter().zip(0u32..).map(|(slot, at)| (self.width * at, slot))
     }
@@ -176,7 +176,7 @@ impl ServerSlot {
         }
     }
 
-    /// The mean time that the service took, in seconds; `None` without requests.
+    /// Returns the mean time that the service took, in seconds; `None` without requests.
     pub fn latency_mean(&self) -> Option<f64> {
         let rise = |counter| self.increases.increases.get(&counter).copied();
         let count = rise(Counter::DurationBucket { le: Bound(f64::INFINITY) })?;
@@ -188,7 +188,7 @@ impl ServerSlot {
         self.per_second(*self.increases.increases.get(&Counter::CpuSeconds)?)
     }
 
-    /// A count as a rate.
+    /// Returns a count as a rate.
     pub fn per_second(&self, count: f64) -> Option<f64> {
         let seconds = self.increases.covered.as_secs_f64();
         (seconds > 0.0).then_some(count / seconds)

@@ -151,8 +151,8 @@ struct Status {
     inhibited_by: Vec<String>,
 }
 
-/// Where Prometheus sends alerts, by an answer of its `/api/v1/alertmanagers`: the very addresses, which are also those
-/// to ask.
+/// Returns where Prometheus sends alerts, by an answer of its `/api/v1/alertmanagers`: the very addresses, which are also
+/// those to ask.
 ///
 /// # Errors
 /// If the response is not of this kind.
@@ -161,7 +161,7 @@ pub fn addresses(json: &[u8]) -> Result<Vec<String>, String> {
     Ok(active.active_alertmanagers.into_iter().map(|address| address.url).collect())
 }
 
-/// The alerts in an answer of Alertmanager's `/api/v2/alerts`.
+/// Returns the alerts in an answer of Alertmanager's `/api/v2/alerts`.
 ///
 /// # Errors
 /// If the response is not of this kind.

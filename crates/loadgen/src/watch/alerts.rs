@@ -18,12 +18,12 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// The instances meant by `pattern` that fire.
+    /// Returns the instances meant by `pattern` that fire.
     pub fn firing<'a>(&'a self, pattern: &'a AlertPattern) -> impl Iterator<Item = &'a Labels> {
         self.firing.iter().filter(|labels| pattern.matches(labels))
     }
 
-    /// The instances meant by `pattern` that are pending.
+    /// Returns the instances meant by `pattern` that are pending.
     pub fn pending<'a>(&'a self, pattern: &'a AlertPattern) -> impl Iterator<Item = &'a Labels> {
         self.pending.iter().filter(|labels| pattern.matches(labels))
     }
@@ -57,7 +57,7 @@ struct Alert {
     state: String,
 }
 
-/// The alerts in an answer of Prometheus' `/api/v1/alerts`.
+/// Returns the alerts in an answer of Prometheus' `/api/v1/alerts`.
 ///
 /// # Errors
 /// If the response is not of this kind.
@@ -74,7 +74,7 @@ pub fn alerts(json: &[u8]) -> Result<Alerts, String> {
     Ok(alerts)
 }
 
-/// The names of the alerting rules in an answer of Prometheus' `/api/v1/rules`.
+/// Returns the names of the alerting rules in an answer of Prometheus' `/api/v1/rules`.
 ///
 /// # Errors
 /// If the response is not of this kind.

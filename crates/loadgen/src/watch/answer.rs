@@ -12,7 +12,7 @@ struct Refusal {
     error: String,
 }
 
-/// The data in an answer of Prometheus.
+/// Returns the data in an answer of Prometheus.
 ///
 /// # Errors
 /// If the response is not of this kind.
@@ -22,7 +22,7 @@ pub fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
     Ok(answer.data)
 }
 
-/// Why Prometheus refuses a question, in its own words; `None` when it says nothing that can be read.
+/// Returns why Prometheus refuses a question, in its own words; `None` when it says nothing that can be read.
 pub fn refusal(json: &[u8]) -> Option<String> {
     serde_json::from_slice(json).ok().map(|refusal: Refusal| refusal.error)
 }

@@ -47,7 +47,7 @@ impl CounterIncreases {
         }
     }
 
-    /// The vital signs.
+    /// Returns the vital signs.
     pub fn vitals(&self) -> Vitals {
         let requests = self.requests(|_| true);
         let ratio = |part: f64| (requests > 0.0).then(|| part / requests);
@@ -119,7 +119,7 @@ pub fn histogram_quantile(quantile: f64, buckets: &[(f64, f64)]) -> Option<f64> 
 }
 
 impl Vitals {
-    /// One of them; class shares by `class`.
+    /// Returns one of them; class shares by `class`.
     pub fn get(&self, vital: Vital, class: Option<&str>) -> Option<f64> {
         match vital {
             Vital::Throughput => self.throughput,

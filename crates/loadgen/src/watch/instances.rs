@@ -57,7 +57,7 @@ pub struct FiresWatch {
 }
 
 impl FiresWatch {
-    /// A watch for a phase between `from` and `phase_end`.
+    /// Creates a watch for a phase between `from` and `phase_end`.
     pub fn new(
         pattern: &AlertPattern,
         within: Duration,
@@ -122,7 +122,7 @@ impl FiresWatch {
         self.delivery.observe(at, held, &self.pattern, self.from, self.fired, self.gone.is_some());
     }
 
-    /// What is still waited for at `now`, and until when.
+    /// Returns what is still waited for at `now`, and until when.
     pub fn awaited(&self, now: Duration, asks_alertmanagers: bool) -> Option<(String, Duration)> {
         let (what, until) = match self.fired {
             // Whatever comes then says nothing about the phase.
@@ -159,7 +159,7 @@ pub struct QuietWatch {
 }
 
 impl QuietWatch {
-    /// A watch between these instants, or to the last.
+    /// Creates a watch between these instants, or to the last.
     pub fn new(pattern: &AlertPattern, from: Duration, until: Duration, to_the_last: bool) -> Self {
         Self { pattern: pattern.clone(), from, until, to_the_last, fired: None, pending: BTreeSet::new() }
     }
@@ -190,7 +190,7 @@ impl QuietWatch {
         !self.pending.is_empty()
     }
 
-    /// What is still waited for at `now`, and until when.
+    /// Returns what is still waited for at `now`, and until when.
     pub fn awaited(&self, now: Duration) -> Option<(String, Duration)> {
         let until = self.until + LONGEST_PENDING;
         (self.fired.is_none() && self.is_pending() && now < until)
@@ -239,7 +239,7 @@ mod tests {
         assert!(quiet.fired.is_some());
     }
 
-    /// A phase from 10 s to 20 s; states second by second from 9 s on.
+    /// Returns a phase from 10 s to 20 s; states second by second from 9 s on.
     fn fires(states: &[&str]) -> FiresWatch {
         let mut watch = FiresWatch::new(&pattern(), at(15), Some(at(5)), at(10), at(20));
         for (second, states) in states.iter().enumerate() {

@@ -128,12 +128,12 @@ impl Watch {
         }
     }
 
-    /// What was read, phase by phase.
+    /// Returns what was read, phase by phase.
     pub fn phases(&self) -> &[PhaseWatch] {
         &self.phases
     }
 
-    /// Each signal by the last reading, and by all that was counted in its phase until then.
+    /// Returns each signal by the last reading, and by all that was counted in its phase until then.
     pub fn signals(&self) -> &BTreeMap<String, SignalState> {
         &self.phases[self.last_phase].signals
     }
@@ -144,7 +144,7 @@ impl Watch {
     }
 }
 
-/// When the next reading after `after` is due: every second of a phase and at its end; `None` after the last.
+/// Returns when the next reading after `after` is due: every second of a phase and at its end; `None` after the last.
 pub fn next_reading(schedule: &Schedule, after: Duration) -> Option<Duration> {
     let span = schedule.span(schedule.phase_at(after)?);
     let seconds = (after - span.start).as_millis() / EVERY.as_millis() + 1;

@@ -111,12 +111,12 @@ impl PrometheusWatch {
         self.target = narrowed.then_some(target);
     }
 
-    /// What was kept for the expectation at this position.
+    /// Returns what was kept for the expectation at this position.
     pub fn watched(&self, at: usize) -> &Watched {
         &self.watched[at]
     }
 
-    /// Whether any alert is expected to fire, so that it matters whether it reaches an Alertmanager.
+    /// Returns whether any alert is expected to fire, so that it matters whether it reaches an Alertmanager.
     pub fn expects_alerts(&self) -> bool {
         self.watched.iter().any(|watched| matches!(watched, Watched::Fires(_)))
     }
@@ -184,7 +184,7 @@ impl PrometheusWatch {
         (0..self.watched.len()).filter_map(|at| self.awaited_of(at, now)).collect()
     }
 
-    /// What may still come at `now` of what the expectation at this position needs, and until when.
+    /// Returns what may still come at `now` of what the expectation at this position needs, and until when.
     pub fn awaited_of(&self, at: usize, now: Duration) -> Option<(String, Duration)> {
         let now = now.saturating_sub(SETTLING);
         let awaited = match &self.watched[at] {

@@ -115,8 +115,8 @@ impl QueryWatch {
         }
     }
 
-    /// Whether it met the condition when the phase began; `None` when Prometheus was heard too late to tell, and it met
-    /// it then.
+    /// Returns whether it met the condition when the phase began; `None` when Prometheus was heard too late to tell, and
+    /// it met it then.
     pub fn held_at_start(&self) -> Option<bool> {
         match self.met_at_first {
             // A question that comes to nothing is asked again after a second.
@@ -131,7 +131,7 @@ impl QueryWatch {
         self.longest_gap = self.longest_gap.max(at.min(self.until).saturating_sub(since));
     }
 
-    /// What is still waited for at `now`, and until when.
+    /// Returns what is still waited for at `now`, and until when.
     pub fn awaited(&self, now: Duration) -> Option<(String, Duration)> {
         (self.becomes && now < self.until && self.met.is_none())
             .then(|| (format!("{} to become {}", self.expr, self.condition), self.until))
@@ -145,7 +145,8 @@ struct Data {
     result: Value,
 }
 
-/// The values in an answer of Prometheus' `/api/v1/query`: one of a scalar, one for each series of an instant vector.
+/// Returns the values in an answer of Prometheus' `/api/v1/query`: one of a scalar, one for each series of an instant
+/// vector.
 ///
 /// # Errors
 /// [`NoValue`], when it is no such answer, or gives what can't be compared with a number.
@@ -180,7 +181,7 @@ pub fn values(json: &[u8]) -> Result<Vec<f64>, NoValue> {
     }
 }
 
-/// The value in `[time, "value"]`.
+/// Returns the value in `[time, "value"]`.
 fn number(sample: &Value) -> Option<f64> {
     sample.get(1)?.as_str()?.parse().ok()
 }

@@ -46,7 +46,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader of the service at `target`, of which `routes` are played against, and, where there is one, of a
+    /// Creates a reader of the service at `target`, of which `routes` are played against, and, where there is one, of a
     /// Prometheus server.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Reader {
         Ok(Self { client: client(&target.tls)?, target: target.endpoint.clone(), routes, prometheus })
     }
 
-    /// What the target says of its model.
+    /// Returns what the target says of its model.
     ///
     /// # Errors
     /// If that fails, with the remedy.
@@ -82,7 +82,7 @@ impl Reader {
         })
     }
 
-    /// One reading of `/metrics`.
+    /// Returns one reading of `/metrics`.
     ///
     /// # Errors
     /// If that fails.
@@ -95,7 +95,7 @@ impl Reader {
             .map_err(|error| format!("{url}: {error}"))
     }
 
-    /// The alerts, firing and pending; `None` without a Prometheus server.
+    /// Returns the alerts, firing and pending; `None` without a Prometheus server.
     ///
     /// # Errors
     /// If that fails.
@@ -103,8 +103,8 @@ impl Reader {
         self.ask("api/v1/alerts", alerts).await
     }
 
-    /// The names of the alerting rules, asked for before a run; `None` without a Prometheus server. `Ok(Err(…))` when the
-    /// server is there and cannot answer yet.
+    /// Returns the names of the alerting rules, asked for before a run; `None` without a Prometheus server. `Ok(Err(…))`
+    /// when the server is there and cannot answer yet.
     ///
     /// # Errors
     /// If there is no Prometheus server at the address.
@@ -132,7 +132,7 @@ impl Reader {
         })
     }
 
-    /// The names of the alerting rules; `None` without a Prometheus server.
+    /// Returns the names of the alerting rules; `None` without a Prometheus server.
     ///
     /// # Errors
     /// If that fails.
@@ -140,8 +140,9 @@ impl Reader {
         self.ask("api/v1/rules", rules).await
     }
 
-    /// How alerts about the target are labelled, which serves the model of `card`; without its job where Prometheus does
-    /// not know it. `None` without a Prometheus server. Waits for the first targets of a server that has just started.
+    /// Returns how alerts about the target are labelled, which serves the model of `card`; without its job where
+    /// Prometheus does not know it. `None` without a Prometheus server. Waits for the first targets of a server that has
+    /// just started.
     pub async fn target_labels(&self, card: &ModelCard) -> Option<TargetLabels> {
         let metrics = self.target.below("metrics");
         let scraped = |json: &[u8]| target_labels::scraped_at(json, &metrics);
@@ -165,7 +166,7 @@ impl Reader {
         Some(labels)
     }
 
-    /// What a query gives at this moment; `None` without a Prometheus server.
+    /// Returns what a query gives at this moment; `None` without a Prometheus server.
     ///
     /// # Errors
     /// [`NoValue`].
@@ -189,7 +190,7 @@ impl Reader {
         })
     }
 
-    /// What the Alertmanagers hold that Prometheus sends to; `None` without a Prometheus server.
+    /// Returns what the Alertmanagers hold that Prometheus sends to; `None` without a Prometheus server.
     pub async fn held(&self) -> Option<Asked> {
         let addresses = match self.ask("api/v1/alertmanagers", alertmanager::addresses).await? {
             Ok(addresses) => addresses,

@@ -8,8 +8,8 @@ use crate::scenario::Payload;
 pub struct Routes(Vec<String>);
 
 impl Routes {
-    /// The routes that `payloads` call at a target whose own path is `prefix`. A service may or may not know of the
-    /// prefix it is reached by, so its patterns are held against the paths with and without.
+    /// Creates the routes that `payloads` call at a target whose own path is `prefix`. A service may or may not know of
+    /// the prefix it is reached by, so its patterns are held against the paths with and without.
     pub fn new(payloads: &[Payload], prefix: &str) -> Self {
         let mut paths = Vec::new();
         for payload in payloads {
@@ -22,7 +22,7 @@ impl Routes {
         Self(paths)
     }
 
-    /// Whether a payload calls the route of this pattern.
+    /// Returns whether a payload calls the route of this pattern.
     pub fn called(&self, pattern: &str) -> bool {
         self.0.iter().any(|path| matches(pattern, path))
     }
@@ -30,7 +30,7 @@ impl Routes {
 
 #[cfg(test)]
 impl Routes {
-    /// The one that payloads call unless they say otherwise.
+    /// Returns the one that payloads call unless they say otherwise.
     pub(crate) fn predict() -> Self {
         Self(vec!["/predict".into()])
     }

@@ -36,7 +36,7 @@ pub struct SignalState {
     pub reason: Option<String>,
 }
 
-/// The state of every signal that the service publishes a reference for.
+/// Returns the state of every signal that the service publishes a reference for.
 ///
 /// Versions of the model are judged apart. Of several verdicts the worst counts: drifting, then cannot tell, then steady;
 /// a version without a single row has no say unless all are without.

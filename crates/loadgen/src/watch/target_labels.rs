@@ -81,7 +81,7 @@ fn place(url: &Url) -> Option<(&str, u16)> {
     Some((host(url)?, url.port_or_known_default()?))
 }
 
-/// The host, with one name for this machine: Prometheus may know it by another than the target's address does.
+/// Returns the host, with one name for this machine: Prometheus may know it by another than the target's address does.
 fn host(url: &Url) -> Option<&str> {
     match url.host_str()? {
         "127.0.0.1" | "[::1]" => Some("localhost"),
@@ -89,14 +89,14 @@ fn host(url: &Url) -> Option<&str> {
     }
 }
 
-/// A query for the jobs that serve a version of a model.
+/// Returns a query for the jobs that serve a version of a model.
 pub fn jobs_query(model: &str, version: &str) -> String {
     // The escapes of JSON are among those of PromQL, which has Go's.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     format!("group by (job) (model_info{{model={},version={}}})", quoted(model), quoted(version))
 }
 
-/// The jobs in the answer to such a query.
+/// Returns the jobs in the answer to such a query.
 ///
 /// # Errors
 /// If the response is not of this kind.

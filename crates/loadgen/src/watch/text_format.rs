@@ -21,7 +21,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// A label's value; empty when there is no such label, as Prometheus has it.
+    /// Returns a label's value; empty when there is no such label, as Prometheus has it.
     pub fn label(&self, name: &str) -> &str {
         self.labels.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
@@ -74,7 +74,7 @@ fn sample(text: &str) -> Result<Sample, &'static str> {
     Ok(Sample { name: name.to_owned(), labels, value })
 }
 
-/// The labels up to the closing brace, and what follows it.
+/// Returns the labels up to the closing brace, and what follows it.
 fn labels(mut rest: &str) -> Result<(Labels, &str), &'static str> {
     let mut labels = Vec::new();
     loop {
@@ -95,7 +95,7 @@ fn labels(mut rest: &str) -> Result<(Labels, &str), &'static str> {
     }
 }
 
-/// The text up to the closing quote, unescaped, and what follows it.
+/// Returns the text up to the closing quote, unescaped, and what follows it.
 fn unquoted(text: &str) -> Result<(String, &str), &'static str> {
     let mut value = String::new();
     let mut characters = text.char_indices();

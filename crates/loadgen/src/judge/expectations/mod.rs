@@ -117,7 +117,7 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Observations) -> Expec
     }
 }
 
-/// When the last of what an expectation depends on may happen.
+/// Returns when the last of what an expectation depends on may happen.
 fn settled(expectation: &Expectation, schedule: &Schedule) -> Duration {
     let Some(phase) = expectation.phase else { return schedule.end() };
     let Span { start, end } = schedule.span(phase);
@@ -190,7 +190,7 @@ fn in_words(expectation: &Expectation, names: &[String]) -> String {
     }
 }
 
-/// A vital sign with its unit.
+/// Returns a vital sign with its unit.
 pub fn amount(vital: Vital, value: f64) -> String {
     match vital {
         Vital::Throughput => format!("{value:.1}/s"),
@@ -201,8 +201,8 @@ pub fn amount(vital: Vital, value: f64) -> String {
     }
 }
 
-/// Whether what was noticed `after` its start came in time. Readings and questions fall on whole seconds or slightly
-/// later, so that the last one in time would be lost to an exact comparison.
+/// Returns whether what was noticed `after` its start came in time. Readings and questions fall on whole seconds or
+/// slightly later, so that the last one in time would be lost to an exact comparison.
 fn is_within(after: Duration, within: Duration) -> bool {
     after <= within + AT_ONCE
 }
@@ -303,7 +303,7 @@ fn unread(watch: &PhaseWatch) -> Option<String> {
     })
 }
 
-/// The class whose share moved most; none for other vital signs.
+/// Returns the class whose share moved most; none for other vital signs.
 fn most_moved<'a>(vital: Vital, now: &'a Vitals, before: &Vitals) -> Option<&'a str> {
     let moved = |class: &String, share: f64| (share - before.class_shares.get(class).unwrap_or(&0.0)).abs();
     let shares = now.class_shares.iter().filter(|_| vital == Vital::ClassShare);

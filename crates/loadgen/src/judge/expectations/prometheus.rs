@@ -214,7 +214,7 @@ fn quiet(watch: &QuietWatch, phase: Option<Duration>, prometheus: &PrometheusWat
     }
 }
 
-/// Which instance of an alert it was.
+/// Returns which instance of an alert it was.
 fn instance(labels: &Labels) -> String {
     let labels: Vec<_> = labels
         .iter()
@@ -277,7 +277,7 @@ fn query(assertion: &QueryAssertion, watch: &QueryWatch, start: Duration) -> Fin
     }
 }
 
-/// The value that came nearest to the limit.
+/// Returns the value that came nearest to the limit.
 fn at_nearest(value: f64) -> String {
     format!("{} at its nearest", number(value))
 }

@@ -18,7 +18,7 @@ fn seconds(seconds: u32) -> Duration {
     SECOND * seconds
 }
 
-/// A reading of a service with one signal `a` of two even bins and classes `x` and `y`.
+/// Returns a reading of a service with one signal `a` of two even bins and classes `x` and `y`.
 fn reading(ok: u64, bad: u64, low: u64, high: u64) -> Result<Snapshot, String> {
     let page = format!(
         r#"inference_requests_total{{endpoint="/predict",status="200"}} {ok}
@@ -170,7 +170,7 @@ fn a_service_that_cannot_be_read_fails_with_the_reason() {
     assert_eq!((outcome.verdict, outcome.detail.as_str()), (Verdict::CannotTell, "connection refused"));
 }
 
-/// The labels of an instance of alert `A`.
+/// Returns the labels of an instance of alert `A`.
 fn labels(signal: &str) -> Labels {
     [("alertname", "A"), ("signal", signal)].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
@@ -192,7 +192,7 @@ fn log(from: u32, to: u32) -> Story {
     log_of(0, from, to)
 }
 
-/// The same with an Alertmanager that holds it from `since` on.
+/// Returns the same with an Alertmanager that holds it from `since` on.
 fn delivered(mut story: Story, since: u32, suppressed: Option<&str>) -> Story {
     story.extend((0..60).map(|second| {
         let held =

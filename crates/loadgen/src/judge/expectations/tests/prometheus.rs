@@ -148,14 +148,14 @@ fn an_alertmanager_that_cannot_be_asked_costs_nothing() {
     assert_eq!((silent.verdict, silent.word()), (Verdict::CannotTell, "CANNOT TELL"), "{}", silent.detail);
 }
 
-/// The same with nothing but errors of the Alertmanagers for a while.
+/// Returns the same with nothing but errors of the Alertmanagers for a while.
 fn deaf_alertmanagers(story: Story, from: u32, to: u32) -> Story {
     let (held, others): (Story, Story) =
         story.into_iter().partition(|event| matches!(event, PrometheusEvent::Held(..)));
     others.into_iter().chain(deaf(held, from, to)).collect()
 }
 
-/// The same with nothing but errors for a while.
+/// Returns the same with nothing but errors for a while.
 fn deaf(story: Story, from: u32, to: u32) -> Story {
     let refused = || "connection refused".to_owned();
     let deafen = |event| match event {
@@ -238,7 +238,7 @@ fn what_is_heard_right_after_a_deadline_came_in_time() {
     }
 }
 
-/// A query that has these values, second by second from the storm's start.
+/// Returns a query that has these values, second by second from the storm's start.
 fn values(values: &[&[f64]]) -> Story {
     let value = |(second, values): (usize, &&[f64])| {
         PrometheusEvent::Values(0, seconds(10 + second as u32), Ok(values.to_vec()))
