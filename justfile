@@ -1,10 +1,10 @@
-# What can be done here; `just` lists it.
+# The project's recipes; `just` lists them.
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 # Recipes pass flags on as "$@": pasted into the line, a path with a space would be split.
 set positional-arguments
 
-# Peers to compare with: other releases need not behave alike.
+# Tools to compare with or to run, in the versions that were tried.
 river := "0.26.1"
 oha := "1.16.0"
 mutants := "27.1.0"
@@ -12,7 +12,7 @@ mutants := "27.1.0"
 _list:
     @just --list --unsorted
 
-# Rehearse every failure mode against a running service: with Docker in the Compose stack, without it natively
+# Rehearse every failure mode against a running service: in the Compose stack if a Docker engine answers, otherwise natively
 demo:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -28,7 +28,7 @@ demo:
 test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "faketime" "faketime") (_install "jsonnet" "jsonnet") (_install "chromium" "chromium fonts-dejavu-core")
     cargo test --locked --workspace
 
-# Whether tests notice changes of the code: mutation testing of drift, model and the parsing of the service (half an hour and more)
+# Mutation testing of drift, model and the parsing of the service: which changes of the code no test detects (about an hour)
 mutants *flags:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -43,17 +43,17 @@ dashboards: (_install "jsonnet jsonnetfmt" "jsonnet")
     jsonnetfmt --indent 2 --in-place grafana/*.jsonnet grafana/lib/*.libsonnet
     for source in grafana/*.jsonnet; do jsonnet "$source" >"grafana/dashboards/$(basename "$source" .jsonnet).json"; done
 
-# Formatting, clippy with warnings denied, and the documentation's own warnings
+# Check formatting, clippy and rustdoc, with warnings denied
 lint:
     cargo fmt --all --check
     cargo clippy --locked --workspace --all-targets -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 
-# What knowing one's health costs: throughput as a ratio to a bare actix endpoint, and counting one row
+# Throughput of the service as a ratio to a bare actix endpoint, and the cost of counting one row
 bench: (_install "wrk" "wrk")
     cargo bench --locked --package inference --bench throughput --bench recording
 
-# Whether the load generator's numbers can be trusted: its pace beside oha's, its punctuality, a server that stands still
+# Pace of the load generator beside oha's, its punctuality, and its figures for a server that stalls
 bench-loadgen:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -63,11 +63,11 @@ bench-loadgen:
     fi
     OHA="$(cd "$tools" && pwd)/bin/oha" cargo bench --locked --package loadgen --bench honesty
 
-# How soon each drift is noticed, and how often noise is; `--help` lists what can be varied
+# How soon each drift is detected, and how often there is a false alarm; `--help` lists the flags
 bench-drift *flags:
     cargo run --locked --release --package driftbench -- "$@"
 
-# The same drifts for the detectors of River, on the same rows, beside ours
+# The same drifts for the detectors of River, on the same rows
 bench-drift-peers: (_install "python3" "python3")
     #!/usr/bin/env bash
     set -euo pipefail
@@ -188,7 +188,7 @@ _monitoring-if-possible:
     @just _install "prometheus promtool" prometheus || true
     @just _install prometheus-alertmanager prometheus-alertmanager || true
 
-# Installs a Debian package unless its programs are there; where it can't, it names the command to run.
+# Installs a Debian package unless its programs exist; where it cannot, it names the command to run.
 _install programs package:
     #!/usr/bin/env bash
     set -euo pipefail
