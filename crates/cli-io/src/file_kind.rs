@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_to_do_with_the_file_where_another_is_wanted() {
+    fn an_error_names_the_kind_of_the_file_and_a_remedy() {
         let explained = |bytes, wanted| format!("{:#}", explain(anyhow!("no column \"y\""), bytes, wanted));
         for (bytes, wanted, expected) in [
             (&b"PAR1\x15"[..], Wanted::Table, "seems to be a Parquet table; save the table as CSV"),

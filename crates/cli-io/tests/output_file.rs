@@ -139,7 +139,7 @@ fn open_descriptors_are_written_through() {
 }
 
 #[test]
-fn a_reader_that_closes_a_pipe_early_is_no_error() {
+fn a_pipe_that_is_closed_early_is_not_an_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     let path = format!("/dev/fd/{}", writer.as_raw_fd());
     let file = OutputFile::new("--out", Path::new(&path)).unwrap();

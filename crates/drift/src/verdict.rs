@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn says_each_of_its_three_words() {
+    fn each_of_the_three_verdicts_occurs() {
         assert_eq!(verdict([250, 250, 250, 250], 1000), Verdict::Steady);
         assert_eq!(verdict([970, 10, 10, 10], 1000), Verdict::Drifting);
         assert_eq!(verdict([12, 0, 0, 0], 1000), Verdict::CannotTell { rows: 12, needs: 60 });
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certain_trifle_is_no_drift() {
+    fn a_significant_but_small_shift_is_not_drift() {
         assert_eq!(verdict([2_600_000, 2_400_000, 2_500_000, 2_500_000], 10_000_000), Verdict::Steady);
     }
 

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_law_that_no_model_can_be_trained_on_says_so() {
+    fn a_ground_truth_without_a_trainable_model_is_an_error() {
         let mut card = iris().card;
         // One row has one class.
         card.reference.rows = 1;

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused_with_its_reason() {
+    fn an_invalid_duration_is_refused_with_the_reason() {
         for (text, reason) in [
             ("", "empty"),
             ("30", "unit is missing"),

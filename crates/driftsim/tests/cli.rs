@@ -99,7 +99,7 @@ fn lists_the_presets() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_standard_output_is_not_an_error() {
     let mut child = command(&["generate", "--rows", "1000000000"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

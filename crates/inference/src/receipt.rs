@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_was_written_on_any_replica_with_the_key() {
+    fn an_id_is_read_on_any_replica_with_the_key() {
         let at = UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
         let id = receipts().issue(at, 2, 0.75);
         let read = Receipts::new(KEY, "ffffffffffff", 99).verify(&id).unwrap();

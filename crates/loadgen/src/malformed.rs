@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_no_mistake_where_values_may_be_missing() {
+    fn null_is_valid_where_values_may_be_missing() {
         let mut card = iris();
         card.features.iter_mut().for_each(|feature| feature.missing_ratio = 0.1);
         assert_eq!(Malformed::NullFeature.spoil(&ROW, &card), None);

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn logits_that_say_nothing_stay_finite() {
+    fn equal_logits_stay_finite() {
         let found = Calibration::fit(&vec![vec![0.0, 0.0]; 10], &[0, 1].repeat(5));
         assert!(found.temperature.is_finite() && (found.log_loss - 2.0_f64.ln()).abs() < 1e-12, "{found:?}");
     }

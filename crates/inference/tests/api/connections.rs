@@ -327,7 +327,7 @@ fn metrics_are_served_when_the_main_listener_has_no_descriptors_left() {
 }
 
 #[test]
-fn too_few_descriptors_are_an_error_that_says_so() {
+fn too_few_descriptors_are_an_error_with_a_remedy() {
     for limit in [12, 30, 100] {
         let output = Command::new("sh")
             .args(["-c", &format!("ulimit -n {limit} && exec \"$0\" serve --listen 127.0.0.1:0 --workers 1")])

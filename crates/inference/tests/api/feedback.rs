@@ -62,7 +62,7 @@ async fn fills_the_confusion_matrix() {
 }
 
 #[tokio::test]
-async fn is_believed_on_any_replica_with_the_key_and_after_a_restart() {
+async fn is_accepted_on_any_replica_with_the_key_and_after_a_restart() {
     let keyed = keyed();
     let one = Service::with(keyed.settings.clone());
     let id = predicted(&one).await;
@@ -73,7 +73,7 @@ async fn is_believed_on_any_replica_with_the_key_and_after_a_restart() {
 }
 
 #[tokio::test]
-async fn that_proves_nothing_is_counted_and_refused() {
+async fn an_invalid_prediction_id_is_counted_and_refused() {
     let keyed = keyed();
     let service = Service::with(keyed.settings.clone());
     let version = IRIS.card.version.as_str();
@@ -163,7 +163,7 @@ async fn in_a_list_each_stands_for_itself() {
 }
 
 #[tokio::test]
-async fn that_is_none_is_told_what_is_wrong() {
+async fn malformed_feedback_is_refused_with_the_reason() {
     let service = Service::start();
     let cases = [
         (json!({}), "missing_field", Some("prediction_id")),

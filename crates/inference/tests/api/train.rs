@@ -33,7 +33,7 @@ fn penguins() -> String {
 }
 
 #[tokio::test]
-async fn anyones_csv_is_served() {
+async fn a_model_trained_on_any_csv_is_served() {
     let dir = tempfile::tempdir().unwrap();
     let (data, out) = (dir.path().join("penguins.csv"), dir.path().join("model.json"));
     std::fs::write(&data, penguins()).unwrap();
@@ -67,7 +67,7 @@ fn umask() -> u32 {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_standard_output_is_not_an_error() {
     const LINE: &str = r#""$@" | head -c 1 >/dev/null; exit "${PIPESTATUS[0]}""#;
     for command in ["inspect", "--help"] {
         let line = ["-c", LINE, "bash", env!("CARGO_BIN_EXE_inference"), command];
@@ -149,7 +149,7 @@ fn faults_are_named_by_place_and_nothing_is_written() {
 }
 
 #[test]
-fn inspect_prints_what_a_model_knows() {
+fn inspect_prints_the_model_card() {
     let output = Command::new(env!("CARGO_BIN_EXE_inference")).arg("inspect").output().unwrap();
     let words = String::from_utf8(output.stdout).unwrap();
     for expected in ["setosa, versicolor, virginica", "held-out", "petal_width", "metric series", "distance"]

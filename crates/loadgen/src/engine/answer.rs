@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_prediction_is_not_met() {
+    fn a_body_that_is_not_a_prediction_is_a_failure() {
         let two = format!("{ONE}{ONE}");
         let list = format!("[{ONE}]");
         let both = r#"{"prediction":0,"predictions":[{"prediction":0}]}"#;

@@ -239,7 +239,7 @@ phases:
 "#;
 
     #[test]
-    fn says_what_was_injected() {
+    fn injected_faults_are_described() {
         let scenario = Scenario::parse(SCENARIO, "x").unwrap();
         let [calm, drifted, users] = &scenario.phases[..] else { panic!("three phases") };
         assert_eq!(injected(calm, &scenario.payloads), "50/s for 30s: 100 % flowers (like the reference)");

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantity_knows_whether_it_is_a_time() {
+    fn metrics_of_time_are_marked_as_times() {
         assert_eq!(
             serde_yaml::from_str::<Quantity>("250ms").unwrap(),
             Quantity { value: 0.25, is_time: true }

@@ -59,7 +59,7 @@ fn a_failed_reading_is_a_gap_and_its_time_is_made_up_for() {
 }
 
 #[test]
-fn what_cannot_be_told_is_not_drawn_as_steady() {
+fn signals_without_a_verdict_are_not_drawn_as_steady() {
     let mut timeline = Timeline::default();
     let unclear = signals(State::CannotTell, 0.1);
     timeline.read(seconds(0.0), Some(page(0, 0, 5)), &unclear);

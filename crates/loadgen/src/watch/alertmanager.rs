@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leftover_is_no_arrival_until_it_is_sent_again() {
+    fn an_alert_of_an_earlier_firing_counts_as_delivered_once_it_is_updated() {
         let mut held = held(HELD.as_bytes()).unwrap();
         let mut delivery = Delivery::default();
         delivery.observe(at(9), &held, &pattern("1"), at(10), None, false);

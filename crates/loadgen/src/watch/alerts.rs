@@ -90,7 +90,7 @@ mod tests {
     use crate::scenario::Job;
 
     #[test]
-    fn tells_firing_from_pending_and_instances_apart() {
+    fn firing_and_pending_instances_are_distinguished() {
         // The shape of https://prometheus.io/docs/prometheus/latest/querying/api/#alerts
         let json = br#"{"status":"success","data":{"alerts":[
             {"activeAt":"2018-07-04T20:27:12.6Z","annotations":{},"labels":{"alertname":"A","x":"1"},"state":"firing","value":"1e+00"},

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_heard_right_after_an_instant_is_how_it_was() {
+    fn an_answer_right_after_an_instant_describes_that_instant() {
         let slightly_after = |seconds| at(seconds) + Duration::from_millis(5);
         let mut fires = FiresWatch::new(&pattern(), at(15), None, at(10), at(20));
         fires.observe(slightly_after(9), &alerts("-"));

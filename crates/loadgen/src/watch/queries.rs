@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_value_is_refused_with_a_remedy() {
+    fn an_invalid_value_is_refused_with_a_remedy() {
         let refusal = |kind, result| match answer(kind, result) {
             Err(NoValue::Refused(words)) => words,
             other => panic!("{other:?}"),

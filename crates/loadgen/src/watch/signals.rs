@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_reference_is_no_verdict() {
+    fn a_missing_reference_gives_no_verdict() {
         let expected = [(("v1".to_owned(), "a".to_owned()), expected(None))].into();
         let states = states(&increases(&[("v1", "low", 500.0)]), &expected);
         assert_eq!(states["a"].state, State::CannotTell);

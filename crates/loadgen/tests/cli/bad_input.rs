@@ -145,7 +145,7 @@ fn an_earlier_report_stays_until_there_is_a_later_one() {
 }
 
 #[test]
-fn a_target_that_has_moved_is_told_where() {
+fn a_redirect_is_an_error_that_names_the_new_address() {
     let run = Loadgen::new().run(SHORT, &rogue(Mischief::RedirectsAll), &[]);
     run.expect_code(104);
     assert!(run.stderr.contains("307") && run.stderr.contains("--target"), "{}", run.stderr);

@@ -11,7 +11,7 @@ fn check_prints_what_would_be_sent() {
 }
 
 #[test]
-fn check_says_how_fast_for_how_long_and_of_what() {
+fn check_prints_rates_durations_and_payloads() {
     let loadgen = Loadgen::new();
     let text = "
 name: x
@@ -43,7 +43,7 @@ phases:
 }
 
 #[test]
-fn files_that_are_no_scenarios_are_told_apart() {
+fn errors_name_the_kind_of_a_file_that_is_not_a_scenario() {
     let loadgen = Loadgen::new();
     let good = "name: x\npayloads: { p: { source: { model: {} } } }\nphases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]\n";
     std::fs::create_dir(loadgen.write("x", "").with_file_name("folder.yaml")).unwrap();

@@ -39,7 +39,7 @@ fn every_shell_has_a_script_and_others_are_refused() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_standard_output_is_not_an_error() {
     let commands: [&[&str]; 4] =
         [&["schema"], &["completions", "zsh"], &["list"], &["check", "demo", "drift"]];
     for command in commands {

@@ -93,7 +93,7 @@ fn refused(run: &Run, words: &str) {
 }
 
 #[test]
-fn an_authority_of_ones_own_is_believed() {
+fn an_additional_certificate_authority_is_trusted() {
     let authority = Authority::new("ours");
     let stub = authority.server("127.0.0.1", |_| {});
     let run = run(&stub, &authority);
@@ -103,7 +103,7 @@ fn an_authority_of_ones_own_is_believed() {
 }
 
 #[test]
-fn certificates_that_nobody_vouches_for_are_refused_before_the_run() {
+fn certificates_of_an_unknown_authority_are_refused_before_the_run() {
     let authority = Authority::new("ours");
     let stub = authority.server("127.0.0.1", |_| {});
     // One of another name, and one of the same name made anew.
@@ -140,7 +140,7 @@ fn a_certificate_that_goes_bad_midway_fails_requests_with_a_reason() {
 }
 
 #[test]
-fn a_machine_without_authorities_plays_over_http_and_says_what_https_needs() {
+fn without_certificate_authorities_http_works_and_https_is_an_error() {
     let loadgen = Loadgen::new();
     let stub = Stub::start(StubOptions::default());
     loadgen.run_with(SHORT, &stub.url, &[], &BARE).expect_code(0);
@@ -152,7 +152,7 @@ fn a_machine_without_authorities_plays_over_http_and_says_what_https_needs() {
 }
 
 #[test]
-fn the_wrong_scheme_is_told() {
+fn an_error_names_the_wrong_scheme() {
     let loadgen = Loadgen::new();
     let authority = Authority::new("ours");
     loadgen.write("ca.pem", &authority.0.pem());

@@ -218,7 +218,7 @@ fn served<T>(use_it: impl FnOnce(&str, &str) -> T) -> T {
 }
 
 #[test]
-fn every_answer_says_that_it_is_neither_sniffed_nor_framed() {
+fn every_answer_has_security_headers() {
     served(|page, metrics| {
         for (address, target, status) in [
             (page, "GET /", "200"),

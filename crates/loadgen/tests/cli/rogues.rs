@@ -31,12 +31,12 @@ fn expect_failures(mischief: Mischief, reason: &str, words: &str) {
 }
 
 #[test]
-fn garbage_is_no_http() {
+fn bytes_that_are_not_http_are_a_failure() {
     expect_failures(Mischief::Garbage, "not_http", "failed: 25 × answer is not HTTP");
 }
 
 #[test]
-fn an_answer_that_ends_early_is_no_answer() {
+fn a_truncated_answer_is_a_failure() {
     expect_failures(
         Mischief::ClosesEarly,
         "closed_early",
@@ -100,7 +100,7 @@ fn a_redirect_is_an_answer_but_not_the_expected_one() {
 }
 
 #[test]
-fn a_connection_that_still_writes_holds_up_nobody() {
+fn a_connection_that_still_writes_does_not_delay_others() {
     // More than the system takes in for a server that does not read.
     let body = "x".repeat(24 << 20);
     let scenario = format!(

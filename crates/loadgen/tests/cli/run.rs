@@ -222,7 +222,7 @@ phases: [ { name: a, executor: constant-vus, vus: 200, duration: 60s } ]
 }
 
 #[test]
-fn the_report_outlives_a_reader_that_has_seen_enough() {
+fn the_report_is_written_even_if_standard_output_is_closed() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     loadgen.write("x.yaml", &ALERTING.replace("expect: { EXPECT }", ""));
@@ -234,7 +234,7 @@ fn the_report_outlives_a_reader_that_has_seen_enough() {
 }
 
 #[test]
-fn a_service_without_metrics_fails_expectations_and_says_why() {
+fn a_service_without_metrics_fails_expectations_with_a_reason() {
     let stub = Stub::start(StubOptions { no_metrics: true, ..StubOptions::default() });
     let scenario = r#"
 name: x
@@ -324,7 +324,7 @@ fn rules_that_could_not_be_read_before_the_run_are_read_after_it() {
 }
 
 #[test]
-fn quiet_proves_nothing_where_the_rules_cannot_be_read() {
+fn quiet_cannot_be_decided_without_the_rules() {
     let stub = Stub::start(StubOptions { rules_unavailable: usize::MAX, ..StubOptions::default() });
     let scenario = ALERTING.replace("EXPECT", "quiet: [Truoble]");
     let run = Loadgen::new().run(&scenario, &stub.url, &["--prometheus", &stub.url]);

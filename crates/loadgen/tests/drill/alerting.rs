@@ -263,7 +263,7 @@ fn a_query_that_cannot_be_judged_is_found_before_the_run() {
 }
 
 #[test]
-fn what_a_prometheus_that_died_would_have_said_nobody_can_tell() {
+fn expectations_cannot_be_decided_after_prometheus_died() {
     let mut world = World::new("alertmanagers: []");
     // However late the kill comes, most of this phase is still to come.
     let phases = PHASES.replace(

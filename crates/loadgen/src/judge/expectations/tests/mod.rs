@@ -129,7 +129,7 @@ fn a_reading_right_after_the_deadline_is_in_time() {
 }
 
 #[test]
-fn cannot_tell_is_neither() {
+fn too_few_rows_are_neither_steady_nor_drifting() {
     let mut watch = Watch::new(&schedule());
     watch.observe(seconds(0), reading(0, 0, 0, 0));
     watch.observe(seconds(10), reading(20, 0, 10, 10));
@@ -220,7 +220,7 @@ fn alerts_count_from_the_start_of_their_phase() {
 }
 
 #[test]
-fn an_alert_that_was_already_pending_proves_nothing() {
+fn an_alert_that_was_already_pending_does_not_count() {
     let before = outcome(FIRES, &watch(), Some(log_of(10, 15, 29)), None);
     assert_eq!(before.verdict, Verdict::Failed);
     assert!(before.detail.contains("about to fire before the phase began"), "{}", before.detail);
@@ -234,7 +234,7 @@ fn what_is_still_pending_is_not_quiet() {
 }
 
 #[test]
-fn half_a_phase_proves_no_calm() {
+fn a_phase_that_was_not_read_throughout_cannot_be_decided() {
     let calm = [
         "signals: [ { signal: '*', phase: calm, stays: steady } ]",
         "vitals: [ { vital: client_error_ratio, phase: calm, stays_below: 0.01 } ]",
@@ -254,7 +254,7 @@ fn half_a_phase_proves_no_calm() {
 }
 
 #[test]
-fn a_share_of_a_handful_is_no_share() {
+fn a_share_of_few_requests_cannot_be_decided() {
     let mut watch = Watch::new(&schedule());
     watch.observe(seconds(0), reading(0, 0, 0, 0));
     watch.observe(seconds(10), reading(100, 0, 50, 50));

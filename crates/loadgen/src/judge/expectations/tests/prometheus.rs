@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn labels_tell_instances_apart() {
+fn labels_select_instances_of_an_alert() {
     let fires = |labels: &str| {
         let expect =
             format!("alerts: [ {{ alert: A, labels: {{ {labels} }}, phase: storm, fires_within: 15s }} ]");
@@ -72,7 +72,7 @@ fn an_end_counts_from_the_end_of_the_phase() {
 }
 
 #[test]
-fn an_alert_that_nobody_is_told_of_is_missed() {
+fn an_alert_without_a_notification_is_missed() {
     let fires = |story| outcome(FIRES, &watch(), Some(story), None);
     let delivered_in_time = fires(delivered(log(12, 29), 14, None));
     assert_eq!((delivered_in_time.verdict, delivered_in_time.notified_after), (Verdict::Passed, Some(4.0)));
@@ -132,7 +132,7 @@ fn in_order(mut story: Story) -> Story {
 }
 
 #[test]
-fn an_alertmanager_that_cannot_be_asked_costs_nothing() {
+fn an_unreachable_alertmanager_does_not_fail_an_alert() {
     let mut story = log(12, 29);
     story.extend((0..60).map(|second| {
         let asked = Asked { known: Some(1), held: None, error: Some("no such host".into()) };
@@ -171,7 +171,7 @@ fn deaf(story: Story, from: u32, to: u32) -> Story {
 }
 
 #[test]
-fn nobody_can_tell_what_an_unheard_phase_began_with() {
+fn without_an_answer_around_its_start_a_phase_cannot_be_decided() {
     let unheard = |whom: &str| format!("{whom} did not answer around the phase's start: connection refused");
     let fires = |story| outcome(FIRES, &watch(), Some(story), None);
     // It fired all along, and was quiet when it was last asked about.
@@ -195,7 +195,7 @@ fn nobody_can_tell_what_an_unheard_phase_began_with() {
 }
 
 #[test]
-fn a_query_first_answered_late_says_nothing_of_the_start() {
+fn a_query_answered_late_leaves_the_start_unknown() {
     let becomes = |late: u32, values: &[f64]| {
         let mut story =
             vec![PrometheusEvent::Values(0, seconds(10), Err(NoValue::NoAnswer("refused".into())))];
@@ -214,7 +214,7 @@ fn a_query_first_answered_late_says_nothing_of_the_start() {
 }
 
 #[test]
-fn what_is_heard_right_after_a_deadline_came_in_time() {
+fn an_answer_right_after_a_deadline_is_in_time() {
     let late = |event, millis| match event {
         PrometheusEvent::Alerts(at, alerts) => {
             PrometheusEvent::Alerts(at + Duration::from_millis(millis), alerts)
