@@ -1,4 +1,4 @@
-//! Are the load generator's numbers to be believed? Run it with `just bench-loadgen`; it needs `oha` (path in `OHA`).
+//! Checks whether the load generator's figures are correct. Run it with `just bench-loadgen`; it needs `oha` (path in `OHA`).
 //!
 //! - Closed loop: requests a second with 16 connections, as a ratio to oha's against the same bare server in the same run,
 //!   the two taking turns. `loadgen` draws a fresh row for every request, oha sends the same bytes each time.

@@ -81,7 +81,7 @@ struct Watched {
     file: ModelFile,
     /// One list a signal.
     counts: Vec<Vec<u64>>,
-    /// Share of the rows that were classified rightly.
+    /// Share of the rows that were correctly classified.
     accuracy: f64,
     /// Mean confidence.
     confidence: f64,

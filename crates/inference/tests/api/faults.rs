@@ -57,7 +57,7 @@ async fn hold_an_answer_back_up_to_the_request_timeout() {
 }
 
 #[tokio::test]
-async fn that_make_no_sense_are_refused_by_name() {
+async fn invalid_fault_headers_are_rejected() {
     let service = drilled(DEADLINE);
     for (header, value) in
         [(ABORT, "no"), (ABORT, "399"), (ABORT, "600"), (ABORT, "-1"), (DELAY, "1s"), (DELAY, "")]
