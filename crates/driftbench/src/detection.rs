@@ -57,7 +57,7 @@ pub struct Detection {
 pub struct DetectedDrift {
     /// What it is.
     pub drift: String,
-    /// Promised median of seconds until a verdict.
+    /// Target for the median of seconds until a verdict.
     pub target: Option<f64>,
     /// One a feature or class that it can be about.
     pub cases: Vec<DetectedCase>,

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::fmt;
 
-/// Promised false alarms a week, over all signals and windows in use.
+/// Target of false alarms per week, over all signals and windows in use.
 const TARGET_A_WEEK: f64 = 1.0;
 
 impl fmt::Display for Report {

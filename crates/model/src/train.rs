@@ -175,8 +175,8 @@ fn features(table: &Table, scaling: &[Scaling]) -> Vec<Feature> {
     table.columns.iter().zip(scaling).enumerate().map(describe).collect()
 }
 
-/// Values beyond a range: from a twentieth to six tenths of its width above it, which is about what the article's
-/// giants are to Iris.
+/// Returns a range of values beyond another range: from a twentieth to six tenths of its width above it, which is about where
+/// the `giant` preset puts the flowers of Iris.
 fn beyond([least, greatest]: [f64; 2]) -> [f64; 2] {
     let width = (greatest - least).max(greatest.abs() * 0.1).max(1e-9);
     [0.05, 0.6].map(|part| greatest + part * width)
