@@ -152,7 +152,7 @@ impl Condition {
     /// Reads `text`.
     ///
     /// # Errors
-    /// If that fails.
+    /// If the text is not a comparison with a number.
     pub fn parse(text: &str) -> Result<Self, String> {
         let problem =
             || format!("must be a sign of comparison and a number, such as \"> 0.2\", got {text:?}");
@@ -198,7 +198,7 @@ impl Threshold {
     /// Reads `expression`, a condition on `metric`.
     ///
     /// # Errors
-    /// If that fails.
+    /// If the expression is not a condition that the metric allows.
     pub fn parse(phase: Option<usize>, metric: Metric, expression: &str) -> Result<Self, String> {
         let example = if metric.is_time() { "p(99)<50ms" } else { "rate<0.01" };
         let no_condition = || format!("must be a condition such as {example}, got {expression:?}");

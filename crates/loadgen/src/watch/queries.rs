@@ -16,7 +16,7 @@ pub enum NoValue {
 }
 
 impl NoValue {
-    /// If that fails.
+    /// Returns the reason as text.
     pub fn words(&self) -> &str {
         match self {
             Self::Refused(words) | Self::NoAnswer(words) => words,

@@ -59,10 +59,10 @@ impl Reader {
         Ok(Self { client: client(&target.tls)?, target: target.endpoint.clone(), routes, prometheus })
     }
 
-    /// Returns what the target says of its model.
+    /// Reads the model card of the target.
     ///
     /// # Errors
-    /// If that fails, with the remedy.
+    /// If the card cannot be read; the error names a remedy.
     pub async fn card(&self) -> Result<ModelCard, String> {
         let url = self.target.below("model");
         let body = self.get(self.target.authorization(), &url).await.map_err(|error| match error {
@@ -82,10 +82,10 @@ impl Reader {
         })
     }
 
-    /// Returns one reading of `/metrics`.
+    /// Reads `/metrics`.
     ///
     /// # Errors
-    /// If that fails.
+    /// If the page cannot be read.
     pub async fn metrics(&self) -> Result<Snapshot, String> {
         let url = self.target.below("metrics");
         let body = self.get(self.target.authorization(), &url).await.map_err(String::from)?;
@@ -98,7 +98,7 @@ impl Reader {
     /// Returns the alerts, firing and pending; `None` without a Prometheus server.
     ///
     /// # Errors
-    /// If that fails.
+    /// If Prometheus cannot be queried.
     pub async fn alerts(&self) -> Option<Result<Alerts, String>> {
         self.ask("api/v1/alerts", alerts).await
     }
@@ -135,7 +135,7 @@ impl Reader {
     /// Returns the names of the alerting rules; `None` without a Prometheus server.
     ///
     /// # Errors
-    /// If that fails.
+    /// If Prometheus cannot be queried.
     pub async fn alert_rules(&self) -> Option<Result<BTreeSet<String>, String>> {
         self.ask("api/v1/rules", rules).await
     }

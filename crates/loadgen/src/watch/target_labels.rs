@@ -19,12 +19,12 @@ struct Targets {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Target {
-    labels: Labels,
+    labels: ScrapeLabels,
     scrape_url: String,
 }
 
 #[derive(Deserialize)]
-struct Labels {
+struct ScrapeLabels {
     job: Option<String>,
     instance: Option<String>,
 }
