@@ -36,7 +36,7 @@ struct Vector {
 
 #[derive(Deserialize)]
 struct Series {
-    metric: Labels,
+    metric: ScrapeLabels,
 }
 
 /// What Prometheus scrapes.
@@ -60,7 +60,7 @@ pub fn scraped_at(json: &[u8], metrics: &Url) -> Result<Scraped, String> {
     if targets.active_targets.is_empty() {
         return Ok(Scraped::Nothing);
     }
-    let here: Vec<(Url, Labels)> = targets
+    let here: Vec<(Url, ScrapeLabels)> = targets
         .active_targets
         .into_iter()
         .filter_map(|target| Some((target.scrape_url.parse().ok()?, target.labels)))
