@@ -1,4 +1,4 @@
-//! What every command-line program of the workspace does with files, terminals and the machine's limits, in one place.
+//! Files, terminals and limits of the machine, for every command-line program of the workspace.
 //!
 //! Layout:
 //! - [`clock`]: checks that the system clock shows a time that can be written down
@@ -8,7 +8,7 @@
 //! - [`printable`]: makes foreign text safe to print
 //! - [`stdout`]: writes to standard output
 //!
-//! What does not belong here: anything that knows what the text or the file is about.
+//! What does not belong here: anything that depends on the meaning of a text or file.
 
 pub mod clock;
 pub mod descriptors;

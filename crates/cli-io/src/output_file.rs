@@ -60,7 +60,7 @@ impl OutputFile {
     /// Writes the whole content. A reader that closes a pipe early is not an error.
     ///
     /// # Errors
-    /// When it cannot be written, as on a full disk; the error names the flag and the path.
+    /// If it cannot be written, as on a full disk; the error names the flag and the path.
     pub fn write(self, content: &[u8]) -> Result<()> {
         let Self { flag, path, target } = self;
         let written = match target {

@@ -1,4 +1,4 @@
-//! What can be wrong with numbers that came from outside, such as a scraped page.
+//! Errors in numbers that came from outside, such as a scraped page.
 
 use thiserror::Error;
 

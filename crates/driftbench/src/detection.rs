@@ -1,4 +1,4 @@
-//! How soon drift is noticed, over many onsets.
+//! Measures how soon drift is detected, over many onsets.
 
 use crate::{
     Settings,

@@ -1,4 +1,4 @@
-//! How often steady traffic alarms.
+//! Measures how often steady traffic raises a false alarm.
 //!
 //! The time asked for is divided among references. Each begins with empty windows, as after a deployment, and every
 //! judgement counts from the first one on: windows that are still filling look at the traffic most variously, so leaving

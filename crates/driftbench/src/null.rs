@@ -1,4 +1,4 @@
-//! Whether chance exceeds its limits as often as it should: PSI > (1/N + 1/M)·χ²(1 − α) in a share α of windows.
+//! Measures how often chance exceeds the limits, which should be: PSI > (1/N + 1/M)·χ²(1 − α) in a share α of windows.
 //!
 //! The limit of a verdict has a floor besides, the smallest PSI that matters; it is left out here. In a long window
 //! the reference's own noise decides, and it is the same in every window, so the number of windows says little: it takes

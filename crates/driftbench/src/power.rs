@@ -1,4 +1,4 @@
-//! Whether a drift of the smallest size that is said to be detectable is noticed nine times in ten.
+//! Measures whether a drift of the smallest detectable size is detected with a probability of 90 %.
 //!
 //! For a signal whose rows truly fall into its bins with shares π, the drifted shares are ρ ∝ π·exp(t·bin), a shift
 //! towards the later bins, with t such that the PSI between π and ρ is the size that was stated. Rows are drawn from

@@ -1,4 +1,4 @@
-//! All figures of a benchmark. The tables and the JSON are made of this and nothing else.
+//! All figures of a benchmark. The tables and the JSON are made from it.
 
 use crate::Settings;
 use model::ModelCard;

@@ -1,4 +1,4 @@
-//! What a benchmark is asked for.
+//! The flags of the benchmark.
 
 use crate::timeline::{BEAT, MINUTE, Span};
 use anyhow::{Result, ensure};

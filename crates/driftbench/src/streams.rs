@@ -57,7 +57,7 @@ struct DriftFile {
     drift: String,
     about: String,
     file: String,
-    /// Seconds until our own verdict; none when it took longer than the stream.
+    /// Seconds until this project's own verdict; `None` if that took longer than the stream.
     noticed: Option<f64>,
 }
 

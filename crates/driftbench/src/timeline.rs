@@ -1,4 +1,4 @@
-//! What Prometheus makes of scraped counters: windows, brought up to date and judged on a beat.
+//! Simulates Prometheus: windows over scraped counters, updated and judged at every evaluation.
 //!
 //! Counters are scraped every [`BEAT`] seconds and judged once after each scrape. A short window is exactly the scrapes
 //! of its last seconds. A long one is a sum of whole minutes, brought up to date when a minute is full and looked at at

@@ -1,4 +1,4 @@
-//! One onset of drift, and when it is noticed.
+//! Simulates one onset of drift until it is detected.
 
 use crate::{
     cases::Case,

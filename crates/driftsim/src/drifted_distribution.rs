@@ -1,4 +1,4 @@
-//! What a drift spec means for one model: which features change how, which classes come how often, and to how many
+//! A drift spec applied to one model: which features change and how, how often each class occurs, and to how many
 //! decimals the result is rounded.
 
 use crate::{

@@ -15,7 +15,7 @@ const ATOM_SHARE: f64 = 0.05;
 /// ... and by no fewer of them than this.
 const ATOM_COUNT: usize = 3;
 
-/// The share of the quantiles, at either end, whose slope the tail goes on with.
+/// The share of the quantiles, at either end, whose slope the tail continues.
 const TAIL_SHARE: f64 = 0.2;
 
 /// With fewer distinct values at an end than this there is no slope to go on with: categories don't have tails.

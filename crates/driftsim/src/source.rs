@@ -17,8 +17,8 @@ pub struct Row {
     /// The class the row was drawn from, as a position in the model's classes. Operations on features don't change
     /// it: a giant is still a flower of its class, though its values no longer show which.
     pub class: usize,
-    /// Whether the row was drawn under the drifted distribution. Chance may have left its values as they might have been
-    /// anyway, above all with other class shares.
+    /// Whether the row was drawn from the drifted distribution. Its values may still be typical of the original one, above all
+    /// where only class shares drift.
     pub drifted: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What drift is asked for: a share of the rows, and what happens to them. How that is written down in YAML is
+//! Drift specifications: a share of the rows, and what happens to them. Their YAML form is
 //! `yaml`'s matter; what it means for one model's features and classes is `drifted_distribution`'s.
 
 use crate::preset::presets;

@@ -1,4 +1,4 @@
-//! What holds for any drift and any seed.
+//! Properties of any drift and any seed.
 
 #![allow(clippy::unwrap_used)]
 

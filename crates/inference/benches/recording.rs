@@ -1,4 +1,4 @@
-//! What does counting one row cost? Run it with `just bench`.
+//! Measures the cost of counting one row. Run it with `just bench`.
 //!
 //! Rows and predictions are made beforehand, in random order as traffic is. Measured are the events that a handler
 //! reports: `observed` counts every feature; `predicted` counts prediction, confidence and distance, the class's total, and

@@ -1,4 +1,4 @@
-//! What does knowing one's health cost? The service's throughput as a ratio to bare actix endpoints, in one run, with
+//! Measures the service's throughput as a ratio to that of bare actix endpoints, in one run, with
 //! the same body and the same answer. Run it with `just bench`; it needs `wrk`.
 //!
 //! Two endpoints to compare with, each in a process of its own with one worker, as the service:

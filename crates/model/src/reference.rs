@@ -1,6 +1,6 @@
-//! What traffic without drift looks like.
+//! The distributions that traffic without drift has.
 //!
-//! What the model gives off (prediction, confidence, distance) is referenced as the served weights give it off on rows
+//! The outputs of the model (prediction, confidence, distance) are referenced as the served weights compute them on rows
 //! that they have not seen, as traffic is. Held-out rows are scored as they are. For the rows that were fitted it depends
 //! on how many there are: with plenty, the weights hardly know any single one; with few, each is scored by weights
 //! fitted without it and nineteen parts in twenty of the others. Taken in sample, a small reference would look surer and
@@ -24,7 +24,7 @@ use drift::SignalReference;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 
-/// Folds for what the model gives off: many, so that each part's weights are close to the served ones.
+/// Folds for the outputs of the model: many, so that the weights of each fold are close to the served ones.
 const FOLDS: usize = 20;
 
 /// With this many rows for each number that is fitted, a row's own part in the fit no longer shows.

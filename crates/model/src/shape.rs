@@ -1,4 +1,4 @@
-//! Where the rows of each class lie, and how far a row is from the nearest class.
+//! The location and spread of each class, and the distance of a row to the nearest class.
 
 use serde::{Deserialize, Serialize};
 

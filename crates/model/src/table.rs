@@ -20,7 +20,7 @@ pub struct Column {
     pub name: String,
     /// Unit, where the data set gives one.
     pub unit: Option<String>,
-    /// Values that lie far outside the data, where the data set's keeper knows some.
+    /// A range of values far outside the data, if the data set names one.
     pub extreme: Option<[f64; 2]>,
 }
 

@@ -1,4 +1,4 @@
-//! From a table to a model: split, fit, score, and describe.
+//! Trains a model from a table: split, fit, score, and describe.
 
 use crate::{
     Calibration, CrossValidation, Feature, FileError, ModelCard, ModelFile, Table, TrainingReport,

@@ -1,5 +1,5 @@
-//! Fresh rows of the law that the training data came from never drift, and confidence means what it says, whatever the
-//! law: discrete answers, long tails, classes that can't be told apart, more features than the data can support.
+//! New rows of the distribution that the training data came from never drift, and confidence is calibrated, whatever the
+//! distribution: discrete answers, long tails, classes that can't be told apart, more features than the data can support.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

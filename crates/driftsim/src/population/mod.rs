@@ -1,4 +1,4 @@
-//! Where rows without drift come from: the classes of a model card, each with its own distribution.
+//! The distribution of rows without drift: the classes of a model card, each with its own distribution.
 //!
 //! A row is drawn class first, then as L·ε with ε standard normal and L the factor of the class's copula, then value
 //! by value through the class's marginals. It follows the reference in everything that the card contains: class shares,

@@ -1,4 +1,4 @@
-//! One client's connection, between its socket and actix-http.
+//! The layer between a client's socket and actix-http.
 //!
 //! Reading: heads are held back until they are complete, which limits their size and time and allows their offers to upgrade to
 //! be renamed. A request is passed on after the answer to the previous one. Writing: a client that does not read its answer is

@@ -1,4 +1,4 @@
-//! What a client does with its connection: offers, order, pace, and ends.
+//! Connections: offers to upgrade, pipelining, slow clients, and closing.
 
 use crate::{
     binary::Binary,

@@ -1,4 +1,4 @@
-//! How much a client can make the service hold, and for how long.
+//! Limits on the memory that clients can make the service hold, and on the time for which it holds it.
 
 use crate::{
     binary::Binary,

@@ -1,4 +1,4 @@
-//! Whether the body of a 200 from `/predict` is a prediction: a proxy's error page is an answer too, and would pass for
+//! Checks that the body of a 200 from `/predict` is a prediction: a proxy's error page is an answer, too, and would count as
 //! one by its status.
 //!
 //! What does not belong here: whether the prediction is correct.

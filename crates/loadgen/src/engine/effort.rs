@@ -1,4 +1,4 @@
-//! How hard the generator's own threads work: the share of the time in which they ran or waited for a core.
+//! Measures how busy the generator's own threads are: the share of the time in which they ran or waited for a core.
 //!
 //! Linux counts both for each thread in `schedstat` (nanoseconds on a core, nanoseconds in the run queue, time slices:
 //! <https://docs.kernel.org/scheduler/sched-stats.html>). CPU time alone would not do: on a machine shared with the target,

@@ -1,4 +1,4 @@
-//! What happened to the requests: counts and times, phase by phase. Records can be added up in any order.
+//! The results of requests: counts and times, phase by phase. Records can be added up in any order.
 
 use super::duration_histogram::DurationHistogram;
 use serde::{Deserialize, Serialize};

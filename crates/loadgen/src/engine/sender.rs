@@ -1,4 +1,4 @@
-//! One request: sent, answered to the last byte, timed, recorded.
+//! Sends one request, reads its answer to the last byte, and records the result.
 
 use super::{
     Target,

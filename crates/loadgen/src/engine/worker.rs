@@ -41,7 +41,7 @@ pub(super) struct Wiring {
     pub(super) stop: watch::Receiver<bool>,
 }
 
-/// A worker before it has a runtime: what can go wrong goes wrong here, before the run.
+/// A worker before it has a runtime. Errors of its setup occur here, before the run.
 pub(super) struct Worker {
     pub(super) plan: Plan,
     pub(super) target: Target,

@@ -1,4 +1,4 @@
-//! Whether the generator kept up. If it did not, what it measured is its own trouble, not the target's.
+//! Checks whether the generator kept up. If it did not, its figures describe the generator and not the target.
 
 use super::{Verdict, thresholds};
 use crate::{
@@ -6,18 +6,17 @@ use crate::{
     scenario::{Assertion, Expectation, Metric, Threshold, Vital, VitalAssertion},
 };
 
-/// Lateness up to this is the system's, not ours: a few of Linux' 4 ms scheduler ticks on a machine that is shared
-/// with the target.
+/// Tolerated lateness, in seconds: a few of Linux' 4 ms scheduler ticks on a machine that is shared with the target.
 const TOLERATED_LAG: f64 = 0.010;
 
-/// Lateness is part of every response time. Up to a tenth of what is reported it does not change the story.
+/// Lateness is part of every response time. Up to this share of the reported time it is tolerated.
 const TOLERATED_SHARE: f64 = 0.1;
 
 /// At most this share of the requests may be later than that: the percentiles that are reported reach so far.
 const TOLERATED_LATE: f64 = 0.01;
 
-/// Fewer late requests are a hiccup of the machine, not a generator that cannot keep up.
-const HICCUP: u64 = 30;
+/// Fewer late requests count as a short disturbance of the machine, not as a generator that cannot keep up.
+const FEWEST_LATE: u64 = 30;
 
 /// A thread that ran or waited for a core for this share of a phase had next to no time left: what it measured is how fast it
 /// can ask.
@@ -39,7 +38,7 @@ pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<S
     let response = record.response.quantile(0.99).unwrap_or(0.0);
     let limit = TOLERATED_LAG.max(response * TOLERATED_SHARE);
     let (late, all) = (record.lag.count_above(limit), record.lag.count());
-    (late >= HICCUP && late as f64 > all as f64 * TOLERATED_LATE).then(|| {
+    (late >= FEWEST_LATE && late as f64 > all as f64 * TOLERATED_LATE).then(|| {
         let why = match busy {
             Some(busy) if busy >= SATURATED => ", for it had no CPU time left; lower the rate, or give it more cores or machines",
             Some(_) => ", though its threads had CPU time left over the phase: the machine was busy or stood still for a while",

@@ -1,4 +1,4 @@
-//! One plot as SVG.
+//! Draws one plot as SVG.
 //!
 //! Colours are fixed here and mapped to those of the theme by the style sheet, which knows them by their values. Plotters
 //! rounds to whole pixels, so the drawing has twice as many of them as it is wide on a screen.

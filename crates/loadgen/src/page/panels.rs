@@ -1,4 +1,4 @@
-//! What each panel shows of the timeline.
+//! The panels of the page, and the lines that each draws from the timeline.
 //!
 //! Where both sides saw the same thing, each has a plot of its own on the same axes, beside each other: drawn into one,
 //! their lines would hide each other as long as all is well, and differ by a dash when it is not.

@@ -1,4 +1,4 @@
-//! When requests are due: instants from the phase's start, by closed forms of the planned rate.
+//! The instants at which requests are due, counted from the phase's start, by closed forms of the planned rate.
 //!
 //! With Λ(t) the number of arrivals planned up to t (the rate's integral), arrival n = 0, 1, … is due at Λ⁻¹(n + ½): in the
 //! middle of its interval, so that the first of a phase is clear of the reading of metrics that ends the phase before.

@@ -1,4 +1,4 @@
-//! What is sent: payloads chosen and bodies drawn, in the order of the plan, from the seed alone.
+//! Prepares requests in the order of the plan: chooses their payloads and draws their bodies, from the seed alone.
 
 use crate::{
     malformed::{Malformed, proper},

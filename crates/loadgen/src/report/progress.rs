@@ -1,4 +1,4 @@
-//! What is shown while a run is under way: a bar on a terminal, a line every few seconds otherwise. It goes to stderr,
+//! Shows the progress of a run: a bar on a terminal, otherwise a line every few seconds. It goes to standard error,
 //! so that the summary on stdout can be piped.
 
 use crate::{

@@ -1,4 +1,4 @@
-//! From what was written to what is meant. Every problem is collected, with the path of its field.
+//! Converts the raw fields of a scenario to checked ones. Every problem is collected, with the path of its field.
 
 use super::{
     Assertion, DEFAULT_MAX_IN_FLIGHT, DEFAULT_SEED, DEFAULT_TIMEOUT, Executor, Expectation, Metric, Payload,

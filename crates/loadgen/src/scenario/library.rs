@@ -1,4 +1,4 @@
-//! Where scenarios come from: `./scenarios`, then the copies built into the binary.
+//! Finds scenarios by name: in `./scenarios`, then among those built into the binary.
 
 use cli_io::file_kind::{FileKind, Wanted};
 use driftsim::yaml_bounds;

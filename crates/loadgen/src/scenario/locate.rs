@@ -1,4 +1,4 @@
-//! Which line of a YAML text a path such as `phases[1].mix.garbage` is on.
+//! Finds the line of a YAML text that a path such as `phases[1].mix.garbage` leads to.
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What a payload says of its requests besides their bodies: method, path, headers, credentials.
+//! Reads the fields of a payload about its requests besides their bodies: method, path, headers, credentials.
 
 use super::{
     Body, Payload, Scenario, ScenarioError, Source,

@@ -229,7 +229,7 @@ pub(super) fn vitals(schema: &mut Schema) {
     );
 }
 
-/// A payload that asks by a method without a body has a fixed source.
+/// Requires a fixed source of a payload whose method has no body.
 pub(super) fn payload(schema: &mut Schema) {
     schema.insert(
         "if".into(),

@@ -1,4 +1,4 @@
-//! Which `Host` a request for the live page may name.
+//! Checks the `Host` header of a request for the live page.
 //!
 //! A web page from elsewhere can have its own name resolve to this machine (DNS rebinding), and would then read the live page
 //! as if it were its own. The browser still sends that name, so only names that no other site can own are answered.

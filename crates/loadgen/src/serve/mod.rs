@@ -1,7 +1,7 @@
-//! What a run shows over HTTP while it lasts: the live page and its own metrics, in a thread of their own.
+//! Serves the live page and the load generator's own metrics during a run, on a thread of their own.
 //!
-//! The page is drawn here, and only when a browser shows it: [`Publisher::is_wanted`] says so, at most once a second, and the
-//! thread that follows the run then hands over its state. Threads that send requests have no part in it.
+//! The page is rendered here, and only while a browser shows it: [`Publisher::is_wanted`] returns true at most once a second, and
+//! the thread that follows the run then hands over its state. Threads that send requests do not take part.
 
 mod host;
 mod http;

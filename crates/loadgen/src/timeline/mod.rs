@@ -1,4 +1,5 @@
-//! What happened when, for plots: slots of equal width, from both sides, in memory that does not grow with the run.
+//! The course of a run for plots, as measured by the client and by the service: slots of equal width, whose memory does not grow
+//! with the length of the run.
 //!
 //! When all slots are taken, neighbours are merged in pairs and the slots become twice as wide. Counts and histograms
 //! add up, so a merged slot is what it would have been had it been that wide from the start. What can't be added up
@@ -91,7 +92,7 @@ impl Timeline {
     }
 
     /// Takes a reading of the service made at `at`, with what it means for the signals. Without one there is a gap: the
-    /// next reading tells how far the counters moved since the last, but not when.
+    /// next reading shows how far the counters moved since the last one, but not when.
     pub fn read(&mut self, at: Duration, reading: Option<Snapshot>, signals: &BTreeMap<String, SignalState>) {
         let Some(snapshot) = reading else { return };
         // As in `Watch`: a reading that was overtaken would look like a counter's reset.

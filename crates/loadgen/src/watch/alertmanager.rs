@@ -1,4 +1,4 @@
-//! Whether an alert has got further than Prometheus: what the Alertmanagers hold that Prometheus sends to.
+//! Follows alerts to the Alertmanagers that Prometheus sends them to.
 
 use super::{
     alerts::Labels,

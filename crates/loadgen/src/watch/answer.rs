@@ -1,4 +1,4 @@
-//! What Prometheus wraps its answers in.
+//! Parses the envelope of the answers of Prometheus' HTTP API.
 
 use serde::Deserialize;
 

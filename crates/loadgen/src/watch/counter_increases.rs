@@ -1,4 +1,4 @@
-//! How far the service's counters moved in a phase, and what that says about its vital signs.
+//! The increases of the service's counters in a phase, and the vital signs that follow from them.
 
 use super::snapshot::{Counter, Snapshot};
 use crate::scenario::Vital;

@@ -1,5 +1,5 @@
-//! What the instances of an expected alert did, by what an expectation needs of it: the memory of a watch does not grow
-//! with the run, however long it is and however often alerts flap.
+//! Follows the instances of an expected alert. It keeps only what the expectation needs, so its memory does not grow with the
+//! length of the run or with the number of times that an alert fires.
 //!
 //! Times are counted from the run's start.
 
@@ -154,7 +154,7 @@ pub struct QuietWatch {
     to_the_last: bool,
     /// When one was first seen firing, and which.
     pub fired: Option<(Duration, Labels)>,
-    /// Instances pending at the end: what they come to is still the doing of the time before it.
+    /// Instances that were pending at the end. If they fire later, the cause lies in the time before.
     pending: BTreeSet<Labels>,
 }
 

@@ -1,5 +1,5 @@
-//! What monitoring can see: the service's own `/metrics`, read once a second, and what Prometheus and its Alertmanagers
-//! say.
+//! Observes the target during a run: its own `/metrics`, read once a second, and the answers of Prometheus and its
+//! Alertmanagers.
 //!
 //! [`Watch`] and [`PrometheusWatch`] take readings and keep what verdicts need; they use no HTTP and no clock.
 //! [`reader`] and [`asking`] fetch. What does not belong here: whether any of it was expected ([`crate::judge`]).

@@ -1,4 +1,4 @@
-//! What Prometheus and its Alertmanagers said, kept as far as the scenario's expectations need it.
+//! Keeps the answers of Prometheus and its Alertmanagers, as far as the scenario's expectations need them.
 
 use super::{
     alertmanager::{Asked, Reach},

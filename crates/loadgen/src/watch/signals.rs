@@ -1,4 +1,4 @@
-//! Which signals drift, by the bins that the service counted in a phase: crate `drift` on scraped numbers.
+//! Judges the drift of each signal in a phase with crate `drift`, from the bins that the service counted.
 
 use super::{
     counter_increases::CounterIncreases,

@@ -1,4 +1,4 @@
-//! One reading of the service's `/metrics`: the counters and references that health is judged by.
+//! One reading of the service's `/metrics`: its counters and references.
 //!
 //! The only place that knows the service's metric names.
 

@@ -1,5 +1,5 @@
-//! Which labels alerts about the target carry: one Prometheus server usually watches many services, and their alerts say
-//! nothing about this one.
+//! Finds the labels that alerts about the target carry. One Prometheus server usually monitors many services, whose alerts are
+//! not about this one.
 //!
 //! The target is looked for among those that Prometheus scrapes, by its address; where it is reached by another address
 //! than it is scraped at (a load balancer, a metrics listener of its own), by the name and version of its model.

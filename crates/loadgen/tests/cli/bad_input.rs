@@ -1,4 +1,4 @@
-//! What `loadgen` says when it can't do what it is told.
+//! Error messages of `loadgen` for invalid input.
 
 use crate::support::{Loadgen, Mischief, Stub, StubOptions, rogue};
 use tokio::net::TcpSocket;

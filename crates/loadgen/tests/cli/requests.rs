@@ -1,4 +1,4 @@
-//! What requests look like to the target: method, path, headers, credentials.
+//! The requests that reach the target: method, path, headers, credentials.
 
 use crate::support::{Loadgen, Received, Run, Stub, StubOptions};
 

@@ -1,4 +1,4 @@
-//! What a run says of alerts and queries: a real Prometheus with rules that are quick to fire and to clear, and a real
+//! Verdicts of a run on alerts and queries: a real Prometheus with rules that are quick to fire and to clear, and a real
 //! Alertmanager behind it.
 
 use crate::{alertmanager::Alertmanager, assert_came_to, play, prometheus::Prometheus, service::Service};

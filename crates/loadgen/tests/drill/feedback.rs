@@ -1,4 +1,4 @@
-//! From predictions over their truth to the alert on concept drift: two replicas, one Prometheus, the shipped rules.
+//! Predictions, feedback about them, and the alert on concept drift: two replicas, one Prometheus, the shipped rules.
 
 use crate::{prometheus::Prometheus, service::Service};
 use driftsim::{DriftSpec, RowSource};

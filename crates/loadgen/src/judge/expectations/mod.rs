@@ -69,7 +69,7 @@ pub struct Observations<'a> {
     pub interrupted: Option<Duration>,
 }
 
-/// What an expectation finds: its verdict, in what words, and after how long.
+/// The verdict on an expectation, its detail, and the time from the phase's start until the event.
 type Finding = (Verdict, String, Option<Duration>);
 
 /// Judges the expectation at position `at` of the scenario's.

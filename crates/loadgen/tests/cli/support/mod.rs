@@ -1,4 +1,4 @@
-//! What the tests of the binary share: a stand-in for the service, and the binary itself.
+//! Shared by the tests of the binary: a stub of the service, and calls of the binary.
 
 mod rogue;
 mod stub;

@@ -1,4 +1,4 @@
-//! A stand-in for the inference service: it has the real model and counts as the service does, and it can be told to
+//! A stub of the inference service: it has the real model and counts as the service does, and its options make it
 //! misbehave.
 
 use actix_web::{
