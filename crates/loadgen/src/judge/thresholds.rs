@@ -26,7 +26,7 @@ pub struct ThresholdOutcome {
     pub is_time: bool,
 }
 
-/// Holds `threshold`, called so after `phase`, against the record it is about.
+/// Judges a threshold on a phase with this name, or on the whole run.
 pub fn judge(threshold: &Threshold, phase: Option<String>, record: &PhaseRecord) -> ThresholdOutcome {
     let value = value(threshold, record);
     let holds = value.is_some_and(|value| threshold.comparison.holds(value, threshold.limit));
@@ -60,11 +60,11 @@ fn value(threshold: &Threshold, record: &PhaseRecord) -> Option<f64> {
     }
 }
 
-/// Returns a figure of `times`, in which the `given_up` stand with the time after which they were, and the `unanswered`
-/// not at all.
+/// Returns a figure of `times`. They include the `given_up` requests with their time limit, but not the `unanswered`
+/// ones.
 ///
-/// A quantile is of all requests: one without an answer is slower than any that has one, so a service that answers half of
-/// them at once and the rest never has no quick 99th percentile.
+/// A quantile is over all requests: one without an answer counts as slower than any with one. So a service that answers
+/// half of them at once and the rest never does not have a low 99th percentile.
 fn time(aggregate: Aggregate, times: &DurationHistogram, unanswered: u64, given_up: u64) -> Option<f64> {
     match aggregate {
         Aggregate::Quantile(quantile) => {
@@ -74,13 +74,14 @@ fn time(aggregate: Aggregate, times: &DurationHistogram, unanswered: u64, given_
                 (0, _) => None,
                 (_, count) if none == 0 || count == 0 => times.quantile(quantile).or(Some(f64::INFINITY)),
                 _ if rank > all - none => Some(f64::INFINITY),
-                // Those given up are among the slowest samples, so the rank among the samples is the rank among all.
+                // Requests that were given up are among the slowest samples, so the rank among the samples is the rank
+                // among all.
                 (_, count) => times.quantile((rank as f64 / count as f64).min(1.0)),
             }
         }
         Aggregate::Mean => times.mean(),
         Aggregate::Max => times.max(),
-        // Refused when the scenario was read.
+        // The scenario's parser refuses these.
         Aggregate::Count | Aggregate::Rate => None,
     }
 }

@@ -18,16 +18,16 @@ const TOLERATED_LATE: f64 = 0.01;
 /// Fewer late requests count as a short disturbance of the machine, not as a generator that cannot keep up.
 const FEWEST_LATE: u64 = 30;
 
-/// A thread that ran or waited for a core for this share of a phase had next to no time left: what it measured is how fast it
-/// can ask.
+/// A thread that ran or waited for a core for this share of a phase had almost no time left: its figures show how fast it
+/// can send.
 pub const SATURATED: f64 = 0.95;
 
-/// Said when a limit is missed through the generator's own doing.
+/// The reason if a limit is missed through the generator's own doing.
 pub const OWN_FAULT: &str = "a limit was missed by the generator's own doing: it left late while the target answered in \
 time, or its threads had no time left in a closed loop; lower the load, or give it more cores or machines";
 
-/// Returns why a phase says more about the generator than about the target, if it does. `busy` is the share of the time
-/// in which its busiest thread ran or waited for a core.
+/// Returns why the figures of a phase describe the generator rather than the target, if they do. `busy` is the share of
+/// the time in which its busiest thread ran or waited for a core.
 pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<String> {
     if let Some(count) = record.failures.get(&Failure::OwnLimit) {
         return Some(format!(
@@ -51,12 +51,12 @@ pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<S
     })
 }
 
-/// Returns whether a missed threshold is the generator's doing. `saturated` says of each phase whether it was a closed
-/// loop in which the generator had no time left.
+/// Returns whether a missed threshold is the generator's own doing. `saturated` states for each phase whether it was a
+/// closed loop in which the generator had no time left.
 ///
-/// In an open loop: the target itself answered in time, and requests left late by more than a tenth of the limit. In a closed loop of a
-/// saturated generator every answer waits until a thread has time to read it, so times are upper bounds: what holds of them
-/// holds, and what does not says nothing.
+/// In an open loop: the target itself answered in time, and requests were sent late by more than a tenth of the limit. In
+/// a closed loop of a saturated generator every answer waits until a thread has time to read it, so times are upper
+/// bounds: a threshold that holds does hold, and one that is missed is undecided.
 pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord, saturated: &[bool]) -> bool {
     let of_time = threshold.metric.is_time() || threshold.metric == Metric::TimedOut;
     let saturated = match threshold.phase {
@@ -64,14 +64,15 @@ pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord, saturated: &[b
         None => saturated.contains(&true),
     };
     let same = |metric| thresholds::judge(&Threshold { metric, ..threshold.clone() }, None, record);
-    // The lag that stands where the threshold looks: a p(99.9) is spoilt by lateness that a p(99) never sees.
+    // The lag at the quantile of the threshold: lateness can affect a p(99.9) and not a p(99).
     let left_late = threshold.metric == Metric::ResponseTime
         && same(Metric::ServiceTime).verdict == Verdict::Passed
         && same(Metric::SendLag).value.is_some_and(|lag| lag > threshold.limit * TOLERATED_SHARE);
     left_late || (of_time && saturated)
 }
 
-/// Returns whether a missed expectation is the generator's doing: more throughput than it could ask for.
+/// Returns whether a missed expectation is the generator's own doing: it expects more throughput than the generator can
+/// ask for.
 pub fn expects_too_much(expectation: &Expectation, saturated: &[bool]) -> bool {
     let throughput = matches!(
         expectation.assertion,

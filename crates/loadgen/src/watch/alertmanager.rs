@@ -14,27 +14,27 @@ use std::time::Duration;
 pub struct Held {
     /// Its labels, with those that Prometheus adds on the way.
     pub labels: Labels,
-    /// When Prometheus last sent it, by the Alertmanager's clock and in its words.
+    /// When Prometheus last sent it, as Alertmanager writes it.
     pub updated: String,
     /// Why Alertmanager sends no notification; `None` if it sends one.
     pub suppressed: Option<String>,
 }
 
-/// What the Alertmanagers said at a time.
+/// The answers of the Alertmanagers at a time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Asked {
-    /// How many Prometheus sends to; `None` when it did not say.
+    /// How many Prometheus sends to; `None` if it did not answer.
     pub known: Option<usize>,
-    /// The alerts of those that answered; `None` when none did.
+    /// The alerts of those that answered; `None` if none did.
     pub held: Option<Vec<Held>>,
     /// Why one of them, or Prometheus itself, did not.
     pub error: Option<String>,
 }
 
-/// How well the Alertmanagers could be asked.
+/// How many rounds of questions to Alertmanagers were answered.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reach {
-    /// Whether Prometheus ever named one.
+    /// Whether Prometheus ever listed one.
     pub known: bool,
     /// Rounds of questions.
     pub rounds: u64,
@@ -62,26 +62,26 @@ impl Reach {
     }
 }
 
-/// How far an expected alert has got.
+/// The delivery of an expected alert.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Delivery {
-    /// When an Alertmanager was first seen to pass it on.
+    /// When an Alertmanager was first observed to notify about it.
     pub arrived: Option<Duration>,
-    /// When one was first seen to hold it, and why it keeps it back.
+    /// When one was first observed to hold it without a notification, and why.
     pub suppressed: Option<(Duration, String)>,
-    /// When one last answered without passing it on, before it did or while it fired.
+    /// When one last answered without it, before it arrived or while it fired.
     pub last_without: Option<Duration>,
     /// When an Alertmanager was first observed to hold an alert that may be of an earlier firing, because none answered when the
     /// phase began.
     pub unclear: Option<Duration>,
-    /// What one held already before the phase, or right when it began: leftovers of an earlier firing, by when they
-    /// were sent.
+    /// The alerts that one held before the phase, or right when it began, by when they were sent: they are of an earlier
+    /// firing.
     before: Option<(Duration, Vec<String>)>,
 }
 
 impl Delivery {
-    /// Takes what the Alertmanagers hold at `at`; the phase began at `from`, and the alert `fired` then, if it has, and may
-    /// be `gone` again.
+    /// Takes the alerts that the Alertmanagers hold at `at`. The phase began at `from`; `fired` is when the alert fired,
+    /// if it did, and `gone` whether it has resolved.
     pub fn observe(
         &mut self,
         at: Duration,
@@ -100,7 +100,7 @@ impl Delivery {
             return;
         }
         let without = self.last_without;
-        // An Alertmanager does not show what is over.
+        // An Alertmanager does not list resolved alerts.
         if !gone {
             self.last_without = Some(at);
         }
@@ -151,8 +151,7 @@ struct Status {
     inhibited_by: Vec<String>,
 }
 
-/// Returns where Prometheus sends alerts, by an answer of its `/api/v1/alertmanagers`: the very addresses, which are also
-/// those to ask.
+/// Returns the addresses of the Alertmanagers, from an answer of Prometheus' `/api/v1/alertmanagers`.
 ///
 /// # Errors
 /// If the response is not of this kind.

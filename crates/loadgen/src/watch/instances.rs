@@ -17,12 +17,12 @@ pub const LONGEST_PENDING: Duration = Duration::from_secs(120);
 /// and again only after a minute; three of Prometheus' 5 s intervals leave room for a busy machine.
 pub const LONGEST_DELIVERY: Duration = Duration::from_secs(15);
 
-/// What is heard this soon after an instant is how things were at it: a question is asked at the instant at the
-/// earliest, and nothing that happens there shows so soon.
+/// An answer to a question asked up to this long after an instant describes that instant: questions are asked at the
+/// instant at the earliest, and no change shows that soon.
 pub const AT_ONCE: Duration = Duration::from_millis(250);
 
-/// How old an answer may be and still tell how things were when a phase began: an answer that takes its two seconds
-/// holds up the next question for as long, which is then due within a second.
+/// The greatest age of an answer that still describes the start of a phase. An answer that takes its two seconds delays
+/// the next question by as much, which is then due within a second.
 pub const LONGEST_LAPSE: Duration = Duration::from_secs(3);
 
 /// How an alert was.
@@ -36,7 +36,7 @@ pub enum AlertState {
     Firing,
 }
 
-/// An alert that is to fire, and perhaps to stop again.
+/// Follows an alert that must fire, and possibly resolve.
 #[derive(Debug, Clone)]
 pub struct FiresWatch {
     pattern: AlertPattern,
@@ -44,15 +44,15 @@ pub struct FiresWatch {
     phase_end: Duration,
     within: Duration,
     resolves: Option<Duration>,
-    /// How it was by the last answer before the phase, or right when it began.
+    /// Its state by the last answer before the phase, or right when it began.
     before: Option<(Duration, AlertState)>,
     /// When it first fired after that.
     pub fired: Option<Duration>,
-    /// When it was last seen firing.
+    /// When it was last observed to fire.
     pub last_fired: Option<Duration>,
-    /// Since when no instance has fired any more, once one had.
+    /// Since when no instance fires any more, after one had fired.
     pub gone: Option<Duration>,
-    /// How far it got beyond Prometheus.
+    /// Its delivery to the Alertmanagers.
     pub delivery: Delivery,
 }
 
@@ -79,7 +79,7 @@ impl FiresWatch {
         }
     }
 
-    /// Leaves out alerts about other services than the target, unless the scenario names the job; says whether it did.
+    /// Ignores alerts about other services than the target, unless the scenario names the job; returns whether it does.
     pub fn narrow(&mut self, target: &TargetLabels) -> bool {
         self.pattern.narrow(target)
     }
@@ -96,7 +96,7 @@ impl FiresWatch {
             self.before = Some((at, state));
             return;
         }
-        // Gone by its deadline is gone; what fires again later is another story.
+        // An alert that resolved in time has resolved, even if it fires again later.
         if self.gone.is_some() && self.resolves.is_some_and(|within| at > self.phase_end + within + AT_ONCE) {
             return;
         }
@@ -117,15 +117,15 @@ impl FiresWatch {
         (at + LONGEST_LAPSE >= self.from).then_some(state)
     }
 
-    /// Takes what the Alertmanagers hold at `at`.
+    /// Takes the alerts that the Alertmanagers hold at `at`.
     pub fn observe_held(&mut self, at: Duration, held: &[super::alertmanager::Held]) {
         self.delivery.observe(at, held, &self.pattern, self.from, self.fired, self.gone.is_some());
     }
 
-    /// Returns what is still waited for at `now`, and until when.
+    /// Returns which event the run still waits for at `now`, and until when.
     pub fn awaited(&self, now: Duration, asks_alertmanagers: bool) -> Option<(String, Duration)> {
         let (what, until) = match self.fired {
-            // Whatever comes then says nothing about the phase.
+            // Later events are not about the phase.
             _ if now > self.from + AT_ONCE && self.at_start() != Some(AlertState::Inactive) => return None,
             None => ("to fire", self.from + self.within),
             Some(fired)
@@ -143,7 +143,7 @@ impl FiresWatch {
     }
 }
 
-/// An alert that is to stay quiet.
+/// Follows an alert that must stay quiet.
 #[derive(Debug, Clone)]
 pub struct QuietWatch {
     pattern: AlertPattern,
@@ -152,7 +152,7 @@ pub struct QuietWatch {
     until: Duration,
     /// Whether the alert must stay quiet after that time, too, until the watch ends.
     to_the_last: bool,
-    /// When one was first seen firing, and which.
+    /// When an instance was first observed to fire, and its labels.
     pub fired: Option<(Duration, Labels)>,
     /// Instances that were pending at the end. If they fire later, the cause lies in the time before.
     pending: BTreeSet<Labels>,
@@ -164,7 +164,7 @@ impl QuietWatch {
         Self { pattern: pattern.clone(), from, until, to_the_last, fired: None, pending: BTreeSet::new() }
     }
 
-    /// Leaves out alerts about other services than the target, unless the scenario names the job; says whether it did.
+    /// Ignores alerts about other services than the target, unless the scenario names the job; returns whether it does.
     pub fn narrow(&mut self, target: &TargetLabels) -> bool {
         self.pattern.narrow(target)
     }
@@ -190,7 +190,7 @@ impl QuietWatch {
         !self.pending.is_empty()
     }
 
-    /// Returns what is still waited for at `now`, and until when.
+    /// Returns which event the run still waits for at `now`, and until when.
     pub fn awaited(&self, now: Duration) -> Option<(String, Duration)> {
         let until = self.until + LONGEST_PENDING;
         (self.fired.is_none() && self.is_pending() && now < until)

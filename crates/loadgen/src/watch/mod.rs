@@ -36,8 +36,9 @@ pub const EVERY: Duration = Duration::from_secs(1);
 
 /// The service's health, phase by phase. Times are counted from the run's start.
 ///
-/// What happened between two readings belongs to the phase of the first; a reading at each boundary keeps phases
-/// apart. Where that one failed or came late, what happened around the boundary belongs to neither. Requests still under way at a boundary count for the phase in which they are answered.
+/// The increase between two readings belongs to the phase of the first; a reading at each boundary separates the phases.
+/// If that reading failed or came late, the increase around the boundary belongs to neither phase. Requests under way at
+/// a boundary count for the phase in which they are answered.
 #[derive(Debug)]
 pub struct Watch {
     schedule: Schedule,
@@ -75,7 +76,7 @@ impl Watch {
 
     /// Takes a reading made at `at`, or why there is none.
     pub fn observe(&mut self, at: Duration, reading: Result<Snapshot, String>) {
-        // Two readings may overtake each other at the run's end; the older one would look like a counter's reset.
+        // Readings may arrive out of order at the run's end; the older one would look like a reset of the counters.
         if self.last.as_ref().is_some_and(|(last, _)| at <= *last) {
             return;
         }
@@ -93,7 +94,7 @@ impl Watch {
         if let Some((before, earlier)) = &self.last {
             let phase = self.phase_at(*before);
             let span = self.schedule.span(phase);
-            // What is answered after the last phase is still its work, but its time is over.
+            // Answers after the last phase count for it, but its time is over.
             let end = self.schedule.end();
             if span.end < end && at > span.end + AT_ONCE {
                 self.last_phase = now;
@@ -112,7 +113,7 @@ impl Watch {
         self.last = Some((at, snapshot));
     }
 
-    /// Ends the watch at `at`: what was not read until then will not be.
+    /// Ends the watch at `at`; no further readings follow.
     pub fn close(&mut self, at: Duration) {
         self.note_gap(at.min(self.schedule.end()));
     }
@@ -133,7 +134,7 @@ impl Watch {
         &self.phases
     }
 
-    /// Returns each signal by the last reading, and by all that was counted in its phase until then.
+    /// Returns the state of each signal in the phase of the last reading, from all that was counted in it so far.
     pub fn signals(&self) -> &BTreeMap<String, SignalState> {
         &self.phases[self.last_phase].signals
     }

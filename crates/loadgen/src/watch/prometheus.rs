@@ -16,8 +16,8 @@ use std::{collections::BTreeSet, time::Duration};
 /// intervals of 5 s.
 pub const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
-/// How long after a deadline the answer may come in that was asked for at it: a question may be asked a second late, and
-/// has two to be answered.
+/// How long after a deadline its answer may arrive: a question may be asked a second late, and has two seconds to be
+/// answered.
 pub const SETTLING: Duration = Duration::from_secs(3);
 
 /// An answer of Prometheus or of its Alertmanagers, with the time of the question, counted from the run's start.
@@ -31,7 +31,7 @@ pub enum PrometheusEvent {
     Values(usize, Duration, Result<Vec<f64>, NoValue>),
 }
 
-/// What one expectation needs to be judged.
+/// What the verdict on one expectation needs.
 #[derive(Debug, Clone)]
 pub enum Watched {
     /// Nothing, because the expectation is not about Prometheus.
@@ -59,9 +59,9 @@ pub struct PrometheusWatch {
     pub last_error: Option<String>,
     /// The names of the alerts that Prometheus has rules for, or why they are not known; `None` without Prometheus.
     pub rules: Option<Result<BTreeSet<String>, String>>,
-    /// How well the Alertmanagers could be asked.
+    /// How many rounds of questions to Alertmanagers were answered.
     pub alertmanagers: Reach,
-    /// What alerts must be about to count, where the scenario does not name the job of each.
+    /// The labels of alerts that count, where the scenario does not name a job itself.
     pub target: Option<TargetLabels>,
 }
 
@@ -98,7 +98,7 @@ impl PrometheusWatch {
         }
     }
 
-    /// Leaves out alerts about other services than the target, unless the scenario names the job itself.
+    /// Ignores alerts about other services than the target, unless the scenario names the job itself.
     pub fn narrow(&mut self, target: TargetLabels) {
         let mut narrowed = false;
         for watched in &mut self.watched {
@@ -111,7 +111,7 @@ impl PrometheusWatch {
         self.target = narrowed.then_some(target);
     }
 
-    /// Returns what was kept for the expectation at this position.
+    /// Returns the observations for the expectation at this position.
     pub fn watched(&self, at: usize) -> &Watched {
         &self.watched[at]
     }
@@ -184,7 +184,7 @@ impl PrometheusWatch {
         (0..self.watched.len()).filter_map(|at| self.awaited_of(at, now)).collect()
     }
 
-    /// Returns what may still come at `now` of what the expectation at this position needs, and until when.
+    /// Returns which event the expectation at this position still waits for at `now`, and until when.
     pub fn awaited_of(&self, at: usize, now: Duration) -> Option<(String, Duration)> {
         let now = now.saturating_sub(SETTLING);
         let awaited = match &self.watched[at] {

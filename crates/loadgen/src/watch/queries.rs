@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Why a query has no value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NoValue {
-    /// The query is at fault, in Prometheus' words or ours.
+    /// The query is invalid, by Prometheus or by this program.
     Refused(String),
     /// Prometheus did not answer.
     NoAnswer(String),
@@ -24,7 +24,7 @@ impl NoValue {
     }
 }
 
-/// A query that is watched, by what an expectation needs of it: its memory does not grow with the run.
+/// Follows a query. It keeps only what the expectation needs, so its memory does not grow with the length of the run.
 ///
 /// Times are counted from the run's start.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub struct QueryWatch {
     pub from: Duration,
     /// When it is last evaluated.
     pub until: Duration,
-    /// Whether it is to become so, rather than to stay so.
+    /// Whether the condition must become true, rather than stay true.
     becomes: bool,
     /// When the first answer came, if it met the condition.
     met_at_first: Option<Duration>,
@@ -115,23 +115,23 @@ impl QueryWatch {
         }
     }
 
-    /// Returns whether it met the condition when the phase began; `None` when Prometheus was heard too late to tell, and
-    /// it met it then.
+    /// Returns whether the condition held when the phase began; `None` if Prometheus answered too late and the condition
+    /// held then.
     pub fn held_at_start(&self) -> Option<bool> {
         match self.met_at_first {
-            // A question that comes to nothing is asked again after a second.
+            // A question without an answer is repeated after a second.
             Some(at) if at > self.from + EVERY + AT_ONCE => None,
             met => Some(met.is_some()),
         }
     }
 
-    /// Notes the time since the last answer, as far as it lies within the watch's.
+    /// Notes the time since the last answer, as far as it lies within the time of the watch.
     pub fn note_gap(&mut self, at: Duration) {
         let since = self.last_answer.unwrap_or(self.from);
         self.longest_gap = self.longest_gap.max(at.min(self.until).saturating_sub(since));
     }
 
-    /// Returns what is still waited for at `now`, and until when.
+    /// Returns which event the run still waits for at `now`, and until when.
     pub fn awaited(&self, now: Duration) -> Option<(String, Duration)> {
         (self.becomes && now < self.until && self.met.is_none())
             .then(|| (format!("{} to become {}", self.expr, self.condition), self.until))
@@ -149,7 +149,7 @@ struct Data {
 /// vector.
 ///
 /// # Errors
-/// [`NoValue`], when it is no such answer, or gives what can't be compared with a number.
+/// [`NoValue`] if the response is not of this kind, or its value cannot be compared with a number.
 pub fn values(json: &[u8]) -> Result<Vec<f64>, NoValue> {
     let data: Data = parse(json).map_err(NoValue::NoAnswer)?;
     let strange = || NoValue::NoAnswer(format!("its answer has a value that is none: {}", data.result));

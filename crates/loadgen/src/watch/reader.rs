@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// A health endpoint that takes longer is of no use; this also bounds how long a reading can hold up the next.
+/// The time limit of one reading, which also bounds how long it can delay the next.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a Prometheus server may list no targets: its service discovery reports every 5 s, and first after that time.
@@ -33,7 +33,8 @@ const DISCOVERY: Duration = Duration::from_secs(10);
 /// The pause between two questions to such a server.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// The model card of hundreds of features and the metrics of a hundred classes are far below it.
+/// The largest response that is read. Model cards with hundreds of features and metrics of a hundred classes are much
+/// smaller.
 const LARGEST: usize = 64 << 20;
 
 /// Reads from the target and from Prometheus. Clones share their connections.
@@ -46,11 +47,11 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Creates a reader of the service at `target`, of which `routes` are played against, and, where there is one, of a
-    /// Prometheus server.
+    /// Creates a reader of the service at `target`, whose `routes` the scenario calls, and of a Prometheus server if
+    /// there is one.
     ///
     /// # Errors
-    /// When the system refuses a client.
+    /// If the system refuses a client.
     pub fn new(
         target: &Target,
         routes: Routes,
@@ -103,8 +104,8 @@ impl Reader {
         self.ask("api/v1/alerts", alerts).await
     }
 
-    /// Returns the names of the alerting rules, asked for before a run; `None` without a Prometheus server. `Ok(Err(…))`
-    /// when the server is there and cannot answer yet.
+    /// Returns the names of the alerting rules before a run; `None` without a Prometheus server. `Ok(Err(…))` if there is
+    /// a server that cannot answer yet.
     ///
     /// # Errors
     /// If there is no Prometheus server at the address.
@@ -115,7 +116,7 @@ impl Reader {
             Err(error) => error,
         };
         Some(match error {
-            // It is starting, or overloaded.
+            // The server is starting, or overloaded.
             ReadError::Unavailable(words) => Ok(Err(words)),
             ReadError::Unreachable(words) => {
                 Err(format!("{words}\nis Prometheus running there? start it, or leave --prometheus out"))
@@ -140,9 +141,9 @@ impl Reader {
         self.ask("api/v1/rules", rules).await
     }
 
-    /// Returns how alerts about the target are labelled, which serves the model of `card`; without its job where
-    /// Prometheus does not know it. `None` without a Prometheus server. Waits for the first targets of a server that has
-    /// just started.
+    /// Returns the labels of alerts about the target, which serves the model of `card`; without its job if Prometheus
+    /// does not scrape it. `None` without a Prometheus server. Waits for the first targets of a server that has just
+    /// started.
     pub async fn target_labels(&self, card: &ModelCard) -> Option<TargetLabels> {
         let metrics = self.target.below("metrics");
         let scraped = |json: &[u8]| target_labels::scraped_at(json, &metrics);
@@ -166,7 +167,7 @@ impl Reader {
         Some(labels)
     }
 
-    /// Returns what a query gives at this moment; `None` without a Prometheus server.
+    /// Evaluates a query; `None` without a Prometheus server.
     ///
     /// # Errors
     /// [`NoValue`].
@@ -190,7 +191,7 @@ impl Reader {
         })
     }
 
-    /// Returns what the Alertmanagers hold that Prometheus sends to; `None` without a Prometheus server.
+    /// Returns the alerts in the Alertmanagers that Prometheus sends to; `None` without a Prometheus server.
     pub async fn held(&self) -> Option<Asked> {
         let addresses = match self.ask("api/v1/alertmanagers", alertmanager::addresses).await? {
             Ok(addresses) => addresses,
@@ -285,7 +286,7 @@ enum ReadError {
     Moved { from: String, to: String },
     /// The server requires authentication.
     Unauthorized(String),
-    /// An error of the server, which may pass.
+    /// A temporary error of the server.
     Unavailable(String),
     /// Anything else.
     Other(String),

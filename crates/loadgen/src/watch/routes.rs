@@ -3,13 +3,14 @@
 
 use crate::scenario::Payload;
 
-/// The paths that payloads call; requests to others, such as our own scrapes, are not the model's health.
+/// The paths that payloads call. Requests to other paths, such as readings of `/metrics`, are not part of the model's
+/// health.
 #[derive(Debug, Clone)]
 pub struct Routes(Vec<String>);
 
 impl Routes {
-    /// Creates the routes that `payloads` call at a target whose own path is `prefix`. A service may or may not know of
-    /// the prefix it is reached by, so its patterns are held against the paths with and without.
+    /// Creates the routes that `payloads` call at a target whose own path is `prefix`. A service may or may not know the
+    /// prefix, so its patterns are compared with the paths with and without it.
     pub fn new(payloads: &[Payload], prefix: &str) -> Self {
         let mut paths = Vec::new();
         for payload in payloads {
@@ -30,7 +31,7 @@ impl Routes {
 
 #[cfg(test)]
 impl Routes {
-    /// Returns the one that payloads call unless they say otherwise.
+    /// Returns the default route of payloads.
     pub(crate) fn predict() -> Self {
         Self(vec!["/predict".into()])
     }
@@ -41,7 +42,7 @@ fn matches(pattern: &str, path: &str) -> bool {
     for wanted in pattern.split('/') {
         let braces = wanted.starts_with('{') && wanted.ends_with('}');
         match steps.next() {
-            // A tail, such as `{rest:.*}`, takes all that is left.
+            // A tail such as `{rest:.*}` matches the rest of the path.
             Some(_) if braces && wanted.contains('*') => return true,
             Some(step) if step == wanted || braces && !step.is_empty() => {}
             _ => return false,

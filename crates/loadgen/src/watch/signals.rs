@@ -8,7 +8,7 @@ use drift::{Verdict, judge};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What can be said of one signal.
+/// The verdict on one signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -27,7 +27,7 @@ pub struct SignalState {
     pub state: State,
     /// Population stability index.
     pub psi: Option<f64>,
-    /// What the index must exceed to be drift; `None` without rows.
+    /// The limit that the index must exceed; `None` without rows.
     pub threshold: Option<f64>,
     /// Rows behind it.
     pub rows: u64,
@@ -38,8 +38,8 @@ pub struct SignalState {
 
 /// Returns the state of every signal that the service publishes a reference for.
 ///
-/// Versions of the model are judged apart. Of several verdicts the worst counts: drifting, then cannot tell, then steady;
-/// a version without a single row has no say unless all are without.
+/// Versions of the model are judged separately. Of several verdicts the worst counts: drifting, then cannot tell, then
+/// steady. A version without rows does not count unless all are without.
 pub fn states(
     increases: &CounterIncreases,
     expected: &BTreeMap<SignalKey, Expected>,

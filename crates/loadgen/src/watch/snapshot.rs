@@ -56,7 +56,7 @@ impl PartialOrd for Bound {
     }
 }
 
-/// What a version of the model expects of one signal.
+/// The reference of one signal of a model version.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Expected {
     /// `signal_bin_expected_ratio` by bin.
@@ -73,7 +73,7 @@ pub type SignalKey = (String, String);
 /// One reading.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
-    /// Counters, added up over the labels that don't matter here.
+    /// Counters, added up over all other labels.
     pub counters: BTreeMap<Counter, f64>,
     /// References by version and signal.
     pub expected: BTreeMap<SignalKey, Expected>,
@@ -82,7 +82,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Picks what matters from a page: of the counters of requests, those of `routes`.
+    /// Reads the relevant samples of a page: of the request counters, those of `routes`.
     pub fn new(samples: &[Sample], routes: &Routes) -> Self {
         let mut snapshot = Self::default();
         let mut rows: BTreeMap<String, u64> = BTreeMap::new();

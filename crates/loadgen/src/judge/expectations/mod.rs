@@ -15,7 +15,7 @@ use std::{borrow::Cow, time::Duration};
 /// The longest time between two readings of the service after which it still counts as observed throughout.
 const LONGEST_GAP: Duration = Duration::from_secs(3);
 
-/// A ratio or a percentile of fewer requests says little: one error among 20 is 5 %.
+/// The fewest requests for a ratio or a percentile: one error among 20 is 5 %.
 const FEWEST_REQUESTS: f64 = 20.0;
 
 /// The outcome of an expectation.
@@ -29,13 +29,13 @@ pub struct ExpectationOutcome {
     pub expected: String,
     /// Whether it came.
     pub verdict: Verdict,
-    /// What was seen instead, or how it came.
+    /// What was observed.
     pub detail: String,
-    /// Seconds from the phase's start until it was noticed.
+    /// Seconds from the phase's start until the event.
     pub after: Option<f64>,
-    /// Seconds from the phase's end until the alert was gone again; 0 when it was gone before.
+    /// Seconds from the phase's end until the alert resolved; 0 if it resolved before.
     pub resolved_after: Option<f64>,
-    /// Seconds from the phase's start until an Alertmanager had the alert and passed it on.
+    /// Seconds from the phase's start until an Alertmanager notified about the alert.
     pub notified_after: Option<f64>,
     /// Whether something was expected to stay quiet.
     pub calm: bool,
@@ -63,7 +63,7 @@ pub struct Observations<'a> {
     pub names: &'a [String],
     /// When each phase starts and ends.
     pub schedule: &'a Schedule,
-    /// What Prometheus said; `None` when it was not asked.
+    /// The answers of Prometheus; `None` without a server.
     pub prometheus: Option<&'a PrometheusWatch>,
     /// When the run was interrupted, if it was.
     pub interrupted: Option<Duration>,
@@ -72,7 +72,7 @@ pub struct Observations<'a> {
 /// The verdict on an expectation, its detail, and the time from the phase's start until the event.
 type Finding = (Verdict, String, Option<Duration>);
 
-/// Judges the expectation at position `at` of the scenario's.
+/// Judges the expectation at position `at` of the scenario.
 pub fn judge(at: usize, expectation: &Expectation, seen: &Observations) -> ExpectationOutcome {
     let phase = expectation.phase.unwrap_or_default();
     let mut times = prometheus::AlertTimes::default();
@@ -117,7 +117,7 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Observations) -> Expec
     }
 }
 
-/// Returns when the last of what an expectation depends on may happen.
+/// Returns when the last event that an expectation depends on may occur.
 fn settled(expectation: &Expectation, schedule: &Schedule) -> Duration {
     let Some(phase) = expectation.phase else { return schedule.end() };
     let Span { start, end } = schedule.span(phase);
@@ -201,8 +201,8 @@ pub fn amount(vital: Vital, value: f64) -> String {
     }
 }
 
-/// Returns whether what was noticed `after` its start came in time. Readings and questions fall on whole seconds or
-/// slightly later, so that the last one in time would be lost to an exact comparison.
+/// Returns whether an event that was observed `after` the start came in time. Readings and questions occur at whole
+/// seconds or slightly later, so an exact comparison would exclude the last one in time.
 fn is_within(after: Duration, within: Duration) -> bool {
     after <= within + AT_ONCE
 }
@@ -266,7 +266,7 @@ fn vital(
             (Verdict::of(value < limit), format!("{of_class}{}", show(value)), None)
         }
         VitalAssertion::RisesBy(_) | VitalAssertion::ShiftsBy(_) => {
-            // A class that was never predicted had the share 0, if anything was predicted at all.
+            // A class that was never predicted has the share 0, if anything was predicted.
             let had_none = (vital == Vital::ClassShare && !before.class_shares.is_empty()).then_some(0.0);
             let Some(earlier) = before.get(vital, class).or(had_none) else {
                 let reason = reading_error(against, "nothing to compare with was counted");

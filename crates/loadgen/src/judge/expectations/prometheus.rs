@@ -15,12 +15,12 @@ use crate::{
 };
 use std::time::Duration;
 
-/// When else something happened.
+/// Further times of an alert.
 #[derive(Default)]
 pub(super) struct AlertTimes {
-    /// An alert was gone again, counted from its phase's end.
+    /// When the alert resolved, counted from its phase's end.
     pub(super) resolved: Option<Duration>,
-    /// An Alertmanager had it, counted from its phase's start.
+    /// When an Alertmanager had it, counted from its phase's start.
     pub(super) notified: Option<Duration>,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn judge(
 ) -> Finding {
     let phase = expectation.phase.unwrap_or_default();
     let Span { start, end } = schedule.span(phase);
-    // Found only where the rules could not be read before the run.
+    // Only found here if the rules could not be read before the run.
     if let (Assertion::AlertFires { alert, .. } | Assertion::AlertQuiet { alert }, Some(Ok(known))) =
         (&expectation.assertion, &prometheus.rules)
         && !known.contains(&alert.name)
@@ -134,7 +134,7 @@ impl Fires<'_> {
                 );
                 return (Verdict::Failed, Some(late));
             }
-            // There is no reading around the deadline, which may have been met.
+            // Without a reading around the deadline it may have arrived in time.
             if arrived > deadline + AT_ONCE && arrived > without + LONGEST_LAPSE {
                 return (Verdict::CannotTell, Some(fell_silent(self.prometheus)));
             }
@@ -144,15 +144,15 @@ impl Fires<'_> {
             let error = self.prometheus.alertmanagers.last_error.as_deref();
             return (Verdict::CannotTell, Some(unread_at_start("Alertmanager", error)));
         }
-        // What is over is not held any more.
+        // A resolved alert is no longer listed.
         let watched_until = match self.watch.gone {
             Some(gone) if gone < deadline => gone.saturating_sub(LONGEST_LAPSE).max(fired),
             _ => deadline,
         };
         if delivery.last_without.is_none_or(|at| at < watched_until) {
             let reach = &self.prometheus.alertmanagers;
-            // One that can't be asked from here says nothing either way; one that could be, and then fell silent, may be the
-            // very thing that is broken.
+            // An Alertmanager that was never reachable from here does not decide either way. One that stopped answering
+            // may be the fault itself.
             return match reach.answered > 0 && reach.failed > 0 {
                 true => (Verdict::CannotTell, Some(fell_silent(self.prometheus))),
                 false => (Verdict::Passed, None),
@@ -188,7 +188,7 @@ impl Fires<'_> {
     }
 }
 
-/// `phase` is the start of the phase in which it was to be quiet; `None` is the whole run.
+/// Judges an alert that must stay quiet in a phase that starts at `phase`, or in the whole run.
 fn quiet(watch: &QuietWatch, phase: Option<Duration>, prometheus: &PrometheusWatch) -> Finding {
     let (start, what) = phase.map_or((Duration::ZERO, "run"), |start| (start, "phase"));
     match (&watch.fired, unanswered(prometheus)) {
@@ -214,7 +214,7 @@ fn quiet(watch: &QuietWatch, phase: Option<Duration>, prometheus: &PrometheusWat
     }
 }
 
-/// Returns which instance of an alert it was.
+/// Returns the labels of an instance as text.
 fn instance(labels: &Labels) -> String {
     let labels: Vec<_> = labels
         .iter()
@@ -235,7 +235,7 @@ fn query(assertion: &QueryAssertion, watch: &QueryWatch, start: Duration) -> Fin
         (gap > LONGEST_GAP).then(|| format!("no answer for {}: {}", whole(gap), error()))
     };
     let no_value = || (Verdict::CannotTell, "there never was a value".to_owned(), None);
-    // An answer that is missing may have been the decisive one.
+    // A missing answer may have been the decisive one.
     let failed = |detail, after| match unread() {
         Some(reason) => (Verdict::CannotTell, reason, after),
         None => (Verdict::Failed, detail, after),
@@ -277,7 +277,7 @@ fn query(assertion: &QueryAssertion, watch: &QueryWatch, start: Duration) -> Fin
     }
 }
 
-/// Returns the value that came nearest to the limit.
+/// Describes the value that was nearest to the limit.
 fn at_nearest(value: f64) -> String {
     format!("{} at its nearest", number(value))
 }
