@@ -11,7 +11,7 @@ use serde::{Deserialize, de::IgnoredAny};
 /// The most bytes of an answer that are kept for each prediction in it; one of a hundred classes has about 3 kB.
 const LARGEST: usize = 64 << 10;
 
-/// What the answer to a payload's requests holds.
+/// The expected content of the answers to a payload's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExpectedAnswer {
     /// Anything: the request does not ask for a prediction, or for one that is compressed.
@@ -25,7 +25,7 @@ pub(super) enum ExpectedAnswer {
 }
 
 impl ExpectedAnswer {
-    /// By what the payload sends, and where.
+    /// Creates it from the body and the path of the payload.
     pub(super) fn new(payload: &Payload) -> Self {
         let path = payload.path.split('?').next().unwrap_or_default();
         if path != DEFAULT_PATH
@@ -71,7 +71,7 @@ impl ExpectedAnswer {
         if status != 200 || self == Self::Any {
             return true;
         }
-        // What follows the JSON value, such as a second one, is an error, and so is a field that occurs twice.
+        // Bytes after the JSON value, such as a second one, are an error, and so is a field that occurs twice.
         let Some(Ok(answer)) = body.map(serde_json::from_slice::<Answer>) else { return false };
         match (self, answer) {
             (Self::One | Self::OneOrMany, Answer { prediction: Some(_), predictions: None }) => true,
@@ -82,7 +82,7 @@ impl ExpectedAnswer {
     }
 }
 
-/// One prediction or many. Other fields are the service's own affair.
+/// One prediction or many. Other fields are ignored.
 #[derive(Deserialize)]
 struct Answer {
     /// The position of a class, or a number.

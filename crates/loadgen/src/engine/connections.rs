@@ -33,8 +33,8 @@ use std::{
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
-/// Idle connections are given up before the target's side does it (actix after 5 s): a request sent into a
-/// connection that is just being closed would count as the target's failure.
+/// Idle connections are closed before the target closes them (actix after 5 s): a request that is sent on a closing
+/// connection would count as the target's failure.
 const IDLE: Duration = Duration::from_secs(2);
 
 /// Linux' numbers for "too many open files" (this process, the system) and "cannot assign requested address" (all local
@@ -44,10 +44,10 @@ const OWN_LIMITS: [i32; 3] = [24, 23, 99];
 /// How long an idle connection may take to finish its previous request.
 const READY_TIMEOUT: Duration = Duration::from_millis(5);
 
-/// How long one of a name's addresses may take before the next is tried, if there is one: it may lead nowhere.
+/// The time limit for connecting to one of a name's addresses if there are others, because it may not be reachable.
 const PER_ADDRESS: Duration = Duration::from_secs(1);
 
-/// An answer that came in full.
+/// A complete answer.
 pub(super) struct Received {
     pub(super) status: u16,
     /// `None` when it is larger than wanted.
@@ -62,7 +62,7 @@ struct Connection {
     is_followed: Arc<AtomicBool>,
 }
 
-/// What hyper reports of bytes that arrive while no answer is due; it has no predicate for that.
+/// The error message of hyper for bytes that arrive while no answer is due; it has no predicate for that.
 const UNASKED: &str = "received unexpected message from connection";
 
 pub(super) struct Connections {
@@ -79,7 +79,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// To the server at `endpoint`.
+    /// Creates connections to the server at `endpoint`.
     ///
     /// # Errors
     /// If its host can't stand in a certificate.
@@ -104,8 +104,8 @@ impl Connections {
         })
     }
 
-    /// Sends a request and reads the whole answer, for an unread body would end the connection. `most_bytes` says by the
-    /// status how much of the body is wanted.
+    /// Sends a request and reads the whole answer, because an unread body would end the connection. `most_bytes` returns
+    /// for a status how much of the body is needed.
     pub(super) async fn exchange(
         &self,
         mut request: Request<Full<Bytes>>,
@@ -119,7 +119,7 @@ impl Connections {
             let mut response = match connection.sender.try_send_request(request).await {
                 Ok(response) => response,
                 Err(mut error) => match error.take_message() {
-                    // The target had closed a kept connection; not a byte went out, so this is no second try.
+                    // The target had closed an idle connection before a byte was sent, so this is not a retry.
                     Some(unsent) if kept => {
                         request = unsent;
                         continue;
@@ -150,8 +150,8 @@ impl Connections {
     async fn idle(&self) -> Option<Connection> {
         loop {
             let (since, mut connection) = self.idle.borrow_mut().pop_back()?;
-            // Its task may not yet have seen that the last answer is through. One that is still writing the request before,
-            // because the answer came early, may do so for ever.
+            // Its task may not have noticed that the last answer is complete. A connection that is still writing the
+            // previous request, because the answer came early, may do so for ever.
             let ready = tokio::time::timeout(READY_TIMEOUT, connection.sender.ready());
             if since.elapsed() <= IDLE && ready.await.is_ok_and(|ready| ready.is_ok()) {
                 return Some(connection);
@@ -182,12 +182,12 @@ impl Connections {
         }
     }
 
-    /// Tries the address that answered last, and otherwise all that the name has, one after the other. A name is not looked
-    /// up for every connection: that takes its time, which would count as the target's.
+    /// Tries the address that answered last, and otherwise all addresses of the name, one after the other. The name is
+    /// not resolved for every connection, because the time would count as the target's.
     async fn dial(&self) -> io::Result<TcpStream> {
         if let Some(address) = self.answered.get() {
             match TcpStream::connect(address).await {
-                // The name may have moved on.
+                // The name may have other addresses by now.
                 Err(error) if !is_own_limit(&error) => self.answered.set(None),
                 found => return found,
             }
@@ -235,7 +235,7 @@ async fn open<I: Read + Write + Unpin + Send + 'static>(
     Ok(Connection { sender, is_followed })
 }
 
-/// Without the brackets that an address of IPv6 has in a URL.
+/// Returns the host without the brackets that an IPv6 address has in a URL.
 fn bare_host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
@@ -252,7 +252,7 @@ fn unconnected(error: &io::Error) -> Failure {
     }
 }
 
-/// Returns why there was no complete answer on a connection that stood.
+/// Returns why an open connection gave no complete answer.
 fn failure(error: &hyper::Error) -> Failure {
     if tls::failure(error).is_some() {
         return Failure::Tls;

@@ -19,7 +19,7 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 
-/// No sleep is longer, so that an interruption is noticed soon.
+/// The longest sleep, so that an interruption is noticed soon.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 pub(super) struct Dispatcher {
@@ -41,7 +41,7 @@ pub(super) enum Work {
     Closed(usize),
 }
 
-/// Returns what each phase needs, drawn up before the run so that no phase starts late.
+/// Prepares the work of each phase before the run, so that no phase starts late.
 pub(super) fn prepare(plan: &Plan) -> Result<Vec<Work>, String> {
     let phases = plan.scenario.phases.iter().enumerate();
     let work = phases.map(|(at, phase)| match (plan.releases(at)?, &phase.executor) {
@@ -72,7 +72,7 @@ impl Dispatcher {
     }
 
     fn release(&mut self, phase: usize, start: Instant, releases: Releases) {
-        // Each is drawn ahead of its instant, which it would otherwise delay.
+        // Each request is prepared before its instant, because preparing it would delay it.
         for (due, request) in releases {
             let intended = start + due;
             self.sleep_until(intended);

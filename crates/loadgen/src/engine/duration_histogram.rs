@@ -8,10 +8,9 @@ use hdrhistogram::{
 use serde::{Deserialize, Serialize, de, ser};
 use std::time::Duration;
 
-/// Durations, each kept to three significant digits of a microsecond. It grows to fit what it is given and never
-/// clips: an outlier that reads as the histogram's limit would be a lie about the worst request.
+/// Durations, rounded to three significant digits of a microsecond. The range grows as needed, so no outlier is cut off.
 ///
-/// Serialised it is the text that HdrHistogram's own tools read and write: V2, deflated, in base64, in microseconds.
+/// Its serialised form is the text of HdrHistogram's own tools: V2, deflated, in base64, in microseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DurationHistogram(Histogram<u64>);
 
@@ -171,7 +170,7 @@ mod tests {
             times.record(Duration::from_micros(micros));
         }
         let text = serde_json::to_string(&times).unwrap();
-        // The mark by which HdrHistogram's tools know their own.
+        // The prefix of HdrHistogram's own texts.
         assert!(text.starts_with("\"HISTFAAAA"), "{text}");
         let read = |text: &str| serde_json::from_str::<DurationHistogram>(text);
         let again = read(&text).unwrap();

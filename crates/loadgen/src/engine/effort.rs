@@ -27,7 +27,7 @@ impl Meter {
         read.ok()?;
         let mut nanos = text.split_whitespace().map(|number| number.parse::<u64>().ok());
         let busy = nanos.next()?? + nanos.next()??;
-        // A thread that reads its own meter has run: a kernel that says otherwise does not count.
+        // A thread that reads its own meter has run, so 0 means that the kernel does not count.
         (busy > 0).then(|| Duration::from_nanos(busy))
     }
 }

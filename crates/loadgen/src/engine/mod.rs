@@ -38,10 +38,11 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use worker::FLUSH;
 use worker::{Wiring, Worker};
 
-/// From everything being ready to the first planned instant: long enough for all threads to be asleep and waiting.
+/// The time from the end of the preparation to the first planned instant: long enough for all threads to be asleep and
+/// waiting.
 const LEAD: Duration = Duration::from_millis(20);
 
-/// Why a run can't start, or was lost.
+/// Why a run cannot start, or was lost.
 #[derive(Debug, Error)]
 pub enum EngineError {
     /// A payload does not fit the model.
@@ -62,7 +63,7 @@ pub enum EngineError {
 pub struct Running {
     /// The instant from which the plan is counted.
     pub started: Instant,
-    /// What has been recorded since the last time, from several threads. It ends when the run has.
+    /// The records of several threads since their last ones. The channel closes at the end of the run.
     pub records: mpsc::UnboundedReceiver<Record>,
     /// How hard the threads work.
     pub effort: Effort,
@@ -139,7 +140,7 @@ pub fn start(plan: &Plan, target: &Target, workers: usize, reserved: u64) -> Res
 }
 
 impl Running {
-    /// Asks the run to end at once; what is under way counts as interrupted.
+    /// Ends the run; requests under way count as interrupted.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }

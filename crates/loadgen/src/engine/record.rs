@@ -4,11 +4,11 @@ use super::duration_histogram::DurationHistogram;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Where every offered request ended up.
+/// How the offered requests ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Due by the plan, or asked for by a user of a closed loop. A request is counted here by the thread that counts its
-    /// end, so a record never holds an end without its beginning.
+    /// Due by the plan, or sent by a user of a closed loop. The thread that counts a request's end also counts it here,
+    /// so a record never has an end without a beginning.
     pub offered: u64,
     /// Answered in full, whatever the status.
     pub completed: u64,
@@ -25,7 +25,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Returns whether every offered request ended up somewhere.
+    /// Returns whether every offered request has ended.
     pub fn add_up(&self) -> bool {
         let ends = [self.completed, self.failed, self.timed_out, self.dropped, self.interrupted];
         // Counts from a file may be anything.
@@ -117,8 +117,8 @@ impl Ending {
     }
 }
 
-/// Where an offered request ended up, in one word. Other than in [`Totals`], what is unexpected is not completed: each
-/// request has one outcome, and the counts of all outcomes add up to what was offered.
+/// How an offered request ended. Unlike in [`Totals`], an unexpected answer does not count as completed: each request has
+/// one outcome, and the counts of all outcomes add up to the offered requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// Answered as its payload expects.
@@ -167,7 +167,7 @@ pub struct Timing {
 /// Counts and times of one phase.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PhaseRecord {
-    /// Where the requests ended up.
+    /// How the requests ended.
     pub totals: Totals,
     /// Times from the intended instant. A request that timed out counts with the time after which it was given up;
     /// one that failed does not count, for a refused connection is no quick answer.

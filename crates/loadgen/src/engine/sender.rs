@@ -33,7 +33,7 @@ pub(super) struct Sender {
     pub(super) recorder: Recorder,
 }
 
-/// What all requests of a payload share, made ready so that a request only copies it.
+/// The common parts of a payload's requests, which each request copies.
 struct Template {
     method: Method,
     /// Path and query.
@@ -104,13 +104,13 @@ impl Sender {
         Ok(Self { connections, timeout, templates, recorder })
     }
 
-    /// Counts a request as offered; its end will be counted too, whatever becomes of it.
+    /// Counts a request as offered. Its end is counted in any case.
     pub(super) fn ticket(&self, phase: usize, payload: usize) -> Ticket {
         self.recorder.borrow_mut().phase(phase).totals.offered += 1;
         Ticket { recorder: Rc::clone(&self.recorder), phase, payload, open: true }
     }
 
-    /// Sends a request that was due at `intended`; `None` in a closed loop. Says whether it was answered.
+    /// Sends a request that was due at `intended`; `None` in a closed loop. Returns whether it was answered.
     ///
     /// Dropping the future before its end counts the request as interrupted.
     pub(super) async fn send(

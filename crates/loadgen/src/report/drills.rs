@@ -11,7 +11,7 @@ use driftsim::{DriftSpec, presets};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
-/// How the headers that ask for a fault begin.
+/// The prefix of the headers that ask for a fault.
 const FAULT: &str = "x-envoy-fault-";
 
 /// A phase in which something is done to the service, or something is expected.
@@ -49,7 +49,7 @@ pub struct DrillOutcome {
 }
 
 impl FailureMode {
-    /// Judges it anew by these outcomes.
+    /// Replaces the outcomes.
     pub fn set_outcomes(&mut self, expectations: &[ExpectationOutcome]) {
         for list in
             [&mut self.noticed, &mut self.resolved, &mut self.quiet, &mut self.missed, &mut self.not_checked]
@@ -123,7 +123,8 @@ fn injects(phase: &Phase, payloads: &[Payload]) -> bool {
     payloads.iter().zip(&phase.mix).any(|(payload, &weight)| weight > 0 && !ordinary(payload))
 }
 
-/// `50/s for 30s: 80 % mutants (drift preset giant), 20 % flowers (like the reference)`, the largest share first.
+/// Describes the requests of a phase, the largest share first: `50/s for 30s: 80 % drifted (drift preset giant), 20 %
+/// usual (like the reference)`.
 fn injected(phase: &Phase, payloads: &[Payload]) -> String {
     let all: u64 = phase.mix.iter().map(|&weight| u64::from(weight)).sum();
     let mut mix: Vec<_> = payloads.iter().zip(&phase.mix).filter(|(_, weight)| **weight > 0).collect();
@@ -184,7 +185,7 @@ fn drift(spec: &DriftSpec) -> String {
     if spec.share < 1.0 { format!("{what}, {} % of the rows", spec.share * 100.0) } else { what }
 }
 
-/// Returns what a reader must know about how Prometheus and its Alertmanagers answered.
+/// Returns warnings about the answers of Prometheus and its Alertmanagers.
 pub fn warnings(prometheus: &PrometheusWatch) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(error) = &prometheus.last_error {

@@ -212,7 +212,7 @@ fn monitoring_table(phases: &[PhaseReport]) -> String {
     table(&rows, 5)
 }
 
-/// Returns how many times the baseline, where it is worth a word.
+/// Returns the ratio to the baseline if it differs noticeably.
 fn times(value: Option<f64>, base: Option<f64>) -> String {
     match (value, base) {
         (Some(value), Some(base)) if base > 0.0 => {
@@ -233,7 +233,7 @@ fn drifting(seen: &Monitoring) -> String {
     }
 }
 
-/// Returns what a threshold was held against.
+/// Returns the measured value of a threshold as text.
 pub(crate) fn measured(outcome: &ThresholdOutcome) -> String {
     match outcome.value {
         None => "no samples".into(),
@@ -242,7 +242,7 @@ pub(crate) fn measured(outcome: &ThresholdOutcome) -> String {
     }
 }
 
-/// Failure mode by failure mode; what is about the whole run comes last. The columns line up throughout.
+/// Returns the expectations by failure mode; those on the whole run come last. The columns are aligned throughout.
 fn drills(report: &Report) -> String {
     let rows_of = |phase: Option<&str>| -> Vec<Vec<String>> {
         let of_phase = report.expectations.iter().filter(|outcome| outcome.phase.as_deref() == phase);

@@ -44,7 +44,7 @@ pub(super) struct Limits {
     connections: usize,
     /// How long a request's head may take, and how long a connection may be idle.
     head: Duration,
-    /// How long a client may take nothing of an answer.
+    /// How long a client may leave an answer unread.
     write: Duration,
 }
 
@@ -67,7 +67,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 /// What clients are sent.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// For answers that are not pages: they load nothing, and no page may frame them.
+/// The content security policy of answers that are not pages: they load nothing, and no page may frame them.
 pub(super) const STRICTEST: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// Returns an answer of this status, media type and text.
@@ -75,7 +75,7 @@ pub(super) fn text(status: u16, media_type: &'static str, text: impl Into<Bytes>
     answer(status, media_type, STRICTEST, Full::new(text.into()).boxed_unsync())
 }
 
-/// Returns an answer that browsers neither guess the type of, nor frame, nor keep, nor name to others.
+/// Returns an answer with headers against type sniffing, framing, caching and referrers.
 pub(super) fn answer(status: u16, media_type: &'static str, policy: &str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status.try_into().unwrap_or_default();

@@ -35,7 +35,7 @@ use std::{
 };
 use tokio::{sync::watch, task::LocalSet};
 
-/// Between two states of the page.
+/// The time between two states of the page.
 const EVERY: Duration = Duration::from_secs(1);
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -48,7 +48,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Takes the addresses that there are.
+    /// Binds the addresses that are given.
     ///
     /// # Errors
     /// When one is in use by another program; the message names the flag that it was given by, and the remedy.
@@ -66,7 +66,7 @@ impl Listeners {
         })
     }
 
-    /// Says where: port 0 became whichever was free.
+    /// Prints the addresses, with the port that the system chose for port 0.
     ///
     /// # Errors
     /// When the system does not tell.
@@ -87,7 +87,7 @@ pub struct Servers {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Hands states of the run to the live page.
+/// Passes states of the run to the live page.
 pub struct Publisher {
     wanted: Arc<AtomicBool>,
     pages: watch::Sender<Option<Arc<Page>>>,
@@ -215,8 +215,7 @@ async fn on_page<B>(live: Arc<Live>, request: Request<B>) -> Response<Body> {
     }
 }
 
-/// Any `Host` will do: Prometheus scrapes by the name that its configuration has, and a web page that reads counters of
-/// a drill learns nothing.
+/// Any `Host` is accepted: Prometheus scrapes by the name in its configuration, and these counters are not confidential.
 fn on_metrics<B>(metrics: &Metrics, request: &Request<B>) -> Response<Body> {
     refused(request, &["/metrics"])
         .unwrap_or_else(|| text(200, "text/plain; version=0.0.4; charset=utf-8", metrics.render()))
