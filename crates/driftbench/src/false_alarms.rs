@@ -2,7 +2,7 @@
 //!
 //! The time asked for is divided among references. Each begins with empty windows, as after a deployment, and every
 //! judgement counts from the first one on: windows that are still filling look at the traffic most variously, so leaving
-//! them out would flatter the figures.
+//! them out would make the figures too good.
 
 use crate::{
     Settings,

@@ -75,7 +75,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     /// Rows whose true log odds are `logits`, and labels drawn accordingly.
-    fn honest(rows: usize) -> (Vec<Vec<f64>>, Vec<usize>) {
+    fn calibrated(rows: usize) -> (Vec<Vec<f64>>, Vec<usize>) {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         (0..rows)
             .map(|_| {
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn finds_by_how_much_logits_are_overstated() {
-        let (logits, labels) = honest(20_000);
+        let (logits, labels) = calibrated(20_000);
         for overstated in [0.25, 1.0, 4.0] {
             let stated: Vec<Vec<f64>> =
                 logits.iter().map(|row| row.iter().map(|logit| overstated * logit).collect()).collect();

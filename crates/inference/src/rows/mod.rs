@@ -119,7 +119,7 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> Refusal {
     } else {
         Reason::MalformedJson
     };
-    // Python's json module writes these unless it is told not to.
+    // Python's json module writes these by default.
     let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let start = error.column().saturating_sub(3).min(line.len());
     let around = String::from_utf8_lossy(&line[start..line.len().min(start + 12)]);

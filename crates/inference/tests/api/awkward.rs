@@ -31,7 +31,7 @@ impl Case {
     }
 }
 
-/// A number from 0 to 10 that nobody can foretell, and 3 more in every other row (G. L. Steele et al., SplitMix, 2014).
+/// A pseudo-random number from 0 to 10, and 3 more in every other row (G. L. Steele et al., SplitMix, 2014).
 fn plain(row: usize, feature: usize) -> String {
     let mut mixed = ((row * 1009 + feature) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -125,8 +125,8 @@ async fn every_reference_gets_a_verdict_or_cannot_tell() {
         for sent in [0, 20] {
             send(&service, &fresh[..sent]).await;
             let judged = judged(&service, &file).await;
-            let told = judged.iter().find(|(_, j)| !matches!(j.verdict, Verdict::CannotTell { .. }));
-            assert_eq!(told, None, "{name} after {sent} rows");
+            let decided = judged.iter().find(|(_, j)| !matches!(j.verdict, Verdict::CannotTell { .. }));
+            assert_eq!(decided, None, "{name} after {sent} rows");
         }
         send(&service, &fresh[20..]).await;
         let steady = judged(&service, &file).await;

@@ -86,7 +86,7 @@ async fn an_invalid_prediction_id_is_counted_and_refused() {
         ("malformed_prediction_id", String::new(), "setosa"),
         // No replica gives this out, but a key in other hands may.
         ("malformed_prediction_id", Receipts::new(KEY.as_bytes(), version, 7).issue(now, 3, 0.9), "setosa"),
-        ("forged_prediction_id", by("a key that somebody made up for themselves", version, now), "setosa"),
+        ("forged_prediction_id", by("an invented key, unlike that of the service", version, now), "setosa"),
         ("expired_prediction_id", by(KEY, version, now - Duration::from_secs(31 * 24 * 3600)), "setosa"),
         ("future_prediction_id", by(KEY, version, now + Duration::from_secs(3600)), "setosa"),
         ("foreign_version", by(KEY, "0123456789ab", now), "setosa"),
@@ -98,8 +98,8 @@ async fn an_invalid_prediction_id_is_counted_and_refused() {
         assert_eq!((status, body["error"]["code"].as_str()), (422, Some(*code)), "{body}");
     }
     assert_eq!(matrix(&service).await, 1.0);
-    let told = service.metric("feedback_confidence_count", &[("version", version)]).await;
-    assert_eq!(told, 1.0, "what is refused leaves no trace in what quality is judged by");
+    let counted = service.metric("feedback_confidence_count", &[("version", version)]).await;
+    assert_eq!(counted, 1.0, "refused feedback is not part of the quality metrics");
     for (code, expected) in [
         ("malformed_prediction_id", 3.0),
         ("forged_prediction_id", 1.0),
@@ -183,7 +183,7 @@ async fn malformed_feedback_is_refused_with_the_reason() {
             "{body}"
         );
     }
-    // A map would keep one of the two, and nobody knew which was meant.
+    // A map would keep one of the two, and it is not known which was meant.
     let twice = r#"{"prediction_id":"x","label":"setosa","label":"virginica"}"#;
     for (body, field) in [(twice.to_owned(), "label"), (format!("[{twice}]"), "[0].label")] {
         let request =

@@ -36,18 +36,18 @@ impl Service {
     }
 
     pub fn of(settings: Settings, file: ModelFile) -> Self {
-        let (told, tell) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let settings =
                     Settings { workers: settings.workers.or(Some(1)), drain: Duration::ZERO, ..settings };
                 let application = Application::build(&settings, file).unwrap();
-                told.send((application.address(), application.metrics_address())).unwrap();
+                sender.send((application.address(), application.metrics_address())).unwrap();
                 application.run_until_stopped(async { stopped.await.unwrap_or("dropped") }).await.unwrap();
             });
         });
-        let (address, metrics_address) = tell.recv_timeout(DEADLINE).unwrap();
+        let (address, metrics_address) = receiver.recv_timeout(DEADLINE).unwrap();
         // Built with the whole workspace, reqwest can do TLS and refuses to start before it knows by whose ciphers. Another
         // test may have said so already.
         let _ = rustls::crypto::ring::default_provider().install_default();

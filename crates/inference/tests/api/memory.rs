@@ -146,11 +146,14 @@ async fn feedback_is_answered_with_less_than_was_sent() {
     let body = format!("[{valid}{}]", ",0".repeat(9_999));
     let answer = Raw::connect(service.address).ask(post("/feedback", "", &body));
     assert_eq!(answer.status, 202);
-    let told = answer.json();
-    assert_eq!(told["accepted"], 1);
-    assert_eq!(told["rejected"].as_array().unwrap().len(), 100);
-    assert_eq!((&told["rejected"][0]["index"], &told["rejected"][99]["index"]), (&json!(1), &json!(100)));
-    assert_eq!(told["rejected_without_detail"], 9_899);
+    let answered = answer.json();
+    assert_eq!(answered["accepted"], 1);
+    assert_eq!(answered["rejected"].as_array().unwrap().len(), 100);
+    assert_eq!(
+        (&answered["rejected"][0]["index"], &answered["rejected"][99]["index"]),
+        (&json!(1), &json!(100))
+    );
+    assert_eq!(answered["rejected_without_detail"], 9_899);
     assert!(answer.body.len() < body.len(), "{}", answer.body.len());
     let counted = service.metric("feedback_rejected_total", &[("reason", "wrong_type")]).await;
     assert_eq!(counted, 9_999.0);

@@ -96,7 +96,7 @@ fn names(bins: usize) -> Vec<String> {
 }
 
 fn compare(window: &Window, cases: &[Case]) {
-    let Window { name: told_window, at, .. } = window;
+    let Window { name: window_label, at, .. } = window;
     let mut series = String::new();
     let mut checks = String::new();
     for (number, case) in cases.iter().enumerate() {
@@ -121,9 +121,10 @@ fn compare(window: &Window, cases: &[Case]) {
         let shares = Shares::new(&expected, rows, &counts).unwrap();
         assert_ne!(judged.verdict, Verdict::CannotTell { rows: judged.psi.rows, needs: 60 }, "case {number}");
         let drifting = u8::from(judged.verdict == Verdict::Drifting);
-        let selector = format!("{{version=\"v{number}\",window=\"{told_window}\"}}");
+        let selector = format!("{{version=\"v{number}\",window=\"{window_label}\"}}");
         let prefix = "job_version_signal_window:signal_bin:";
-        let told = format!("{{job=\"j\",version=\"v{number}\",signal=\"s\",window=\"{told_window}\"}}");
+        let result_labels =
+            format!("{{job=\"j\",version=\"v{number}\",signal=\"s\",window=\"{window_label}\"}}");
         let near =
             |name: &str, value: f64| (format!("abs({prefix}{name}{selector} - {value:?}) < bool 1e-9"), 1);
         for (check, value) in [
@@ -141,7 +142,7 @@ fn compare(window: &Window, cases: &[Case]) {
             ),
             (format!("0 + {prefix}drifting{selector}"), drifting),
         ] {
-            let samples = format!("[ {{ labels: '{told}', value: {value} }} ]");
+            let samples = format!("[ {{ labels: '{result_labels}', value: {value} }} ]");
             let _ =
                 writeln!(checks, "      - {{ expr: '{check}', eval_time: {at}, exp_samples: {samples} }}");
         }

@@ -53,13 +53,13 @@ fn a_hundred_replicas_are_one_traffic() {
     let judged = judge(&expected, &counts, rows, 30.0).unwrap();
     assert_eq!(judged.verdict, Verdict::Steady);
     let prefix = "job_version_signal_window:signal_bin:";
-    let told = format!("{{job=\"j\",version=\"v\",signal=\"s\",window=\"{}\"}}", DAY.name);
+    let labels_of_result = format!("{{job=\"j\",version=\"v\",signal=\"s\",window=\"{}\"}}", DAY.name);
     let mut checks = String::new();
     for (name, value) in [("rows", judged.psi.rows as f64), ("psi", judged.psi.value), ("drifting", 0.0)] {
         let check = format!("abs({prefix}{name}{{window=\"{}\"}} - {value:?}) < bool 1e-9", DAY.name);
         let _ = writeln!(
             checks,
-            "      - {{ expr: '{check}', eval_time: {}, exp_samples: [ {{ labels: '{told}', value: 1 }} ] }}",
+            "      - {{ expr: '{check}', eval_time: {}, exp_samples: [ {{ labels: '{labels_of_result}', value: 1 }} ] }}",
             DAY.at
         );
     }

@@ -78,7 +78,7 @@ impl Default for Timeline {
 impl Timeline {
     /// Takes what was recorded in the time up to `at`.
     pub fn record(&mut self, at: Duration, record: &Record) {
-        // In the middle of the time that it tells of, lest it fall now on this side of a slot's edge, now on that.
+        // In the middle of the time that it covers, so that it does not alternate between two slots.
         let client = &mut self.slot(at.saturating_sub(FLUSH / 2)).client;
         for (_, phase) in record.phases() {
             client.totals.add(&phase.totals);

@@ -122,8 +122,8 @@ impl PrometheusWatch {
     }
 
     /// Takes an answer.
-    pub fn observe(&mut self, told: PrometheusEvent) {
-        match told {
+    pub fn observe(&mut self, event: PrometheusEvent) {
+        match event {
             PrometheusEvent::Alerts(at, alerts) => self.alerts(at, alerts),
             PrometheusEvent::Held(at, asked) => {
                 self.alertmanagers.observe(&asked);

@@ -13,10 +13,10 @@ expect:
   quiet: [ModelServiceDown]
 "#;
 
-/// An address at which nobody listens while it is held: its port is taken, so that no other test is given it.
-struct Nobody(TcpSocket);
+/// An address without a listener. Its port stays bound, so that no other test gets it.
+struct UnreachableAddress(TcpSocket);
 
-impl Nobody {
+impl UnreachableAddress {
     fn new() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -42,10 +42,14 @@ fn a_bad_scenario_is_104_with_file_line_and_field() {
 
 #[test]
 fn a_target_that_is_down_is_named_with_the_remedy() {
-    let nobody = Nobody::new();
-    let run = Loadgen::new().run(SHORT, &nobody.url(), &[]);
+    let unreachable = UnreachableAddress::new();
+    let run = Loadgen::new().run(SHORT, &unreachable.url(), &[]);
     run.expect_code(104);
-    assert!(run.stderr.contains(&nobody.url()) && run.stderr.contains("inference serve"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains(&unreachable.url()) && run.stderr.contains("inference serve"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -83,12 +87,12 @@ expect: { signals: [ { signal: petal_lenght, phase: a, stays: steady } ] }
 #[test]
 fn an_address_without_a_prometheus_server_is_found_before_the_run() {
     let stub = Stub::start(StubOptions::default());
-    let nobody = Nobody::new();
+    let unreachable = UnreachableAddress::new();
     let elsewhere = format!("{}/elsewhere", stub.url);
     let page = rogue(Mischief::Says("<!doctype html><title>Grafana</title>"));
     let html = rogue(Mischief::Garbage);
     for (address, what, remedy) in [
-        (nobody.url(), "Connection refused", "is Prometheus running there?"),
+        (unreachable.url(), "Connection refused", "is Prometheus running there?"),
         (elsewhere, "/elsewhere/api/v1/rules: answered 404", "is it the address of a Prometheus server"),
         (page, "its answer is not that of a Prometheus server", "is it the address of a Prometheus server"),
         (html, "HTTP", "is it the address of a Prometheus server"),
@@ -138,8 +142,8 @@ expect:
 fn an_earlier_report_stays_until_there_is_a_later_one() {
     let loadgen = Loadgen::new();
     loadgen.write("report.json", r#"{ "verdict": "passed" }"#);
-    let nobody = Nobody::new();
-    let run = loadgen.run(SHORT, &nobody.url(), &[]);
+    let unreachable = UnreachableAddress::new();
+    let run = loadgen.run(SHORT, &unreachable.url(), &[]);
     run.expect_code(104);
     assert_eq!(run.report["verdict"], "passed");
 }

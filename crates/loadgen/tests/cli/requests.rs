@@ -166,9 +166,9 @@ fn a_password_in_an_address_is_sent_and_never_shown() {
     for secret in ["p%40ss", "p@ss", "dXNlcjpwQHNz"] {
         is_silent(&run, secret);
     }
-    let nobody = "http://user:p%40ss@127.0.0.1:1";
+    let unreachable = "http://user:p%40ss@127.0.0.1:1";
     for (target, variable) in
-        [(nobody, "OTHER"), (nobody, "LOADGEN_BEARER_TOKEN"), ("htp://user:p%40ss@h", "OTHER")]
+        [(unreachable, "OTHER"), (unreachable, "LOADGEN_BEARER_TOKEN"), ("htp://user:p%40ss@h", "OTHER")]
     {
         let run = loadgen.run_with(SHORT, target, &[], &[(variable, "x")]);
         run.expect_code(104);

@@ -2,7 +2,7 @@
 
 use crate::support::{Loadgen, Mischief, Run, rogue};
 
-/// A run too small to be late, against somebody who would have plenty of time to answer, unless he never does.
+/// A run with so few requests that it is never late, and with a timeout long enough for any answer.
 fn run_against(mischief: Mischief) -> Run {
     let timeout = if mischief == Mischief::Silence { "300ms" } else { "10s" };
     let scenario = format!(

@@ -201,7 +201,7 @@ fn queries_become_and_stay_or_do_not() {
     );
     assert!(report["expectations"][0]["after"].as_f64().unwrap() > 0.0, "{words}");
     assert!(words.contains("CANNOT TELL"), "{words}");
-    // Nobody expects an alert, so that none could arrive is no news.
+    // No alert is expected, so the lack of an Alertmanager needs no warning.
     assert!(!words.contains("knows no Alertmanager"), "{words}");
 }
 

@@ -1,4 +1,4 @@
-//! A real Alertmanager that tells nobody, on a free port and a data folder of its own.
+//! A real Alertmanager without a receiver, on a free port and with a data folder of its own.
 
 use crate::server;
 use std::{
@@ -7,7 +7,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-const CONFIG: &str = "route: { receiver: nobody }\nreceivers: [ { name: nobody } ]\n";
+const CONFIG: &str = "route: { receiver: none }\nreceivers: [ { name: none } ]\n";
 
 pub struct Alertmanager {
     child: Child,

@@ -78,15 +78,15 @@ impl Browser {
                 return message["result"].clone();
             }
             let event = message["method"].as_str().unwrap_or_default();
-            let told = &message["params"];
+            let params = &message["params"];
             let complains = match event {
-                "Log.entryAdded" => told["entry"]["level"] == "error",
+                "Log.entryAdded" => params["entry"]["level"] == "error",
                 "Runtime.exceptionThrown" => true,
-                "Runtime.consoleAPICalled" => told["type"] == "error",
+                "Runtime.consoleAPICalled" => params["type"] == "error",
                 _ => false,
             };
             if complains {
-                self.complaints.push(told.to_string());
+                self.complaints.push(params.to_string());
             }
         }
     }

@@ -56,7 +56,7 @@ impl World {
     }
 }
 
-/// The flowers are as ever, but two in five now go by another name: no feature, no prediction and no confidence tells.
+/// The rows are unchanged, but two in five now have another true class: no feature, prediction or confidence shows it.
 #[tokio::test]
 async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
     let key = tempfile::NamedTempFile::new().unwrap();
@@ -81,8 +81,8 @@ async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
         feedback.push(json!({ "prediction_id": answer["prediction_id"], "label": card.classes[class] }));
     }
     // All of it to one replica, half of it about predictions of the other.
-    let told = world.post(&other, "/feedback", &json!(feedback)).await;
-    assert_eq!(told, json!({ "accepted": ROWS, "rejected": [] }));
+    let answer = world.post(&other, "/feedback", &json!(feedback)).await;
+    assert_eq!(answer, json!({ "accepted": ROWS, "rejected": [] }));
 
     let accuracy = right as f64 / ROWS as f64;
     let hour = "{job=\"ml-inference\",window=\"1h\"}";

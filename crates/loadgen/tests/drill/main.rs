@@ -72,7 +72,7 @@ fn normal_traffic_raises_nothing_and_unchecked_is_not_passed() {
 
 #[test]
 fn a_service_that_notices_nothing_fails_the_drill() {
-    // The rules are there, but nobody scrapes the service: its alerts stay silent, and the drill must say so.
+    // The rules exist, but the service is not scraped: its alerts cannot fire, and the run must report that.
     let service = Service::start();
     let elsewhere = Service::start();
     let prometheus = Prometheus::start(&[elsewhere.address]);

@@ -34,6 +34,6 @@ pub fn start(
         std::thread::spawn(move || log.for_each(drop));
         Some((child, address))
     };
-    // A free port may be given to somebody else before the program takes it.
+    // Another process may get a free port before the program binds it.
     attempt().or_else(attempt).unwrap_or_else(|| panic!("{program} ended before it was ready"))
 }

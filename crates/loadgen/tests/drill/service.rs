@@ -16,13 +16,13 @@ impl Service {
     }
 
     pub fn with(settings: Settings) -> Self {
-        let (told, tell) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let settings = Settings { workers: Some(1), drain: Duration::ZERO, ..settings };
                 let application = Application::build(&settings, load_model(None).unwrap()).unwrap();
-                told.send(application.address()).unwrap();
+                sender.send(application.address()).unwrap();
                 let stopped = async {
                     let _ = stopped.await;
                     "test over"
@@ -30,7 +30,7 @@ impl Service {
                 application.run_until_stopped(stopped).await.unwrap();
             });
         });
-        let address = tell.recv_timeout(Duration::from_secs(30)).unwrap();
+        let address = receiver.recv_timeout(Duration::from_secs(30)).unwrap();
         Self { address, stop: Some(stop), thread: Some(thread) }
     }
 }

@@ -93,7 +93,7 @@ fn serve(mut stream: TcpStream, card: &str, mischief: Mischief) -> Option<()> {
     }
 }
 
-/// Reads a request, to its end unless told otherwise; returns its head and whether that was the end.
+/// Reads a request, by default to its end; returns its head and whether that was the end.
 fn read_request(stream: &mut TcpStream, to_end: bool) -> Option<(String, bool)> {
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);

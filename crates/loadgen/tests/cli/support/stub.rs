@@ -39,7 +39,7 @@ pub struct StubOptions {
     pub delay: Duration,
     /// As a Prometheus server, it has alert `Trouble` fire once this many predictions were asked for.
     pub alerts_at: Option<u64>,
-    /// As a Prometheus server, how often it answers 503 before it tells its rules, `Trouble` and `Other`.
+    /// As a Prometheus server, how often it answers 503 before it returns its rules, `Trouble` and `Other`.
     pub rules_unavailable: usize,
     /// What header `Authorization` must be; anything else is answered 401.
     pub authorization: Option<&'static str>,

@@ -64,7 +64,7 @@ fn watch() -> Watch {
     watch_but((0, 0))
 }
 
-/// What Prometheus tells in the course of a run.
+/// The answers of Prometheus in the course of a run.
 type Story = Vec<PrometheusEvent>;
 
 fn outcome(

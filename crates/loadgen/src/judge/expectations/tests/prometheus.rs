@@ -112,12 +112,12 @@ fn an_alert_that_arrives_late_is_late_however_long_the_run_waits() {
     assert_eq!(came(silenced(14, 20)), in_time("10 s"));
     assert_eq!(came(silenced(14, 29)), late("4 s, but silenced there (by S) until 19 s"));
     // Two seconds without an answer tell as much as one, also around the deadline; sixteen tell nothing.
-    assert_eq!(came(deaf_alertmanagers(delivered(log(12, 29), 26, None), 26, 28)), in_time("18 s"));
-    assert_eq!(came(deaf(delivered(log(12, 29), 14, None), 13, 15)), in_time("5 s"));
-    let unheard = came(deaf_alertmanagers(delivered(log(12, 29), 14, None), 13, 29));
+    assert_eq!(came(without_alertmanagers(delivered(log(12, 29), 26, None), 26, 28)), in_time("18 s"));
+    assert_eq!(came(without_answers(delivered(log(12, 29), 14, None), 13, 15)), in_time("5 s"));
+    let unheard = came(without_alertmanagers(delivered(log(12, 29), 14, None), 13, 29));
     assert_eq!(unheard.0, "CANNOT TELL", "{}", unheard.1);
-    // What is over is not held any more, so that nobody can tell whether it was.
-    let unheard = came(deaf_alertmanagers(delivered(log(12, 20), 99, None), 13, 22));
+    // A resolved alert is no longer listed, so it is not known whether it had arrived.
+    let unheard = came(without_alertmanagers(delivered(log(12, 20), 99, None), 13, 22));
     assert_eq!(unheard.0, "CANNOT TELL", "{}", unheard.1);
     assert!(came(delivered(log(12, 20), 99, None)).1.contains("but did not reach Alertmanager"));
 }
@@ -143,22 +143,22 @@ fn an_unreachable_alertmanager_does_not_fail_an_alert() {
     assert_eq!(fired.detail, "fired after 2 s");
     // One that could be asked, and fell silent before the alert was there, may be what is broken.
     let mut story = log(12, 29);
-    story.extend(deaf(delivered(Story::new(), 99, None), 13, 60));
+    story.extend(without_answers(delivered(Story::new(), 99, None), 13, 60));
     let silent = outcome(FIRES, &watch(), Some(story), None);
     assert_eq!((silent.verdict, silent.word()), (Verdict::CannotTell, "CANNOT TELL"), "{}", silent.detail);
 }
 
 /// Returns the same with nothing but errors of the Alertmanagers for a while.
-fn deaf_alertmanagers(story: Story, from: u32, to: u32) -> Story {
+fn without_alertmanagers(story: Story, from: u32, to: u32) -> Story {
     let (held, others): (Story, Story) =
         story.into_iter().partition(|event| matches!(event, PrometheusEvent::Held(..)));
-    others.into_iter().chain(deaf(held, from, to)).collect()
+    others.into_iter().chain(without_answers(held, from, to)).collect()
 }
 
 /// Returns the same with nothing but errors for a while.
-fn deaf(story: Story, from: u32, to: u32) -> Story {
+fn without_answers(story: Story, from: u32, to: u32) -> Story {
     let refused = || "connection refused".to_owned();
-    let deafen = |event| match event {
+    let replace = |event| match event {
         PrometheusEvent::Alerts(at, _) if (seconds(from)..seconds(to)).contains(&at) => {
             PrometheusEvent::Alerts(at, Err(refused()))
         }
@@ -167,7 +167,7 @@ fn deaf(story: Story, from: u32, to: u32) -> Story {
         }
         event => event,
     };
-    story.into_iter().map(deafen).collect()
+    story.into_iter().map(replace).collect()
 }
 
 #[test]
@@ -175,22 +175,22 @@ fn without_an_answer_around_its_start_a_phase_cannot_be_decided() {
     let unheard = |whom: &str| format!("{whom} did not answer around the phase's start: connection refused");
     let fires = |story| outcome(FIRES, &watch(), Some(story), None);
     // It fired all along, and was quiet when it was last asked about.
-    let long = fires(deaf(log(5, 29), 5, 12));
+    let long = fires(without_answers(log(5, 29), 5, 12));
     assert_eq!((long.word(), long.detail), ("CANNOT TELL", unheard("Prometheus")));
-    let never = fires(deaf(log(5, 29), 0, 12));
+    let never = fires(without_answers(log(5, 29), 0, 12));
     assert_eq!((never.word(), never.detail), ("CANNOT TELL", unheard("Prometheus")));
     // A slip is none.
-    assert_eq!(fires(deaf(log(13, 29), 9, 12)).word(), "NOTICED");
+    assert_eq!(fires(without_answers(log(13, 29), 9, 12)).word(), "NOTICED");
     // Who was held all along may be a leftover.
     let mut story = log(12, 29);
-    story.extend(deaf(delivered(Story::new(), 5, None), 5, 12));
+    story.extend(without_answers(delivered(Story::new(), 5, None), 5, 12));
     let held = fires(story);
     assert_eq!(held.word(), "CANNOT TELL", "{}", held.detail);
     assert_eq!(held.detail, format!("{}; fired after 2 s", unheard("Alertmanager")));
     assert_eq!(held.notified_after, None);
     // Who was held by none is not.
     let mut story = log(12, 29);
-    story.extend(deaf(delivered(Story::new(), 99, None), 5, 12));
+    story.extend(without_answers(delivered(Story::new(), 99, None), 5, 12));
     assert_eq!(fires(story).detail, "fired after 2 s, but did not reach Alertmanager");
 }
 
