@@ -135,21 +135,15 @@ pub(crate) fn run(
     let references = settings.references.min(plan.trials);
     let warm_up = settings.warm_up.as_secs();
     let named = |what: &str| format!("{what} at {}/s", plan.rate);
-    let warm: Vec<Warm> = workers
-        .map(&named("warming up"), references, |reference| {
-            let seed = derive(settings.seed, &[PART, plan.rate.to_bits(), reference as u64]);
-            Warm::up(truth, plan.rate, warm_up, &spans, seed)
-        })
-        .into_iter()
-        .collect::<Result<_>>()?;
-    let trials: Vec<Vec<Outcome>> = workers
-        .map(&named("drifts"), plan.trials, |number| {
-            let trial = warm[number % references].trial(truth, warm_up, number as u64)?;
-            let cases = drifts.iter().flat_map(|drift| &drift.cases);
-            cases.map(|case| trial.run(case, &in_use, plan.until)).collect()
-        })
-        .into_iter()
-        .collect::<Result<_>>()?;
+    let warm = workers.map(&named("warming up"), references, |reference| {
+        let seed = derive(settings.seed, &[PART, plan.rate.to_bits(), reference as u64]);
+        Warm::up(truth, plan.rate, warm_up, &spans, seed)
+    })?;
+    let trials: Vec<Vec<Outcome>> = workers.map(&named("drifts"), plan.trials, |number| {
+        let trial = warm[number % references].trial(truth, warm_up, number as u64)?;
+        let cases = drifts.iter().flat_map(|drift| &drift.cases);
+        cases.map(|case| trial.run(case, &in_use, plan.until)).collect()
+    })?;
     let labels: Vec<String> = spans.iter().map(|span| span.label()).collect();
     let signals: Vec<&str> =
         warm.first().map_or_else(Vec::new, |w| w.monitor.signals.iter().map(|s| s.name.as_str()).collect());

@@ -105,10 +105,9 @@ pub(crate) fn run(settings: &Settings, truth: &GroundTruth, workers: Workers) ->
         let (rate, reference) = jobs[job];
         let seed = derive(settings.seed, &[PART, settings.rates[rate].to_bits(), reference as u64]);
         one(settings, truth, settings.rates[rate], seed)
-    });
+    })?;
     let mut totals: Vec<Option<SteadyTraffic>> = vec![None; settings.rates.len()];
     for ((rate, _), part) in jobs.into_iter().zip(parts) {
-        let part = part?;
         totals[rate] = Some(match totals[rate].take() {
             Some(total) => total.plus(part),
             None => part,

@@ -1,5 +1,6 @@
 //! Distributes jobs over threads. The results are in the order of the jobs, so they do not depend on the number of threads.
 
+use anyhow::{Context, Result};
 use rayon::prelude::*;
 use std::{
     io::{IsTerminal, Write},
@@ -19,7 +20,15 @@ pub(crate) struct Workers {
 
 impl Workers {
     /// Runs `jobs` jobs, each given its number, and returns their results in that order; `name` is shown with the progress.
-    pub(crate) fn map<T: Send>(self, name: &str, jobs: usize, job: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    ///
+    /// # Errors
+    /// The first that a job returned, or that the system does not provide the threads.
+    pub(crate) fn map<T: Send>(
+        self,
+        name: &str,
+        jobs: usize,
+        job: impl Fn(usize) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
         let progress = Mutex::new(Progress::new(name, jobs, self.quiet));
         let step = |at| {
             let result = job(at);
@@ -28,10 +37,11 @@ impl Workers {
         };
         // Jobs differ in length by orders of magnitude, so none may wait behind another in a thread's share.
         let run = || (0..jobs).into_par_iter().with_max_len(1).map(step).collect();
-        match rayon::ThreadPoolBuilder::new().num_threads(self.threads).build() {
-            Ok(pool) => pool.install(run),
-            Err(error) => panic!("the system refuses threads: {error}"),
-        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .build()
+            .with_context(|| format!("cannot start {} threads; try a smaller --threads", self.threads))?;
+        pool.install(run)
     }
 }
 
@@ -79,9 +89,9 @@ mod tests {
     #[test]
     fn results_keep_the_order_of_the_jobs() {
         for threads in [1, 3, 50] {
-            let squares = Workers { threads, quiet: true }.map("squares", 20, |at| at * at);
-            assert_eq!(squares, (0..20).map(|at| at * at).collect::<Vec<_>>());
+            let squares = Workers { threads, quiet: true }.map("squares", 20, |at| Ok(at * at));
+            assert_eq!(squares.unwrap(), (0..20).map(|at| at * at).collect::<Vec<_>>());
         }
-        assert!(Workers { threads: 2, quiet: true }.map("none", 0, |at| at).is_empty());
+        assert!(Workers { threads: 2, quiet: true }.map("none", 0, Ok).unwrap().is_empty());
     }
 }

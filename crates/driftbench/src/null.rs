@@ -65,10 +65,10 @@ pub struct NullWindows {
 pub(crate) fn run(settings: &Settings, truth: &GroundTruth, workers: Workers) -> Result<Vec<NullWindows>> {
     let parts = workers.map("fresh references", settings.null_references, |reference| {
         one(truth, derive(settings.seed, &[PART, reference as u64]))
-    });
+    })?;
     let mut totals: Vec<NullWindows> = WINDOWS.iter().map(|&rows| NullWindows::empty(rows)).collect();
     for part in parts {
-        for (total, part) in totals.iter_mut().zip(part?) {
+        for (total, part) in totals.iter_mut().zip(part) {
             total.add(&part);
         }
     }

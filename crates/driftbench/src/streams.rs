@@ -87,39 +87,36 @@ pub(crate) fn write(
     let drifts = drifts(truth)?;
     let slowest = slowest(&drifts, detection);
     let warm_up = settings.warm_up.as_secs();
-    let trials: Vec<TrialFiles> = workers
-        .map("streams", detection.trials.min(TRIALS), |number| {
-            let warm = &warm[number % warm.len()];
-            let trial = warm.trial(truth, warm_up, number as u64)?;
-            let before = format!("trial-{number:02}-before.csv");
-            let onset = trial.onset();
-            trial_rows(folder, &before, &warm.monitor, None, onset, |seen| {
-                trial.steady(truth).until(onset, |time, row| {
-                    if time >= onset - BEFORE {
-                        seen(time, row);
-                    }
-                });
-            })?;
-            let drifts = slowest
-                .iter()
-                .enumerate()
-                .map(|(at, (drift, case, each))| {
-                    let file = format!("trial-{number:02}-drift-{at}.csv");
-                    trial_rows(folder, &file, &warm.monitor, case.stuck, onset, |seen| {
-                        trial.drifted(case).until(onset + AFTER, |time, row| seen(time, row));
-                    })?;
-                    Ok(DriftFile {
-                        drift: drift.name.to_owned(),
-                        about: case.about.clone(),
-                        file,
-                        noticed: each[number].filter(|&after| after <= AFTER),
-                    })
+    let trials: Vec<TrialFiles> = workers.map("streams", detection.trials.min(TRIALS), |number| {
+        let warm = &warm[number % warm.len()];
+        let trial = warm.trial(truth, warm_up, number as u64)?;
+        let before = format!("trial-{number:02}-before.csv");
+        let onset = trial.onset();
+        trial_rows(folder, &before, &warm.monitor, None, onset, |seen| {
+            trial.steady(truth).until(onset, |time, row| {
+                if time >= onset - BEFORE {
+                    seen(time, row);
+                }
+            });
+        })?;
+        let drifts = slowest
+            .iter()
+            .enumerate()
+            .map(|(at, (drift, case, each))| {
+                let file = format!("trial-{number:02}-drift-{at}.csv");
+                trial_rows(folder, &file, &warm.monitor, case.stuck, onset, |seen| {
+                    trial.drifted(case).until(onset + AFTER, |time, row| seen(time, row));
+                })?;
+                Ok(DriftFile {
+                    drift: drift.name.to_owned(),
+                    about: case.about.clone(),
+                    file,
+                    noticed: each[number].filter(|&after| after <= AFTER),
                 })
-                .collect::<Result<_>>()?;
-            Ok(TrialFiles { before, drifts })
-        })
-        .into_iter()
-        .collect::<Result<_>>()?;
+            })
+            .collect::<Result<_>>()?;
+        Ok(TrialFiles { before, drifts })
+    })?;
     let steady = warm.iter().take(STEADY).enumerate().map(|(at, warm)| {
         let file = format!("steady-{at}.csv");
         trial_rows(folder, &file, &warm.monitor, None, 0.0, |seen| {

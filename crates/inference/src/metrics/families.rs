@@ -69,54 +69,26 @@ metric_families::families! { pub(super)
 
 /// The standard process metrics, by the names that the Prometheus project gives them.
 pub(super) const PROCESS: [ProcessFamily; 8] = [
-    ProcessFamily {
-        name: "process_cpu_seconds_total",
-        kind: "counter",
-        help: "User and system CPU time in seconds.",
-        read: |process| process.cpu_seconds_total,
-    },
-    ProcessFamily {
-        name: "process_resident_memory_bytes",
-        kind: "gauge",
-        help: "Resident memory.",
-        read: |process| whole(process.resident_memory_bytes),
-    },
-    ProcessFamily {
-        name: "process_virtual_memory_bytes",
-        kind: "gauge",
-        help: "Virtual memory.",
-        read: |process| whole(process.virtual_memory_bytes),
-    },
-    ProcessFamily {
-        name: "process_virtual_memory_max_bytes",
-        kind: "gauge",
-        help: "Limit of virtual memory.",
-        read: |process| whole(process.virtual_memory_max_bytes),
-    },
-    ProcessFamily {
-        name: "process_open_fds",
-        kind: "gauge",
-        help: "Open file descriptors.",
-        read: |process| whole(process.open_fds),
-    },
-    ProcessFamily {
-        name: "process_max_fds",
-        kind: "gauge",
-        help: "Limit of open file descriptors.",
-        read: |process| whole(process.max_fds),
-    },
-    ProcessFamily {
-        name: "process_threads",
-        kind: "gauge",
-        help: "Threads.",
-        read: |process| whole(process.threads),
-    },
-    ProcessFamily {
-        name: "process_start_time_seconds",
-        kind: "gauge",
-        help: "Start of the process, Unix time.",
-        read: |process| whole(process.start_time_seconds),
-    },
+    ProcessFamily::counter("process_cpu_seconds_total", "User and system CPU time in seconds.", |process| {
+        process.cpu_seconds_total
+    }),
+    ProcessFamily::gauge("process_resident_memory_bytes", "Resident memory.", |process| {
+        whole(process.resident_memory_bytes)
+    }),
+    ProcessFamily::gauge("process_virtual_memory_bytes", "Virtual memory.", |process| {
+        whole(process.virtual_memory_bytes)
+    }),
+    ProcessFamily::gauge("process_virtual_memory_max_bytes", "Limit of virtual memory.", |process| {
+        whole(process.virtual_memory_max_bytes)
+    }),
+    ProcessFamily::gauge("process_open_fds", "Open file descriptors.", |process| whole(process.open_fds)),
+    ProcessFamily::gauge("process_max_fds", "Limit of open file descriptors.", |process| {
+        whole(process.max_fds)
+    }),
+    ProcessFamily::gauge("process_threads", "Threads.", |process| whole(process.threads)),
+    ProcessFamily::gauge("process_start_time_seconds", "Start of the process, Unix time.", |process| {
+        whole(process.start_time_seconds)
+    }),
 ];
 
 fn whole(value: Option<u64>) -> Option<f64> {
@@ -130,4 +102,14 @@ pub(super) struct ProcessFamily {
     pub(super) help: &'static str,
     /// Returns the value; `None` where the system does not provide it.
     pub(super) read: fn(&Process) -> Option<f64>,
+}
+
+impl ProcessFamily {
+    const fn gauge(name: &'static str, help: &'static str, read: fn(&Process) -> Option<f64>) -> Self {
+        Self { name, kind: "gauge", help, read }
+    }
+
+    const fn counter(name: &'static str, help: &'static str, read: fn(&Process) -> Option<f64>) -> Self {
+        Self { name, kind: "counter", help, read }
+    }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 const FAULT: &str = "x-envoy-fault-";
 
 /// A phase in which something is done to the service, or something is expected.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FailureMode {
     /// The phase.
     pub phase: String,
@@ -82,7 +82,7 @@ impl FailureMode {
     }
 }
 
-/// Returns the failure modes of a run, in the order of their phases.
+/// Returns the failure modes of a run, in the order of their phases, without their outcomes.
 pub fn failure_modes(
     scenario: &Scenario,
     phases: &[PhaseReport],
@@ -91,25 +91,18 @@ pub fn failure_modes(
 ) -> Vec<FailureMode> {
     let mut modes = Vec::new();
     for (phase, report) in scenario.phases.iter().zip(phases) {
-        let outcomes: Vec<_> =
-            expectations.iter().filter(|outcome| outcome.phase.as_ref() == Some(&phase.name)).collect();
-        if outcomes.is_empty() && !injects(phase, &scenario.payloads) {
+        let expects = expectations.iter().any(|outcome| outcome.phase.as_ref() == Some(&phase.name));
+        if !expects && !injects(phase, &scenario.payloads) {
             continue;
         }
         let at = started_at + Duration::from_secs_f64(report.start);
-        let mut mode = FailureMode {
+        modes.push(FailureMode {
             phase: phase.name.clone(),
             injected: injected(phase, &scenario.payloads),
             at: humantime::format_rfc3339_seconds(at).to_string(),
             start: report.start,
-            noticed: Vec::new(),
-            resolved: Vec::new(),
-            quiet: Vec::new(),
-            missed: Vec::new(),
-            not_checked: Vec::new(),
-        };
-        outcomes.into_iter().for_each(|outcome| mode.add(outcome));
-        modes.push(mode);
+            ..FailureMode::default()
+        });
     }
     modes
 }
@@ -272,17 +265,7 @@ phases:
             notified_after: None,
             calm,
         };
-        let mut mode = FailureMode {
-            phase: "drifted".into(),
-            injected: String::new(),
-            at: String::new(),
-            start: 0.0,
-            noticed: Vec::new(),
-            resolved: Vec::new(),
-            quiet: Vec::new(),
-            missed: Vec::new(),
-            not_checked: Vec::new(),
-        };
+        let mut mode = FailureMode { phase: "drifted".into(), ..FailureMode::default() };
         mode.add(&outcome(Verdict::Passed, false, Some(9.0)));
         mode.add(&outcome(Verdict::Passed, true, None));
         mode.add(&outcome(Verdict::Failed, false, Some(99.0)));

@@ -131,7 +131,7 @@ pub enum Loop {
 }
 
 /// The distributions behind a phase's figures.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Histograms {
     /// From the intended instant to the end of the answer.
     pub response_time: DurationHistogram,
@@ -205,8 +205,7 @@ impl Report {
         let nothing = PhaseRecord::default();
         let records: Vec<&PhaseRecord> =
             (0..scenario.phases.len()).map(|at| record.get(at).unwrap_or(&nothing)).collect();
-        let phases: Vec<PhaseReport> =
-            records.iter().enumerate().map(|(at, record)| phase(at, findings, record)).collect();
+        let phases: Vec<PhaseReport> = (0..records.len()).map(|at| phase(at, findings)).collect();
         let saturated: Vec<bool> = phases.iter().map(PhaseReport::saturated).collect();
         let expectations: Vec<ExpectationOutcome> = scenario
             .expectations
@@ -303,8 +302,8 @@ impl Report {
     }
 }
 
-/// Reports on phase `at`, without a verdict.
-fn phase(at: usize, findings: &Findings, record: &PhaseRecord) -> PhaseReport {
+/// Returns the report on phase `at`, without the figures and the verdict, which [`Report::assemble`] sets.
+fn phase(at: usize, findings: &Findings) -> PhaseReport {
     let phase = &findings.plan.scenario.phases[at];
     let span = findings.seen.schedule.span(at);
     let lasted = span.end.min(findings.elapsed).saturating_sub(span.start).as_secs_f64();
@@ -317,17 +316,17 @@ fn phase(at: usize, findings: &Findings, record: &PhaseRecord) -> PhaseReport {
         start: span.start.as_secs_f64(),
         duration: lasted,
         verdict: Verdict::NotChecked,
-        totals: record.totals,
-        rate: (lasted > 0.0).then(|| record.totals.completed as f64 / lasted),
-        response_time: record.response.figures(),
-        service_time: record.service.figures(),
-        send_lag: record.lag.figures(),
         generator_busy: findings.effort.busiest(at),
-        histograms: Histograms::of(record),
-        statuses: record.statuses.clone(),
-        failures: record.failures.clone(),
-        drops: record.drops.clone(),
         monitoring: Monitoring::new(&findings.seen.phases[at]),
+        totals: Totals::default(),
+        rate: None,
+        response_time: Figures::default(),
+        service_time: Figures::default(),
+        send_lag: Figures::default(),
+        statuses: BTreeMap::new(),
+        failures: BTreeMap::new(),
+        drops: BTreeMap::new(),
+        histograms: Histograms::default(),
     }
 }
 
