@@ -38,7 +38,7 @@ impl Application {
     /// [`Application::run_until_stopped`]. Must be called inside an actix system.
     ///
     /// # Errors
-    /// If an address is in use, or the receipt key cannot be read.
+    /// If an address is in use, the receipt key cannot be read, or the system provides too few file descriptors or no random bytes.
     pub fn build(settings: &Settings, model: ModelFile) -> Result<Self> {
         let listener = bind(settings.listen, "--listen")?;
         let metrics_listener =
@@ -124,7 +124,7 @@ impl Application {
         // Resolves at the second signal.
         let interrupted = async move {
             let cause = next_signal().await;
-            let in_flight = state.in_flight.count();
+            let in_flight = state.in_flight.in_use();
             tracing::info!(cause, in_flight, drain = ?drain, "stopping; a second signal ends this at once");
             state.stop_being_ready();
             let gracefully = async {
@@ -138,7 +138,7 @@ impl Application {
             tokio::select! {
                 () = gracefully => {}
                 cause = next_signal() => {
-                    tracing::warn!(cause, in_flight = state.in_flight.count(), "stopping at once");
+                    tracing::warn!(cause, in_flight = state.in_flight.in_use(), "stopping at once");
                 }
             }
         };

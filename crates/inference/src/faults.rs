@@ -1,7 +1,8 @@
 //! Injects faults that a request asks for, for drills, with the headers of Envoy's HTTP fault filter.
 //!
 //! `x-envoy-fault-delay-request: 200` delays the answer by 200 ms, `x-envoy-fault-abort-request: 503` answers 503; with both,
-//! the delay comes first. Faults are injected only with `--allow-fault-injection`; the headers are counted in any case.
+//! the delay comes first. Faults are injected only with `--allow-fault-injection`; without
+//! it the headers are counted as ignored. An invalid header is refused, and counted as any refused request is.
 
 use crate::{
     metrics::{FaultKind, FaultOutcome, Metrics},

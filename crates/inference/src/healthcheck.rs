@@ -51,7 +51,7 @@ fn status(url: &str) -> Result<u16> {
     })?;
     let status = head.strip_prefix(b"HTTP/1.1 ").or_else(|| head.strip_prefix(b"HTTP/1.0 "));
     let status = status.and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
-    status.context("did not answer in HTTP/1.1")
+    status.context("did not answer in HTTP/1.1 or HTTP/1.0")
 }
 
 /// Resolves an address in a thread of its own, which is abandoned if the system's resolver takes too long.

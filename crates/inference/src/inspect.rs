@@ -63,7 +63,7 @@ pub fn describe(file: &ModelFile) -> String {
         }
     }
     text += &format!(
-        "\n{} metric series from the start\n",
+        "\n{} metric series from the start, and those of each route that is requested\n",
         metrics::series_count(&Metrics::new(card, &budget).render())
     );
     text

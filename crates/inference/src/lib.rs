@@ -9,7 +9,7 @@
 //! - [`rows`]: from a request body to checked rows
 //! - [`metrics`]: the declaration of every metric, the events that change them, and the Prometheus page
 //! - [`faults`]: faults that a request asks for
-//! - [`in_flight`], [`arrivals`]: the limits on requests in flight and on arriving bodies; [`memory`]: the most memory that
+//! - [`permits`], [`arrivals`]: the limits on requests in flight and on arriving bodies; [`memory`]: the most memory that
 //!   clients can make the service hold
 //! - [`receipt`]: signed prediction ids; [`receipt_key`]: the key that signs them
 //!
@@ -23,11 +23,11 @@ pub mod connection;
 pub mod environment;
 pub mod faults;
 pub mod healthcheck;
-pub mod in_flight;
 pub mod inspect;
 pub mod memory;
 pub mod metrics;
 pub mod model_file;
+pub mod permits;
 pub mod reason;
 pub mod receipt;
 pub mod receipt_key;

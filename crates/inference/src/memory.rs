@@ -9,8 +9,8 @@ pub(crate) const SMALL_ANSWER: usize = 64 << 10;
 const BODIES: usize = 32;
 
 /// The most bytes of memory that reading a body and scoring its rows takes per byte of the body. A row of one named feature,
-/// `{"a":0},`, takes 38 times its size until it is answered; the test
-/// `memory_stays_below_what_is_announced_whatever_clients_send` measures that.
+/// `{"a":0},`, takes 38 times its size until it is answered, the most that was measured. The test
+/// `memory_stays_below_what_is_announced_whatever_clients_send` holds the sum against the process's peak.
 pub const WORK_PER_BODY_BYTE: usize = 48;
 
 /// The most memory that clients can make the service hold, in bytes.

@@ -115,8 +115,8 @@ pub(super) async fn feedback(
         let large = large::turn(body.len(), &state, deadline).await?;
         return large.work(&state, StatusCode::ACCEPTED, move |state| take(&body, state)).await;
     }
-    let place = state.enter()?;
-    Ok(sent::json(StatusCode::ACCEPTED, take(&body, &state)?, place))
+    let permit = state.admit()?;
+    Ok(sent::json(StatusCode::ACCEPTED, take(&body, &state)?, permit))
 }
 
 /// Counts the feedback in a body and writes the answer.

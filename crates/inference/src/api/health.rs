@@ -1,7 +1,7 @@
 //! Health for probes, and metrics for Prometheus.
 
 use super::{ApiError, State, sent};
-use crate::{in_flight::InFlight, reason::Reason, refusal::Refusal};
+use crate::{permits::Permits, reason::Reason, refusal::Refusal};
 use actix_web::{HttpResponse, web};
 use std::sync::atomic::Ordering;
 
@@ -28,12 +28,12 @@ pub(super) async fn ready(state: web::Data<State>) -> Result<HttpResponse, ApiEr
 const SCRAPES: usize = 16;
 
 /// Permits for requests for metrics on one listener.
-pub struct Scrapes(InFlight);
+pub struct Scrapes(Permits);
 
 impl Scrapes {
     /// Creates the permits of a listener.
     pub fn shared() -> web::Data<Self> {
-        web::Data::new(Self(InFlight::new(SCRAPES)))
+        web::Data::new(Self(Permits::new(SCRAPES)))
     }
 }
 
@@ -46,13 +46,13 @@ pub(super) async fn metrics(
     state: web::Data<State>,
     scrapes: web::Data<Scrapes>,
 ) -> Result<HttpResponse, ApiError> {
-    let Some(place) = scrapes.0.enter() else {
+    let Some(permit) = scrapes.0.try_acquire() else {
         let message = "too many pages of metrics at a time; try again shortly";
         return Err(Refusal::new(Reason::Overloaded, message).into());
     };
-    state.metrics.set_load(state.in_flight.count(), state.connections.load(Ordering::Relaxed));
+    state.metrics.set_load(state.in_flight.in_use(), state.connections.load(Ordering::Relaxed));
     // Rendering clones every distribution, which would delay the predictions of this worker.
     let page = web::block(move || state.metrics.render()).await.map_err(Refusal::internal)?;
     let mut response = HttpResponse::Ok();
-    Ok(sent::body(response.content_type("text/plain; version=0.0.4; charset=utf-8"), page, place))
+    Ok(sent::body(response.content_type("text/plain; version=0.0.4; charset=utf-8"), page, permit))
 }

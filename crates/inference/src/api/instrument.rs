@@ -1,4 +1,4 @@
-//! Counts, times and logs the answers of each route, by its pattern and never by the raw path.
+//! Counts and times the answers of each route and logs refusals, by its pattern and never by the raw path.
 
 use super::{ApiError, State};
 use crate::{

@@ -1,10 +1,11 @@
 //! Large requests. A few at a time are scored on threads beside the workers, so that small requests need not wait.
 //!
-//! A large request waits in a queue of limited bytes. It then holds one permit until its answer is sent, which bounds memory, and
-//! a second one while it computes, which leaves cores to the workers.
+//! A large request waits in a queue of limited bytes. It then holds three permits: that of every request in flight; one of the few
+//! for large requests, until its answer is sent, which bounds memory; and one for a core while it computes, which leaves cores to
+//! the workers.
 
 use super::{ApiError, State, sent};
-use crate::{in_flight::Place, reason::Reason, refusal::Refusal};
+use crate::{permits::Permit, reason::Reason, refusal::Refusal};
 use actix_web::{
     HttpResponse,
     http::StatusCode,
@@ -17,9 +18,9 @@ pub(super) const UNIT: usize = 1 << 10;
 
 /// The permits of a large request.
 pub(super) struct Large {
-    large: Place,
-    core: Place,
-    place: Place,
+    large: Permit,
+    core: Permit,
+    in_flight: Permit,
 }
 
 /// Waits for the permits of a large request, until the deadline.
@@ -28,12 +29,12 @@ pub(super) async fn turn(bytes: usize, state: &State, deadline: Instant) -> Resu
         let message = "too many large requests at a time; try again shortly, or send fewer rows";
         Refusal::new(Reason::Overloaded, message)
     };
-    let queued = state.queued.enter_many(bytes.div_ceil(UNIT)).ok_or_else(overloaded)?;
-    let turn = async { (state.large.wait().await, state.cores.wait().await) };
+    let queued = state.queued.try_acquire_many(bytes.div_ceil(UNIT)).ok_or_else(overloaded)?;
+    let turn = async { (state.large.acquire().await, state.cores.acquire().await) };
     let (large, core) = timeout_at(deadline, turn).await.map_err(|_| overloaded())?;
     // From here on the memory of the body counts as that of a large request.
     drop(queued);
-    Ok(Large { large, core, place: state.enter()? })
+    Ok(Large { large, core, in_flight: state.admit()? })
 }
 
 impl Large {
@@ -45,14 +46,14 @@ impl Large {
         work: impl FnOnce(&State) -> Result<Vec<u8>, Refusal> + Send + 'static,
     ) -> Result<HttpResponse, ApiError> {
         let state = Data::clone(state);
-        let Self { large, core, place } = self;
+        let Self { large, core, in_flight } = self;
         // The closure owns the permits, because the work continues after the client disconnects.
         let worked = web::block(move || {
             let answer = work(&state);
             drop(core);
-            (answer, large, place)
+            (answer, large, in_flight)
         });
-        let (answer, large, place) = worked.await.map_err(Refusal::internal)?;
-        Ok(sent::json(status, answer?, (large, place)))
+        let (answer, large, in_flight) = worked.await.map_err(Refusal::internal)?;
+        Ok(sent::json(status, answer?, (large, in_flight)))
     }
 }

@@ -94,16 +94,16 @@ pub(super) async fn predict(
         inject_faults(&request, &state, deadline).await?;
         return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
     }
-    let place = state.enter()?;
+    let permit = state.admit()?;
     inject_faults(&request, &state, deadline).await?;
     let rows = ParsedRows::parse(&body, &state.card)?;
     if state.limits.is_large_answer(rows.rows.len()) {
         // While it waits, a request holds only its body; the rows are parsed again afterwards.
-        drop((rows, place));
+        drop((rows, permit));
         let large = large::turn(body.len(), &state, deadline).await?;
         return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
     }
-    Ok(sent::json(StatusCode::OK, answer(rows, &state)?, place))
+    Ok(sent::json(StatusCode::OK, answer(rows, &state)?, permit))
 }
 
 /// Injects the faults that the headers ask for, if that is allowed.

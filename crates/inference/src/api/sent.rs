@@ -1,7 +1,7 @@
 //! Response bodies that hold permits until they are sent.
 //!
 //! actix drops a body when it has written the last of it into the connection's buffer. So a body that is handed over in
-//! small pieces lives until nearly all of it is in the client's hands.
+//! small pieces lives until nearly all of it is sent. An answer that fits the buffer as a whole releases its permits at once.
 
 use actix_web::{
     HttpResponse,
@@ -18,7 +18,8 @@ use std::{
 /// Bytes handed over at a time. An answer of this size fits the connection's own buffer.
 const PIECE: usize = 16 << 10;
 
-/// Returns a JSON answer; `kept` is dropped when it is sent, or when its connection ends.
+/// Returns a JSON answer; `kept` is dropped when the last of it is in the connection's buffer, or when the
+/// connection ends.
 pub(super) fn json<T: Unpin + 'static>(status: StatusCode, bytes: impl Into<Bytes>, kept: T) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     body(response.content_type(ContentType::json()), bytes, kept)

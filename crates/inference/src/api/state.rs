@@ -4,9 +4,9 @@ use super::{docs::Docs, large, limits::Limits};
 use crate::{
     Settings,
     arrivals::Arrivals,
-    in_flight::{InFlight, Place},
     memory::WorstCase,
     metrics::Metrics,
+    permits::{Permit, Permits},
     reason::Reason,
     receipt::{FeedbackGiven, Receipts},
     refusal::Refusal,
@@ -32,14 +32,14 @@ pub struct State {
     pub classifier: Classifier,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Permits for requests for predictions and feedback; one is held until the answer is sent.
-    pub in_flight: InFlight,
+    /// Permits for requests for predictions and feedback; one is held until the answer is in the connection's buffer.
+    pub in_flight: Permits,
     /// Permits for the large requests among them.
-    pub large: InFlight,
+    pub large: Permits,
     /// Permits for large requests that are computing.
-    pub cores: InFlight,
+    pub cores: Permits,
     /// Permits for the bodies of waiting large requests, in units of `large::UNIT`.
-    pub queued: InFlight,
+    pub queued: Permits,
     /// The limit on arriving bodies.
     pub arrivals: Arrivals,
     /// The number of open connections of the main listener.
@@ -64,7 +64,7 @@ impl State {
     /// Prepares the state for a model.
     ///
     /// # Errors
-    /// If the receipt key cannot be read.
+    /// If the receipt key cannot be read, or the system provides no random bytes.
     pub fn new(settings: &Settings, file: ModelFile) -> Result<Self> {
         let mut serial = [0; 8];
         getrandom::fill(&mut serial).context("no random bytes for prediction ids")?;
@@ -72,11 +72,11 @@ impl State {
             card_json: serde_json::to_vec(&file.card)?.into(),
             classifier: Classifier::new(&file),
             metrics: Arc::new(Metrics::new(&file.card, &settings.false_alarm_budget())),
-            in_flight: InFlight::new(settings.max_in_flight),
-            large: InFlight::new(settings.max_large_in_flight),
+            in_flight: Permits::new(settings.max_in_flight),
+            large: Permits::new(settings.max_large_in_flight),
             // Half of the cores; the rest stay available to the workers.
-            cores: InFlight::new((std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)),
-            queued: InFlight::new(WorstCase::bodies(settings).div_ceil(large::UNIT)),
+            cores: Permits::new((std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)),
+            queued: Permits::new(WorstCase::bodies(settings).div_ceil(large::UNIT)),
             arrivals: Arrivals::new(WorstCase::bodies(settings)),
             connections: Arc::default(),
             limits: Limits::new(settings, &file.card),
@@ -95,13 +95,13 @@ impl State {
     ///
     /// # Errors
     /// If all permits are taken.
-    pub(super) fn enter(&self) -> Result<Place, Refusal> {
+    pub(super) fn admit(&self) -> Result<Permit, Refusal> {
         let overloaded =
             || Refusal::new(Reason::Overloaded, "too many requests at a time; try again shortly");
-        self.in_flight.enter().ok_or_else(overloaded)
+        self.in_flight.try_acquire().ok_or_else(overloaded)
     }
 
-    /// Returns whether the service accepts new work.
+    /// Returns whether `/readyz` answers 200. Requests are answered in either case.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
     }
