@@ -25,7 +25,8 @@ const EXACT: f64 = (1u64 << 52) as f64;
 /// The bins of one signal.
 ///
 /// Numeric bins stand in the order `below`, the quantile bins from low to high, `above`, `missing`. Without any edge
-/// (a column never seen filled) they are `present` and `missing`. Categorical bins are the categories in their order.
+/// (a column never seen filled) they are `present` and `missing`. A categorical feature has a bin per category, then `other` for
+/// rare categories and for those never seen, then `missing`. Classes are a closed set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bins {
@@ -34,9 +35,14 @@ pub enum Bins {
         /// Ascending edges, in the unit of the signal.
         edges: Vec<f64>,
     },
-    /// One bin a category.
+    /// One bin per category, one for all other categories, and one for missing values.
     Categories {
-        /// The categories' names.
+        /// The categories that have a bin of their own.
+        categories: Vec<String>,
+    },
+    /// One bin per class.
+    Classes {
+        /// The classes' names.
         labels: Vec<String>,
     },
 }
@@ -71,7 +77,8 @@ impl Bins {
     pub fn len(&self) -> usize {
         match self {
             Self::Numeric { edges } => edges.len() + 2,
-            Self::Categories { labels } => labels.len(),
+            Self::Categories { categories } => categories.len() + 2,
+            Self::Classes { labels } => labels.len(),
         }
     }
 
@@ -79,18 +86,19 @@ impl Bins {
     pub fn beyond(&self) -> Vec<usize> {
         match self {
             Self::Numeric { edges } if !edges.is_empty() => vec![0, edges.len()],
-            Self::Numeric { .. } | Self::Categories { .. } => Vec::new(),
+            Self::Numeric { .. } | Self::Categories { .. } | Self::Classes { .. } => Vec::new(),
         }
     }
 
-    /// Returns whether this is a categorical signal without categories.
+    /// Returns whether there are no bins, as of a signal without classes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Returns the bin of a numeric value; `None` and NaN are missing.
     ///
-    /// Categorical signals take the category's position as its value.
+    /// A category is given by its position; a position beyond the categories stands for any other category. A class is given by
+    /// its position, too.
     ///
     /// ```
     /// let bins = drift::Bins::Numeric { edges: vec![0.5, 1.5, 2.5] };
@@ -106,10 +114,14 @@ impl Bins {
                 edges.iter().map(|&edge| usize::from(edge <= value)).sum()
             }
             (Self::Numeric { edges }, _) => edges.len() + 1,
-            (Self::Categories { labels }, value) => {
-                let category = value.unwrap_or_default() as usize;
-                debug_assert!(category < labels.len());
-                category
+            (Self::Categories { categories }, Some(value)) if !value.is_nan() => {
+                (value as usize).min(categories.len())
+            }
+            (Self::Categories { categories }, _) => categories.len() + 1,
+            (Self::Classes { labels }, value) => {
+                let class = value.unwrap_or_default() as usize;
+                debug_assert!(class < labels.len());
+                class
             }
         }
     }
@@ -117,8 +129,9 @@ impl Bins {
     /// Returns the bins' names, in their order; intervals are written `q1 [4.25, 5.05)`.
     pub fn labels(&self) -> Vec<String> {
         match self {
-            Self::Categories { labels } => labels.clone(),
-            Self::Numeric { edges } if edges.is_empty() => vec!["present".into(), "missing".into()],
+            Self::Classes { labels } => labels.clone(),
+            Self::Categories { categories } => category_labels(categories),
+            Self::Numeric { edges } if edges.is_empty() => vec!["present".into(), MISSING.into()],
             Self::Numeric { edges } => {
                 // Padded, so that the names sort in the order of the values.
                 let width = (edges.len() - 1).to_string().len();
@@ -128,11 +141,36 @@ impl Bins {
                     .map(|(i, pair)| format!("q{:0width$} [{}, {})", i + 1, pair[0], pair[1]));
                 std::iter::once("below".to_owned())
                     .chain(quantiles)
-                    .chain(["above".to_owned(), "missing".to_owned()])
+                    .chain(["above".to_owned(), MISSING.to_owned()])
                     .collect()
             }
         }
     }
+}
+
+/// The label of the bin for rare categories and those never seen.
+pub const OTHER: &str = "other";
+
+/// The label of the bin for missing values.
+pub const MISSING: &str = "missing";
+
+/// Longer category names are cut in labels.
+const MAX_LABEL: usize = 64;
+
+/// Returns the labels of a categorical signal's bins: distinct, and valid as the value of a metric label.
+fn category_labels(categories: &[String]) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::with_capacity(categories.len() + 2);
+    for category in categories {
+        // The exporter folds backslashes together, and lines end at newlines.
+        let valid = |c: char| if c.is_control() || c == '\\' { '_' } else { c };
+        let mut label: String = category.chars().take(MAX_LABEL).map(valid).collect();
+        while label == OTHER || label == MISSING || labels.contains(&label) {
+            label = format!("category {label}");
+        }
+        labels.push(label);
+    }
+    labels.extend([OTHER.to_owned(), MISSING.to_owned()]);
+    labels
 }
 
 /// Returns how many decimals all `values` are written with, or `None` if they are treated as continuous.
@@ -250,7 +288,7 @@ mod tests {
         let values: Vec<_> = values.iter().copied().map(Some).collect();
         match Bins::of_values(&values) {
             Bins::Numeric { edges } => edges,
-            Bins::Categories { .. } => unreachable!(),
+            Bins::Categories { .. } | Bins::Classes { .. } => unreachable!(),
         }
     }
 
@@ -355,7 +393,7 @@ mod tests {
     fn bins_beyond_the_range_exist_where_there_is_a_range() {
         let bins = |edges: &[f64]| Bins::Numeric { edges: edges.to_vec() };
         assert_eq!(bins(&[0.0, 1.0, 2.0]).beyond(), [0, 3]);
-        let (never_filled, none) = (bins(&[]), Bins::Categories { labels: Vec::new() });
+        let (never_filled, none) = (bins(&[]), Bins::Classes { labels: Vec::new() });
         assert!(never_filled.beyond().is_empty() && none.beyond().is_empty());
         assert!(none.is_empty() && !never_filled.is_empty());
         assert_eq!((never_filled.len(), bins(&[0.0, 1.0]).len()), (2, 4));
@@ -425,5 +463,24 @@ mod tests {
             prop_assert!(bins.index(Some(probe)) < bins.len());
             prop_assert_eq!(bins.labels().len(), bins.len());
         }
+    }
+
+    #[test]
+    fn categories_that_were_never_seen_are_counted_as_other() {
+        let categories = ["yes", "no"].map(str::to_owned).to_vec();
+        let bins = Bins::Categories { categories };
+        assert_eq!([Some(0.0), Some(1.0), Some(2.0), Some(99.0), None].map(|value| bins.index(value)), [0, 1, 2, 2, 3]);
+        assert_eq!(bins.labels(), ["yes", "no", "other", "missing"]);
+    }
+
+    #[test]
+    fn labels_of_categories_are_distinct_and_valid() {
+        let long = "x".repeat(70);
+        let categories = ["other", "category other", "missing", "a\\b\nc", &long, &long[..69]].map(str::to_owned).to_vec();
+        let labels = Bins::Categories { categories }.labels();
+        let x = "x".repeat(64);
+        let expected = ["category other", "category category other", "category missing", "a_b_c", &x];
+        assert_eq!(labels[..5], expected);
+        assert_eq!(labels[5..], [format!("category {x}"), "other".to_owned(), "missing".to_owned()]);
     }
 }

@@ -30,15 +30,22 @@ impl SignalReference {
     /// Creates the reference of a numeric signal; `None` is a missing value, the others must be finite.
     pub fn of_values(name: &str, values: &[Option<f64>]) -> Self {
         let bins = Bins::of_values(values);
-        Self::of_indices(name, values.iter().map(|&value| bins.index(value)).collect::<Vec<_>>(), bins)
+        Self::of_indices(name, values.iter().map(|&value| bins.index(value)).collect(), bins)
     }
 
-    /// Creates the reference of a categorical signal, from each row's position in `labels`.
+    /// Creates the reference of a categorical feature, from each row's position in `categories`; a position beyond them is any
+    /// other category, and `None` is missing.
+    pub fn of_categories(name: &str, values: &[Option<f64>], categories: &[String]) -> Self {
+        let bins = Bins::Categories { categories: categories.to_vec() };
+        Self::of_indices(name, values.iter().map(|&value| bins.index(value)).collect(), bins)
+    }
+
+    /// Creates the reference of predicted classes, from each row's position in `labels`.
     ///
     /// # Panics
-    /// If a category is not a position in `labels`.
-    pub fn of_categories(name: &str, categories: &[usize], labels: &[String]) -> Self {
-        Self::of_indices(name, categories.to_vec(), Bins::Categories { labels: labels.to_vec() })
+    /// If a class is not a position in `labels`.
+    pub fn of_classes(name: &str, classes: &[usize], labels: &[String]) -> Self {
+        Self::of_indices(name, classes.to_vec(), Bins::Classes { labels: labels.to_vec() })
     }
 
     fn of_indices(name: &str, indices: Vec<usize>, bins: Bins) -> Self {
@@ -74,8 +81,8 @@ impl SignalReference {
     pub fn critical_chi2(&self, alpha: f64) -> f64 {
         let chances = self.counts.len() as f64;
         let alone = |shape, count| rare_bin_chi2(shape, count, self.rows, alpha / chances);
-        // Missing values that the reference never has are refused before they count; a class that it is never given is not.
-        let possible = |count: u64| count > 0 || matches!(self.bins, Bins::Categories { .. });
+        // Missing values and other categories that the reference never has are drift; a class that it never predicts may come.
+        let possible = |count: u64| count > 0 || matches!(self.bins, Bins::Classes { .. });
         let rare = self
             .counts
             .iter()
@@ -119,7 +126,7 @@ mod tests {
     fn a_rare_category_asks_for_more_evidence_than_a_common_one() {
         let of = |rare: usize| {
             let categories: Vec<usize> = (0..147).map(|row| usize::from(row >= rare)).collect();
-            SignalReference::of_categories("x", &categories, &["a".into(), "b".into()]).critical_chi2(3.5e-6)
+            SignalReference::of_classes("x", &categories, &["a".into(), "b".into()]).critical_chi2(3.5e-6)
         };
         let chi2 = critical_chi2(3.5e-6, 1);
         assert!((of(73) / chi2 - 1.0).abs() < 0.02, "{} {chi2}", of(73));
@@ -143,7 +150,7 @@ mod tests {
     fn a_class_that_was_never_predicted_is_possible() {
         let categories: Vec<usize> = (0..40).map(|row| row % 2).collect();
         let labels = ["a", "b", "c"].map(str::to_owned);
-        let critical = SignalReference::of_categories("x", &categories, &labels).critical_chi2(3.5e-6);
+        let critical = SignalReference::of_classes("x", &categories, &labels).critical_chi2(3.5e-6);
         // scipy, as above: s = beta.isf(3.5e-6 / 3, 0.5, 40.5); p, q = 0.5 / 41, (40 * s + .5) / 41
         assert!((critical - 33.2553385364378).abs() < 1e-3, "{critical}");
     }

@@ -11,6 +11,7 @@
 //! success asks for much confidence but not for certainty.
 
 use crate::logistic::{argmax, softmax};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// 1 / temperature is sought between 1/GREATEST and GREATEST: beyond, probabilities are all alike or all 0 and 1.
@@ -18,6 +19,9 @@ const GREATEST: f64 = 100.0;
 
 /// Halvings of the search: to 1e-12 of the greatest.
 const HALVINGS: usize = 50;
+
+/// Rows whose confidence is summed together.
+const BLOCK: usize = 4096;
 
 /// How probabilities were made to mean what they say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,18 +35,20 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Returns the temperature for these `logits`, one list a row, of rows whose true classes are `labels`.
+    /// Returns the temperature for these `logits`, one list per row, of rows whose true classes are `labels`.
     pub(crate) fn fit(logits: &[Vec<f64>], labels: &[usize]) -> Self {
         let right = logits.iter().zip(labels).filter(|(logits, label)| argmax(logits) == **label).count();
         let accuracy = (right as f64 + 0.5) / (labels.len() as f64 + 1.0);
         // It rises with 1/temperature, from 1 in the number of classes to 1.
         let confidence = |sharpness: f64| {
+            // The greatest probability is 1 in Σ exp(logit − greatest).
             let row = |logits: &Vec<f64>| {
-                let mut probabilities: Vec<f64> = logits.iter().map(|logit| sharpness * logit).collect();
-                softmax(&mut probabilities);
-                probabilities.into_iter().fold(0.0, f64::max)
+                let greatest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                1.0 / logits.iter().map(|logit| (sharpness * (logit - greatest)).exp()).sum::<f64>()
             };
-            logits.iter().map(row).sum::<f64>() / logits.len() as f64
+            // Summed block by block, so that the number of threads does not change the sum.
+            let blocks: Vec<f64> = logits.par_chunks(BLOCK).map(|rows| rows.iter().map(row).sum()).collect();
+            blocks.iter().sum::<f64>() / logits.len() as f64
         };
         let (mut low, mut high) = (1.0 / GREATEST, GREATEST);
         for _ in 0..HALVINGS {

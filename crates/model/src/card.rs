@@ -1,10 +1,10 @@
 //! The public part of a model: all that clients, simulators and dashboards need, and no weights.
 
-use crate::{Calibration, ClassShape};
+use crate::{Calibration, Shape, simulator::Simulator};
 use drift::SignalReference;
 use serde::{Deserialize, Serialize};
 
-/// Names of the signals that the model itself gives off; no feature may carry one.
+/// Names of the signals of the model's output.
 pub const OUTPUT_SIGNALS: [&str; 3] = ["prediction", "confidence", "distance"];
 
 /// Returns whether a name can be a metric label as it is: the exporter folds backslashes together, and lines end at
@@ -28,6 +28,8 @@ pub struct ModelCard {
     pub training: TrainingReport,
     /// What its traffic should look like.
     pub reference: Reference,
+    /// Rows like the reference, to draw traffic from.
+    pub simulator: Simulator,
 }
 
 /// One input column.
@@ -37,6 +39,29 @@ pub struct Feature {
     pub name: String,
     /// The unit its values are in, where known.
     pub unit: Option<String>,
+    /// What its values are.
+    pub values: Values,
+    /// Share of reference rows in which the value is missing. Only a feature with a share above 0 may be missing
+    /// from a request.
+    pub missing_ratio: f64,
+    /// How much the predictions depend on it: the mean over the classes of the standard deviation of what the feature adds to
+    /// a class's logit, as a share of the sum over all features.
+    pub importance: f64,
+}
+
+/// What the values of a feature are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Values {
+    /// Numbers.
+    Numeric(Numeric),
+    /// One of a few texts, or of any number of texts of which few are frequent.
+    Categorical(Categorical),
+}
+
+/// Numeric values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Numeric {
     /// Least and greatest reference value; `None` for a column that was never filled.
     pub range: Option<[f64; 2]>,
     /// Mean of the training rows, used to standardise and in place of a missing value.
@@ -45,11 +70,31 @@ pub struct Feature {
     pub sd: f64,
     /// Decimals the values are written with; `None` for a continuous column.
     pub decimals: Option<u8>,
-    /// Share of reference rows in which the value is missing. Only a feature with a share above 0 may be missing
-    /// from a request.
-    pub missing_ratio: f64,
     /// Values that no reference row comes near: the range of the simulator's giants.
     pub extreme: [f64; 2],
+}
+
+/// Categorical values. A value is the position of its category in `categories`; a greater one is any other category.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Categorical {
+    /// The categories that the reference has often enough for a bin and a weight of their own.
+    pub categories: Vec<String>,
+    /// Some of the reference's other categories, the most frequent first.
+    pub rare: Vec<String>,
+    /// How the categories are written in JSON. Text is understood in any case.
+    pub written: Written,
+}
+
+/// How the categories of a feature are written in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Written {
+    /// As strings.
+    Text,
+    /// As `true` and `false`.
+    Boolean,
+    /// As numbers.
+    Number,
 }
 
 /// Where the weights come from and how well they do.
@@ -61,14 +106,22 @@ pub struct TrainingReport {
     pub test_rows: usize,
     /// Share of held-out rows that were correctly classified; `None` when nothing was held out.
     pub held_out_accuracy: Option<f64>,
-    /// The same over stratified folds of all rows.
+    /// The same over stratified folds of the rows that were fitted.
     pub cross_validation: CrossValidation,
+    /// Accuracy of always answering the commonest class.
+    pub baseline_accuracy: f64,
+    /// Recall and precision per class, in the order of the classes, on rows that the weights had not seen.
+    pub class_scores: Vec<ClassScore>,
+    /// Area under the receiver operating characteristic on the same rows; `None` unless there are two classes.
+    pub auroc: Option<f64>,
     /// How the probabilities were made to mean what they say.
     pub calibration: Calibration,
     /// Strength of the L2 penalty: loss = Σ −ln p + ½·alpha·Σ w².
     pub alpha: f64,
     /// Seed of the split and the folds.
     pub seed: u64,
+    /// What limits the use of the model, in sentences for people.
+    pub warnings: Vec<String>,
 }
 
 /// Accuracy over folds.
@@ -80,6 +133,17 @@ pub struct CrossValidation {
     pub mean_accuracy: f64,
     /// Standard deviation over the folds (divisor folds − 1).
     pub sd: f64,
+}
+
+/// How well one class is recognised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassScore {
+    /// Rows of this class.
+    pub rows: u64,
+    /// Share of them that were predicted as this class.
+    pub recall: f64,
+    /// Share of the rows predicted as this class that are of it; `None` if none was predicted.
+    pub precision: Option<f64>,
 }
 
 /// What traffic without drift looks like.
@@ -94,7 +158,7 @@ pub struct Reference {
     /// One reference per feature, in their order, then `prediction`, `confidence` and `distance`.
     pub signals: Vec<SignalReference>,
     /// Where the rows of each class lie, in the order of the classes.
-    pub class_shapes: Vec<ClassShape>,
+    pub shape: Shape,
 }
 
 /// The references of a model's signals by what they describe.
@@ -110,6 +174,93 @@ pub struct SignalsByRole<'a> {
     pub distance: &'a SignalReference,
 }
 
+impl Feature {
+    /// Returns the numbers of a numeric feature.
+    pub fn numeric(&self) -> Option<&Numeric> {
+        match &self.values {
+            Values::Numeric(numeric) => Some(numeric),
+            Values::Categorical(_) => None,
+        }
+    }
+
+    /// Returns the categories of a categorical feature.
+    pub fn categorical(&self) -> Option<&Categorical> {
+        match &self.values {
+            Values::Categorical(categorical) => Some(categorical),
+            Values::Numeric(_) => None,
+        }
+    }
+}
+
+impl Categorical {
+    /// Returns the categories with the way they are written.
+    pub(crate) fn new(categories: Vec<String>, rare: Vec<String>) -> Self {
+        let all = || categories.iter().chain(&rare);
+        let is_boolean = |text: &String| ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word));
+        let written = if all().next().is_none() {
+            Written::Text
+        } else if all().all(is_boolean) {
+            Written::Boolean
+        } else if all().all(|text| text.parse().is_ok_and(f64::is_finite)) {
+            Written::Number
+        } else {
+            Written::Text
+        };
+        Self { categories, rare, written }
+    }
+
+    /// Returns the value of a category's text. Outer spaces do not count; booleans may be written in any case, and numbers with
+    /// or without a fraction.
+    pub fn value(&self, text: &str) -> f64 {
+        let text = text.trim();
+        let found = self.categories.iter().position(|category| category == text);
+        let found = found.or_else(|| match self.written {
+            Written::Text => None,
+            Written::Boolean => {
+                self.categories.iter().position(|category| category.eq_ignore_ascii_case(text))
+            }
+            Written::Number => self.position(text.parse().ok()?),
+        });
+        found.unwrap_or(self.categories.len()) as f64
+    }
+
+    /// Returns the value of a category that is written as a number; `None` if categories are not numbers.
+    pub fn value_of_number(&self, number: f64) -> Option<f64> {
+        let known = |number| self.position(number).unwrap_or(self.categories.len()) as f64;
+        (self.written == Written::Number).then(|| known(number))
+    }
+
+    /// Returns the value of a category that is written as a boolean; `None` if categories are not booleans.
+    pub fn value_of_boolean(&self, boolean: bool) -> Option<f64> {
+        (self.written == Written::Boolean).then(|| self.value(if boolean { "true" } else { "false" }))
+    }
+
+    fn position(&self, number: f64) -> Option<usize> {
+        self.categories.iter().position(|category| category.parse() == Ok(number))
+    }
+
+    /// Returns the text of a value: the category's name, or for any other category one of the rare ones, or a text that is none of
+    /// them.
+    pub fn text(&self, value: f64) -> &str {
+        let position = value as usize;
+        if let Some(category) = self.categories.get(position) {
+            return category;
+        }
+        self.rare.first().map_or_else(|| self.unseen(), String::as_str)
+    }
+
+    /// Returns a text, written like the categories, that the reference does not have.
+    pub fn unseen(&self) -> &'static str {
+        let candidates: &[&str] = match self.written {
+            // There is no third boolean.
+            Written::Text | Written::Boolean => &["unseen", "never seen", "a category that was never seen"],
+            Written::Number => &["-999", "-99999", "-9999999"],
+        };
+        let is_free = |text: &&&str| !self.categories.iter().chain(&self.rare).any(|known| known == **text);
+        candidates.iter().find(is_free).copied().unwrap_or("\u{fffd}")
+    }
+}
+
 impl Reference {
     /// Returns the signals by role.
     ///
@@ -120,5 +271,71 @@ impl Reference {
             unreachable!("a model card has the signals of the model's output")
         };
         SignalsByRole { features, prediction, confidence, distance }
+    }
+}
+
+/// Returns the names of the features' signals: the features' own, unless an output of the model has that name.
+pub fn signal_names<'a>(features: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for feature in features.clone() {
+        let mut name = feature.to_owned();
+        while OUTPUT_SIGNALS.contains(&name.as_str())
+            || names.contains(&name)
+            || name != feature && features.clone().any(|other| other == name)
+        {
+            name = format!("feature_{name}");
+        }
+        names.push(name);
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn categorical(categories: &[&str], rare: &[&str]) -> Categorical {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        Categorical::new(owned(categories), owned(rare))
+    }
+
+    #[test]
+    fn categories_are_found_as_they_are_written() {
+        let text = categorical(&["no", "Yes"], &["maybe"]);
+        assert_eq!(text.written, Written::Text);
+        assert_eq!(["no", " Yes ", "yes", "maybe", ""].map(|t| text.value(t)), [0.0, 1.0, 2.0, 2.0, 2.0]);
+        assert_eq!((text.value_of_number(1.0), text.value_of_boolean(true)), (None, None));
+        let boolean = categorical(&["False", "True"], &[]);
+        assert_eq!(boolean.written, Written::Boolean);
+        assert_eq!(["true", "FALSE", "1"].map(|t| boolean.value(t)), [1.0, 0.0, 2.0]);
+        assert_eq!(boolean.value_of_boolean(false), Some(0.0));
+        let number = categorical(&["1", "2", "10"], &["3"]);
+        assert_eq!(number.written, Written::Number);
+        assert_eq!([2.0, 10.0, 3.0].map(|n| number.value_of_number(n)), [Some(1.0), Some(2.0), Some(3.0)]);
+        assert_eq!(["2.0", "x"].map(|t| number.value(t)), [1.0, 3.0]);
+    }
+
+    #[test]
+    fn a_value_reads_back_as_itself() {
+        for categorical in [
+            categorical(&["no", "yes"], &[]),
+            categorical(&["unseen", "x"], &["never seen"]),
+            categorical(&["-999", "4"], &[]),
+        ] {
+            for value in [0.0, 1.0, 2.0, 7.0] {
+                assert_eq!(categorical.value(categorical.text(value)), value.min(2.0), "{categorical:?}");
+            }
+            assert_eq!(categorical.value(categorical.unseen()), 2.0);
+        }
+    }
+
+    #[test]
+    fn signals_of_features_are_named_apart_from_those_of_the_output() {
+        let names = |features: &[&str]| signal_names(features.iter().copied());
+        assert_eq!(names(&["a", "distance", "b"]), ["a", "feature_distance", "b"]);
+        assert_eq!(
+            names(&["feature_distance", "distance"]),
+            ["feature_distance", "feature_feature_distance"]
+        );
     }
 }

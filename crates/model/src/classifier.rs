@@ -2,6 +2,7 @@
 
 use crate::{
     ModelFile,
+    encoding::{Encoding, Slot},
     logistic::{Weights, argmax},
     shape::Distance,
 };
@@ -12,7 +13,7 @@ use thiserror::Error;
 pub struct Prediction {
     /// Position in the model's classes.
     pub class: usize,
-    /// One probability a class; they add up to 1.
+    /// One probability per class; they add up to 1.
     pub probabilities: Vec<f64>,
     /// The greatest probability.
     pub confidence: f64,
@@ -30,66 +31,54 @@ pub struct TooLarge {
     pub value: f64,
 }
 
-/// Standardises rows, scores them, measures their distance.
+/// Encodes rows, scores them, measures their distance.
 #[derive(Debug, Clone)]
 pub struct Classifier {
-    scaling: Vec<Scaling>,
+    encoding: Encoding,
     weights: Weights,
     distance: Distance,
-}
-
-/// How one feature is standardised.
-#[derive(Debug, Clone, Copy)]
-pub struct Scaling {
-    /// Subtracted from a value, and taken in place of a missing one.
-    pub mean: f64,
-    /// What the difference is divided by.
-    pub sd: f64,
-}
-
-impl Scaling {
-    /// Returns a value in standard deviations from the mean; a missing one is 0, the mean itself.
-    pub fn apply(self, value: Option<f64>) -> f64 {
-        value.map_or(0.0, |value| (value - self.mean) / self.sd)
-    }
 }
 
 impl Classifier {
     /// Creates a classifier from a model file.
     pub fn new(file: &ModelFile) -> Self {
         Self {
-            scaling: file.card.features.iter().map(|f| Scaling { mean: f.mean, sd: f.sd }).collect(),
+            encoding: Encoding::new(&file.card.features),
             weights: file.weights.clone(),
-            distance: Distance::new(&file.card.reference.class_shapes),
+            distance: Distance::new(&file.card.reference.shape),
         }
     }
 
-    /// Classifies a row of finite values; `None` is missing and taken as the column's mean.
+    /// Classifies a row of finite values; `None` is missing and, where it is a number, taken as the column's mean.
     ///
     /// # Errors
     /// [`TooLarge`] when the row's numbers overflow; it names the value furthest from its mean.
     ///
     /// # Panics
-    /// When the row has not one value a feature.
+    /// When the row has not one value per feature.
     pub fn predict(&self, row: &[Option<f64>]) -> Result<Prediction, TooLarge> {
-        assert_eq!(row.len(), self.scaling.len(), "one value a feature");
-        let standardised: Vec<f64> =
-            self.scaling.iter().zip(row).map(|(scaling, &value)| scaling.apply(value)).collect();
-        let probabilities = self.weights.probabilities(&standardised);
-        let distance = self.distance.of(&standardised, &mut Vec::with_capacity(row.len()));
+        assert_eq!(row.len(), self.encoding.features(), "one value per feature");
+        let mut encoded = Vec::with_capacity(self.encoding.width());
+        self.encoding.encode(row, &mut encoded);
+        let probabilities = self.weights.probabilities(&encoded);
+        let distance = self.distance.of(&encoded, &mut Vec::with_capacity(encoded.len()));
         let class = argmax(&probabilities);
         let confidence = probabilities[class];
         if !(confidence.is_finite() && distance.is_finite()) {
-            return Err(furthest(row, &standardised));
+            return Err(self.furthest(row));
         }
         Ok(Prediction { class, probabilities, confidence, distance })
     }
-}
 
-fn furthest(row: &[Option<f64>], standardised: &[f64]) -> TooLarge {
-    let sizes: Vec<f64> = standardised.iter().map(|value| value.abs()).collect();
-    let feature = argmax(&sizes);
-    TooLarge { feature, value: row[feature].unwrap_or_default() }
+    fn furthest(&self, row: &[Option<f64>]) -> TooLarge {
+        let size = |(slot, &value): (&Slot, &Option<f64>)| match slot {
+            Slot::Numeric(scaling) => scaling.apply(value).abs(),
+            Slot::Categorical { .. } => 0.0,
+        };
+        let sizes: Vec<f64> = self.encoding.slots().iter().zip(row).map(size).collect();
+        let feature = argmax(&sizes);
+        TooLarge { feature, value: row[feature].unwrap_or_default() }
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,20 @@
 //! The model file: JSON, with a version that is a hash of its content.
 
-use crate::{Feature, ModelCard, card::is_label, logistic::Weights};
+use crate::{
+    Feature, ModelCard,
+    card::{OUTPUT_SIGNALS, is_label, signal_names},
+    encoding::Encoding,
+    logistic::Weights,
+    shape::Spread,
+    simulator::Pool,
+};
+use drift::{Bins, SignalReference};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// Layout of the file; raised when a reader of the former one could misread it.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Hex digits of the hash that make the version: 48 bits are enough to distinguish the models of one service.
 const VERSION_DIGITS: usize = 12;
@@ -61,15 +69,17 @@ pub enum FileError {
 }
 
 impl ModelFile {
-    /// Puts a model together and gives it its version.
-    pub(crate) fn new(card: ModelCard, weights: Weights) -> Result<Self, FileError> {
-        let mut file = Self { format: FORMAT, card, weights };
-        file.card.version = file.content_version()?;
-        file.check()?;
+    /// Puts a model together that has no version yet.
+    pub(crate) fn unchecked(card: ModelCard, weights: Weights) -> Self {
+        Self { format: FORMAT, card, weights }
+    }
+
+    /// Gives a model its version and checks it.
+    pub(crate) fn finished(mut self) -> Result<Self, FileError> {
+        self.card.version = self.content_version()?;
+        self.check()?;
         // JSON has no infinity: a file that holds one would be written as null, and never be read again.
-        let text = file.to_json()?;
-        Self::from_json(&text)?;
-        Ok(file)
+        Self::from_json(&self.to_json()?)
     }
 
     /// Reads a model file.
@@ -128,7 +138,11 @@ impl ModelFile {
         let (card, features, classes) = (&self.card, self.card.features.len(), self.card.classes.len());
         ensure(features > 0, "card.features", "there are none")?;
         ensure(classes > 1, "card.classes", "there must be at least two")?;
-        ensure(card.features.iter().all(|f| f.sd > 0.0), "card.features", "every sd must be above 0")?;
+        ensure(
+            card.features.iter().filter_map(Feature::numeric).all(|numeric| numeric.sd > 0.0),
+            "card.features",
+            "every sd must be above 0",
+        )?;
         let missing = |f: &Feature| (0.0..=1.0).contains(&f.missing_ratio);
         ensure(card.features.iter().all(missing), "card.features", "every missing_ratio must be in [0, 1]")?;
         let names: Vec<&str> = card.features.iter().map(|f| f.name.as_str()).collect();
@@ -143,13 +157,18 @@ impl ModelFile {
             "card.classes",
             "names must differ and be labels: no control character, no backslash",
         )?;
+        let width = Encoding::new(&card.features).width();
         let coefficients = &self.weights.coefficients;
         ensure(
-            coefficients.len() == classes && coefficients.iter().all(|row| row.len() == features),
+            coefficients.len() == classes && coefficients.iter().all(|row| row.len() == width),
             "weights.coefficients",
-            "there must be one row a class and one column a feature",
+            "there must be one row per class and one column per encoded column",
         )?;
-        ensure(self.weights.intercepts.len() == classes, "weights.intercepts", "there must be one a class")?;
+        ensure(
+            self.weights.intercepts.len() == classes,
+            "weights.intercepts",
+            "there must be one per class",
+        )?;
 
         let reference = &card.reference;
         ensure(reference.rows > 0, "card.reference.rows", "there must be some")?;
@@ -158,11 +177,15 @@ impl ModelFile {
             "card.reference",
             "accuracy and confidence must be in [0, 1]",
         )?;
-        let names = card.features.iter().map(|f| f.name.as_str()).chain(crate::card::OUTPUT_SIGNALS);
+        let names = signal_names(card.features.iter().map(|feature| feature.name.as_str()));
         ensure(
-            reference.signals.iter().map(|s| s.name.as_str()).eq(names),
+            reference
+                .signals
+                .iter()
+                .map(|s| s.name.as_str())
+                .eq(names.iter().map(String::as_str).chain(OUTPUT_SIGNALS)),
             "card.reference.signals",
-            "there must be one a feature, in their order, then prediction, confidence and distance",
+            "there must be one per feature, in their order, then prediction, confidence and distance",
         )?;
         ensure(
             reference.signals.iter().all(|s| {
@@ -175,26 +198,49 @@ impl ModelFile {
             "card.reference.signals",
             "every bin needs an expected ratio above 0 and a count, and the counts must add up to the reference rows",
         )?;
+        let signals = reference.by_role();
+        let output = |s: &SignalReference| matches!(&s.bins, Bins::Numeric { edges } if ascending(edges));
+        let of_feature =
+            |(feature, signal): (&Feature, &SignalReference)| match (&signal.bins, feature.categorical()) {
+                (Bins::Numeric { edges }, None) => ascending(edges),
+                (Bins::Categories { categories }, Some(own)) => *categories == own.categories,
+                _ => false,
+            };
         ensure(
-            reference.signals.iter().all(|s| match &s.bins {
-                drift::Bins::Numeric { edges } => s.name != "prediction" && edges.is_sorted_by(|a, b| a < b),
-                drift::Bins::Categories { labels } => s.name == "prediction" && *labels == card.classes,
-            }),
+            card.features.iter().zip(signals.features).all(of_feature)
+                && output(signals.confidence)
+                && output(signals.distance)
+                && matches!(&signals.prediction.bins, Bins::Classes { labels } if *labels == card.classes),
             "card.reference.signals",
-            "bins must have ascending edges; those of prediction are the classes",
+            "bins of numbers must have ascending edges; those of categories and of prediction are the model's own",
         )?;
-        let shapes = &reference.class_shapes;
+        let shape = &reference.shape;
+        let spread = match &shape.spread {
+            Spread::PerClass { covariances } => {
+                let square =
+                    |own: &Vec<Vec<f64>>| own.len() == width && own.iter().all(|line| line.len() == width);
+                covariances.len() == classes && covariances.iter().all(square)
+            }
+            Spread::Shared { factors, residual } => {
+                factors.iter().chain([residual]).all(|line| line.len() == width)
+                    && residual.iter().all(|&variance| variance > 0.0)
+            }
+        };
         ensure(
-            shapes.len() == classes
-                && shapes.iter().all(|s| {
-                    s.rows > 0
-                        && [s.means.len(), s.covariance.len(), s.quantiles.len()] == [features; 3]
-                        && s.covariance.iter().all(|line| line.len() == features)
-                }),
-            "card.reference.class_shapes",
-            "there must be one a class, with one mean, covariance row and quantile list a feature",
-        )
+            spread
+                && shape.classes.len() == classes
+                && shape.classes.iter().all(|class| class.rows > 0 && class.means.len() == width),
+            "card.reference.shape",
+            "there must be one centre per class, with one number per encoded column, and a covariance of that size",
+        )?;
+        Pool::new(&card.simulator, &card.features, classes)
+            .map(drop)
+            .map_err(|error| FileError::Inconsistent { field: "card", problem: error.to_string() })
     }
+}
+
+fn ascending(edges: &[f64]) -> bool {
+    edges.is_sorted_by(|a, b| a < b)
 }
 
 /// Returns whether names are distinct and valid as metric labels.

@@ -32,7 +32,7 @@ pub fn table() -> Table {
             ..Column::named(name)
         })
         .collect();
-    Table { columns, classes: data.target_names, rows, labels }
+    Table::from_rows(columns, data.target_names, &rows, labels)
 }
 
 /// Returns the decimal number that an `f32` was written as: 5.1, not 5.099999904632568.
@@ -48,10 +48,10 @@ mod tests {
     #[test]
     fn is_the_known_data_set_without_twins() {
         let table = table();
-        assert_eq!(table.rows[0], [5.1, 3.5, 1.4, 0.2].map(Some));
+        assert_eq!(table.row(0), [5.1, 3.5, 1.4, 0.2].map(Some));
         assert_eq!(table.classes, ["setosa", "versicolor", "virginica"]);
         let counts = table.class_counts();
-        assert_eq!(counts.iter().sum::<usize>(), table.rows.len());
+        assert_eq!(counts.iter().sum::<usize>(), table.len());
         assert_eq!(counts, [48, 50, 49]);
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Layout:
 //! - [`table`], [`csv_table`], [`iris`]: training rows
-//! - [`mod@train`], `split`, `fitted`, [`logistic`], [`calibration`]: from a table to a model
+//! - [`encoding`], `design`: rows as the columns that weights work on
+//! - [`mod@train`], `split`, [`logistic`], [`calibration`], `scores`: from a table to a model
 //! - `reference`: the distributions that traffic should have
+//! - `synthesis`, `pool`, [`simulator`]: synthetic rows like the reference, for traffic
 //! - [`card`], [`file`](mod@file): [`ModelFile`] is the JSON file, [`ModelCard`] its public part
-//! - [`shape`]: location and spread of each class, and a row's distance to the nearest one
+//! - [`shape`]: location and spread of the classes, and a row's distance to the nearest one
 //! - [`classifier`]: a model that is ready to predict
 //!
 //! What does not belong here: HTTP, metrics and files. Input is handed in.
@@ -23,21 +25,30 @@ pub mod calibration;
 pub mod card;
 pub mod classifier;
 pub mod csv_table;
+mod design;
+pub mod encoding;
 pub mod file;
-mod fitted;
 pub mod iris;
 pub mod logistic;
+mod pool;
 mod reference;
+mod scores;
 pub mod shape;
+pub mod simulator;
 mod split;
+mod synthesis;
 pub mod table;
 pub mod train;
 
 pub use calibration::Calibration;
-pub use card::{CrossValidation, Feature, ModelCard, Reference, TrainingReport};
+pub use card::{
+    Categorical, ClassScore, CrossValidation, Feature, ModelCard, Numeric, Reference, TrainingReport, Values,
+};
 pub use classifier::{Classifier, Prediction, TooLarge};
-pub use csv_table::{CsvError, read_csv};
+pub use csv_table::{CsvError, CsvOptions, CsvTable, read_csv};
+pub use encoding::Encoding;
 pub use file::{FileError, ModelFile};
-pub use shape::ClassShape;
-pub use table::Table;
-pub use train::{TrainError, TrainOptions, train};
+pub use shape::Shape;
+pub use simulator::{Pool, Simulator, SimulatorCheck};
+pub use table::{Categories, Column, Table};
+pub use train::{Step, TrainError, TrainOptions, train, train_with_progress};

@@ -1,105 +1,232 @@
-//! Multinomial logistic regression: smartcore finds the weights, this turns them into probabilities.
+//! Multinomial logistic regression: weights, probabilities, and the fit.
 
-use crate::TrainError;
-use serde::{Deserialize, Serialize};
-use smartcore::{
-    linalg::basic::{arrays::Array, matrix::DenseMatrix},
-    linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters},
+use crate::{
+    TrainError,
+    design::{Design, dot},
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use argmin::{
+    core::{CostFunction, Error, Executor, Gradient},
+    solver::{linesearch::MoreThuenteLineSearch, quasinewton::LBFGS},
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, PoisonError};
 
-/// Two probabilities closer than this are a tie, which smartcore's arithmetic and ours may break differently.
-const TIE: f64 = 1e-9;
+/// Rows whose gradient is computed together. Sums are taken block by block, so the number of threads does not change them.
+const BLOCK: usize = 512;
 
-/// Weights on standardised features.
+/// Pairs of steps and changes of the gradient that L-BFGS keeps.
+const MEMORY: usize = 10;
+
+/// The fit ends when the gradient of the mean loss is shorter than this. Weights at that point predict as the exact ones do.
+const GRADIENT: f64 = 1e-5;
+
+/// The fit ends when a step improves the mean loss by less than this.
+const IMPROVEMENT: f64 = 1e-9;
+
+/// The fit ends after so many steps, as on classes that can be separated, where better weights are only greater ones.
+const STEPS: u64 = 300;
+
+/// Weights on encoded columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
-    /// One row a class, one column a feature. For two classes the first row is 0, which makes softmax a sigmoid.
+    /// One row per class, one column per encoded column. For two classes the first row is 0, which makes softmax a sigmoid.
     pub coefficients: Vec<Vec<f64>>,
-    /// One a class.
+    /// One per class.
     pub intercepts: Vec<f64>,
 }
 
 impl Weights {
-    /// Fits weights to standardised rows, minimising Σ −ln p + ½·alpha·Σ w² by smartcore's L-BFGS.
-    ///
-    /// # Errors
-    /// When smartcore can't fit, or its own predictions differ from the softmax over its weights.
-    pub fn fit(rows: &[Vec<f64>], labels: &[usize], classes: usize, alpha: f64) -> Result<Self, TrainError> {
-        let x = DenseMatrix::from_2d_vec(&rows.to_vec()).map_err(TrainError::fit)?;
-        let y: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
-        let parameters = LogisticRegressionParameters::default().with_alpha(alpha);
-        // The line search panics when it can't descend; bad data must not take the caller down.
-        let (fitted, predicted) = catch_unwind(AssertUnwindSafe(|| {
-            let fitted = LogisticRegression::fit(&x, &y, parameters)?;
-            let predicted = fitted.predict(&x)?;
-            Ok((fitted, predicted))
-        }))
-        .map_err(|_| TrainError::Fit("the optimiser gave up; try a larger --alpha or drop a column".into()))?
-        .map_err(|error: smartcore::error::Failed| TrainError::fit(error))?;
-
-        let (coefficients, intercept) = (fitted.coefficients(), fitted.intercept());
-        let (fitted_classes, features) = coefficients.shape();
-        let mut weights = Self {
-            coefficients: (0..fitted_classes)
-                .map(|class| (0..features).map(|feature| *coefficients.get((class, feature))).collect())
-                .collect(),
-            intercepts: (0..fitted_classes).map(|class| *intercept.get((class, 0))).collect(),
-        };
-        if classes == 2 {
-            weights.coefficients.insert(0, vec![0.0; features]);
-            weights.intercepts.insert(0, 0.0);
-        }
-        if !weights.coefficients.iter().flatten().chain(&weights.intercepts).all(|weight| weight.is_finite())
-        {
-            return Err(TrainError::Fit("the weights diverged; try a larger --alpha".into()));
-        }
-        weights.agree_with(rows, &predicted)?;
-        Ok(weights)
-    }
-
-    /// Class probabilities of a standardised row; they add up to 1, or are NaN where the row overflows.
+    /// Returns the class probabilities of an encoded row; they add up to 1, or are NaN where the row overflows.
     pub fn probabilities(&self, row: &[f64]) -> Vec<f64> {
-        let mut logits = self.logits(row);
+        let classes = self.coefficients.iter().zip(&self.intercepts);
+        let mut logits: Vec<f64> =
+            classes.map(|(weights, intercept)| intercept + dot(weights, row)).collect();
         softmax(&mut logits);
         logits
     }
+}
 
-    /// Log probabilities of a standardised row, but for a constant.
-    pub(crate) fn logits(&self, row: &[f64]) -> Vec<f64> {
-        let classes = self.coefficients.iter().zip(&self.intercepts);
-        classes.map(|(weights, intercept)| intercept + dot(weights, row)).collect()
+/// Weights in the design's own order of columns: per class the coefficients, then the intercept. Two classes have one row of
+/// weights, that of the second class.
+#[derive(Debug, Clone)]
+pub(crate) struct Fit {
+    weights: Vec<f64>,
+    classes: usize,
+}
+
+impl Fit {
+    /// Returns weights that give every class the same probability.
+    pub(crate) fn zero(design: &Design, classes: usize) -> Self {
+        Self { weights: vec![0.0; free_classes(classes) * (design.width() + 1)], classes }
     }
 
-    /// Weights whose logits are divided by `temperature`.
-    pub(crate) fn with_temperature(mut self, temperature: f64) -> Self {
-        self.coefficients.iter_mut().flatten().chain(&mut self.intercepts).for_each(|w| *w /= temperature);
-        self
-    }
-
-    fn agree_with(&self, rows: &[Vec<f64>], predicted: &[u32]) -> Result<(), TrainError> {
-        for (index, (row, &theirs)) in rows.iter().zip(predicted).enumerate() {
-            let probabilities = self.probabilities(row);
-            let ours = argmax(&probabilities);
-            if probabilities[ours] - probabilities[theirs as usize] > TIE {
-                return Err(TrainError::Disagreement { row: index, ours, theirs: theirs as usize });
-            }
+    /// Fits weights to some rows of a design, by L-BFGS from the weights of `self`: the minimum of
+    /// Σ −ln p + ½·`alpha`·Σ w², intercepts not penalised.
+    ///
+    /// # Errors
+    /// If the loss is not finite, or no step from the start improves it.
+    pub(crate) fn fitted(
+        &self,
+        design: &Design,
+        labels: &[usize],
+        rows: &[usize],
+        alpha: f64,
+    ) -> Result<Self, TrainError> {
+        let loss = Loss { design, labels, rows, classes: self.classes, alpha, last: Mutex::default() };
+        let solver = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY)
+            .with_tolerance_grad(GRADIENT)
+            .and_then(|solver| solver.with_tolerance_cost(IMPROVEMENT))
+            .map_err(TrainError::fit)?;
+        let (start_loss, start_gradient) = loss.at(&self.weights);
+        if dot(&start_gradient, &start_gradient).sqrt() < GRADIENT {
+            return Ok(self.clone());
         }
-        Ok(())
+        let best = Mutex::new((start_loss, self.weights.clone()));
+        let run = Executor::new(Recorded { loss, best: &best }, solver)
+            .configure(|state| state.param(self.weights.clone()).max_iters(STEPS))
+            .run()
+            .map(drop);
+        let (lowest, weights) = best.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Near the minimum, rounding can leave the line search without a better step: the best weights so far are then the fit.
+        let failed = run.is_err() && lowest >= start_loss;
+        if failed || !lowest.is_finite() || weights.iter().any(|weight| !weight.is_finite()) {
+            return Err(TrainError::Fit(
+                "the optimiser found no weights; try a larger --alpha or drop a column".into(),
+            ));
+        }
+        Ok(Self { weights, classes: self.classes })
+    }
+
+    /// Returns the logits of a row of the design, one per class.
+    pub(crate) fn logits(&self, design: &Design, row: usize) -> Vec<f64> {
+        let width = design.width();
+        let free = self.weights.chunks_exact(width + 1).map(|line| line[width] + design.dot(row, line));
+        if self.classes == 2 { std::iter::once(0.0).chain(free).collect() } else { free.collect() }
+    }
+
+    /// Returns the weights for encoded rows, with logits divided by `temperature`.
+    pub(crate) fn to_weights(&self, design: &Design, temperature: f64) -> Weights {
+        let width = design.width();
+        let lines = self.weights.chunks_exact(width + 1);
+        let scaled = |line: &[f64]| line.iter().map(|weight| weight / temperature).collect::<Vec<f64>>();
+        let (mut coefficients, mut intercepts): (Vec<_>, Vec<_>) =
+            lines.map(|line| (design.to_encoded(&scaled(&line[..width])), line[width] / temperature)).unzip();
+        if self.classes == 2 {
+            coefficients.insert(0, vec![0.0; width]);
+            intercepts.insert(0, 0.0);
+        }
+        Weights { coefficients, intercepts }
     }
 }
 
-/// Position of the greatest value, the first one of equals.
+fn free_classes(classes: usize) -> usize {
+    if classes == 2 { 1 } else { classes }
+}
+
+/// The mean penalised loss over some rows.
+struct Loss<'a> {
+    design: &'a Design,
+    labels: &'a [usize],
+    rows: &'a [usize],
+    classes: usize,
+    alpha: f64,
+    /// The last point that was evaluated, its loss and its gradient: the optimiser asks for them one after the other.
+    last: Mutex<(Vec<f64>, f64, Vec<f64>)>,
+}
+
+impl Loss<'_> {
+    fn at(&self, weights: &[f64]) -> (f64, Vec<f64>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != weights {
+            let (loss, gradient) = self.evaluate(weights);
+            *last = (weights.to_vec(), loss, gradient);
+        }
+        (last.1, last.2.clone())
+    }
+
+    fn evaluate(&self, weights: &[f64]) -> (f64, Vec<f64>) {
+        let blocks: Vec<(f64, Vec<f64>)> =
+            self.rows.par_chunks(BLOCK).map(|rows| self.block(rows, weights)).collect();
+        let width = self.design.width();
+        let (mut loss, mut gradient) = (0.0, vec![0.0; weights.len()]);
+        for (block_loss, block_gradient) in blocks {
+            loss += block_loss;
+            gradient.iter_mut().zip(block_gradient).for_each(|(sum, part)| *sum += part);
+        }
+        for (line, slope) in weights.chunks_exact(width + 1).zip(gradient.chunks_exact_mut(width + 1)) {
+            loss += 0.5 * self.alpha * dot(&line[..width], &line[..width]);
+            slope[..width].iter_mut().zip(line).for_each(|(slope, weight)| *slope += self.alpha * weight);
+        }
+        let rows = self.rows.len() as f64;
+        gradient.iter_mut().for_each(|slope| *slope /= rows);
+        (loss / rows, gradient)
+    }
+
+    fn block(&self, rows: &[usize], weights: &[f64]) -> (f64, Vec<f64>) {
+        let (design, width) = (self.design, self.design.width());
+        let binary = usize::from(self.classes == 2);
+        let (mut loss, mut gradient) = (0.0, vec![0.0; weights.len()]);
+        let mut logits = vec![0.0; self.classes];
+        for &row in rows {
+            logits[0] = 0.0;
+            for (logit, line) in logits[binary..].iter_mut().zip(weights.chunks_exact(width + 1)) {
+                *logit = line[width] + design.dot(row, line);
+            }
+            let label = self.labels[row];
+            let own = logits[label];
+            let log_sum = softmax(&mut logits);
+            loss += log_sum - own;
+            let lines = gradient.chunks_exact_mut(width + 1);
+            for (class, (slope, probability)) in lines.zip(&logits[binary..]).enumerate() {
+                let residual = probability - f64::from(u8::from(class + binary == label));
+                let numbers = design.numeric(row);
+                slope[..numbers.len()].iter_mut().zip(numbers).for_each(|(slope, x)| *slope += residual * x);
+                design.active(row).iter().for_each(|&at| slope[at as usize] += residual);
+                slope[width] += residual;
+            }
+        }
+        (loss, gradient)
+    }
+}
+
+/// A loss that keeps the best weights that were tried.
+struct Recorded<'a> {
+    loss: Loss<'a>,
+    best: &'a Mutex<(f64, Vec<f64>)>,
+}
+
+impl CostFunction for Recorded<'_> {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, weights: &Self::Param) -> Result<f64, Error> {
+        let (loss, _) = self.loss.at(weights);
+        let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
+        if loss < best.0 {
+            *best = (loss, weights.clone());
+        }
+        Ok(loss)
+    }
+}
+
+impl Gradient for Recorded<'_> {
+    type Param = Vec<f64>;
+    type Gradient = Vec<f64>;
+
+    fn gradient(&self, weights: &Self::Param) -> Result<Self::Gradient, Error> {
+        Ok(self.loss.at(weights).1)
+    }
+}
+
+/// Returns the position of the greatest value, the first one of equals.
 pub fn argmax(values: &[f64]) -> usize {
     (1..values.len()).fold(0, |best, at| if values[at] > values[best] { at } else { best })
 }
 
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// Softmax in place, shifted by the greatest logit so that it can't overflow.
-pub(crate) fn softmax(logits: &mut [f64]) {
+/// Turns logits into probabilities, shifted by the greatest logit so that they cannot overflow; returns the logarithm of the sum
+/// of their exponentials.
+pub(crate) fn softmax(logits: &mut [f64]) -> f64 {
     let greatest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let mut sum = 0.0;
     for logit in logits.iter_mut() {
@@ -109,12 +236,18 @@ pub(crate) fn softmax(logits: &mut [f64]) {
     for probability in logits {
         *probability /= sum;
     }
+    greatest + sum.ln()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Table, iris, table::Column};
     use proptest::prelude::*;
+    use smartcore::{
+        linalg::basic::{arrays::Array, matrix::DenseMatrix},
+        linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters},
+    };
 
     #[test]
     fn two_classes_are_a_sigmoid() {
@@ -123,20 +256,123 @@ mod tests {
         assert!((probability - 1.0 / (1.0 + (-2.0_f64).exp())).abs() < 1e-15);
     }
 
+    /// Fits all rows and returns the weights beside those of smartcore's own optimiser for the same loss.
+    fn both(table: &Table, alpha: f64) -> (Weights, Vec<Vec<f64>>) {
+        let rows: Vec<usize> = (0..table.len()).collect();
+        let design = Design::new(table, &rows);
+        let start = Fit::zero(&design, table.classes.len());
+        let own = start.fitted(&design, &table.labels, &rows, alpha).unwrap().to_weights(&design, 1.0);
+        let mut encoded = Vec::new();
+        let x: Vec<Vec<f64>> = rows
+            .iter()
+            .map(|&row| {
+                design.encoded(row, &mut encoded);
+                encoded.clone()
+            })
+            .collect();
+        let y: Vec<u32> = table.labels.iter().map(|&label| label as u32).collect();
+        let parameters = LogisticRegressionParameters::default().with_alpha(alpha);
+        let theirs = LogisticRegression::fit(&DenseMatrix::from_2d_vec(&x).unwrap(), &y, parameters).unwrap();
+        let (lines, columns) = theirs.coefficients().shape();
+        let theirs = (0..lines)
+            .map(|line| (0..columns).map(|column| *theirs.coefficients().get((line, column))).collect())
+            .collect();
+        (own, theirs)
+    }
+
     #[test]
-    fn a_disagreement_is_found() {
-        let weights = Weights { coefficients: vec![vec![0.0], vec![2.0]], intercepts: vec![0.0, 0.0] };
-        let error = weights.agree_with(&[vec![1.0], vec![1.0]], &[1, 0]).unwrap_err();
-        assert!(matches!(error, TrainError::Disagreement { row: 1, ours: 1, theirs: 0 }));
+    fn three_classes_agree_with_smartcore() {
+        let (own, theirs) = both(&iris::table(), 1.0);
+        for (own, theirs) in own.coefficients.iter().flatten().zip(theirs.iter().flatten()) {
+            assert!((own - theirs).abs() < 2e-2, "{own} {theirs}");
+        }
+    }
+
+    #[test]
+    fn two_classes_agree_with_smartcore() {
+        let mut table = iris::table();
+        let rows: Vec<Vec<Option<f64>>> = table.rows().skip(48).collect();
+        table = Table::from_rows(
+            table.columns.clone(),
+            table.classes[1..].to_vec(),
+            &rows,
+            table.labels[48..].iter().map(|label| label - 1).collect(),
+        );
+        let (own, theirs) = both(&table, 1.0);
+        for (own, theirs) in own.coefficients[1].iter().zip(theirs.iter().flatten()) {
+            assert!((own - theirs).abs() < 2e-2, "{own} {theirs}");
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_the_slope_of_the_loss() {
+        let table = iris::table();
+        let rows: Vec<usize> = (0..table.len()).collect();
+        let design = Design::new(&table, &rows);
+        let loss = Loss {
+            design: &design,
+            labels: &table.labels,
+            rows: &rows,
+            classes: 3,
+            alpha: 0.7,
+            last: Mutex::default(),
+        };
+        let weights: Vec<f64> = (0..15).map(|at| f64::from(at * 7 % 5) / 5.0 - 0.4).collect();
+        let (_, gradient) = loss.at(&weights);
+        for (at, slope) in gradient.iter().enumerate() {
+            let moved = |by: f64| {
+                let mut moved = weights.clone();
+                moved[at] += by;
+                loss.at(&moved).0
+            };
+            let numeric = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            assert!((slope - numeric).abs() < 1e-8, "{at}: {slope} {numeric}");
+        }
+    }
+
+    #[test]
+    fn a_fit_from_another_start_ends_at_the_same_weights() {
+        let table = iris::table();
+        let rows: Vec<usize> = (0..table.len()).collect();
+        let design = Design::new(&table, &rows);
+        let cold = Fit::zero(&design, 3).fitted(&design, &table.labels, &rows, 1.0).unwrap();
+        let half: Vec<usize> = rows.iter().copied().filter(|row| row % 2 == 0).collect();
+        let other = cold.fitted(&design, &table.labels, &half, 1.0).unwrap();
+        let warm = other.fitted(&design, &table.labels, &rows, 1.0).unwrap();
+        assert!(other.weights.iter().zip(&cold.weights).any(|(other, cold)| (other - cold).abs() > 0.1));
+        // Only the differences between the classes' intercepts are determined.
+        let lines = |fit: &Fit| fit.to_weights(&design, 1.0).coefficients.concat();
+        for (warm, cold) in lines(&warm).iter().zip(lines(&cold)) {
+            assert!((warm - cold).abs() < 2e-2, "{warm} {cold}");
+        }
+    }
+
+    #[test]
+    fn a_constant_column_gets_no_weight() {
+        let rows: Vec<Vec<Option<f64>>> = (0..40).map(|i| vec![Some(3.0), Some(f64::from(i))]).collect();
+        let columns = vec![Column::named("a"), Column::named("b")];
+        let table = Table::from_rows(
+            columns,
+            vec!["x".into(), "y".into()],
+            &rows,
+            (0..40).map(|i| usize::from(i > 20)).collect(),
+        );
+        let all: Vec<usize> = (0..40).collect();
+        let design = Design::new(&table, &all);
+        let weights = Fit::zero(&design, 2).fitted(&design, &table.labels, &all, 1.0).unwrap();
+        let weights = weights.to_weights(&design, 1.0);
+        assert!(weights.coefficients[1][0].abs() < 1e-12 && weights.coefficients[1][1] > 1.0, "{weights:?}");
     }
 
     proptest! {
         #[test]
         fn probabilities_add_up(logits in prop::collection::vec(-1e3..1e3f64, 2..20)) {
             let mut probabilities = logits.clone();
-            softmax(&mut probabilities);
+            let log_sum = softmax(&mut probabilities);
             prop_assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
             prop_assert_eq!(argmax(&probabilities), argmax(&logits));
+            let greatest = logits.iter().copied().fold(f64::MIN, f64::max);
+            prop_assert!(log_sum >= greatest && log_sum <= greatest + (logits.len() as f64).ln() + 1e-9);
         }
     }
 }

@@ -13,166 +13,157 @@
 //! value, and the share of that value does not depend on which rows were fitted.
 
 use crate::{
-    Reference, Table, TrainError,
-    classifier::Scaling,
-    fitted::{Fitted, standardise},
-    logistic::argmax,
-    shape::{ClassShape, Distance},
+    Reference, Table,
+    card::signal_names,
+    design::Design,
+    logistic::{argmax, softmax},
+    shape::{Distance, Shape},
     split::{folds, parted},
 };
 use drift::SignalReference;
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
+use rayon::prelude::*;
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
-/// Folds for the outputs of the model: many, so that the weights of each fold are close to the served ones.
+/// Folds for the distances of few rows.
 const FOLDS: usize = 20;
 
 /// With this many rows for each number that is fitted, a row's own part in the fit no longer shows.
-const PLENTY: usize = 20;
+pub(crate) const PLENTY: usize = 20;
 
-/// What makes other weights like the served ones.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Like {
-    pub(crate) alpha: f64,
-    pub(crate) temperature: f64,
-}
-
-/// Returns the reference of the served weights: all rows, those held out from the fit among them.
-pub(crate) fn reference(
-    table: &Table,
-    served: &Fitted,
-    (train_rows, test_rows): (&[usize], &[usize]),
-    like: Like,
-    rng: &mut ChaCha8Rng,
-) -> Result<Reference, TrainError> {
-    let all: Vec<usize> = (0..table.rows.len()).collect();
-    let shapes = class_shapes(table, &served.scaling, &all);
-    let twins = twins(table);
-    let mut outputs = outputs(table, served, train_rows, test_rows, like, rng)?;
-    twins.iter().for_each(|&row| outputs.put(served, table, row));
-    let mut distances = distances(table, &served.scaling, rng);
-    put_distances(&mut distances, table, &served.scaling, &shapes, &twins);
-    Ok(Reference {
-        rows: all.len() as u64,
-        accuracy: outputs.accuracy(&table.labels),
-        confidence: outputs.confidences.iter().sum::<f64>() / all.len() as f64,
-        signals: signals(table, &outputs, &distances),
-        class_shapes: shapes,
-    })
-}
-
-/// What the served model says of each row as if it had never seen it.
-struct Outputs {
-    predictions: Vec<usize>,
-    confidences: Vec<f64>,
+/// What the served weights say of each row as if they had never seen it.
+#[derive(Debug, Clone)]
+pub(crate) struct Outputs {
+    pub(crate) predictions: Vec<usize>,
+    pub(crate) confidences: Vec<f64>,
+    /// The probability of the last class, by which two classes are ranked.
+    pub(crate) last: Vec<f64>,
 }
 
 impl Outputs {
-    fn put(&mut self, fitted: &Fitted, table: &Table, row: usize) {
-        let probabilities = fitted.probabilities(&table.rows[row]);
-        self.predictions[row] = argmax(&probabilities);
-        self.confidences[row] = probabilities[self.predictions[row]];
+    /// Returns the outputs for these logits, one list per row, divided by `temperature`.
+    pub(crate) fn of_logits(logits: &[Vec<f64>], temperature: f64) -> Self {
+        let rows: Vec<(usize, f64, f64)> = logits
+            .par_iter()
+            .map(|logits| {
+                let mut probabilities: Vec<f64> = logits.iter().map(|logit| logit / temperature).collect();
+                softmax(&mut probabilities);
+                let predicted = argmax(&probabilities);
+                (predicted, probabilities[predicted], probabilities.last().copied().unwrap_or_default())
+            })
+            .collect();
+        Self {
+            predictions: rows.iter().map(|row| row.0).collect(),
+            confidences: rows.iter().map(|row| row.1).collect(),
+            last: rows.iter().map(|row| row.2).collect(),
+        }
     }
 
-    fn accuracy(&self, labels: &[usize]) -> f64 {
+    pub(crate) fn accuracy(&self, labels: &[usize]) -> f64 {
         let right = self.predictions.iter().zip(labels).filter(|(predicted, actual)| predicted == actual);
         right.count() as f64 / labels.len() as f64
     }
 }
 
-fn outputs(
+/// Returns the reference of the served weights: all rows, those held out from the fit among them.
+pub(crate) fn reference(
     table: &Table,
-    served: &Fitted,
-    train_rows: &[usize],
-    test_rows: &[usize],
-    like: Like,
+    design: &Design,
+    outputs: &Outputs,
+    twins: &[usize],
     rng: &mut ChaCha8Rng,
-) -> Result<Outputs, TrainError> {
-    let rows = table.rows.len();
-    let mut outputs = Outputs { predictions: vec![0; rows], confidences: vec![0.0; rows] };
-    test_rows.iter().for_each(|&row| outputs.put(served, table, row));
-    let weights = (table.columns.len() + 1) * (table.classes.len() - 1);
-    if train_rows.len() > PLENTY * weights {
-        train_rows.iter().for_each(|&row| outputs.put(served, table, row));
-        return Ok(outputs);
+) -> Reference {
+    let all: Vec<usize> = (0..table.len()).collect();
+    let shape = shape(table, design, &all);
+    let mut distances = distances(table, design, &shape, rng);
+    let as_served = self::distance(design, &shape, twins);
+    twins.iter().zip(as_served).for_each(|(&row, distance)| distances[row] = distance);
+    Reference {
+        rows: all.len() as u64,
+        accuracy: outputs.accuracy(&table.labels),
+        confidence: outputs.confidences.iter().sum::<f64>() / all.len() as f64,
+        signals: signals(table, outputs, &distances),
+        shape,
     }
-    let folds = folds(table, FOLDS, rng);
-    for fold in 0..FOLDS {
-        let (held_out, fit_rows): (Vec<_>, Vec<_>) = train_rows.iter().partition(|&&row| folds[row] == fold);
-        // A class whose only fitted row is held out leaves weights of fewer classes, which say nothing of the served ones.
-        let complete =
-            (0..table.classes.len()).all(|class| fit_rows.iter().any(|&row| table.labels[row] == class));
-        let refitted = if complete && !held_out.is_empty() {
-            Some(Fitted::new(table, &fit_rows, like.alpha)?.with_temperature(like.temperature))
-        } else {
-            None
-        };
-        held_out.into_iter().for_each(|row| outputs.put(refitted.as_ref().unwrap_or(served), table, row));
-    }
-    Ok(outputs)
 }
 
-/// Returns how far each row is from its nearest class, by shapes that the row had no part in.
-fn distances(table: &Table, scaling: &[Scaling], rng: &mut ChaCha8Rng) -> Vec<f64> {
-    let smallest = table.class_counts().into_iter().min().unwrap_or_default();
-    let plenty = smallest >= PLENTY * table.columns.len();
-    let folds = if plenty { vec![0; table.rows.len()] } else { folds(table, FOLDS, rng) };
-    let mut distances = vec![0.0; table.rows.len()];
-    for fold in 0..=folds.iter().copied().max().unwrap_or_default() {
-        let (others, held_out) = parted(&folds, fold);
-        let shaping = if plenty { &held_out } else { &others };
-        put_distances(&mut distances, table, scaling, &class_shapes(table, scaling, shaping), &held_out);
+/// Returns how far each row is from its nearest class, by shapes that the row had no part in where that makes a difference.
+fn distances(table: &Table, design: &Design, served: &Shape, rng: &mut ChaCha8Rng) -> Vec<f64> {
+    if Shape::is_plenty(&table.class_counts(), design.width(), PLENTY) {
+        let all: Vec<usize> = (0..table.len()).collect();
+        return distance(design, served, &all);
+    }
+    let folds = folds(table, FOLDS, rng);
+    let parts: Vec<(Vec<usize>, Vec<f64>)> = (0..FOLDS)
+        .into_par_iter()
+        .map(|fold| {
+            let (others, held_out) = parted(&folds, fold);
+            let distances = distance(design, &shape(table, design, &others), &held_out);
+            (held_out, distances)
+        })
+        .collect();
+    let mut distances = vec![0.0; table.len()];
+    for (rows, values) in parts {
+        rows.into_iter().zip(values).for_each(|(row, distance)| distances[row] = distance);
     }
     distances
 }
 
-fn put_distances(
-    distances: &mut [f64],
-    table: &Table,
-    scaling: &[Scaling],
-    shapes: &[ClassShape],
-    rows: &[usize],
-) {
-    let (distance, mut scratch) = (Distance::new(shapes), Vec::new());
-    for &row in rows {
-        distances[row] = distance.of(&standardise(scaling, &table.rows[row]), &mut scratch);
-    }
+/// Returns the distances of some rows.
+fn distance(design: &Design, shape: &Shape, rows: &[usize]) -> Vec<f64> {
+    let distance = Distance::new(shape);
+    let one = |buffers: &mut (Vec<f64>, Vec<f64>), &row: &usize| {
+        design.encoded(row, &mut buffers.0);
+        distance.of(&buffers.0, &mut buffers.1)
+    };
+    rows.par_iter().map_init(Default::default, one).collect()
+}
+
+fn shape(table: &Table, design: &Design, rows: &[usize]) -> Shape {
+    let encode = |row: usize, encoded: &mut Vec<f64>| design.encoded(row, encoded);
+    Shape::of_rows(rows, table.classes.len(), design.width(), |row| table.labels[row], encode)
 }
 
 /// Returns the rows that some other row equals in every feature.
-fn twins(table: &Table) -> Vec<usize> {
-    let mut groups: BTreeMap<Vec<Option<u64>>, Vec<usize>> = BTreeMap::new();
-    for (row, values) in table.rows.iter().enumerate() {
-        // Adding 0 makes −0 and 0 one value.
-        let key = values.iter().map(|value| value.map(|value| (value + 0.0).to_bits())).collect();
-        groups.entry(key).or_default().push(row);
+pub(crate) fn twins(table: &Table) -> Vec<usize> {
+    // Adding 0 makes −0 and 0 one value.
+    let bits = |row: usize| table.values.iter().map(move |column| (column[row] + 0.0).to_bits());
+    let mut groups: HashMap<u64, Vec<usize>> = HashMap::new();
+    for row in 0..table.len() {
+        let mut hasher = DefaultHasher::new();
+        bits(row).for_each(|bits| bits.hash(&mut hasher));
+        groups.entry(hasher.finish()).or_default().push(row);
     }
-    groups.into_values().filter(|group| group.len() > 1).flatten().collect()
-}
-
-/// Returns the shape of every class among some rows; a class without rows there is left out.
-fn class_shapes(table: &Table, scaling: &[Scaling], rows: &[usize]) -> Vec<ClassShape> {
-    (0..table.classes.len())
-        .filter_map(|class| {
-            let own: Vec<usize> = rows.iter().copied().filter(|&row| table.labels[row] == class).collect();
-            let standardised: Vec<Vec<f64>> =
-                own.iter().map(|&row| standardise(scaling, &table.rows[row])).collect();
-            let standardised: Vec<&[f64]> = standardised.iter().map(Vec::as_slice).collect();
-            let raw: Vec<&[Option<f64>]> = own.iter().map(|&row| table.rows[row].as_slice()).collect();
-            (!own.is_empty()).then(|| ClassShape::of_rows(&standardised, &raw))
+    let mut twins: Vec<usize> = groups
+        .into_values()
+        .filter(|group| group.len() > 1)
+        // Rows of one hash are compared, because hashes of different rows can be equal.
+        .flat_map(|group| {
+            let is_twin = |&row: &usize| group.iter().any(|&other| other != row && bits(other).eq(bits(row)));
+            group.iter().copied().filter(is_twin).collect::<Vec<_>>()
         })
-        .collect()
+        .collect();
+    twins.sort_unstable();
+    twins
 }
 
 fn signals(table: &Table, outputs: &Outputs, distances: &[f64]) -> Vec<SignalReference> {
     let some = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
-    let features = table.columns.iter().enumerate();
-    let features = features.map(|(at, column)| SignalReference::of_values(&column.name, &table.column(at)));
-    features
-        .chain([
-            SignalReference::of_categories("prediction", &outputs.predictions, &table.classes),
-            SignalReference::of_values("confidence", &some(&outputs.confidences)),
-            SignalReference::of_values("distance", &some(distances)),
-        ])
-        .collect()
+    let names = signal_names(table.columns.iter().map(|column| column.name.as_str()));
+    let features = table.columns.par_iter().zip(names).enumerate().map(|(at, (column, name))| match &column
+        .categories
+    {
+        Some(categories) => SignalReference::of_categories(&name, &table.column(at), &categories.known),
+        None => SignalReference::of_values(&name, &table.column(at)),
+    });
+    let mut signals: Vec<SignalReference> = features.collect();
+    signals.extend([
+        SignalReference::of_classes("prediction", &outputs.predictions, &table.classes),
+        SignalReference::of_values("confidence", &some(&outputs.confidences)),
+        SignalReference::of_values("distance", &some(distances)),
+    ]);
+    signals
 }

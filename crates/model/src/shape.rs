@@ -1,9 +1,24 @@
-//! The location and spread of each class, and the distance of a row to the nearest class.
+//! The location and spread of the classes, and the distance of a row to the nearest class.
+//!
+//! With few columns each class has a covariance of its own. With many, a covariance per class would take features² × classes
+//! numbers and could not be estimated: the classes then share one, of a few factors and a residual variance per column.
 
+use crate::design::dot;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// As many quantiles of a feature are kept as say all that matters of its distribution.
-const MAX_QUANTILES: usize = 101;
+/// The most encoded columns with which each class has a covariance of its own.
+pub(crate) const MAX_FULL: usize = 32;
+
+/// The most factors of a shared covariance.
+const MAX_FACTORS: usize = 16;
+
+/// Rows that the factors are found from, evenly spaced; more do not change what is found by much.
+const FACTOR_ROWS: usize = 4000;
+
+/// Rounds of subspace iteration.
+const ROUNDS: usize = 8;
 
 /// How strongly a covariance estimated from few rows is drawn towards its diagonal, per feature and row: a tenth of a
 /// row's worth a feature. Iris (4 features, 50 rows a class) keeps 99 % of its correlations; 60 features with 15 rows
@@ -14,57 +29,214 @@ const SHRINKAGE: f64 = 0.1;
 /// keeps a feature that is constant within a class from making every other value infinitely far.
 const VARIANCE_FLOOR: f64 = 1e-4;
 
-/// The distribution of one class, on standardised features.
+/// The location and the spread of the classes, on encoded columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ClassShape {
+pub struct Shape {
+    /// One per class.
+    pub classes: Vec<ClassCentre>,
+    /// How rows spread around the centre of their class.
+    pub spread: Spread,
+}
+
+/// The location of one class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassCentre {
     /// Reference rows of this class.
     pub rows: u64,
-    /// Centre: one mean a feature, in standard deviations of the column.
+    /// One mean per encoded column.
     pub means: Vec<f64>,
-    /// Sample covariance (divisor n − 1), features × features, in the same unit.
-    pub covariance: Vec<Vec<f64>>,
-    /// Per feature, evenly spaced quantiles from the least value to the greatest, in the feature's own unit. Empty
-    /// where the class has no value at all.
-    pub quantiles: Vec<Vec<f64>>,
 }
 
-impl ClassShape {
-    /// Measures rows of one class: `standardised` without gaps, `raw` as the data has them.
-    pub fn of_rows(standardised: &[&[f64]], raw: &[&[Option<f64>]]) -> Self {
-        let rows = standardised.len();
-        let features = standardised.first().map_or(0, |row| row.len());
-        let means: Vec<f64> =
-            (0..features).map(|f| standardised.iter().map(|row| row[f]).sum::<f64>() / rows as f64).collect();
-        let mut covariance = vec![vec![0.0; features]; features];
-        for row in standardised {
-            for (i, line) in covariance.iter_mut().enumerate() {
-                for (j, cell) in line.iter_mut().enumerate() {
-                    *cell += (row[i] - means[i]) * (row[j] - means[j]);
-                }
+/// How rows spread around the centre of their class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spread {
+    /// Each class has a covariance of its own.
+    PerClass {
+        /// Sample covariances (divisor n − 1), columns × columns, one per class.
+        covariances: Vec<Vec<Vec<f64>>>,
+    },
+    /// All classes share a covariance: `factors`ᵀ·`factors` plus `residual` on the diagonal.
+    Shared {
+        /// One list per factor, one loading per column.
+        factors: Vec<Vec<f64>>,
+        /// The variance of each column that the factors leave.
+        residual: Vec<f64>,
+    },
+}
+
+impl Shape {
+    /// Measures the classes among `rows`. `encode` writes a row's encoded columns, `label` is its class. A class without rows
+    /// is left out.
+    pub(crate) fn of_rows(
+        rows: &[usize],
+        classes: usize,
+        width: usize,
+        label: impl Fn(usize) -> usize,
+        encode: impl Fn(usize, &mut Vec<f64>),
+    ) -> Self {
+        let mut counts = vec![0_u64; classes];
+        let mut means = vec![vec![0.0; width]; classes];
+        let mut encoded = Vec::new();
+        for &row in rows {
+            encode(row, &mut encoded);
+            counts[label(row)] += 1;
+            means[label(row)].iter_mut().zip(&encoded).for_each(|(sum, value)| *sum += value);
+        }
+        for (mean, &count) in means.iter_mut().zip(&counts) {
+            mean.iter_mut().for_each(|sum| *sum /= count.max(1) as f64);
+        }
+        let centred = |row: usize, out: &mut Vec<f64>| {
+            encode(row, out);
+            out.iter_mut().zip(&means[label(row)]).for_each(|(value, mean)| *value -= mean);
+        };
+        let spread = if width <= MAX_FULL {
+            let mut covariances = covariances(rows, &counts, width, &label, centred);
+            let mut kept = counts.iter();
+            covariances.retain(|_| kept.next().is_some_and(|&count| count > 0));
+            Spread::PerClass { covariances }
+        } else {
+            let present = counts.iter().filter(|&&count| count > 0).count();
+            shared(rows, rows.len().saturating_sub(present).max(1), width, centred)
+        };
+        let classes = counts.into_iter().zip(means).filter(|(count, _)| *count > 0);
+        Self { classes: classes.map(|(rows, means)| ClassCentre { rows, means }).collect(), spread }
+    }
+
+    /// Returns whether a row's own part in the shape no longer shows in its distance, when a shape is measured on classes of
+    /// these sizes: with a covariance per class there must be `plenty` rows per number of it; with a shared one, the mean of a
+    /// class must be known to a small part of the distance's own spread, √(2·width).
+    pub(crate) fn is_plenty(counts: &[usize], width: usize, plenty: usize) -> bool {
+        let smallest = counts.iter().copied().min().unwrap_or_default();
+        let needed = if width <= MAX_FULL {
+            plenty * width
+        } else {
+            plenty * ((2.0 * width as f64).sqrt() as usize).max(MAX_FACTORS)
+        };
+        smallest >= needed
+    }
+}
+
+fn covariances(
+    rows: &[usize],
+    counts: &[u64],
+    width: usize,
+    label: impl Fn(usize) -> usize,
+    centred: impl Fn(usize, &mut Vec<f64>),
+) -> Vec<Vec<Vec<f64>>> {
+    let mut covariances = vec![vec![vec![0.0; width]; width]; counts.len()];
+    let mut values = Vec::new();
+    for &row in rows {
+        centred(row, &mut values);
+        for (i, line) in covariances[label(row)].iter_mut().enumerate() {
+            line.iter_mut().zip(&values).for_each(|(cell, value)| *cell += values[i] * value);
+        }
+    }
+    for (covariance, &count) in covariances.iter_mut().zip(counts) {
+        let divisor = count.saturating_sub(1).max(1) as f64;
+        covariance.iter_mut().flatten().for_each(|cell| *cell /= divisor);
+    }
+    covariances
+}
+
+/// Returns the covariance that all classes share, as factors and residual variances.
+///
+/// The factors are the leading eigenvectors of the correlations within classes. An eigenvalue λ of correlations that are
+/// estimated from `freedom` rows is overstated; its true value ℓ solves λ = ℓ·(1 + γ/(ℓ − 1)) with γ = columns/rows, and
+/// eigenvalues below (1 + √γ)² are noise (D. Donoho, M. Gavish, I. Johnstone, "Optimal shrinkage of eigenvalues in the spiked
+/// covariance model", 2018).
+fn shared(rows: &[usize], freedom: usize, width: usize, centred: impl Fn(usize, &mut Vec<f64>)) -> Spread {
+    let mut variances = vec![0.0; width];
+    let mut values = Vec::new();
+    for &row in rows {
+        centred(row, &mut values);
+        variances.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value * value);
+    }
+    let sds: Vec<f64> =
+        variances.iter().map(|sum| (sum / freedom as f64).max(VARIANCE_FLOOR).sqrt()).collect();
+
+    let step = rows.len().div_ceil(FACTOR_ROWS).max(1);
+    let some: Vec<Vec<f64>> = rows
+        .iter()
+        .step_by(step)
+        .map(|&row| {
+            centred(row, &mut values);
+            values.iter().zip(&sds).map(|(value, sd)| value / sd).collect()
+        })
+        .collect();
+    let count = MAX_FACTORS.min(width / 4).min(some.len() / 4);
+    let (vectors, products) = leading(&some, width, count);
+    let gamma = width as f64 / freedom as f64;
+    let mut factors = Vec::new();
+    let mut explained = vec![0.0; width];
+    for (vector, product) in vectors.iter().zip(products) {
+        let value = product / (some.len() as f64 * freedom as f64 / rows.len() as f64);
+        if value <= (1.0 + gamma.sqrt()).powi(2) {
+            continue;
+        }
+        let middle = value + 1.0 - gamma;
+        let spike = f64::midpoint(middle, (middle * middle - 4.0 * value).max(0.0).sqrt());
+        let factor: Vec<f64> = vector.iter().map(|part| part * (spike - 1.0).max(0.0).sqrt()).collect();
+        explained.iter_mut().zip(&factor).for_each(|(sum, part)| *sum += part * part);
+        factors.push(factor.iter().zip(&sds).map(|(part, sd)| part * sd).collect());
+    }
+    let residual = explained
+        .iter()
+        .zip(&sds)
+        .map(|(explained, sd)| (sd * sd * (1.0 - explained).max(0.05)).max(VARIANCE_FLOOR));
+    Spread::Shared { residual: residual.collect(), factors }
+}
+
+/// Returns the leading right singular vectors of some rows, and the squares of the singular values, by subspace iteration
+/// from a fixed start.
+fn leading(rows: &[Vec<f64>], width: usize, count: usize) -> (Vec<Vec<f64>>, Vec<f64>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut vectors: Vec<Vec<f64>> =
+        (0..count).map(|_| (0..width).map(|_| rng.random::<f64>() - 0.5).collect()).collect();
+    orthonormalise(&mut vectors);
+    let mut squares = vec![0.0; count];
+    for _ in 0..ROUNDS {
+        let mut next = vec![vec![0.0; width]; count];
+        for row in rows {
+            for (vector, next) in vectors.iter().zip(&mut next) {
+                let along = dot(row, vector);
+                next.iter_mut().zip(row).for_each(|(sum, value)| *sum += along * value);
             }
         }
-        let divisor = rows.saturating_sub(1).max(1) as f64;
-        covariance.iter_mut().flatten().for_each(|cell| *cell /= divisor);
-        let quantiles =
-            (0..features).map(|f| quantiles(raw.iter().filter_map(|row| row[f]).collect())).collect();
-        Self { rows: rows as u64, means, covariance, quantiles }
+        squares = vectors.iter().zip(&next).map(|(vector, next)| dot(vector, next)).collect();
+        vectors = next;
+        orthonormalise(&mut vectors);
     }
+    (vectors, squares)
 }
 
-fn quantiles(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    if values.len() <= MAX_QUANTILES {
-        return values;
+/// Makes vectors orthonormal, in their order (Gram and Schmidt, twice for accuracy). One without a direction of its own becomes 0.
+fn orthonormalise(vectors: &mut [Vec<f64>]) {
+    for at in 0..vectors.len() {
+        let (before, rest) = vectors.split_at_mut(at);
+        let vector = &mut rest[0];
+        let length = dot(vector, vector).sqrt();
+        for _ in 0..2 {
+            for other in before.iter() {
+                let along = dot(vector, other);
+                vector.iter_mut().zip(other).for_each(|(value, other)| *value -= along * other);
+            }
+        }
+        let left = dot(vector, vector).sqrt();
+        let scale = if left > 1e-9 * length { 1.0 / left } else { 0.0 };
+        vector.iter_mut().for_each(|value| *value *= scale);
     }
-    let last = values.len() - 1;
-    (0..MAX_QUANTILES).map(|i| values[(i * last + (MAX_QUANTILES - 1) / 2) / (MAX_QUANTILES - 1)]).collect()
 }
 
 /// The smallest class-conditional Mahalanobis distance of a row (P. C. Mahalanobis, 1936): how far it lies from the
-/// nearest class, in that class's own standard deviations and along its own correlations.
+/// nearest class, in that class's standard deviations and along its correlations.
 #[derive(Debug, Clone)]
-pub struct Distance {
-    classes: Vec<Whitening>,
+pub struct Distance(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    PerClass(Vec<Whitening>),
+    Shared(Box<SharedWhitening>),
 }
 
 #[derive(Debug, Clone)]
@@ -74,23 +246,50 @@ struct Whitening {
     factor: Vec<f64>,
 }
 
+/// Σ⁻¹ for Σ = Φᵀ·Φ + Ψ by Woodbury's identity: with u = Ψ^(−½)·x and P = L⁻¹·Φ·Ψ^(−½), where L·Lᵀ = 1 + Φ·Ψ⁻¹·Φᵀ, the squared
+/// length is u·u − (P·u)·(P·u).
+#[derive(Debug, Clone)]
+struct SharedWhitening {
+    scales: Vec<f64>,
+    projection: Vec<Vec<f64>>,
+    centres: Vec<(Vec<f64>, Vec<f64>)>,
+}
+
 impl Distance {
     /// Prepares the distance to classes of these shapes.
-    pub fn new(shapes: &[ClassShape]) -> Self {
-        Self { classes: shapes.iter().map(Whitening::new).collect() }
+    pub fn new(shape: &Shape) -> Self {
+        Self(match &shape.spread {
+            Spread::PerClass { covariances } => Kind::PerClass(
+                shape
+                    .classes
+                    .iter()
+                    .zip(covariances)
+                    .map(|(class, own)| Whitening::new(class, own))
+                    .collect(),
+            ),
+            Spread::Shared { factors, residual } => {
+                Kind::Shared(Box::new(SharedWhitening::new(&shape.classes, factors, residual)))
+            }
+        })
     }
 
-    /// Distance of a standardised row, in standard deviations; `scratch` is overwritten.
+    /// Distance of an encoded row, in standard deviations; `scratch` is overwritten.
     pub fn of(&self, row: &[f64], scratch: &mut Vec<f64>) -> f64 {
-        let nearest = self.classes.iter().map(|class| class.squared(row, scratch));
-        nearest.fold(f64::INFINITY, |least, squared| if squared < least { squared } else { least }).sqrt()
+        let least = |least: f64, squared: f64| if squared < least { squared } else { least };
+        match &self.0 {
+            Kind::PerClass(classes) => {
+                classes.iter().map(|class| class.squared(row, scratch)).fold(f64::INFINITY, least)
+            }
+            Kind::Shared(shared) => shared.squared(row, scratch).fold(f64::INFINITY, least),
+        }
+        .sqrt()
     }
 }
 
 impl Whitening {
-    fn new(shape: &ClassShape) -> Self {
-        let features = shape.means.len();
-        let keep = 1.0 - (SHRINKAGE * features as f64 / shape.rows as f64).min(0.9);
+    fn new(class: &ClassCentre, covariance: &[Vec<f64>]) -> Self {
+        let features = class.means.len();
+        let keep = 1.0 - (SHRINKAGE * features as f64 / class.rows as f64).min(0.9);
         let mut factor = Vec::with_capacity(features * (features + 1) / 2);
         let at = |i: usize, j: usize| i * (i + 1) / 2 + j;
         for i in 0..features {
@@ -103,16 +302,16 @@ impl Whitening {
                     })
                     .sum();
                 if i == j {
-                    let variance = shape.covariance[i][i].max(VARIANCE_FLOOR);
+                    let variance = covariance[i][i].max(VARIANCE_FLOOR);
                     let left = variance - above;
                     // Rounding, or a covariance of fewer rows than features, can leave nothing of a pivot.
                     factor.push(1.0 / left.max(VARIANCE_FLOOR * variance).sqrt());
                 } else {
-                    factor.push((keep * shape.covariance[i][j] - above) * factor[at(j, j)]);
+                    factor.push((keep * covariance[i][j] - above) * factor[at(j, j)]);
                 }
             }
         }
-        Self { means: shape.means.clone(), factor }
+        Self { means: class.means.clone(), factor }
     }
 
     /// Squared distance by forward substitution of L·z = x − mean.
@@ -132,27 +331,86 @@ impl Whitening {
     }
 }
 
+impl SharedWhitening {
+    fn new(classes: &[ClassCentre], factors: &[Vec<f64>], residual: &[f64]) -> Self {
+        let scales: Vec<f64> = residual.iter().map(|variance| 1.0 / variance.sqrt()).collect();
+        let mut projection: Vec<Vec<f64>> = factors
+            .iter()
+            .map(|factor| factor.iter().zip(&scales).map(|(part, scale)| part * scale).collect())
+            .collect();
+        // L, and then the solution of L·P = Φ·Ψ^(−½), line by line.
+        let count = projection.len();
+        let mut lower = vec![vec![0.0; count]; count];
+        for i in 0..count {
+            for j in 0..=i {
+                let own = f64::from(u8::from(i == j)) + dot(&projection[i], &projection[j]);
+                let left = own - dot(&lower[i][..j], &lower[j][..j]);
+                lower[i][j] = if i == j { left.sqrt() } else { left / lower[j][j] };
+            }
+        }
+        for i in 0..count {
+            let (above, rest) = projection.split_at_mut(i);
+            for (j, line) in above.iter().enumerate() {
+                rest[0].iter_mut().zip(line).for_each(|(value, other)| *value -= lower[i][j] * other);
+            }
+            rest[0].iter_mut().for_each(|value| *value /= lower[i][i]);
+        }
+        let centre = |class: &ClassCentre| {
+            let scaled: Vec<f64> =
+                class.means.iter().zip(&scales).map(|(mean, scale)| mean * scale).collect();
+            let projected = projection.iter().map(|line| dot(line, &scaled)).collect();
+            (scaled, projected)
+        };
+        let centres = classes.iter().map(centre).collect();
+        Self { scales, projection, centres }
+    }
+
+    /// Returns the squared distance to each class.
+    fn squared<'a>(&'a self, row: &[f64], scratch: &'a mut Vec<f64>) -> impl Iterator<Item = f64> + 'a {
+        scratch.clear();
+        scratch.extend(row.iter().zip(&self.scales).map(|(value, scale)| value * scale));
+        let width = scratch.len();
+        for line in &self.projection {
+            let projected = dot(line, &scratch[..width]);
+            scratch.push(projected);
+        }
+        let (scaled, projected) = scratch.split_at(width);
+        self.centres.iter().map(move |(centre, centre_projected)| {
+            let apart =
+                |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum() };
+            let squared = apart(scaled, centre) - apart(projected, centre_projected);
+            // Rounding can leave less than nothing; what overflowed must stay visible.
+            if squared.is_nan() { f64::INFINITY } else { squared.max(0.0) }
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shape(rows: u64, means: &[f64], covariance: &[&[f64]]) -> ClassShape {
-        ClassShape {
-            rows,
-            means: means.to_vec(),
-            covariance: covariance.iter().map(|line| line.to_vec()).collect(),
-            quantiles: vec![Vec::new(); means.len()],
-        }
+    fn per_class(classes: &[(u64, &[f64], &[&[f64]])]) -> Shape {
+        let centres =
+            classes.iter().map(|(rows, means, _)| ClassCentre { rows: *rows, means: means.to_vec() });
+        let covariances =
+            classes.iter().map(|(_, _, lines)| lines.iter().map(|line| line.to_vec()).collect());
+        Shape { classes: centres.collect(), spread: Spread::PerClass { covariances: covariances.collect() } }
+    }
+
+    fn of_rows(rows: &[Vec<f64>], labels: &[usize], classes: usize) -> Shape {
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let encode = |row: usize, out: &mut Vec<f64>| out.clone_from(&rows[row]);
+        Shape::of_rows(&all, classes, rows[0].len(), |row| labels[row], encode)
     }
 
     #[test]
     fn agrees_with_numpy() {
         // numpy: d = x - m; sqrt(d @ inv(S) @ d), with S off the diagonal times 1 − 0.1·2/10⁹
-        let shapes = [
-            shape(1_000_000_000, &[0.0, 0.0], &[&[1.0, 0.8], &[0.8, 1.0]]),
-            shape(1_000_000_000, &[5.0, 5.0], &[&[2.0, -0.5], &[-0.5, 1.0]]),
-        ];
-        let distance = Distance::new(&shapes);
+        let shape = per_class(&[
+            (1_000_000_000, &[0.0, 0.0], &[&[1.0, 0.8], &[0.8, 1.0]]),
+            (1_000_000_000, &[5.0, 5.0], &[&[2.0, -0.5], &[-0.5, 1.0]]),
+        ]);
+        let distance = Distance::new(&shape);
         let mut scratch = Vec::new();
         assert!((distance.of(&[1.0, -1.0], &mut scratch) - 10.0_f64.sqrt()).abs() < 1e-6);
         assert!((distance.of(&[1.0, 1.0], &mut scratch) - (1.0 / 0.9_f64).sqrt()).abs() < 1e-6);
@@ -160,25 +418,77 @@ mod tests {
     }
 
     #[test]
-    fn fewer_rows_than_features_stay_finite() {
-        let rows: Vec<Vec<f64>> =
-            (0..5).map(|r| (0..20).map(|f| f64::from((r * 7 + f * 3) % 11)).collect()).collect();
-        let raw: Vec<Vec<Option<f64>>> =
-            rows.iter().map(|row| row.iter().copied().map(Some).collect()).collect();
-        let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
-        let raw: Vec<&[Option<f64>]> = raw.iter().map(Vec::as_slice).collect();
-        let distance = Distance::new(&[ClassShape::of_rows(&rows, &raw)]);
+    fn a_shared_covariance_is_the_inverse_of_factors_and_residual() {
+        // Σ = [1, 2]ᵀ·[1, 2] + diag(1, 2) = [[2, 2], [2, 6]], whose inverse is [[6, −2], [−2, 2]]/8.
+        let shape = Shape {
+            classes: vec![ClassCentre { rows: 9, means: vec![1.0, 0.0] }],
+            spread: Spread::Shared { factors: vec![vec![1.0, 2.0]], residual: vec![1.0, 2.0] },
+        };
+        let distance = Distance::new(&shape);
         let mut scratch = Vec::new();
-        for row in &rows {
-            let own = distance.of(row, &mut scratch);
-            let far: Vec<f64> = row.iter().map(|value| value + 100.0).collect();
-            assert!(own.is_finite() && own < distance.of(&far, &mut scratch));
+        for (row, squared) in [([2.0, 0.0], 0.75), ([1.0, 1.0], 0.25), ([2.0, 1.0], 0.5), ([1.0, 0.0], 0.0)] {
+            assert!((distance.of(&row, &mut scratch).powi(2) - squared).abs() < 1e-12, "{row:?}");
         }
     }
 
     #[test]
-    fn quantiles_keep_both_ends() {
-        let kept = quantiles((0..1000).rev().map(f64::from).collect());
-        assert_eq!((kept.len(), kept[0], kept[50], kept[100]), (MAX_QUANTILES, 0.0, 500.0, 999.0));
+    fn covariances_are_those_within_each_class() {
+        let rows = [[0.0, 0.0], [2.0, 2.0], [10.0, 0.0], [10.0, 4.0]].map(|row| row.to_vec());
+        let shape = of_rows(&rows, &[0, 0, 2, 2], 3);
+        let centres: Vec<_> = shape.classes.iter().map(|class| (class.rows, class.means.clone())).collect();
+        assert_eq!(centres, [(2, vec![1.0, 1.0]), (2, vec![10.0, 2.0])]);
+        let expected = [vec![vec![2.0, 2.0], vec![2.0, 2.0]], vec![vec![0.0, 0.0], vec![0.0, 8.0]]];
+        assert_eq!(shape.spread, Spread::PerClass { covariances: expected.to_vec() });
+    }
+
+    #[test]
+    fn a_factor_of_many_columns_is_found() {
+        // Each column is 0.8 of one common number plus noise of variance 0.36.
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let mut noise = || (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
+        let rows: Vec<Vec<f64>> = (0..2000)
+            .map(|_| {
+                let common = noise();
+                (0..40).map(|_| 0.8 * common + 0.6 * noise()).collect()
+            })
+            .collect();
+        let shape = of_rows(&rows, &vec![0; 2000], 1);
+        let Spread::Shared { factors, residual } = &shape.spread else { panic!("{:?}", shape.spread) };
+        assert_eq!(factors.len(), 1);
+        for (loading, residual) in factors[0].iter().zip(residual) {
+            assert!(
+                (loading.abs() - 0.8).abs() < 0.06 && (residual - 0.36).abs() < 0.06,
+                "{loading} {residual}"
+            );
+        }
+        // The squared distances of rows of the same distribution average one per column.
+        let distance = Distance::new(&shape);
+        let mut scratch = Vec::new();
+        let mean = rows.iter().map(|row| distance.of(row, &mut scratch).powi(2)).sum::<f64>() / 2000.0;
+        assert!((mean / 40.0 - 1.0).abs() < 0.05, "{mean}");
+    }
+
+    #[test]
+    fn independent_columns_have_no_factor() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let rows: Vec<Vec<f64>> = (0..400).map(|_| (0..60).map(|_| rng.random::<f64>()).collect()).collect();
+        let shape = of_rows(&rows, &vec![0; 400], 1);
+        let Spread::Shared { factors, .. } = shape.spread else { panic!() };
+        assert!(factors.len() <= 1, "{}", factors.len());
+    }
+
+    #[test]
+    fn fewer_rows_than_features_stay_finite() {
+        for width in [20, 50] {
+            let rows: Vec<Vec<f64>> =
+                (0..5).map(|r| (0..width).map(|f| f64::from((r * 7 + f * 3) % 11)).collect()).collect();
+            let distance = Distance::new(&of_rows(&rows, &[0; 5], 1));
+            let mut scratch = Vec::new();
+            for row in &rows {
+                let own = distance.of(row, &mut scratch);
+                let far: Vec<f64> = row.iter().map(|value| value + 100.0).collect();
+                assert!(own.is_finite() && own < distance.of(&far, &mut scratch));
+            }
+        }
     }
 }

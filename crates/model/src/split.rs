@@ -29,7 +29,7 @@ pub(crate) fn split(table: &Table, test_fraction: f64, rng: &mut ChaCha8Rng) -> 
 
 /// Returns the fold of each row; every class is dealt out evenly.
 pub(crate) fn folds(table: &Table, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
-    let mut fold = vec![0; table.rows.len()];
+    let mut fold = vec![0; table.len()];
     for (dealt, row) in shuffled_classes(table, rng).into_iter().flatten().enumerate() {
         fold[row] = dealt % folds;
     }
@@ -51,8 +51,7 @@ mod tests {
     fn no_held_out_row_was_fitted() {
         let table = iris::table();
         let (train, test) = split(&table, 0.2, &mut ChaCha8Rng::seed_from_u64(42));
-        let shared =
-            test.iter().filter(|&&held| train.iter().any(|&fit| table.rows[fit] == table.rows[held]));
+        let shared = test.iter().filter(|&&held| train.iter().any(|&fit| table.row(fit) == table.row(held)));
         assert_eq!(shared.count(), 0);
     }
 }

@@ -1,14 +1,15 @@
 //! Rows to learn from, already checked: every row has every column, every number is finite, every class is known.
 
-/// A table of numeric features and one class per row.
+/// A table of features and one class per row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// The features' names and units.
+    /// The features' names, types and units.
     pub columns: Vec<Column>,
     /// Class names, in the order in which models number them.
     pub classes: Vec<String>,
-    /// Feature values, row by row; `None` is missing.
-    pub rows: Vec<Vec<Option<f64>>>,
+    /// Values column by column, one per row: a number, or the position of a category in its column's list, where a position
+    /// beyond the list stands for any other category. NaN is missing.
+    pub values: Vec<Vec<f64>>,
     /// Each row's position in `classes`.
     pub labels: Vec<usize>,
 }
@@ -22,19 +23,68 @@ pub struct Column {
     pub unit: Option<String>,
     /// A range of values far outside the data, if the data set names one.
     pub extreme: Option<[f64; 2]>,
+    /// The categories of a categorical column; `None` for numbers.
+    pub categories: Option<Categories>,
+}
+
+/// The categories of a column.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Categories {
+    /// Those that occur often enough to be counted one by one.
+    pub known: Vec<String>,
+    /// Some of the others, the most frequent first.
+    pub rare: Vec<String>,
 }
 
 impl Column {
-    /// Returns a column of which nothing but the name is known.
+    /// Returns a numeric column of which nothing but the name is known.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), unit: None, extreme: None }
+        Self { name: name.to_owned(), unit: None, extreme: None, categories: None }
     }
 }
 
 impl Table {
-    /// Returns the values of one column, row by row.
+    /// Returns a table of these rows.
+    ///
+    /// # Panics
+    /// If a row does not have one value per column, or there is not one label per row.
+    pub fn from_rows(
+        columns: Vec<Column>,
+        classes: Vec<String>,
+        rows: &[Vec<Option<f64>>],
+        labels: Vec<usize>,
+    ) -> Self {
+        assert!(rows.iter().all(|row| row.len() == columns.len()), "one value per column");
+        assert_eq!(rows.len(), labels.len(), "one label per row");
+        let values = (0..columns.len())
+            .map(|at| rows.iter().map(|row| row[at].unwrap_or(f64::NAN)).collect())
+            .collect();
+        Self { columns, classes, values, labels }
+    }
+
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Returns whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Returns one row; `None` is missing.
+    pub fn row(&self, row: usize) -> Vec<Option<f64>> {
+        self.values.iter().map(|column| present(column[row])).collect()
+    }
+
+    /// Returns all rows.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Vec<Option<f64>>> + '_ {
+        (0..self.len()).map(|row| self.row(row))
+    }
+
+    /// Returns the values of one column, row by row; `None` is missing.
     pub fn column(&self, feature: usize) -> Vec<Option<f64>> {
-        self.rows.iter().map(|row| row[feature]).collect()
+        self.values[feature].iter().map(|&value| present(value)).collect()
     }
 
     /// Returns how many rows each class has.
@@ -45,4 +95,9 @@ impl Table {
         }
         counts
     }
+}
+
+/// Returns a value, unless it is missing.
+pub(crate) fn present(value: f64) -> Option<f64> {
+    (!value.is_nan()).then_some(value)
 }

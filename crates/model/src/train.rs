@@ -1,18 +1,27 @@
 //! Trains a model from a table: split, fit, score, and describe.
 
 use crate::{
-    Calibration, CrossValidation, Feature, FileError, ModelCard, ModelFile, Table, TrainingReport,
-    classifier::Scaling,
-    fitted::Fitted,
-    reference::{Like, reference},
+    Calibration, CrossValidation, Feature, FileError, ModelCard, ModelFile, Simulator, Table, TrainingReport,
+    card::{Categorical, Numeric, Values},
+    design::Design,
+    encoding::Slot,
+    logistic::{Fit, Weights, argmax},
+    pool::simulator,
+    reference::{Outputs, PLENTY, reference, twins},
+    scores::{auroc, class_scores, warnings},
     split::{folds, parted, split},
+    table::Column,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use thiserror::Error;
 
-/// Folds of the cross-validation.
+/// Folds of the cross-validation where rows are plenty.
 const FOLDS: usize = 5;
+
+/// Folds where they are not: many, so that the weights of each fold are close to the served ones.
+const MANY_FOLDS: usize = 20;
 
 /// How to train.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +30,7 @@ pub struct TrainOptions {
     pub name: String,
     /// Share of each class to hold out, in [0, 1).
     pub test_fraction: f64,
-    /// Seed of the split and the folds.
+    /// Seed of the split, the folds and the simulator.
     pub seed: u64,
     /// Strength of the L2 penalty, above 0: separable data would drive unpenalised weights to infinity.
     pub alpha: f64,
@@ -32,6 +41,19 @@ impl TrainOptions {
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), test_fraction: 0.2, seed: 42, alpha: 0.1 }
     }
+}
+
+/// A step of the training that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The weights are fitted.
+    Fit,
+    /// Weights are fitted without parts of the rows, to score those.
+    Validate,
+    /// The reference is measured.
+    Reference,
+    /// The simulator is made and checked.
+    Simulator,
 }
 
 /// Why no model came about.
@@ -60,16 +82,6 @@ pub enum TrainError {
     /// The optimiser failed.
     #[error("cannot fit the model: {0}")]
     Fit(String),
-    /// Our probabilities and smartcore's predictions differ, which would be a fault of this crate.
-    #[error("row {row}: the softmax says class {ours}, smartcore says class {theirs}")]
-    Disagreement {
-        /// Position of the row.
-        row: usize,
-        /// Class by our softmax.
-        ours: usize,
-        /// Class by smartcore.
-        theirs: usize,
-    },
     /// The parts don't fit together.
     #[error(transparent)]
     File(#[from] FileError),
@@ -86,37 +98,80 @@ impl TrainError {
 /// # Errors
 /// When an option is out of range, a class has fewer than two rows, or the optimiser fails.
 pub fn train(table: &Table, options: &TrainOptions) -> Result<ModelFile, TrainError> {
+    train_with_progress(table, options, |_| {})
+}
+
+/// Trains a model and reports each step when it begins.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_with_progress(
+    table: &Table,
+    options: &TrainOptions,
+    mut begins: impl FnMut(Step),
+) -> Result<ModelFile, TrainError> {
     check(options)?;
     let counts = table.class_counts();
     if let Some(rare) = counts.iter().position(|&count| count < 2) {
         return Err(TrainError::RareClass { class: table.classes[rare].clone(), rows: counts[rare] });
     }
+    begins(Step::Fit);
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let (train_rows, test_rows) = split(table, options.test_fraction, &mut rng);
-    let fitted = Fitted::new(table, &train_rows, options.alpha)?;
+    let design = Design::new(table, &train_rows);
+    let classes = table.classes.len();
+    let served = Fit::zero(&design, classes).fitted(&design, &table.labels, &train_rows, options.alpha)?;
+    let as_served: Vec<Vec<f64>> =
+        (0..table.len()).into_par_iter().map(|row| served.logits(&design, row)).collect();
 
-    let (cross_validation, logits) = cross_validate(table, options.alpha, &mut rng)?;
-    let calibration = Calibration::fit(&logits, &table.labels);
-    let served = fitted.with_temperature(calibration.temperature);
-    let like = Like { alpha: options.alpha, temperature: calibration.temperature };
-    let reference = reference(table, &served, (&train_rows, &test_rows), like, &mut rng)?;
+    begins(Step::Validate);
+    let plenty = train_rows.len() > PLENTY * (design.width() + 1) * (classes - 1);
+    let validation = Validation { table, design: &design, served: &served, alpha: options.alpha };
+    let count = if plenty { FOLDS } else { MANY_FOLDS };
+    let (cross_validation, unseen) = validation.run(&train_rows, count, as_served.clone(), &mut rng)?;
+    let calibration = Calibration::fit(&unseen, &table.labels);
+    let scored = Outputs::of_logits(&unseen, calibration.temperature);
+    // Where rows are plenty, the weights hardly know any single one, and the folds' weights differ more from the served ones.
+    let twins = twins(table);
+    let mut logits = if plenty { as_served.clone() } else { unseen };
+    twins.iter().for_each(|&row| logits[row].clone_from(&as_served[row]));
+    let outputs = Outputs::of_logits(&logits, calibration.temperature);
+
+    begins(Step::Reference);
+    let reference = reference(table, &design, &outputs, &twins, &mut rng);
+    let weights = served.to_weights(&design, calibration.temperature);
+    let class_scores = class_scores(table, &scored);
+    let (accuracy, commonest) =
+        (scored.accuracy(&table.labels), counts.iter().copied().max().unwrap_or_default());
+    let baseline_accuracy = commonest as f64 / table.len() as f64;
+    let held_out = |row: &&usize| argmax(&as_served[**row]) == table.labels[**row];
+    let held_out_accuracy = test_rows.iter().filter(held_out).count() as f64 / test_rows.len() as f64;
+    let warnings = warnings(table, &class_scores, accuracy, baseline_accuracy, test_rows.len());
     let card = ModelCard {
         name: options.name.clone(),
         version: String::new(),
-        features: features(table, &served.scaling),
+        features: features(table, &design, &weights),
         classes: table.classes.clone(),
         training: TrainingReport {
             train_rows: train_rows.len(),
             test_rows: test_rows.len(),
-            held_out_accuracy: (!test_rows.is_empty()).then(|| served.accuracy(table, &test_rows)),
+            held_out_accuracy: (!test_rows.is_empty()).then_some(held_out_accuracy),
             cross_validation,
+            baseline_accuracy,
+            auroc: auroc(table, &scored),
+            class_scores,
             calibration,
             alpha: options.alpha,
             seed: options.seed,
+            warnings,
         },
         reference,
+        simulator: Simulator::new(Vec::new(), 0, &[]),
     };
-    Ok(ModelFile::new(card, served.weights)?)
+    begins(Step::Simulator);
+    let mut file = ModelFile::unchecked(card, weights);
+    file.card.simulator = simulator(table, &file, &outputs, &test_rows, &mut rng);
+    Ok(file.finished()?)
 }
 
 fn check(options: &TrainOptions) -> Result<(), TrainError> {
@@ -130,49 +185,129 @@ fn check(options: &TrainOptions) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Accuracy over folds, and the logits of every row by weights that had not seen it.
-fn cross_validate(
-    table: &Table,
+/// Scores rows by weights that were fitted without them.
+struct Validation<'a> {
+    table: &'a Table,
+    design: &'a Design,
+    served: &'a Fit,
     alpha: f64,
-    rng: &mut ChaCha8Rng,
-) -> Result<(CrossValidation, Vec<Vec<f64>>), TrainError> {
-    let folds = folds(table, FOLDS, rng);
-    let mut scores = Vec::new();
-    let mut logits = vec![Vec::new(); table.rows.len()];
-    for fold in 0..FOLDS {
-        let (fit_rows, held_out) = parted(&folds, fold);
-        // Fewer rows than folds leave some of them empty.
-        if !held_out.is_empty() {
-            let fitted = Fitted::new(table, &fit_rows, alpha)?;
-            scores.push(fitted.accuracy(table, &held_out));
-            held_out.iter().for_each(|&row| logits[row] = fitted.logits(&table.rows[row]));
-        }
-    }
-    let mean_accuracy = scores.iter().sum::<f64>() / scores.len() as f64;
-    let squares: f64 = scores.iter().map(|score| (score - mean_accuracy).powi(2)).sum();
-    let sd = (squares / (scores.len().saturating_sub(1).max(1)) as f64).sqrt();
-    Ok((CrossValidation { folds: scores.len(), mean_accuracy, sd }, logits))
 }
 
-fn features(table: &Table, scaling: &[Scaling]) -> Vec<Feature> {
-    let describe = |(at, (column, scaling)): (usize, (&crate::table::Column, &Scaling))| {
-        let all = table.column(at);
-        let values: Vec<f64> = all.iter().flatten().copied().collect();
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let range = (!values.is_empty()).then_some([least, greatest]);
-        Feature {
-            name: column.name.clone(),
-            unit: column.unit.clone(),
-            range,
-            mean: scaling.mean,
-            sd: scaling.sd,
-            decimals: drift::bins::decimals(&values).filter(|_| range.is_some()),
-            missing_ratio: (all.len() - values.len()) as f64 / all.len() as f64,
-            extreme: column.extreme.unwrap_or_else(|| beyond(range.unwrap_or([0.0, 0.0]))),
+impl Validation<'_> {
+    /// Replaces the logits of the rows that were fitted by those of weights fitted without them, `count` folds of them in turn;
+    /// also returns the accuracy over the folds. Each fit starts from the served weights, which are near.
+    fn run(
+        &self,
+        train_rows: &[usize],
+        count: usize,
+        mut logits: Vec<Vec<f64>>,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<(CrossValidation, Vec<Vec<f64>>), TrainError> {
+        let folds = folds(self.table, count, rng);
+        let fold_of: Vec<usize> = train_rows.iter().map(|&row| folds[row]).collect();
+        let parts: Vec<(Vec<usize>, Vec<Vec<f64>>)> = (0..count)
+            .into_par_iter()
+            .map(|fold| {
+                let (fit, held_out) = parted(&fold_of, fold);
+                let [fit, held_out] =
+                    [fit, held_out].map(|at| at.iter().map(|&at| train_rows[at]).collect::<Vec<_>>());
+                let refitted = self.refitted(&fit, &held_out)?;
+                let logits = held_out.iter().map(|&row| refitted.logits(self.design, row)).collect();
+                Ok::<_, TrainError>((held_out, logits))
+            })
+            .collect::<Result<_, _>>()?;
+        let mut scores = Vec::new();
+        for (rows, own) in parts {
+            // Fewer rows than folds leave some of them empty.
+            if !rows.is_empty() {
+                let right =
+                    rows.iter().zip(&own).filter(|(row, own)| argmax(own) == self.table.labels[**row]);
+                scores.push(right.count() as f64 / rows.len() as f64);
+            }
+            rows.into_iter().zip(own).for_each(|(row, own)| logits[row] = own);
         }
+        let mean_accuracy = scores.iter().sum::<f64>() / scores.len() as f64;
+        let squares: f64 = scores.iter().map(|score| (score - mean_accuracy).powi(2)).sum();
+        let sd = (squares / (scores.len().saturating_sub(1).max(1)) as f64).sqrt();
+        Ok((CrossValidation { folds: scores.len(), mean_accuracy, sd }, logits))
+    }
+
+    fn refitted(&self, fit: &[usize], held_out: &[usize]) -> Result<Fit, TrainError> {
+        let mut present = vec![false; self.table.classes.len()];
+        fit.iter().for_each(|&row| present[self.table.labels[row]] = true);
+        // A class whose only fitted row is held out leaves weights of fewer classes, which say nothing of the served ones.
+        if held_out.is_empty() || present.contains(&false) {
+            return Ok(self.served.clone());
+        }
+        self.served.fitted(self.design, &self.table.labels, fit, self.alpha)
+    }
+}
+
+fn features(table: &Table, design: &Design, weights: &Weights) -> Vec<Feature> {
+    let mut start = 0;
+    let mut spreads = Vec::new();
+    for (slot, values) in design.encoding.slots().iter().zip(&table.values) {
+        spreads.push(spread(*slot, values, weights, start));
+        start += slot.width();
+    }
+    let all: f64 = spreads.iter().sum();
+    let columns = table.columns.par_iter().zip(&table.values).zip(design.encoding.slots()).zip(spreads);
+    let describe = |(((column, values), slot), spread): (((&Column, &Vec<f64>), &Slot), f64)| Feature {
+        name: column.name.clone(),
+        unit: column.unit.clone(),
+        values: describe(column, values, *slot),
+        missing_ratio: values.iter().filter(|value| value.is_nan()).count() as f64 / values.len() as f64,
+        importance: if all > 0.0 { spread / all } else { 0.0 },
     };
-    table.columns.iter().zip(scaling).enumerate().map(describe).collect()
+    columns.map(describe).collect()
+}
+
+fn describe(column: &Column, values: &[f64], slot: Slot) -> Values {
+    let Slot::Numeric(scaling) = slot else {
+        let categories = column.categories.clone().unwrap_or_default();
+        return Values::Categorical(Categorical::new(categories.known, categories.rare));
+    };
+    let present: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    let least = present.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = present.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let range = (!present.is_empty()).then_some([least, greatest]);
+    Values::Numeric(Numeric {
+        range,
+        mean: scaling.mean,
+        sd: scaling.sd,
+        decimals: drift::bins::decimals(&present).filter(|_| range.is_some()),
+        extreme: column.extreme.unwrap_or_else(|| beyond(range.unwrap_or([0.0, 0.0]))),
+    })
+}
+
+/// Returns the mean over the classes of the standard deviation of what a feature adds to a class's logit, less the mean over the
+/// classes. `start` is the place of its first encoded column.
+fn spread(slot: Slot, values: &[f64], weights: &Weights, start: usize) -> f64 {
+    let classes = weights.coefficients.len() as f64;
+    // What each encoded column adds, class by class.
+    let added: Vec<Vec<f64>> = (start..start + slot.width())
+        .map(|column| {
+            let mean = weights.coefficients.iter().map(|line| line[column]).sum::<f64>() / classes;
+            weights.coefficients.iter().map(|line| line[column] - mean).collect()
+        })
+        .collect();
+    match slot {
+        // Standardised, the feature has a standard deviation of 1.
+        Slot::Numeric(_) => added[0].iter().map(|weight| weight.abs()).sum::<f64>() / classes,
+        Slot::Categorical { categories } => {
+            let mut shares = vec![0.0; slot.width()];
+            for &value in values {
+                let value = (!value.is_nan()).then_some(value);
+                shares[Slot::active(categories, value)] += 1.0 / values.len() as f64;
+            }
+            let sd = |class: usize| {
+                let own = || added.iter().map(|added| added[class]).zip(&shares);
+                let mean: f64 = own().map(|(added, share)| share * added).sum();
+                own().map(|(added, share)| share * (added - mean).powi(2)).sum::<f64>().sqrt()
+            };
+            (0..weights.coefficients.len()).map(sd).sum::<f64>() / classes
+        }
+    }
 }
 
 /// Returns a range of values beyond another range: from a twentieth to six tenths of its width above it, which is about where
@@ -185,7 +320,7 @@ fn beyond([least, greatest]: [f64; 2]) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Classifier, iris, read_csv};
+    use crate::{Classifier, CsvOptions, iris, read_csv};
 
     fn iris_model() -> ModelFile {
         train(&iris::table(), &TrainOptions::new("iris")).unwrap()
@@ -217,22 +352,22 @@ mod tests {
         let edited = text.replace("\"setosa\"", "\"setoza\"");
         assert!(matches!(ModelFile::from_json(&edited), Err(FileError::Version { .. })));
         for (before, field) in
-            [("\"format\": 2", "added"), ("\"expected\": [", "card.reference.signals.0.added")]
+            [("\"format\": 3", "added"), ("\"expected\": [", "card.reference.signals.0.added")]
         {
             let added = text.replacen(before, &format!("\"added\": 1, {before}"), 1);
             let error = ModelFile::from_json(&added).unwrap_err();
             assert!(matches!(&error, FileError::UnknownField { field: found } if found == field), "{error}");
         }
-        let future = text.replacen("\"format\": 2", "\"format\": 3", 1);
-        assert!(matches!(ModelFile::from_json(&future), Err(FileError::Format { found: 3 })));
+        let future = text.replacen("\"format\": 3", "\"format\": 4", 1);
+        assert!(matches!(ModelFile::from_json(&future), Err(FileError::Format { found: 4 })));
     }
 
     #[test]
     fn a_signal_of_other_rows_than_the_reference_is_refused() {
-        let ModelFile { mut card, weights, .. } = iris_model();
-        card.reference.signals[0].rows += 1;
-        card.reference.signals[0].counts[0] += 1;
-        let error = ModelFile::new(card, weights).unwrap_err();
+        let mut file = iris_model();
+        file.card.reference.signals[0].rows += 1;
+        file.card.reference.signals[0].counts[0] += 1;
+        let error = file.finished().unwrap_err();
         assert!(matches!(error, FileError::Inconsistent { field: "card.reference.signals", .. }), "{error}");
     }
 
@@ -247,17 +382,23 @@ mod tests {
             ("tiny numbers", rows(60, |i| format!("{i}e-300,-{i}e-300,{}", i % 2))),
         ];
         for (name, text) in cases {
-            let table = read_csv(text.as_bytes(), name, "class").unwrap_or_else(|error| panic!("{error}"));
+            let table = read(&text, name);
             let file =
                 train(&table, &TrainOptions::new(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
             let text = file.to_json().unwrap();
             assert_eq!(ModelFile::from_json(&text).unwrap(), file, "{name}");
             let classifier = Classifier::new(&file);
-            for row in &table.rows {
-                let prediction = classifier.predict(row).unwrap_or_else(|error| panic!("{name}: {error}"));
+            for row in table.rows() {
+                let prediction = classifier.predict(&row).unwrap_or_else(|error| panic!("{name}: {error}"));
                 assert!((prediction.probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{name}");
             }
         }
+    }
+
+    fn read(text: &str, name: &str) -> Table {
+        read_csv(text.as_bytes(), name, &CsvOptions::new("class"))
+            .unwrap_or_else(|error| panic!("{error}"))
+            .table
     }
 
     fn rows(count: usize, row: impl Fn(usize) -> String) -> String {
@@ -273,7 +414,7 @@ mod tests {
             .map(|r| format!("{},{}\n", (0..60).map(|f| cell(r, f)).collect::<Vec<_>>().join(","), r % 3))
             .collect();
         let text = format!("{},class\n{body}", names.join(","));
-        let table = read_csv(text.as_bytes(), "wide", "class").unwrap();
+        let table = read(&text, "wide");
         let file = train(&table, &TrainOptions::new("wide")).unwrap();
         assert_eq!(file.card.reference.signals.len(), 63);
     }
@@ -288,7 +429,7 @@ mod tests {
                 "class \"orchid\" has {rows} of the two rows that each class needs: give it more, or leave it out"
             );
             assert_eq!(error, expected);
-            table.rows.push(table.rows[0].clone());
+            table.values.iter_mut().for_each(|column| column.push(column[0]));
             table.labels.push(3);
         }
         assert!(train(&table, &TrainOptions::new("x")).is_ok());

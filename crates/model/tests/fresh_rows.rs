@@ -68,12 +68,15 @@ fn wide(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
 fn table(law: Law, rows: usize, rng: &mut ChaCha8Rng) -> Table {
     let drawn: Vec<_> = (0..rows).map(|_| law(rng)).collect();
     let classes = drawn.iter().map(|(_, class)| class).max().unwrap() + 1;
-    Table {
-        columns: (0..drawn[0].0.len()).map(|f| Column::named(&format!("f{f}"))).collect(),
-        classes: (0..classes).map(|class| format!("c{class}")).collect(),
-        labels: drawn.iter().map(|(_, class)| *class).collect(),
-        rows: drawn.into_iter().map(|(row, _)| row.into_iter().map(Some).collect()).collect(),
-    }
+    let labels = drawn.iter().map(|(_, class)| *class).collect();
+    let rows: Vec<Vec<Option<f64>>> =
+        drawn.iter().map(|(row, _)| row.iter().copied().map(Some).collect()).collect();
+    Table::from_rows(
+        (0..rows[0].len()).map(|f| Column::named(&format!("f{f}"))).collect(),
+        (0..classes).map(|class| format!("c{class}")).collect(),
+        &rows,
+        labels,
+    )
 }
 
 /// A model of so many rows, and what a service would know of [`FRESH`] more.

@@ -1,0 +1,61 @@
+//! Class labels that may be two forms of one class.
+
+use cli_io::printable::quoted;
+use std::collections::BTreeMap;
+use unicode_normalization::UnicodeNormalization;
+
+/// What data frames and spreadsheets write for a missing value.
+pub(super) const MISSING_TOKENS: [&str; 8] = ["NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"];
+
+/// Returns what is remarkable about the classes of a column, of which `padded` rows had outer spaces.
+pub(super) fn class_notes(column: &str, classes: &[String], padded: usize) -> Vec<String> {
+    let column = quoted(column);
+    let mut notes = Vec::new();
+    if padded > 0 {
+        notes.push(format!("column {column}: {padded} classes have outer spaces, which are left out"));
+    }
+    let mut forms: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for class in classes {
+        forms.entry(plain(class)).or_default().push(quoted(class).to_string());
+    }
+    for same in forms.values().filter(|same| same.len() > 1) {
+        let names = same.join(" and ");
+        notes.push(format!(
+            "column {column}: {names} are different classes; write them alike if they are meant to be one"
+        ));
+    }
+    for class in classes.iter().filter(|class| MISSING_TOKENS.contains(&class.as_str())) {
+        let class = quoted(class);
+        notes.push(format!(
+            "column {column}: {class} is a class; remove the rows if it stands for a missing one"
+        ));
+    }
+    notes
+}
+
+/// Returns the form that spellings of one label share: composed, without case and inner spaces, numbers by value.
+fn plain(label: &str) -> String {
+    if let Ok(number) = label.parse::<f64>() {
+        return (number + 0.0).to_string();
+    }
+    label.nfkc().flat_map(char::to_lowercase).filter(|c| !c.is_whitespace()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_of_one_class_are_named() {
+        let notes = |classes: &[&str], padded| {
+            class_notes("y", &classes.iter().map(|&class| class.to_owned()).collect::<Vec<_>>(), padded)
+        };
+        assert!(notes(&["a", "b", "1", "2"], 0).is_empty());
+        for pair in [["0", "0.0"], ["é", "e\u{301}"], ["yes", "Yes"], ["1e3", "1000"]] {
+            let notes = notes(&pair, 0);
+            assert!(notes.len() == 1 && notes[0].contains("are different classes"), "{pair:?}: {notes:?}");
+        }
+        assert!(notes(&["NA", "x"], 0)[0].contains("\"NA\" is a class"));
+        assert!(notes(&["x", "y"], 3)[0].contains("3 classes have outer spaces"));
+    }
+}

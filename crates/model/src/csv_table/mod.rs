@@ -1,0 +1,440 @@
+//! Reads a table from CSV: features, one class column, a header. Columns of numbers are numeric, columns of text are categorical,
+//! unless the options say otherwise. An empty cell is a missing value.
+//!
+//! The text is read twice: once to find the type of each column and everything that is wrong, once for the values. So all columns
+//! that do not fit are named at once.
+
+mod class_forms;
+mod column;
+
+use crate::{
+    Table,
+    card::is_label,
+    table::{Categories, Column},
+};
+use class_forms::class_notes;
+use cli_io::printable::{MOST_QUOTED, printable, quoted};
+use column::{ColumnType, Profile};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write,
+    io::Read,
+};
+use thiserror::Error;
+
+/// A classifier with more classes than this is mostly a wrong target column, and each class is a metric label.
+const MAX_CLASSES: usize = 100;
+
+/// Squares of numbers below this, and sums of many, are finite.
+const LARGEST: f64 = 1e150;
+
+/// Integers from here on are not all exact in an `f64`.
+const EXACT: f64 = (1_u64 << 53) as f64;
+
+/// A category has a bin and a weight of its own if so many rows have it, but at most so many categories have.
+const CATEGORY_ROWS: usize = 10;
+const MAX_CATEGORIES: usize = 64;
+
+/// Rare categories that are kept as examples.
+const MAX_RARE: usize = 5;
+
+/// How to read a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CsvOptions {
+    /// The column that holds the class.
+    pub target: String,
+    /// Columns to read as numbers.
+    pub numeric: Vec<String>,
+    /// Columns to read as categories, whatever they look like.
+    pub categorical: Vec<String>,
+    /// Columns to leave out.
+    pub drop: Vec<String>,
+    /// Texts that stand for a missing value, beside the empty cell.
+    pub missing: Vec<String>,
+    /// What separates the fields.
+    pub separator: u8,
+}
+
+impl CsvOptions {
+    /// Returns the options for commas, with all types inferred.
+    pub fn new(target: &str) -> Self {
+        Self {
+            target: target.to_owned(),
+            numeric: Vec::new(),
+            categorical: Vec::new(),
+            drop: Vec::new(),
+            missing: Vec::new(),
+            separator: b',',
+        }
+    }
+}
+
+/// A table and what is remarkable about the file.
+#[derive(Debug)]
+pub struct CsvTable {
+    /// The table.
+    pub table: Table,
+    /// What the file holds that may not be meant, in sentences for people.
+    pub notes: Vec<String>,
+}
+
+/// What is wrong with a CSV file, and where.
+#[derive(Debug, Error)]
+pub enum CsvError {
+    /// The file cannot be read.
+    #[error("{file}: {source}")]
+    Unreadable {
+        /// The file's name.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file as a whole.
+    #[error("{file}:1: {problem}")]
+    Header {
+        /// The file's name.
+        file: String,
+        /// What is wrong and how to fix it.
+        problem: String,
+    },
+    /// A row.
+    #[error("{file}:{line}: {problem}")]
+    Row {
+        /// The file's name.
+        file: String,
+        /// Line in the file, from 1.
+        line: u64,
+        /// What is wrong and how to fix it.
+        problem: String,
+    },
+    /// Columns that do not fit, each with its place.
+    #[error("{}", lines(problems))]
+    Columns {
+        /// One sentence per column, which names the file, the line and the column.
+        problems: Vec<String>,
+    },
+    /// The column of classes as a whole.
+    #[error("{file}: column {column:?}: {problem}")]
+    Target {
+        /// The file's name.
+        file: String,
+        /// The target column.
+        column: String,
+        /// What is wrong and how to fix it.
+        problem: String,
+    },
+}
+
+fn lines(problems: &[String]) -> String {
+    match problems {
+        [one] => one.clone(),
+        many => many.iter().fold(format!("{} columns do not fit:", many.len()), |mut text, problem| {
+            let _ = write!(text, "\n  {problem}");
+            text
+        }),
+    }
+}
+
+/// What is done with each column of the file.
+struct Layout {
+    header: Vec<String>,
+    target: usize,
+    dropped: Vec<bool>,
+}
+
+/// Reads a table whose target column holds the class.
+///
+/// Classes are sorted, and so are categories: by value when all are integers, by name otherwise. The whole text is held in memory,
+/// with 8 bytes per value.
+///
+/// # Errors
+/// [`CsvError`] names `file`, which is only used for that, the line and the column.
+pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Result<CsvTable, CsvError> {
+    let mut text = Vec::new();
+    input.read_to_end(&mut text).map_err(|source| CsvError::Unreadable { file: file.to_owned(), source })?;
+    let layout = layout(&text, file, options)?;
+    let (profiles, rows) = profile(&text, file, options, &layout)?;
+    let kept = || (0..layout.header.len()).filter(|&at| !layout.dropped[at] && at != layout.target);
+    let (mut problems, mut notes, mut types) = (Vec::new(), Vec::new(), Vec::new());
+    for at in kept() {
+        let name = &layout.header[at];
+        let forced = if options.numeric.contains(name) {
+            Some(ColumnType::Numeric)
+        } else {
+            options.categorical.contains(name).then_some(ColumnType::Categorical)
+        };
+        match profiles[at].decide(file, name, forced) {
+            Ok(decided) => types.push(decided),
+            Err(problem) => problems.push(problem),
+        }
+        notes.extend(profiles[at].notes(name, types.last().copied()));
+    }
+    if !problems.is_empty() {
+        return Err(CsvError::Columns { problems });
+    }
+    let target_error =
+        |problem| CsvError::Target { file: file.to_owned(), column: options.target.clone(), problem };
+    let (classes, labels) = read_classes(&text, file, options, &layout, &mut notes)?;
+    check_classes(&classes, &labels).map_err(target_error)?;
+
+    let columns: Vec<usize> = kept().collect();
+    let (columns, values) =
+        read_values(&text, options, &layout, &columns, &types, &profiles, rows, &mut notes);
+    Ok(CsvTable { table: Table { columns, classes, values, labels }, notes })
+}
+
+fn reader<'a>(text: &'a [u8], options: &CsvOptions) -> csv::Reader<&'a [u8]> {
+    csv::ReaderBuilder::new()
+        .flexible(true)
+        .delimiter(options.separator)
+        .from_reader(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
+}
+
+fn layout(text: &[u8], file: &str, options: &CsvOptions) -> Result<Layout, CsvError> {
+    let error = |problem: String| CsvError::Header { file: file.to_owned(), problem };
+    let mut reader = reader(text, options);
+    let header = reader.headers().map_err(|e| error(problem_of("the header", &e)))?;
+    let header: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
+    check_header(header, options).map_err(error)
+}
+
+fn check_header(header: Vec<String>, options: &CsvOptions) -> Result<Layout, String> {
+    let target = &options.target;
+    if header.iter().all(String::is_empty) {
+        return Err("the file is empty: it needs a header and rows".into());
+    }
+    let separators = [(';', ";"), ('\t', "\\t"), ('|', "|")];
+    let other = separators.iter().find(|(separator, _)| header.len() == 1 && header[0].contains(*separator));
+    if let Some((_, written)) = other {
+        return Err(format!("one column, {}: give --separator '{written}'", quoted(&header[0])));
+    }
+    let named =
+        [("--numeric", &options.numeric), ("--categorical", &options.categorical), ("--drop", &options.drop)];
+    let columns = || header.iter().map(|name| printable(name, MOST_QUOTED)).collect::<Vec<_>>().join(", ");
+    for (flag, names) in named {
+        if let Some(name) = names.iter().find(|name| !header.contains(name)) {
+            return Err(format!("{flag}: no column {name:?}; the columns are {}", columns()));
+        }
+        if flag != "--drop" && names.contains(target) {
+            return Err(format!("{flag}: {target:?} is the target, which always holds classes"));
+        }
+    }
+    if let Some(name) = options.numeric.iter().find(|name| options.categorical.contains(name)) {
+        return Err(format!("--numeric and --categorical both name {name:?}; leave one out"));
+    }
+    let Some(target_at) = header.iter().position(|name| name == target) else {
+        return Err(format!("no column {target:?} to predict; the columns are {}", columns()));
+    };
+    if options.drop.contains(target) {
+        return Err(format!("--drop: {target:?} is the target"));
+    }
+    let dropped: Vec<bool> = header.iter().map(|name| options.drop.contains(name)).collect();
+    if dropped.iter().filter(|&&dropped| !dropped).count() == 1 {
+        return Err(format!("column {target:?} is the only one: there is nothing to predict it from"));
+    }
+    for (at, name) in header.iter().enumerate() {
+        let problem = if dropped[at] {
+            continue;
+        } else if name.is_empty() {
+            "has no name, as row numbers have that a data frame was written with; leave it out with --drop ''"
+        } else if !is_label(name) {
+            "has a control character or a backslash in its name; rename it or leave it out with --drop"
+        } else if header[..at].contains(name) {
+            "has the name of an earlier column; rename one of them"
+        } else {
+            continue;
+        };
+        return Err(format!("column {} ({}) {problem}", at + 1, quoted(name)));
+    }
+    Ok(Layout { header, target: target_at, dropped })
+}
+
+/// Reads all rows for what each column holds; also returns how many rows there are.
+fn profile(
+    text: &[u8],
+    file: &str,
+    options: &CsvOptions,
+    layout: &Layout,
+) -> Result<(Vec<Profile>, usize), CsvError> {
+    let width = layout.header.len();
+    let mut profiles = vec![Profile::default(); width];
+    let mut reader = reader(text, options);
+    let mut record = csv::StringRecord::new();
+    let mut rows = 0;
+    loop {
+        let row_error = |line: u64, problem: String| CsvError::Row { file: file.to_owned(), line, problem };
+        let more = reader.read_record(&mut record).map_err(|error| {
+            let line = error.position().map_or(0, csv::Position::line);
+            row_error(line, problem_of("the row", &error))
+        })?;
+        if !more {
+            break;
+        }
+        let line = record.position().map_or(0, csv::Position::line);
+        if record.len() != width {
+            let problem = format!("{} fields, but the header has {width}", record.len());
+            return Err(row_error(line, problem));
+        }
+        rows += 1;
+        for (at, (cell, profile)) in record.iter().zip(&mut profiles).enumerate() {
+            if at == layout.target {
+                if is_missing(cell.trim(), options) {
+                    let column = quoted(&options.target);
+                    let problem =
+                        format!("column {column}: the class is missing; label the row or remove it");
+                    return Err(row_error(line, problem));
+                }
+            } else if !layout.dropped[at] {
+                profile.add(cell.trim(), line, is_missing(cell.trim(), options));
+            }
+        }
+    }
+    if rows == 0 {
+        let problem = "there is a header but no rows below it".into();
+        return Err(CsvError::Header { file: file.to_owned(), problem });
+    }
+    Ok((profiles, rows))
+}
+
+fn is_missing(cell: &str, options: &CsvOptions) -> bool {
+    cell.is_empty() || options.missing.iter().any(|token| token == cell)
+}
+
+/// Calls `each` with every row of a text that was read once without an error.
+fn rows_of(text: &[u8], options: &CsvOptions, mut each: impl FnMut(&csv::StringRecord)) {
+    let mut reader = reader(text, options);
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).unwrap_or(false) {
+        each(&record);
+    }
+}
+
+fn read_classes(
+    text: &[u8],
+    file: &str,
+    options: &CsvOptions,
+    layout: &Layout,
+    notes: &mut Vec<String>,
+) -> Result<(Vec<String>, Vec<usize>), CsvError> {
+    let mut positions: HashMap<String, usize> = HashMap::new();
+    let (mut names, mut labels, mut padded) = (Vec::new(), Vec::new(), 0_usize);
+    rows_of(text, options, |record| {
+        let cell = &record[layout.target];
+        let name = cell.trim();
+        padded += usize::from(name.len() < cell.len());
+        let position = positions.get(name).copied().unwrap_or_else(|| {
+            positions.insert(name.to_owned(), names.len());
+            names.push(name.to_owned());
+            names.len() - 1
+        });
+        labels.push(position);
+    });
+    if names.len() > MAX_CLASSES {
+        let problem = format!(
+            "{} different values: at most {MAX_CLASSES} classes are possible; is it the right column?",
+            names.len()
+        );
+        return Err(CsvError::Target { file: file.to_owned(), column: options.target.clone(), problem });
+    }
+    let classes = sorted(names.clone());
+    let place: Vec<usize> =
+        names.iter().map(|name| classes.iter().position(|class| class == name).unwrap_or_default()).collect();
+    labels.iter_mut().for_each(|label| *label = place[*label]);
+    notes.extend(class_notes(&options.target, &classes, padded));
+    Ok((classes, labels))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the second reading uses all that the first has found")]
+fn read_values(
+    text: &[u8],
+    options: &CsvOptions,
+    layout: &Layout,
+    columns: &[usize],
+    types: &[ColumnType],
+    profiles: &[Profile],
+    rows: usize,
+    notes: &mut Vec<String>,
+) -> (Vec<Column>, Vec<Vec<f64>>) {
+    let mut values: Vec<Vec<f64>> = columns.iter().map(|_| Vec::with_capacity(rows)).collect();
+    let mut known: Vec<HashMap<String, usize>> = Vec::new();
+    let described = columns.iter().zip(types).map(|(&at, column_type)| {
+        let categories = (*column_type == ColumnType::Categorical).then(|| {
+            let (categories, others) = categories(&profiles[at]);
+            if others > 0 {
+                notes.push(format!(
+                    "column {}: {} categories are counted one by one; {others} others, rare or beyond {MAX_CATEGORIES}, together",
+                    quoted(&layout.header[at]),
+                    categories.known.len()
+                ));
+            }
+            categories
+        });
+        let positions = categories.iter().flat_map(|own| own.known.iter().cloned().zip(0..));
+        known.push(positions.collect());
+        Column { categories, ..Column::named(&layout.header[at]) }
+    });
+    let described: Vec<Column> = described.collect();
+    rows_of(text, options, |record| {
+        for (((&at, column_type), values), known) in columns.iter().zip(types).zip(&mut values).zip(&known) {
+            let cell = record[at].trim();
+            values.push(match column_type {
+                _ if is_missing(cell, options) => f64::NAN,
+                ColumnType::Numeric => cell.parse().unwrap_or(f64::NAN),
+                ColumnType::Categorical => known.get(cell).copied().unwrap_or(known.len()) as f64,
+            });
+        }
+    });
+    (described, values)
+}
+
+/// Returns the categories of a column, and how many have no place of their own.
+fn categories(profile: &Profile) -> (Categories, usize) {
+    let mut counts: Vec<(&String, usize)> = profile.texts().collect();
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    let frequent =
+        counts.iter().take(MAX_CATEGORIES).take_while(|(_, count)| *count >= CATEGORY_ROWS).count();
+    let names =
+        |counts: &[(&String, usize)]| counts.iter().map(|(name, _)| (*name).clone()).collect::<Vec<_>>();
+    let rare = names(&counts[frequent..counts.len().min(frequent + MAX_RARE)]);
+    (Categories { known: sorted(names(&counts[..frequent])), rare }, counts.len() - frequent)
+}
+
+/// Returns names in order: by value when all are integers, by name otherwise.
+fn sorted(names: Vec<String>) -> Vec<String> {
+    let mut names: Vec<String> = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    if names.iter().all(|name| name.parse::<i64>().is_ok()) {
+        names.sort_by_key(|name| name.parse::<i64>().unwrap_or_default());
+    }
+    names
+}
+
+/// Returns what is wrong with a part of the file that the reader could not read.
+fn problem_of(part: &str, error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => format!(
+            "{part} is not UTF-8; save the file in that encoding, or convert it: iconv -f WINDOWS-1252 -t UTF-8"
+        ),
+        _ => format!("cannot read {part}: {error}"),
+    }
+}
+
+fn check_classes(classes: &[String], labels: &[usize]) -> Result<(), String> {
+    if classes.len() == 1 {
+        return Err(format!("every row is {}: a classifier needs at least two classes", quoted(&classes[0])));
+    }
+    let mut counts = vec![0; classes.len()];
+    labels.iter().for_each(|&label| counts[label] += 1);
+    if let Some(lonely) = counts.iter().position(|&count| count < 2) {
+        return Err(format!(
+            "class {} has a single row: each class needs at least two",
+            quoted(&classes[lonely])
+        ));
+    }
+    if let Some(odd) = classes.iter().find(|class| !is_label(class)) {
+        return Err(format!("class {} has a control character or a backslash in its name", quoted(odd)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The rows of a table as the optimiser reads them: standardised numbers in one block, and for categories the column that is 1.
+
+use crate::{
+    Table,
+    encoding::{Encoding, Scaling, Slot},
+    table::{Column, present},
+};
+
+/// Encoded rows. The columns are in an order of their own, numbers before categories: see [`Design::to_encoded`].
+pub(crate) struct Design {
+    pub(crate) encoding: Encoding,
+    /// Row-major, `numbers` per row.
+    numeric: Vec<f64>,
+    pub(crate) numbers: usize,
+    /// Row-major, one per categorical feature: the column that is 1.
+    active: Vec<u32>,
+    categoricals: usize,
+    /// The place of each column in the encoding.
+    to_encoded: Vec<usize>,
+}
+
+impl Design {
+    /// Encodes all rows of a table; numbers are standardised by the mean and the standard deviation of `fitted` rows.
+    pub(crate) fn new(table: &Table, fitted: &[usize]) -> Self {
+        let slot = |(column, values): (&Column, &Vec<f64>)| match &column.categories {
+            Some(categories) => Slot::Categorical { categories: categories.known.len() },
+            None => Slot::Numeric(Scaling::of(fitted.iter().map(|&row| values[row]))),
+        };
+        let slots: Vec<Slot> = table.columns.iter().zip(&table.values).map(slot).collect();
+        let (mut numbers, mut others, mut start) = (Vec::new(), Vec::new(), 0);
+        for slot in &slots {
+            let places = start..start + slot.width();
+            match slot {
+                Slot::Numeric(_) => numbers.extend(places),
+                Slot::Categorical { .. } => others.extend(places),
+            }
+            start += slot.width();
+        }
+        let (rows, count) = (table.len(), numbers.len());
+        let categoricals = slots.len() - count;
+        let mut numeric = vec![0.0; rows * count];
+        let mut active = vec![0; rows * categoricals];
+        let (mut number, mut categorical, mut first) = (0, 0, count);
+        for (slot, values) in slots.iter().zip(&table.values) {
+            match *slot {
+                Slot::Numeric(scaling) => {
+                    for (row, &value) in values.iter().enumerate() {
+                        numeric[row * count + number] = scaling.apply(present(value));
+                    }
+                    number += 1;
+                }
+                Slot::Categorical { categories } => {
+                    for (row, &value) in values.iter().enumerate() {
+                        let at = first + Slot::active(categories, present(value));
+                        active[row * categoricals + categorical] = at as u32;
+                    }
+                    categorical += 1;
+                    first += slot.width();
+                }
+            }
+        }
+        numbers.extend(others);
+        Self {
+            encoding: Encoding::of_slots(slots),
+            numeric,
+            numbers: count,
+            active,
+            categoricals,
+            to_encoded: numbers,
+        }
+    }
+
+    /// Returns the number of columns.
+    pub(crate) fn width(&self) -> usize {
+        self.to_encoded.len()
+    }
+
+    /// Returns the numbers of a row.
+    pub(crate) fn numeric(&self, row: usize) -> &[f64] {
+        &self.numeric[row * self.numbers..(row + 1) * self.numbers]
+    }
+
+    /// Returns the columns that are 1 in a row.
+    pub(crate) fn active(&self, row: usize) -> &[u32] {
+        &self.active[row * self.categoricals..(row + 1) * self.categoricals]
+    }
+
+    /// Returns a row's product with the coefficients of this order of columns.
+    pub(crate) fn dot(&self, row: usize, coefficients: &[f64]) -> f64 {
+        let numbers = dot(self.numeric(row), &coefficients[..self.numbers]);
+        self.active(row).iter().fold(numbers, |sum, &at| sum + coefficients[at as usize])
+    }
+
+    /// Returns coefficients of this order of columns in the order of the encoding.
+    pub(crate) fn to_encoded(&self, coefficients: &[f64]) -> Vec<f64> {
+        let mut encoded = vec![0.0; coefficients.len()];
+        for (&place, &value) in self.to_encoded.iter().zip(coefficients) {
+            encoded[place] = value;
+        }
+        encoded
+    }
+
+    /// Writes a row, in the order of the encoding, into `encoded`.
+    pub(crate) fn encoded(&self, row: usize, encoded: &mut Vec<f64>) {
+        encoded.clear();
+        encoded.resize(self.width(), 0.0);
+        for (&place, &value) in self.to_encoded.iter().zip(self.numeric(row)) {
+            encoded[place] = value;
+        }
+        for &at in self.active(row) {
+            encoded[self.to_encoded[at as usize]] = 1.0;
+        }
+    }
+}
+
+/// Returns the sum of products. Eight running sums, because the compiler must not change the order of one.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (a_blocks, b_blocks) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f64 = a_blocks.remainder().iter().zip(b_blocks.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a_blocks.zip(b_blocks) {
+        for lane in 0..8 {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Categories;
+
+    #[test]
+    fn a_row_reads_as_the_encoding_has_it() {
+        let categories = Categories { known: vec!["a".into(), "b".into()], rare: Vec::new() };
+        let columns = vec![
+            Column { categories: Some(categories.clone()), ..Column::named("x") },
+            Column::named("y"),
+            Column { categories: Some(categories), ..Column::named("z") },
+            Column::named("w"),
+        ];
+        let rows = [vec![Some(0.0), Some(1.0), None, Some(4.0)], vec![Some(1.0), Some(3.0), Some(2.0), None]];
+        let table = Table::from_rows(columns, vec!["c".into()], &rows, vec![0, 0]);
+        let design = Design::new(&table, &[0, 1]);
+        let (mut own, mut expected) = (Vec::new(), Vec::new());
+        let coefficients: Vec<f64> = (0..10).map(|at| f64::from(at) + 0.5).collect();
+        let in_order = design.to_encoded(&coefficients);
+        for (at, row) in rows.iter().enumerate() {
+            design.encoded(at, &mut own);
+            design.encoding.encode(row, &mut expected);
+            assert_eq!(own, expected);
+            assert_eq!(design.dot(at, &coefficients), dot(&own, &in_order));
+        }
+    }
+
+    #[test]
+    fn a_long_product_is_the_sum_of_all() {
+        let a: Vec<f64> = (1..=21).map(f64::from).collect();
+        assert_eq!(dot(&a, &a), 21.0 * 22.0 * 43.0 / 6.0);
+        assert_eq!(dot(&[], &[]), 0.0);
+    }
+}

@@ -1,0 +1,147 @@
+//! Turns rows into the columns that the weights and the distance work on: a number is standardised, a category becomes one
+//! column of 0 and 1 per bin of its signal.
+
+use crate::{Feature, card::Values};
+
+/// How one numeric feature is standardised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scaling {
+    /// Subtracted from a value, and used in place of a missing one.
+    pub mean: f64,
+    /// What the difference is divided by.
+    pub sd: f64,
+}
+
+impl Scaling {
+    /// Measures some values; missing ones (NaN) are left out.
+    pub(crate) fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
+        let present = values.filter(|value| !value.is_nan());
+        let count = present.clone().count() as f64;
+        if count == 0.0 {
+            return Self { mean: 0.0, sd: 1.0 };
+        }
+        let mean = present.clone().sum::<f64>() / count;
+        let largest = present.clone().fold(0.0_f64, |largest, value| largest.max((value - mean).abs()));
+        if largest == 0.0 {
+            return Self { mean, sd: 1.0 };
+        }
+        // The squares of differences as small as 1e-200 would vanish, so they are taken in units of the largest.
+        let variance = present.map(|value| ((value - mean) / largest).powi(2)).sum::<f64>() / count;
+        Self { mean, sd: largest * variance.sqrt() }
+    }
+
+    /// Returns a value in standard deviations from the mean; a missing one is 0, the mean itself.
+    pub fn apply(self, value: Option<f64>) -> f64 {
+        value.map_or(0.0, |value| (value - self.mean) / self.sd)
+    }
+}
+
+/// The encoded columns of one feature.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Slot {
+    /// One column.
+    Numeric(Scaling),
+    /// One column per category, one for other categories, one for missing values.
+    Categorical { categories: usize },
+}
+
+impl Slot {
+    /// Returns the number of columns.
+    pub(crate) fn width(self) -> usize {
+        match self {
+            Self::Numeric(_) => 1,
+            Self::Categorical { categories } => categories + 2,
+        }
+    }
+
+    /// Returns which column of a categorical feature is 1.
+    pub(crate) fn active(categories: usize, value: Option<f64>) -> usize {
+        value.map_or(categories + 1, |value| (value as usize).min(categories))
+    }
+}
+
+/// The encoding of a model's rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoding {
+    slots: Vec<Slot>,
+}
+
+impl Encoding {
+    /// Returns the encoding for these features.
+    pub fn new(features: &[Feature]) -> Self {
+        let slots = features.iter().map(|feature| match &feature.values {
+            Values::Numeric(numeric) => Slot::Numeric(Scaling { mean: numeric.mean, sd: numeric.sd }),
+            Values::Categorical(categorical) => {
+                Slot::Categorical { categories: categorical.categories.len() }
+            }
+        });
+        Self { slots: slots.collect() }
+    }
+
+    pub(crate) fn of_slots(slots: Vec<Slot>) -> Self {
+        Self { slots }
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Returns the number of features.
+    pub fn features(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Returns the number of encoded columns.
+    pub fn width(&self) -> usize {
+        self.slots.iter().map(|slot| slot.width()).sum()
+    }
+
+    /// Encodes a row into `encoded`, which is overwritten.
+    pub fn encode(&self, row: &[Option<f64>], encoded: &mut Vec<f64>) {
+        encoded.clear();
+        for (slot, &value) in self.slots.iter().zip(row) {
+            match *slot {
+                Slot::Numeric(scaling) => encoded.push(scaling.apply(value)),
+                Slot::Categorical { categories } => {
+                    let start = encoded.len();
+                    encoded.resize(start + categories + 2, 0.0);
+                    encoded[start + Slot::active(categories, value)] = 1.0;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_standardised_and_categories_become_columns() {
+        let encoding = Encoding::of_slots(vec![
+            Slot::Numeric(Scaling { mean: 10.0, sd: 2.0 }),
+            Slot::Categorical { categories: 2 },
+        ]);
+        assert_eq!((encoding.features(), encoding.width()), (2, 5));
+        let encoded = |row: [Option<f64>; 2]| {
+            let mut encoded = vec![7.0];
+            encoding.encode(&row, &mut encoded);
+            encoded
+        };
+        assert_eq!(encoded([Some(13.0), Some(1.0)]), [1.5, 0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(encoded([None, Some(0.0)]), [0.0, 1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(encoded([None, Some(2.0)]), [0.0, 0.0, 0.0, 1.0, 0.0]);
+        assert_eq!(encoded([None, Some(50.0)]), [0.0, 0.0, 0.0, 1.0, 0.0]);
+        assert_eq!(encoded([None, None]), [0.0, 0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn scaling_leaves_missing_values_out() {
+        let scaling = Scaling::of([1.0, f64::NAN, 3.0].into_iter());
+        assert_eq!(scaling, Scaling { mean: 2.0, sd: 1.0 });
+        assert_eq!(Scaling::of([f64::NAN].into_iter()), Scaling { mean: 0.0, sd: 1.0 });
+        assert_eq!(Scaling::of([4.0, 4.0].into_iter()), Scaling { mean: 4.0, sd: 1.0 });
+        let tiny = Scaling::of([1e-200, 3e-200].into_iter());
+        assert!((tiny.sd / 1e-200 - 1.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,115 @@
+//! How well a model does on rows that its weights have not seen, beside always answering the commonest class.
+
+use crate::{Table, card::ClassScore, reference::Outputs};
+use smartcore::metrics::roc_auc_score;
+
+/// A class of fewer rows than this cannot be judged: a recall of one half is then known to ±0.2 at best.
+const FEW_ROWS: usize = 20;
+
+/// Returns recall and precision of each class.
+pub(crate) fn class_scores(table: &Table, outputs: &Outputs) -> Vec<ClassScore> {
+    let classes = table.classes.len();
+    let (mut actual, mut predicted, mut right) =
+        (vec![0_u64; classes], vec![0_u64; classes], vec![0_u64; classes]);
+    for (&label, &answer) in table.labels.iter().zip(&outputs.predictions) {
+        actual[label] += 1;
+        predicted[answer] += 1;
+        right[label] += u64::from(label == answer);
+    }
+    let share = |part: u64, whole: u64| part as f64 / whole as f64;
+    (0..classes)
+        .map(|class| ClassScore {
+            rows: actual[class],
+            recall: share(right[class], actual[class]),
+            precision: (predicted[class] > 0).then(|| share(right[class], predicted[class])),
+        })
+        .collect()
+}
+
+/// Returns the area under the receiver operating characteristic, if there are two classes.
+pub(crate) fn auroc(table: &Table, outputs: &Outputs) -> Option<f64> {
+    let labels: Vec<f64> = table.labels.iter().map(|&label| label as f64).collect();
+    (table.classes.len() == 2).then(|| roc_auc_score(&labels, &outputs.last))
+}
+
+/// Returns what limits the use of a model, in sentences.
+pub(crate) fn warnings(
+    table: &Table,
+    scores: &[ClassScore],
+    accuracy: f64,
+    baseline: f64,
+    held_out: usize,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    // One standard error of the accuracy.
+    let margin = (accuracy * (1.0 - accuracy) / table.len() as f64).sqrt();
+    if accuracy <= baseline + margin {
+        warnings.push(format!(
+            "the model is no better than always answering the commonest class: accuracy {accuracy:.3}, {baseline:.3} without a model"
+        ));
+    }
+    let few = table.classes.iter().zip(scores).filter(|(_, score)| (score.rows as usize) < FEW_ROWS);
+    for (class, score) in few {
+        warnings.push(format!(
+            "class {class:?} has {} rows: at least {FEW_ROWS} are needed to judge how well it is recognised",
+            score.rows
+        ));
+    }
+    let missed = table
+        .classes
+        .iter()
+        .zip(scores)
+        .filter(|(_, score)| score.rows as usize >= FEW_ROWS && score.recall == 0.0);
+    for (class, _) in missed {
+        warnings.push(format!("class {class:?} is never recognised: none of its rows was predicted as it"));
+    }
+    if held_out == 0 {
+        warnings.push("no rows were held out: the accuracy is that of cross-validation".into());
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Column;
+
+    fn table(labels: &[usize]) -> Table {
+        let rows: Vec<Vec<Option<f64>>> = labels.iter().map(|_| vec![Some(1.0)]).collect();
+        let classes = ["no", "yes"].map(str::to_owned).to_vec();
+        Table::from_rows(vec![Column::named("a")], classes, &rows, labels.to_vec())
+    }
+
+    fn outputs(predictions: &[usize], last: &[f64]) -> Outputs {
+        Outputs { predictions: predictions.to_vec(), confidences: vec![0.5; last.len()], last: last.to_vec() }
+    }
+
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        // sklearn: recall_score and precision_score with average=None, roc_auc_score
+        let table = table(&[0, 0, 0, 0, 1, 1, 1, 0]);
+        let outputs = outputs(&[0, 1, 0, 0, 1, 0, 1, 0], &[0.1, 0.6, 0.3, 0.35, 0.8, 0.35, 0.7, 0.2]);
+        let scores = class_scores(&table, &outputs);
+        assert_eq!(scores[0], ClassScore { rows: 5, recall: 0.8, precision: Some(0.8) });
+        assert_eq!(scores[1], ClassScore { rows: 3, recall: 2.0 / 3.0, precision: Some(2.0 / 3.0) });
+        assert!((auroc(&table, &outputs).unwrap() - 13.5 / 15.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_class_that_is_never_predicted_has_no_precision() {
+        let scores = class_scores(&table(&[0, 1]), &outputs(&[0, 0], &[0.1, 0.2]));
+        assert_eq!((scores[1].recall, scores[1].precision), (0.0, None));
+    }
+
+    #[test]
+    fn warnings_name_what_limits_a_model() {
+        let labels: Vec<usize> = (0..100).map(|row| usize::from(row < 2)).collect();
+        let table = table(&labels);
+        let scores = class_scores(&table, &outputs(&[0; 100], &[0.1; 100]));
+        let warnings = warnings(&table, &scores, 0.98, 0.98, 0);
+        assert_eq!(warnings.len(), 3, "{warnings:?}");
+        assert!(warnings[0].contains("no better than always answering the commonest class"));
+        assert!(warnings[1].contains("class \"yes\" has 2 rows"));
+        assert!(super::warnings(&table, &scores[..1], 0.99, 0.5, 20).is_empty());
+    }
+}

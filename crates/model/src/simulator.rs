@@ -1,0 +1,361 @@
+//! Rows like the reference, to draw traffic from: a pool of synthetic rows, whose values are coded in one byte each.
+//!
+//! A number is coded as one of a few points, where many rows have that very value, or as an interval between two edges, within
+//! which a drawn value is uniform. So a drawn row repeats the relations between the columns of a row of the pool, and its
+//! numbers are its own.
+
+use crate::{Feature, card::Values};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The code of a missing value.
+pub(crate) const MISSING: u8 = u8::MAX;
+
+/// The most points of one feature, and the most intervals.
+const MAX_LEVELS: usize = 100;
+
+/// A column of at most [`MAX_LEVELS`] different values, each of which this many rows have on average, consists of points.
+const ROWS_PER_POINT: usize = 2;
+
+/// A value that this share of the rows have is a point among other values.
+const ATOM_SHARE: f64 = 0.01;
+
+/// Digits of an edge.
+const DIGITS: usize = 6;
+
+/// A pool of rows like the reference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Simulator {
+    /// What the codes of each feature stand for, in the order of the features.
+    pub levels: Vec<Levels>,
+    /// Rows of the pool.
+    pub rows: usize,
+    /// The rows in base64: for each, the position of its class, then one code per feature.
+    pub codes: String,
+    /// Whether drawn rows are steady for the model's own verdicts.
+    pub check: SimulatorCheck,
+}
+
+/// What the codes of one feature stand for. Code 255 is a missing value. A categorical feature has no levels: its codes are the
+/// positions of the categories.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Levels {
+    /// The values that the first codes stand for.
+    pub points: Vec<f64>,
+    /// Ascending edges; each code after those of the points stands for the interval between two of them.
+    pub edges: Vec<f64>,
+}
+
+/// The verdicts on rows drawn from the pool.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SimulatorCheck {
+    /// Rows that were drawn.
+    pub rows: u64,
+    /// The signals that drift on them.
+    pub drifting: Vec<String>,
+    /// Held-out rows of the table that were judged the same way; 0 if there were too few.
+    pub held_out_rows: u64,
+    /// The signals that drift on those.
+    pub held_out_drifting: Vec<String>,
+}
+
+/// What is wrong with a simulator.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[error("simulator.{field}: {problem}")]
+pub struct SimulatorError {
+    /// Path of the field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl Levels {
+    /// Returns the levels of some numbers; missing ones (NaN) are left out.
+    pub(crate) fn of_values(values: &[f64]) -> Self {
+        let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let count = sorted.len();
+        let runs: Vec<&[f64]> = sorted.chunk_by(|a, b| a == b).collect();
+        if runs.len() <= MAX_LEVELS && runs.len() * ROWS_PER_POINT <= count {
+            return Self { points: runs.iter().map(|run| run[0]).collect(), edges: Vec::new() };
+        }
+        let atom = |run: &&&[f64]| run.len() >= 2 && run.len() as f64 >= ATOM_SHARE * count as f64;
+        let points: Vec<f64> = runs.iter().filter(atom).map(|run| run[0]).collect();
+        let others: Vec<f64> = sorted.iter().copied().filter(|value| !points.contains(value)).collect();
+        let intervals = MAX_LEVELS.min(others.len().saturating_sub(1)).max(1);
+        let mut edges: Vec<f64> = Vec::new();
+        if let (Some(&least), Some(&greatest)) = (others.first(), others.last()) {
+            edges.push(least);
+            for at in 1..intervals {
+                let edge = rounded(others[at * (others.len() - 1) / intervals]);
+                if edges.last().is_some_and(|&last| edge > last) && edge < greatest {
+                    edges.push(edge);
+                }
+            }
+            edges.push(greatest);
+        }
+        Self { points, edges }
+    }
+
+    /// Returns the code of a number.
+    pub(crate) fn code(&self, value: f64) -> u8 {
+        if value.is_nan() {
+            return MISSING;
+        }
+        let point = self.points.iter().position(|&point| point == value);
+        let interval = || {
+            let above = self.edges.partition_point(|&edge| edge <= value);
+            self.points.len() + above.saturating_sub(1).min(self.edges.len().saturating_sub(2))
+        };
+        point.unwrap_or_else(interval) as u8
+    }
+
+    /// Returns a number near the middle of what a code stands for, by which codes can be ordered.
+    pub(crate) fn middle(&self, code: u8) -> f64 {
+        let code = usize::from(code);
+        self.points.get(code).copied().unwrap_or_else(|| {
+            let at = code - self.points.len();
+            self.edges[at] / 2.0 + self.edges[at + 1] / 2.0
+        })
+    }
+
+    fn codes(&self) -> usize {
+        self.points.len() + self.edges.len().saturating_sub(1)
+    }
+
+    fn draw(&self, code: u8, decimals: Option<u8>, rng: &mut impl Rng) -> f64 {
+        let code = usize::from(code);
+        let part: f64 = rng.random();
+        if let Some(&point) = self.points.get(code) {
+            return point;
+        }
+        let (low, high) = (self.edges[code - self.points.len()], self.edges[code - self.points.len() + 1]);
+        // Not low + part·(high − low): the difference of two huge numbers overflows.
+        round_to(decimals, low * (1.0 - part) + high * part)
+    }
+}
+
+/// Returns a value rounded to so many decimals; one too large to have any is left alone.
+pub fn round_to(decimals: Option<u8>, value: f64) -> f64 {
+    let Some(decimals) = decimals else { return value };
+    let per_unit = 10f64.powi(decimals.into());
+    let rounded = (value * per_unit).round() / per_unit;
+    // Adding 0 turns −0 into 0.
+    if rounded.is_finite() { rounded + 0.0 } else { value }
+}
+
+/// Returns a number of few digits near a value: edges are written into the card.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.DIGITS$e}").parse().unwrap_or(value)
+}
+
+/// The rows of a simulator, ready to be drawn from.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// Share of each class, adding up to 1.
+    shares: Vec<f64>,
+    /// Row-major codes without the class, class by class.
+    classes: Vec<Vec<u8>>,
+    columns: Vec<Drawing>,
+}
+
+/// How the values of one feature are drawn.
+#[derive(Debug, Clone)]
+enum Drawing {
+    Numeric { levels: Levels, decimals: Option<u8> },
+    Categorical,
+}
+
+impl Pool {
+    /// Decodes the simulator of a model with these features and so many classes.
+    ///
+    /// # Errors
+    /// If its parts do not fit together.
+    pub fn new(simulator: &Simulator, features: &[Feature], classes: usize) -> Result<Self, SimulatorError> {
+        let error = |field, problem: String| SimulatorError { field, problem };
+        let count = features.len();
+        if simulator.levels.len() != count {
+            return Err(error("levels", "there must be one entry per feature".into()));
+        }
+        let codes = BASE64_STANDARD
+            .decode(&simulator.codes)
+            .map_err(|e| error("codes", format!("is not base64: {e}")))?;
+        if simulator.rows == 0 || codes.len() != simulator.rows * (count + 1) {
+            let problem =
+                format!("must have {} bytes for {} rows", simulator.rows * (count + 1), simulator.rows);
+            return Err(error("codes", problem));
+        }
+        let mut pool =
+            Self { shares: vec![0.0; classes], classes: vec![Vec::new(); classes], columns: Vec::new() };
+        let mut limits = Vec::new();
+        for (feature, levels) in features.iter().zip(&simulator.levels) {
+            let ascending = levels.edges.is_sorted_by(|a, b| a < b) || levels.edges.len() == 2;
+            let finite = levels.edges.iter().chain(&levels.points).all(|value| value.is_finite());
+            if !(ascending && finite && levels.edges.len() != 1 && levels.codes() < usize::from(MISSING)) {
+                return Err(error(
+                    "levels",
+                    format!("feature {:?}: must be finite, the edges ascending", feature.name),
+                ));
+            }
+            match &feature.values {
+                Values::Numeric(numeric) => {
+                    limits.push(levels.codes());
+                    pool.columns
+                        .push(Drawing::Numeric { levels: levels.clone(), decimals: numeric.decimals });
+                }
+                Values::Categorical(categorical) => {
+                    limits.push(categorical.categories.len() + 1);
+                    pool.columns.push(Drawing::Categorical);
+                }
+            }
+        }
+        for row in codes.chunks_exact(count + 1) {
+            let (class, row) = (usize::from(row[0]), &row[1..]);
+            let valid = |(&code, &limit): (&u8, &usize)| code == MISSING || usize::from(code) < limit;
+            if class >= classes || !row.iter().zip(&limits).all(valid) {
+                return Err(error("codes", "has a code that stands for nothing".into()));
+            }
+            pool.classes[class].extend_from_slice(row);
+            pool.shares[class] += 1.0;
+        }
+        pool.shares.iter_mut().for_each(|share| *share /= simulator.rows as f64);
+        Ok(pool)
+    }
+
+    /// Returns the share of each class.
+    pub fn shares(&self) -> &[f64] {
+        &self.shares
+    }
+
+    /// Returns the number of features.
+    pub fn features(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Draws a row of `class`, which must have a share above 0. Takes one uniform number for the row and one per feature,
+    /// whatever the class and the values, so that row n of a seed is made of the same numbers in every drift.
+    pub fn draw(&self, class: usize, rng: &mut impl Rng, values: &mut Vec<Option<f64>>) {
+        let rows = &self.classes[class];
+        let count = self.columns.len();
+        let row = pick(rng.random(), rows.len() / count) * count;
+        values.clear();
+        for (column, &code) in self.columns.iter().zip(&rows[row..row + count]) {
+            values.push(column.draw(code, rng));
+        }
+    }
+
+    /// Returns the values that a row of codes, without its class, stands for.
+    pub(crate) fn decode(&self, codes: &[u8], rng: &mut impl Rng) -> Vec<Option<f64>> {
+        self.columns.iter().zip(codes).map(|(column, &code)| column.draw(code, rng)).collect()
+    }
+
+    /// Returns the class that a uniform number in [0, 1) selects by the classes' shares.
+    pub fn class(&self, uniform: f64) -> usize {
+        class(&self.shares, uniform)
+    }
+
+    /// Draws one feature of a row of `class`, on its own.
+    pub fn draw_one(&self, class: usize, feature: usize, rng: &mut impl Rng) -> Option<f64> {
+        let rows = &self.classes[class];
+        let count = self.columns.len();
+        let row = pick(rng.random(), rows.len() / count) * count;
+        self.columns[feature].draw(rows[row + feature], rng)
+    }
+}
+
+impl Drawing {
+    fn draw(&self, code: u8, rng: &mut impl Rng) -> Option<f64> {
+        match self {
+            _ if code == MISSING => {
+                let _: f64 = rng.random();
+                None
+            }
+            Self::Numeric { levels, decimals } => Some(levels.draw(code, *decimals, rng)),
+            Self::Categorical => {
+                let _: f64 = rng.random();
+                Some(f64::from(code))
+            }
+        }
+    }
+}
+
+/// Returns the class that a uniform number in [0, 1) selects by these shares.
+pub fn class(shares: &[f64], uniform: f64) -> usize {
+    let mut below = 0.0;
+    let found = shares.iter().position(|share| {
+        below += share;
+        uniform < below
+    });
+    // Rounding can leave the sum of the shares a hair below 1.
+    found.or_else(|| shares.iter().rposition(|&share| share > 0.0)).unwrap_or_default()
+}
+
+/// Returns the position that a uniform number in [0, 1) selects.
+fn pick(uniform: f64, count: usize) -> usize {
+    ((uniform * count as f64) as usize).min(count - 1)
+}
+
+impl Simulator {
+    /// Returns a simulator without a check.
+    pub(crate) fn new(levels: Vec<Levels>, rows: usize, codes: &[u8]) -> Self {
+        Self { levels, rows, codes: BASE64_STANDARD.encode(codes), check: SimulatorCheck::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    #[test]
+    fn few_values_are_points_and_many_are_intervals() {
+        let levels = Levels::of_values(&[2.0, 1.0, 2.0, 1.0, f64::NAN]);
+        assert_eq!(levels, Levels { points: vec![1.0, 2.0], edges: Vec::new() });
+        assert_eq!([1.0, 2.0, f64::NAN].map(|value| levels.code(value)), [0, 1, MISSING]);
+
+        let values: Vec<f64> = (0..1000).map(|i| f64::from(i) / 7.0).chain([0.5; 500]).collect();
+        let levels = Levels::of_values(&values);
+        assert_eq!((levels.points.as_slice(), levels.edges.len()), ([0.5].as_slice(), MAX_LEVELS + 1));
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for value in values {
+            let code = levels.code(value);
+            let drawn = levels.draw(code, None, &mut rng);
+            assert_eq!(levels.code(drawn), code, "{value} {drawn}");
+            assert!((drawn - value).abs() <= 10.0 / 7.0 + 1e-9, "{value} {drawn}");
+            assert!((levels.middle(code) - value).abs() <= 10.0 / 7.0 + 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_column_of_one_value_or_of_none_has_levels() {
+        for (values, codes) in [(vec![], 0), (vec![f64::NAN], 0), (vec![3.5], 1), (vec![1.0, 2.0], 1)] {
+            let levels = Levels::of_values(&values);
+            assert_eq!(levels.codes(), codes, "{values:?}");
+            for value in values {
+                let code = levels.code(value);
+                if code != MISSING {
+                    let drawn = levels.draw(code, None, &mut ChaCha8Rng::seed_from_u64(1));
+                    assert!((1.0..=3.5).contains(&drawn));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_rounded_as_the_data_are() {
+        assert_eq!(round_to(Some(1), 5.04), 5.0);
+        assert_eq!(round_to(Some(1), 0.1 + 0.2), 0.3);
+        assert!(round_to(Some(0), -0.3).is_sign_positive());
+        assert_eq!(round_to(Some(3), f64::MAX), f64::MAX);
+        assert_eq!(round_to(None, 1.0 / 3.0), 1.0 / 3.0);
+    }
+
+    #[test]
+    fn a_uniform_number_picks_by_share_and_never_an_empty_class() {
+        let shares = [0.0, 0.25, 0.0, 0.75, 0.0];
+        assert_eq!([0.0, 0.24, 0.25, 0.99, 1.0].map(|uniform| class(&shares, uniform)), [1, 1, 3, 3, 3]);
+    }
+}
