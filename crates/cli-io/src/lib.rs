@@ -16,3 +16,4 @@ pub mod file_kind;
 pub mod output_file;
 pub mod printable;
 pub mod stdout;
+pub mod table_file;

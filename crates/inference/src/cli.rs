@@ -22,7 +22,7 @@ pub struct Cli {
 enum Command {
     /// Answer predictions over HTTP and publish metrics
     Serve(Box<Settings>),
-    /// Train a model from a CSV file of numeric columns and a class column
+    /// Train a model from a CSV file with a class column
     Train(train::Args),
     /// Print a model's classes, scores, signals and bins
     Inspect {

@@ -1,10 +1,13 @@
 //! `inference inspect`: prints a model card.
 
-use crate::metrics::{self, Metrics};
+use crate::{
+    metrics::{self, Metrics},
+    train,
+};
 use anyhow::Result;
 use cli_io::{printable::printable_lines, stdout::print};
 use drift::FalseAlarmBudget;
-use model::ModelFile;
+use model::{ModelFile, Values};
 
 /// Prints the model card.
 ///
@@ -19,30 +22,29 @@ pub fn describe(file: &ModelFile) -> String {
     let (card, report) = (&file.card, &file.card.training);
     let mut text = format!("{} {}\n", card.name, card.version);
     text += &format!("classes   {}\n", card.classes.join(", "));
-    text += &format!("fitted on {} rows, alpha {}, seed {}\n", report.train_rows, report.alpha, report.seed);
-    if let Some(accuracy) = report.held_out_accuracy {
-        text += &format!("held-out  {accuracy:.3} accuracy on {} rows\n", report.test_rows);
+    text += &format!("alpha {}, seed {}\n", report.alpha, report.seed);
+    text += &train::report(report, &card.classes);
+    text += &train::simulator(file);
+    for warning in &report.warnings {
+        text += &format!("warning: {warning}\n");
     }
-    let cross = &report.cross_validation;
-    text += &format!("{} folds   {:.3} ± {:.3} accuracy\n", cross.folds, cross.mean_accuracy, cross.sd);
-
-    let calibration = &report.calibration;
-    text += &format!(
-        "calibrated with temperature {:.2}: log loss {:.3}, {:.3} before\n",
-        calibration.temperature, calibration.log_loss, calibration.log_loss_before
-    );
 
     text += "\nfeatures\n";
     for feature in &card.features {
-        let unit = feature.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
-        let range =
-            feature.range.map_or("never filled".into(), |[low, high]| format!("{low} to {high}{unit}"));
+        let values = match &feature.values {
+            Values::Numeric(numeric) => {
+                let unit = feature.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
+                numeric.range.map_or("never filled".into(), |[low, high]| format!("{low} to {high}{unit}"))
+            }
+            Values::Categorical(categorical) => format!("{} categories", categorical.categories.len()),
+        };
         let missing = if feature.missing_ratio > 0.0 {
             format!(", {:.1} % missing", 100.0 * feature.missing_ratio)
         } else {
             String::new()
         };
-        text += &format!("  {:<24} {range}{missing}\n", feature.name);
+        let importance = 100.0 * feature.importance;
+        text += &format!("  {:<24} {values}{missing}, {importance:.1} % of the importance\n", feature.name);
     }
 
     text += &format!("\nsignals, against {} reference rows\n", card.reference.rows);

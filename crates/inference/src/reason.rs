@@ -72,6 +72,8 @@ reasons! {
     UnknownFeature = "unknown_feature", UNPROCESSABLE_ENTITY;
     /// A value that is not a number.
     NotANumber = "not_a_number", UNPROCESSABLE_ENTITY;
+    /// The value of a categorical feature is not written as its categories are.
+    NotACategory = "not_a_category", UNPROCESSABLE_ENTITY;
     /// A null where the model needs a number.
     MissingValue = "missing_value", UNPROCESSABLE_ENTITY;
     /// A number too large to be held or scored.

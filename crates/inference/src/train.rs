@@ -1,19 +1,19 @@
 //! `inference train`: from a CSV file to a model file.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 use cli_io::{
-    file_kind::{self, Wanted, WrongKind},
-    output_file::OutputFile,
-    printable::printable_lines,
-    stdout::print,
+    output_file::OutputFile, printable::printable_lines, stdout::print, table_file::TableFile,
 };
-use model::{TrainOptions, read_csv};
-use std::{fs::File, io::Read, path::PathBuf};
+use indicatif::{ProgressBar, ProgressStyle};
+use model::{CsvOptions, CsvTable, ModelFile, Step, TrainOptions, TrainingReport, Values, read_csv};
+use std::{path::PathBuf, time::Duration};
 
 /// Flags of `inference train`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// CSV file with a header; every column but the target must hold numbers, an empty cell is a missing value
+    /// CSV file with a header, plain or compressed with gzip, or - for standard input
+    ///
+    /// Columns of numbers are numeric, columns of text and booleans are categorical; an empty cell is a missing value.
     #[arg(long, value_name = "FILE.csv")]
     data: PathBuf,
     /// Column that holds the class
@@ -22,10 +22,25 @@ pub struct Args {
     /// Write the model to this file, or to a pipe such as /dev/stdout
     #[arg(long, value_name = "MODEL.json")]
     out: PathBuf,
+    /// Column to read as categories whatever it looks like, such as a code; may be repeated
+    #[arg(long, value_name = "COLUMN")]
+    categorical: Vec<String>,
+    /// Column to read as numbers; may be repeated
+    #[arg(long, value_name = "COLUMN")]
+    numeric: Vec<String>,
+    /// Column to leave out; may be repeated
+    #[arg(long, value_name = "COLUMN")]
+    drop: Vec<String>,
+    /// Text that stands for a missing value, beside the empty cell, such as NA; may be repeated
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    missing: Vec<String>,
+    /// Character between the fields, \t for a tab
+    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = separator)]
+    separator: u8,
     /// Share of each class that is held out to score the model
     #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
     test_fraction: f64,
-    /// Seed of the split and the folds
+    /// Seed of the split, the folds and the simulator
     #[arg(long, default_value_t = 42)]
     seed: u64,
     /// Strength of the L2 penalty; raise it when training diverges
@@ -36,50 +51,59 @@ pub struct Args {
     name: Option<String>,
 }
 
+/// Reads a separator.
+fn separator(text: &str) -> Result<u8> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        [byte] if !byte.is_ascii_alphanumeric() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+        _ => bail!("must be one character such as ; or \\t, not a letter, a digit or a quote"),
+    }
+}
+
 /// Trains and writes the file, and says how good the model is.
 ///
 /// # Errors
 /// A fault in the data, with file, line and column; an option out of range; a file that can't be read or written.
 pub fn run(args: &Args) -> Result<()> {
-    let place = args.data.display().to_string();
-    let unread = || format!("--data {place}: cannot be read");
-    let mut input = File::open(&args.data).with_context(unread)?;
-    let mut head = Vec::new();
-    input.by_ref().take(file_kind::HEAD as u64).read_to_end(&mut head).with_context(unread)?;
-    let table =
-        read_csv(head.as_slice().chain(input), &place, &args.target).map_err(|error| match WrongKind::of(
-            &head,
-            Wanted::Table,
-        ) {
-            Some(wrong) => wrong.explain(error.into()).context(format!("--data {place}")),
-            None => error.into(),
-        })?;
-    let stem = args.data.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let name = args.name.clone().or(stem).unwrap_or_default();
-    ensure!(
-        !name.is_empty() && !name.chars().any(char::is_control),
-        "--name: must be printable text, got {name:?}"
-    );
-    let options =
-        TrainOptions { name, test_fraction: args.test_fraction, seed: args.seed, alpha: args.alpha };
+    let progress = Progress::new();
+    progress.says("reading the table");
+    let mut data = TableFile::open("--data", &args.data)?;
+    let options = CsvOptions {
+        target: args.target.clone(),
+        numeric: args.numeric.clone(),
+        categorical: args.categorical.clone(),
+        drop: args.drop.clone(),
+        missing: args.missing.clone(),
+        separator: args.separator,
+    };
+    let read = read_csv(data.text(), &data.place, &options);
+    let CsvTable { table, notes } = read.map_err(|error| data.explain(error.into()))?;
+    let options = TrainOptions {
+        name: name(args)?,
+        test_fraction: args.test_fraction,
+        seed: args.seed,
+        alpha: args.alpha,
+    };
     let out = OutputFile::new("--out", &args.out)?;
     let out_is_stdout = out.is_stdout();
-    let file = model::train(&table, &options)?;
+    let file = model::train_with_progress(&table, &options, |step| {
+        progress.says(match step {
+            Step::Fit => "fitting the weights",
+            Step::Validate => "validating on rows that were left out",
+            Step::Reference => "measuring the reference",
+            Step::Simulator => "making the simulator",
+        });
+    })?;
     out.write(file.to_json()?.as_bytes())?;
+    drop(progress);
 
-    let (card, report) = (&file.card, &file.card.training);
-    let mut text = format!("{} {} written to {}\n", card.name, card.version, args.out.display());
-    text += &format!("  {} rows to fit, {} held out\n", report.train_rows, report.test_rows);
-    if let Some(accuracy) = report.held_out_accuracy {
-        text += &format!("  held-out accuracy {accuracy:.3}\n");
+    let mut text = format!("{} {} written to {}\n", file.card.name, file.card.version, args.out.display());
+    text += &columns(&file);
+    text += &report(&file.card.training, &file.card.classes);
+    text += &simulator(&file);
+    for note in notes.iter().chain(&file.card.training.warnings) {
+        text += &format!("warning: {note}\n");
     }
-    let cross = &report.cross_validation;
-    text += &format!("  {}-fold accuracy {:.3} ± {:.3}\n", cross.folds, cross.mean_accuracy, cross.sd);
-    let calibration = &report.calibration;
-    text += &format!(
-        "  probabilities calibrated with temperature {:.2}: log loss {:.3}, {:.3} before\n",
-        calibration.temperature, calibration.log_loss, calibration.log_loss_before
-    );
     let text = printable_lines(&text);
     if out_is_stdout {
         // A reader of the model should find nothing else there.
@@ -87,4 +111,93 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     print(&text)
+}
+
+fn name(args: &Args) -> Result<String> {
+    let stem = args.data.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let stem = stem.map(|stem| stem.strip_suffix(".csv").map(str::to_owned).unwrap_or(stem));
+    let stem = stem.filter(|stem| stem != "-");
+    let name = args.name.clone().or(stem).unwrap_or_default();
+    ensure!(
+        !name.is_empty() && !name.chars().any(char::is_control),
+        "--name: must be printable text, got {name:?}"
+    );
+    Ok(name)
+}
+
+/// Describes the types that the columns have.
+fn columns(file: &ModelFile) -> String {
+    let names = |categorical: bool| {
+        let own = file.card.features.iter();
+        let own = own.filter(|feature| matches!(feature.values, Values::Categorical(_)) == categorical);
+        own.map(|feature| feature.name.as_str()).collect::<Vec<_>>()
+    };
+    let line = |what: &str, names: Vec<&str>| {
+        const SHOWN: usize = 12;
+        let more = names.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let shown = names[..names.len().min(SHOWN)].join(", ");
+        if names.is_empty() { String::new() } else { format!("  {} {what}: {shown}{more}\n", names.len()) }
+    };
+    line("numeric", names(false)) + &line("categorical", names(true))
+}
+
+/// Describes how well the model does.
+pub(crate) fn report(report: &TrainingReport, classes: &[String]) -> String {
+    let mut text = format!("  {} rows to fit, {} held out\n", report.train_rows, report.test_rows);
+    if let Some(accuracy) = report.held_out_accuracy {
+        text += &format!("  held-out accuracy {accuracy:.3}");
+        text += &format!(", {:.3} by always answering the commonest class\n", report.baseline_accuracy);
+    }
+    let cross = &report.cross_validation;
+    text += &format!("  {}-fold accuracy {:.3} ± {:.3}", cross.folds, cross.mean_accuracy, cross.sd);
+    text += &report.auroc.map_or("\n".to_owned(), |auroc| format!(", AUROC {auroc:.3}\n"));
+    let calibration = &report.calibration;
+    text += &format!(
+        "  probabilities calibrated with temperature {:.2}: log loss {:.3}, {:.3} before\n",
+        calibration.temperature, calibration.log_loss, calibration.log_loss_before
+    );
+    text += &format!("  {:<24} {:>9} {:>8} {:>10}\n", "class", "rows", "recall", "precision");
+    for (class, score) in classes.iter().zip(&report.class_scores) {
+        let precision = score.precision.map_or("-".to_owned(), |precision| format!("{precision:.3}"));
+        text += &format!("  {class:<24} {:>9} {:>8.3} {precision:>10}\n", score.rows, score.recall);
+    }
+    text
+}
+
+/// Describes the check of the simulator.
+pub(crate) fn simulator(file: &ModelFile) -> String {
+    let check = &file.card.simulator.check;
+    let verdict = |drifting: &[String]| match drifting {
+        [] => "steady".to_owned(),
+        some => format!("drifting: {}", some.join(", ")),
+    };
+    let mut text = format!("  {} simulated rows: {}\n", check.rows, verdict(&check.drifting));
+    if check.held_out_rows > 0 {
+        text += &format!("  {} held-out rows: {}\n", check.held_out_rows, verdict(&check.held_out_drifting));
+    }
+    text
+}
+
+/// What is being done, on standard error where that is a terminal.
+struct Progress(ProgressBar);
+
+impl Progress {
+    fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(bar)
+    }
+
+    fn says(&self, what: &'static str) {
+        self.0.set_message(what);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
 }

@@ -249,6 +249,27 @@ impl Categorical {
         self.rare.first().map_or_else(|| self.unseen(), String::as_str)
     }
 
+    /// Returns the JSON of a value: the category's name, number or boolean.
+    pub fn json(&self, value: f64) -> serde_json::Value {
+        self.json_of(self.text(value))
+    }
+
+    /// Returns the JSON of a category's name: a number or a boolean where the categories are written so.
+    pub fn json_of(&self, text: &str) -> serde_json::Value {
+        let number = || text.parse().ok().and_then(serde_json::Number::from_f64);
+        match self.written {
+            Written::Boolean if text.eq_ignore_ascii_case("true") => true.into(),
+            Written::Boolean if text.eq_ignore_ascii_case("false") => false.into(),
+            Written::Number => text
+                .parse::<i64>()
+                .ok()
+                .map(serde_json::Value::from)
+                .or_else(|| number().map(serde_json::Value::Number))
+                .unwrap_or_else(|| text.into()),
+            Written::Text | Written::Boolean => text.into(),
+        }
+    }
+
     /// Returns a text, written like the categories, that the reference does not have.
     pub fn unseen(&self) -> &'static str {
         let candidates: &[&str] = match self.written {

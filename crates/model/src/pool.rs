@@ -11,8 +11,9 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-/// The most rows that synthetic ones are made from, evenly spaced.
+/// The most rows that synthetic ones are made from, evenly spaced, and the most of their values.
 const SOURCE_ROWS: usize = 20_000;
+const SOURCE_VALUES: usize = 2_500_000;
 
 /// The pool has four rows per row of the table, at least and at most so many, and no more bytes than this.
 const POOL_ROWS: [usize; 2] = [2_000, 20_000];
@@ -34,22 +35,25 @@ const CHECK_ROWS: usize = 40_000;
 /// The most numbers that the check scores.
 const CHECK_NUMBERS: usize = 4_000_000;
 
-/// Returns the simulator of a model that is complete but for it. `outputs` are what the model says of the table's rows.
+/// Returns the simulator of a model that is complete but for it. `outputs` and `distances` are those of the table's rows in the
+/// reference.
 pub(crate) fn simulator(
     table: &Table,
     file: &ModelFile,
     outputs: &Outputs,
+    distances: &[f64],
     test_rows: &[usize],
     rng: &mut ChaCha8Rng,
 ) -> Simulator {
     let card = &file.card;
+    let rows_per_class = table.len() as f64 / table.classes.len() as f64;
     let levels: Vec<Levels> = table
         .columns
         .par_iter()
         .zip(&table.values)
         .map(|(column, values)| match column.categories {
             Some(_) => Levels::default(),
-            None => Levels::of_values(values),
+            None => Levels::of_values(values, rows_per_class),
         })
         .collect();
     let coded = coded(table, &levels);
@@ -70,13 +74,30 @@ pub(crate) fn simulator(
         .flat_map(|row| codes[row * width..(row + 1) * width].iter().copied())
         .collect();
     let mut simulator = Simulator::new(levels, rows, &kept);
-    simulator.check = check(&simulator, file, &classifier, table, test_rows, rng);
+    simulator.check = check(&simulator, file, &classifier, rng);
+    if test_rows.len() as u64 >= drift::MIN_ROWS {
+        // As the reference has them, because the served shape has been measured on these rows, too.
+        let held_out = test_rows.iter().map(|&row| {
+            let outputs = [outputs.predictions[row] as f64, outputs.confidences[row], distances[row]].map(Some);
+            bins_of(file, &table.row(row), outputs)
+        });
+        simulator.check.held_out_rows = test_rows.len() as u64;
+        simulator.check.held_out_drifting = drifting(&held_out.collect::<Vec<_>>(), file);
+    }
     simulator
+}
+
+/// Returns the bin of a row in every signal.
+fn bins_of(file: &ModelFile, row: &[Option<f64>], outputs: [Option<f64>; 3]) -> Vec<u16> {
+    let signals = file.card.reference.signals.iter();
+    let values = row.iter().copied().chain(outputs);
+    signals.zip(values).map(|(signal, value)| signal.bins.index(value) as u16).collect()
 }
 
 /// Returns the class and every column of some rows of the table, in codes.
 fn coded(table: &Table, levels: &[Levels]) -> Vec<Coded> {
-    let step = table.len().div_ceil(SOURCE_ROWS).max(1);
+    let most = SOURCE_ROWS.min(SOURCE_VALUES / table.columns.len());
+    let step = table.len().div_ceil(most.max(1)).max(1);
     let rows: Vec<usize> = (0..table.len()).step_by(step).collect();
     let unordered: [u8; 256] = std::array::from_fn(|code| code as u8);
     let class = Coded {
@@ -127,8 +148,7 @@ fn candidate_bins(
     classifier: &Classifier,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Vec<u16>> {
-    let signals = &file.card.reference.signals;
-    let classes = file.card.classes.len();
+    let (signals, classes) = (file.card.reference.signals.len(), file.card.classes.len());
     // Drawn in their order, so that the number of threads changes nothing.
     let drawn: Vec<(usize, Vec<Option<f64>>)> =
         codes.chunks_exact(width).map(|row| (usize::from(row[0]), pool.decode(&row[1..], rng))).collect();
@@ -136,13 +156,12 @@ fn candidate_bins(
         .par_iter()
         .map(|(class, values)| {
             let outputs = outputs_of(classifier, values);
-            let values = values.iter().copied().chain(outputs);
-            let bins = signals.iter().zip(values).map(|(signal, value)| signal.bins.index(value) as u16);
-            let predicted = outputs[0].unwrap_or_default() as usize;
-            bins.chain([(class * classes + predicted) as u16]).collect()
+            let mut bins = bins_of(file, values, outputs);
+            bins.push((class * classes + outputs[0].unwrap_or_default() as usize) as u16);
+            bins
         })
         .collect();
-    (0..=signals.len()).map(|signal| by_row.iter().map(|bins| bins[signal]).collect()).collect()
+    (0..=signals).map(|signal| by_row.iter().map(|bins| bins[signal]).collect()).collect()
 }
 
 /// Returns the values of the output signals for a row; a row that overflows counts as the furthest.
@@ -210,15 +229,8 @@ fn resampled(weights: &[f64], count: usize, uniform: f64) -> Vec<usize> {
         .collect()
 }
 
-/// Judges drawn rows and the held-out rows by the model's own verdicts.
-fn check(
-    simulator: &Simulator,
-    file: &ModelFile,
-    classifier: &Classifier,
-    table: &Table,
-    test_rows: &[usize],
-    rng: &mut ChaCha8Rng,
-) -> SimulatorCheck {
+/// Judges drawn rows by the model's own verdicts.
+fn check(simulator: &Simulator, file: &ModelFile, classifier: &Classifier, rng: &mut ChaCha8Rng) -> SimulatorCheck {
     let card = &file.card;
     let Ok(pool) = Pool::new(simulator, &card.features, card.classes.len()) else {
         unreachable!("the pool has the features' own levels")
@@ -232,31 +244,18 @@ fn check(
             values
         })
         .collect();
-    let drifting = drifting(&drawn, file, classifier);
-    let held_out: Vec<Vec<Option<f64>>> = test_rows.iter().map(|&row| table.row(row)).collect();
-    let enough = held_out.len() as u64 >= drift::MIN_ROWS;
-    SimulatorCheck {
-        rows: rows as u64,
-        drifting,
-        held_out_rows: if enough { held_out.len() as u64 } else { 0 },
-        held_out_drifting: if enough { self::drifting(&held_out, file, classifier) } else { Vec::new() },
-    }
+    let bins: Vec<Vec<u16>> =
+        drawn.par_iter().map(|row| bins_of(file, row, outputs_of(classifier, row))).collect();
+    SimulatorCheck { rows: rows as u64, drifting: drifting(&bins, file), ..SimulatorCheck::default() }
 }
 
-/// Returns the signals that drift on some rows.
-fn drifting(rows: &[Vec<Option<f64>>], file: &ModelFile, classifier: &Classifier) -> Vec<String> {
+/// Returns the signals that drift on some rows, of each of which the bins are given.
+fn drifting(rows: &[Vec<u16>], file: &ModelFile) -> Vec<String> {
     let signals = &file.card.reference.signals;
-    let bins: Vec<Vec<u16>> = rows
-        .par_iter()
-        .map(|row| {
-            let values = row.iter().copied().chain(outputs_of(classifier, row));
-            signals.iter().zip(values).map(|(signal, value)| signal.bins.index(value) as u16).collect()
-        })
-        .collect();
     let alpha = FalseAlarmBudget::default().alpha(signals.len());
     let drifts = |(at, signal): (usize, &drift::SignalReference)| {
         let mut counts = vec![0; signal.bins.len()];
-        bins.iter().for_each(|bins| counts[usize::from(bins[at])] += 1);
+        rows.iter().for_each(|bins| counts[usize::from(bins[at])] += 1);
         let judged = judge(&signal.expected, &counts, signal.rows, signal.critical_chi2(alpha));
         let drifts = judged.is_ok_and(|judgement| judgement.verdict == Verdict::Drifting);
         drifts.then(|| signal.name.clone())

@@ -68,26 +68,27 @@ impl Outputs {
     }
 }
 
-/// Returns the reference of the served weights: all rows, those held out from the fit among them.
+/// Returns the reference of the served weights, of all rows, those held out from the fit among them; and the rows' distances in it.
 pub(crate) fn reference(
     table: &Table,
     design: &Design,
     outputs: &Outputs,
     twins: &[usize],
     rng: &mut ChaCha8Rng,
-) -> Reference {
+) -> (Reference, Vec<f64>) {
     let all: Vec<usize> = (0..table.len()).collect();
     let shape = shape(table, design, &all);
     let mut distances = distances(table, design, &shape, rng);
     let as_served = self::distance(design, &shape, twins);
     twins.iter().zip(as_served).for_each(|(&row, distance)| distances[row] = distance);
-    Reference {
+    let reference = Reference {
         rows: all.len() as u64,
         accuracy: outputs.accuracy(&table.labels),
         confidence: outputs.confidences.iter().sum::<f64>() / all.len() as f64,
         signals: signals(table, outputs, &distances),
         shape,
-    }
+    };
+    (reference, distances)
 }
 
 /// Returns how far each row is from its nearest class, by shapes that the row had no part in where that makes a difference.

@@ -73,7 +73,10 @@ pub struct SimulatorError {
 
 impl Levels {
     /// Returns the levels of some numbers; missing ones (NaN) are left out.
-    pub(crate) fn of_values(values: &[f64]) -> Self {
+    ///
+    /// A fresh row is further from the mean of `rows_per_class` known rows than those rows are themselves, by about one part in so
+    /// many: the intervals are wider than the values by that.
+    pub(crate) fn of_values(values: &[f64], rows_per_class: f64) -> Self {
         let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
         sorted.sort_by(f64::total_cmp);
         let count = sorted.len();
@@ -95,6 +98,16 @@ impl Levels {
                 }
             }
             edges.push(greatest);
+            let mean = others.iter().map(|value| value / others.len() as f64).sum::<f64>();
+            let sign = [if least >= 0.0 { 0.0 } else { f64::MIN }, if greatest <= 0.0 { 0.0 } else { f64::MAX }];
+            for edge in &mut edges {
+                let wider = rounded(*edge + (*edge - mean) / rows_per_class);
+                *edge = wider.clamp(sign[0], sign[1]);
+            }
+            edges.dedup();
+            if edges.len() < 2 {
+                edges = vec![least, greatest];
+            }
         }
         Self { points, edges }
     }
@@ -312,12 +325,12 @@ mod tests {
 
     #[test]
     fn few_values_are_points_and_many_are_intervals() {
-        let levels = Levels::of_values(&[2.0, 1.0, 2.0, 1.0, f64::NAN]);
+        let levels = Levels::of_values(&[2.0, 1.0, 2.0, 1.0, f64::NAN], 1e9);
         assert_eq!(levels, Levels { points: vec![1.0, 2.0], edges: Vec::new() });
         assert_eq!([1.0, 2.0, f64::NAN].map(|value| levels.code(value)), [0, 1, MISSING]);
 
         let values: Vec<f64> = (0..1000).map(|i| f64::from(i) / 7.0).chain([0.5; 500]).collect();
-        let levels = Levels::of_values(&values);
+        let levels = Levels::of_values(&values, 1e9);
         assert_eq!((levels.points.as_slice(), levels.edges.len()), ([0.5].as_slice(), MAX_LEVELS + 1));
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for value in values {
@@ -332,7 +345,7 @@ mod tests {
     #[test]
     fn a_column_of_one_value_or_of_none_has_levels() {
         for (values, codes) in [(vec![], 0), (vec![f64::NAN], 0), (vec![3.5], 1), (vec![1.0, 2.0], 1)] {
-            let levels = Levels::of_values(&values);
+            let levels = Levels::of_values(&values, 1e9);
             assert_eq!(levels.codes(), codes, "{values:?}");
             for value in values {
                 let code = levels.code(value);

@@ -4,6 +4,7 @@
 //! what depends on what is kept, linear or not.
 
 use rand::{Rng, RngExt};
+use rayon::prelude::*;
 
 /// A leaf holds at least this many rows: fewer would copy rows, more would blur relations.
 const LEAF: usize = 3;
@@ -14,8 +15,15 @@ const PREDICTORS: usize = 40;
 /// Rows from which it is found out which columns depend on each other.
 const ASSOCIATION_ROWS: usize = 1000;
 
+/// A split must explain so many times the variance that is left, per row: a split of columns that do not depend on each other
+/// explains about once that, and the best of many such splits a few times.
+const GAIN: f64 = 12.0;
+
 /// Codes are bytes.
 const CODES: usize = 256;
+
+/// Fewer rows than this are sorted by comparing their codes, more by counting them.
+const COUNTED_ROWS: usize = 64;
 
 /// A column of codes.
 pub(crate) struct Coded {
@@ -46,13 +54,19 @@ pub(crate) fn synthetic_rows(columns: &[Coded], count: usize, rng: &mut impl Rng
     let donors: Vec<usize> = (0..count).map(|_| rng.random_range(0..rows)).collect();
     synthetic[0] = donors.iter().map(|&donor| ordered[0][donor]).collect();
     donors.iter().enumerate().for_each(|(row, &donor)| result[row * width] = columns[0].codes[donor]);
-    let mut earlier: Vec<usize> = Vec::new();
-    for at in sequence {
-        let mut predictors = earlier.clone();
-        predictors.sort_by(|&a, &b| strengths[at][b].total_cmp(&strengths[at][a]).then(a.cmp(&b)));
-        predictors.truncate(PREDICTORS);
-        predictors.insert(0, 0);
-        let tree = Tree::grow(&columns[at], &ordered[at], &predictors, &ordered);
+    // A tree depends on the real rows alone, so the trees grow side by side.
+    let trees: Vec<Tree> = sequence
+        .par_iter()
+        .enumerate()
+        .map(|(place, &at)| {
+            let mut predictors = sequence[..place].to_vec();
+            predictors.sort_by(|&a, &b| strengths[at][b].total_cmp(&strengths[at][a]).then(a.cmp(&b)));
+            predictors.truncate(PREDICTORS);
+            predictors.insert(0, 0);
+            Tree::grow(&columns[at], &ordered[at], &predictors, &ordered)
+        })
+        .collect();
+    for (&at, tree) in sequence.iter().zip(&trees) {
         let mut values = Vec::with_capacity(count);
         for row in 0..count {
             let leaf = tree.leaf(|predictor| synthetic[predictor][row]);
@@ -61,7 +75,6 @@ pub(crate) fn synthetic_rows(columns: &[Coded], count: usize, rng: &mut impl Rng
             result[row * width + at] = columns[at].codes[donor];
         }
         synthetic[at] = values;
-        earlier.push(at);
     }
     result
 }
@@ -223,24 +236,33 @@ fn best_split(
     if count < 2 * LEAF || rows.iter().all(|&row| ordered[row as usize] == first) {
         return None;
     }
-    let mut totals = [0.0; CODES];
+    let mut totals = Counts::new(categorical);
     let mut whole = Part::default();
     rows.iter().for_each(|&row| whole.add(ordered[row as usize], &mut totals));
     let start = whole.score(categorical);
-    let (mut best, mut found) = (start * (1.0 + 1e-9) + 1e-9, None);
+    let (mut best, mut found) = (start, None);
+    let (mut below_counts, mut above_counts) = (totals.clone(), totals.clone());
     for &predictor in predictors {
         let codes = &all[predictor];
-        let mut starts = [0_usize; CODES + 1];
-        rows.iter().for_each(|&row| starts[usize::from(codes[row as usize]) + 1] += 1);
-        (1..=CODES).for_each(|code| starts[code] += starts[code - 1]);
-        let mut next = starts;
-        for &row in rows {
-            let code = usize::from(codes[row as usize]);
-            sorted[next[code]] = row;
-            next[code] += 1;
+        if count < COUNTED_ROWS {
+            sorted[..count].copy_from_slice(rows);
+            sorted[..count].sort_unstable_by_key(|&row| (codes[row as usize], row));
+        } else {
+            let mut next = [0_usize; CODES + 1];
+            rows.iter().for_each(|&row| next[usize::from(codes[row as usize]) + 1] += 1);
+            (1..=CODES).for_each(|code| next[code] += next[code - 1]);
+            for &row in rows {
+                let code = usize::from(codes[row as usize]);
+                sorted[next[code]] = row;
+                next[code] += 1;
+            }
+        }
+        if codes[sorted[0] as usize] == codes[sorted[count - 1] as usize] {
+            continue;
         }
         let (mut below, mut above) = (Part::default(), whole);
-        let (mut below_counts, mut above_counts) = ([0.0; CODES], totals);
+        below_counts.clear();
+        above_counts.copy_from(&totals);
         for at in 0..count - LEAF {
             let row = sorted[at] as usize;
             below.add(ordered[row], &mut below_counts);
@@ -255,7 +277,26 @@ fn best_split(
             }
         }
     }
-    found
+    let left = (whole.total(categorical) - best) / count as f64;
+    found.filter(|_| best - start > GAIN * left.max(0.0) + 1e-9 * start)
+}
+
+/// How often each code occurs in a part; only categories need it.
+#[derive(Debug, Clone)]
+struct Counts(Vec<f64>);
+
+impl Counts {
+    fn new(categorical: bool) -> Self {
+        Self(if categorical { vec![0.0; CODES] } else { Vec::new() })
+    }
+
+    fn clear(&mut self) {
+        self.0.fill(0.0);
+    }
+
+    fn copy_from(&mut self, other: &Self) {
+        self.0.copy_from_slice(&other.0);
+    }
 }
 
 /// Sums over one part of a node's rows.
@@ -263,25 +304,36 @@ fn best_split(
 struct Part {
     rows: f64,
     sum: f64,
+    /// Sum of the squares of the codes.
+    code_squares: f64,
     /// Sum of the squares of the codes' counts.
     squares: f64,
 }
 
 impl Part {
-    fn add(&mut self, code: u8, counts: &mut [f64; CODES]) {
-        let count = &mut counts[usize::from(code)];
+    fn add(&mut self, code: u8, counts: &mut Counts) {
         self.rows += 1.0;
         self.sum += f64::from(code);
-        self.squares += 2.0 * *count + 1.0;
-        *count += 1.0;
+        self.code_squares += f64::from(code) * f64::from(code);
+        if let Some(count) = counts.0.get_mut(usize::from(code)) {
+            self.squares += 2.0 * *count + 1.0;
+            *count += 1.0;
+        }
     }
 
-    fn remove(&mut self, code: u8, counts: &mut [f64; CODES]) {
-        let count = &mut counts[usize::from(code)];
+    fn remove(&mut self, code: u8, counts: &mut Counts) {
         self.rows -= 1.0;
         self.sum -= f64::from(code);
-        self.squares -= 2.0 * *count - 1.0;
-        *count -= 1.0;
+        self.code_squares -= f64::from(code) * f64::from(code);
+        if let Some(count) = counts.0.get_mut(usize::from(code)) {
+            self.squares -= 2.0 * *count - 1.0;
+            *count -= 1.0;
+        }
+    }
+
+    /// Returns what parts without any variance would explain.
+    fn total(&self, categorical: bool) -> f64 {
+        if categorical { self.rows } else { self.code_squares }
     }
 
     /// Returns what a part explains: the greater the sum over two parts, the less variance, or impurity, they leave.

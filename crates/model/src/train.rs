@@ -138,7 +138,7 @@ pub fn train_with_progress(
     let outputs = Outputs::of_logits(&logits, calibration.temperature);
 
     begins(Step::Reference);
-    let reference = reference(table, &design, &outputs, &twins, &mut rng);
+    let (reference, distances) = reference(table, &design, &outputs, &twins, &mut rng);
     let weights = served.to_weights(&design, calibration.temperature);
     let class_scores = class_scores(table, &scored);
     let (accuracy, commonest) =
@@ -170,7 +170,7 @@ pub fn train_with_progress(
     };
     begins(Step::Simulator);
     let mut file = ModelFile::unchecked(card, weights);
-    file.card.simulator = simulator(table, &file, &outputs, &test_rows, &mut rng);
+    file.card.simulator = simulator(table, &file, &outputs, &distances, &test_rows, &mut rng);
     Ok(file.finished()?)
 }
 

@@ -35,9 +35,24 @@ pub(super) enum PredictRequest {
 #[expect(dead_code, reason = "documents the body")]
 pub(super) enum Features {
     /// The values, in the model's order
-    Listed(Vec<f64>),
+    Listed(Vec<Value>),
     /// The values by name
-    Named(BTreeMap<String, f64>),
+    Named(BTreeMap<String, Value>),
+}
+
+/// The value of one feature: a number, or a category, or null where the reference has missing values.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "documents the body")]
+pub(super) enum Value {
+    /// A number, or a category that is written as one
+    Number(f64),
+    /// A category
+    Text(String),
+    /// A category that is written as `true` or `false`
+    Boolean(bool),
+    /// A missing value
+    Missing(()),
 }
 
 /// The answer for one row.

@@ -1,13 +1,13 @@
-//! Turns a request body into rows of numbers, in two steps. The first accepts any JSON; the second checks it against the
+//! Turns a request body into rows of values, in two steps. The first accepts any JSON; the second checks it against the
 //! model. So each error has a code and names a field, instead of repeating a parser's message.
 
 mod raw;
 
 use crate::{reason::Reason, refusal::Refusal};
-use model::ModelCard;
-use raw::{Body, Cell, Instances, Row, shortened};
+use model::{Feature, ModelCard, Values};
+use raw::{Body, Cell, Instances, Kind, Row, shortened};
 
-/// The rows of a request, each with one value per feature; `None` is a missing value.
+/// The rows of a request, each with one value per feature: a number, or the position of a category. `None` is a missing value.
 ///
 /// Their values are counted before [`ParsedRows::complete`] refuses a row with a value that must not be missing: missing
 /// values are a sign of drift, too.
@@ -67,7 +67,7 @@ impl ParsedRows {
         for (index, row) in self.rows.iter().enumerate() {
             for (feature, value) in card.features.iter().zip(row) {
                 if value.is_none() && feature.missing_ratio == 0.0 {
-                    let message = format!("{:?} is null, but the model needs a number", feature.name);
+                    let message = format!("{:?} is null, but the model needs a value", feature.name);
                     let field = format!("{}.{}", self.place(index), feature.name);
                     return Err(Refusal::new(Reason::MissingValue, message).at(field));
                 }
@@ -98,13 +98,14 @@ impl Rows {
     }
 }
 
-/// Returns a valid request body, for messages and documentation: the mean of each feature, with as many decimals as the data.
+/// Returns a valid request body, for messages and documentation: the mean of each number, with as many decimals as the data, and
+/// the first of each feature's categories.
 pub fn example(card: &ModelCard) -> String {
-    let values: Vec<String> = card
-        .features
-        .iter()
-        .map(|feature| format!("{:.*}", feature.decimals.map_or(3, usize::from), feature.mean))
-        .collect();
+    let value = |feature: &Feature| match &feature.values {
+        Values::Numeric(numeric) => format!("{:.*}", numeric.decimals.map_or(3, usize::from), numeric.mean),
+        Values::Categorical(categorical) => categorical.json(0.0).to_string(),
+    };
+    let values: Vec<String> = card.features.iter().map(value).collect();
     format!("{{\"features\":[{}]}}", values.join(","))
 }
 
@@ -154,13 +155,13 @@ fn check_row(row: Row, place: &str, card: &ModelCard) -> Result<Vec<Option<f64>>
                 let message = format!("expected {expected} {noun}, got {got}");
                 return Err(Refusal::new(Reason::WrongFeatureCount, message).at(place));
             }
-            let value = |(index, cell)| number(cell, || format!("{place}[{index}]"));
-            cells.into_iter().enumerate().map(value).collect()
+            let cells = cells.into_iter().zip(&card.features).enumerate();
+            cells.map(|(index, (cell, feature))| value(cell, feature, || format!("{place}[{index}]"))).collect()
         }
         Row::Named(cells) => check_named(cells, place, card),
         Row::Other(kind) => {
             let message =
-                format!("a row must be a list of numbers or an object of named numbers, got {kind}");
+                format!("a row must be a list of values or an object of named values, got {kind}");
             Err(Refusal::new(Reason::WrongType, message).at(place))
         }
     }
@@ -183,7 +184,7 @@ fn check_named(
         if row[index].is_some() {
             return Err(Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(field));
         }
-        row[index] = Some(number(cell, || field)?);
+        row[index] = Some(value(cell, &card.features[index], || field)?);
     }
     row.into_iter()
         .zip(&card.features)
@@ -198,14 +199,29 @@ fn check_named(
         .collect()
 }
 
-fn number(cell: Cell, field: impl FnOnce() -> String) -> Result<Option<f64>, Refusal> {
-    match cell {
-        Cell::Number(number) => Ok(Some(number)),
-        Cell::Null => Ok(None),
-        Cell::Other(kind) => {
-            Err(Refusal::new(Reason::NotANumber, format!("must be a number, got {kind}")).at(field()))
+/// Returns the value of a cell for a feature. A category that the model does not know is valid: that is what drift looks like.
+fn value(cell: Cell, feature: &Feature, field: impl FnOnce() -> String) -> Result<Option<f64>, Refusal> {
+    let (value, kind) = match (&feature.values, cell) {
+        (_, Cell::Null) => return Ok(None),
+        (Values::Numeric(_), Cell::Number(number)) => (Some(number), Kind::Number),
+        (Values::Numeric(_), Cell::Text(_)) => (None, Kind::String),
+        (Values::Numeric(_), Cell::Boolean(_)) => (None, Kind::Boolean),
+        (Values::Categorical(own), Cell::Text(text)) => (Some(own.value(&text)), Kind::String),
+        (Values::Categorical(own), Cell::Number(number)) => (own.value_of_number(number), Kind::Number),
+        (Values::Categorical(own), Cell::Boolean(boolean)) => (own.value_of_boolean(boolean), Kind::Boolean),
+        (_, Cell::Other(kind)) => (None, kind),
+    };
+    if value.is_some() {
+        return Ok(value);
+    }
+    Err(match &feature.values {
+        Values::Numeric(_) => Refusal::new(Reason::NotANumber, format!("must be a number, got {kind}")),
+        Values::Categorical(own) => {
+            let example = own.json(0.0);
+            Refusal::new(Reason::NotACategory, format!("must be a category such as {example}, got {kind}"))
         }
     }
+    .at(field()))
 }
 
 #[cfg(test)]

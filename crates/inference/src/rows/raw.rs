@@ -31,9 +31,11 @@ pub(super) enum Row {
     Other(Kind),
 }
 
-/// A value in the place of a number.
+/// A value in the place of a feature's.
 pub(super) enum Cell {
     Number(f64),
+    Text(Box<str>),
+    Boolean(bool),
     Null,
     Other(Kind),
 }
@@ -66,6 +68,14 @@ impl fmt::Display for Kind {
 trait FromAny<'de>: Sized {
     fn other(kind: Kind) -> Self;
 
+    fn text(_: &str) -> Self {
+        Self::other(Kind::String)
+    }
+
+    fn boolean(_: bool) -> Self {
+        Self::other(Kind::Boolean)
+    }
+
     fn number(_: f64) -> Self {
         Self::other(Kind::Number)
     }
@@ -88,6 +98,14 @@ impl FromAny<'_> for Cell {
 
     fn number(number: f64) -> Self {
         Self::Number(number)
+    }
+
+    fn text(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+
+    fn boolean(boolean: bool) -> Self {
+        Self::Boolean(boolean)
     }
 }
 
@@ -180,12 +198,12 @@ impl<'de, T: FromAny<'de>> Visitor<'de> for AnyVisitor<T> {
         Ok(T::other(Kind::Null))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<T, E> {
-        Ok(T::other(Kind::Boolean))
+    fn visit_bool<E>(self, boolean: bool) -> Result<T, E> {
+        Ok(T::boolean(boolean))
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<T, E> {
-        Ok(T::other(Kind::String))
+    fn visit_str<E>(self, text: &str) -> Result<T, E> {
+        Ok(T::text(text))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<T, E> {

@@ -1,0 +1,104 @@
+//! Opens tables: a file, standard input, either of them compressed with gzip.
+
+use crate::file_kind::{HEAD, Wanted, WrongKind};
+use anyhow::{Context, Error, Result};
+use flate2::read::MultiGzDecoder;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+/// An open table.
+pub struct TableFile {
+    flag: &'static str,
+    /// The name of the file, for messages.
+    pub place: String,
+    head: Vec<u8>,
+    rest: Option<Box<dyn Read>>,
+}
+
+impl TableFile {
+    /// Opens the file that a flag names; `-` is standard input.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn open(flag: &'static str, path: &Path) -> Result<Self> {
+        let (place, input): (String, Box<dyn Read>) = if path == Path::new("-") {
+            ("standard input".to_owned(), Box::new(io::stdin()))
+        } else {
+            let place = path.display().to_string();
+            let file = File::open(path).with_context(|| format!("{flag} {place}: cannot be read"))?;
+            (place, Box::new(file))
+        };
+        Self::new(flag, place, input)
+    }
+
+    fn new(flag: &'static str, place: String, mut input: Box<dyn Read>) -> Result<Self> {
+        let unread = || format!("{flag} {place}: cannot be read");
+        let mut head = first_bytes(&mut input).with_context(unread)?;
+        if head.starts_with(b"\x1f\x8b") {
+            input = Box::new(MultiGzDecoder::new(io::Cursor::new(head).chain(input)));
+            head = first_bytes(&mut input)
+                .with_context(|| format!("{flag} {place}: is compressed with gzip, but damaged"))?;
+        }
+        Ok(Self { flag, place, head, rest: Some(input) })
+    }
+
+    /// Returns the uncompressed text, once.
+    pub fn text(&mut self) -> impl Read + use<> {
+        io::Cursor::new(self.head.clone()).chain(self.rest.take().unwrap_or_else(|| Box::new(io::empty())))
+    }
+
+    /// Adds to a reader's error what the file seems to be instead of a table, if anything, and what to do with it.
+    pub fn explain(&self, error: Error) -> Error {
+        match WrongKind::of(&self.head, Wanted::Table) {
+            Some(wrong) => wrong.explain(error).context(format!("{} {}", self.flag, self.place)),
+            None => error,
+        }
+    }
+}
+
+fn first_bytes(input: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    input.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+    use std::io::Write;
+
+    fn text_of(bytes: &[u8]) -> Result<String> {
+        let mut table = TableFile::new("--data", "d".into(), Box::new(io::Cursor::new(bytes.to_vec())))?;
+        let mut text = String::new();
+        table.text().read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn compressed_and_plain_tables_read_alike() {
+        let long = "a,b\n1,2\n".repeat(20_000);
+        for text in ["", "a,b\n1,2\n", &long] {
+            assert_eq!(text_of(text.as_bytes()).unwrap(), text);
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(text.as_bytes()).unwrap();
+            let mut compressed = encoder.finish().unwrap();
+            assert_eq!(text_of(&compressed).unwrap(), text);
+            // Concatenated files are one file, as `cat` makes them.
+            compressed.extend(compressed.clone());
+            assert_eq!(text_of(&compressed).unwrap().len(), 2 * text.len());
+        }
+    }
+
+    #[test]
+    fn damage_and_other_kinds_are_named() {
+        let error = text_of(b"\x1f\x8b\x08\x00damaged").unwrap_err();
+        assert!(format!("{error:#}").starts_with("--data d: is compressed with gzip, but damaged"), "{error:#}");
+        let table = TableFile::new("--data", "d".into(), Box::new(io::Cursor::new(b"PAR1\x15".to_vec()))).unwrap();
+        let error = format!("{:#}", table.explain(anyhow::anyhow!("no column")));
+        assert!(error.starts_with("--data d: seems to be a Parquet table"), "{error}");
+    }
+}
