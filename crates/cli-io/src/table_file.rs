@@ -96,8 +96,12 @@ mod tests {
     #[test]
     fn damage_and_other_kinds_are_named() {
         let error = text_of(b"\x1f\x8b\x08\x00damaged").unwrap_err();
-        assert!(format!("{error:#}").starts_with("--data d: is compressed with gzip, but damaged"), "{error:#}");
-        let table = TableFile::new("--data", "d".into(), Box::new(io::Cursor::new(b"PAR1\x15".to_vec()))).unwrap();
+        assert!(
+            format!("{error:#}").starts_with("--data d: is compressed with gzip, but damaged"),
+            "{error:#}"
+        );
+        let table =
+            TableFile::new("--data", "d".into(), Box::new(io::Cursor::new(b"PAR1\x15".to_vec()))).unwrap();
         let error = format!("{:#}", table.explain(anyhow::anyhow!("no column")));
         assert!(error.starts_with("--data d: seems to be a Parquet table"), "{error}");
     }

@@ -469,14 +469,18 @@ mod tests {
     fn categories_that_were_never_seen_are_counted_as_other() {
         let categories = ["yes", "no"].map(str::to_owned).to_vec();
         let bins = Bins::Categories { categories };
-        assert_eq!([Some(0.0), Some(1.0), Some(2.0), Some(99.0), None].map(|value| bins.index(value)), [0, 1, 2, 2, 3]);
+        assert_eq!(
+            [Some(0.0), Some(1.0), Some(2.0), Some(99.0), None].map(|value| bins.index(value)),
+            [0, 1, 2, 2, 3]
+        );
         assert_eq!(bins.labels(), ["yes", "no", "other", "missing"]);
     }
 
     #[test]
     fn labels_of_categories_are_distinct_and_valid() {
         let long = "x".repeat(70);
-        let categories = ["other", "category other", "missing", "a\\b\nc", &long, &long[..69]].map(str::to_owned).to_vec();
+        let categories =
+            ["other", "category other", "missing", "a\\b\nc", &long, &long[..69]].map(str::to_owned).to_vec();
         let labels = Bins::Categories { categories }.labels();
         let x = "x".repeat(64);
         let expected = ["category other", "category category other", "category missing", "a_b_c", &x];

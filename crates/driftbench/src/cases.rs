@@ -31,10 +31,10 @@ const INCHES: f64 = 1.0 / 2.54;
 /// When the model card contradicts itself.
 pub(crate) fn drifts(truth: &GroundTruth) -> Result<Vec<Drift>, SpecError> {
     let features: Vec<&str> = truth.card.features.iter().map(|feature| feature.name.as_str()).collect();
-    let rows: u64 = truth.card.reference.class_shapes.iter().map(|shape| shape.rows).sum();
-    let shapes = truth.card.classes.iter().zip(&truth.card.reference.class_shapes);
+    let rows = truth.card.reference.rows as f64;
+    let centres = truth.card.classes.iter().zip(&truth.card.reference.shape.classes);
     let classes: Vec<(&str, f64)> =
-        shapes.map(|(class, shape)| (class.as_str(), shape.rows as f64 / rows as f64)).collect();
+        centres.map(|(class, centre)| (class.as_str(), centre.rows as f64 / rows)).collect();
 
     let case = |about: &str, share: f64, operation: Operation| {
         let spec = DriftSpec { description: String::new(), share, operations: vec![operation] };
@@ -104,7 +104,7 @@ mod tests {
         for feature in 0..4 {
             let before = mean(&mut steady.iter().filter_map(|row| row.values[feature]));
             let after = |drift| mean(&mut rows(drift, feature).filter_map(|row| row.values[feature]));
-            let sd = file.card.features[feature].sd;
+            let sd = file.card.features[feature].numeric().unwrap().sd;
             assert!((after(1) * 2.54 / before - 1.0).abs() < 1e-6, "unit of {feature}");
             // Rounded to a millimetre.
             assert!((after(2) - before - sd).abs() < 0.051, "{feature}");

@@ -7,7 +7,7 @@
 use crate::{monitor::Monitor, seed::derive};
 use anyhow::{Result, anyhow};
 use driftsim::{DriftSpec, RowSource};
-use model::{ModelCard, Table, TrainOptions, table::Column};
+use model::{Categories, Column, ModelCard, Table, TrainOptions};
 
 /// References that can't be trained on, say because a class has hardly a row, are drawn again so often.
 const ATTEMPTS: u64 = 20;
@@ -57,13 +57,16 @@ impl GroundTruth {
     fn table(&self, seed: u64) -> Table {
         let rows = usize::try_from(self.card.reference.rows).unwrap_or(usize::MAX);
         let drawn = self.steady.reseeded(seed).take(rows).map(|row| (row.values, row.class));
-        let (rows, labels) = drawn.unzip();
+        let (rows, labels): (Vec<_>, Vec<_>) = drawn.unzip();
         let columns = self.card.features.iter().map(|feature| Column {
             name: feature.name.clone(),
             unit: feature.unit.clone(),
-            extreme: Some(feature.extreme),
+            extreme: feature.numeric().map(|numeric| numeric.extreme),
+            categories: feature
+                .categorical()
+                .map(|own| Categories { known: own.categories.clone(), rare: own.rare.clone() }),
         });
-        Table { columns: columns.collect(), classes: self.card.classes.clone(), rows, labels }
+        Table::from_rows(columns.collect(), self.card.classes.clone(), &rows, labels)
     }
 
     fn options(&self) -> TrainOptions {
@@ -91,9 +94,10 @@ mod tests {
     fn references_are_drawn_afresh_and_reproducibly() {
         let truth = GroundTruth::new(&iris().card).unwrap();
         let table = truth.table(1);
-        assert_eq!(table.rows.len(), 147);
+        assert_eq!(table.len(), 147);
         assert_eq!(table, truth.table(1));
-        let fresh = truth.table(2).rows.iter().filter(|row| !table.rows.contains(row)).count();
+        let known: Vec<_> = table.rows().collect();
+        let fresh = truth.table(2).rows().filter(|row| !known.contains(row)).count();
         assert!(fresh > 130, "{fresh} of 147");
     }
 

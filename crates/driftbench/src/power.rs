@@ -4,7 +4,7 @@
 //! towards the later bins, with t such that the PSI between π and ρ is the size that was stated. Rows are drawn from
 //! ρ, bin by bin, and judged against the reference, whose own noise is thus part of the power.
 
-use driftsim::pick;
+use model::simulator::pick_class;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -29,7 +29,7 @@ pub(crate) fn drifted(counts: &[u64], psi: f64, rows: u64, seed: u64) -> Option<
     let shares = tilted(&truth, high);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut drawn = vec![0; counts.len()];
-    (0..rows).for_each(|_| drawn[pick(&shares, rng.random())] += 1);
+    (0..rows).for_each(|_| drawn[pick_class(&shares, rng.random())] += 1);
     Some(drawn)
 }
 

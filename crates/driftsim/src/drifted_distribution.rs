@@ -1,12 +1,11 @@
 //! A drift spec applied to one model: which features change and how, how often each class occurs, and to how many
 //! decimals the result is rounded.
 
-use crate::{
-    ClassShares, DriftSpec, Operation, SpecError,
-    marginal::{finite, round_to},
-    population::{Population, pick},
+use crate::{ClassShares, DriftSpec, Operation, SpecError, roles};
+use model::{
+    ModelCard, Numeric, Pool,
+    simulator::{pick_class, round_to},
 };
-use model::{Feature, ModelCard};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
@@ -37,18 +36,17 @@ enum Kind {
     Multiply(f64),
     Noise(f64),
     Uniform([f64; 2]),
+    /// A category that the reference does not have.
+    Unseen(f64),
 }
 
 impl DriftedDistribution {
-    pub(crate) fn new(
-        spec: &DriftSpec,
-        card: &ModelCard,
-        population: &Population,
-    ) -> Result<Self, SpecError> {
+    pub(crate) fn new(spec: &DriftSpec, card: &ModelCard, pool: &Pool) -> Result<Self, SpecError> {
         let mut distribution =
-            Self { shares: population.shares.clone(), shuffled: Vec::new(), changes: Vec::new() };
+            Self { shares: pool.shares().to_vec(), shuffled: Vec::new(), changes: Vec::new() };
         // Operations may change how many decimals there are, for those that follow.
-        let mut decimals: Vec<Option<u8>> = card.features.iter().map(|feature| feature.decimals).collect();
+        let mut decimals: Vec<Option<u8>> =
+            card.features.iter().map(|feature| feature.numeric()?.decimals).collect();
         for (at, operation) in spec.operations.iter().enumerate() {
             let (name, features) = match operation {
                 Operation::Shift { features, .. } => ("shift", features.as_slice()),
@@ -59,8 +57,22 @@ impl DriftedDistribution {
                 Operation::ClassShares(_) => ("class_shares", [].as_slice()),
             };
             let place = format!("operations[{at}].{name}");
-            for feature in chosen(features, &card.features, &place)? {
-                let Feature { sd, extreme, decimals: written, .. } = card.features[feature];
+            let numbers_only = matches!(
+                operation,
+                Operation::Shift { .. } | Operation::Scale { .. } | Operation::Noise { .. }
+            );
+            for feature in chosen(features, card, numbers_only, &place)? {
+                if let Operation::Shuffle { .. } = operation {
+                    distribution.shuffled.push(feature);
+                    continue;
+                }
+                let values = &card.features[feature];
+                let Some(&Numeric { sd, extreme, decimals: written, .. }) = values.numeric() else {
+                    let unseen = values.categorical().map(|own| own.unseen_value()).unwrap_or_default();
+                    let kind = Kind::Unseen(unseen);
+                    distribution.changes.push(Change { feature, kind, decimals: None });
+                    continue;
+                };
                 let (kind, to) = match operation {
                     Operation::Shift { by_sd, .. } => (Kind::Add(finite(by_sd * sd)), decimals[feature]),
                     Operation::Scale { factor, .. } => {
@@ -68,17 +80,13 @@ impl DriftedDistribution {
                     }
                     Operation::Noise { by_sd, .. } => (Kind::Noise(finite(by_sd * sd)), decimals[feature]),
                     Operation::Extreme { .. } => (Kind::Uniform(extreme), written),
-                    Operation::Shuffle { .. } => {
-                        distribution.shuffled.push(feature);
-                        continue;
-                    }
-                    Operation::ClassShares(_) => continue,
+                    Operation::Shuffle { .. } | Operation::ClassShares(_) => continue,
                 };
                 decimals[feature] = to;
                 distribution.changes.push(Change { feature, kind, decimals: to });
             }
             if let Operation::ClassShares(shares) = operation {
-                distribution.shares = class_shares(shares, card, &population.shares, &place)?;
+                distribution.shares = class_shares(shares, card, pool.shares(), &place)?;
             }
         }
         distribution.shuffled.sort_unstable();
@@ -87,10 +95,10 @@ impl DriftedDistribution {
     }
 
     /// Alters a row. Gaps stay gaps, but for a shuffled feature, whose gaps move with its values.
-    pub(crate) fn apply(&self, values: &mut [Option<f64>], population: &Population, rng: &mut impl Rng) {
+    pub(crate) fn apply(&self, values: &mut [Option<f64>], pool: &Pool, rng: &mut impl Rng) {
         for &feature in &self.shuffled {
-            let class = pick(&self.shares, rng.random());
-            values[feature] = population.draw_one(class, feature, rng);
+            let class = pick_class(&self.shares, rng.random());
+            values[feature] = pool.draw_one(class, feature, rng);
         }
         for Change { feature, kind, decimals } in &self.changes {
             values[*feature] = values[*feature].map(|value| kind.apply(value, *decimals, rng));
@@ -103,6 +111,7 @@ impl Kind {
         let changed = match self {
             Self::Add(shift) => value + shift,
             Self::Multiply(factor) => value * factor,
+            Self::Unseen(value) => return value,
             Self::Noise(sd) => value + finite(sd * rng.sample::<f64, _>(StandardNormal)),
             Self::Uniform([low, high]) => {
                 let part: f64 = rng.random();
@@ -136,30 +145,52 @@ fn product_decimals(value: Option<u8>, factor: f64) -> Option<u8> {
     (sum <= MAX_DECIMALS).then_some(sum)
 }
 
-/// Positions of the features that any of the patterns names, in the model's order.
-fn chosen(patterns: &[String], features: &[Feature], place: &str) -> Result<Vec<usize>, SpecError> {
+/// Positions of the features that any of the patterns names, in the model's order. With `numbers_only`, patterns pass over
+/// categorical features.
+fn chosen(
+    patterns: &[String],
+    card: &ModelCard,
+    numbers_only: bool,
+    place: &str,
+) -> Result<Vec<usize>, SpecError> {
+    let features = &card.features;
+    let error = |problem: String| SpecError::Model { place: format!("{place}.features"), problem };
     let mut chosen = Vec::new();
     for pattern in patterns {
-        let exact = features.iter().position(|feature| feature.name == *pattern);
-        let found: Vec<usize> = match exact {
-            Some(feature) => vec![feature],
+        let fits = |at: &usize| !numbers_only || features[*at].numeric().is_some();
+        let found: Vec<usize> = match roles::feature(pattern, card).map_err(error)? {
+            Some(feature) if fits(&feature) => vec![feature],
+            Some(feature) => {
+                return Err(error(format!(
+                    "{:?} is categorical; give a numeric feature, or use `extreme` or `shuffle`",
+                    features[feature].name
+                )));
+            }
             None => (0..features.len()).filter(|&at| matches(pattern, &features[at].name)).collect(),
         };
         if found.is_empty() {
             let names: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
-            return Err(SpecError::Model {
-                place: format!("{place}.features"),
-                problem: format!(
-                    "no feature is called {pattern:?}; the model's features are {}",
-                    names.join(", ")
-                ),
-            });
+            return Err(error(format!(
+                "no feature is called {pattern:?}; the model's features are {}",
+                names.join(", ")
+            )));
         }
-        chosen.extend(found);
+        let before = chosen.len();
+        chosen.extend(found.into_iter().filter(fits));
+        if chosen.len() == before {
+            return Err(error(format!(
+                "{pattern:?} names categorical features only; use `extreme` or `shuffle`"
+            )));
+        }
     }
     chosen.sort_unstable();
     chosen.dedup();
     Ok(chosen)
+}
+
+/// JSON has no infinities: an overflow stops at the greatest number.
+fn finite(value: f64) -> f64 {
+    value.clamp(f64::MIN, f64::MAX)
 }
 
 /// Returns whether a name fits a pattern in which `*` stands for any characters.
@@ -206,6 +237,7 @@ fn class_shares(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Values;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -213,17 +245,20 @@ mod tests {
         model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card
     }
 
+    fn pool(card: &ModelCard) -> Pool {
+        card.pool().unwrap()
+    }
+
     fn distribution(operations: &str) -> Result<DriftedDistribution, String> {
         let spec = DriftSpec::from_yaml(&format!("operations: [{operations}]"), "d").unwrap();
         let card = iris();
-        DriftedDistribution::new(&spec, &card, &Population::new(&card).unwrap())
-            .map_err(|error| error.to_string())
+        DriftedDistribution::new(&spec, &card, &pool(&card)).map_err(|error| error.to_string())
     }
 
     fn altered(operations: &str) -> Vec<Option<f64>> {
         let mut values = vec![Some(5.1), None, Some(1.4), Some(0.2)];
-        let population = Population::new(&iris()).unwrap();
-        distribution(operations).unwrap().apply(&mut values, &population, &mut ChaCha8Rng::seed_from_u64(1));
+        let pool = pool(&iris());
+        distribution(operations).unwrap().apply(&mut values, &pool, &mut ChaCha8Rng::seed_from_u64(1));
         values
     }
 
@@ -299,14 +334,14 @@ mod tests {
     fn giants_of_whole_numbers_are_beyond_the_range() {
         let spec = DriftSpec::preset("giant").unwrap();
         let mut card = iris();
-        card.features[0].decimals = Some(0);
-        card.features[0].extreme = [1.05, 1.6];
-        let population = Population::new(&card).unwrap();
-        let distribution = DriftedDistribution::new(&spec, &card, &population).unwrap();
+        let Values::Numeric(numeric) = &mut card.features[0].values else { panic!() };
+        (numeric.decimals, numeric.extreme) = (Some(0), [1.05, 1.6]);
+        let pool = pool(&card);
+        let distribution = DriftedDistribution::new(&spec, &card, &pool).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for _ in 0..100 {
             let mut values = vec![Some(0.0); 4];
-            distribution.apply(&mut values, &population, &mut rng);
+            distribution.apply(&mut values, &pool, &mut rng);
             assert_eq!(values[0], Some(2.0));
             assert!((4.5..=6.0).contains(&values[1].unwrap()));
         }

@@ -7,8 +7,8 @@
 //! - [`spec`], `yaml`, [`preset`]: drift specifications and their YAML form
 //! - [`source`]: the rows themselves, reproducible by seed
 //! - [`model_card`]: the model whose reference rows follow
-//! - `population`, `marginal`, `copula`: what steady rows are drawn from
 //! - [`duration`], [`yaml_bounds`]: how durations are written, and how large a YAML text may be
+//! - [`roles`]: names that stand for a feature of whatever model
 //! - `drifted_distribution`: a model's features and classes as a spec changes them
 //! - `output`, [`cli`]: rows as CSV or JSONL, and the command line
 //!
@@ -24,14 +24,12 @@
 //! ```
 
 pub mod cli;
-mod copula;
 mod drifted_distribution;
 pub mod duration;
-mod marginal;
 pub mod model_card;
-mod output;
-mod population;
+pub mod output;
 pub mod preset;
+pub mod roles;
 pub mod source;
 pub mod spec;
 mod yaml;
@@ -39,7 +37,6 @@ pub mod yaml_bounds;
 
 pub use cli::run;
 pub use model_card::load_card;
-pub use population::pick;
 pub use preset::{Preset, presets};
 pub use source::{Row, RowSource};
 pub use spec::{ClassShares, DriftSpec, Operation, SpecError};

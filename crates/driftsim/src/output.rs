@@ -1,8 +1,9 @@
 //! Rows as text: CSV for tables, JSONL for requests.
 
 use crate::Row;
-use model::ModelCard;
+use model::{Feature, ModelCard};
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::Value;
 use std::io::{self, Write};
 
 /// How rows are written.
@@ -37,7 +38,12 @@ fn write_csv(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl W
     }
     csv.write_record(&header).map_err(io_error)?;
     for row in rows {
-        let cells = row.values.iter().map(|value| value.map(|value| value.to_string()).unwrap_or_default());
+        let text = |(value, feature): (&Option<f64>, &Feature)| match (value, feature.categorical()) {
+            (None, _) => String::new(),
+            (Some(value), None) => value.to_string(),
+            (Some(value), Some(categorical)) => categorical.text(*value).to_owned(),
+        };
+        let cells = row.values.iter().zip(&card.features).map(text);
         let truth = [card.classes[row.class].clone(), row.drifted.to_string()];
         csv.write_record(cells.chain(truth)).map_err(io_error)?;
     }
@@ -82,6 +88,15 @@ struct Line<'a> {
     drifted: bool,
 }
 
+/// Returns the JSON of a feature's value.
+pub fn json(feature: &Feature, value: Option<f64>) -> Value {
+    match (value, feature.categorical()) {
+        (None, _) => Value::Null,
+        (Some(value), None) => value.into(),
+        (Some(value), Some(categorical)) => categorical.json(value),
+    }
+}
+
 struct Features<'a> {
     card: &'a ModelCard,
     values: &'a [Option<f64>],
@@ -91,7 +106,7 @@ impl Serialize for Features<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.values.len()))?;
         for (feature, value) in self.card.features.iter().zip(self.values) {
-            map.serialize_entry(&feature.name, value)?;
+            map.serialize_entry(&feature.name, &json(feature, *value))?;
         }
         map.end()
     }

@@ -1,18 +1,14 @@
 //! An endless supply of rows.
 
-use crate::{
-    DriftSpec, SpecError,
-    drifted_distribution::DriftedDistribution,
-    population::{Population, pick},
-};
-use model::ModelCard;
+use crate::{DriftSpec, SpecError, drifted_distribution::DriftedDistribution};
+use model::{ModelCard, Pool, simulator::pick_class};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// A row and the truth about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// One value a feature, in the model's order; `None` is missing, the others are finite.
+    /// One value per feature, in the model's order: a finite number or the position of a category. `None` is missing.
     pub values: Vec<Option<f64>>,
     /// The class the row was drawn from, as a position in the model's classes. Operations on features don't change
     /// it: a giant is still a flower of its class, though its values no longer show which.
@@ -26,19 +22,18 @@ pub struct Row {
 ///
 /// The same card, spec and seed give the same rows. Random numbers are ChaCha8's, seeded by `seed_from_u64`, on three
 /// streams, so that the same flower comes with and without drift:
-/// - stream 0: one uniform number a row, below `share` for a row that drifts;
-/// - stream 1: what the row would be without drift: one uniform number for the class, one normal number a feature and,
-///   for models whose data have gaps, one uniform number a feature;
+/// - stream 0: one uniform number per row, below `share` for a row that drifts;
+/// - stream 1: what the row would be without drift: one uniform number for the class, one for the row of the pool, and one per
+///   feature;
 /// - stream 2: what the operations take, for rows that drift.
 #[derive(Debug, Clone)]
 pub struct RowSource {
-    population: Population,
+    pool: Pool,
     distribution: DriftedDistribution,
     share: f64,
     drifting: ChaCha8Rng,
     drawing: ChaCha8Rng,
     altering: ChaCha8Rng,
-    noise: Vec<f64>,
 }
 
 impl RowSource {
@@ -47,16 +42,15 @@ impl RowSource {
     /// # Errors
     /// When the spec names features or classes that the model doesn't have, or the card contradicts itself.
     pub fn new(card: &ModelCard, spec: &DriftSpec, seed: u64) -> Result<Self, SpecError> {
-        let population = Population::new(card)?;
+        let pool = pool(card)?;
         let [drifting, drawing, altering] = streams(seed);
         Ok(Self {
-            distribution: DriftedDistribution::new(spec, card, &population)?,
+            distribution: DriftedDistribution::new(spec, card, &pool)?,
             share: if spec.operations.is_empty() { 0.0 } else { spec.share },
             drifting,
             drawing,
             altering,
-            noise: Vec::with_capacity(card.features.len()),
-            population,
+            pool,
         })
     }
 
@@ -69,13 +63,34 @@ impl RowSource {
     /// The next row, in the place of a former one: an iterator would allocate each.
     pub fn fill(&mut self, row: &mut Row) {
         row.drifted = self.drifting.random::<f64>() < self.share;
-        let shares = if row.drifted { &self.distribution.shares } else { &self.population.shares };
-        row.class = pick(shares, self.drawing.random());
-        self.population.draw(row.class, &mut self.drawing, &mut self.noise, &mut row.values);
+        let shares = if row.drifted { self.distribution.shares.as_slice() } else { self.pool.shares() };
+        row.class = pick_class(shares, self.drawing.random());
+        self.pool.draw(row.class, &mut self.drawing, &mut row.values);
         if row.drifted {
-            self.distribution.apply(&mut row.values, &self.population, &mut self.altering);
+            self.distribution.apply(&mut row.values, &self.pool, &mut self.altering);
         }
     }
+}
+
+/// Cards come over the wire too, so their parts may not fit together.
+fn pool(card: &ModelCard) -> Result<Pool, SpecError> {
+    let error = |place: String, problem: &str| SpecError::Card { place, problem: problem.to_owned() };
+    if card.reference.shape.classes.len() != card.classes.len() {
+        return Err(error("reference.shape.classes".into(), "there must be one per class"));
+    }
+    for (at, feature) in card.features.iter().enumerate() {
+        let Some(numeric) = feature.numeric() else { continue };
+        let [low, high] = numeric.extreme;
+        if !(low.is_finite() && high.is_finite() && low <= high) {
+            let place = format!("features[{at}].values.numeric.extreme");
+            return Err(error(place, "must be two ascending finite numbers"));
+        }
+        if !(numeric.sd.is_finite() && numeric.sd > 0.0) {
+            let place = format!("features[{at}].values.numeric.sd");
+            return Err(error(place, "must be a finite number above 0"));
+        }
+    }
+    card.pool().map_err(|problem| error(format!("simulator.{}", problem.field), &problem.problem))
 }
 
 fn streams(seed: u64) -> [ChaCha8Rng; 3] {
@@ -90,8 +105,7 @@ impl Iterator for RowSource {
     type Item = Row;
 
     fn next(&mut self) -> Option<Row> {
-        let mut row =
-            Row { values: Vec::with_capacity(self.population.features()), class: 0, drifted: false };
+        let mut row = Row { values: Vec::with_capacity(self.pool.features()), class: 0, drifted: false };
         self.fill(&mut row);
         Some(row)
     }
@@ -112,7 +126,7 @@ mod tests {
             .take(3)
             .map(|row| (row.values.into_iter().flatten().collect(), row.class))
             .collect();
-        let pinned = [([6.1, 2.8, 5.6, 1.8], 2), ([6.1, 2.8, 4.9, 1.8], 2), ([5.4, 3.8, 1.6, 0.6], 0)];
+        let pinned = [([7.2, 3.0, 6.0, 2.0], 2), ([4.8, 3.0, 1.4, 0.2], 0), ([5.8, 2.5, 5.6, 2.5], 2)];
         assert_eq!(drawn, pinned.map(|(values, class)| (values.to_vec(), class)));
         let giant = iris(&DriftSpec::preset("giant").unwrap(), 42).next().unwrap();
         assert_eq!(giant, Row { values: [8.4, 4.9, 8.0, 3.2].map(Some).to_vec(), class: 2, drifted: true });
@@ -133,6 +147,33 @@ mod tests {
         let spec = DriftSpec { share: 0.5, ..DriftSpec::preset("noise").unwrap() };
         let reseeded = iris(&spec, 1).reseeded(8);
         assert!(reseeded.zip(iris(&spec, 8)).take(100).all(|(reseeded, other)| reseeded == other));
+    }
+
+    #[test]
+    fn a_card_that_contradicts_itself_is_refused() {
+        type Change = fn(&mut ModelCard);
+        fn numeric(card: &mut ModelCard) -> &mut model::Numeric {
+            let model::Values::Numeric(numeric) = &mut card.features[1].values else { panic!() };
+            numeric
+        }
+        let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
+        let changes: [(Change, &str); 6] = [
+            (
+                |card| drop(card.classes.pop()),
+                "model card: reference.shape.classes: there must be one per class",
+            ),
+            (|card| drop(card.simulator.levels.pop()), "model card: simulator.levels: "),
+            (|card| card.simulator.codes.truncate(4), "model card: simulator.codes: must have"),
+            (|card| card.simulator.codes.insert(0, '!'), "model card: simulator.codes: is not base64"),
+            (|card| numeric(card).extreme = [2.0, 1.0], "model card: features[1].values.numeric.extreme: "),
+            (|card| numeric(card).sd = 0.0, "model card: features[1].values.numeric.sd: "),
+        ];
+        for (change, expected) in changes {
+            let mut card = file.card.clone();
+            change(&mut card);
+            let error = RowSource::new(&card, &DriftSpec::steady(), 1).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
     }
 
     #[test]

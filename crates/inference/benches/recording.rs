@@ -102,11 +102,13 @@ fn wide() -> ModelFile {
         let mixed = (row * 7919 + feature * 104_729 + row * feature * 31) % 997;
         (mixed as f64 + (row % 3 * feature) as f64) / 10.0
     };
-    let table = Table {
-        columns: (0..60).map(|feature| Column::named(&format!("f{feature}"))).collect(),
-        classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
-        rows: (0..1500).map(|row| (0..60).map(|feature| Some(value(row, feature))).collect()).collect(),
-        labels: (0..1500).map(|row| row % 3).collect(),
-    };
+    let rows: Vec<Vec<Option<f64>>> =
+        (0..1500).map(|row| (0..60).map(|feature| Some(value(row, feature))).collect()).collect();
+    let table = Table::from_rows(
+        (0..60).map(|feature| Column::named(&format!("f{feature}"))).collect(),
+        ["a", "b", "c"].map(str::to_owned).to_vec(),
+        &rows,
+        (0..1500).map(|row| row % 3).collect(),
+    );
     model::train(&table, &TrainOptions::new("wide")).expect("it trains")
 }

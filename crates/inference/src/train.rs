@@ -1,9 +1,7 @@
 //! `inference train`: from a CSV file to a model file.
 
 use anyhow::{Result, bail, ensure};
-use cli_io::{
-    output_file::OutputFile, printable::printable_lines, stdout::print, table_file::TableFile,
-};
+use cli_io::{output_file::OutputFile, printable::printable_lines, stdout::print, table_file::TableFile};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::{CsvOptions, CsvTable, ModelFile, Step, TrainOptions, TrainingReport, Values, read_csv};
 use std::{path::PathBuf, time::Duration};

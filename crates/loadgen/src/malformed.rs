@@ -1,6 +1,7 @@
 //! Requests that no model can use, each kind a mistake that callers make.
 
 use bytes::Bytes;
+use driftsim::output::json;
 use model::ModelCard;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -66,12 +67,21 @@ impl Malformed {
 
     /// Spoils a row of `card`'s features; `None` when the model would take the result.
     pub fn spoil(self, row: &[Option<f64>], card: &ModelCard) -> Option<Bytes> {
-        let texts = || -> Vec<String> { row.iter().map(|&value| number(value)).collect() };
+        let texts = || -> Vec<String> {
+            card.features.iter().zip(row).map(|(feature, &value)| json(feature, value).to_string()).collect()
+        };
         let body = match self {
             Self::TooFewFeatures => features(&texts()[..row.len().saturating_sub(1)]),
             Self::TooManyFeatures => features(&[texts(), vec!["0".into()]].concat()),
             Self::StringsForNumbers => {
-                features(&texts().iter().map(|text| format!("\"{text} cm\"")).collect::<Vec<_>>())
+                // A string is what a categorical feature takes.
+                card.features.iter().find(|feature| feature.numeric().is_some())?;
+                let spoilt = texts().into_iter().zip(&card.features);
+                let spoilt = spoilt.map(|(text, feature)| match feature.numeric() {
+                    Some(_) => format!("\"{text} cm\""),
+                    None => text,
+                });
+                features(&spoilt.collect::<Vec<_>>())
             }
             Self::WrongKey => format!("{{\"data\":[{}]}}", texts().join(",")),
             Self::EmptyObject => "{}".into(),
@@ -93,18 +103,19 @@ impl Malformed {
     }
 }
 
-/// Returns the body of a proper request for one row; a missing value is `null`.
-pub fn proper(row: &[Option<f64>]) -> Bytes {
+/// Returns the body of a proper request for one row of `card`'s features; a missing value is `null`.
+pub fn proper(row: &[Option<f64>], card: &ModelCard) -> Bytes {
     let mut body = Vec::with_capacity(16 + 8 * row.len());
-    body.extend_from_slice(b"{\"features\":");
-    // Writing numbers into memory can't fail.
-    let _ = serde_json::to_writer(&mut body, row);
-    body.push(b'}');
+    body.extend_from_slice(b"{\"features\":[");
+    for (at, (feature, &value)) in card.features.iter().zip(row).enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        // Writing values into memory can't fail.
+        let _ = serde_json::to_writer(&mut body, &json(feature, value));
+    }
+    body.extend_from_slice(b"]}");
     Bytes::from(body)
-}
-
-fn number(value: Option<f64>) -> String {
-    value.and_then(serde_json::Number::from_f64).map_or_else(|| "null".into(), |number| number.to_string())
 }
 
 fn features(texts: &[String]) -> String {
@@ -149,8 +160,9 @@ mod tests {
 
     #[test]
     fn a_proper_row_keeps_its_numbers() {
-        assert_eq!(proper(&ROW), r#"{"features":[5.1,3.5,1.4,0.2]}"#);
-        assert_eq!(proper(&[None, Some(1e300)]), r#"{"features":[null,1e+300]}"#);
+        assert_eq!(proper(&ROW, &iris()), r#"{"features":[5.1,3.5,1.4,0.2]}"#);
+        let body = proper(&[None, Some(1e300), Some(2.0), Some(3.0)], &iris());
+        assert_eq!(body, r#"{"features":[null,1e+300,2.0,3.0]}"#);
     }
 
     #[test]
@@ -170,6 +182,26 @@ mod tests {
             let parsed = serde_json::from_str::<serde_json::Value>(&spoilt(kind));
             assert_eq!(parsed.is_err(), broken.contains(&kind), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_categorical_feature_takes_strings() {
+        let csv: String =
+            (0..60).map(|row| format!("{},{},c{}\n", ["a", "b"][row % 2], row % 7, row % 3)).collect();
+        let read = |text: String| {
+            model::read_csv(text.as_bytes(), "d", &model::CsvOptions::new("class")).unwrap().table
+        };
+        let card = |table| model::train(&table, &model::TrainOptions::new("d")).unwrap().card;
+        let mixed = card(read(format!("x,y,class\n{csv}")));
+        let row = [Some(1.0), Some(3.0)];
+        assert_eq!(proper(&row, &mixed), r#"{"features":["b",3.0]}"#);
+        assert_eq!(
+            Malformed::StringsForNumbers.spoil(&row, &mixed).unwrap(),
+            r#"{"features":["b","3.0 cm"]}"#
+        );
+        let csv: String = (0..60).map(|row| format!("{},c{}\n", ["a", "b"][row % 2], row % 3)).collect();
+        let texts = card(read(format!("x,class\n{csv}")));
+        assert_eq!(Malformed::StringsForNumbers.spoil(&[Some(1.0)], &texts), None);
     }
 
     #[test]

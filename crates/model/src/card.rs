@@ -1,6 +1,9 @@
 //! The public part of a model: all that clients, simulators and dashboards need, and no weights.
 
-use crate::{Calibration, Shape, simulator::Simulator};
+use crate::{
+    Calibration, Shape,
+    simulator::{Pool, Simulator, SimulatorError},
+};
 use drift::SignalReference;
 use serde::{Deserialize, Serialize};
 
@@ -174,6 +177,17 @@ pub struct SignalsByRole<'a> {
     pub distance: &'a SignalReference,
 }
 
+impl ModelCard {
+    /// Returns the rows of the simulator, ready to be drawn from.
+    ///
+    /// # Errors
+    /// If the parts of the simulator do not fit together, or the card's other parts.
+    pub fn pool(&self) -> Result<Pool, SimulatorError> {
+        let rows: Vec<u64> = self.reference.shape.classes.iter().map(|class| class.rows).collect();
+        Pool::new(&self.simulator, &self.features, &rows)
+    }
+}
+
 impl Feature {
     /// Returns the numbers of a numeric feature.
     pub fn numeric(&self) -> Option<&Numeric> {
@@ -239,14 +253,17 @@ impl Categorical {
         self.categories.iter().position(|category| category.parse() == Ok(number))
     }
 
-    /// Returns the text of a value: the category's name, or for any other category one of the rare ones, or a text that is none of
-    /// them.
+    /// Returns the text of a value: the category's name; for the value after those of the categories one of the rare categories, if
+    /// there are any; otherwise a text that the reference does not have.
     pub fn text(&self, value: f64) -> &str {
         let position = value as usize;
-        if let Some(category) = self.categories.get(position) {
-            return category;
-        }
-        self.rare.first().map_or_else(|| self.unseen(), String::as_str)
+        let rare = || self.rare.first().filter(|_| position == self.categories.len());
+        self.categories.get(position).or_else(rare).map_or_else(|| self.unseen(), String::as_str)
+    }
+
+    /// Returns a value whose text the reference does not have.
+    pub fn unseen_value(&self) -> f64 {
+        self.categories.len() as f64 + 1.0
     }
 
     /// Returns the JSON of a value: the category's name, number or boolean.
@@ -271,7 +288,7 @@ impl Categorical {
     }
 
     /// Returns a text, written like the categories, that the reference does not have.
-    pub fn unseen(&self) -> &'static str {
+    fn unseen(&self) -> &'static str {
         let candidates: &[&str] = match self.written {
             // There is no third boolean.
             Written::Text | Written::Boolean => &["unseen", "never seen", "a category that was never seen"],
@@ -346,7 +363,8 @@ mod tests {
             for value in [0.0, 1.0, 2.0, 7.0] {
                 assert_eq!(categorical.value(categorical.text(value)), value.min(2.0), "{categorical:?}");
             }
-            assert_eq!(categorical.value(categorical.unseen()), 2.0);
+            let unseen = categorical.text(categorical.unseen_value());
+            assert!(categorical.value(unseen) == 2.0 && !categorical.rare.contains(&unseen.to_owned()));
         }
     }
 

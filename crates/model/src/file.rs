@@ -6,7 +6,6 @@ use crate::{
     encoding::Encoding,
     logistic::Weights,
     shape::Spread,
-    simulator::Pool,
 };
 use drift::{Bins, SignalReference};
 use serde::{Deserialize, Serialize};
@@ -233,7 +232,7 @@ impl ModelFile {
             "card.reference.shape",
             "there must be one centre per class, with one number per encoded column, and a covariance of that size",
         )?;
-        Pool::new(&card.simulator, &card.features, classes)
+        card.pool()
             .map(drop)
             .map_err(|error| FileError::Inconsistent { field: "card", problem: error.to_string() })
     }

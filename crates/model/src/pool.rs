@@ -17,7 +17,7 @@ const SOURCE_VALUES: usize = 2_500_000;
 
 /// The pool has four rows per row of the table, at least and at most so many, and no more bytes than this.
 const POOL_ROWS: [usize; 2] = [2_000, 20_000];
-const POOL_BYTES: usize = 1_000_000;
+const POOL_BYTES: usize = 900_000;
 
 /// Candidates per row of the pool.
 const CANDIDATES: usize = 3;
@@ -62,7 +62,8 @@ pub(crate) fn simulator(
     let rows = (4 * table.len()).clamp(fewest, most).min((POOL_BYTES / width).max(1));
     let codes = synthetic_rows(&coded, CANDIDATES * rows, rng);
     let candidates = Simulator::new(levels.clone(), CANDIDATES * rows, &codes);
-    let Ok(pool) = Pool::new(&candidates, &card.features, card.classes.len()) else {
+    let class_rows: Vec<u64> = table.class_counts().into_iter().map(|rows| rows as u64).collect();
+    let Ok(pool) = Pool::new(&candidates, &card.features, &class_rows) else {
         unreachable!("the candidates have the features' own levels")
     };
     let classifier = Classifier::new(file);
@@ -74,11 +75,12 @@ pub(crate) fn simulator(
         .flat_map(|row| codes[row * width..(row + 1) * width].iter().copied())
         .collect();
     let mut simulator = Simulator::new(levels, rows, &kept);
-    simulator.check = check(&simulator, file, &classifier, rng);
+    simulator.check = check(&simulator, &class_rows, file, &classifier, rng);
     if test_rows.len() as u64 >= drift::MIN_ROWS {
         // As the reference has them, because the served shape has been measured on these rows, too.
         let held_out = test_rows.iter().map(|&row| {
-            let outputs = [outputs.predictions[row] as f64, outputs.confidences[row], distances[row]].map(Some);
+            let outputs =
+                [outputs.predictions[row] as f64, outputs.confidences[row], distances[row]].map(Some);
             bins_of(file, &table.row(row), outputs)
         });
         simulator.check.held_out_rows = test_rows.len() as u64;
@@ -230,9 +232,15 @@ fn resampled(weights: &[f64], count: usize, uniform: f64) -> Vec<usize> {
 }
 
 /// Judges drawn rows by the model's own verdicts.
-fn check(simulator: &Simulator, file: &ModelFile, classifier: &Classifier, rng: &mut ChaCha8Rng) -> SimulatorCheck {
+fn check(
+    simulator: &Simulator,
+    class_rows: &[u64],
+    file: &ModelFile,
+    classifier: &Classifier,
+    rng: &mut ChaCha8Rng,
+) -> SimulatorCheck {
     let card = &file.card;
-    let Ok(pool) = Pool::new(simulator, &card.features, card.classes.len()) else {
+    let Ok(pool) = Pool::new(simulator, &card.features, class_rows) else {
         unreachable!("the pool has the features' own levels")
     };
     let rows = CHECK_ROWS.min((CHECK_NUMBERS / card.features.len()).max(drift::MIN_ROWS as usize));

@@ -348,12 +348,12 @@ impl SharedWhitening {
                 lower[i][j] = if i == j { left.sqrt() } else { left / lower[j][j] };
             }
         }
-        for i in 0..count {
+        for (i, lower) in lower.iter().enumerate() {
             let (above, rest) = projection.split_at_mut(i);
-            for (j, line) in above.iter().enumerate() {
-                rest[0].iter_mut().zip(line).for_each(|(value, other)| *value -= lower[i][j] * other);
+            for (line, part) in above.iter().zip(lower) {
+                rest[0].iter_mut().zip(line).for_each(|(value, other)| *value -= part * other);
             }
-            rest[0].iter_mut().for_each(|value| *value /= lower[i][i]);
+            rest[0].iter_mut().for_each(|value| *value /= lower[i]);
         }
         let centre = |class: &ClassCentre| {
             let scaled: Vec<f64> =
@@ -389,7 +389,9 @@ impl SharedWhitening {
 mod tests {
     use super::*;
 
-    fn per_class(classes: &[(u64, &[f64], &[&[f64]])]) -> Shape {
+    type Class<'a> = (u64, &'a [f64], &'a [&'a [f64]]);
+
+    fn per_class(classes: &[Class]) -> Shape {
         let centres =
             classes.iter().map(|(rows, means, _)| ClassCentre { rows: *rows, means: means.to_vec() });
         let covariances =

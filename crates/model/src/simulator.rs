@@ -22,8 +22,8 @@ const ROWS_PER_POINT: usize = 2;
 /// A value that this share of the rows have is a point among other values.
 const ATOM_SHARE: f64 = 0.01;
 
-/// Digits of an edge.
-const DIGITS: usize = 6;
+/// Digits of an edge behind the first.
+const DIGITS: usize = 4;
 
 /// A pool of rows like the reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,7 +99,8 @@ impl Levels {
             }
             edges.push(greatest);
             let mean = others.iter().map(|value| value / others.len() as f64).sum::<f64>();
-            let sign = [if least >= 0.0 { 0.0 } else { f64::MIN }, if greatest <= 0.0 { 0.0 } else { f64::MAX }];
+            let sign =
+                [if least >= 0.0 { 0.0 } else { f64::MIN }, if greatest <= 0.0 { 0.0 } else { f64::MAX }];
             for edge in &mut edges {
                 let wider = rounded(*edge + (*edge - mean) / rows_per_class);
                 *edge = wider.clamp(sign[0], sign[1]);
@@ -182,13 +183,17 @@ enum Drawing {
 }
 
 impl Pool {
-    /// Decodes the simulator of a model with these features and so many classes.
+    /// Decodes the simulator of a model with these features, whose reference has so many rows of each class.
     ///
     /// # Errors
     /// If its parts do not fit together.
-    pub fn new(simulator: &Simulator, features: &[Feature], classes: usize) -> Result<Self, SimulatorError> {
+    pub fn new(
+        simulator: &Simulator,
+        features: &[Feature],
+        class_rows: &[u64],
+    ) -> Result<Self, SimulatorError> {
         let error = |field, problem: String| SimulatorError { field, problem };
-        let count = features.len();
+        let (count, classes) = (features.len(), class_rows.len());
         if simulator.levels.len() != count {
             return Err(error("levels", "there must be one entry per feature".into()));
         }
@@ -231,13 +236,16 @@ impl Pool {
                 return Err(error("codes", "has a code that stands for nothing".into()));
             }
             pool.classes[class].extend_from_slice(row);
-            pool.shares[class] += 1.0;
         }
-        pool.shares.iter_mut().for_each(|share| *share /= simulator.rows as f64);
+        // A class of which the pool has no rows cannot be drawn.
+        let own = |(&rows, codes): (&u64, &Vec<u8>)| if codes.is_empty() { 0.0 } else { rows as f64 };
+        pool.shares = class_rows.iter().zip(&pool.classes).map(own).collect();
+        let all: f64 = pool.shares.iter().sum();
+        pool.shares.iter_mut().for_each(|share| *share /= all);
         Ok(pool)
     }
 
-    /// Returns the share of each class.
+    /// Returns the share of each class in the reference.
     pub fn shares(&self) -> &[f64] {
         &self.shares
     }
@@ -266,7 +274,7 @@ impl Pool {
 
     /// Returns the class that a uniform number in [0, 1) selects by the classes' shares.
     pub fn class(&self, uniform: f64) -> usize {
-        class(&self.shares, uniform)
+        pick_class(&self.shares, uniform)
     }
 
     /// Draws one feature of a row of `class`, on its own.
@@ -295,7 +303,7 @@ impl Drawing {
 }
 
 /// Returns the class that a uniform number in [0, 1) selects by these shares.
-pub fn class(shares: &[f64], uniform: f64) -> usize {
+pub fn pick_class(shares: &[f64], uniform: f64) -> usize {
     let mut below = 0.0;
     let found = shares.iter().position(|share| {
         below += share;
@@ -369,6 +377,6 @@ mod tests {
     #[test]
     fn a_uniform_number_picks_by_share_and_never_an_empty_class() {
         let shares = [0.0, 0.25, 0.0, 0.75, 0.0];
-        assert_eq!([0.0, 0.24, 0.25, 0.99, 1.0].map(|uniform| class(&shares, uniform)), [1, 1, 3, 3, 3]);
+        assert_eq!([0.0, 0.24, 0.25, 0.99, 1.0].map(|uniform| pick_class(&shares, uniform)), [1, 1, 3, 3, 3]);
     }
 }

@@ -4,7 +4,7 @@
 
 use drift::{FalseAlarmBudget, Judgement, Verdict, judge};
 use driftsim::{DriftSpec, Row, RowSource};
-use model::{Classifier, ModelFile, TrainOptions};
+use model::{Classifier, CsvOptions, ModelFile, TrainOptions};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -99,7 +99,7 @@ pub(crate) fn awkward() -> ModelFile {
 }
 
 pub(crate) fn train(csv: &str, name: &str) -> ModelFile {
-    let table = model::read_csv(csv.as_bytes(), name, "class").unwrap();
+    let table = model::read_csv(csv.as_bytes(), name, &CsvOptions::new("class")).unwrap().table;
     model::train(&table, &TrainOptions::new(name)).unwrap()
 }
 

@@ -156,12 +156,13 @@ fn check_row(row: Row, place: &str, card: &ModelCard) -> Result<Vec<Option<f64>>
                 return Err(Refusal::new(Reason::WrongFeatureCount, message).at(place));
             }
             let cells = cells.into_iter().zip(&card.features).enumerate();
-            cells.map(|(index, (cell, feature))| value(cell, feature, || format!("{place}[{index}]"))).collect()
+            cells
+                .map(|(index, (cell, feature))| value(cell, feature, || format!("{place}[{index}]")))
+                .collect()
         }
         Row::Named(cells) => check_named(cells, place, card),
         Row::Other(kind) => {
-            let message =
-                format!("a row must be a list of values or an object of named values, got {kind}");
+            let message = format!("a row must be a list of values or an object of named values, got {kind}");
             Err(Refusal::new(Reason::WrongType, message).at(place))
         }
     }

@@ -3,7 +3,7 @@
 use crate::harness::{Service, metric};
 use drift::{Judgement, Verdict, judge};
 use inference::Settings;
-use model::{ModelFile, Table, TrainOptions, read_csv};
+use model::{CsvOptions, ModelFile, Table, TrainOptions, read_csv};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -27,7 +27,7 @@ impl Case {
             (0..self.features).for_each(|feature| csv += &((self.cell)(row, feature) + ","));
             writeln!(csv, "c{}", row % self.classes).unwrap();
         }
-        read_csv(csv.as_bytes(), "awkward.csv", "class").unwrap()
+        read_csv(csv.as_bytes(), "awkward.csv", &CsvOptions::new("class")).unwrap().table
     }
 }
 
@@ -121,7 +121,7 @@ async fn every_reference_gets_a_verdict_or_cannot_tell() {
         };
 
         // Nobody asked, then too few did.
-        let fresh = case.table(10_000, 240).rows;
+        let fresh: Vec<_> = case.table(10_000, 240).rows().collect();
         for sent in [0, 20] {
             send(&service, &fresh[..sent]).await;
             let judged = judged(&service, &file).await;

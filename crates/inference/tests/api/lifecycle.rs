@@ -148,7 +148,7 @@ fn what_keeps_it_from_serving_is_named() {
         ),
         (
             &["--listen", "127.0.0.1:0", "--model", broken.to_str().unwrap()],
-            "format 9, but this program reads format 2",
+            "format 9, but this program reads format 3",
         ),
         (
             &["--listen", "127.0.0.1:0", "--receipt-key-file", "/nonexistent"],

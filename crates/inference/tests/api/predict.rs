@@ -9,8 +9,8 @@ const NAMES: [&str; 4] = ["sepal_length", "sepal_width", "petal_length", "petal_
 async fn answers_like_the_model_itself() {
     let service = Service::start();
     let classifier = Classifier::new(&IRIS);
-    for row in model::iris::table().rows.iter().step_by(10) {
-        let expected = classifier.predict(row).unwrap();
+    for row in model::iris::table().rows().step_by(10) {
+        let expected = classifier.predict(&row).unwrap();
         let listed: Vec<f64> = row.iter().flatten().copied().collect();
         let named: serde_json::Map<_, _> =
             NAMES.iter().zip(&listed).map(|(name, value)| (name.to_string(), json!(value))).collect();

@@ -62,7 +62,10 @@ pub struct PreparedRequests {
 enum BodySource {
     /// Its weight is 0.
     Idle,
-    Rows(Box<RowSource>),
+    Rows {
+        rows: Box<RowSource>,
+        card: Arc<ModelCard>,
+    },
     Malformed {
         rows: Box<RowSource>,
         kinds: Vec<Malformed>,
@@ -137,8 +140,8 @@ impl BodySource {
             RowSource::new(card, spec, seed).map(Box::new).map_err(|error| error.to_string())
         };
         Ok(match source {
-            Source::Model => Self::Rows(rows(&DriftSpec::steady())?),
-            Source::Drift(spec) => Self::Rows(rows(spec)?),
+            Source::Model => Self::Rows { rows: rows(&DriftSpec::steady())?, card: Arc::clone(card) },
+            Source::Drift(spec) => Self::Rows { rows: rows(spec)?, card: Arc::clone(card) },
             Source::Malformed(kinds) => Self::Malformed {
                 kinds: usable(kinds, card)?,
                 rows: rows(&DriftSpec::steady())?,
@@ -158,7 +161,7 @@ impl BodySource {
         const JSON: &str = "application/json";
         let (body, content_type) = match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
-            Self::Rows(rows) => (proper(&row(rows)), JSON),
+            Self::Rows { rows, card } => (proper(&row(rows), card), JSON),
             Self::Malformed { rows, kinds, rng, card } => {
                 let kind = kinds[rng.random_range(0..kinds.len())];
                 let body = kind.spoil(&row(rows), card);
@@ -173,7 +176,7 @@ impl BodySource {
     fn pass(&mut self) {
         match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
-            Self::Rows(rows) => drop(row(rows)),
+            Self::Rows { rows, .. } => drop(row(rows)),
             Self::Fixed(_) => {}
             Self::Malformed { rows, kinds, rng, .. } => {
                 let _: usize = rng.random_range(0..kinds.len());

@@ -135,13 +135,14 @@ fn all_columns_that_do_not_fit_are_named_at_once() {
 
 #[test]
 fn options_that_name_no_column_or_contradict_are_refused() {
+    type Change = fn(&mut CsvOptions);
     let text = "a,b,class\n1,2,x\n3,4,y\n";
-    let refused = |change: fn(&mut CsvOptions)| {
+    let refused = |change: Change| {
         let mut options = CsvOptions::new("class");
         change(&mut options);
         read_csv(text.as_bytes(), "d", &options).unwrap_err().to_string()
     };
-    let cases: [(fn(&mut CsvOptions), &str); 6] = [
+    let cases: [(Change, &str); 6] = [
         (|o| o.numeric.push("z".into()), "d:1: --numeric: no column \"z\"; the columns are a, b, class"),
         (|o| o.drop.push("class".into()), "d:1: --drop: \"class\" is the target"),
         (|o| o.categorical.push("class".into()), "d:1: --categorical: \"class\" is the target"),

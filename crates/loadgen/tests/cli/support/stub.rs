@@ -198,7 +198,7 @@ async fn model(state: Data<State>) -> HttpResponse {
     // Every test thus shows that the card of a newer service, with fields that this version does not know, can be read.
     card["introduced_later"] = serde_json::json!({ "a": [1] });
     card["reference"]["introduced_later"] = 1.into();
-    for list in ["/features", "/reference/signals", "/reference/class_shapes"] {
+    for list in ["/features", "/reference/signals", "/reference/shape/classes"] {
         for item in card.pointer_mut(list).and_then(|list| list.as_array_mut()).unwrap() {
             item["introduced_later"] = "x".into();
         }
