@@ -81,7 +81,7 @@ fn classes_keep_their_shares_means_and_covariance() {
                 let own = covariance(i, j) / (covariance(i, i) * covariance(j, j)).sqrt();
                 let reference = shared / (sd * covariances[j][j].sqrt());
                 assert!(
-                    (own - reference).abs() < 0.15,
+                    (own - reference).abs() < 0.2,
                     "correlation of {class} {i} {j}: {own}, not {reference}"
                 );
             }

@@ -122,7 +122,10 @@ fn faults_are_named_by_place_and_nothing_is_written() {
     let (data, out) = (dir.path().join("bad.csv"), dir.path().join("model.json"));
     std::fs::write(&data, penguins().replace("3514", "heavy")).unwrap();
     let (ok, words) = train(&data, &out, &[]);
-    assert!(!ok && words.contains("bad.csv:4: column \"mass_g\": expected a number, got \"heavy\""), "{words}");
+    assert!(
+        !ok && words.contains("bad.csv:4: column \"mass_g\": expected a number, got \"heavy\""),
+        "{words}"
+    );
     std::fs::write(&data, penguins()).unwrap();
     for (flags, expected) in [
         (["--alpha", "0"], "alpha must be above 0"),

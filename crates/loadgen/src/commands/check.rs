@@ -1,9 +1,10 @@
 //! `loadgen check`: what a scenario would send, or everything that is wrong with it.
 
+use super::preflight::check_signals;
 use crate::{
     exit::Exit,
-    plan::arrivals::planned,
-    scenario::{Executor, Phase, Ramp, Scenario, Spacing, library},
+    plan::{Plan, Shard, arrivals::planned},
+    scenario::{Executor, Phase, Ramp, Scenario, Spacing, library, roles},
     text::table,
 };
 use clap::ValueHint;
@@ -11,6 +12,8 @@ use cli_io::{
     printable::{MOST_QUOTED, printable, printable_message},
     stdout::print,
 };
+use model::ModelCard;
+use std::{path::PathBuf, sync::Arc};
 
 /// The arguments of `loadgen check`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +21,9 @@ pub struct Args {
     /// Scenario files, or names
     #[arg(required = true, value_hint = ValueHint::FilePath)]
     files: Vec<String>,
+    /// Model file to fit the scenarios to; prints which features their roles stand for
+    #[arg(long, value_name = "MODEL.json", value_hint = ValueHint::FilePath)]
+    model: Option<PathBuf>,
 }
 
 /// Checks every file and prints its phases; problems go to stderr.
@@ -26,10 +32,23 @@ pub struct Args {
 /// If standard output cannot be written to.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut exit = Exit::Passed;
+    let card = args.model.as_deref().map(|path| driftsim::load_card(Some(path))).transpose()?;
+    if let Some(card) = &card {
+        let lines = roles::described(card).into_iter().map(|(role, name)| vec![role.to_owned(), name]);
+        print(format!(
+            "model {}\n{}\n",
+            printable(&card.name, MOST_QUOTED),
+            table(&lines.collect::<Vec<_>>(), 1)
+        ))?;
+    }
     for file in &args.files {
         let parsed = library::find(file)
             .map_err(|error| error.to_string())
-            .and_then(|found| Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string()));
+            .and_then(|found| Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string()))
+            .and_then(|mut scenario| {
+                let fitted = card.as_ref().map_or(Ok(()), |card| fit(&mut scenario, card));
+                fitted.map(|()| scenario).map_err(|problem| format!("{file}: {problem}"))
+            });
         match parsed {
             Ok(scenario) => {
                 print(format!("{}: good\n{}\n", printable(file, MOST_QUOTED), phases(&scenario)))?;
@@ -41,6 +60,14 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// Finds what does not fit a model: roles, signals and payloads.
+fn fit(scenario: &mut Scenario, card: &ModelCard) -> Result<(), String> {
+    scenario.fit(card)?;
+    check_signals(scenario, card).map_err(|error| error.to_string())?;
+    let plan = Plan::new(Arc::new(scenario.clone()), Arc::new(card.clone()), scenario.seed, Shard::WHOLE);
+    plan.map(drop)
 }
 
 fn phases(scenario: &Scenario) -> String {

@@ -9,7 +9,7 @@ use crate::{
     page::{Page, document},
     plan::{Plan, Shard},
     report::summary,
-    scenario::{Scenario, library},
+    scenario::{Scenario, Source, library},
     serve::{self, Listeners, Servers},
     session::{RunInfo, Session, StopSignals},
     watch::{Routes, reader::Reader},
@@ -19,9 +19,10 @@ use clap::ValueHint;
 use cli_io::{
     clock, descriptors,
     output_file::OutputFile,
-    printable::{printable, printable_message},
+    printable::{MOST_QUOTED, printable, printable_message},
     stdout::print,
 };
+use model::ModelCard;
 use reqwest::Url;
 use sha2::{Digest, Sha256};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -101,7 +102,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let listeners = Listeners::bind(args.dashboard, args.metrics_listen)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let page = runtime.block_on(execute(args, Arc::new(scenario), digest(&found.text), listeners))?;
+    let page = runtime.block_on(execute(args, scenario, digest(&found.text), listeners))?;
     let report = &page.report;
     // A reader of the report should find nothing else there.
     let report_on_stdout = [&json, &html].into_iter().flatten().any(OutputFile::is_stdout);
@@ -137,7 +138,7 @@ fn digest(text: &str) -> String {
 
 async fn execute(
     args: &Args,
-    scenario: Arc<Scenario>,
+    mut scenario: Scenario,
     scenario_sha256: String,
     listeners: Listeners,
 ) -> anyhow::Result<Page> {
@@ -147,7 +148,9 @@ async fn execute(
     let routes = Routes::new(&scenario.payloads, address.path());
     let reader = Reader::new(&target, routes, prometheus.clone())?;
     let card = reader.card().await.map_err(|error| anyhow!("--target {address}: {error}"))?;
+    scenario.fit(&card).map_err(|problem| anyhow!("expect: {problem}"))?;
     check_signals(&scenario, &card)?;
+    warn_of_simulator(&scenario, &card);
     let checked = reader.check_prometheus().await.transpose();
     let rules = checked.map_err(|error| anyhow!("--prometheus: {error}"))?;
     match &rules {
@@ -162,7 +165,7 @@ async fn execute(
     check_queries(&scenario, &reader).await?;
     let target_labels = reader.target_labels(&card).await;
     let seed = scenario.seed;
-    let plan = Plan::new(scenario, Arc::new(card), seed, args.shard).map_err(anyhow::Error::msg)?;
+    let plan = Plan::new(Arc::new(scenario), Arc::new(card), seed, args.shard).map_err(anyhow::Error::msg)?;
 
     listeners.announce()?;
     let metrics = Arc::new(Metrics::new(&plan));
@@ -181,6 +184,20 @@ async fn execute(
     let page = session.close(elapsed);
     drop(servers);
     Ok(page)
+}
+
+/// Says before the run that rows drawn for the model drift by themselves, if they do.
+fn warn_of_simulator(scenario: &Scenario, card: &ModelCard) {
+    let check = &card.simulator.check;
+    let drawn =
+        scenario.payloads.iter().any(|payload| matches!(payload.source, Source::Model | Source::Drift(_)));
+    if drawn && !check.drifting.is_empty() {
+        let signals = printable(&check.drifting.join(", "), MOST_QUOTED);
+        eprintln!(
+            "warning: rows drawn for model {} are not quite like its reference: {signals} drift without cause",
+            printable(&card.name, MOST_QUOTED)
+        );
+    }
 }
 
 /// Variable with the token of all requests without their own authorization. It is not a flag, because `ps` shows flags.

@@ -221,7 +221,8 @@ fn expectations(raw: &RawExpect, phases: &[&str], problems: &mut Problems) -> Ve
         let assertion = problems.keep(&path, signal_demand(raw));
         if let (Some(phase), Some(assertion)) = (phase, assertion) {
             let assertion = Assertion::Signal { signal: raw.signal.clone(), assertion };
-            checked.push(Expectation { phase: Some(phase), assertion });
+            let expectation = Expectation::new(Some(phase), assertion);
+            checked.push(expectation.if_class_share_below(raw.if_class_share_below));
         }
     }
     for (at, raw) in raw.vitals.iter().enumerate() {
@@ -284,7 +285,8 @@ fn vital(raw: &RawVital, path: &str, phases: &[&str], problems: &mut Problems) -
         );
     }
     let assertion = Assertion::Vital { vital: raw.vital, class: raw.class.clone(), against, assertion };
-    (problems.0.len() == before).then_some(Expectation { phase: Some(phase), assertion })
+    let expectation = Expectation::new(Some(phase), assertion).if_class_share_below(raw.if_class_share_below);
+    (problems.0.len() == before).then_some(expectation)
 }
 
 fn vital_demand(

@@ -1,6 +1,6 @@
 //! What monitoring must detect, and what must stay quiet.
 
-use super::{target_labels::TargetLabels, threshold::Condition};
+use super::{raw::ClassShare, target_labels::TargetLabels, threshold::Condition};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
@@ -16,6 +16,22 @@ pub struct Expectation {
     pub phase: Option<usize>,
     /// What is expected.
     pub assertion: Assertion,
+    /// It is expected only of a model that predicts no class for this share of its reference or more.
+    pub if_class_share_below: Option<f64>,
+    /// Why it cannot be expected of the model; found by [`super::Scenario::fit`].
+    pub inapplicable: Option<String>,
+}
+
+impl Expectation {
+    /// Creates an expectation of any model; without a phase it is about the whole run.
+    pub fn new(phase: Option<usize>, assertion: Assertion) -> Self {
+        Self { phase, assertion, if_class_share_below: None, inapplicable: None }
+    }
+
+    pub(super) fn if_class_share_below(mut self, limit: Option<ClassShare>) -> Self {
+        self.if_class_share_below = limit.map(|limit| limit.0);
+        self
+    }
 }
 
 /// What is expected.

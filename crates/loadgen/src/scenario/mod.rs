@@ -11,6 +11,7 @@ mod locate;
 mod raw;
 mod reading;
 pub(crate) mod request;
+pub mod roles;
 mod schema;
 mod target_labels;
 pub mod threshold;

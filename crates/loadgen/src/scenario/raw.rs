@@ -243,7 +243,8 @@ pub(super) struct RawExpect {
 #[serde(deny_unknown_fields, expecting = "a mapping with signal and phase")]
 #[schemars(rename = "Signal", transform = |schema: &mut _| one_of(schema, &["drifts_within", "stays"]))]
 pub(super) struct RawSignal {
-    /// A feature, prediction, confidence or distance; "*" is any of them for drifts_within, every one for stays
+    /// A feature, a role such as most_important_feature, prediction, confidence or distance; "*" is any of them for
+    /// drifts_within, every one for stays
     #[schemars(schema_with = "text")]
     pub(super) signal: String,
     /// The phase's name
@@ -252,6 +253,8 @@ pub(super) struct RawSignal {
     pub(super) drifts_within: Option<Span>,
     /// It is never found drifting in the phase, and steady at its end
     pub(super) stays: Option<RawStays>,
+    /// It is expected only of a model that predicts no class for this share of its reference or more
+    pub(super) if_class_share_below: Option<ClassShare>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -285,6 +288,8 @@ pub(super) struct RawVital {
     pub(super) stays_below: Option<Quantity>,
     /// It lies at least so far from what it was, up or down
     pub(super) shifts_by: Option<Quantity>,
+    /// It is expected only of a model that predicts no class for this share of its reference or more
+    pub(super) if_class_share_below: Option<ClassShare>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -307,6 +312,8 @@ pub(super) struct RawAlert {
     pub(super) fires_within: Span,
     /// It is gone again this soon after the phase's end
     pub(super) resolves_within: Option<Span>,
+    /// It is expected only of a model that predicts no class for this share of its reference or more
+    pub(super) if_class_share_below: Option<ClassShare>,
 }
 
 /// Written as a mapping, or as the alert's name alone.
@@ -370,4 +377,20 @@ pub(super) struct RawQuery {
     #[serde(default)]
     #[schemars(schema_with = "maybe_condition")]
     pub(super) stays: Option<String>,
+}
+
+/// A share of the reference, above 0 and at most 1.
+#[derive(Debug, Clone, Copy, PartialEq, JsonSchema)]
+#[schemars(transparent, inline)]
+pub struct ClassShare(#[schemars(range(min = 0, max = 1))] pub(super) f64);
+
+impl<'de> Deserialize<'de> for ClassShare {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = f64::deserialize(deserializer)?;
+        if share > 0.0 && share <= 1.0 {
+            Ok(Self(share))
+        } else {
+            Err(de::Error::custom(format!("must be above 0 and at most 1, got {share}")))
+        }
+    }
 }

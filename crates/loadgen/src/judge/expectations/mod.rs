@@ -97,6 +97,9 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Observations) -> Expec
     {
         (verdict, detail) = (Verdict::CannotTell, gap);
     }
+    if let Some(reason) = &expectation.inapplicable {
+        (verdict, detail) = (Verdict::NotChecked, reason.clone());
+    }
     // Half a phase can show that something happened, but not that nothing did.
     if (verdict.is_missed() || calm)
         && seen.interrupted.is_some_and(|at| at < settled(expectation, seen.schedule))

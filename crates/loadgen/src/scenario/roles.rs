@@ -1,0 +1,153 @@
+//! Fits a scenario to a model: replaces roles such as `most_important_feature` by the signals that they stand for, and finds the
+//! expectations that the model cannot meet.
+
+use super::{AlertPattern, Assertion, Scenario};
+use driftsim::roles;
+use model::ModelCard;
+
+impl Scenario {
+    /// Replaces every role in the expectations by the signal of the feature that it stands for.
+    ///
+    /// # Errors
+    /// Names the first role that no feature of the model has.
+    pub fn fit(&mut self, card: &ModelCard) -> Result<(), String> {
+        let predicted = card.reference.by_role().prediction;
+        let share = predicted.counts.iter().copied().max().unwrap_or_default() as f64 / predicted.rows as f64;
+        for expectation in &mut self.expectations {
+            match &mut expectation.assertion {
+                Assertion::Signal { signal, .. } => *signal = signal_of(signal, card)?,
+                Assertion::AlertFires { alert, .. } | Assertion::AlertQuiet { alert } => {
+                    fit_alert(alert, card)?
+                }
+                Assertion::Query { expr, .. } => *expr = fit_query(expr, card)?,
+                Assertion::Vital { .. } => {}
+            }
+            if let Some(limit) = expectation.if_class_share_below
+                && share >= limit
+            {
+                expectation.inapplicable = Some(format!(
+                    "the model predicts one class for {:.0} % of its reference, so its predictions can hardly shift",
+                    100.0 * share
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the signals that the roles of a scenario's language stand for, for people.
+pub fn described(card: &ModelCard) -> Vec<(&'static str, String)> {
+    let described = roles::ROLES.iter().map(|(role, _)| {
+        let found = roles::feature(role, card).ok().flatten();
+        (*role, found.map_or("none".to_owned(), |at| card.features[at].name.clone()))
+    });
+    described.collect()
+}
+
+/// Returns the name of the signal that a name or a role stands for.
+fn signal_of(name: &str, card: &ModelCard) -> Result<String, String> {
+    let signals = &card.reference.signals;
+    if signals.iter().any(|signal| signal.name == name) {
+        return Ok(name.to_owned());
+    }
+    let found = roles::feature(name, card).map_err(|problem| format!("model {}: {problem}", card.name))?;
+    Ok(found.map_or_else(|| name.to_owned(), |at| signals[at].name.clone()))
+}
+
+fn fit_alert(alert: &mut AlertPattern, card: &ModelCard) -> Result<(), String> {
+    if let Some(signal) = alert.labels.get_mut("signal") {
+        *signal = signal_of(signal, card)?;
+    }
+    Ok(())
+}
+
+/// Replaces each role that stands between quotes in a query.
+fn fit_query(expr: &str, card: &ModelCard) -> Result<String, String> {
+    let mut fitted = expr.to_owned();
+    for (role, _) in roles::ROLES {
+        for quote in ['"', '\''] {
+            let quoted = format!("{quote}{role}{quote}");
+            if fitted.contains(&quoted) {
+                let signal =
+                    signal_of(role, card)?.replace('\\', "\\\\").replace(quote, &format!("\\{quote}"));
+                fitted = fitted.replace(&quoted, &format!("{quote}{signal}{quote}"));
+            }
+        }
+    }
+    Ok(fitted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::library;
+
+    fn iris() -> ModelCard {
+        model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card
+    }
+
+    fn fitted(expect: &str, card: &ModelCard) -> Result<Scenario, String> {
+        let text = format!(
+            "name: x\npayloads: {{ a: {{ weight: 1, source: {{ model: {{}} }} }} }}\n\
+             phases: [ {{ name: p, executor: constant-arrival-rate, rate: 1, duration: 1s }} ]\nexpect: {{ {expect} }}"
+        );
+        let mut scenario = Scenario::parse(&text, "x").unwrap();
+        scenario.fit(card).map(|()| scenario)
+    }
+
+    #[test]
+    fn roles_become_the_signals_of_the_model() {
+        let card = iris();
+        let name = &card.features[roles::feature("most_important_feature", &card).unwrap().unwrap()].name;
+        let scenario = fitted(
+            "signals: [ { signal: most_important_feature, phase: p, drifts_within: 1s } ], \
+             alerts: [ { alert: A, labels: { signal: a_numeric_feature }, phase: p, fires_within: 1s } ], \
+             promql: [ { expr: 'x{signal=\"most_important_feature\"}', phase: p, stays: '< 1' } ]",
+            &card,
+        )
+        .unwrap();
+        let text = format!("{:?}", scenario.expectations);
+        assert!(!text.contains("most_important_feature") && !text.contains("a_numeric_feature"), "{text}");
+        assert_eq!(text.matches(name.as_str()).count(), 3, "{text}");
+    }
+
+    #[test]
+    fn a_role_that_no_feature_has_is_an_error() {
+        let error =
+            fitted("signals: [ { signal: a_categorical_feature, phase: p, stays: steady } ]", &iris());
+        assert_eq!(error.unwrap_err(), "model iris: a_categorical_feature: the model has no such feature");
+    }
+
+    #[test]
+    fn a_feature_that_is_called_like_an_output_is_found_by_its_signal() {
+        let mut card = iris();
+        card.reference.signals[0].name = "feature_distance".into();
+        card.features[0].name = "distance".into();
+        card.features.iter_mut().for_each(|feature| feature.importance = 0.0);
+        card.features[0].importance = 1.0;
+        let scenario =
+            fitted("signals: [ { signal: most_important_feature, phase: p, stays: steady } ]", &card)
+                .unwrap();
+        assert!(format!("{:?}", scenario.expectations).contains("feature_distance"));
+    }
+
+    #[test]
+    fn predictions_of_mostly_one_class_are_not_expected_to_shift() {
+        let mut card = iris();
+        let expect = "vitals: [ { vital: class_share, phase: p, exceeds: 0.5, if_class_share_below: 0.7 } ]";
+        assert_eq!(fitted(expect, &card).unwrap().expectations[0].inapplicable, None);
+        let prediction =
+            card.reference.signals.iter_mut().find(|signal| signal.name == "prediction").unwrap();
+        prediction.counts = vec![130, 10, 7];
+        let reason = fitted(expect, &card).unwrap().expectations[0].inapplicable.clone().unwrap();
+        assert!(reason.starts_with("the model predicts one class for 88 % of its reference"), "{reason}");
+    }
+
+    #[test]
+    fn every_built_in_scenario_fits_any_model() {
+        for name in ["normal", "high_load", "error_storm", "drift", "demo"] {
+            let found = library::find(name).unwrap();
+            assert!(Scenario::parse(&found.text, &found.place).unwrap().fit(&iris()).is_ok(), "{name}");
+        }
+    }
+}
