@@ -1,13 +1,25 @@
 //! Opens tables: a file, standard input, either of them compressed with gzip.
 
 use crate::file_kind::{HEAD, Wanted, WrongKind};
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, bail};
 use flate2::read::MultiGzDecoder;
 use std::{
     fs::File,
     io::{self, Read},
     path::Path,
 };
+
+/// Reads a separator of fields, as a flag gives it: one character, or `\t` for a tab.
+///
+/// # Errors
+/// If it is a character that fields themselves consist of.
+pub fn separator(text: &str) -> Result<u8> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        [byte] if !byte.is_ascii_alphanumeric() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+        _ => bail!("must be one character such as ; or \\t, not a letter, a digit or a quote"),
+    }
+}
 
 /// An open table.
 pub struct TableFile {

@@ -51,7 +51,7 @@ impl Shares {
     }
 
     /// Expected and observed share, bin by bin.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
+    pub fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
         self.expected.iter().copied().zip(self.seen.iter().copied())
     }
 }

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{DriftSpec, RowSource, load_card, output, presets, yaml_bounds};
+use crate::{DriftSpec, RowSource, check, load_card, output, presets, yaml_bounds};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use cli_io::file_kind::{FileKind, Wanted};
@@ -12,9 +12,9 @@ use std::{
 
 pub use crate::output::Format;
 
-/// Generate rows that drift on purpose, with the ground truth
+/// Generate rows that drift on purpose, with the ground truth, and judge tables
 ///
-/// Exit codes: 0 done, 2 bad input.
+/// Exit codes: 0 done, 2 bad input; those of `check` are its own.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {
@@ -29,6 +29,12 @@ enum Command {
     /// Without --spec and --preset no row drifts. The last two columns are `class`, the true one, and `drifted`; where
     /// a feature has such a name, underscores are added.
     Generate(Generate),
+    /// Judge a table against a model: does each signal still follow the reference?
+    ///
+    /// Columns are matched by name. A row with a cell that cannot be read is named and left out.
+    ///
+    /// Exit codes: 0 steady, 1 drift, 2 cannot tell, rows that could not be read, or bad input.
+    Check(check::Args),
     /// List the presets
     List,
 }
@@ -55,22 +61,23 @@ struct Generate {
     format: Format,
 }
 
-/// Runs the command, which writes to standard output.
+/// Runs the command, which writes to standard output, and returns the exit code.
 ///
 /// # Errors
 /// If the input is invalid or standard output cannot be written to; a reader that closes it early is not an error.
-pub fn run(cli: Cli) -> Result<()> {
+pub fn run(cli: Cli) -> Result<u8> {
     let written = match cli.command {
         Command::Generate(generate) => {
             let card = load_card(generate.model.as_deref())?;
             let rows = generate.source(&card)?.take(usize::try_from(generate.rows).unwrap_or(usize::MAX));
             output::write(generate.format, &card, rows, &mut BufWriter::new(io::stdout().lock()))
         }
+        Command::Check(args) => return Ok(check::run(&args)?.exit_code()),
         Command::List => list(&mut io::stdout().lock()),
     };
     match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to stdout"),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        written => written.context("cannot write to stdout").map(|()| 0),
     }
 }
 

@@ -10,7 +10,8 @@
 //! - [`duration`], [`yaml_bounds`]: how durations are written, and how large a YAML text may be
 //! - [`roles`]: names that stand for a feature of whatever model
 //! - `drifted_distribution`: a model's features and classes as a spec changes them
-//! - `output`, [`cli`]: rows as CSV or JSONL, and the command line
+//! - [`output`], [`cli`]: rows as CSV or JSONL, and the command line
+//! - [`check`]: judges a table against a model
 //!
 //! What does not belong here: the formulas that judge whether rows drifted (crate `drift`), and sending rows anywhere.
 //!
@@ -23,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod check;
 pub mod cli;
 mod drifted_distribution;
 pub mod duration;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // clap leaves with 2 on bad flags, too.
     match driftsim::run(driftsim::cli::Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {}", printable_message(&format!("{error:#}")));
             ExitCode::from(2)

@@ -126,7 +126,7 @@ mod tests {
             .take(3)
             .map(|row| (row.values.into_iter().flatten().collect(), row.class))
             .collect();
-        let pinned = [([7.2, 3.0, 6.0, 2.0], 2), ([4.8, 3.0, 1.4, 0.2], 0), ([5.8, 2.5, 5.6, 2.5], 2)];
+        let pinned = [([6.9, 3.0, 5.1, 2.3], 2), ([4.3, 3.2, 1.4, 0.2], 0), ([6.8, 3.4, 5.7, 2.4], 2)];
         assert_eq!(drawn, pinned.map(|(values, class)| (values.to_vec(), class)));
         let giant = iris(&DriftSpec::preset("giant").unwrap(), 42).next().unwrap();
         assert_eq!(giant, Row { values: [8.4, 4.9, 8.0, 3.2].map(Some).to_vec(), class: 2, drifted: true });

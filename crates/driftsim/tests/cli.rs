@@ -149,3 +149,100 @@ fn bad_input_is_named_by_file_line_and_remedy() {
     assert!(error(&["generate"]).contains("--rows"));
     assert!(error(&["generate", "--rows", "-1"]).contains("-1"));
 }
+
+/// A model of a table with text, as a file, and the table.
+fn shop(folder: &Path) -> (String, String) {
+    let rows: String = (0..600)
+        .map(|row| {
+            let kind = ["tea", "coffee", "water"][row * 7 % 3];
+            format!(
+                "{:.1},{kind},{}\n",
+                (row * 37 % 100) as f64 / 10.0,
+                if kind == "tea" { "yes" } else { "no" }
+            )
+        })
+        .collect();
+    let csv = format!("price,kind,class\n{rows}");
+    let model = common::train(&csv, "shop");
+    (file(folder, "model.json", &model.to_json().unwrap()), file(folder, "shop.csv", &csv))
+}
+
+#[test]
+fn a_table_is_judged_with_an_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, table) = shop(folder.path());
+    let check = |current: &str, more: &[&str]| {
+        let output = driftsim(&[&["check", "--reference", &model, "--current", current], more].concat());
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text)
+    };
+    let (code, text) = check(&table, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("600 rows, steady: none of 5 signals drifts") && text.contains("are ignored: class"),
+        "{text}"
+    );
+
+    let drifted = std::fs::read_to_string(&table).unwrap().replace("water", "juice");
+    let drifted = file(folder.path(), "drifted.csv", &drifted);
+    let (code, text) = check(&drifted, &[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("kind") && text.contains("other") && text.contains("seen  33.3 % "), "{text}");
+
+    let few = file(folder.path(), "few.csv", "kind,price\ntea,1.5\ncoffee,2\n");
+    let (code, text) = check(&few, &[]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("cannot tell: 2 rows, needs 60") && text.contains("another order"), "{text}");
+
+    let odd = std::fs::read_to_string(&table).unwrap() + "cheap,tea,yes\n";
+    let (code, text) = check(&file(folder.path(), "odd.csv", &odd), &[]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("odd.csv:602: column \"price\": expected a finite number, got \"cheap\""),
+        "{text}"
+    );
+
+    let (code, text) = check(&file(folder.path(), "other.csv", "price\n1\n"), &[]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("the table lacks 1 of the model's columns: kind; it has price"), "{text}");
+    let output = driftsim(&["check", "--reference", &table, "--current", &table]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is a table; train a model on it first"));
+}
+
+#[test]
+fn a_check_is_written_for_programs_and_for_colleagues() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, table) = shop(folder.path());
+    let json: serde_json::Value = serde_json::from_str(&stdout(&[
+        "check",
+        "--reference",
+        &model,
+        "--current",
+        &table,
+        "--format",
+        "json",
+    ]))
+    .unwrap();
+    assert_eq!((&json["overall"], &json["rows"]), (&"steady".into(), &600.into()));
+    assert_eq!(json["signals"][1]["verdict"], "steady");
+    assert_eq!(json["signals"][1]["bins"].as_array().unwrap().len(), 5);
+
+    let name = file(folder.path(), "<b>&.csv", &std::fs::read_to_string(&table).unwrap());
+    let page = stdout(&["check", "--reference", &model, "--current", &name, "--format", "html"]);
+    assert!(
+        page.starts_with("<!DOCTYPE html>") && page.contains("&lt;b&gt;&amp;.csv") && !page.contains("<b>&"),
+        "{page}"
+    );
+    assert!(!page.contains("http://") && !page.contains("https://"));
+}
+
+#[test]
+fn a_card_without_the_model_checks_the_features() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, table) = shop(folder.path());
+    let file_json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(model).unwrap()).unwrap();
+    let card = file(folder.path(), "card.json", &file_json["card"].to_string());
+    let text = stdout(&["check", "--reference", &card, "--current", &table]);
+    assert!(text.contains("none of 2 signals drifts") && text.contains("are not checked"), "{text}");
+}

@@ -8,6 +8,8 @@ use common::{Monitor, awkward, iris, rows, table, wide};
 use drift::Verdict;
 use driftsim::{DriftSpec, Row};
 use model::{ModelFile, shape::Spread};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// Windows and their lengths: what a drizzle, the demo and a busy service send in a minute.
 const WINDOWS: [(usize, usize); 3] = [(500, 60), (200, 250), (40, 3000)];
@@ -95,7 +97,8 @@ fn gaps_come_as_often_as_in_the_reference() {
     let drawn: Vec<_> = rows(&file, &DriftSpec::steady(), 3).take(20_000).collect();
     for (at, feature) in file.card.features.iter().enumerate() {
         let gaps = drawn.iter().filter(|row| row.values[at].is_none()).count() as f64 / drawn.len() as f64;
-        assert!((gaps - feature.missing_ratio).abs() < 0.01, "{}: {gaps}", feature.name);
+        // A fifth of 900 rows is known to 1.3 %.
+        assert!((gaps - feature.missing_ratio).abs() < 0.02, "{}: {gaps}", feature.name);
         if feature.missing_ratio == 0.0 {
             assert_eq!(gaps, 0.0, "{} may not be missing at all", feature.name);
         }
@@ -121,4 +124,29 @@ fn rows_are_fresh() {
     let copies = drawn.iter().filter(|values| reference.contains(values)).count();
     // Flowers measured to a millimetre repeat by chance.
     assert!(copies < 1000, "{copies} of 10,000 rows are reference rows");
+}
+
+#[test]
+fn tables_with_text_and_related_columns_never_alarm() {
+    // A total that is a sum, one-hot columns of which one is 1, a text that depends on the class, a rare class.
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let rows: String = (0..1500)
+        .map(|row| {
+            let class = usize::from(row % 25 == 0);
+            let (a, b) = (rng.random_range(0..40) + 10 * class, rng.random_range(0..10));
+            let level = rng.random_range(0..3);
+            let one_hot = [0, 1, 2].map(|at| u8::from(at == level));
+            let city = ["Oslo", "Rome", "Lima", ""][(rng.random_range(0..4) + class) % 4];
+            format!("{a},{b},{},{},{},{},{city},c{class}\n", a + b, one_hot[0], one_hot[1], one_hot[2])
+        })
+        .collect();
+    let file = common::train(&format!("a,b,sum,x,y,z,city,class\n{rows}"), "text");
+    never_alarms(&file, &[(100, 250), (10, 3000), (1, 40_000)]);
+    let drawn: Vec<_> = rows_of(&file);
+    let broken = drawn.iter().filter(|row| row[3..6].iter().flatten().sum::<f64>() != 1.0).count();
+    assert!(broken * 100 < drawn.len(), "{broken} of {} rows have no level or two", drawn.len());
+}
+
+fn rows_of(file: &ModelFile) -> Vec<Vec<Option<f64>>> {
+    rows(file, &DriftSpec::steady(), 9).take(5000).map(|row| row.values).collect()
 }

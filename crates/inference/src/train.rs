@@ -1,6 +1,6 @@
 //! `inference train`: from a CSV file to a model file.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use cli_io::{output_file::OutputFile, printable::printable_lines, stdout::print, table_file::TableFile};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::{CsvOptions, CsvTable, ModelFile, Step, TrainOptions, TrainingReport, Values, read_csv};
@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     missing: Vec<String>,
     /// Character between the fields, \t for a tab
-    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = separator)]
+    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = cli_io::table_file::separator)]
     separator: u8,
     /// Share of each class that is held out to score the model
     #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
@@ -47,15 +47,6 @@ pub struct Args {
     /// What to call the model; the data file's name without it
     #[arg(long)]
     name: Option<String>,
-}
-
-/// Reads a separator.
-fn separator(text: &str) -> Result<u8> {
-    match text.as_bytes() {
-        b"\\t" => Ok(b'\t'),
-        [byte] if !byte.is_ascii_alphanumeric() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
-        _ => bail!("must be one character such as ; or \\t, not a letter, a digit or a quote"),
-    }
 }
 
 /// Trains and writes the file, and says how good the model is.

@@ -69,7 +69,7 @@ pub(crate) fn simulator(
     let classifier = Classifier::new(file);
     let bins = candidate_bins(&codes, width, &pool, file, &classifier, rng);
     let confusion = confusion(table, outputs, card.classes.len());
-    let weights = weights(&bins, &targets(file, &confusion));
+    let weights = weights(&bins, &targets(file, &confusion), table.len());
     let kept: Vec<u8> = resampled(&weights, rows, rng.random())
         .into_iter()
         .flat_map(|row| codes[row * width..(row + 1) * width].iter().copied())
@@ -187,8 +187,9 @@ fn targets(file: &ModelFile, confusion: &[f64]) -> Vec<Vec<f64>> {
 
 /// Returns weights of candidates, with which their share in each bin of each signal is the target, as near as their number allows:
 /// iterative proportional fitting (W. E. Deming, F. F. Stephan, "On a least squares adjustment of a sampled frequency table when
-/// the expected marginal totals are known", 1940), in short steps, because thousands of margins cannot all be met.
-fn weights(bins: &[Vec<u16>], targets: &[Vec<f64>]) -> Vec<f64> {
+/// the expected marginal totals are known", 1940), in short steps, because thousands of margins cannot all be met. A target of
+/// `rows` rows is known to a standard error, and a share within it is left alone: weights far from 1 would repeat few rows.
+fn weights(bins: &[Vec<u16>], targets: &[Vec<f64>], rows: usize) -> Vec<f64> {
     let count = bins[0].len();
     let mut weights = vec![1.0_f64; count];
     // Outputs and the confusion matrix come last in a round and are met best: they depend on all columns.
@@ -201,7 +202,10 @@ fn weights(bins: &[Vec<u16>], targets: &[Vec<f64>]) -> Vec<f64> {
                 all += weight;
             }
             let factor = |(&target, &sum): (&f64, &f64)| {
-                if sum > 0.0 { (target * all / sum).clamp(STEP[0], STEP[1]) } else { 1.0 }
+                let share = sum / all;
+                let error = (target * (1.0 - target) / rows as f64).sqrt();
+                let nearest = share.clamp((target - error).max(0.0), target + error);
+                if sum > 0.0 { (nearest / share).clamp(STEP[0], STEP[1]) } else { 1.0 }
             };
             let factors: Vec<f64> = targets.iter().zip(&sums).map(factor).collect();
             if factors.iter().all(|factor| (factor - 1.0).abs() < 0.01) {
@@ -279,7 +283,7 @@ mod tests {
     fn weights_meet_the_targets() {
         let bins = vec![vec![0, 0, 1, 1, 0, 1], vec![0, 1, 0, 1, 0, 1]];
         let targets = [vec![0.75, 0.25], vec![0.5, 0.5]];
-        let weights = weights(&bins, &targets);
+        let weights = weights(&bins, &targets, 1_000_000);
         let all: f64 = weights.iter().sum();
         for (bins, targets) in bins.iter().zip(&targets) {
             let own: f64 =

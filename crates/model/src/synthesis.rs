@@ -20,7 +20,7 @@ const ASSOCIATION_ROWS: usize = 1000;
 
 /// A split must explain so many times the variance that is left, per row: a split of columns that do not depend on each other
 /// explains about once that, and the best of many such splits a few times.
-const GAIN: f64 = 2.0;
+const GAIN: f64 = 1.0;
 
 /// Codes are bytes.
 const CODES: usize = 256;

@@ -5,6 +5,7 @@
 mod awkward;
 mod bad_input;
 mod binary;
+mod categories;
 mod clock;
 mod connections;
 mod docs;

@@ -160,3 +160,51 @@ fn inspect_prints_the_model_card() {
         assert!(words.contains(expected), "{expected}: {words}");
     }
 }
+
+#[test]
+fn types_scores_and_warnings_are_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (dir.path().join("shop.csv"), dir.path().join("model.json"));
+    let rows: String = (0..120)
+        .map(|row| {
+            let species = if row % 40 == 0 { "rare" } else { "common" };
+            format!(
+                "{},{},{},{species}\n",
+                row % 7,
+                ["red", "blue"][row % 2],
+                if row == 5 { "?" } else { "1" }
+            )
+        })
+        .collect();
+    std::fs::write(&data, format!("n,colour,code,species\n{rows}")).unwrap();
+    let (ok, words) = train(&data, &out, &[]);
+    let expected = "shop.csv:7: column \"code\": expected a number, got \"?\" (1 of 120 values are not numbers); \
+                    give --missing '?' to treat it as missing, or --categorical code";
+    assert!(!ok && words.contains(expected), "{words}");
+    let (ok, words) = train(&data, &out, &["--missing", "?"]);
+    assert!(ok, "{words}");
+    for part in [
+        "2 numeric: n, code",
+        "1 categorical: colour",
+        "by always answering the commonest class",
+        "AUROC",
+        "simulated rows: ",
+        "warning: class \"rare\" has 3 rows: at least 20 are needed",
+        "warning: the model is no better than always answering the commonest class",
+    ] {
+        assert!(words.contains(part), "{part} is missing in {words}");
+    }
+}
+
+#[test]
+fn compressed_tables_and_other_separators_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (dir.path().join("p.csv"), dir.path().join("model.json"));
+    std::fs::write(&data, penguins().replace(',', ";")).unwrap();
+    let (ok, words) = train(&data, &out, &[]);
+    assert!(!ok && words.contains("give --separator ';'"), "{words}");
+    let compressed = Command::new("gzip").arg(&data).status().unwrap();
+    assert!(compressed.success());
+    let (ok, words) = train(&dir.path().join("p.csv.gz"), &out, &["--separator", ";"]);
+    assert!(ok && words.starts_with("p "), "{words}");
+}

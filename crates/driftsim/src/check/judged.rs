@@ -1,0 +1,164 @@
+//! The verdicts on a table.
+
+use super::{Reference, Tally, word};
+use anyhow::{Result, ensure};
+use drift::{FalseAlarmBudget, SignalReference, Verdict, judge};
+use serde::{Serialize, Serializer};
+
+/// The verdict on a table as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overall {
+    /// No signal drifts.
+    Steady,
+    /// A signal drifts.
+    Drift,
+    /// No signal drifts, but there are too few rows for a verdict, or rows that could not be read.
+    CannotTell,
+}
+
+/// The result of a check.
+#[derive(Debug, Clone, Serialize)]
+pub struct Judged {
+    /// The table's name.
+    pub table: String,
+    /// The model's name.
+    pub model: String,
+    /// The model's version.
+    pub version: String,
+    /// The verdict.
+    pub overall: Overall,
+    /// Rows that were judged.
+    pub rows: u64,
+    /// Rows that could not be read.
+    pub unreadable_rows: u64,
+    /// The first of those, with line and column.
+    pub problems: Vec<String>,
+    /// What is remarkable about the table.
+    pub notes: Vec<String>,
+    /// One per signal that was checked.
+    pub signals: Vec<JudgedSignal>,
+}
+
+/// The verdict on one signal.
+#[derive(Debug, Clone, Serialize)]
+pub struct JudgedSignal {
+    /// The signal's name.
+    pub signal: String,
+    /// The verdict.
+    #[serde(serialize_with = "as_word")]
+    pub verdict: Verdict,
+    /// Its distance from the reference.
+    pub psi: f64,
+    /// The PSI above which it drifts.
+    pub limit: f64,
+    /// The smallest PSI that would have been found with a probability of 90 %; `None` without a verdict.
+    pub detectable: Option<f64>,
+    /// Its bins, in their order.
+    pub bins: Vec<JudgedBin>,
+}
+
+/// One bin of a signal.
+#[derive(Debug, Clone, Serialize)]
+pub struct JudgedBin {
+    /// The bin's label.
+    pub bin: String,
+    /// The share of rows that the reference leads to expect.
+    pub expected: f64,
+    /// The share of rows of the table.
+    pub seen: f64,
+    /// Its part of the PSI.
+    pub contribution: f64,
+}
+
+fn as_word<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&word(*verdict).replace(' ', "_"))
+}
+
+impl Judged {
+    /// Judges what was counted.
+    ///
+    /// # Errors
+    /// If no row could be read, or the card contradicts itself.
+    pub fn new(reference: &Reference, tally: &Tally, place: &str) -> Result<Self> {
+        let card = &reference.card;
+        ensure!(
+            tally.rows > 0,
+            "{place}: there is no row that can be read{}",
+            tally
+                .problems
+                .first()
+                .map(|problem| format!("; the first problem: {problem}"))
+                .unwrap_or_default()
+        );
+        let alpha = FalseAlarmBudget::default().alpha(card.reference.signals.len());
+        let checked =
+            card.reference.signals.iter().zip(&tally.counts).filter(|(_, counts)| !counts.is_empty());
+        let signals: Vec<JudgedSignal> =
+            checked.map(|(signal, counts)| judged(signal, counts, alpha)).collect::<Result<_>>()?;
+        let any = |wanted: fn(&Verdict) -> bool| signals.iter().any(|signal| wanted(&signal.verdict));
+        let overall = if any(|verdict| *verdict == Verdict::Drifting) {
+            Overall::Drift
+        } else if tally.unreadable > 0 || any(|verdict| matches!(verdict, Verdict::CannotTell { .. })) {
+            Overall::CannotTell
+        } else {
+            Overall::Steady
+        };
+        Ok(Self {
+            table: place.to_owned(),
+            model: card.name.clone(),
+            version: card.version.clone(),
+            overall,
+            rows: tally.rows,
+            unreadable_rows: tally.unreadable,
+            problems: tally.problems.clone(),
+            notes: tally.notes.clone(),
+            signals,
+        })
+    }
+
+    /// Returns the verdict in words.
+    pub fn summary(&self) -> String {
+        let drifting = self.signals.iter().filter(|signal| signal.verdict == Verdict::Drifting).count();
+        match self.overall {
+            Overall::Steady => format!("steady: none of {} signals drifts", self.signals.len()),
+            Overall::Drift => format!("drift: {drifting} of {} signals", self.signals.len()),
+            Overall::CannotTell if self.unreadable_rows > 0 => {
+                format!("cannot tell: {} rows could not be read", self.unreadable_rows)
+            }
+            Overall::CannotTell => format!("cannot tell: {} rows, needs {}", self.rows, drift::MIN_ROWS),
+        }
+    }
+}
+
+impl JudgedSignal {
+    /// Returns the bins that contribute most to the distance, the greatest first.
+    pub fn most_changed(&self, count: usize) -> Vec<&JudgedBin> {
+        let mut bins: Vec<&JudgedBin> = self.bins.iter().collect();
+        bins.sort_by(|a, b| b.contribution.total_cmp(&a.contribution));
+        bins.truncate(count);
+        bins
+    }
+}
+
+fn judged(signal: &SignalReference, counts: &[u64], alpha: f64) -> Result<JudgedSignal> {
+    let judgement = judge(&signal.expected, counts, signal.rows, signal.critical_chi2(alpha))?;
+    let detectable = judgement.detectable_psi(signal.degrees_of_freedom());
+    let rows: u64 = counts.iter().sum();
+    let shares = drift::Shares::new(&signal.expected, signal.rows, counts)?;
+    let bins = signal.bins.labels().into_iter().zip(shares.pairs()).zip(&signal.expected).zip(counts);
+    let bins = bins.map(|(((bin, (p, q)), &expected), &count)| JudgedBin {
+        bin,
+        expected,
+        seen: count as f64 / rows as f64,
+        contribution: (p - q) * (p / q).ln(),
+    });
+    Ok(JudgedSignal {
+        signal: signal.name.clone(),
+        verdict: judgement.verdict,
+        psi: judgement.psi.value,
+        limit: judgement.threshold,
+        detectable: detectable.is_finite().then_some(detectable),
+        bins: bins.collect(),
+    })
+}

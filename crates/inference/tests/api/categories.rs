@@ -1,0 +1,158 @@
+//! A table with text, booleans, codes and gaps, from the CSV file to the counters.
+
+use crate::harness::Service;
+use inference::Settings;
+use model::{CsvOptions, ModelCard, TrainOptions, read_csv};
+use serde_json::json;
+
+/// Customers that never were: two numbers, a text, a boolean, a code, and a plan that decides whether they leave.
+fn customers() -> String {
+    let plan = |row: usize| ["monthly", "yearly", "two years"][row * 7 % 3];
+    let rows = (0..400).map(|row| {
+        let leaves = if plan(row) == "monthly" && row % 5 != 0 { "yes" } else { "no" };
+        let city = match row % 20 {
+            0..=8 => "Oslo",
+            9..=16 => "Rome",
+            17 => "",
+            _ => ["Bonn", "Lima", "Kyiv", "Bern"][row / 20 % 4],
+        };
+        let (age, code) = (20 + row * 13 % 50, row % 4 * 10);
+        format!(
+            "{age},{:.2},{city},{},{code},{},{leaves}\n",
+            (row * 37 % 1000) as f64 / 10.0,
+            row % 3 == 0,
+            plan(row)
+        )
+    });
+    "age,distance,city,new,code,plan,leaves\n".to_owned() + &rows.collect::<String>()
+}
+
+fn service() -> (Service, ModelCard) {
+    let options = CsvOptions { categorical: vec!["code".into()], ..CsvOptions::new("leaves") };
+    let table = read_csv(customers().as_bytes(), "customers.csv", &options).unwrap().table;
+    let file = model::train(&table, &TrainOptions::new("customers")).unwrap();
+    let card = file.card.clone();
+    (Service::of(Settings::default(), file), card)
+}
+
+#[tokio::test]
+async fn categories_are_taken_as_the_table_writes_them() {
+    let (service, card) = service();
+    assert!(card.training.class_scores[1].recall > 0.5, "{:?}", card.training);
+    let row =
+        json!({ "age": 30, "distance": 5.5, "city": "Oslo", "new": true, "code": 20, "plan": "monthly" });
+    let (status, body) = service.predict(&json!({ "features": row }).to_string()).await;
+    assert_eq!((status, &body["class"]), (200, &json!("yes")), "{body}");
+    // As text, and with outer spaces.
+    let text = json!([30, 5.5, " Oslo ", "true", "20", "monthly"]);
+    let (status, same) = service.predict(&json!({ "features": text }).to_string()).await;
+    assert_eq!((status, &same["probabilities"]), (200, &body["probabilities"]), "{same}");
+    for (signal, bin) in [("city", "Oslo"), ("new", "true"), ("code", "20"), ("plan", "monthly")] {
+        assert_eq!(
+            service.metric("signal_bin_total", &[("signal", signal), ("bin", bin)]).await,
+            2.0,
+            "{signal}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_category_never_seen_is_counted_and_scored() {
+    let (service, _) = service();
+    let row = json!([30, 5.5, "Atlantis", false, 99, "weekly"]);
+    let (status, body) = service.predict(&json!({ "features": row }).to_string()).await;
+    assert_eq!(status, 200, "{body}");
+    for signal in ["city", "code", "plan"] {
+        assert_eq!(
+            service.metric("signal_bin_total", &[("signal", signal), ("bin", "other")]).await,
+            1.0,
+            "{signal}"
+        );
+    }
+    // A column with gaps may have them; one without may not, and the missing value is counted all the same.
+    let (status, _) =
+        service.predict(&json!({ "features": [30, 5.5, null, false, 0, "yearly"] }).to_string()).await;
+    assert_eq!(status, 200);
+    let (status, body) =
+        service.predict(&json!({ "features": [30, 5.5, "Rome", false, 0, null] }).to_string()).await;
+    assert_eq!((status, &body["error"]["code"]), (422, &json!("missing_value")), "{body}");
+    for signal in ["city", "plan"] {
+        assert_eq!(service.metric("signal_bin_total", &[("signal", signal), ("bin", "missing")]).await, 1.0);
+    }
+}
+
+#[tokio::test]
+async fn a_value_of_the_wrong_type_names_the_field_and_an_example() {
+    let (service, _) = service();
+    let cases = [
+        (
+            json!([30, 5.5, 7, false, 0, "yearly"]),
+            "not_a_category",
+            "features[2]",
+            "such as \"Oslo\", got a number",
+        ),
+        (
+            json!([30, 5.5, "Rome", 1, 0, "yearly"]),
+            "not_a_category",
+            "features[3]",
+            "such as false, got a number",
+        ),
+        (
+            json!([30, 5.5, "Rome", true, false, "yearly"]),
+            "not_a_category",
+            "features[4]",
+            "such as 0, got a boolean",
+        ),
+        (json!([30, 5.5, ["Rome"], true, 0, "yearly"]), "not_a_category", "features[2]", "got a list"),
+        (json!(["30", 5.5, "Rome", true, 0, "yearly"]), "not_a_number", "features[0]", "got a string"),
+    ];
+    for (row, code, field, words) in cases {
+        let (status, body) = service.predict(&json!({ "features": row }).to_string()).await;
+        let error = &body["error"];
+        assert_eq!((status, &error["code"], &error["field"]), (422, &json!(code), &json!(field)), "{body}");
+        assert!(error["message"].as_str().unwrap().contains(words), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_feature_called_like_an_output_has_a_signal_of_its_own() {
+    let (service, card) = service();
+    let names: Vec<&str> = card.reference.signals.iter().map(|signal| signal.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["age", "feature_distance", "city", "new", "code", "plan", "prediction", "confidence", "distance"]
+    );
+    service.predict(&json!({ "features": [30, 5.5, "Rome", true, 0, "yearly"] }).to_string()).await;
+    let page = service.get("/metrics").await.text().await.unwrap();
+    let rows = |signal: &str| {
+        let prefix = format!("signal=\"{signal}\"");
+        let own = page.lines().filter(|line| line.starts_with("signal_bin_total{") && line.contains(&prefix));
+        own.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
+    };
+    assert_eq!((rows("feature_distance"), rows("distance")), (1.0, 1.0));
+}
+
+#[tokio::test]
+async fn rows_of_the_simulator_are_answered_and_steady() {
+    let (service, card) = service();
+    assert!(card.simulator.check.drifting.is_empty(), "{:?}", card.simulator.check);
+    let source = driftsim::RowSource::new(&card, &driftsim::DriftSpec::steady(), 5).unwrap();
+    for row in source.take(200) {
+        let values: Vec<_> = card
+            .features
+            .iter()
+            .zip(&row.values)
+            .map(|(f, &value)| driftsim::output::json(f, value))
+            .collect();
+        let (status, body) = service.predict(&json!({ "features": values }).to_string()).await;
+        assert_eq!(status, 200, "{values:?} {body}");
+    }
+    let cities: f64 = {
+        let mut sum = 0.0;
+        for bin in ["Oslo", "Rome", "other", "missing"] {
+            sum += service.metric("signal_bin_total", &[("signal", "city"), ("bin", bin)]).await;
+        }
+        sum
+    };
+    assert_eq!(cities, 200.0);
+}
