@@ -1,9 +1,12 @@
 //! `driftsim check`: judges a table against a model.
 //!
-//! Layout: [`tally`] reads the rows and counts them, [`judged`] is the result, `text` and `page` show it.
+//! Layout: `blocks` cuts the table into parts, [`tally`] reads and counts the rows of each, on all cores (`parallel`), [`judged`]
+//! is the result, `text` and `page` show it.
 
+mod blocks;
 pub mod judged;
 mod page;
+mod parallel;
 pub mod tally;
 mod text;
 

@@ -1,11 +1,15 @@
 //! Counts the rows of a table, bin by bin, in constant memory.
 
-use super::Reference;
-use anyhow::{Context, Result, bail};
+use super::{
+    Reference,
+    blocks::{Block, Blocks},
+    parallel::map_reduce,
+};
+use anyhow::{Context, Result, bail, ensure};
 use cli_io::printable::{MOST_QUOTED, printable, quoted};
 use csv::{ByteRecord, ReaderBuilder};
 use model::{Feature, Values};
-use std::{collections::HashMap, io::Read};
+use std::{collections::HashMap, io::Read, iter};
 
 /// Problems that are kept in words; further ones are only counted.
 const NAMED: usize = 10;
@@ -40,131 +44,191 @@ pub struct Reading<'a> {
 }
 
 /// How the cells of one feature are read.
-enum Cells {
+pub(crate) enum Cells {
     Numeric,
     Categorical(HashMap<Vec<u8>, f64>),
 }
 
 impl Tally {
-    /// Counts the rows of a table.
+    /// Counts the rows of a table, on all cores. The result does not depend on how many there are.
     ///
     /// # Errors
-    /// If the header lacks a feature of the model or names one twice, or the file is not CSV.
+    /// If the table cannot be read, or its header lacks a feature of the model or names one twice.
     pub fn count(input: impl Read, reading: &Reading, reference: &Reference) -> Result<Self> {
-        let &Reading { place, missing, separator, target } = reading;
-        let card = &reference.card;
-        let mut reader = ReaderBuilder::new()
-            .flexible(true)
-            .delimiter(separator)
-            .buffer_capacity(1 << 18)
-            .from_reader(input);
-        let header = reader.byte_headers().with_context(|| format!("{place}:1: cannot read the header"))?;
-        let width = header.len();
-        let names: Vec<String> = header.iter().map(name).collect();
-        let (columns, notes) = columns(&names, target, &card.features, place)?;
-        let target = target.map(|target| {
-            let found = names.iter().position(|name| name == target);
-            found.with_context(|| format!("{place}:1: --target: no column {target:?}"))
-        });
-        let target = target.transpose()?;
-        let classes: HashMap<&[u8], usize> =
-            card.classes.iter().map(|class| class.as_bytes()).zip(0..).collect();
-        let cells: Vec<Cells> = card.features.iter().map(Cells::new).collect();
-        let signals = &card.reference.signals;
-        let mut tally = Self {
-            rows: 0,
-            unreadable: 0,
-            problems: Vec::new(),
-            counts: signals.iter().map(|signal| vec![0; signal.bins.len()]).collect(),
-            notes,
-            labelled: [0; 2],
-        };
-        let mut record = ByteRecord::new();
-        let mut row: Vec<Option<f64>> = vec![None; columns.len()];
-        while reader.read_byte_record(&mut record).with_context(|| format!("{place}: cannot read a row"))? {
-            let line = || record.position().map_or(0, csv::Position::line);
-            if record.len() != width {
-                let problem = format!("{} fields, but the header has {width}", record.len());
-                tally.unreadable(|| format!("{place}:{}: {problem}", line()));
-                continue;
-            }
-            let mut odd = None;
-            for ((value, &column), cells) in row.iter_mut().zip(&columns).zip(&cells) {
-                let cell = record[column].trim_ascii();
-                match cells.value(cell, missing) {
-                    Ok(read) => *value = read,
-                    Err(()) => odd = odd.or(Some((column, cell))),
-                }
-            }
-            if let Some((column, cell)) = odd {
-                tally.unreadable(|| {
-                    format!(
-                        "{place}:{}: column {}: expected a finite number, got {} (--missing makes it a missing value)",
-                        line(),
-                        quoted(&names[column]),
-                        quoted(&String::from_utf8_lossy(cell))
-                    )
-                });
-                continue;
-            }
-            let label = target.and_then(|target| classes.get(record[target].trim_ascii()).copied());
-            tally.add(&row, label, reference, || format!("{place}:{}", line()));
-        }
+        let place = reading.place;
+        let mut blocks = Blocks::new(input, place, reading.separator);
+        let (rows, mut notes, first) = Rows::new(&mut blocks, reading, reference)?;
+        let blocks = iter::once(Ok(first)).chain(blocks);
+        let Counts { rows, unreadable, problems, mut signals, labelled } =
+            map_reduce(blocks, |block| rows.count(&block), Counts::default, Counts::merge)?;
         if reference.classifier.is_none() {
-            tally.counts[columns.len()..].iter_mut().for_each(Vec::clear);
-            tally.notes.push(
+            signals[reference.card.features.len()..].iter_mut().for_each(Vec::clear);
+            notes.push(
                 "the reference is a card without the model: prediction, confidence and distance are not checked".into(),
             );
         }
-        Ok(tally)
-    }
-
-    fn unreadable(&mut self, problem: impl FnOnce() -> String) {
-        self.unreadable += 1;
-        if self.problems.len() < NAMED {
-            self.problems.push(problem());
-        }
-    }
-
-    fn add(
-        &mut self,
-        row: &[Option<f64>],
-        label: Option<usize>,
-        reference: &Reference,
-        place: impl Fn() -> String,
-    ) {
-        let card = &reference.card;
-        let outputs = match reference.classifier.as_ref().map(|classifier| classifier.predict(row)) {
-            None => None,
-            Some(Ok(prediction)) => {
-                if let Some(label) = label {
-                    self.labelled[0] += 1;
-                    self.labelled[1] += u64::from(prediction.class == label);
-                }
-                Some([prediction.class as f64, prediction.confidence, prediction.distance].map(Some))
-            }
-            Some(Err(too_large)) => {
-                let name = &card.features[too_large.feature].name;
-                return self.unreadable(|| {
-                    format!(
-                        "{}: column {}: {:e} is too large to score",
-                        place(),
-                        quoted(name),
-                        too_large.value
-                    )
-                });
-            }
-        };
-        self.rows += 1;
-        let values = row.iter().copied().chain(outputs.into_iter().flatten());
-        for ((signal, counts), value) in card.reference.signals.iter().zip(&mut self.counts).zip(values) {
-            counts[signal.bins.index(value)] += 1;
-        }
+        let problems = problems.into_iter().map(|(line, problem)| format!("{place}:{line}: {problem}"));
+        Ok(Self { rows, unreadable, problems: problems.collect(), counts: signals, notes, labelled })
     }
 }
 
+/// How the rows of a table are read.
+struct Rows<'a> {
+    reading: &'a Reading<'a>,
+    reference: &'a Reference,
+    /// The names of the table's columns.
+    names: Vec<String>,
+    /// The column of each feature.
+    columns: Vec<usize>,
+    /// How the cells of each feature are read.
+    cells: Vec<Cells>,
+    /// The column with the true class.
+    target: Option<usize>,
+    classes: HashMap<&'a [u8], usize>,
+}
+
+/// What was counted in a part of a table.
+#[derive(Default)]
+struct Counts {
+    rows: u64,
+    unreadable: u64,
+    /// The first of the rows that could not be read: the line and what was expected.
+    problems: Vec<(u64, String)>,
+    signals: Vec<Vec<u64>>,
+    labelled: [u64; 2],
+}
+
+impl<'a> Rows<'a> {
+    /// Reads the header. Returns also what is remarkable about it, and the rest of the first block.
+    fn new(
+        blocks: &mut Blocks<'_, impl Read>,
+        reading: &'a Reading,
+        reference: &'a Reference,
+    ) -> Result<(Self, Vec<String>, Block)> {
+        let place = reading.place;
+        let card = &reference.card;
+        let mut block = blocks.next().transpose()?.with_context(|| format!("{place}: is empty"))?;
+        let mut records = records(&block, reading.separator);
+        let mut header = ByteRecord::new();
+        ensure!(records.read_byte_record(&mut header)?, "{place}: is empty");
+        let end = records.position().byte() as usize;
+        block.remove_before(end);
+        let names: Vec<String> = header.iter().map(header_name).collect();
+        let (columns, notes) = columns(&names, reading.target, &card.features, place)?;
+        let target = reading.target.map(|target| {
+            let found = names.iter().position(|name| name == target);
+            found.with_context(|| format!("{place}:1: --target: no column {}", quoted(target)))
+        });
+        let rows = Self {
+            reading,
+            reference,
+            columns,
+            cells: card.features.iter().map(Cells::new).collect(),
+            target: target.transpose()?,
+            classes: card.classes.iter().map(|class| class.as_bytes()).zip(0..).collect(),
+            names,
+        };
+        Ok((rows, notes, block))
+    }
+
+    /// Counts the rows of a block.
+    fn count(&self, block: &Block) -> Counts {
+        let mut counts = Counts::default();
+        let signals = &self.reference.card.reference.signals;
+        counts.signals.extend(signals.iter().map(|signal| vec![0; signal.bins.len()]));
+        let mut records = records(block, self.reading.separator);
+        let mut record = ByteRecord::new();
+        let mut row = vec![None; self.columns.len()];
+        // Reading from memory does not fail.
+        while let Ok(true) = records.read_byte_record(&mut record) {
+            if let Err(problem) =
+                self.read(&record, &mut row).and_then(|()| self.add(&row, &record, &mut counts))
+            {
+                counts.unreadable += 1;
+                if counts.problems.len() < NAMED {
+                    let start = record.position().map_or(0, csv::Position::byte) as usize;
+                    counts.problems.push((block.line_of(start), problem));
+                }
+            }
+        }
+        counts
+    }
+
+    /// Reads the values of a row; an error says what was expected.
+    fn read(&self, record: &ByteRecord, row: &mut [Option<f64>]) -> Result<(), String> {
+        if record.len() != self.names.len() {
+            return Err(format!(
+                "expected {} fields as in the header, got {}",
+                self.names.len(),
+                record.len()
+            ));
+        }
+        for ((value, &column), cells) in row.iter_mut().zip(&self.columns).zip(&self.cells) {
+            let cell = record[column].trim_ascii();
+            *value = cells.value(cell, self.reading.missing).map_err(|()| {
+                format!(
+                    "column {}: expected a finite number, got {} (--missing makes it a missing value)",
+                    quoted(&self.names[column]),
+                    quoted(&String::from_utf8_lossy(cell))
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Scores a row and counts its values and what the model makes of them.
+    fn add(&self, row: &[Option<f64>], record: &ByteRecord, counts: &mut Counts) -> Result<(), String> {
+        let card = &self.reference.card;
+        let prediction = self.reference.classifier.as_ref().map(|classifier| classifier.predict(row));
+        let prediction = prediction.transpose().map_err(|too_large| {
+            let name = &card.features[too_large.feature].name;
+            format!("column {}: {:e} is too large to score", quoted(name), too_large.value)
+        })?;
+        let outputs = prediction.iter().flat_map(|prediction| {
+            [prediction.class as f64, prediction.confidence, prediction.distance].map(Some)
+        });
+        let values = row.iter().copied().chain(outputs);
+        for ((signal, bins), value) in card.reference.signals.iter().zip(&mut counts.signals).zip(values) {
+            bins[signal.bins.index(value)] += 1;
+        }
+        let label = self.target.and_then(|target| self.classes.get(record[target].trim_ascii()));
+        if let (Some(&label), Some(prediction)) = (label, &prediction) {
+            counts.labelled[0] += 1;
+            counts.labelled[1] += u64::from(prediction.class == label);
+        }
+        counts.rows += 1;
+        Ok(())
+    }
+}
+
+impl Counts {
+    /// Adds up the counts of two parts of a table, in any order.
+    fn merge(mut self, other: Self) -> Self {
+        if self.signals.is_empty() {
+            return other;
+        }
+
+        self.rows += other.rows;
+        self.unreadable += other.unreadable;
+        self.problems.extend(other.problems);
+        self.problems.sort_unstable();
+        self.problems.truncate(NAMED);
+        for (own, other) in self.signals.iter_mut().flatten().zip(other.signals.iter().flatten()) {
+            *own += other;
+        }
+        self.labelled[0] += other.labelled[0];
+        self.labelled[1] += other.labelled[1];
+        self
+    }
+}
+
+/// Reads the records of a block.
+fn records(block: &Block, separator: u8) -> csv::Reader<&[u8]> {
+    ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(&block.text)
+}
+
 impl Cells {
-    fn new(feature: &Feature) -> Self {
+    pub(crate) fn new(feature: &Feature) -> Self {
         match &feature.values {
             Values::Numeric(_) => Self::Numeric,
             Values::Categorical(own) => {
@@ -175,7 +239,7 @@ impl Cells {
     }
 
     /// Returns the value of a cell; an error if it should be a number and is not.
-    fn value(&self, cell: &[u8], missing: &[String]) -> Result<Option<f64>, ()> {
+    pub(crate) fn value(&self, cell: &[u8], missing: &[String]) -> Result<Option<f64>, ()> {
         if cell.is_empty() || missing.iter().any(|token| token.as_bytes() == cell) {
             return Ok(None);
         }
@@ -189,13 +253,13 @@ impl Cells {
     }
 }
 
-fn name(field: &[u8]) -> String {
+pub(crate) fn header_name(field: &[u8]) -> String {
     let text = String::from_utf8_lossy(field);
     text.trim_start_matches('\u{feff}').trim().to_owned()
 }
 
 /// Returns the column of each feature, and what is remarkable about the columns.
-fn columns(
+pub(crate) fn columns(
     names: &[String],
     target: Option<&str>,
     features: &[Feature],
@@ -285,12 +349,43 @@ mod tests {
         assert_eq!((tally.rows, tally.unreadable), (2, 4));
         let expected = [
             "t.csv:3: column \"sepal_width\": expected a finite number, got \"x\"",
-            "t.csv:4: 3 fields, but the header has 4",
+            "t.csv:4: expected 4 fields as in the header, got 3",
             "t.csv:6: column \"sepal_length\": 1e300 is too large to score",
             "t.csv:7: column \"petal_length\": expected a finite number, got \"inf\"",
         ];
         for (problem, expected) in tally.problems.iter().zip(expected) {
             assert!(problem.starts_with(expected), "{problem}");
+        }
+    }
+
+    /// More text than a few blocks hold, so that several threads count.
+    #[test]
+    fn a_long_table_is_counted_exactly_and_its_first_problems_are_named_in_order() {
+        let mut text = "note,sepal_length,sepal_width,petal_length,petal_width\r\n".to_owned();
+        let mut line = 2;
+        let mut bad = Vec::new();
+        for row in 0..60_000 {
+            // A quoted note with a line end in every third row, and an empty line after every seventh.
+            text += if row % 3 == 0 { "\"two \"\"lines\"\"\r\n, one note\"" } else { "plain" };
+            text += if row % 4_000 == 3_999 { ",5.1,3.5,none,0.2\r\n" } else { ",5.1,3.5,1.4,0.2\r\n" };
+            if row % 4_000 == 3_999 {
+                bad.push(line);
+            }
+            line += 1 + usize::from(row % 3 == 0);
+            if row % 7 == 0 {
+                text += "\r\n";
+                line += 1;
+            }
+        }
+        assert!(text.len() > 1 << 20);
+        let tally = count(&text, &iris()).unwrap();
+        assert_eq!((tally.rows, tally.unreadable), (60_000 - 15, 15));
+        for counts in &tally.counts {
+            assert_eq!(counts.iter().filter(|&&count| count > 0).collect::<Vec<_>>(), [&tally.rows]);
+        }
+        assert_eq!(tally.problems.len(), NAMED);
+        for (problem, line) in tally.problems.iter().zip(bad) {
+            assert!(problem.starts_with(&format!("t.csv:{line}: column \"petal_length\"")), "{problem}");
         }
     }
 
