@@ -1,7 +1,7 @@
 //! The public part of a model: all that clients, simulators and dashboards need, and no weights.
 
 use crate::{
-    Calibration, Shape,
+    Calibration, Notation, Shape,
     simulator::{Pool, Simulator, SimulatorError},
 };
 use drift::SignalReference;
@@ -27,6 +27,9 @@ pub struct ModelCard {
     pub features: Vec<Feature>,
     /// Class names; a prediction is a position in this list.
     pub classes: Vec<String>,
+    /// How tables of its rows are written.
+    #[serde(default)]
+    pub notation: Notation,
     /// How the model came about, and how good it is.
     pub training: TrainingReport,
     /// What its traffic should look like.

@@ -2,7 +2,10 @@
 //!
 //! This and the shipped scenarios are the only places that know about Iris.
 
-use crate::{Table, table::Column};
+use crate::{
+    Table,
+    table::{Column, Notation},
+};
 
 /// Sizes in cm that no Iris flower reaches, one range a feature: the demo's mutants.
 const GIANTS: [[f64; 2]; 4] = [[8.0, 10.0], [4.5, 6.0], [7.0, 9.0], [3.0, 5.0]];
@@ -32,7 +35,8 @@ pub fn table() -> Table {
             ..Column::named(name)
         })
         .collect();
-    Table::from_rows(columns, data.target_names, &rows, labels)
+    let notation = Notation { target: Some("species".into()), missing: Vec::new() };
+    Table { notation, ..Table::from_rows(columns, data.target_names, &rows, labels) }
 }
 
 /// Returns the decimal number that an `f32` was written as: 5.1, not 5.099999904632568.

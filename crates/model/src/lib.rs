@@ -50,5 +50,5 @@ pub use encoding::Encoding;
 pub use file::{FileError, ModelFile};
 pub use shape::Shape;
 pub use simulator::{Pool, Simulator, SimulatorCheck};
-pub use table::{Categories, Column, Table};
+pub use table::{Categories, Column, Notation, Table};
 pub use train::{Step, TrainError, TrainOptions, train, train_with_progress};

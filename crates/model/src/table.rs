@@ -1,5 +1,7 @@
 //! Rows to learn from, already checked: every row has every column, every number is finite, every class is known.
 
+use serde::{Deserialize, Serialize};
+
 /// A table of features and one class per row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
@@ -12,6 +14,17 @@ pub struct Table {
     pub values: Vec<Vec<f64>>,
     /// Each row's position in `classes`.
     pub labels: Vec<usize>,
+    /// How the file it was read from is written.
+    pub notation: Notation,
+}
+
+/// How tables of a model's rows are written, so that others can be read like the one that it was trained on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Notation {
+    /// The column with the true class, where it has a name.
+    pub target: Option<String>,
+    /// Texts that stand for a missing value, beside the empty cell.
+    pub missing: Vec<String>,
 }
 
 /// A feature column as the data set names it.
@@ -59,7 +72,7 @@ impl Table {
         let values = (0..columns.len())
             .map(|at| rows.iter().map(|row| row[at].unwrap_or(f64::NAN)).collect())
             .collect();
-        Self { columns, classes, values, labels }
+        Self { columns, classes, values, labels, notation: Notation::default() }
     }
 
     /// Returns the number of rows.

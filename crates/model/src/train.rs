@@ -152,6 +152,7 @@ pub fn train_with_progress(
         version: String::new(),
         features: features(table, &design, &weights),
         classes: table.classes.clone(),
+        notation: table.notation.clone(),
         training: TrainingReport {
             train_rows: train_rows.len(),
             test_rows: test_rows.len(),

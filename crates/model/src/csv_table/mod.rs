@@ -10,7 +10,7 @@ mod column;
 use crate::{
     Table,
     card::is_label,
-    table::{Categories, Column},
+    table::{Categories, Column, Notation},
 };
 use class_forms::class_notes;
 use cli_io::printable::{MOST_QUOTED, printable, quoted};
@@ -180,7 +180,8 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
     let columns: Vec<usize> = kept().collect();
     let (columns, values) =
         read_values(&text, options, &layout, &columns, &types, &profiles, rows, &mut notes);
-    Ok(CsvTable { table: Table { columns, classes, values, labels }, notes })
+    let notation = Notation { target: Some(options.target.clone()), missing: options.missing.clone() };
+    Ok(CsvTable { table: Table { columns, classes, values, labels, notation }, notes })
 }
 
 fn reader<'a>(text: &'a [u8], options: &CsvOptions) -> csv::Reader<&'a [u8]> {
