@@ -111,9 +111,9 @@ mod tests {
             assert!((after(4) - before).abs() < 0.1 * sd, "shuffled {feature}");
             assert!((after(6) - before - sd / 2.0).abs() < 0.051, "{feature}");
         }
-        assert!(rows(5, 1).all(|row| row.class == 1));
+        assert!(rows(5, 1).all(|row| row.class == Some(1)));
         let share =
-            |drift, class| rows(drift, class).filter(|row| row.class == class).count() as f64 / 4000.0;
+            |drift, class| rows(drift, class).filter(|row| row.class == Some(class)).count() as f64 / 4000.0;
         assert!((share(8, 2) - 0.5).abs() < 0.03);
         let giants = rows(7, 0).filter(|row| row.drifted).count() as f64 / 4000.0;
         assert!((giants - 0.1).abs() < 0.02, "{giants}");

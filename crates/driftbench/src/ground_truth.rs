@@ -56,7 +56,7 @@ impl GroundTruth {
     /// hand, as those of Iris were, but then its class shares would come without the noise that is to be measured.
     fn table(&self, seed: u64) -> Table {
         let rows = usize::try_from(self.card.reference.rows).unwrap_or(usize::MAX);
-        let drawn = self.steady.reseeded(seed).take(rows).map(|row| (row.values, row.class));
+        let drawn = self.steady.reseeded(seed).take(rows).filter_map(|row| Some((row.values, row.class?)));
         let (rows, labels): (Vec<_>, Vec<_>) = drawn.unzip();
         let columns = self.card.features.iter().map(|feature| Column {
             name: feature.name.clone(),

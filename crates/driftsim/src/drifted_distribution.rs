@@ -1,11 +1,8 @@
 //! A drift spec applied to one model: which features change and how, how often each class occurs, and to how many
 //! decimals the result is rounded.
 
-use crate::{ClassShares, DriftSpec, Operation, SpecError, roles};
-use model::{
-    ModelCard, Numeric, Pool,
-    simulator::{pick_class, round_to},
-};
+use crate::{ClassShares, DriftSpec, Operation, Row, SpecError, origin::Origin, roles};
+use model::{ModelCard, Numeric, simulator::round_to};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
@@ -15,8 +12,10 @@ const MAX_DECIMALS: u8 = 12;
 /// The distribution of the rows that drift.
 #[derive(Debug, Clone)]
 pub(crate) struct DriftedDistribution {
-    /// Share of each class.
-    pub(crate) shares: Vec<f64>,
+    /// Share of each class, where the spec changes it.
+    pub(crate) shares: Option<Vec<f64>>,
+    /// How many classes there are, where the spec gives rows another one.
+    relabelled: Option<usize>,
     shuffled: Vec<usize>,
     changes: Vec<Change>,
 }
@@ -41,9 +40,10 @@ enum Kind {
 }
 
 impl DriftedDistribution {
-    pub(crate) fn new(spec: &DriftSpec, card: &ModelCard, pool: &Pool) -> Result<Self, SpecError> {
+    /// Applies a spec to a model of whose rows `shares` are of each class.
+    pub(crate) fn new(spec: &DriftSpec, card: &ModelCard, shares: &[f64]) -> Result<Self, SpecError> {
         let mut distribution =
-            Self { shares: pool.shares().to_vec(), shuffled: Vec::new(), changes: Vec::new() };
+            Self { shares: None, relabelled: None, shuffled: Vec::new(), changes: Vec::new() };
         // Operations may change how many decimals there are, for those that follow.
         let mut decimals: Vec<Option<u8>> =
             card.features.iter().map(|feature| feature.numeric()?.decimals).collect();
@@ -55,6 +55,7 @@ impl DriftedDistribution {
                 Operation::Extreme { features } => ("extreme", features.as_slice()),
                 Operation::Shuffle { features } => ("shuffle", features.as_slice()),
                 Operation::ClassShares(_) => ("class_shares", [].as_slice()),
+                Operation::Relabel => ("relabel", [].as_slice()),
             };
             let place = format!("operations[{at}].{name}");
             let numbers_only = matches!(
@@ -80,13 +81,17 @@ impl DriftedDistribution {
                     }
                     Operation::Noise { by_sd, .. } => (Kind::Noise(finite(by_sd * sd)), decimals[feature]),
                     Operation::Extreme { .. } => (Kind::Uniform(extreme), written),
-                    Operation::Shuffle { .. } | Operation::ClassShares(_) => continue,
+                    Operation::Shuffle { .. } | Operation::ClassShares(_) | Operation::Relabel => continue,
                 };
                 decimals[feature] = to;
                 distribution.changes.push(Change { feature, kind, decimals: to });
             }
-            if let Operation::ClassShares(shares) = operation {
-                distribution.shares = class_shares(shares, card, pool.shares(), &place)?;
+            match operation {
+                Operation::ClassShares(wanted) => {
+                    distribution.shares = Some(class_shares(wanted, card, shares, &place)?);
+                }
+                Operation::Relabel => distribution.relabelled = Some(card.classes.len()),
+                _ => {}
             }
         }
         distribution.shuffled.sort_unstable();
@@ -95,13 +100,18 @@ impl DriftedDistribution {
     }
 
     /// Alters a row. Gaps stay gaps, but for a shuffled feature, whose gaps move with its values.
-    pub(crate) fn apply(&self, values: &mut [Option<f64>], pool: &Pool, rng: &mut impl Rng) {
+    pub(crate) fn apply(&self, row: &mut Row, origin: &Origin, rng: &mut impl Rng) {
+        let Row { values, class, .. } = row;
         for &feature in &self.shuffled {
-            let class = pick_class(&self.shares, rng.random());
-            values[feature] = pool.draw_one(class, feature, rng);
+            values[feature] = origin.draw_one(self.shares.as_deref(), feature, rng);
         }
         for Change { feature, kind, decimals } in &self.changes {
             values[*feature] = values[*feature].map(|value| kind.apply(value, *decimals, rng));
+        }
+        if let (Some(classes), Some(class)) = (self.relabelled, class)
+            && classes > 1
+        {
+            *class = (*class + rng.random_range(1..classes)) % classes;
         }
     }
 }
@@ -230,8 +240,13 @@ fn class_shares(
         let sum = 1.0 - rest;
         return Err(error(format!("the shares of all classes must add up to 1, got {sum}; leave one out")));
     }
-    let share = |(share, reference): (Option<f64>, &f64)| share.unwrap_or(rest.max(0.0) * reference / others);
-    Ok(shares.into_iter().zip(reference).map(share).collect())
+    let of_rest = |reference: f64| if others == 0.0 { 0.0 } else { rest.max(0.0) * reference / others };
+    let shares: Vec<f64> =
+        shares.into_iter().zip(reference).map(|(share, &own)| share.unwrap_or(of_rest(own))).collect();
+    match shares.iter().zip(reference).position(|(share, own)| *share > 0.0 && *own == 0.0) {
+        Some(class) => Err(error(format!("there is no row of class {:?} to draw", card.classes[class]))),
+        None => Ok(shares),
+    }
 }
 
 #[cfg(test)]
@@ -245,21 +260,22 @@ mod tests {
         model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card
     }
 
-    fn pool(card: &ModelCard) -> Pool {
-        card.pool().unwrap()
+    fn pool(card: &ModelCard) -> Origin {
+        Origin::Pool(card.pool().unwrap())
     }
 
     fn distribution(operations: &str) -> Result<DriftedDistribution, String> {
         let spec = DriftSpec::from_yaml(&format!("operations: [{operations}]"), "d").unwrap();
         let card = iris();
-        DriftedDistribution::new(&spec, &card, &pool(&card)).map_err(|error| error.to_string())
+        DriftedDistribution::new(&spec, &card, pool(&card).shares()).map_err(|error| error.to_string())
     }
 
     fn altered(operations: &str) -> Vec<Option<f64>> {
-        let mut values = vec![Some(5.1), None, Some(1.4), Some(0.2)];
+        let values = vec![Some(5.1), None, Some(1.4), Some(0.2)];
+        let mut row = Row { values, class: Some(0), drifted: true };
         let pool = pool(&iris());
-        distribution(operations).unwrap().apply(&mut values, &pool, &mut ChaCha8Rng::seed_from_u64(1));
-        values
+        distribution(operations).unwrap().apply(&mut row, &pool, &mut ChaCha8Rng::seed_from_u64(1));
+        row.values
     }
 
     #[test]
@@ -300,10 +316,10 @@ mod tests {
 
     #[test]
     fn named_classes_leave_the_rest_to_the_others() {
-        let shares = distribution("class_shares: { named: { setosa: 0.01 } }").unwrap().shares;
+        let shares = distribution("class_shares: { named: { setosa: 0.01 } }").unwrap().shares.unwrap();
         assert!((shares[0] - 0.01).abs() < 1e-12 && (shares[1] / shares[2] - 50.0 / 49.0).abs() < 1e-12);
         assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        let last = distribution("class_shares: { last: 0.9 }").unwrap().shares;
+        let last = distribution("class_shares: { last: 0.9 }").unwrap().shares.unwrap();
         assert_eq!(last[2], 0.9);
     }
 
@@ -337,14 +353,47 @@ mod tests {
         let Values::Numeric(numeric) = &mut card.features[0].values else { panic!() };
         (numeric.decimals, numeric.extreme) = (Some(0), [1.05, 1.6]);
         let pool = pool(&card);
-        let distribution = DriftedDistribution::new(&spec, &card, &pool).unwrap();
+        let distribution = DriftedDistribution::new(&spec, &card, pool.shares()).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for _ in 0..100 {
-            let mut values = vec![Some(0.0); 4];
-            distribution.apply(&mut values, &pool, &mut rng);
-            assert_eq!(values[0], Some(2.0));
-            assert!((4.5..=6.0).contains(&values[1].unwrap()));
+            let mut row = Row { values: vec![Some(0.0); 4], class: None, drifted: true };
+            distribution.apply(&mut row, &pool, &mut rng);
+            assert_eq!(row.values[0], Some(2.0));
+            assert!((4.5..=6.0).contains(&row.values[1].unwrap()));
         }
+    }
+
+    #[test]
+    fn a_class_without_rows_cannot_be_drawn() {
+        let spec =
+            DriftSpec::from_yaml("operations: [class_shares: { named: { setosa: 0.5 } }]", "d").unwrap();
+        let error = |shares| DriftedDistribution::new(&spec, &iris(), shares).unwrap_err().to_string();
+        assert_eq!(
+            error(&[0.0, 0.5, 0.5]),
+            "operations[0].class_shares: there is no row of class \"setosa\" to draw"
+        );
+        // A table without labels.
+        assert!(error(&[0.0; 3]).contains("the shares of all classes must add up to 1"));
+    }
+
+    #[test]
+    fn another_true_class_changes_no_value() {
+        let distribution = distribution("relabel: {}").unwrap();
+        let pool = pool(&iris());
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut counts = [0; 3];
+        for _ in 0..1000 {
+            let values = vec![Some(5.1), None, Some(1.4), Some(0.2)];
+            let mut row = Row { values: values.clone(), class: Some(1), drifted: true };
+            distribution.apply(&mut row, &pool, &mut rng);
+            assert_eq!(row.values, values);
+            counts[row.class.unwrap()] += 1;
+        }
+        // Four standard deviations of √(1000 · ½ · ½) are 63.
+        assert!(counts[1] == 0 && (counts[0] - 500_i32).abs() < 63, "{counts:?}");
+        let mut unlabelled = Row { values: vec![None; 4], class: None, drifted: true };
+        distribution.apply(&mut unlabelled, &pool, &mut rng);
+        assert_eq!(unlabelled.class, None);
     }
 
     #[test]

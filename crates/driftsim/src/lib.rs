@@ -6,6 +6,7 @@
 //! Layout:
 //! - [`spec`], `yaml`, [`preset`]: drift specifications and their YAML form
 //! - [`source`]: the rows themselves, reproducible by seed
+//! - `origin`, [`table_rows`]: what rows are drawn from, the pool of a model card or a table
 //! - [`model_card`]: the model whose reference rows follow
 //! - [`duration`], [`yaml_bounds`]: how durations are written, and how large a YAML text may be
 //! - [`roles`]: names that stand for a feature of whatever model
@@ -29,11 +30,13 @@ pub mod cli;
 mod drifted_distribution;
 pub mod duration;
 pub mod model_card;
+mod origin;
 pub mod output;
 pub mod preset;
 pub mod roles;
 pub mod source;
 pub mod spec;
+pub mod table_rows;
 mod yaml;
 pub mod yaml_bounds;
 
@@ -42,3 +45,4 @@ pub use model_card::load_card;
 pub use preset::{Preset, presets};
 pub use source::{Row, RowSource};
 pub use spec::{ClassShares, DriftSpec, Operation, SpecError};
+pub use table_rows::{TableOptions, TableRows};

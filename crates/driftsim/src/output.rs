@@ -44,7 +44,8 @@ fn write_csv(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl W
             (Some(value), Some(categorical)) => categorical.text(*value).to_owned(),
         };
         let cells = row.values.iter().zip(&card.features).map(text);
-        let truth = [card.classes[row.class].clone(), row.drifted.to_string()];
+        let class = row.class.map_or("", |class| &card.classes[class]);
+        let truth = [class.to_owned(), row.drifted.to_string()];
         csv.write_record(cells.chain(truth)).map_err(io_error)?;
     }
     csv.flush()
@@ -71,7 +72,7 @@ fn write_jsonl(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl
     for row in rows {
         let line = Line {
             features: Features { card, values: &row.values },
-            class: &card.classes[row.class],
+            class: row.class.map(|class| card.classes[class].as_str()),
             drifted: row.drifted,
         };
         serde_json::to_writer(&mut *out, &line)?;
@@ -84,7 +85,7 @@ fn write_jsonl(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl
 #[derive(Serialize)]
 struct Line<'a> {
     features: Features<'a>,
-    class: &'a str,
+    class: Option<&'a str>,
     drifted: bool,
 }
 
@@ -120,7 +121,8 @@ mod tests {
         let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         card.features[0].name = "class".into();
         card.features[1].name = "width, at \"most\"".into();
-        let row = Row { values: vec![Some(5.0), None, Some(1e21), Some(-0.25)], class: 2, drifted: true };
+        let row =
+            Row { values: vec![Some(5.0), None, Some(1e21), Some(-0.25)], class: Some(2), drifted: true };
         let mut out = Vec::new();
         write(format, &card, std::iter::once(row), &mut out).unwrap();
         String::from_utf8(out).unwrap()

@@ -2,12 +2,13 @@
 
 use crate::DriftSpec;
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("giant", include_str!("../presets/giant.yaml")),
     ("petal_shift", include_str!("../presets/petal_shift.yaml")),
     ("unit_change", include_str!("../presets/unit_change.yaml")),
     ("prior_shift", include_str!("../presets/prior_shift.yaml")),
     ("noise", include_str!("../presets/noise.yaml")),
+    ("concept_drift", include_str!("../presets/concept_drift.yaml")),
 ];
 
 /// A built-in drift spec.
@@ -47,7 +48,7 @@ mod tests {
     fn an_unknown_preset_is_answered_with_those_that_exist() {
         let error = DriftSpec::preset("gaint").unwrap_err().to_string();
         let expected = "preset: there is no \"gaint\"; \
-             there are giant, petal_shift, unit_change, prior_shift, noise";
+             there are giant, petal_shift, unit_change, prior_shift, noise, concept_drift";
         assert_eq!(error, expected);
     }
 }

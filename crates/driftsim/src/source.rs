@@ -1,18 +1,19 @@
 //! An endless supply of rows.
 
-use crate::{DriftSpec, SpecError, drifted_distribution::DriftedDistribution};
-use model::{ModelCard, Pool, simulator::pick_class};
+use crate::{DriftSpec, SpecError, TableRows, drifted_distribution::DriftedDistribution, origin::Origin};
+use model::{ModelCard, Pool};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 /// A row and the truth about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// One value per feature, in the model's order: a finite number or the position of a category. `None` is missing.
     pub values: Vec<Option<f64>>,
-    /// The class the row was drawn from, as a position in the model's classes. Operations on features don't change
-    /// it: a giant is still a flower of its class, though its values no longer show which.
-    pub class: usize,
+    /// The true class, as a position in the model's classes; `None` in a table's row without one. Operations on features don't
+    /// change it: a giant is still a flower of its class, though its values no longer show which.
+    pub class: Option<usize>,
     /// Whether the row was drawn from the drifted distribution. Its values may still be typical of the original one, above all
     /// where only class shares drift.
     pub drifted: bool,
@@ -23,12 +24,12 @@ pub struct Row {
 /// The same card, spec and seed give the same rows. Random numbers are ChaCha8's, seeded by `seed_from_u64`, on three
 /// streams, so that the same flower comes with and without drift:
 /// - stream 0: one uniform number per row, below `share` for a row that drifts;
-/// - stream 1: what the row would be without drift: one uniform number for the class, one for the row of the pool, and one per
-///   feature;
+/// - stream 1: what the row would be without drift: one uniform number for the class, one for the row of the pool or the table,
+///   and, from the pool, one per feature;
 /// - stream 2: what the operations take, for rows that drift.
 #[derive(Debug, Clone)]
 pub struct RowSource {
-    pool: Pool,
+    origin: Origin,
     distribution: DriftedDistribution,
     share: f64,
     drifting: ChaCha8Rng,
@@ -42,15 +43,32 @@ impl RowSource {
     /// # Errors
     /// When the spec names features or classes that the model doesn't have, or the card contradicts itself.
     pub fn new(card: &ModelCard, spec: &DriftSpec, seed: u64) -> Result<Self, SpecError> {
-        let pool = pool(card)?;
+        Self::of(Origin::Pool(pool(card)?), card, spec, seed)
+    }
+
+    /// Rows of a table, drawn with replacement, drifting as `spec` says.
+    ///
+    /// # Errors
+    /// When the spec names features or classes that the model doesn't have, or the card contradicts itself.
+    pub fn of_table(
+        table: Arc<TableRows>,
+        card: &ModelCard,
+        spec: &DriftSpec,
+        seed: u64,
+    ) -> Result<Self, SpecError> {
+        check_numbers(card)?;
+        Self::of(Origin::Table(table), card, spec, seed)
+    }
+
+    fn of(origin: Origin, card: &ModelCard, spec: &DriftSpec, seed: u64) -> Result<Self, SpecError> {
         let [drifting, drawing, altering] = streams(seed);
         Ok(Self {
-            distribution: DriftedDistribution::new(spec, card, &pool)?,
+            distribution: DriftedDistribution::new(spec, card, origin.shares())?,
             share: if spec.operations.is_empty() { 0.0 } else { spec.share },
             drifting,
             drawing,
             altering,
-            pool,
+            origin,
         })
     }
 
@@ -63,21 +81,29 @@ impl RowSource {
     /// The next row, in the place of a former one: an iterator would allocate each.
     pub fn fill(&mut self, row: &mut Row) {
         row.drifted = self.drifting.random::<f64>() < self.share;
-        let shares = if row.drifted { self.distribution.shares.as_slice() } else { self.pool.shares() };
-        row.class = pick_class(shares, self.drawing.random());
-        self.pool.draw(row.class, &mut self.drawing, &mut row.values);
+        let shares = if row.drifted { self.distribution.shares.as_deref() } else { None };
+        row.class = self.origin.draw(shares, &mut self.drawing, &mut row.values);
         if row.drifted {
-            self.distribution.apply(&mut row.values, &self.pool, &mut self.altering);
+            self.distribution.apply(row, &self.origin, &mut self.altering);
         }
     }
 }
 
+fn error(place: String, problem: &str) -> SpecError {
+    SpecError::Card { place, problem: problem.to_owned() }
+}
+
 /// Cards come over the wire too, so their parts may not fit together.
 fn pool(card: &ModelCard) -> Result<Pool, SpecError> {
-    let error = |place: String, problem: &str| SpecError::Card { place, problem: problem.to_owned() };
     if card.reference.shape.classes.len() != card.classes.len() {
         return Err(error("reference.shape.classes".into(), "there must be one per class"));
     }
+    check_numbers(card)?;
+    card.pool().map_err(|problem| error(format!("simulator.{}", problem.field), &problem.problem))
+}
+
+/// Checks the numbers that operations work with.
+fn check_numbers(card: &ModelCard) -> Result<(), SpecError> {
     for (at, feature) in card.features.iter().enumerate() {
         let Some(numeric) = feature.numeric() else { continue };
         let [low, high] = numeric.extreme;
@@ -90,7 +116,7 @@ fn pool(card: &ModelCard) -> Result<Pool, SpecError> {
             return Err(error(place, "must be a finite number above 0"));
         }
     }
-    card.pool().map_err(|problem| error(format!("simulator.{}", problem.field), &problem.problem))
+    Ok(())
 }
 
 fn streams(seed: u64) -> [ChaCha8Rng; 3] {
@@ -105,7 +131,7 @@ impl Iterator for RowSource {
     type Item = Row;
 
     fn next(&mut self) -> Option<Row> {
-        let mut row = Row { values: Vec::with_capacity(self.pool.features()), class: 0, drifted: false };
+        let mut row = Row { values: Vec::new(), class: None, drifted: false };
         self.fill(&mut row);
         Some(row)
     }
@@ -124,12 +150,15 @@ mod tests {
     fn seed_42_gives_these_rows_for_ever() {
         let drawn: Vec<(Vec<f64>, usize)> = iris(&DriftSpec::steady(), 42)
             .take(3)
-            .map(|row| (row.values.into_iter().flatten().collect(), row.class))
+            .map(|row| (row.values.into_iter().flatten().collect(), row.class.unwrap()))
             .collect();
         let pinned = [([6.9, 3.0, 5.1, 2.3], 2), ([4.3, 3.2, 1.4, 0.2], 0), ([6.8, 3.4, 5.7, 2.4], 2)];
         assert_eq!(drawn, pinned.map(|(values, class)| (values.to_vec(), class)));
         let giant = iris(&DriftSpec::preset("giant").unwrap(), 42).next().unwrap();
-        assert_eq!(giant, Row { values: [8.4, 4.9, 8.0, 3.2].map(Some).to_vec(), class: 2, drifted: true });
+        assert_eq!(
+            giant,
+            Row { values: [8.4, 4.9, 8.0, 3.2].map(Some).to_vec(), class: Some(2), drifted: true }
+        );
     }
 
     #[test]

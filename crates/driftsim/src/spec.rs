@@ -20,8 +20,9 @@ use thiserror::Error;
 ///       - extreme: { features: petal_width }                 # uniform in the feature's extreme range
 ///       - shuffle: { features: sepal_width }                 # same marginal, no correlation
 ///       - class_shares: { named: { virginica: 0.9 } }        # or { last: 0.9 }
+///       - relabel: {}                                        # another true class, the same values
 /// "#)?;
-/// assert_eq!(spec.operations.len(), 6);
+/// assert_eq!(spec.operations.len(), 7);
 /// # Ok::<(), serde_yaml::Error>(())
 /// ```
 ///
@@ -73,6 +74,8 @@ pub enum Operation {
     },
     /// Draws rows with other class shares: prior shift. The values of each class stay as they are.
     ClassShares(ClassShares),
+    /// Gives the row another true class, each other class as likely: concept drift. Its values stay as they are.
+    Relabel,
 }
 
 /// Which classes get which share of the rows; the others share the rest as they did in the reference.

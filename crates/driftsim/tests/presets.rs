@@ -73,7 +73,7 @@ fn a_prior_shift_moves_predictions_and_leaves_classes_as_they_are() {
         assert!(drifting(&file, &prior_shift).contains(&"prediction".to_owned()));
         let last = file.card.classes.len() - 1;
         let drawn: Vec<_> = rows(&file, &prior_shift, 1).take(10_000).collect();
-        let share = drawn.iter().filter(|row| row.class == last).count() as f64 / 10_000.0;
+        let share = drawn.iter().filter(|row| row.class == Some(last)).count() as f64 / 10_000.0;
         assert!((share - 0.9).abs() < 0.01, "{share}");
         // The same flower whenever the class is the same by chance.
         let steady = rows(&file, &DriftSpec::steady(), 1);

@@ -57,7 +57,7 @@ proptest! {
     fn any_drift_gives_whole_and_finite_rows(spec in spec(), seed in any::<u64>()) {
         for row in rows(&AWKWARD, &spec, seed).take(50) {
             prop_assert_eq!(row.values.len(), 4);
-            prop_assert!(row.class < 3);
+            prop_assert!(row.class.unwrap() < 3);
             for (value, feature) in row.values.iter().zip(&AWKWARD.card.features) {
                 prop_assert!(value.is_none_or(f64::is_finite));
                 prop_assert!(value.is_some() || feature.missing_ratio > 0.0);

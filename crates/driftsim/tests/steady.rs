@@ -63,7 +63,8 @@ fn classes_keep_their_shares_means_and_covariance() {
             let numbers = card.features.iter().map(|feature| feature.numeric().unwrap());
             row.values.iter().zip(numbers).map(|(value, f)| (value.unwrap() - f.mean) / f.sd).collect()
         };
-        let own: Vec<Vec<f64>> = drawn.iter().filter(|row| row.class == class).map(standardised).collect();
+        let own: Vec<Vec<f64>> =
+            drawn.iter().filter(|row| row.class == Some(class)).map(standardised).collect();
         let count = own.len() as f64;
         let share = centre.rows as f64 / card.reference.rows as f64;
         assert!((count / drawn.len() as f64 - share).abs() < 0.02, "share of class {class}");

@@ -113,7 +113,14 @@ pub(crate) struct RawOperation {
     shuffle: Option<RawFeatures>,
     /// Draws rows with other class shares
     class_shares: Option<ClassShares>,
+    /// Gives rows another true class, each other class as likely; their values stay
+    relabel: Option<RawRelabel>,
 }
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Relabel")]
+struct RawRelabel {}
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -164,12 +171,13 @@ impl TryFrom<RawOperation> for Operation {
             raw.extreme.map(|r| Self::Extreme { features: r.features.0 }),
             raw.shuffle.map(|r| Self::Shuffle { features: r.features.0 }),
             raw.class_shares.map(Self::ClassShares),
+            raw.relabel.map(|RawRelabel {}| Self::Relabel),
         ];
         let mut given = given.into_iter().flatten();
         match (given.next(), given.next()) {
             (Some(operation), None) => Ok(operation),
-            _ => Err("an operation is exactly one of `shift`, `scale`, `noise`, `extreme`, `shuffle` and \
-                      `class_shares`; write several as several list items"
+            _ => Err("an operation is exactly one of `shift`, `scale`, `noise`, `extreme`, `shuffle`, \
+                      `class_shares` and `relabel`; write several as several list items"
                 .into()),
         }
     }

@@ -33,7 +33,7 @@ as_raw!(
     Operation,
     "Operation",
     RawOperation,
-    ["shift", "scale", "noise", "extreme", "shuffle", "class_shares"]
+    ["shift", "scale", "noise", "extreme", "shuffle", "class_shares", "relabel"]
 );
 as_raw!(ClassShares, "ClassShares", RawClassShares, ["named", "last"]);
 

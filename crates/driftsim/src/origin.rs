@@ -1,0 +1,50 @@
+//! What rows are drawn from: a model's own pool of rows, or a table.
+
+use crate::TableRows;
+use model::{Pool, simulator::pick_class};
+use rand::{Rng, RngExt};
+use std::sync::Arc;
+
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    Pool(Pool),
+    Table(Arc<TableRows>),
+}
+
+impl Origin {
+    /// Returns the share of each class; all are 0 if no row has a class.
+    pub(crate) fn shares(&self) -> &[f64] {
+        match self {
+            Self::Pool(pool) => pool.shares(),
+            Self::Table(table) => table.shares(),
+        }
+    }
+
+    /// Draws a row and returns its class, if it is known; `shares` stands in for the shares of the classes.
+    pub(crate) fn draw(
+        &self,
+        shares: Option<&[f64]>,
+        rng: &mut impl Rng,
+        values: &mut Vec<Option<f64>>,
+    ) -> Option<usize> {
+        match self {
+            Self::Pool(pool) => {
+                let class = pick_class(shares.unwrap_or(pool.shares()), rng.random());
+                pool.draw(class, rng, values);
+                Some(class)
+            }
+            Self::Table(table) => table.draw(shares, rng, values),
+        }
+    }
+
+    /// Draws one feature of a row, on its own.
+    pub(crate) fn draw_one(&self, shares: Option<&[f64]>, feature: usize, rng: &mut impl Rng) -> Option<f64> {
+        match self {
+            Self::Pool(pool) => {
+                let class = pick_class(shares.unwrap_or(pool.shares()), rng.random());
+                pool.draw_one(class, feature, rng)
+            }
+            Self::Table(table) => table.draw_one(shares, feature, rng),
+        }
+    }
+}

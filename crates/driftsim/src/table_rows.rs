@@ -1,0 +1,300 @@
+//! The rows of a table, held in memory to be drawn from.
+
+use crate::check::tally::{Cells, columns, header_name};
+use anyhow::{Context, Result, ensure};
+use cli_io::{
+    printable::{MOST_QUOTED, printable, quoted},
+    table_file::TableFile,
+};
+use csv::{ByteRecord, ReaderBuilder};
+use model::{ModelCard, Notation, simulator::pick_class};
+use rand::{Rng, RngExt};
+use std::{collections::HashMap, fmt::Write, io::Read, path::Path};
+
+/// Problems that are named; further ones are only counted.
+const NAMED: usize = 10;
+
+/// Rows of a model's features, with their true classes where the table has them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableRows {
+    /// The table's name, for messages.
+    pub place: String,
+    features: usize,
+    /// Row by row; NaN is missing.
+    values: Vec<f64>,
+    labels: Vec<Option<usize>>,
+    /// The rows of each class, by position.
+    classes: Vec<Vec<usize>>,
+    /// The share of each class among the rows with a label.
+    shares: Vec<f64>,
+    /// What is remarkable about the table, in sentences for people.
+    pub notes: Vec<String>,
+}
+
+/// How a table is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableOptions {
+    /// The column with the true class and the texts that stand for a missing value.
+    pub notation: Notation,
+    /// What separates the fields.
+    pub separator: u8,
+}
+
+impl TableOptions {
+    /// Returns the options for a table written like the one that the model was trained on, with commas.
+    pub fn of(card: &ModelCard) -> Self {
+        Self { notation: card.notation.clone(), separator: b',' }
+    }
+}
+
+impl TableRows {
+    /// Reads a CSV file, plain or compressed with gzip. Columns are matched by name; a table may lack the column with the class.
+    /// `field` names the flag or field that the path is from.
+    ///
+    /// # Errors
+    /// If the file cannot be read, lacks a feature, has no row, or has cells that cannot be read: the first of them are named by
+    /// line and column.
+    pub fn open(field: &'static str, path: &Path, options: &TableOptions, card: &ModelCard) -> Result<Self> {
+        let mut file = TableFile::open(field, path)?;
+        let place = file.place.clone();
+        Self::read(file.text(), &place, options, card).map_err(|error| file.explain(error))
+    }
+
+    fn read(input: impl Read, place: &str, options: &TableOptions, card: &ModelCard) -> Result<Self> {
+        let mut reader = ReaderBuilder::new().flexible(true).delimiter(options.separator).from_reader(input);
+        let header = reader.byte_headers().with_context(|| format!("{place}:1: cannot read the header"))?;
+        let width = header.len();
+        let names: Vec<String> = header.iter().map(header_name).collect();
+        let Notation { target, missing } = &options.notation;
+        let target = target.as_deref();
+        let (columns, mut notes) = columns(&names, target, &card.features, place)?;
+        let target_at = target.and_then(|target| names.iter().position(|name| name == target));
+        let cells: Vec<Cells> = card.features.iter().map(Cells::new).collect();
+        let positions: HashMap<&[u8], usize> =
+            card.classes.iter().map(|class| class.as_bytes()).zip(0..).collect();
+        let mut rows = Self {
+            place: place.to_owned(),
+            features: columns.len(),
+            values: Vec::new(),
+            labels: Vec::new(),
+            classes: vec![Vec::new(); card.classes.len()],
+            shares: Vec::new(),
+            notes: Vec::new(),
+        };
+        let (mut problems, mut unread, mut unknown) = (Vec::new(), 0_u64, 0_u64);
+        let mut record = ByteRecord::new();
+        while reader.read_byte_record(&mut record).with_context(|| format!("{place}: cannot read a row"))? {
+            let line = record.position().map_or(0, csv::Position::line);
+            let problem = if record.len() == width {
+                let mut odd = None;
+                for (&column, cells) in columns.iter().zip(&cells) {
+                    let cell = record[column].trim_ascii();
+                    let value = cells.value(cell, missing);
+                    rows.values.push(value.unwrap_or_default().unwrap_or(f64::NAN));
+                    if value.is_err() {
+                        odd.get_or_insert_with(|| {
+                            format!(
+                                "column {}: expected a finite number, got {}",
+                                quoted(&names[column]),
+                                quoted(&String::from_utf8_lossy(cell))
+                            )
+                        });
+                    }
+                }
+                odd
+            } else {
+                Some(format!("{} fields, but the header has {width}", record.len()))
+            };
+            if let Some(problem) = problem {
+                unread += 1;
+                if problems.len() < NAMED {
+                    problems.push(format!("{place}:{line}: {problem}"));
+                }
+                continue;
+            }
+            let cell = target_at.map(|at| record[at].trim_ascii());
+            let label = cell.and_then(|cell| positions.get(cell).copied());
+            unknown += u64::from(cell.is_some() && label.is_none());
+            rows.label(label);
+        }
+        ensure!(unread == 0, "{}", unreadable(place, unread, &problems));
+        ensure!(!rows.labels.is_empty(), "{place}: has a header and no rows");
+        if unknown > 0 {
+            notes.push(format!(
+                "{unknown} rows have no class of the model in column {}",
+                quoted(target.unwrap_or_default())
+            ));
+        }
+        notes.extend(rows.refused(card));
+        rows.notes = notes;
+        Ok(rows.counted())
+    }
+
+    fn label(&mut self, label: Option<usize>) {
+        if let Some(class) = label {
+            self.classes[class].push(self.labels.len());
+        }
+        self.labels.push(label);
+    }
+
+    fn counted(mut self) -> Self {
+        let labelled = self.labelled().max(1) as f64;
+        self.shares = self.classes.iter().map(|rows| rows.len() as f64 / labelled).collect();
+        self
+    }
+
+    /// Says which features rows lack that the model needs.
+    fn refused(&self, card: &ModelCard) -> Vec<String> {
+        let lacking = |at: &usize| {
+            let missing = self.values.iter().skip(*at).step_by(self.features).filter(|value| value.is_nan());
+            missing.count()
+        };
+        let required = (0..self.features).filter(|&at| card.features[at].missing_ratio == 0.0);
+        required
+            .map(|at| (at, lacking(&at)))
+            .filter(|(_, lacking)| *lacking > 0)
+            .map(|(at, lacking)| {
+                let name = printable(&card.features[at].name, MOST_QUOTED);
+                format!("{lacking} rows lack {name}, which no row of the reference lacks: the service refuses them")
+            })
+            .collect()
+    }
+
+    /// Returns the number of rows, which is above 0.
+    pub fn rows(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Returns how many rows have a true class.
+    pub fn labelled(&self) -> usize {
+        self.classes.iter().map(Vec::len).sum()
+    }
+
+    /// Returns the share of each class among the rows with a label; all are 0 if no row has one.
+    pub fn shares(&self) -> &[f64] {
+        &self.shares
+    }
+
+    /// Draws a row with replacement; with `shares`, first its class by those, which must be 0 for a class without rows. Takes two
+    /// uniform numbers in either case, so that row n of a seed is made of the same numbers in every drift.
+    pub(crate) fn draw(
+        &self,
+        shares: Option<&[f64]>,
+        rng: &mut impl Rng,
+        values: &mut Vec<Option<f64>>,
+    ) -> Option<usize> {
+        let row = self.pick(shares, rng);
+        values.clear();
+        values.extend(self.row(row).iter().map(|&value| present(value)));
+        self.labels[row]
+    }
+
+    /// Draws the value of one feature in a row that is drawn for it.
+    pub(crate) fn draw_one(&self, shares: Option<&[f64]>, feature: usize, rng: &mut impl Rng) -> Option<f64> {
+        present(self.row(self.pick(shares, rng))[feature])
+    }
+
+    fn pick(&self, shares: Option<&[f64]>, rng: &mut impl Rng) -> usize {
+        let (class, row): (f64, f64) = (rng.random(), rng.random());
+        let among = |count: usize| ((row * count as f64) as usize).min(count - 1);
+        match shares {
+            None => among(self.rows()),
+            Some(shares) => {
+                let own = &self.classes[pick_class(shares, class)];
+                own[among(own.len())]
+            }
+        }
+    }
+
+    fn row(&self, row: usize) -> &[f64] {
+        &self.values[row * self.features..(row + 1) * self.features]
+    }
+}
+
+fn present(value: f64) -> Option<f64> {
+    (!value.is_nan()).then_some(value)
+}
+
+fn unreadable(place: &str, unread: u64, problems: &[String]) -> String {
+    let mut text = match unread {
+        1 => format!("{place}: 1 row cannot be read"),
+        _ => format!("{place}: {unread} rows cannot be read"),
+    };
+    text += " (a text that stands for a missing value is named with `missing`):";
+    for problem in problems {
+        let _ = write!(text, "\n  {problem}");
+    }
+    if unread as usize > problems.len() {
+        text += "\n  …";
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use std::collections::BTreeMap;
+
+    const HEADER: &str = "species,petal_width,petal_length,sepal_width,sepal_length\n";
+
+    fn iris() -> ModelCard {
+        model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card
+    }
+
+    fn read(text: &str) -> Result<TableRows> {
+        let card = iris();
+        TableRows::read(text.as_bytes(), "t.csv", &TableOptions::of(&card), &card)
+    }
+
+    #[test]
+    fn rows_are_drawn_with_their_classes_as_often_as_the_table_has_them() {
+        let rows =
+            read(&format!("{HEADER}setosa,1,2,3,4\nrose,5,6,7,8\nvirginica,9,10,11,12\nsetosa,1,2,3,4\n"))
+                .unwrap();
+        assert_eq!((rows.rows(), rows.labelled()), (4, 3));
+        assert_eq!(rows.shares(), [2.0 / 3.0, 0.0, 1.0 / 3.0]);
+        assert!(rows.notes.iter().any(|note| note.starts_with("1 rows have no class")), "{:?}", rows.notes);
+        let mut drawn: BTreeMap<(String, Option<usize>), u32> = BTreeMap::new();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut values = Vec::new();
+        for _ in 0..4000 {
+            let class = rows.draw(None, &mut rng, &mut values);
+            *drawn.entry((format!("{values:?}"), class)).or_default() += 1;
+        }
+        let share =
+            |values: [f64; 4], class| f64::from(drawn[&(format!("{:?}", values.map(Some)), class)]) / 4000.0;
+        // Four standard deviations of √(p (1 − p) / 4000) are at most 0.032.
+        assert!((share([4.0, 3.0, 2.0, 1.0], Some(0)) - 0.5).abs() < 0.032);
+        assert!((share([8.0, 7.0, 6.0, 5.0], None) - 0.25).abs() < 0.032);
+        assert!((share([12.0, 11.0, 10.0, 9.0], Some(2)) - 0.25).abs() < 0.032);
+        assert_eq!(drawn.len(), 3);
+        let class = rows.draw(Some(&[0.0, 0.0, 1.0]), &mut rng, &mut values);
+        assert_eq!((class, values[0]), (Some(2), Some(12.0)));
+    }
+
+    #[test]
+    fn a_table_without_classes_has_rows_without_labels() {
+        let rows = read("petal_width,petal_length,sepal_width,sepal_length\n1,2,3,4\n").unwrap();
+        assert_eq!((rows.rows(), rows.labelled()), (1, 0));
+    }
+
+    #[test]
+    fn every_kind_of_unreadable_row_is_named_by_line() {
+        let error = read(&format!("{HEADER}setosa,1,2,3,4\nsetosa,x,2,3,4\nsetosa,1,2\nsetosa,1,inf,3,4\n"));
+        let expected = "t.csv: 3 rows cannot be read (a text that stands for a missing value is named with `missing`):\n  \
+            t.csv:3: column \"petal_width\": expected a finite number, got \"x\"\n  \
+            t.csv:4: 3 fields, but the header has 5\n  \
+            t.csv:5: column \"petal_length\": expected a finite number, got \"inf\"";
+        assert_eq!(error.unwrap_err().to_string(), expected);
+        assert_eq!(read(HEADER).unwrap_err().to_string(), "t.csv: has a header and no rows");
+    }
+
+    #[test]
+    fn missing_values_that_the_service_refuses_are_noted() {
+        let rows = read(&format!("{HEADER}setosa,,2,3,4\n")).unwrap();
+        assert_eq!(rows.notes.len(), 2, "{:?}", rows.notes);
+        assert!(rows.notes[1].starts_with("1 rows lack petal_width, which"), "{}", rows.notes[1]);
+    }
+}
