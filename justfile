@@ -24,8 +24,11 @@ demo:
         just _demo-compose
     else
         echo "No Docker engine answers: the demo runs natively."
-        just _demo-native
+        just rehearse demo
     fi
+
+# Run one scenario natively, against a fresh service with the built-in model and, if it is installed, Prometheus
+rehearse scenario: _monitoring-if-possible (_rehearse scenario)
 
 # Build everything and run every test, against real Prometheus tools
 test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "faketime" "faketime") (_install "jsonnet" "jsonnet") (_install "chromium" "chromium fonts-dejavu-core")
@@ -131,12 +134,12 @@ _demo-compose:
         "'docker compose --project-name $COMPOSE_PROJECT_NAME down --volumes' ends the stack."
     exit "$status"
 
-_demo-native: _monitoring-if-possible
+_rehearse scenario:
     #!/usr/bin/env bash
     set -euo pipefail
     cargo build --locked --release --bins
     bin="${CARGO_TARGET_DIR:-target}/release"
-    out="${CARGO_TARGET_DIR:-target}/demo"
+    out="${CARGO_TARGET_DIR:-target}/{{ scenario }}"
     mkdir -p "$out"
     work=$(mktemp -d)
     pids=()
@@ -195,7 +198,7 @@ _demo-native: _monitoring-if-possible
     fi
     echo
     status=0
-    "$bin/loadgen" run --scenario demo --target "http://$service" --json "$out/report.json" --report "$out/report.html" \
+    "$bin/loadgen" run --scenario {{ scenario }} --target "http://$service" --json "$out/report.json" --report "$out/report.html" \
         "${flags[@]}" || status=$?
     echo "reports: $out/report.html $out/report.json"
     exit "$status"

@@ -4,7 +4,7 @@
 //! once a second, never by the workers themselves.
 
 use crate::{
-    engine::{DropReason, DurationHistogram, Outcome, Record},
+    engine::{DropReason, DurationHistogram, FeedbackTotals, Outcome, Record},
     plan::Plan,
 };
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
@@ -20,6 +20,8 @@ metric_families::families! { pub(self)
         "Time from the planned instant to the send, in seconds.", BUCKETS;
     DROPPED: Counter = "loadgen_dropped_total", ["reason"],
         "Requests that were due and never sent, by reason.";
+    FEEDBACK: Counter = "loadgen_feedback_total", ["scenario", "phase", "outcome"],
+        "Pieces of feedback on predictions, by outcome.";
     PHASE: Gauge = "loadgen_phase_active", ["scenario", "phase"],
         "1 while the phase is running.";
 }
@@ -44,6 +46,8 @@ struct PhaseMetrics {
     requests: BTreeMap<(usize, Outcome), Counter>,
     response: Histogram,
     lag: Histogram,
+    /// Accepted, refused, failed, interrupted.
+    feedback: [Counter; 4],
     active: Gauge,
 }
 
@@ -73,6 +77,10 @@ impl Metrics {
                 if let Some(counter) = self.dropped.get(reason) {
                     counter.increment(count);
                 }
+            }
+            let FeedbackTotals { due: _, accepted, refused, failed, interrupted } = record.feedback;
+            for (counter, count) in metrics.feedback.iter().zip([accepted, refused, failed, interrupted]) {
+                counter.increment(count);
             }
             add(&metrics.response, &record.response);
             add(&metrics.lag, &record.lag);
@@ -116,6 +124,10 @@ fn register(plan: &Plan, at: usize) -> PhaseMetrics {
         requests: requests.collect(),
         response: RESPONSE.with(labels()),
         lag: LAG.with(labels()),
+        feedback: ["accepted", "refused", "failed", "interrupted"].map(|outcome| {
+            let [scenario, phase] = labels();
+            FEEDBACK.with([scenario, phase, outcome.to_owned()])
+        }),
         active: PHASE.with(labels()),
     }
 }
@@ -124,7 +136,7 @@ fn register(plan: &Plan, at: usize) -> PhaseMetrics {
 mod tests {
     use super::*;
     use crate::{
-        engine::{Ending, Timing},
+        engine::{Ending, FeedbackOutcome, Timing},
         plan::Shard,
         scenario::Scenario,
     };
@@ -158,6 +170,7 @@ phases:
             r#"loadgen_requests_total{scenario="x",phase="slow",payload="late",outcome="timed_out"} 0"#,
             r#"loadgen_response_seconds_count{scenario="x",phase="calm"} 0"#,
             r#"loadgen_dropped_total{reason="in_flight_limit"} 0"#,
+            r#"loadgen_feedback_total{scenario="x",phase="calm",outcome="refused"} 0"#,
             r#"loadgen_phase_active{scenario="x",phase="calm"} 0"#,
         ] {
             assert!(before.lines().any(|known| known == line), "{line}\n{before}");
@@ -172,6 +185,7 @@ phases:
             phase.ended(0, ending, Timing { response: time, service: time, lag: Some(time) });
         }
         phase.dropped(0, DropReason::InFlightLimit);
+        phase.feedback_ended(FeedbackOutcome::Refused);
         metrics.recorded(&record);
         metrics.recorded(&record);
         metrics.playing(Some(1));
@@ -184,6 +198,7 @@ phases:
             r#"loadgen_response_seconds_bucket{scenario="x",phase="calm",le="0.005"} 6"#,
             r#"loadgen_dropped_total{reason="in_flight_limit"} 2"#,
             r#"loadgen_phase_active{scenario="x",phase="calm"} 0"#,
+            r#"loadgen_feedback_total{scenario="x",phase="calm",outcome="refused"} 2"#,
             r#"loadgen_phase_active{scenario="x",phase="slow"} 1"#,
         ] {
             assert!(page.lines().any(|known| known == line), "{line}\n{page}");

@@ -1,6 +1,6 @@
 //! `loadgen check`: what a scenario would send, or everything that is wrong with it.
 
-use super::preflight::check_signals;
+use super::preflight::{check_signals, few_rows};
 use crate::{
     exit::Exit,
     plan::{Plan, Shard, arrivals::planned},
@@ -13,7 +13,10 @@ use cli_io::{
     stdout::print,
 };
 use model::ModelCard;
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The arguments of `loadgen check`.
 #[derive(Debug, clap::Args)]
@@ -42,13 +45,14 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         ))?;
     }
     for file in &args.files {
-        let parsed = library::find(file)
-            .map_err(|error| error.to_string())
-            .and_then(|found| Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string()))
-            .and_then(|mut scenario| {
-                let fitted = card.as_ref().map_or(Ok(()), |card| fit(&mut scenario, card));
-                fitted.map(|()| scenario).map_err(|problem| format!("{file}: {problem}"))
-            });
+        let parsed = library::find(file).map_err(|error| error.to_string()).and_then(|found| {
+            let mut scenario =
+                Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string())?;
+            if let Some(card) = &card {
+                fit(&mut scenario, found.folder(), card).map_err(|error| format!("{file}: {error:#}"))?;
+            }
+            Ok(scenario)
+        });
         match parsed {
             Ok(scenario) => {
                 print(format!("{}: good\n{}\n", printable(file, MOST_QUOTED), phases(&scenario)))?;
@@ -62,12 +66,15 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Finds what does not fit a model: roles, signals and payloads.
-fn fit(scenario: &mut Scenario, card: &ModelCard) -> Result<(), String> {
-    scenario.fit(card)?;
-    check_signals(scenario, card).map_err(|error| error.to_string())?;
+/// Finds what does not fit a model: roles, signals, tables and payloads.
+fn fit(scenario: &mut Scenario, folder: Option<&Path>, card: &ModelCard) -> anyhow::Result<()> {
+    scenario.fit(card).map_err(anyhow::Error::msg)?;
+    check_signals(scenario, card)?;
+    for note in scenario.read_tables(folder, card)?.iter().chain(&few_rows(scenario)) {
+        eprintln!("warning: {}", printable_message(note));
+    }
     let plan = Plan::new(Arc::new(scenario.clone()), Arc::new(card.clone()), scenario.seed, Shard::WHOLE);
-    plan.map(drop)
+    plan.map(drop).map_err(anyhow::Error::msg)
 }
 
 fn phases(scenario: &Scenario) -> String {

@@ -5,7 +5,7 @@
 //! counts.
 
 use crate::{
-    engine::{DurationHistogram, PhaseRecord, Totals},
+    engine::{DurationHistogram, FeedbackTotals, PhaseRecord, Totals},
     exit::Exit,
     judge::{RunVerdict, Verdict, expectations::ExpectationOutcome, thresholds::ThresholdOutcome},
     plan::Shard,
@@ -181,12 +181,17 @@ fn sound(report: &Report) -> Result<(), String> {
     }) {
         return Err("its totals do not add up".into());
     }
+    let feedback = report.phases.iter().map(|phase| &phase.feedback).chain([&report.feedback]);
+    if feedback.clone().any(|feedback| feedback.due > MOST || !feedback.add_up()) {
+        return Err("its counts of feedback do not add up".into());
+    }
     if !(0.0..1e9).contains(&report.duration) {
         return Err(format!("duration is {}", report.duration));
     }
-    let mut sums = Totals::default();
+    let (mut sums, mut feedback) = (Totals::default(), FeedbackTotals::default());
     for phase in &report.phases {
         sums.add(&phase.totals);
+        feedback.add(&phase.feedback);
         let answered = phase.totals.completed + phase.totals.timed_out;
         let statuses = phase.statuses.values().try_fold(0u64, |sum, count| sum.checked_add(*count));
         let Histograms { response_time, service_time, .. } = &phase.histograms;
@@ -199,7 +204,11 @@ fn sound(report: &Report) -> Result<(), String> {
             ));
         }
     }
-    if sums == report.totals { Ok(()) } else { Err("its totals are not those of its phases".into()) }
+    if sums == report.totals && feedback == report.feedback {
+        Ok(())
+    } else {
+        Err("its totals are not those of its phases".into())
+    }
 }
 
 /// Returns why the runs did not load their target together, if so: what they offered was then never offered at once.

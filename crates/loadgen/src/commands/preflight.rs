@@ -1,12 +1,42 @@
 //! Finds before a run what would only show after it: signals, alerts and queries that can't be.
 
 use crate::{
-    scenario::{Assertion, Scenario, SignalAssertion},
+    plan::arrivals::planned,
+    scenario::{Assertion, Executor, Scenario, SignalAssertion, Source, TableSource},
     watch::{queries::NoValue, reader::Reader},
 };
 use anyhow::bail;
 use model::ModelCard;
 use std::collections::BTreeSet;
+
+/// From so many draws per row on, a verdict on the requests is a verdict on those few rows.
+const MANY_DRAWS: f64 = 3.0;
+
+/// Says which tables have few rows for the number of requests that open phases draw from them.
+pub fn few_rows(scenario: &Scenario) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (at, payload) in scenario.payloads.iter().enumerate() {
+        let Source::Table(TableSource { rows: Some(rows), .. }) = &payload.source else { continue };
+        let draws = scenario.phases.iter().map(|phase| match &phase.executor {
+            Executor::Open { ramps, .. } => {
+                let all: f64 = phase.mix.iter().map(|&weight| f64::from(weight)).sum();
+                planned(ramps) as f64 * f64::from(phase.mix[at]) / all
+            }
+            Executor::Closed { .. } => 0.0,
+        });
+        let draws: f64 = draws.sum();
+        if draws > MANY_DRAWS * rows.rows() as f64 {
+            notes.push(format!(
+                "{}: payload {} draws about {draws:.0} times from {} rows: a signal that drifts is a verdict on those rows, not \
+                 on the traffic that they stand for",
+                rows.place,
+                payload.name,
+                rows.rows(),
+            ));
+        }
+    }
+    notes
+}
 
 /// Finds misspelt signals.
 ///

@@ -1,6 +1,6 @@
 //! `loadgen run`: runs a scenario and writes its report. [`crate::session`] follows the run while requests are sent.
 
-use super::preflight::{check_alerts, check_queries, check_signals};
+use super::preflight::{check_alerts, check_queries, check_signals, few_rows};
 use crate::{
     connect::{Endpoint, Target, Tls},
     engine,
@@ -9,7 +9,10 @@ use crate::{
     page::{Page, document},
     plan::{Plan, Shard},
     report::summary,
-    scenario::{Scenario, Source, library},
+    scenario::{
+        Scenario, Source,
+        library::{self, Found},
+    },
     serve::{self, Listeners, Servers},
     session::{RunInfo, Session, StopSignals},
     watch::{Routes, reader::Reader},
@@ -47,6 +50,9 @@ pub struct Args {
     /// Additional certificate authorities to trust over https:// (PEM)
     #[arg(long, value_name = "FILE.pem", value_hint = ValueHint::FilePath)]
     pub ca_cert: Option<PathBuf>,
+    /// Take rows from this CSV file instead of drawing them for the model; labels too, if it has the column of the class
+    #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
+    pub table: Option<PathBuf>,
     /// Seed of all random draws, instead of the scenario's own
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -93,6 +99,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut scenario = Scenario::parse(&found.text, &found.place)?;
     scenario.read_tokens(&found.text, &found.place)?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
+    if let Some(table) = &args.table {
+        // Absolute, because the scenario's own paths are relative to its folder.
+        scenario.take_rows_from(&std::path::absolute(table)?);
+    }
     let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
     let html = args.report.as_deref().map(|path| OutputFile::new("--report", path)).transpose()?;
     if let (Some(json), Some(html), Some(path)) = (&json, &html, &args.json)
@@ -102,7 +112,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let listeners = Listeners::bind(args.dashboard, args.metrics_listen)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let page = runtime.block_on(execute(args, scenario, digest(&found.text), listeners))?;
+    let page = runtime.block_on(execute(args, scenario, &found, listeners))?;
     let report = &page.report;
     // A reader of the report should find nothing else there.
     let report_on_stdout = [&json, &html].into_iter().flatten().any(OutputFile::is_stdout);
@@ -139,7 +149,7 @@ fn digest(text: &str) -> String {
 async fn execute(
     args: &Args,
     mut scenario: Scenario,
-    scenario_sha256: String,
+    found: &Found,
     listeners: Listeners,
 ) -> anyhow::Result<Page> {
     let mut stops = StopSignals::new()?;
@@ -151,6 +161,9 @@ async fn execute(
     scenario.fit(&card).map_err(|problem| anyhow!("expect: {problem}"))?;
     check_signals(&scenario, &card)?;
     warn_of_simulator(&scenario, &card);
+    for note in scenario.read_tables(found.folder(), &card)?.iter().chain(&few_rows(&scenario)) {
+        eprintln!("warning: {}", printable_message(note));
+    }
     let checked = reader.check_prometheus().await.transpose();
     let rules = checked.map_err(|error| anyhow!("--prometheus: {error}"))?;
     match &rules {
@@ -171,7 +184,7 @@ async fn execute(
     let metrics = Arc::new(Metrics::new(&plan));
     let (servers, publisher) = Servers::start(listeners, Arc::clone(&metrics))?;
     let info = RunInfo {
-        scenario_sha256,
+        scenario_sha256: digest(&found.text),
         target: address.to_string(),
         prometheus: prometheus.map(|prometheus| prometheus.url().to_string()),
     };

@@ -35,7 +35,7 @@ impl ExpectedAnswer {
             return Self::Any;
         }
         match &payload.source {
-            Source::Model | Source::Drift(_) => Self::One,
+            Source::Model | Source::Drift(_) | Source::Table(_) => Self::One,
             Source::Malformed(_) | Source::Fixed(None) => Self::OneOrMany,
             Source::Fixed(Some(body)) => Self::asked_by(&body.text),
         }
@@ -82,6 +82,15 @@ impl ExpectedAnswer {
     }
 }
 
+/// Returns the id of the one prediction in an answer, if it has one.
+pub(super) fn prediction_id(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Identified {
+        prediction_id: Option<String>,
+    }
+    serde_json::from_slice::<Identified>(body).ok()?.prediction_id
+}
+
 /// One prediction or many. Other fields are ignored.
 #[derive(Deserialize)]
 struct Answer {
@@ -115,6 +124,13 @@ mod tests {
         assert!(is_met(ExpectedAnswer::OneOrMany, ONE) && is_met(ExpectedAnswer::OneOrMany, &many));
         assert!(is_met(ExpectedAnswer::Any, "<html>"));
         assert!(ExpectedAnswer::One.is_met(503, Some(b"<html>")));
+    }
+
+    #[test]
+    fn the_id_of_a_prediction_is_found() {
+        assert_eq!(prediction_id(ONE.as_bytes()).as_deref(), Some("x"));
+        assert_eq!(prediction_id(br#"{"prediction":0}"#), None);
+        assert_eq!(prediction_id(b"<html>"), None);
     }
 
     #[test]

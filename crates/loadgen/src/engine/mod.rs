@@ -7,13 +7,14 @@
 //!
 //! Memory is bounded by the requests in flight: nothing is kept per request once it is recorded, and the plan is
 //! drawn as it is played. Every offered request ends in exactly one of completed, failed, timed out, dropped,
-//! interrupted.
+//! interrupted. Feedback on predictions is counted apart from them.
 
 mod answer;
 mod connections;
 mod dispatcher;
 pub mod duration_histogram;
 pub mod effort;
+mod feedback;
 mod in_flight;
 pub mod record;
 mod sender;
@@ -21,7 +22,10 @@ mod worker;
 
 pub use duration_histogram::{DurationHistogram, Figures};
 pub use effort::Effort;
-pub use record::{DropReason, Ending, Failure, Outcome, PhaseRecord, Record, Timing, Totals};
+pub use record::{
+    DropReason, Ending, Failure, FeedbackOutcome, FeedbackTotals, Outcome, PhaseRecord, Record, Timing,
+    Totals,
+};
 
 use crate::{connect::Target, plan::Plan};
 use cli_io::descriptors;

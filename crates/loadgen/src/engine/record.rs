@@ -59,6 +59,57 @@ impl Totals {
     }
 }
 
+/// How the feedback on predictions ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedbackTotals {
+    /// Predictions that were chosen for feedback.
+    pub due: u64,
+    /// Accepted by the service, with status 202.
+    pub accepted: u64,
+    /// Answered with another status.
+    pub refused: u64,
+    /// Without an answer, or not sent because the prediction had no id.
+    pub failed: u64,
+    /// Not sent or not answered when the run was interrupted.
+    pub interrupted: u64,
+}
+
+impl FeedbackTotals {
+    /// Returns whether each piece of feedback has ended.
+    pub fn add_up(&self) -> bool {
+        let ends = [self.accepted, self.refused, self.failed, self.interrupted];
+        // Counts from a file may be anything.
+        ends.into_iter().try_fold(0u64, u64::checked_add) == Some(self.due)
+    }
+
+    /// Returns whether no prediction was chosen.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.due += other.due;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.failed += other.failed;
+        self.interrupted += other.interrupted;
+    }
+}
+
+/// How one piece of feedback ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FeedbackOutcome {
+    /// Accepted by the service.
+    Accepted,
+    /// Answered with another status.
+    Refused,
+    /// Without an answer, or never sent.
+    Failed,
+    /// Not ended when the run was interrupted.
+    Interrupted,
+}
+
 /// Why a request was never sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -184,6 +235,8 @@ pub struct PhaseRecord {
     pub drops: BTreeMap<DropReason, u64>,
     /// Requests by payload, by its position, and outcome.
     pub payloads: BTreeMap<(usize, Outcome), u64>,
+    /// How the feedback on the phase's predictions ended.
+    pub feedback: FeedbackTotals,
 }
 
 impl PhaseRecord {
@@ -228,9 +281,21 @@ impl PhaseRecord {
         self.service.record(timing.service);
     }
 
+    /// Counts the end of one piece of feedback that was due before.
+    pub fn feedback_ended(&mut self, outcome: FeedbackOutcome) {
+        let count = match outcome {
+            FeedbackOutcome::Accepted => &mut self.feedback.accepted,
+            FeedbackOutcome::Refused => &mut self.feedback.refused,
+            FeedbackOutcome::Failed => &mut self.feedback.failed,
+            FeedbackOutcome::Interrupted => &mut self.feedback.interrupted,
+        };
+        *count += 1;
+    }
+
     /// Adds another's counts and times.
     pub fn merge(&mut self, other: &Self) {
         self.totals.add(&other.totals);
+        self.feedback.add(&other.feedback);
         self.response.merge(&other.response);
         self.service.merge(&other.service);
         self.lag.merge(&other.lag);

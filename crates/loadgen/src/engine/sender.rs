@@ -2,8 +2,9 @@
 
 use super::{
     Target,
-    answer::ExpectedAnswer,
+    answer::{ExpectedAnswer, prediction_id},
     connections::{Connections, Received},
+    feedback,
     in_flight::InFlight,
     record::{Ending, Failure, Record, Timing},
 };
@@ -30,6 +31,8 @@ pub(super) struct Sender {
     connections: Connections,
     timeout: Duration,
     templates: Vec<Template>,
+    /// How feedback on each payload's predictions is sent, if it is.
+    pub(super) feedback: Vec<Option<feedback::Request>>,
     pub(super) recorder: Recorder,
 }
 
@@ -47,27 +50,11 @@ struct Template {
 
 impl Template {
     fn new(payload: &Payload, target: &Endpoint) -> Result<Self, String> {
-        let mut headers = payload.headers.clone();
-        let url = target.below(&payload.path);
-        let problem = |error: &dyn std::fmt::Display| format!("payloads.{}: {url}: {error}", payload.name);
-        let host = match url.port() {
-            Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
-            None => url.host_str().unwrap_or_default().to_owned(),
-        };
-        let host = HeaderValue::try_from(host).map_err(|error| problem(&error))?;
-        let mut usual = |name: HeaderName, value: HeaderValue| {
-            headers.entry(name).or_insert(value);
-        };
-        usual(header::HOST, host);
-        usual(header::ACCEPT, HeaderValue::from_static("*/*"));
-        usual(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        if let Some(authorization) = target.authorization() {
-            usual(AUTHORIZATION, authorization.clone());
-        }
-        let uri = url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let address = address(target, &payload.path, payload.headers.clone());
+        let (uri, headers) = address.map_err(|problem| format!("payloads.{}: {problem}", payload.name))?;
         Ok(Self {
             method: payload.method.clone(),
-            uri: uri.parse().map_err(|error| problem(&error))?,
+            uri,
             declared: headers.contains_key(CONTENT_TYPE),
             headers,
             expected: payload.expected_status.clone(),
@@ -88,6 +75,36 @@ impl Template {
     }
 }
 
+/// Returns the path and the headers of requests to `path`, which have the usual headers beside `headers`.
+///
+/// # Errors
+/// If the address cannot be asked for.
+pub(super) fn address(
+    target: &Endpoint,
+    path: &str,
+    mut headers: HeaderMap,
+) -> Result<(Uri, HeaderMap), String> {
+    let url = target.below(path);
+    let problem = |error: &dyn std::fmt::Display| format!("{url}: {error}");
+    let host = match url.port() {
+        Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
+        None => url.host_str().unwrap_or_default().to_owned(),
+    };
+    let host = HeaderValue::try_from(host).map_err(|error| problem(&error))?;
+    let mut usual = |name: HeaderName, value: HeaderValue| {
+        headers.entry(name).or_insert(value);
+    };
+    usual(header::HOST, host);
+    usual(header::ACCEPT, HeaderValue::from_static("*/*"));
+    usual(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    if let Some(authorization) = target.authorization() {
+        usual(AUTHORIZATION, authorization.clone());
+    }
+    let uri = url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+    let uri = uri.parse().map_err(|error| problem(&error))?;
+    Ok((uri, headers))
+}
+
 impl Sender {
     /// # Errors
     /// If the target's address or a payload's path can't be asked for.
@@ -100,8 +117,10 @@ impl Sender {
     ) -> Result<Self, String> {
         let template = |payload| Template::new(payload, &target.endpoint);
         let templates = payloads.iter().map(template).collect::<Result<_, _>>()?;
+        let feedback = |payload| feedback::Request::new(payload, &target.endpoint);
+        let feedback = payloads.iter().map(feedback).collect::<Result<_, _>>()?;
         let connections = Connections::new(&target.endpoint, &target.tls, most)?;
-        Ok(Self { connections, timeout, templates, recorder })
+        Ok(Self { connections, timeout, templates, feedback, recorder })
     }
 
     /// Counts a request as offered. Its end is counted in any case.
@@ -110,7 +129,7 @@ impl Sender {
         Ticket { recorder: Rc::clone(&self.recorder), phase, payload, open: true }
     }
 
-    /// Sends a request that was due at `intended`; `None` in a closed loop. Returns whether it was answered.
+    /// Sends a request that was due at `intended`; `None` in a closed loop.
     ///
     /// Dropping the future before its end counts the request as interrupted.
     pub(super) async fn send(
@@ -118,20 +137,25 @@ impl Sender {
         ticket: Ticket,
         request: PreparedRequest,
         intended: Option<Instant>,
-    ) -> bool {
+    ) -> Sent {
+        let is_labelled = request.label.is_some();
         let template = &self.templates[request.payload];
         let request = template.request(request);
         let sent = Instant::now();
         let exchange = self.connections.exchange(request, |status| template.answer.most_bytes(status));
         let answered = tokio::time::timeout(self.timeout, exchange).await;
         let done = Instant::now();
+        let mut id = None;
         let ending = match answered {
             Ok(Ok(answer))
                 if answer.is_followed || !template.answer.is_met(answer.status, answer.body.as_deref()) =>
             {
                 Ending::Failed(Failure::BadAnswer)
             }
-            Ok(Ok(Received { status, .. })) => {
+            Ok(Ok(Received { status, body, .. })) => {
+                if is_labelled && status == 200 {
+                    id = Some(body.and_then(|body| prediction_id(&body)));
+                }
                 Ending::Completed { status, expected: template.expected.contains(&status) }
             }
             Ok(Err(reason)) => Ending::Failed(reason),
@@ -145,8 +169,28 @@ impl Sender {
                 lag: intended.map(|intended| sent.saturating_duration_since(intended)),
             },
         );
-        matches!(ending, Ending::Completed { .. })
+        Sent { answered: matches!(ending, Ending::Completed { .. }), prediction_id: id }
     }
+
+    /// Sends a request that is not part of the plan, and returns the status of its answer.
+    ///
+    /// # Errors
+    /// If there is no answer in time.
+    pub(super) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<u16, ()> {
+        let exchange = self.connections.exchange(request, |_| 0);
+        match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(Ok(answer)) => Ok(answer.status),
+            Ok(Err(_)) | Err(_) => Err(()),
+        }
+    }
+}
+
+/// What became of a request.
+pub(super) struct Sent {
+    /// Whether it was answered.
+    pub(super) answered: bool,
+    /// If it was answered with a prediction that gets feedback: the prediction's id, `None` without one.
+    pub(super) prediction_id: Option<Option<String>>,
 }
 
 /// Makes sure that a request which was offered is counted, even if its task is dropped before it ever ran.

@@ -2,10 +2,10 @@
 
 use crate::{
     malformed::{Malformed, proper},
-    scenario::{Payload, Phase, Source},
+    scenario::{Payload, Phase, Source, TableSource},
 };
 use bytes::Bytes;
-use driftsim::{DriftSpec, RowSource};
+use driftsim::{DriftSpec, Row, RowSource};
 use model::ModelCard;
 use rand::{Rng, RngExt};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -21,6 +21,8 @@ pub struct PreparedRequest {
     pub body: Option<Bytes>,
     /// The media type it is declared as, unless the payload's headers say.
     pub content_type: Option<HeaderValue>,
+    /// The true class, if the prediction gets feedback.
+    pub label: Option<String>,
 }
 
 /// What a stream of random numbers is for. Each has its own, so that no draw disturbs another.
@@ -34,6 +36,8 @@ pub enum Purpose {
     Rows(usize),
     /// The kinds of one malformed payload.
     Kinds(usize),
+    /// Which predictions of one payload get feedback.
+    Feedback(usize),
 }
 
 /// Returns the stream of random numbers for one purpose of one phase; `vu` is 0 in open phases.
@@ -43,9 +47,10 @@ pub fn stream(seed: u64, phase: usize, vu: usize, purpose: Purpose) -> ChaCha8Rn
         Purpose::Choice => (1, 0),
         Purpose::Rows(payload) => (2, payload),
         Purpose::Kinds(payload) => (3, payload),
+        Purpose::Feedback(payload) => (1 << 47, payload),
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    // 16 bits of phase, 30 of user, 16 of payload, 2 of kind: far more than scenarios have.
+    // 16 bits of phase, 1 of kind, 29 of user, 16 of payload, 2 of kind: far more than scenarios have.
     rng.set_stream((phase as u64) << 48 | (vu as u64) << 18 | (payload as u64) << 2 | kind);
     rng
 }
@@ -65,6 +70,8 @@ enum BodySource {
     Rows {
         rows: Box<RowSource>,
         card: Arc<ModelCard>,
+        /// The share of the predictions that get feedback, and what decides which.
+        feedback: Option<(f64, Box<ChaCha8Rng>)>,
     },
     Malformed {
         rows: Box<RowSource>,
@@ -94,10 +101,11 @@ impl PreparedRequests {
             }
             let stream = |purpose| stream(seed, position, vu, purpose);
             BodySource::new(
-                &payload.source,
+                payload,
                 card,
                 stream(Purpose::Rows(at)).next_u64(),
                 stream(Purpose::Kinds(at)),
+                stream(Purpose::Feedback(at)),
             )
             .map_err(|problem| format!("payloads.{}.source: {problem}", payload.name))
         });
@@ -112,8 +120,7 @@ impl PreparedRequests {
     /// Returns the next request.
     pub fn draw(&mut self) -> PreparedRequest {
         let payload = self.choose();
-        let (body, content_type) = self.bodies[payload].body();
-        PreparedRequest { payload, body, content_type }
+        self.bodies[payload].request(payload)
     }
 
     /// Passes over the next request: what follows is as if it had been drawn.
@@ -135,13 +142,28 @@ impl PreparedRequests {
 }
 
 impl BodySource {
-    fn new(source: &Source, card: &Arc<ModelCard>, seed: u64, rng: ChaCha8Rng) -> Result<Self, String> {
+    fn new(
+        payload: &Payload,
+        card: &Arc<ModelCard>,
+        seed: u64,
+        rng: ChaCha8Rng,
+        feedback: ChaCha8Rng,
+    ) -> Result<Self, String> {
         let rows = |spec: &DriftSpec| {
             RowSource::new(card, spec, seed).map(Box::new).map_err(|error| error.to_string())
         };
-        Ok(match source {
-            Source::Model => Self::Rows { rows: rows(&DriftSpec::steady())?, card: Arc::clone(card) },
-            Source::Drift(spec) => Self::Rows { rows: rows(spec)?, card: Arc::clone(card) },
+        let feedback = payload.feedback.map(|own| (own.share, Box::new(feedback)));
+        let of_rows = |rows| Self::Rows { rows, card: Arc::clone(card), feedback };
+        Ok(match &payload.source {
+            Source::Model => of_rows(rows(&DriftSpec::steady())?),
+            Source::Drift(spec) => of_rows(rows(spec)?),
+            Source::Table(TableSource { rows: Some(table), drift, .. }) => {
+                let rows = RowSource::of_table(Arc::clone(table), card, drift, seed);
+                of_rows(rows.map(Box::new).map_err(|error| error.to_string())?)
+            }
+            Source::Table(TableSource { rows: None, file, .. }) => {
+                return Err(format!("table {} has not been read", file.display()));
+            }
             Source::Malformed(kinds) => Self::Malformed {
                 kinds: usable(kinds, card)?,
                 rows: rows(&DriftSpec::steady())?,
@@ -157,26 +179,42 @@ impl BodySource {
         })
     }
 
-    fn body(&mut self) -> (Option<Bytes>, Option<HeaderValue>) {
-        const JSON: &str = "application/json";
-        let (body, content_type) = match self {
+    fn request(&mut self, payload: usize) -> PreparedRequest {
+        const JSON: HeaderValue = HeaderValue::from_static("application/json");
+        let with_body = |body, content_type, label| PreparedRequest {
+            payload,
+            body: Some(body),
+            content_type: Some(content_type),
+            label,
+        };
+        match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
-            Self::Rows { rows, card } => (proper(&row(rows), card), JSON),
+            Self::Rows { rows, card, feedback } => {
+                let row = row(rows);
+                let chosen = is_chosen(feedback);
+                let label = row.class.filter(|_| chosen).map(|class| card.classes[class].clone());
+                with_body(proper(&row.values, card), JSON, label)
+            }
             Self::Malformed { rows, kinds, rng, card } => {
                 let kind = kinds[rng.random_range(0..kinds.len())];
-                let body = kind.spoil(&row(rows), card);
-                (body.unwrap_or_default(), kind.content_type())
+                let body = kind.spoil(&row(rows).values, card).unwrap_or_default();
+                with_body(body, HeaderValue::from_static(kind.content_type()), None)
             }
-            Self::Fixed(fixed) => return fixed.clone().unzip(),
-        };
-        (Some(body), Some(HeaderValue::from_static(content_type)))
+            Self::Fixed(fixed) => {
+                let (body, content_type) = fixed.clone().unzip();
+                PreparedRequest { payload, body, content_type, label: None }
+            }
+        }
     }
 
-    /// Draws what [`BodySource::body`] would, and writes nothing.
+    /// Draws what [`BodySource::request`] would, and writes nothing.
     fn pass(&mut self) {
         match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
-            Self::Rows { rows, .. } => drop(row(rows)),
+            Self::Rows { rows, feedback, .. } => {
+                drop(row(rows));
+                is_chosen(feedback);
+            }
             Self::Fixed(_) => {}
             Self::Malformed { rows, kinds, rng, .. } => {
                 let _: usize = rng.random_range(0..kinds.len());
@@ -186,8 +224,16 @@ impl BodySource {
     }
 }
 
-fn row(rows: &mut RowSource) -> Vec<Option<f64>> {
-    rows.next().map(|row| row.values).unwrap_or_default()
+/// Draws whether the next prediction gets feedback.
+fn is_chosen(feedback: &mut Option<(f64, Box<ChaCha8Rng>)>) -> bool {
+    feedback.as_mut().is_some_and(|(share, rng)| rng.random::<f64>() < *share)
+}
+
+fn row(rows: &mut RowSource) -> Row {
+    match rows.next() {
+        Some(row) => row,
+        None => unreachable!("a source of rows never ends"),
+    }
 }
 
 /// Returns the kinds that are mistakes with this model.

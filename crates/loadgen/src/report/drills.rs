@@ -4,7 +4,7 @@ use super::PhaseReport;
 use crate::{
     judge::{Verdict, expectations::ExpectationOutcome},
     malformed::Malformed,
-    scenario::{Executor, Payload, Phase, Scenario, Source},
+    scenario::{Executor, Payload, Phase, Scenario, Source, TableSource},
     watch::PrometheusWatch,
 };
 use driftsim::{DriftSpec, presets};
@@ -110,8 +110,12 @@ pub fn failure_modes(
 /// Returns whether a phase sends anything but ordinary requests.
 fn injects(phase: &Phase, payloads: &[Payload]) -> bool {
     let ordinary = |payload: &Payload| {
-        payload.source == Source::Model
-            && !payload.headers.keys().any(|name| name.as_str().starts_with(FAULT))
+        let as_usual = match &payload.source {
+            Source::Model => true,
+            Source::Table(table) => table.drift.operations.is_empty(),
+            Source::Drift(_) | Source::Malformed(_) | Source::Fixed(_) => false,
+        };
+        as_usual && !payload.headers.keys().any(|name| name.as_str().starts_with(FAULT))
     };
     payloads.iter().zip(&phase.mix).any(|(payload, &weight)| weight > 0 && !ordinary(payload))
 }
@@ -154,18 +158,28 @@ fn source(payload: &Payload) -> String {
     let mut words = match &payload.source {
         Source::Model => "like the reference".to_owned(),
         Source::Drift(spec) => drift(spec),
+        Source::Table(table) if table.drift.operations.is_empty() => rows_of(table),
+        Source::Table(table) => format!("{}, {}", rows_of(table), drift(&table.drift)),
         Source::Fixed(_) => format!("{} {}", payload.method, payload.path),
         Source::Malformed(kinds) if kinds.is_empty() => "malformed in every way".to_owned(),
         Source::Malformed(kinds) => {
             format!("malformed in {} of {} ways", kinds.len(), Malformed::ALL.len())
         }
     };
+    if let Some(feedback) = payload.feedback {
+        let after = humantime::format_duration(feedback.after);
+        words += &format!(", feedback on {} % after {after}", 100.0 * feedback.share);
+    }
     for (name, value) in &payload.headers {
         // Any other header may hold a secret.
         let shown = value.to_str().ok().filter(|_| name.as_str().starts_with(FAULT));
         words += &shown.map_or(format!(", header {name}"), |value| format!(", {name}: {value}"));
     }
     words
+}
+
+fn rows_of(table: &TableSource) -> String {
+    format!("rows of {}", table.file.display())
 }
 
 fn drift(spec: &DriftSpec) -> String {

@@ -6,7 +6,9 @@ pub mod summary;
 mod warnings;
 
 use crate::{
-    engine::{DropReason, DurationHistogram, Effort, Failure, Figures, PhaseRecord, Record, Totals},
+    engine::{
+        DropReason, DurationHistogram, Effort, Failure, FeedbackTotals, Figures, PhaseRecord, Record, Totals,
+    },
     judge::{
         Measured, Missed, RunVerdict, Verdict,
         expectations::{self, ExpectationOutcome, Observations},
@@ -64,6 +66,9 @@ pub struct Report {
     pub missed: Missed,
     /// How the requests ended.
     pub totals: Totals,
+    /// How the feedback on predictions ended.
+    #[serde(default, skip_serializing_if = "FeedbackTotals::is_none")]
+    pub feedback: FeedbackTotals,
     /// From the intended instant to the end of the answer.
     pub response_time: Figures,
     /// From the actual send to the end of the answer.
@@ -97,6 +102,9 @@ pub struct PhaseReport {
     pub verdict: Verdict,
     /// How its requests ended.
     pub totals: Totals,
+    /// How the feedback on its predictions ended.
+    #[serde(default, skip_serializing_if = "FeedbackTotals::is_none")]
+    pub feedback: FeedbackTotals,
     /// Completed requests per second.
     pub rate: Option<f64>,
     /// The share of the time in which the generator's busiest thread ran or waited for a core; `None` where the system does
@@ -256,6 +264,7 @@ impl Report {
         let mut whole = PhaseRecord::default();
         records.iter().for_each(|record| whole.merge(record));
         self.totals = whole.totals;
+        self.feedback = whole.feedback;
         self.response_time = whole.response.figures();
         self.service_time = whole.service.figures();
         self.send_lag = whole.lag.figures();
@@ -319,6 +328,7 @@ fn phase(at: usize, findings: &Findings) -> PhaseReport {
         generator_busy: findings.effort.busiest(at),
         monitoring: Monitoring::new(&findings.seen.phases[at]),
         totals: Totals::default(),
+        feedback: FeedbackTotals::default(),
         rate: None,
         response_time: Figures::default(),
         service_time: Figures::default(),
@@ -354,6 +364,7 @@ impl PhaseReport {
     /// Sets the figures from the results of the phase's requests.
     fn set_figures(&mut self, record: &PhaseRecord) {
         self.totals = record.totals;
+        self.feedback = record.feedback;
         self.rate = (self.duration > 0.0).then(|| record.totals.completed as f64 / self.duration);
         self.response_time = record.response.figures();
         self.service_time = record.service.figures();
@@ -368,6 +379,7 @@ impl PhaseReport {
     pub fn record(&self) -> PhaseRecord {
         PhaseRecord {
             totals: self.totals,
+            feedback: self.feedback,
             response: self.histograms.response_time.clone(),
             service: self.histograms.service_time.clone(),
             lag: self.histograms.send_lag.clone(),

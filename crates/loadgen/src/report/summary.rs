@@ -156,6 +156,14 @@ fn footnotes(report: &Report) -> String {
         time(report.send_lag.p99),
         time(report.send_lag.max)
     );
+    let feedback = &report.feedback;
+    if !feedback.is_none() {
+        let _ = writeln!(
+            text,
+            "  {} feedback = {} accepted + {} refused + {} failed + {} interrupted",
+            feedback.due, feedback.accepted, feedback.refused, feedback.failed, feedback.interrupted
+        );
+    }
     let failures = sum(report.phases.iter().map(|phase| &phase.failures));
     for (reason, count) in failures {
         let reason = match reason {

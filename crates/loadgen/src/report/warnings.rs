@@ -27,6 +27,13 @@ pub(super) fn warnings(
             "{unanswered} requests had no answer, and no threshold looks at that: add one on unexpected_rate"
         ));
     }
+    let lost: u64 = phases.iter().map(|phase| phase.feedback.refused + phase.feedback.failed).sum();
+    if lost > 0 {
+        let due: u64 = phases.iter().map(|phase| phase.feedback.due).sum();
+        warnings.push(format!(
+            "{lost} of {due} pieces of feedback were not accepted: the service does not know those true classes"
+        ));
+    }
     for phase in phases.iter().filter(|phase| phase.saturated()) {
         let busy = phase.generator_busy.unwrap_or_default() * 100.0;
         warnings.push(format!(

@@ -13,11 +13,12 @@ use thiserror::Error;
 pub const FOLDER: &str = "scenarios";
 
 /// The shipped scenarios, in the order in which they are best met.
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN: [(&str, &str); 6] = [
     ("normal", include_str!("../../../../scenarios/normal.yaml")),
     ("high_load", include_str!("../../../../scenarios/high_load.yaml")),
     ("error_storm", include_str!("../../../../scenarios/error_storm.yaml")),
     ("drift", include_str!("../../../../scenarios/drift.yaml")),
+    ("concept_drift", include_str!("../../../../scenarios/concept_drift.yaml")),
     ("demo", include_str!("../../../../scenarios/demo.yaml")),
 ];
 
@@ -28,6 +29,15 @@ pub struct Found {
     pub place: String,
     /// The YAML.
     pub text: String,
+    /// The file, unless it is built in.
+    pub file: Option<PathBuf>,
+}
+
+impl Found {
+    /// Returns the folder that paths in the scenario are relative to; `None` for a built-in one.
+    pub fn folder(&self) -> Option<&Path> {
+        self.file.as_deref().and_then(Path::parent)
+    }
 }
 
 /// Why there is no text.
@@ -88,7 +98,7 @@ pub fn find(wanted: &str) -> Result<Found, LibraryError> {
     BUILT_IN
         .iter()
         .find(|(name, _)| *name == wanted)
-        .map(|(name, text)| Found { place: format!("built-in {name}"), text: (*text).to_owned() })
+        .map(|(name, text)| Found { place: format!("built-in {name}"), text: (*text).to_owned(), file: None })
         .ok_or_else(|| LibraryError::Unknown { name: wanted.to_owned() })
 }
 
@@ -120,7 +130,7 @@ fn read(file: &Path) -> Result<Found, LibraryError> {
     })?;
     // Some editors begin a file with a mark that YAML readers may take for part of the first key.
     let text = text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned);
-    Ok(Found { place: file.display().to_string(), text })
+    Ok(Found { place: file.display().to_string(), text, file: Some(file.to_owned()) })
 }
 
 #[cfg(test)]
@@ -158,7 +168,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_valid_ones() {
         let message = find("nope").unwrap_err().to_string();
-        assert!(message.contains("normal, high_load, error_storm, drift, demo"), "{message}");
+        assert!(message.contains("normal, high_load, error_storm, drift, concept_drift, demo"), "{message}");
     }
 
     #[test]

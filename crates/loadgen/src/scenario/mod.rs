@@ -13,6 +13,7 @@ mod reading;
 pub(crate) mod request;
 pub mod roles;
 mod schema;
+pub mod tables;
 mod target_labels;
 pub mod threshold;
 pub mod values;
@@ -21,6 +22,7 @@ pub use expectation::{
     AlertPattern, Assertion, Expectation, Job, QueryAssertion, SignalAssertion, Vital, VitalAssertion,
 };
 pub use schema::schema;
+pub use tables::TableSource;
 pub use target_labels::TargetLabels;
 pub use threshold::{Aggregate, Comparison, Condition, Metric, Threshold};
 
@@ -81,6 +83,17 @@ pub struct Payload {
     pub bearer_token_env: Option<String>,
     /// The statuses that are a right answer to it.
     pub expected_status: Vec<u16>,
+    /// Which of its predictions get feedback, and when.
+    pub feedback: Option<Feedback>,
+}
+
+/// Which predictions get feedback with the true class of the row, and when.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Feedback {
+    /// How long after the prediction it is sent.
+    pub after: Duration,
+    /// The share of the predictions that get it, in [0, 1].
+    pub share: f64,
 }
 
 /// Where bodies come from.
@@ -88,8 +101,10 @@ pub struct Payload {
 pub enum Source {
     /// Rows like the model's reference.
     Model,
-    /// Rows that drift.
+    /// Rows like the model's reference, but for a drift.
     Drift(DriftSpec),
+    /// Rows of a table, which may drift.
+    Table(TableSource),
     /// Requests that no model can use; no kinds means all.
     Malformed(Vec<Malformed>),
     /// The same body each time, or none.

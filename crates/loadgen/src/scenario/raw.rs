@@ -4,8 +4,8 @@
 
 use super::{
     schema::{
-        executors, headers, job, labels, maybe_condition, maybe_text, one_of, payload, queries, text,
-        thresholds, times, vitals,
+        executors, headers, job, labels, maybe_condition, maybe_text, one_of, payload, queries, sources,
+        text, thresholds, times, vitals,
     },
     values::{HeaderText, Name, OrderedMap, Quantity, RampRate, Rate, Span},
 };
@@ -79,22 +79,80 @@ pub(super) struct RawPayload {
     /// What a right answer is
     #[serde(default)]
     pub(super) expect: RawAnswer,
+    /// Sends the true class of its rows to /feedback
+    pub(super) feedback: Option<RawFeedback>,
 }
 
-/// Exactly one of these
+/// Which predictions get feedback, and when
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping, such as { after: 5s, share: 0.5 }")]
+#[schemars(rename = "Feedback")]
+pub(super) struct RawFeedback {
+    /// How long after the prediction it is sent
+    #[schemars(extend("default" = "0s"))]
+    pub(super) after: Option<Span>,
+    /// The share of the predictions that get it
+    #[schemars(range(min = 0, max = 1), extend("default" = 1))]
+    pub(super) share: Option<f64>,
+}
+
+/// Exactly one of these; drift may stand beside table
 // An enum would be the natural shape, but serde's enums lose the line of an error.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping with one source, such as { model: {} }")]
-#[schemars(rename = "Source", transform = |schema: &mut _| one_of(schema, &["model", "drift", "malformed", "fixed"]))]
+#[schemars(rename = "Source", transform = sources)]
 pub(super) struct RawSource {
     /// Fresh rows like the model's reference
     pub(super) model: Option<Empty>,
+    /// Rows of a table, drawn at random
+    pub(super) table: Option<RawTable>,
     /// Rows that drift
     pub(super) drift: Option<DriftSpec>,
     /// Requests that no model can use
     pub(super) malformed: Option<RawMalformed>,
     /// The same body each time, or none
     pub(super) fixed: Option<RawFixed>,
+}
+
+/// A CSV file, plain or compressed with gzip; written as its path, or as a mapping
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    remote = "Self",
+    expecting = "the path of a CSV file, or a mapping of file, target, missing and separator"
+)]
+pub(super) struct RawTable {
+    pub(super) file: String,
+    #[serde(default)]
+    pub(super) target: Option<String>,
+    #[serde(default)]
+    pub(super) missing: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) separator: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for RawTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PathOrMap)
+    }
+}
+
+struct PathOrMap;
+
+impl<'de> Visitor<'de> for PathOrMap {
+    type Value = RawTable;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("the path of a CSV file, or a mapping of file, target, missing and separator")
+    }
+
+    fn visit_str<E: de::Error>(self, path: &str) -> Result<RawTable, E> {
+        Ok(RawTable { file: path.to_owned(), ..RawTable::default() })
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<RawTable, A::Error> {
+        RawTable::deserialize(MapAccessDeserializer::new(map))
+    }
 }
 
 /// A body spelt out

@@ -1,17 +1,20 @@
 //! Reads the fields of a payload about its requests besides their bodies: method, path, headers, credentials.
 
 use super::{
-    Body, Payload, Scenario, ScenarioError, Source,
+    Body, Feedback, Payload, Scenario, ScenarioError, Source, TableSource,
     check::{Problem, Problems},
     located,
-    raw::{RawMethod, RawPayload, RawSource},
+    raw::{RawFeedback, RawMethod, RawPayload, RawSource, RawTable},
+    tables::sends_rows,
     values::{HeaderText, OrderedMap},
 };
 use crate::connect::bearer;
+use driftsim::DriftSpec;
 use reqwest::{
     Method,
-    header::{self, HeaderMap, HeaderName, HeaderValue},
+    header::{self, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue},
 };
+use std::time::Duration;
 
 /// Where predictions are asked for.
 pub(crate) const DEFAULT_PATH: &str = "/predict";
@@ -50,7 +53,7 @@ pub(super) fn payload(name: &str, raw: &RawPayload, problems: &mut Problems) -> 
         let given = headers.contains_key(header::CONTENT_TYPE);
         fixed(body.as_ref(), raw, given, &source_path, problems);
     }
-    Some(Payload {
+    let mut payload = Payload {
         name: name.to_owned(),
         source,
         method,
@@ -58,19 +61,60 @@ pub(super) fn payload(name: &str, raw: &RawPayload, problems: &mut Problems) -> 
         headers,
         bearer_token_env: raw.bearer_token_env.clone(),
         expected_status,
-    })
+        feedback: None,
+    };
+    payload.feedback = raw.feedback.as_ref().and_then(|raw| feedback(raw, &payload, problems));
+    Some(payload)
+}
+
+fn feedback(raw: &RawFeedback, payload: &Payload, problems: &mut Problems) -> Option<Feedback> {
+    let path = format!("payloads.{}.feedback", payload.name);
+    let share = raw.share.unwrap_or(1.0);
+    if !(0.0..=1.0).contains(&share) {
+        problems.add(format!("{path}.share"), format!("must be from 0 to 1, got {share}"));
+        return None;
+    }
+    if !sends_rows(payload) {
+        problems.add(path, "needs rows with a true class: a source of model, drift or table");
+        return None;
+    }
+    if payload.path.split('?').next() != Some(DEFAULT_PATH) || payload.method != Method::POST {
+        problems.add(path, format!("is about predictions: it needs POST {DEFAULT_PATH}"));
+        return None;
+    }
+    if payload.headers.contains_key(ACCEPT_ENCODING) {
+        problems.add(path, "needs answers that are not compressed; take the header accept-encoding away");
+        return None;
+    }
+    Some(Feedback { after: raw.after.map_or(Duration::ZERO, |span| span.0), share })
+}
+
+fn table(raw: &RawTable, drift: Option<&DriftSpec>) -> Result<Source, String> {
+    if raw.file.is_empty() {
+        return Err("table: must name a CSV file".into());
+    }
+    let separator = raw.separator.as_deref().map_or(Ok(b','), cli_io::table_file::separator);
+    let separator = separator.map_err(|error| format!("table.separator: {error}"))?;
+    Ok(Source::Table(TableSource {
+        target: raw.target.clone(),
+        missing: raw.missing.clone(),
+        separator,
+        drift: drift.cloned().unwrap_or_else(DriftSpec::steady),
+        ..TableSource::of_file((&raw.file).into())
+    }))
 }
 
 fn source(raw: &RawSource) -> Result<Source, String> {
-    match (&raw.model, &raw.drift, &raw.malformed, &raw.fixed) {
-        (Some(_), None, None, None) => Ok(Source::Model),
-        (None, Some(spec), None, None) => Ok(Source::Drift(spec.clone())),
-        (None, None, Some(malformed), None) => Ok(Source::Malformed(malformed.kinds.clone())),
-        (None, None, None, Some(fixed)) => Ok(Source::Fixed(fixed.body.as_ref().map(|body| {
+    match (&raw.model, &raw.table, &raw.drift, &raw.malformed, &raw.fixed) {
+        (Some(_), None, None, None, None) => Ok(Source::Model),
+        (None, Some(file), drift, None, None) => table(file, drift.as_ref()),
+        (None, None, Some(spec), None, None) => Ok(Source::Drift(spec.clone())),
+        (None, None, None, Some(malformed), None) => Ok(Source::Malformed(malformed.kinds.clone())),
+        (None, None, None, None, Some(fixed)) => Ok(Source::Fixed(fixed.body.as_ref().map(|body| {
             let content_type = fixed.content_type.clone().unwrap_or_else(|| "application/json".to_owned());
             Body { text: body.clone().into(), content_type }
         }))),
-        _ => Err("must have exactly one of model, drift, malformed, fixed, as in { model: {} }".into()),
+        _ => Err("must have exactly one of model, drift, table, malformed, fixed, as in { model: {} }; drift may stand beside table".into()),
     }
 }
 

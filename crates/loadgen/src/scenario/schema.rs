@@ -4,7 +4,7 @@
 //! which fields go together. It does not replace the parser: it does not check names that must exist elsewhere in the file.
 
 use super::{
-    raw::RawQuiet,
+    raw::{RawQuiet, RawTable},
     threshold::Metric,
     values::{HeaderText, Name, OrderedMap, Quantity, RampRate, Rate, Span},
 };
@@ -100,6 +100,40 @@ impl JsonSchema for RawQuiet {
     }
 }
 
+impl JsonSchema for RawTable {
+    fn schema_name() -> Cow<'static, str> {
+        "Table".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "string", "minLength": 1 },
+            {
+                "type": "object",
+                "properties": {
+                    "file": { "type": "string", "minLength": 1, "description": "The path, relative to the scenario's own folder" },
+                    "target": {
+                        "type": ["string", "null"],
+                        "description": "The column with the true class, if it is called otherwise than where the model was trained",
+                    },
+                    "missing": {
+                        "type": ["array", "null"],
+                        "items": { "type": "string" },
+                        "description": "Texts that stand for a missing value, if they are others than where the model was trained",
+                    },
+                    "separator": {
+                        "type": ["string", "null"],
+                        "description": "Character between the fields, \\t for a tab",
+                        "default": ",",
+                    },
+                },
+                "required": ["file"],
+                "additionalProperties": false,
+            },
+        ] })
+    }
+}
+
 fn with(schema: &Schema, description: &str) -> Schema {
     let mut schema = schema.clone();
     schema.insert("description".into(), description.into());
@@ -168,6 +202,15 @@ pub(super) fn thresholds(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn one_of(schema: &mut Schema, fields: &[&str]) {
     let given = |field: &&str| json!({ "required": [*field], "properties": { *field: { "not": { "type": "null" } } } });
     schema.insert("oneOf".into(), fields.iter().map(given).collect());
+}
+
+/// A source is one of these; rows of a table may drift.
+pub(super) fn sources(schema: &mut Schema) {
+    let given =
+        |field: &str| json!({ "required": [field], "properties": { field: { "not": { "type": "null" } } } });
+    let mut sources: Vec<Value> = ["model", "malformed", "fixed"].map(given).into();
+    sources.push(json!({ "anyOf": [given("table"), given("drift")] }));
+    schema.insert("oneOf".into(), sources.into());
 }
 
 /// The fields of each executor: those it needs, and none of the others'.

@@ -74,7 +74,8 @@ async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
     for (at, row) in rows.iter().enumerate() {
         let asked = if at % 2 == 0 { &one } else { &other };
         let answer = world.post(asked, "/predict", &json!({ "features": row.values })).await;
-        let class = if at % 5 < 2 { (row.class + 1) % card.classes.len() } else { row.class };
+        let truth = row.class.unwrap();
+        let class = if at % 5 < 2 { (truth + 1) % card.classes.len() } else { truth };
         let predicted = answer["prediction"].as_u64().unwrap() as usize;
         right += usize::from(predicted == class);
         confidence += answer["probabilities"][predicted].as_f64().unwrap() / ROWS as f64;

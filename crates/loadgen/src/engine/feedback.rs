@@ -1,0 +1,103 @@
+//! Sends the true class of a row some time after its prediction.
+
+use super::{
+    record::FeedbackOutcome,
+    sender::{Recorder, Sender, Sent, address},
+};
+use crate::{connect::Endpoint, scenario::Payload};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Uri};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::json;
+use std::{rc::Rc, time::Duration};
+
+/// Where the service takes feedback.
+const PATH: &str = "/feedback";
+
+/// The status of feedback that was counted.
+const ACCEPTED: u16 = 202;
+
+/// How feedback on one payload's predictions is sent.
+pub(super) struct Request {
+    after: Duration,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Request {
+    /// Returns `None` for a payload without feedback. Of the payload's own headers, feedback has the authorization: others may ask
+    /// for a fault.
+    ///
+    /// # Errors
+    /// If the address cannot be asked for.
+    pub(super) fn new(payload: &Payload, target: &Endpoint) -> Result<Option<Self>, String> {
+        let Some(feedback) = payload.feedback else { return Ok(None) };
+        let own = payload.headers.get(AUTHORIZATION).cloned();
+        let headers = own.into_iter().map(|value| (AUTHORIZATION, value)).collect();
+        let (uri, mut headers) = address(target, PATH, headers)?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(Some(Self { after: feedback.after, uri, headers }))
+    }
+
+    fn about(&self, prediction_id: &str, label: &str) -> hyper::Request<Full<Bytes>> {
+        let body = json!({ "prediction_id": prediction_id, "label": label }).to_string();
+        let mut request = hyper::Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// Sends feedback with this true class later, if the request was answered with a prediction.
+pub(super) fn follow_up(
+    sender: &Rc<Sender>,
+    phase: usize,
+    payload: usize,
+    label: Option<String>,
+    sent: Sent,
+) {
+    let (Some(label), Some(prediction_id)) = (label, sent.prediction_id) else { return };
+    let Some(request) = &sender.feedback[payload] else { return };
+    // Taken here, not in the task: one that is dropped before it first runs must be counted too.
+    let ticket = Ticket::new(&sender.recorder, phase);
+    let Some(prediction_id) = prediction_id else { return ticket.settle(FeedbackOutcome::Failed) };
+    let (after, request) = (request.after, request.about(&prediction_id, &label));
+    let sender = Rc::clone(sender);
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(after).await;
+        ticket.settle(match sender.exchange(request).await {
+            Ok(ACCEPTED) => FeedbackOutcome::Accepted,
+            Ok(_) => FeedbackOutcome::Refused,
+            Err(()) => FeedbackOutcome::Failed,
+        });
+    });
+}
+
+/// Makes sure that feedback which was due is counted, even if its task is dropped.
+struct Ticket {
+    recorder: Recorder,
+    phase: usize,
+    open: bool,
+}
+
+impl Ticket {
+    fn new(recorder: &Recorder, phase: usize) -> Self {
+        recorder.borrow_mut().phase(phase).feedback.due += 1;
+        Self { recorder: Rc::clone(recorder), phase, open: true }
+    }
+
+    fn settle(mut self, outcome: FeedbackOutcome) {
+        self.open = false;
+        self.recorder.borrow_mut().phase(self.phase).feedback_ended(outcome);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.open {
+            self.recorder.borrow_mut().phase(self.phase).feedback_ended(FeedbackOutcome::Interrupted);
+        }
+    }
+}
