@@ -59,6 +59,10 @@ metric_families::families! { pub(super)
         "Accuracy on reference rows that the weights were not fitted on.";
     REFERENCE_CONFIDENCE: Gauge = "model_reference_confidence", ["version"],
         "Mean confidence on those rows.";
+    REFERENCE_RECALL: Gauge = "model_reference_recall", ["version", "class"],
+        "Share of a class's reference rows that are predicted as this class, by weights that were not fitted on them.";
+    REFERENCE_CLASS_ROWS: Gauge = "model_reference_class_rows", ["version", "class"],
+        "Reference rows of a class.";
     LOADED: Gauge = "model_loaded", [],
         "1 when a model is loaded.";
     INFO: Gauge = "model_info", ["model", "version"],

@@ -22,8 +22,9 @@ use crate::{reason::Reason, receipt::Receipt, route::Route};
 use drift::{Bins, FalseAlarmBudget, SignalReference};
 use families::{
     CONFIDENCE, CONNECTIONS_DROPPED, CONNECTIONS_OPEN, FAULTS, FEEDBACK, FEEDBACK_CONFIDENCE, FEEDBACK_LAG,
-    FEEDBACK_REJECTED, IN_FLIGHT, INFO, LOAD_TIME, LOADED, OUTPUT, REFERENCE_ACCURACY, REFERENCE_CONFIDENCE,
-    REJECTIONS, SIGNAL_BINS, SIGNAL_CRITICAL, SIGNAL_EXPECTED, SIGNAL_FREEDOM, SIGNAL_ROWS,
+    FEEDBACK_REJECTED, IN_FLIGHT, INFO, LOAD_TIME, LOADED, OUTPUT, REFERENCE_ACCURACY, REFERENCE_CLASS_ROWS,
+    REFERENCE_CONFIDENCE, REFERENCE_RECALL, REJECTIONS, SIGNAL_BINS, SIGNAL_CRITICAL, SIGNAL_EXPECTED,
+    SIGNAL_FREEDOM, SIGNAL_ROWS,
 };
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
@@ -193,6 +194,11 @@ fn register_model(card: &ModelCard) {
     ] {
         family.with([card.version.clone()]).set(value);
     }
+    for (class, score) in card.classes.iter().zip(&card.training.class_scores) {
+        let of_class = || [card.version.clone(), class.clone()];
+        REFERENCE_RECALL.with(of_class()).set(score.recall);
+        REFERENCE_CLASS_ROWS.with(of_class()).set(score.rows as f64);
+    }
 }
 
 fn register_signal(card: &ModelCard, signal: &SignalReference, budget: &FalseAlarmBudget) -> SignalCounters {
@@ -245,6 +251,24 @@ mod tests {
         let before = series_count(&page);
         predict.answered(MethodLabel::Post, 200, 0.001);
         assert_eq!(series_count(&metrics.render()), before);
+    }
+
+    /// What the rules hold feedback against: each class under its own name, with rows that add up to the reference.
+    #[test]
+    fn the_recall_of_each_class_is_published() {
+        let card = train(&iris::table(), &TrainOptions::new("iris")).unwrap().card;
+        let page = Metrics::new(&card, &FalseAlarmBudget::default()).render();
+        let (mut rows, mut recognised) = (0.0, 0.0);
+        for (class, score) in card.classes.iter().zip(&card.training.class_scores) {
+            let labels = format!("{{version=\"{}\",class=\"{class}\"}}", card.version);
+            let recall = value(&page, &format!("model_reference_recall{labels}"));
+            let of_class = value(&page, &format!("model_reference_class_rows{labels}"));
+            assert_eq!((recall, of_class), (score.recall, score.rows as f64), "{class}");
+            rows += of_class;
+            recognised += recall * of_class;
+        }
+        assert_eq!(rows, value(&page, "signal_reference_rows"));
+        assert!((recognised / rows - value(&page, "model_reference_accuracy")).abs() < 1e-9);
     }
 
     #[test]

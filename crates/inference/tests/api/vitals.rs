@@ -55,6 +55,8 @@ async fn the_page_has_exactly_the_documented_metrics() {
         ("signal_degrees_of_freedom", "gauge"),
         ("model_reference_accuracy", "gauge"),
         ("model_reference_confidence", "gauge"),
+        ("model_reference_recall", "gauge"),
+        ("model_reference_class_rows", "gauge"),
         ("model_loaded", "gauge"),
         ("model_info", "gauge"),
         ("model_load_timestamp_seconds", "gauge"),
