@@ -2,6 +2,12 @@
 
 local g = import 'lib/panels.libsonnet';
 
+// Adds a label `position` to series of bins, which sorts them: below the range, quantiles or categories, above the range, other
+// categories, missing values.
+local positioned(bins) =
+  local place(series, at, bin) = 'label_replace(%s, "position", "%s", "bin", "%s")' % [series, at, bin];
+  place(place(place(place(place(bins, '1', '.*'), '0', 'below'), '2', 'above'), '3', 'other'), '4', 'missing');
+
 g.dashboard(
   'ml-inference',
   'Model health',
@@ -64,6 +70,7 @@ g.dashboard(
           g.query('5xx {{job}}', 'job_endpoint:inference_requests_5xx:ratio_rate1m{job=~"$job",endpoint="/predict"}'),
         ])
         + g.fill(10)
+        + g.softMax(0.01)
         + g.override(g.matching('/^4xx/'), [g.color('orange')])
         + g.override(g.matching('/^5xx/'), [g.color('red')])
         + g.pooled,
@@ -114,12 +121,12 @@ g.dashboard(
         g.timeseries('PSI against its limit', |||
           Population stability index of each signal over the window. Dashed: its limit, which is 0.1 or what chance
           explains at this number of rows, whichever is more. Dotted: the smallest drift that is detected with a
-          probability of 90 % at this number of rows. No line: fewer than 60 rows.
+          probability of 90 % at this number of rows. The axis begins at 0.001. No line: fewer than 60 rows.
         |||, 'none', [
           g.query('{{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:psi{job=~"$job",version=~"$version",window="$window"})'),
           g.query('limit {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:psi_limit{job=~"$job",version=~"$version",window="$window"})'),
           g.query('detectable {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:psi_detectable{job=~"$job",version=~"$version",window="$window"})'),
-        ], min=null)
+        ], min=0.001)
         + g.logScale
         + g.decimals(3)
         + g.override(g.matching('/^limit /'), g.dashed)
@@ -163,21 +170,24 @@ g.dashboard(
           Solid: accuracy by feedback, with the 95 % Wilson interval. Dashed: the accuracy that calibrated confidence
           estimates, on the same rows and on all rows with or without feedback. The estimate on all rows is grey and
           dotted where it is not valid, because more than 5 % of the rows are outside the range of the training data.
+          Dotted orange: what always answering the commonest class would have got right of the rows with feedback.
           During a rollout select one version.
         |||, 'percentunit', [
           g.query('realised {{version}}', 'max by (version) (job_version_window:feedback:accuracy{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('95 % interval, low', 'min by (version) (job_version_window:feedback:accuracy_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('95 % interval, high', 'max by (version) (job_version_window:feedback:accuracy_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('always the commonest class {{version}}', 'max by (version) (job_version_window:feedback:accuracy_baseline{job=~"$job",version=~"$version",window="$feedback_window"})'),
           g.query('estimated, rows with feedback {{version}}', 'max by (version) (job_version_window:feedback_confidence:mean{job=~"$job",version=~"$version",window="$feedback_window"})'),
           g.query('estimated, all rows {{version}}', 'max by (version) (job_version_window:prediction_confidence:mean{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 1)'),
           g.query('not valid: all rows {{version}}', 'max by (version) (job_version_window:prediction_confidence:mean{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 0)'),
           g.query('reference {{version}}', 'max by (version) (job_version:model_reference_accuracy:max{job=~"$job",version=~"$version"})'),
+          g.query('95 % interval, low', 'min by (version) (job_version_window:feedback:accuracy_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('95 % interval, high', 'max by (version) (job_version_window:feedback:accuracy_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ])
         + g.max(1)
         + g.override(g.named('95 % interval, high'), [{ id: 'custom.fillBelowTo', value: '95 % interval, low' }, { id: 'custom.fillOpacity', value: 15 }, { id: 'custom.lineWidth', value: 0 }, g.color('blue')])
         + g.override(g.named('95 % interval, low'), [{ id: 'custom.lineWidth', value: 0 }, g.color('blue')])
         + g.override(g.matching('/^realised/'), [g.color('blue')])
         + g.override(g.matching('/^(estimated|reference)/'), g.dashed)
+        + g.override(g.matching('/^always /'), [g.color('orange')] + g.dotted)
         + g.override(g.matching('/^not valid/'), [g.color('#808080'), { id: 'custom.lineStyle', value: { fill: 'dash', dash: [2, 6] } }])
         + g.pooled,
         g.timeseries('Gap and drop against their limits', |||
@@ -218,7 +228,7 @@ g.dashboard(
       g.line(9, [
         g.timeseries('Recall and precision per class', |||
           Solid: recall, the share of the rows of a class that the model predicted as this class. Dashed: precision,
-          the share of the rows predicted as a class that are of this class. No line: no such row.
+          the share of the rows predicted as a class that are of this class. No line: fewer than 20 such rows.
         |||, 'percentunit', [
           g.query('recall {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:recall{job=~"$job",version=~"$version",window="$feedback_window"})'),
           g.query('precision {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:precision{job=~"$job",version=~"$version",window="$feedback_window"})'),
@@ -226,6 +236,39 @@ g.dashboard(
         + g.max(1)
         + g.override(g.matching('/^precision /'), g.dashed)
         + g.pooled,
+        g.timeseries('Drop of recall against its limit', |||
+          How far the recall of a class lies below that on the reference (ModelRecallDrop). Dashed: its limit, which is
+          0.05 or what chance explains at this number of rows, whichever is more. No line: fewer than 60 rows of the
+          class with feedback.
+        |||, 'percentunit', [
+          g.query('drop {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:recall_drop{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('limit {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:recall_drop_limit{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_class_window:feedback:recall_drop{job=~"$job",version=~"$version",window="$feedback_window"})'),
+        ], min=null)
+        + g.override(g.matching('/^limit /'), g.dashed)
+        + g.pooled,
+      ]),
+      g.line(9, [
+        g.tablePanel('Feedback per class', |||
+          Rows of each class in the window, as feedback says, and the share that the model predicted as this class;
+          rows predicted as this class, and the share that are of it. Low and high are the limits of the 95 % Wilson
+          interval. Cannot tell: fewer than 20 rows. Reference: recall on the rows of the reference.
+        |||, 'percentunit', [
+          g.table('rows', 'max by (class, version) (job_version_class_window:feedback:actual_rows{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('recall', 'max by (class, version) (job_version_class_window:feedback:recall{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('recall low', 'min by (class, version) (job_version_class_window:feedback:recall_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('recall high', 'max by (class, version) (job_version_class_window:feedback:recall_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('reference', 'max by (class, version) (job_version_class:model_reference_recall:max{job=~"$job",version=~"$version"})'),
+          g.table('predicted', 'max by (class, version) (job_version_class_window:feedback:predicted_rows{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('precision', 'max by (class, version) (job_version_class_window:feedback:precision{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('precision low', 'min by (class, version) (job_version_class_window:feedback:precision_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('precision high', 'max by (class, version) (job_version_class_window:feedback:precision_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
+        ], sort='rows')
+        + g.decimals(1)
+        + g.override(g.matching('/^(rows|predicted)$/'), [{ id: 'unit', value: 'none' }, { id: 'decimals', value: 0 }])
+        + g.override(g.matching('/^(recall|precision)$/'), [{ id: 'noValue', value: 'cannot tell' }])
+        + g.pooled,
+      ]),
+      g.line(8, [
         g.timeseries('Rows with feedback', |||
           Number of rows with feedback in the window. Below the dashed line, 60, accuracy is not compared with its
           limits.
@@ -235,8 +278,6 @@ g.dashboard(
         + g.fill(10)
         + g.limit(60)
         + g.pooled,
-      ]),
-      g.line(8, [
         g.timeseries('Label coverage', |||
           Rows with feedback per row predicted in the window. Feedback is seldom a random sample of all rows: consider
           how it is selected. Late labels about busier times raise the value above 100 %.
@@ -257,7 +298,8 @@ g.dashboard(
           that predicted, which happens during a rollout.
         |||, 'reqps', [
           g.query('{{reason}}', 'sum by (reason) (rate(feedback_rejected_total{job=~"$job",instance=~"$instance"}[$__rate_interval]))'),
-        ]),
+        ])
+        + g.softMax(1),
       ]),
     ]),
     g.section('Bins of each signal', [
@@ -267,9 +309,9 @@ g.dashboard(
           are outside the range of the training data. During a rollout select one version.
         |||, 'percentunit', 'bin', [
           g.table('observed', 'max by (bin) (job_version_signal_bin_window:signal_bin:ratio{job=~"$job",version=~"$version",signal=~"$signal",window="$window"})'),
-          g.table('expected', 'max by (bin) (job_version_signal_bin_window:signal_bin_expected:ratio{job=~"$job",version=~"$version",signal=~"$signal",window="$window"})'),
-        ])
-        + g.repeated('signal', 4, 8)
+          g.table('expected', positioned('max by (bin) (job_version_signal_bin_window:signal_bin_expected:ratio{job=~"$job",version=~"$version",signal=~"$signal",window="$window"})')),
+        ], sort='position')
+        + g.repeated('signal', 3, 8)
         + g.override(g.named('expected'), [g.color('#808080')])
         + g.override(g.named('observed'), [g.color('blue')])
         + g.pooled,

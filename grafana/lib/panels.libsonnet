@@ -30,6 +30,17 @@ local panel(type, title, description, unit, queries) = {
   },
 };
 
+// Names the columns of joined tables by the legends of the queries.
+local namedColumns(queries, without) = {
+  id: 'organize',
+  options: {
+    excludeByName: { [name]: true for name in without },
+    indexByName: {},
+    renameByName: { ['Value #' + query.refId]: query.legendFormat for query in numbered(queries) },
+  },
+};
+local sortedBy(column, desc) = { id: 'sortBy', options: { fields: {}, sort: [{ field: column, desc: desc }] } };
+
 local defaults(settings) = { fieldConfig+: { defaults+: settings } };
 local custom(settings) = defaults({ custom+: settings });
 
@@ -117,9 +128,9 @@ local custom(settings) = defaults({ custom+: settings });
     },
   },
 
-  // Vertical bars of the latest values, one group per value of label `x`. The queries are joined on that label, and their
-  // legends name the columns.
-  barChart(title, description, unit, x, queries):: panel('barchart', title, description, unit, queries) + defaults({
+  // Vertical bars of the latest values, one group per value of label `x`, in the order of label `sort`, which one of the
+  // queries has, and then of `x`. The queries are joined on `x`, and their legends name the columns.
+  barChart(title, description, unit, x, queries, sort):: panel('barchart', title, description, unit, queries) + defaults({
     min: 0,
     color: { mode: 'palette-classic' },
     custom: { lineWidth: 1, fillOpacity: 80, axisPlacement: 'auto', scaleDistribution: { type: 'linear' } },
@@ -127,7 +138,10 @@ local custom(settings) = defaults({ custom+: settings });
     options: {
       xField: x,
       orientation: 'auto',
+      // Labels that would overlap are left out, in a chart of many categories; the tooltip has all of them, in full.
       xTickLabelRotation: -30,
+      xTickLabelMaxLength: 16,
+      xTickLabelSpacing: 24,
       showValue: 'never',
       stacking: 'none',
       groupWidth: 0.75,
@@ -139,15 +153,23 @@ local custom(settings) = defaults({ custom+: settings });
     },
     transformations: [
       { id: 'joinByField', options: { byField: x, mode: 'outer' } },
-      {
-        id: 'organize',
-        options: {
-          excludeByName: { Time: true, 'Time 1': true, 'Time 2': true },
-          indexByName: {},
-          renameByName: { ['Value #' + query.refId]: query.legendFormat for query in numbered(queries) },
-        },
-      },
-      { id: 'sortBy', options: { fields: {}, sort: [{ field: x, desc: false }] } },
+      // The second sort keeps the order of the first where two rows are equal.
+      sortedBy(x, desc=false),
+      sortedBy(sort, desc=false),
+      namedColumns(queries, without=['Time', 'Time 1', 'Time 2', sort]),
+    ],
+  },
+
+  // The latest values as a table, one row per set of labels, those with the greatest `sort` first. The queries are joined on
+  // their labels, and their legends name the columns.
+  tablePanel(title, description, unit, queries, sort):: panel('table', title, description, unit, queries) + defaults({
+    custom: { align: 'auto', cellOptions: { type: 'auto' }, filterable: false, inspect: false, minWidth: 60 },
+  }) + {
+    options: { showHeader: true, cellHeight: 'sm', enablePagination: false },
+    transformations: [
+      { id: 'merge', options: {} },
+      namedColumns(queries, without=['Time']),
+      sortedBy(sort, desc=true),
     ],
   },
 
@@ -155,6 +177,8 @@ local custom(settings) = defaults({ custom+: settings });
   pooled:: { description+: ' Replicas are pooled, so the instance filter does not apply.' },
   logScale:: custom({ scaleDistribution: { type: 'log', log: 10 } }),
   max(value):: defaults({ max: value }),
+  // The axis reaches at least to this value. Without it, a line that is 0 throughout has an axis up to 100.
+  softMax(value):: custom({ axisSoftMax: value }),
   decimals(count):: defaults({ decimals: count }),
   fill(percent):: custom({ fillOpacity: percent }),
   stepwise:: custom({ lineInterpolation: 'stepAfter' }),

@@ -173,6 +173,11 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
         give("model_info", format!("{version},model=\"m\""), 1.0, 0.0);
         give("signal_reference_rows", version.clone(), f64::from(reference), 0.0);
         give("model_reference_accuracy", version.clone(), accuracy, 0.0);
+        for class in ["a", "b", "c", "d"] {
+            let labels = format!("{version},class=\"{class}\"");
+            give("model_reference_recall", labels.clone(), accuracy, 0.0);
+            give("model_reference_class_rows", labels, f64::from(reference), 0.0);
+        }
         let rows = f64::from(right + wrong);
         give("feedback_confidence_sum", version.clone(), 0.0, rows * confidence);
         give("feedback_confidence_count", version, 0.0, rows);
@@ -183,18 +188,26 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
         }
         let (right, rows) = (QUALITY.steps * right as u64, QUALITY.steps * (right + wrong) as u64);
         let [low, high] = wilson(right, rows).unwrap();
-        let limit =
-            |expected| accuracy_gap_limit(expected, rows, reference as u64, &FalseAlarmBudget::default());
-        let labels = format!("version=\"v{number}\",window=\"{}\"", QUALITY.name);
-        for (name, value) in [
-            ("accuracy_low", low),
-            ("accuracy_high", high),
-            ("accuracy_gap_limit", limit(confidence)),
-            ("accuracy_drop_limit", limit(accuracy)),
+        let budget = FalseAlarmBudget::default();
+        let limit = |expected| accuracy_gap_limit(expected, rows, reference as u64, &budget);
+        // All feedback is about class a, so its recall is the accuracy. Each of the four classes has a quarter of the budget.
+        let of_class = FalseAlarmBudget { one_alarm_in: 4 * budget.one_alarm_in, ..budget };
+        let smoothed = (accuracy * f64::from(reference) + 1.0) / (f64::from(reference) + 2.0);
+        let recall_limit = accuracy_gap_limit(smoothed, rows, reference as u64, &of_class);
+        for (level, name, value) in [
+            ("job_version", "accuracy_low", low),
+            ("job_version", "accuracy_high", high),
+            ("job_version", "accuracy_gap_limit", limit(confidence)),
+            ("job_version", "accuracy_drop_limit", limit(accuracy)),
+            ("job_version_class", "recall_low", low),
+            ("job_version_class", "recall_high", high),
+            ("job_version_class", "recall_drop_limit", recall_limit),
         ] {
+            let class = if level == "job_version_class" { "class=\"a\"," } else { "" };
+            let labels = format!("{class}version=\"v{number}\",window=\"{}\"", QUALITY.name);
             let _ = writeln!(
                 checks,
-                "      - {{ expr: 'abs(job_version_window:feedback:{name}{{{labels}}} - {value:?}) < bool 1e-9', \
+                "      - {{ expr: 'abs({level}_window:feedback:{name}{{{labels}}} - {value:?}) < bool 1e-9', \
                  eval_time: {}, exp_samples: [ {{ labels: '{{job=\"j\",{labels}}}', value: 1 }} ] }}",
                 QUALITY.at
             );
