@@ -10,6 +10,7 @@ mod page;
 mod prometheus;
 mod server;
 mod service;
+mod tables;
 
 use prometheus::Prometheus;
 use serde_json::Value;
@@ -22,6 +23,16 @@ use std::{
 
 /// Plays a shipped scenario from a folder without scenarios, so from the built-in copies.
 fn play(scenario: &str, service: &Service, prometheus: Option<&Prometheus>) -> (i32, String, Value) {
+    run(scenario, service, prometheus, &[])
+}
+
+/// Plays a scenario with more flags.
+fn run(
+    scenario: &str,
+    service: &Service,
+    prometheus: Option<&Prometheus>,
+    flags: &[&str],
+) -> (i32, String, Value) {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("report.json");
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
@@ -30,7 +41,7 @@ fn play(scenario: &str, service: &Service, prometheus: Option<&Prometheus>) -> (
     if let Some(prometheus) = prometheus {
         command.args(["--prometheus", &prometheus.url()]);
     }
-    let output = command.output().unwrap();
+    let output = command.args(flags).output().unwrap();
     let words =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let report = std::fs::read_to_string(&json).unwrap_or_else(|error| panic!("{error}\n{words}"));
