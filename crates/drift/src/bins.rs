@@ -474,6 +474,9 @@ mod tests {
             [0, 1, 2, 2, 3]
         );
         assert_eq!(bins.labels(), ["yes", "no", "other", "missing"]);
+        assert_eq!(bins.index(Some(f64::NAN)), 3);
+        let three = Bins::Categories { categories: ["a", "b", "c"].map(str::to_owned).to_vec() };
+        assert_eq!((three.len(), three.index(None)), (5, 4));
     }
 
     #[test]
