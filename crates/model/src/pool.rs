@@ -58,8 +58,7 @@ pub(crate) fn simulator(
         .collect();
     let coded = coded(table, &levels);
     let width = coded.len();
-    let [fewest, most] = POOL_ROWS;
-    let rows = (4 * table.len()).clamp(fewest, most).min((POOL_BYTES / width).max(1));
+    let rows = pool_rows(table.len(), width);
     let codes = synthetic_rows(&coded, CANDIDATES * rows, rng);
     let candidates = Simulator::new(levels.clone(), CANDIDATES * rows, &codes);
     let class_rows: Vec<u64> = table.class_counts().into_iter().map(|rows| rows as u64).collect();
@@ -89,6 +88,23 @@ pub(crate) fn simulator(
     simulator
 }
 
+/// Returns the number of rows of the pool for a table of so many rows, at `width` bytes per row.
+fn pool_rows(table_rows: usize, width: usize) -> usize {
+    let [fewest, most] = POOL_ROWS;
+    (4 * table_rows).clamp(fewest, most).min((POOL_BYTES / width).max(1))
+}
+
+/// Returns the number of rows that the check draws of a model with so many features.
+fn check_rows(features: usize) -> usize {
+    CHECK_ROWS.min((CHECK_NUMBERS / features).max(drift::MIN_ROWS as usize))
+}
+
+/// Returns how many rows of the table there are per row that synthetic ones are made from.
+fn source_step(table_rows: usize, columns: usize) -> usize {
+    let most = SOURCE_ROWS.min(SOURCE_VALUES / columns).max(1);
+    table_rows.div_ceil(most).max(1)
+}
+
 /// Returns the bin of a row in every signal.
 fn bins_of(file: &ModelFile, row: &[Option<f64>], outputs: [Option<f64>; 3]) -> Vec<u16> {
     let signals = file.card.reference.signals.iter();
@@ -98,8 +114,7 @@ fn bins_of(file: &ModelFile, row: &[Option<f64>], outputs: [Option<f64>; 3]) -> 
 
 /// Returns the class and every column of some rows of the table, in codes.
 fn coded(table: &Table, levels: &[Levels]) -> Vec<Coded> {
-    let most = SOURCE_ROWS.min(SOURCE_VALUES / table.columns.len());
-    let step = table.len().div_ceil(most.max(1)).max(1);
+    let step = source_step(table.len(), table.columns.len());
     let rows: Vec<usize> = (0..table.len()).step_by(step).collect();
     let unordered: [u8; 256] = std::array::from_fn(|code| code as u8);
     let class = Coded {
@@ -247,7 +262,7 @@ fn check(
     let Ok(pool) = Pool::new(simulator, &card.features, class_rows) else {
         unreachable!("the pool has the features' own levels")
     };
-    let rows = CHECK_ROWS.min((CHECK_NUMBERS / card.features.len()).max(drift::MIN_ROWS as usize));
+    let rows = check_rows(card.features.len());
     let drawn: Vec<Vec<Option<f64>>> = (0..rows)
         .map(|_| {
             let class = pool.class(rng.random());
@@ -297,5 +312,168 @@ mod tests {
         let rows = resampled(&[1.0, 0.5, 2.5, 0.0], 400, 0.5);
         let counts: Vec<usize> = (0..4).map(|row| rows.iter().filter(|&&at| at == row).count()).collect();
         assert_eq!(counts, [100, 50, 250, 0]);
+    }
+
+    use crate::{Column, TrainOptions, iris, simulator::Levels, table::Categories, train};
+    use rand::SeedableRng;
+
+    fn iris_file() -> ModelFile {
+        train(&iris::table(), &TrainOptions::new("iris")).unwrap()
+    }
+
+    #[test]
+    fn sizes_follow_the_table_within_limits() {
+        let rows = [(147, 5), (3_000, 5), (100_000, 5), (100_000, 1_000), (10, 2_000_000)];
+        assert_eq!(rows.map(|(rows, width)| pool_rows(rows, width)), [2_000, 12_000, 20_000, 900, 1]);
+        assert_eq!([1, 100, 1_000, 1_000_000].map(check_rows), [40_000, 40_000, 4_000, 60]);
+        let tables = [(0, 5), (20_000, 5), (20_001, 5), (2_500, 1_000), (2_501, 1_000), (50, 5_000_000)];
+        assert_eq!(tables.map(|(rows, columns)| source_step(rows, columns)), [1, 1, 2, 1, 2, 50]);
+    }
+
+    #[test]
+    fn a_share_is_moved_no_further_than_to_one_standard_error_of_its_target() {
+        // √(0.5·0.5/100) = 0.05: six of ten become 0.55, and 0.54 stays.
+        let bins =
+            |first: usize, all: usize| vec![(0..all).map(|at| u16::from(at >= first)).collect::<Vec<_>>()];
+        let moved = weights(&bins(6, 10), &[vec![0.5, 0.5]], 100);
+        for (at, weight) in moved.iter().enumerate() {
+            let expected = if at < 6 { 0.55 / 0.6 } else { 0.45 / 0.4 };
+            assert!((weight - expected).abs() < 1e-9, "{moved:?}");
+        }
+        assert_eq!(weights(&bins(27, 50), &[vec![0.5, 0.5]], 100), [1.0; 50]);
+        // Towards 0.9 of 100 rows the error is 0.03.
+        let moved = weights(&bins(4, 10), &[vec![0.9, 0.1]], 100);
+        let share = moved[..4].iter().sum::<f64>() / moved.iter().sum::<f64>();
+        assert!((0.865..0.905).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn weights_have_limits() {
+        let bins = vec![(0..1000).map(|at| u16::from(at > 0)).collect::<Vec<u16>>()];
+        let most = weights(&bins, &[vec![0.5, 0.5]], 1_000_000);
+        assert_eq!((most[0], most[1]), (10.0, 0.05));
+        // A bin without candidates changes nothing.
+        let none = weights(&[vec![0, 0, 1, 1]], &[vec![0.4, 0.4, 0.2]], 1_000_000);
+        assert!(none.iter().all(|weight| (weight - none[0]).abs() < 1e-9 && weight.is_finite()), "{none:?}");
+    }
+
+    #[test]
+    fn resampling_starts_where_it_is_told_to() {
+        assert_eq!(resampled(&[1.0, 1.0, 2.0], 4, 0.0), [0, 1, 2, 2]);
+        assert_eq!(resampled(&[1.0, 3.0], 2, 0.25), [0, 1]);
+        assert_eq!(resampled(&[1.0, 3.0], 2, 0.75), [1, 1]);
+        assert_eq!(resampled(&[2.0], 3, 0.999), [0, 0, 0]);
+    }
+
+    #[test]
+    fn codes_are_ordered_as_what_they_stand_for() {
+        let categories = Categories { known: vec!["a".into(), "b".into()], rare: Vec::new() };
+        let columns = vec![Column::named("x"), Column { categories: Some(categories), ..Column::named("c") }];
+        let rows = [[Some(5.0), Some(0.0)], [Some(1.0), Some(7.0)], [Some(9.0), None], [None, Some(1.0)]];
+        let rows = rows.map(|row| row.to_vec());
+        let table =
+            Table::from_rows(columns, ["y", "z"].map(str::to_owned).to_vec(), &rows, vec![1, 0, 0, 1]);
+        let levels = [Levels { points: vec![5.0], edges: vec![0.0, 4.0, 10.0] }, Levels::default()];
+        let coded = coded(&table, &levels);
+        let codes: Vec<&[u8]> = coded.iter().map(|column| column.codes.as_slice()).collect();
+        assert_eq!(codes, [[1, 0, 0, 1], [0, 1, 2, MISSING], [0, 2, MISSING, 1]]);
+        assert_eq!(coded.iter().map(|column| column.categorical).collect::<Vec<_>>(), [true, false, true]);
+        // 2 stands for the first interval, 5 for the point, 7 for the second interval.
+        let order = [0, 1, 2, 255].map(|code: usize| coded[1].order[code]);
+        assert_eq!(order, [1, 0, 2, MISSING]);
+        assert_eq!((coded[0].order[1], coded[2].order[255]), (1, 255));
+    }
+
+    #[test]
+    fn the_confusion_matrix_has_a_line_per_class() {
+        let columns = vec![Column::named("x")];
+        let classes = ["y", "z"].map(str::to_owned).to_vec();
+        let table = Table::from_rows(columns, classes, &vec![vec![Some(1.0)]; 4], vec![0, 0, 1, 1]);
+        let outputs =
+            Outputs { predictions: vec![0, 1, 1, 1], confidences: vec![1.0; 4], last: vec![0.0; 4] };
+        assert_eq!(confusion(&table, &outputs, 2), [1.0, 1.0, 0.0, 2.0]);
+    }
+
+    #[test]
+    fn candidates_are_binned_in_every_signal_and_in_the_confusion_matrix() {
+        let file = iris_file();
+        let targets = targets(&file, &[40.0, 10.0, 0.0, 30.0, 10.0, 0.0, 0.0, 0.0, 10.0]);
+        assert_eq!(targets.len(), 8);
+        assert!(targets.iter().all(|shares| (shares.iter().sum::<f64>() - 1.0).abs() < 1e-12));
+        assert_eq!((targets[7][0], targets[7][3]), (0.4, 0.3));
+        let signal = &file.card.reference.signals[2];
+        assert_eq!(targets[2][1], signal.counts[1] as f64 / 147.0);
+
+        let pool = file.card.pool().unwrap();
+        let classifier = Classifier::new(&file);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        // Two rows of the first code of every feature, said to be of the classes 1 and 2.
+        let codes = [[1, 0, 0, 0, 0], [2, 0, 0, 0, 0]].concat();
+        let bins = candidate_bins(&codes, 5, &pool, &file, &classifier, &mut rng);
+        assert_eq!(bins.len(), 8);
+        let row: Vec<Option<f64>> =
+            file.card.simulator.levels.iter().map(|levels| Some(levels.points[0])).collect();
+        let prediction = classifier.predict(&row).unwrap();
+        for (feature, signal) in file.card.reference.signals[..4].iter().enumerate() {
+            assert_eq!(usize::from(bins[feature][0]), signal.bins.index(row[feature]));
+        }
+        let distance = &file.card.reference.signals[6].bins;
+        assert_eq!(usize::from(bins[6][1]), distance.index(Some(prediction.distance)));
+        let class = prediction.class as u16;
+        assert_eq!(bins[7], [3 + class, 6 + class]);
+    }
+
+    #[test]
+    fn a_row_that_overflows_is_the_furthest() {
+        let file = iris_file();
+        let row = [Some(1e300), Some(1.0), Some(1.0), Some(1.0)];
+        assert_eq!(outputs_of(&Classifier::new(&file), &row), [Some(0.0), Some(1.0), Some(f64::MAX)]);
+    }
+
+    #[test]
+    fn signals_that_drift_are_named() {
+        let file = iris_file();
+        let row = |value: f64| bins_of(&file, &[Some(value); 4], [Some(0.0), Some(0.9), Some(1.0)]);
+        let of_table: Vec<Vec<u16>> = iris::table()
+            .rows()
+            .zip(iris::table().labels)
+            .map(|(row, label)| {
+                let prediction = Classifier::new(&file).predict(&row).unwrap();
+                bins_of(&file, &row, [label as f64, prediction.confidence, prediction.distance].map(Some))
+            })
+            .collect();
+        assert!(drifting(&of_table, &file).is_empty());
+        let far = drifting(&vec![row(1e6); 100], &file);
+        assert!(far.len() >= 4 && far[0] == "sepal_length", "{far:?}");
+        // Fewer than 60 rows give no verdict.
+        assert!(drifting(&vec![row(1e6); 59], &file).is_empty());
+        assert!(!drifting(&vec![row(1e6); 60], &file).is_empty());
+    }
+
+    #[test]
+    fn a_simulator_says_how_it_was_checked() {
+        let file = iris_file();
+        let check = &file.card.simulator.check;
+        assert_eq!((check.rows, check.held_out_rows), (40_000, 0));
+        assert!(check.drifting.is_empty() && check.held_out_drifting.is_empty(), "{check:?}");
+        // A pool of one row repeats it.
+        let one = Simulator::new(file.card.simulator.levels.clone(), 1, &[0; 5]);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let check = super::check(&one, &[48, 50, 49], &file, &Classifier::new(&file), &mut rng);
+        assert!(check.drifting.len() >= 4 && check.rows == 40_000, "{check:?}");
+    }
+
+    #[test]
+    fn held_out_rows_are_judged_if_there_are_60() {
+        let rows: Vec<Vec<Option<f64>>> = (0..300).map(|row| vec![Some(f64::from(row % 50))]).collect();
+        let labels: Vec<usize> = (0..300).map(|row| row / 150).collect();
+        let classes = ["x", "y"].map(str::to_owned).to_vec();
+        let table = Table::from_rows(vec![Column::named("a")], classes, &rows, labels);
+        for (test_fraction, rows) in [(0.2, 60), (0.19, 0)] {
+            let file = train(&table, &TrainOptions { test_fraction, ..TrainOptions::new("t") }).unwrap();
+            assert_eq!(file.card.simulator.check.held_out_rows, rows);
+            assert!(file.card.simulator.check.held_out_drifting.is_empty());
+            assert_eq!(file.card.simulator.rows, 2_000);
+        }
     }
 }

@@ -384,4 +384,167 @@ mod tests {
         let shares = [0.0, 0.25, 0.0, 0.75, 0.0];
         assert_eq!([0.0, 0.24, 0.25, 0.99, 1.0].map(|uniform| pick_class(&shares, uniform)), [1, 1, 3, 3, 3]);
     }
+
+    #[test]
+    fn intervals_are_wider_than_the_values_by_one_part_in_the_rows_of_a_class() {
+        // 150 intervals of two values each, ten rows per class: an edge e moves to e + (e − mean)/10.
+        let of =
+            |first: i32| Levels::of_values(&(first..=first + 300).map(f64::from).collect::<Vec<_>>(), 10.0);
+        let centred = of(-150);
+        assert!(centred.points.is_empty());
+        assert_eq!(centred.edges.len(), 151);
+        assert_eq!(centred.edges[..3], [-165.0, -162.8, -160.6]);
+        assert_eq!(centred.edges[149..], [162.8, 165.0]);
+        let positive = of(100);
+        assert_eq!((positive.edges[0], positive.edges[1], positive.edges[150]), (85.0, 87.2, 415.0));
+        // A column without negative values has none drawn, one without positive values neither.
+        let (from_zero, to_zero) = (of(0), of(-300));
+        assert_eq!(from_zero.edges[..3], [0.0, 0.4, 2.6]);
+        assert_eq!(to_zero.edges[to_zero.edges.len() - 3..], [-2.6, -0.4, 0.0]);
+        assert_eq!((from_zero.edges.len(), to_zero.edges.len()), (145, 145));
+    }
+
+    #[test]
+    fn a_value_that_many_rows_have_is_a_point() {
+        let distinct = |count: u32| (0..count).map(f64::from).collect::<Vec<_>>();
+        let points = |values: &[f64]| Levels::of_values(values, 1e9).points.len();
+        // At most 100 different values of two rows each on average.
+        assert_eq!(points(&distinct(100).repeat(2)), 100);
+        assert_eq!(points(&distinct(101).repeat(2)), 0);
+        assert_eq!(points(&[&distinct(100)[..], &distinct(100)[1..]].concat()), 99);
+        // Among others, one in a hundred rows and at least two.
+        assert_eq!(points(&[&distinct(198)[..], &[7.0, 7.0]].concat()), 1);
+        assert_eq!(points(&[&distinct(199)[..], &[7.0]].concat()), 1);
+        assert_eq!(points(&[&distinct(200)[..], &[7.0]].concat()), 0);
+        assert_eq!(points(&distinct(60)), 0);
+    }
+
+    #[test]
+    fn codes_stand_for_points_and_then_for_intervals() {
+        let levels = Levels { points: vec![1.0, 3.0], edges: vec![2.0, 4.0, 10.0] };
+        assert_eq!(levels.codes(), 4);
+        let codes = [1.0, 3.0, 2.0, 3.9, 4.0, 10.0, 11.0, 0.0].map(|value| levels.code(value));
+        assert_eq!(codes, [0, 1, 2, 2, 3, 3, 3, 2]);
+        assert_eq!([0, 1, 2, 3].map(|code| levels.middle(code)), [1.0, 3.0, 3.0, 7.0]);
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let drawn: Vec<f64> = (0..1000).map(|_| levels.draw(3, Some(1), &mut rng)).collect();
+        let (least, greatest) = drawn.iter().fold((f64::MAX, f64::MIN), |(l, g), &d| (l.min(d), g.max(d)));
+        assert!((4.0..4.1).contains(&least) && (9.9..=10.0).contains(&greatest), "{least} {greatest}");
+        assert!((drawn.iter().sum::<f64>() / 1000.0 - 7.0).abs() < 0.2);
+        assert!(drawn.iter().all(|value| round_to(Some(1), *value) == *value));
+    }
+
+    #[test]
+    fn edges_have_few_digits() {
+        assert_eq!(rounded(1234.567, 1000.0), 1235.0);
+        assert_eq!(rounded(0.123_456, 1.0), 0.123);
+        assert_eq!(rounded(0.123_456, 9.0), 0.123);
+        assert_eq!(rounded(123_456.0, 1e6), 123_000.0);
+        assert_eq!(rounded(5.5, 0.0), 5.5);
+    }
+
+    fn feature(values: Values) -> Feature {
+        Feature { name: "f".into(), unit: None, values, missing_ratio: 0.0, importance: 0.0 }
+    }
+
+    /// A number with two decimals, and two categories.
+    fn features() -> [Feature; 2] {
+        let numeric = crate::card::Numeric {
+            range: Some([1.5, 4.0]),
+            mean: 2.0,
+            sd: 1.0,
+            decimals: Some(2),
+            extreme: [5.0, 6.0],
+        };
+        let categorical = crate::card::Categorical::new(vec!["a".into(), "b".into()], Vec::new());
+        [feature(Values::Numeric(numeric)), feature(Values::Categorical(categorical))]
+    }
+
+    /// A point and an interval; of class 0 two rows, of class 1 one.
+    fn small(codes: &[u8]) -> Simulator {
+        let levels = Levels { points: vec![1.5], edges: vec![2.0, 4.0] };
+        Simulator::new(vec![levels, Levels::default()], codes.len() / 3, codes)
+    }
+
+    const CODES: [u8; 9] = [0, 0, 0, 0, 1, 1, 1, MISSING, 2];
+
+    #[test]
+    fn rows_are_drawn_as_the_pool_has_them() {
+        let pool = Pool::new(&small(&CODES), &features(), &[30, 10]).unwrap();
+        assert_eq!((pool.shares(), pool.features()), ([0.75, 0.25].as_slice(), 2));
+        assert_eq!([0.0, 0.74, 0.75, 0.99].map(|uniform| pool.class(uniform)), [0, 0, 1, 1]);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut row = vec![Some(9.0)];
+        pool.draw(1, &mut rng, &mut row);
+        assert_eq!(row, [None, Some(2.0)]);
+        let (mut points, mut singles) = (0, [0; 2]);
+        for _ in 0..400 {
+            pool.draw(0, &mut rng, &mut row);
+            match row[..] {
+                [Some(1.5), Some(0.0)] => points += 1,
+                [Some(number), Some(1.0)] => assert!((2.0..=4.0).contains(&number)),
+                _ => panic!("{row:?}"),
+            }
+            let category = pool.draw_one(0, 1, &mut rng).unwrap();
+            singles[category as usize] += 1;
+            assert_eq!((pool.draw_one(1, 0, &mut rng), pool.draw_one(1, 1, &mut rng)), (None, Some(2.0)));
+        }
+        assert!((150..250).contains(&points) && (150..250).contains(&singles[0]), "{points} {singles:?}");
+        assert_eq!(pool.decode(&[0, 1], &mut rng), [Some(1.5), Some(1.0)]);
+    }
+
+    #[test]
+    fn the_numbers_of_a_drift_do_not_depend_on_what_is_drawn() {
+        // A row takes three uniform numbers, whatever its codes are.
+        let pool = Pool::new(&small(&CODES), &features(), &[30, 10]).unwrap();
+        for class in [0, 1] {
+            let mut rng = ChaCha8Rng::seed_from_u64(4);
+            pool.draw(class, &mut rng, &mut Vec::new());
+            let mut own = ChaCha8Rng::seed_from_u64(4);
+            let _: [f64; 3] = std::array::from_fn(|_| own.random());
+            assert_eq!(rng.random::<u64>(), own.random::<u64>());
+        }
+    }
+
+    #[test]
+    fn a_class_without_rows_in_the_pool_has_no_share() {
+        let pool = Pool::new(&small(&CODES[..6]), &features(), &[30, 10]).unwrap();
+        assert_eq!(pool.shares(), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_together_are_named() {
+        let refused = |change: fn(&mut Simulator), expected: &str| {
+            let mut simulator = small(&CODES);
+            change(&mut simulator);
+            let error = Pool::new(&simulator, &features(), &[30, 10]).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        };
+        refused(|s| s.levels.truncate(1), "simulator.levels: there must be one entry per feature");
+        refused(|s| s.codes = "*".into(), "simulator.codes: is not base64");
+        refused(|s| s.rows = 4, "simulator.codes: must have 12 bytes for 4 rows");
+        refused(|s| (s.rows, s.codes) = (0, String::new()), "simulator.codes: must have 0 bytes for 0 rows");
+        refused(|s| s.levels[0].edges = vec![4.0, 2.0, 1.0], "simulator.levels: feature \"f\"");
+        refused(|s| s.levels[0].edges = vec![1.0, 2.0, 2.0], "simulator.levels: feature \"f\"");
+        refused(|s| s.levels[0].edges = vec![1.0], "simulator.levels: feature \"f\"");
+        refused(|s| s.levels[0].edges = vec![1.0, f64::INFINITY], "simulator.levels: feature \"f\"");
+        refused(|s| s.levels[0].points = vec![f64::NAN], "simulator.levels: feature \"f\"");
+        refused(|s| s.levels[0].points = vec![1.0; 254], "simulator.levels: feature \"f\"");
+        let unknown = "simulator.codes: has a code that stands for nothing";
+        let code = |codes: &[u8]| Pool::new(&small(codes), &features(), &[30, 10]).map(drop);
+        for codes in [[2, 0, 0], [0, 2, 0], [0, 0, 3]] {
+            assert_eq!(code(&codes).unwrap_err().to_string(), unknown, "{codes:?}");
+        }
+        let mut most = small(&CODES);
+        most.levels[0].points = vec![1.0; 253];
+        assert!(Pool::new(&most, &features(), &[30, 10]).is_ok());
+        // One value that is no point has an interval of no width.
+        most.levels[0] = Levels { points: vec![1.5], edges: vec![3.5, 3.5] };
+        assert!(Pool::new(&most, &features(), &[30, 10]).is_ok());
+    }
+
+    #[test]
+    fn a_uniform_number_picks_a_position() {
+        assert_eq!([0.0, 0.24, 0.25, 0.99, 1.0].map(|uniform| pick(uniform, 4)), [0, 0, 1, 3, 3]);
+    }
 }

@@ -67,7 +67,7 @@ pub(crate) fn synthetic_rows(columns: &[Coded], count: usize, rng: &mut impl Rng
         .map(|(place, &at)| {
             let mut predictors = sequence[..place].to_vec();
             predictors.sort_by(|&a, &b| strengths[at][b].total_cmp(&strengths[at][a]).then(a.cmp(&b)));
-            predictors.truncate(if width > MANY_COLUMNS { FEW_PREDICTORS } else { PREDICTORS });
+            predictors.truncate(most_predictors(width));
             predictors.insert(0, 0);
             Tree::grow(&columns[at], &ordered[at], &predictors, &ordered)
         })
@@ -83,6 +83,11 @@ pub(crate) fn synthetic_rows(columns: &[Coded], count: usize, rng: &mut impl Rng
         synthetic[at] = values;
     }
     result
+}
+
+/// Returns on how many earlier columns the tree of a column may split.
+fn most_predictors(columns: usize) -> usize {
+    if columns > MANY_COLUMNS { FEW_PREDICTORS } else { PREDICTORS }
 }
 
 /// Returns how strongly each pair of columns depends on each other: the magnitude of the correlation of their ranks, and
@@ -426,5 +431,169 @@ mod tests {
         let rows = synthetic_rows(&columns, 10, &mut ChaCha8Rng::seed_from_u64(3));
         assert_eq!(rows.len(), 30);
         assert!(rows.chunks(3).all(|row| row[1] == 7 && [3, 255].contains(&row[2])));
+    }
+
+    #[test]
+    fn association_agrees_with_scipy() {
+        // scipy.stats.contingency: association(crosstab(a, b)[1], method="cramer")
+        let a = [0, 0, 1, 1, 1, 2, 2, 2, 2, 0, 1, 2];
+        let b = [0, 1, 1, 1, 2, 3, 3, 0, 3, 0, 1, 2];
+        assert!((cramers_v(&a, &b) - 0.7006941003192636).abs() < 1e-12);
+        assert_eq!((cramers_v(&a, &[5; 12]), cramers_v(&[5; 12], &a)), (0.0, 0.0));
+        // Of 32 codes, two are one range: the same of c // 2 and d // 2.
+        let mut c: Vec<u8> = (0..64).map(|i| ((i * i * 7 + 3 * i) % 32) as u8).collect();
+        let mut d: Vec<u8> = (0..64).map(|i| ((i * 11 + i / 5) % 32) as u8).collect();
+        (c[0], d[1]) = (31, 31);
+        assert!((cramers_v(&c, &d) - 0.4538416268063368).abs() < 1e-12, "{}", cramers_v(&c, &d));
+    }
+
+    #[test]
+    fn numbers_depend_by_correlation_and_categories_by_association() {
+        // scipy: pearsonr(x, y)[0], pearsonr(b, y)[0], and association as above
+        let columns = [
+            coded(vec![0, 0, 1, 1, 1, 2, 2, 2, 2, 0, 1, 2], true),
+            coded((0..12).collect(), false),
+            coded(vec![3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8], false),
+            coded(vec![0, 1, 1, 1, 2, 3, 3, 0, 3, 0, 1, 2], false),
+            coded(vec![7; 12], false),
+        ];
+        let ordered: Vec<Vec<u8>> = columns.iter().map(|column| column.codes.clone()).collect();
+        let strengths = strengths(&columns, &ordered);
+        for (a, b, expected) in [
+            (1, 2, 0.4973872890601886),
+            (3, 2, 0.34907155990851835),
+            (0, 2, 0.8391463916782737),
+            (0, 3, 0.7006941003192636),
+            (1, 4, 0.0),
+            (1, 1, 0.0),
+        ] {
+            assert!((strengths[a][b] - expected).abs() < 1e-12, "{a} {b}: {}", strengths[a][b]);
+            assert_eq!(strengths[a][b], strengths[b][a]);
+        }
+    }
+
+    /// The sum of squared deviations of some codes, or the Gini impurity of the categories times their number.
+    fn left(categorical: bool, codes: &[u8]) -> f64 {
+        let count = codes.len() as f64;
+        if categorical {
+            let share = |code: u8| codes.iter().filter(|&&other| other == code).count() as f64 / count;
+            codes.iter().map(|&code| 1.0 - share(code)).sum()
+        } else {
+            let mean = codes.iter().map(|&code| f64::from(code)).sum::<f64>() / count;
+            codes.iter().map(|&code| (f64::from(code) - mean).powi(2)).sum()
+        }
+    }
+
+    /// Tries every split into two leaves: what the best one leaves, the predictor and the limit.
+    fn by_trying(categorical: bool, target: &[u8], all: &[Vec<u8>]) -> (f64, usize, u8) {
+        let mut best = (left(categorical, target), 0, 0);
+        for (predictor, codes) in all.iter().enumerate().skip(1) {
+            for limit in 0..u8::MAX {
+                let (low, high): (Vec<usize>, Vec<usize>) =
+                    (0..target.len()).partition(|&row| codes[row] <= limit);
+                let [low, high] =
+                    [low, high].map(|rows| rows.iter().map(|&row| target[row]).collect::<Vec<_>>());
+                if low.len() >= LEAF && high.len() >= LEAF {
+                    let rest = left(categorical, &low) + left(categorical, &high);
+                    if rest < best.0 - 1e-9 {
+                        best = (rest, predictor, limit);
+                    }
+                }
+            }
+        }
+        best
+    }
+
+    fn split(categorical: bool, target: &[u8], all: &[Vec<u8>]) -> Option<(usize, u8)> {
+        let rows: Vec<u32> = (0..target.len() as u32).collect();
+        let predictors: Vec<usize> = (0..all.len()).collect();
+        best_split(categorical, target, &predictors, all, &rows, &mut vec![0; rows.len()])
+    }
+
+    #[test]
+    fn the_best_split_is_found_and_must_be_worth_it() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let (mut some, mut none) = (0, 0);
+        // Fewer than 64 rows are sorted by comparing, more by counting.
+        for count in (6..90).chain([63, 64, 65]).flat_map(|count| [count; 4]) {
+            for categorical in [false, true] {
+                let mut column =
+                    |codes: u8| (0..count).map(|_| rng.random_range(0..codes)).collect::<Vec<u8>>();
+                let (a, b, noise) = (column(6), column(4), column(3));
+                let all = [vec![0; count], a.clone(), b];
+                // What depends on a predictor in every second case, and on none in the others.
+                let target: Vec<u8> = if count % 2 == 0 {
+                    a.iter().zip(&noise).map(|(&a, &noise)| u8::from(a > 2) * 2 + noise).collect()
+                } else {
+                    noise
+                };
+                let (rest, predictor, limit) = by_trying(categorical, &target, &all);
+                let whole = left(categorical, &target);
+                // Worth it: more than what is left per row.
+                let expected = (whole - rest > rest / count as f64 + 1e-6).then_some((predictor, limit));
+                let got = split(categorical, &target, &all);
+                assert_eq!(got.is_some(), expected.is_some(), "{count} {categorical}");
+                if let (Some((predictor, limit)), Some(_)) = (got, expected) {
+                    let [low, high] = [true, false].map(|side| {
+                        let rows = (0..count).filter(|&row| (all[predictor][row] <= limit) == side);
+                        rows.map(|row| target[row]).collect::<Vec<_>>()
+                    });
+                    let own = left(categorical, &low) + left(categorical, &high);
+                    assert!(low.len() >= LEAF && high.len() >= LEAF && (own - rest).abs() < 1e-6);
+                }
+                if got.is_some() { some += 1 } else { none += 1 }
+            }
+        }
+        assert!(some > 100 && none > 20, "{some} {none}");
+    }
+
+    #[test]
+    fn leaves_have_three_rows() {
+        let all = |codes: &[u8]| [vec![0; codes.len()], codes.to_vec()];
+        assert_eq!(split(false, &[0, 0, 0, 9, 9, 9], &all(&[1, 2, 3, 4, 5, 6])), Some((1, 3)));
+        // The best split would be after two rows.
+        assert_eq!(split(false, &[0, 0, 9, 9, 9, 9], &all(&[1, 2, 3, 4, 5, 6])), Some((1, 3)));
+        assert_eq!(split(false, &[0, 0, 9, 9, 9], &all(&[1, 2, 3, 4, 5])), None);
+        assert_eq!(split(false, &[5; 6], &all(&[1, 2, 3, 4, 5, 6])), None);
+        assert_eq!(split(true, &[7, 7, 7, 1, 1, 1, 1], &all(&[9, 9, 9, 2, 2, 2, 2])), Some((1, 2)));
+    }
+
+    #[test]
+    fn classes_are_split_in_the_middle() {
+        let classes = |counts: &[usize]| -> Vec<u8> {
+            counts.iter().enumerate().flat_map(|(class, &rows)| vec![class as u8; rows]).collect()
+        };
+        let split = |counts: &[usize]| {
+            let classes = classes(counts);
+            class_split(&classes, &(0..classes.len() as u32).collect::<Vec<_>>())
+        };
+        assert_eq!(split(&[3, 3]), Some((0, 0)));
+        assert_eq!((split(&[2, 4]), split(&[4, 2]), split(&[9])), (None, None, None));
+        assert_eq!(split(&[5, 5, 5, 5]), Some((0, 1)));
+        assert_eq!(split(&[1, 1, 9, 9]), Some((0, 2)));
+        assert_eq!(split(&[9, 9, 1, 1]), Some((0, 0)));
+    }
+
+    #[test]
+    fn a_tree_finds_each_row_in_its_own_leaf() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let x: Vec<u8> = (0..200).map(|_| rng.random_range(0..50)).collect();
+        let class: Vec<u8> = (0..200).map(|row| (row % 3) as u8).collect();
+        let y: Vec<u8> = x.iter().zip(&class).map(|(&x, &class)| x / 10 + 10 * class).collect();
+        let all = [class, x];
+        let tree = Tree::grow(&coded(y.clone(), false), &y, &[0, 1], &all);
+        let mut leaves = std::collections::BTreeSet::new();
+        for row in 0..200 {
+            let leaf = tree.leaf(|predictor| all[predictor][row]);
+            assert!(leaf.contains(&(row as u32)) && leaf.len() >= LEAF);
+            assert!(leaf.iter().all(|&other| y[other as usize] == y[row]), "x decides y");
+            leaves.insert(leaf.to_vec());
+        }
+        assert_eq!(leaves.iter().map(Vec::len).sum::<usize>(), 200);
+    }
+
+    #[test]
+    fn trees_of_many_columns_split_on_fewer() {
+        assert_eq!([2, 100, 101, 1000].map(most_predictors), [40, 40, 16, 16]);
     }
 }
