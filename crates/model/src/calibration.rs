@@ -125,4 +125,15 @@ mod tests {
         let found = Calibration::fit(&vec![vec![0.0, 0.0]; 10], &[0, 1].repeat(5));
         assert!(found.temperature.is_finite() && (found.log_loss - 2.0_f64.ln()).abs() < 1e-12, "{found:?}");
     }
+
+    #[test]
+    fn agrees_with_scipy() {
+        // f = lambda s: softmax(s*L, axis=1).max(1).mean() - (4 + .5)/(5 + 1); s = 1/temperature = brentq(f, .01, 100)
+        // log loss at s: (logsumexp(s*L, axis=1) - s*L[arange(5), y]).mean()
+        let logits = [[2.0, 0.5, -1.0], [0.0, 3.0, 1.0], [1.0, 1.5, 4.0], [0.5, 2.5, -0.5], [3.0, -1.0, 0.0]];
+        let found = Calibration::fit(&logits.map(|row| row.to_vec()), &[0, 1, 2, 0, 0]);
+        assert!((found.temperature - 1.4346027892179336).abs() < 1e-9, "{found:?}");
+        assert!((found.log_loss_before - 0.554152039579305).abs() < 1e-12, "{found:?}");
+        assert!((found.log_loss - 0.5691660606577662).abs() < 1e-9, "{found:?}");
+    }
 }

@@ -96,4 +96,25 @@ mod tests {
         }
         assert!(classifier.predict(&[Some(5.0), Some(3.0), Some(1e100), Some(0.2)]).is_ok());
     }
+
+    #[test]
+    fn a_prediction_is_a_softmax_of_the_weights_and_categories_never_overflow() {
+        let body: String = (0..80)
+            .map(|row| format!("{},{},{}\n", ["a", "b"][row % 2], row % 7, ["x", "y"][row / 3 % 2]))
+            .collect();
+        let text = format!("letter,number,class\n{body}");
+        let table = crate::read_csv(text.as_bytes(), "t", &crate::CsvOptions::new("class")).unwrap().table;
+        let mut file = train(&table, &TrainOptions::new("t")).unwrap();
+        let numeric = file.card.features[1].numeric().unwrap();
+        let standardised = (4.0 - numeric.mean) / numeric.sd;
+        // A sigmoid of 0.5 + 2 for category b − the standardised number.
+        file.weights.coefficients = vec![vec![0.0; 5], vec![1.0, 2.0, 0.0, 0.0, -1.0]];
+        file.weights.intercepts = vec![0.0, 0.5];
+        let prediction = Classifier::new(&file).predict(&[Some(1.0), Some(4.0)]).unwrap();
+        let odds = (2.5 - standardised).exp();
+        assert_eq!(prediction.class, 1);
+        assert!((prediction.confidence / (odds / (1.0 + odds)) - 1.0).abs() < 1e-12);
+        let error = Classifier::new(&file).predict(&[Some(1e6), Some(1e200)]).unwrap_err();
+        assert_eq!(error, TooLarge { feature: 1, value: 1e200 });
+    }
 }

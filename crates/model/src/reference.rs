@@ -168,3 +168,71 @@ fn signals(table: &Table, outputs: &Outputs, distances: &[f64]) -> Vec<SignalRef
     ]);
     signals
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{iris, table::Column};
+    use rand::SeedableRng;
+
+    #[test]
+    fn outputs_are_a_softmax_of_the_divided_logits() {
+        // Odds of 3 to 1 and of 1 to 9 at a temperature of 2.
+        let logits = [vec![2.0 * 3.0_f64.ln(), 0.0], vec![0.0, 2.0 * 9.0_f64.ln()]];
+        let outputs = Outputs::of_logits(&logits, 2.0);
+        assert_eq!(outputs.predictions, [0, 1]);
+        let close = |got: &[f64], expected: [f64; 2]| {
+            got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-12)
+        };
+        assert!(close(&outputs.confidences, [0.75, 0.9]) && close(&outputs.last, [0.25, 0.9]), "{outputs:?}");
+        assert_eq!(
+            (outputs.accuracy(&[0, 1]), outputs.accuracy(&[0, 0]), outputs.accuracy(&[1, 0])),
+            (1.0, 0.5, 0.0)
+        );
+    }
+
+    #[test]
+    fn rows_that_are_equal_in_every_feature_are_twins() {
+        let rows = [[1.0, 2.0], [1.0, 3.0], [0.0, 5.0], [1.0, 2.0], [-0.0, 5.0], [2.0, 1.0]];
+        let rows = rows.map(|row| row.map(Some).to_vec());
+        let columns = vec![Column::named("a"), Column::named("b")];
+        let table = Table::from_rows(columns, vec!["x".into()], &rows, vec![0; 6]);
+        assert_eq!(twins(&table), [0, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_reference_of_few_rows_measures_each_by_the_others() {
+        let table = iris::table();
+        let all: Vec<usize> = (0..table.len()).collect();
+        let design = Design::new(&table, &all);
+        let outputs = Outputs {
+            predictions: table.labels.clone(),
+            confidences: (0..table.len()).map(|row| if row < 49 { 0.5 } else { 0.8 }).collect(),
+            last: vec![0.0; table.len()],
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let (reference, distances) = reference(&table, &design, &outputs, &[3], &mut rng);
+        assert_eq!((reference.rows, reference.accuracy), (147, 1.0));
+        // 49 of 147 rows at 0.5 and the others at 0.8.
+        assert!((reference.confidence - 0.7).abs() < 1e-12);
+        let names: Vec<&str> = reference.signals.iter().map(|signal| signal.name.as_str()).collect();
+        assert_eq!(names[3..], ["petal_width", "prediction", "confidence", "distance"]);
+        let in_sample = distance(&design, &reference.shape, &all);
+        assert_eq!(distances[3], in_sample[3], "a twin is measured by the served shape");
+        let further = (0..147).filter(|&row| distances[row] > in_sample[row]).count();
+        assert!(further > 120 && distances.iter().all(|&distance| distance > 0.0), "{further}");
+    }
+
+    #[test]
+    fn plenty_of_rows_are_measured_by_the_served_shape() {
+        let iris = iris::table();
+        let rows: Vec<Vec<Option<f64>>> = (0..2).flat_map(|_| iris.rows()).collect();
+        let table =
+            Table::from_rows(iris.columns.clone(), iris.classes.clone(), &rows, iris.labels.repeat(2));
+        let all: Vec<usize> = (0..table.len()).collect();
+        let design = Design::new(&table, &all);
+        let served = shape(&table, &design, &all);
+        let own = distances(&table, &design, &served, &mut ChaCha8Rng::seed_from_u64(1));
+        assert_eq!(own, distance(&design, &served, &all));
+    }
+}

@@ -493,4 +493,180 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn distances_of_three_and_five_columns_agree_with_numpy() {
+        // numpy: sqrt(d @ inv(S) @ d); per class S = C off the diagonal times 1 − 0.1·3/10, shared S = F.T @ F + diag(R)
+        let own =
+            per_class(&[(10, &[1.0, -1.0, 0.5], &[&[2.0, 0.6, -0.4], &[0.6, 1.5, 0.3], &[-0.4, 0.3, 0.8]])]);
+        let mut scratch = Vec::new();
+        for (row, expected) in [([2.0, 0.0, 0.0], 1.1528005979005898), ([0.0, -2.0, 3.0], 3.3815082085587442)]
+        {
+            let got = Distance::new(&own).of(&row, &mut scratch);
+            assert!((got - expected).abs() < 1e-12, "{row:?}: {got}");
+        }
+        let shared = |mean: [f64; 5]| Shape {
+            classes: vec![ClassCentre { rows: 9, means: mean.to_vec() }],
+            spread: Spread::Shared {
+                factors: vec![vec![1.0, 0.5, -0.5, 2.0, 0.0], vec![0.0, 1.0, 1.5, -1.0, 0.5]],
+                residual: vec![0.5, 1.0, 2.0, 0.25, 1.5],
+            },
+        };
+        let (first, second) = ([1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 2.0, -1.0, 0.5, 3.0]);
+        let (near, far) = ([1.5, -1.0, 0.5, 2.0, 0.0], [0.0, 2.5, -0.5, 0.0, 4.0]);
+        for (mean, row, squared) in [
+            (first, near, 2.8374293599684584),
+            (first, far, 16.511630963332895),
+            (second, near, 17.669996057300565),
+            (second, far, 0.6145354185832568),
+        ] {
+            let got = Distance::new(&shared(mean)).of(&row, &mut scratch).powi(2);
+            assert!((got - squared).abs() < 1e-11, "{row:?}: {got}");
+        }
+        // Of two classes, the nearer one counts.
+        let both = Shape {
+            classes: [first, second].map(|mean| ClassCentre { rows: 9, means: mean.to_vec() }).to_vec(),
+            ..shared(first)
+        };
+        assert!((Distance::new(&both).of(&far, &mut scratch).powi(2) - 0.6145354185832568).abs() < 1e-11);
+    }
+
+    #[test]
+    fn a_column_that_is_constant_within_a_class_keeps_a_small_spread() {
+        // The variance floor is 1e-4: a step of 0.5 is 50 standard deviations.
+        let constant = per_class(&[(1_000_000_000, &[1.0, 0.0], &[&[0.0, 0.0], &[0.0, 4.0]])]);
+        let squared = Distance::new(&constant).of(&[1.5, 2.0], &mut Vec::new()).powi(2);
+        assert!((squared - 2501.0).abs() < 1e-6, "{squared}");
+        // Two columns that are equal leave a ten-thousandth of the variance of the second.
+        let equal = per_class(&[(u64::MAX, &[0.0, 0.0], &[&[4.0, 4.0], &[4.0, 4.0]])]);
+        let squared = Distance::new(&equal).of(&[2.0, 2.1], &mut Vec::new()).powi(2);
+        assert!((squared - (1.0 + 0.01 / 4e-4)).abs() < 1e-6, "{squared}");
+    }
+
+    #[test]
+    fn few_rows_shrink_correlations_by_nine_tenths_at_most() {
+        // One row of two columns: 1 − 0.1·2/1 of the covariance 0.5 is kept. Of twenty columns and one row a tenth is.
+        let pair = |rows: u64| {
+            let shape = per_class(&[(rows, &[0.0, 0.0], &[&[1.0, 0.5], &[0.5, 1.0]])]);
+            Distance::new(&shape).of(&[1.0, 1.0], &mut Vec::new()).powi(2)
+        };
+        // (1, 1)·Σ⁻¹·(1, 1)ᵀ is 2/(1 + ρ).
+        assert!((pair(1) - 2.0 / 1.4).abs() < 1e-12 && (pair(2) - 2.0 / 1.45).abs() < 1e-12);
+        let mut lines = vec![vec![0.0; 20]; 20];
+        (0..20).for_each(|at| lines[at][at] = 1.0);
+        (lines[0][1], lines[1][0]) = (0.5, 0.5);
+        let lines: Vec<&[f64]> = lines.iter().map(Vec::as_slice).collect();
+        let mut row = [0.0; 20];
+        (row[0], row[1]) = (1.0, 1.0);
+        let wide = Distance::new(&per_class(&[(1, &[0.0; 20], &lines)]));
+        assert!((wide.of(&row, &mut Vec::new()).powi(2) - 2.0 / 1.05).abs() < 1e-12);
+    }
+
+    #[test]
+    fn classes_share_a_covariance_from_33_columns_on() {
+        for (width, is_shared) in [(32, false), (33, true)] {
+            let rows: Vec<Vec<f64>> =
+                (0..40).map(|r| (0..width).map(|f| f64::from((r * r + f * 3) % 11)).collect()).collect();
+            let shape = of_rows(&rows, &[0; 40], 1);
+            assert_eq!(matches!(shape.spread, Spread::Shared { .. }), is_shared, "{width}");
+        }
+    }
+
+    #[test]
+    fn rows_are_plenty_by_columns_or_by_factors() {
+        for (smallest, width, expected) in [
+            (79, 4, false),
+            (80, 4, true),
+            (639, 32, false),
+            (640, 32, true),
+            (319, 33, false),
+            (320, 33, true),
+            // √(2·200) is 20.
+            (399, 200, false),
+            (400, 200, true),
+        ] {
+            assert_eq!(Shape::is_plenty(&[1000, smallest], width, 20), expected, "{smallest} {width}");
+        }
+    }
+
+    /// Rows with two factors, of whole tenths, so that Python computes with the same numbers.
+    fn two_factors(rows: usize, width: usize) -> Vec<Vec<f64>> {
+        let tenths = |number: usize, modulus: usize| (number % modulus) as f64 / 10.0;
+        let value = |r: usize, c: usize| {
+            let noise = tenths(r * r * (c + 1) + 3 * r * c + 7 * r, 101);
+            let first = if c.is_multiple_of(4) { 0.0 } else { tenths(r * r * 5 + 3 * r, 89) };
+            let second = if c.is_multiple_of(3) { tenths(r * r * 11 + 17 * r, 83) * 0.8 } else { 0.0 };
+            noise + first + second
+        };
+        (0..rows).map(|r| (0..width).map(|c| value(r, c)).collect()).collect()
+    }
+
+    #[test]
+    fn factors_agree_with_numpy() {
+        // numpy: C = X − class means; sd = sqrt((C**2).sum(0)/(n − 2)); Z = C/sd; λ, v = eigh(Z.T @ Z/(n − 2)), of every
+        // second row of 4,100; for λ > (1 + √γ)²: ℓ = brentq(ℓ·(1 + γ/(ℓ − 1)) − λ); the factor is v·√(ℓ − 1)·sd, and the
+        // residual sd²·max(1 − Σ v²·(ℓ − 1), 0.05).
+        let of = |count: usize| {
+            let labels: Vec<usize> = (0..count).map(|row| row % 2).collect();
+            let Spread::Shared { factors, residual } = of_rows(&two_factors(count, 40), &labels, 2).spread
+            else {
+                panic!()
+            };
+            (factors, residual)
+        };
+        let close = |got: &[f64], expected: [f64; 4], within: f64| {
+            for (at, expected) in [0, 1, 3, 39].into_iter().zip(expected) {
+                assert!((got[at].abs() / expected - 1.0).abs() < within, "{at}: {} {expected}", got[at]);
+            }
+        };
+        let (factors, residual) = of(150);
+        assert_eq!(factors.len(), 2);
+        close(
+            &factors[0],
+            [1.1115735527462292, 2.986671119922751, 3.5232732175960577, 2.9418598369404316],
+            1e-4,
+        );
+        close(
+            &factors[1],
+            [1.3431050133153148, 0.2685388877271486, 0.8023485261297543, 0.7653437236074189],
+            1e-2,
+        );
+        close(&residual, [10.41223258, 9.64874555, 10.72420805, 8.63574659], 5e-3);
+        let (factors, _) = of(4100);
+        close(
+            &factors[0],
+            [0.5788502361142622, 2.6780590899652204, 3.1446848544722275, 3.0446835089304805],
+            1e-4,
+        );
+    }
+
+    #[test]
+    fn orthonormal_vectors_span_what_was_given() {
+        let mut vectors = vec![vec![3.0, 4.0, 0.0], vec![6.0, 8.0, 0.0], vec![3.0, 4.0, 2.0]];
+        orthonormalise(&mut vectors);
+        let expected = [[0.6, 0.8, 0.0], [0.0; 3], [0.0, 0.0, 1.0]];
+        for (got, expected) in vectors.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((got - expected).abs() < 1e-12, "{vectors:?}");
+        }
+    }
+
+    #[test]
+    fn leading_vectors_are_those_of_the_greatest_singular_values() {
+        // The rows of a diagonal matrix: its singular values are 4, 2 and 0.1.
+        let rows = [vec![0.0, 4.0, 0.0], vec![2.0, 0.0, 0.0], vec![0.0, 0.0, 0.1]];
+        let (vectors, squares) = leading(&rows, 3, 2);
+        assert!((squares[0] - 16.0).abs() < 1e-3 && (squares[1] - 4.0).abs() < 1e-3, "{squares:?}");
+        assert!(vectors[0][1].abs() > 0.999 && vectors[1][0].abs() > 0.999, "{vectors:?}");
+    }
+
+    #[test]
+    fn a_row_that_overflows_is_infinitely_far() {
+        let shape = Shape {
+            classes: vec![ClassCentre { rows: 9, means: vec![0.0, 0.0] }],
+            spread: Spread::Shared { factors: vec![vec![1.0, 2.0]], residual: vec![1.0, 2.0] },
+        };
+        let distance = Distance::new(&shape);
+        assert_eq!(distance.of(&[1e200, -1e200], &mut Vec::new()), f64::INFINITY);
+        assert_eq!(distance.of(&[0.0, 0.0], &mut Vec::new()), 0.0);
+    }
 }
