@@ -380,4 +380,45 @@ mod tests {
             ["feature_distance", "feature_feature_distance"]
         );
     }
+
+    #[test]
+    fn values_are_written_in_json_as_the_categories_are() {
+        let number = categorical(&["1", "2.5", "1e3"], &[]);
+        assert_eq!([0.0, 1.0, 2.0].map(|value| number.json(value).to_string()), ["1", "2.5", "1000.0"]);
+        assert_eq!(number.json_of("x"), "x");
+        let boolean = categorical(&["False", "TRUE"], &[]);
+        assert_eq!([0.0, 1.0].map(|value| boolean.json(value).to_string()), ["false", "true"]);
+        assert_eq!(boolean.json(2.0), "unseen");
+        let text = categorical(&["no", "true"], &["maybe"]);
+        assert_eq!([0.0, 1.0, 2.0, 3.0].map(|v| text.json(v)), ["no", "true", "maybe", "unseen"]);
+        assert_eq!(number.json(3.0).to_string(), "-999");
+    }
+
+    #[test]
+    fn categories_without_any_text_are_text() {
+        let none = categorical(&[], &[]);
+        assert_eq!((none.written, none.value("a"), none.unseen_value()), (Written::Text, 0.0, 1.0));
+        assert_eq!((none.value_of_number(1.0), none.value_of_boolean(false)), (None, None));
+        assert_eq!(categorical(&["1", "inf"], &[]).written, Written::Text);
+    }
+
+    #[test]
+    fn a_text_that_is_not_in_the_reference_differs_from_every_other() {
+        let taken = categorical(&["unseen", "never seen"], &["a category that was never seen"]);
+        assert_eq!(taken.text(3.0), "\u{fffd}");
+        assert_eq!(categorical(&["unseen"], &["never seen"]).text(2.0), "a category that was never seen");
+    }
+
+    #[test]
+    fn names_that_metric_labels_cannot_hold_are_recognised() {
+        assert!(is_label("a b-ü") && !is_label("a\nb") && !is_label("a\\b"));
+    }
+
+    #[test]
+    fn signals_of_equal_names_are_numbered_apart() {
+        assert_eq!(
+            signal_names(["prediction", "feature_prediction", "confidence"].into_iter()),
+            ["feature_feature_prediction", "feature_prediction", "feature_confidence"]
+        );
+    }
 }

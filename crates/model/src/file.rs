@@ -246,3 +246,153 @@ fn ascending(edges: &[f64]) -> bool {
 fn distinct(names: &[&str]) -> bool {
     names.iter().enumerate().all(|(at, name)| is_label(name) && !names[..at].contains(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::{CsvOptions, TrainOptions, card::Values, iris, read_csv, simulator::Levels, train};
+
+    type Change = fn(&mut ModelFile);
+
+    fn iris_file() -> ModelFile {
+        train(&iris::table(), &TrainOptions::new("iris")).unwrap()
+    }
+
+    fn numeric(file: &mut ModelFile) -> &mut crate::card::Numeric {
+        let Values::Numeric(numeric) = &mut file.card.features[2].values else { panic!() };
+        numeric
+    }
+
+    fn edges(file: &mut ModelFile, signal: usize) -> &mut Vec<f64> {
+        let Bins::Numeric { edges } = &mut file.card.reference.signals[signal].bins else { panic!() };
+        edges
+    }
+
+    fn covariances(file: &mut ModelFile) -> &mut Vec<Vec<Vec<f64>>> {
+        let Spread::PerClass { covariances } = &mut file.card.reference.shape.spread else { panic!() };
+        covariances
+    }
+
+    fn shared(factors: [usize; 2], residual: &[f64]) -> Spread {
+        Spread::Shared {
+            factors: factors.map(|width| vec![0.1; width]).to_vec(),
+            residual: residual.to_vec(),
+        }
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_together_are_named() {
+        let file = iris_file();
+        let cases: [(&str, &str, Change); 38] = [
+            ("card.features", "there are none", |f| f.card.features.clear()),
+            ("card.classes", "at least two", |f| f.card.classes.truncate(1)),
+            ("card.features", "every sd", |f| numeric(f).sd = 0.0),
+            ("card.features", "every missing_ratio", |f| f.card.features[1].missing_ratio = 1.5),
+            ("card.features", "every missing_ratio", |f| f.card.features[1].missing_ratio = f64::NAN),
+            ("card.features", "names must differ", |f| f.card.features[1].name = "sepal_length".into()),
+            ("card.features", "names must differ", |f| f.card.features[1].name = "a\\b".into()),
+            ("card.classes", "names must differ", |f| f.card.classes[2] = "setosa".into()),
+            ("card.classes", "names must differ", |f| f.card.classes[2] = "a\nb".into()),
+            ("weights.coefficients", "one row per class", |f| f.weights.coefficients.truncate(2)),
+            ("weights.coefficients", "one row per class", |f| f.weights.coefficients[1].truncate(3)),
+            ("weights.intercepts", "one per class", |f| f.weights.intercepts.truncate(2)),
+            ("card.reference.rows", "there must be some", |f| f.card.reference.rows = 0),
+            ("card.reference", "accuracy and confidence", |f| f.card.reference.accuracy = 1.5),
+            ("card.reference", "accuracy and confidence", |f| f.card.reference.confidence = -0.1),
+            ("card.reference.signals", "one per feature", |f| f.card.reference.signals[0].name = "x".into()),
+            ("card.reference.signals", "one per feature", |f| f.card.reference.signals.truncate(6)),
+            ("card.reference.signals", "every bin", |f| f.card.reference.signals[1].expected.truncate(3)),
+            ("card.reference.signals", "every bin", |f| f.card.reference.signals[1].counts.push(0)),
+            ("card.reference.signals", "every bin", |f| f.card.reference.signals[1].rows += 1),
+            ("card.reference.signals", "every bin", |f| f.card.reference.signals[1].counts[2] += 1),
+            ("card.reference.signals", "every bin", |f| f.card.reference.signals[1].counts[2] = u64::MAX),
+            ("card.reference.signals", "every bin", |f| f.card.reference.signals[1].expected[0] = 0.0),
+            ("card.reference.signals", "every bin", |f| f.card.reference.signals[1].expected[0] = 1.5),
+            ("card.reference.signals", "bins of numbers", |f| edges(f, 0).reverse()),
+            ("card.reference.signals", "bins of numbers", |f| edges(f, 0)[1] = f64::NAN),
+            ("card.reference.signals", "bins of numbers", |f| {
+                let edges = edges(f, 0);
+                edges[1] = edges[0];
+            }),
+            ("card.reference.signals", "bins of numbers", |f| edges(f, 5).reverse()),
+            ("card.reference.signals", "bins of numbers", |f| edges(f, 6).reverse()),
+            ("card.reference.signals", "bins of numbers", |f| {
+                f.card.reference.signals[4].bins = Bins::Classes { labels: vec!["a".into(); 3] };
+            }),
+            ("card.reference.shape", "one centre per class", |f| covariances(f).truncate(2)),
+            ("card.reference.shape", "one centre per class", |f| covariances(f)[1].truncate(3)),
+            ("card.reference.shape", "one centre per class", |f| covariances(f)[1][2].truncate(3)),
+            ("card.reference.shape", "one centre per class", |f| f.card.reference.shape.classes.truncate(2)),
+            ("card.reference.shape", "one centre per class", |f| f.card.reference.shape.classes[0].rows = 0),
+            ("card.reference.shape", "one centre per class", |f| {
+                f.card.reference.shape.classes[0].means.push(0.0);
+            }),
+            ("card", "codes", |f| f.card.simulator.codes.clear()),
+            ("card", "levels", |f| f.card.simulator.levels.push(Levels::default())),
+        ];
+        for (at, (field, problem, change)) in cases.into_iter().enumerate() {
+            let mut changed = file.clone();
+            change(&mut changed);
+            let error = changed.check().unwrap_err().to_string();
+            let expected = format!("{field}: ");
+            assert!(error.starts_with(&expected) && error.contains(problem), "case {at}: {error}");
+        }
+        for [factors, residual] in [[[4, 3], [4, 0]], [[4, 4], [3, 0]], [[4, 4], [3, 1]]] {
+            let mut changed = file.clone();
+            let residual = [vec![1.0; residual[0]], vec![0.0; residual[1]]].concat();
+            changed.card.reference.shape.spread = shared(factors, &residual);
+            assert!(changed.check().unwrap_err().to_string().starts_with("card.reference.shape"));
+        }
+    }
+
+    #[test]
+    fn what_is_just_within_the_limits_is_accepted() {
+        let changes: [Change; 5] = [
+            |f| f.card.features[1].missing_ratio = 1.0,
+            |f| f.card.reference.accuracy = 1.0,
+            |f| f.card.reference.confidence = 0.0,
+            |f| f.card.reference.signals[1].expected[0] = 1.0,
+            |f| f.card.reference.shape.spread = shared([4, 4], &[1e-4; 4]),
+        ];
+        let file = iris_file();
+        for (at, change) in changes.into_iter().enumerate() {
+            let mut changed = file.clone();
+            change(&mut changed);
+            assert!(changed.check().is_ok(), "case {at}");
+        }
+    }
+
+    #[test]
+    fn bins_of_categories_are_those_of_the_feature() {
+        let body: String = (0..80).map(|row| format!("{},{}\n", ["a", "b"][row % 2], row / 3 % 2)).collect();
+        let text = format!("letter,class\n{body}");
+        let table = read_csv(text.as_bytes(), "t", &CsvOptions::new("class")).unwrap().table;
+        let file = train(&table, &TrainOptions::new("t")).unwrap();
+        let refused = |bins: Bins| {
+            let mut changed = file.clone();
+            changed.card.reference.signals[0].bins = bins;
+            changed.check().unwrap_err().to_string().contains("bins of numbers must have ascending edges")
+        };
+        assert!(refused(Bins::Categories { categories: vec!["a".into(), "c".into()] }));
+        assert!(refused(Bins::Numeric { edges: vec![0.0, 1.0] }));
+        assert!(refused(Bins::Classes { labels: ["a", "b", "c", "d"].map(str::to_owned).to_vec() }));
+        let mut numbers = iris_file();
+        let bins = numbers.card.reference.signals[0].bins.len();
+        let categories = (2..bins).map(|at| at.to_string()).collect();
+        numbers.card.reference.signals[0].bins = Bins::Categories { categories };
+        assert!(numbers.check().is_err());
+    }
+
+    #[test]
+    fn the_version_is_the_beginning_of_a_hash() {
+        let file = iris_file();
+        assert_eq!(file.card.version.len(), 12);
+        // sha256sum of the same content without its version.
+        let mut content = file.clone();
+        content.card.version = String::new();
+        let digest = Sha256::digest(serde_json::to_string(&content).unwrap());
+        let number = u64::from_be_bytes(digest[..8].try_into().unwrap());
+        assert_eq!(u64::from_str_radix(&file.card.version, 16).unwrap(), number >> 16);
+    }
+}

@@ -114,3 +114,22 @@ impl Table {
 pub(crate) fn present(value: f64) -> Option<f64> {
     (!value.is_nan()).then_some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_and_columns_show_the_same_values() {
+        let rows = [vec![Some(1.0), None], vec![Some(3.0), Some(4.0)], vec![None, Some(6.0)]];
+        let columns = vec![Column::named("a"), Column::named("b")];
+        let table = Table::from_rows(columns, vec!["x".into(), "y".into()], &rows, vec![1, 0, 1]);
+        assert_eq!((table.len(), table.is_empty()), (3, false));
+        assert_eq!(table.rows().collect::<Vec<_>>(), rows);
+        assert_eq!(table.row(1), rows[1]);
+        assert_eq!(table.column(1), [None, Some(4.0), Some(6.0)]);
+        assert_eq!(table.class_counts(), [1, 2]);
+        let empty = Table::from_rows(vec![Column::named("a")], Vec::new(), &[], Vec::new());
+        assert!(empty.is_empty() && empty.rows().len() == 0);
+    }
+}

@@ -168,3 +168,39 @@ fn other_separators_are_read() {
     let table = read_csv(&b"a;class\n1;x\n2;x\n3;y\n4;y\n"[..], "d", &options).unwrap().table;
     assert_eq!(table.values, [[1.0, 2.0, 3.0, 4.0]]);
 }
+
+#[test]
+fn the_most_frequent_of_the_rare_categories_are_kept_as_examples() {
+    // Two categories of 10 rows, then 9 to 3 rows of seven others.
+    let rows = [("p", 10), ("q", 10), ("i", 9), ("h", 8), ("g", 7), ("f", 6), ("e", 5), ("d", 4), ("c", 3)];
+    let cells = rows.iter().flat_map(|&(name, count)| std::iter::repeat_n(name, count));
+    let body: String = cells.enumerate().map(|(row, name)| format!("{name},{}\n", row % 2)).collect();
+    let read = read(&format!("letter,class\n{body}")).unwrap();
+    let categories = read.table.columns[0].categories.clone().unwrap();
+    assert_eq!((categories.known.concat(), categories.rare.concat()), ("pq".into(), "ihgfe".into()));
+    assert_eq!(
+        read.notes,
+        ["column \"letter\": 2 categories are counted one by one; 7 others, rare or beyond 64, together"]
+    );
+}
+
+#[test]
+fn at_most_64_categories_are_counted_one_by_one() {
+    let cells = (0..66).flat_map(|at| std::iter::repeat_n(at, if at == 65 { 11 } else { 10 }));
+    let body: String = cells.enumerate().map(|(row, at)| format!("n{at:02},{}\n", row % 2)).collect();
+    let table = read(&format!("n,class\n{body}")).unwrap().table;
+    let categories = table.columns[0].categories.clone().unwrap();
+    // The most frequent first, then by name; the last two by name have no place.
+    assert_eq!((categories.known.len(), categories.known[63].as_str()), (64, "n65"));
+    assert_eq!(categories.rare, ["n63", "n64"]);
+}
+
+#[test]
+fn classes_with_outer_spaces_are_counted() {
+    let notes = |text: &str| read(text).unwrap().notes.join("; ");
+    assert_eq!(notes("a,class\n1.5,x\n2,x\n3,y\n4,y\n"), "");
+    assert_eq!(
+        notes("a,class\n1.5, x\n2,x\n3,y \n4, y \n"),
+        "column \"class\": 3 classes have outer spaces, which are left out"
+    );
+}
