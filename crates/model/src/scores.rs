@@ -112,4 +112,37 @@ mod tests {
         assert!(warnings[1].contains("class \"yes\" has 2 rows"));
         assert!(super::warnings(&table, &scores[..1], 0.99, 0.5, 20).is_empty());
     }
+
+    #[test]
+    fn a_class_of_19_rows_is_too_small_to_be_judged_and_one_of_20_is_not() {
+        let of = |yes: usize, predicted: usize| {
+            let labels: Vec<usize> = (0..100).map(|row| usize::from(row < yes)).collect();
+            let table = table(&labels);
+            let predictions: Vec<usize> = (0..100).map(|row| usize::from(row < predicted)).collect();
+            let scores = class_scores(&table, &outputs(&predictions, &[0.1; 100]));
+            super::warnings(&table, &scores, 0.99, 0.5, 20)
+        };
+        assert!(of(19, 0)[0].contains("class \"yes\" has 19 rows") && of(19, 0).len() == 1);
+        assert_eq!(of(20, 0), ["class \"yes\" is never recognised: none of its rows was predicted as it"]);
+        assert!(of(20, 1).is_empty());
+    }
+
+    #[test]
+    fn an_accuracy_within_a_standard_error_of_the_baseline_is_no_better() {
+        // √(0.6·0.4/96) = 0.05
+        let table = table(&(0..96).map(|row| row % 2).collect::<Vec<_>>());
+        let warns = |baseline: f64| !super::warnings(&table, &[], 0.6, baseline, 20).is_empty();
+        assert!(warns(0.551) && !warns(0.549));
+        let warnings = super::warnings(&table, &[], 0.6, 0.2, 0);
+        assert_eq!(warnings, ["no rows were held out: the accuracy is that of cross-validation"]);
+        // Accuracy 1 has no standard error.
+        assert!(!super::warnings(&table, &[], 1.0, 1.0, 1).is_empty());
+    }
+
+    #[test]
+    fn ranking_is_measured_for_two_classes_only() {
+        let mut three = table(&[0, 1, 0, 1]);
+        three.classes.push("maybe".into());
+        assert_eq!(auroc(&three, &outputs(&[0; 4], &[0.1; 4])), None);
+    }
 }

@@ -54,4 +54,40 @@ mod tests {
         let shared = test.iter().filter(|&&held| train.iter().any(|&fit| table.row(fit) == table.row(held)));
         assert_eq!(shared.count(), 0);
     }
+
+    fn table(classes: &[usize]) -> Table {
+        let labels: Vec<usize> =
+            classes.iter().enumerate().flat_map(|(class, &rows)| vec![class; rows]).collect();
+        let rows: Vec<Vec<Option<f64>>> = (0..labels.len()).map(|row| vec![Some(row as f64)]).collect();
+        let names = (0..classes.len()).map(|class| class.to_string()).collect();
+        Table::from_rows(vec![crate::Column::named("a")], names, &rows, labels)
+    }
+
+    #[test]
+    fn every_class_gives_its_share_and_keeps_a_row() {
+        let table = table(&[10, 5, 2]);
+        for (fraction, held_out) in [(0.0, [0, 0, 0]), (0.3, [3, 2, 1]), (0.99, [9, 4, 1])] {
+            let (train, test) = split(&table, fraction, &mut ChaCha8Rng::seed_from_u64(1));
+            let of = |class: usize| test.iter().filter(|&&row| table.labels[row] == class).count();
+            assert_eq!([0, 1, 2].map(of), held_out, "{fraction}");
+            assert!(train.is_sorted() && test.is_sorted());
+            let mut all = [train, test].concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..17).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn folds_have_equal_parts_of_every_class() {
+        let table = table(&[9, 6]);
+        let folds = folds(&table, 3, &mut ChaCha8Rng::seed_from_u64(1));
+        for fold in 0..3 {
+            let (others, own) = parted(&folds, fold);
+            assert_eq!((others.len(), own.len()), (10, 5));
+            assert!(own.iter().all(|&row| folds[row] == fold) && others.iter().all(|row| !own.contains(row)));
+            assert_eq!(own.iter().filter(|&&row| table.labels[row] == 0).count(), 3);
+        }
+        let dealt: Vec<usize> = folds[..9].to_vec();
+        assert!(dealt != [0, 1, 2, 0, 1, 2, 0, 1, 2], "rows are shuffled");
+    }
 }

@@ -448,4 +448,134 @@ mod tests {
                 .starts_with("test-fraction must be in [0, 1)")
         );
     }
+
+    /// A table of one column without any information.
+    fn constant(counts: &[usize]) -> Table {
+        let labels: Vec<usize> =
+            counts.iter().enumerate().flat_map(|(class, &rows)| vec![class; rows]).collect();
+        let classes = (0..counts.len()).map(|class| format!("c{class}")).collect();
+        Table::from_rows(vec![Column::named("a")], classes, &vec![vec![Some(7.0)]; labels.len()], labels)
+    }
+
+    #[test]
+    fn a_report_on_a_model_that_always_answers_the_same() {
+        // 52 rows of 100, dealt to five folds: 11, 11, 10, 10 and 10 of the 20 rows of each.
+        let options = TrainOptions { test_fraction: 0.0, ..TrainOptions::new("t") };
+        let report = train(&constant(&[52, 48]), &options).unwrap().card.training;
+        assert_eq!((report.train_rows, report.test_rows, report.held_out_accuracy), (100, 0, None));
+        let CrossValidation { folds, mean_accuracy, sd } = report.cross_validation;
+        // numpy.std([.55, .55, .5, .5, .5], ddof=1)
+        assert!(
+            folds == 5 && (mean_accuracy - 0.52).abs() < 1e-12 && (sd - 0.027386127875258306).abs() < 1e-12
+        );
+        assert_eq!(report.baseline_accuracy, 0.52);
+        let report = train(&constant(&[60, 40]), &TrainOptions::new("t")).unwrap().card.training;
+        assert_eq!((report.train_rows, report.test_rows, report.held_out_accuracy), (80, 20, Some(0.6)));
+        assert!(report.warnings.iter().any(|warning| warning.contains("no better than always answering")));
+    }
+
+    #[test]
+    fn twenty_rows_per_free_weight_are_plenty() {
+        let folds = |counts: &[usize]| {
+            let options = TrainOptions { test_fraction: 0.0, ..TrainOptions::new("t") };
+            train(&constant(counts), &options).unwrap().card.training.cross_validation.folds
+        };
+        // A column and an intercept: 40 rows for two classes, 80 for three.
+        assert_eq!((folds(&[20, 20]), folds(&[21, 20])), (20, 5));
+        assert_eq!((folds(&[30, 30, 20]), folds(&[30, 30, 21])), (20, 5));
+        // With fewer rows than folds, some folds are empty.
+        assert_eq!(folds(&[4, 3]), 7);
+    }
+
+    #[test]
+    fn steps_are_reported_in_their_order() {
+        let mut steps = Vec::new();
+        train_with_progress(&constant(&[3, 2]), &TrainOptions::new("t"), |step| steps.push(step)).unwrap();
+        assert_eq!(steps, [Step::Fit, Step::Validate, Step::Reference, Step::Simulator]);
+    }
+
+    #[test]
+    fn importance_is_the_spread_of_what_a_feature_adds() {
+        // The first encoded column is of another feature.
+        let numeric = Slot::Numeric(crate::encoding::Scaling { mean: 0.0, sd: 1.0 });
+        let line = |values: [f64; 4]| values.to_vec();
+        let weights = Weights {
+            coefficients: vec![line([1.0, 1.0, 2.0, 3.0]), line([-3.0, -1.0, -2.0, -3.0])],
+            intercepts: vec![0.0; 2],
+        };
+        // 1 and −3 less their mean are 2 and −2.
+        assert_eq!(spread(numeric, &[], &weights, 0), 2.0);
+        // Shares 1/2, 1/4 and 1/4: numpy.sqrt(numpy.cov([1, 1, 2, 3], bias=True))
+        let values = [0.0, 0.0, 1.0, f64::NAN];
+        let own = spread(Slot::Categorical { categories: 1 }, &values, &weights, 1);
+        assert!((own - 0.82915619758885).abs() < 1e-12, "{own}");
+        // Weights that are equal for all classes decide nothing.
+        let equal = Weights { coefficients: vec![line([1.0, 1.0, 2.0, 5.0]); 2], intercepts: vec![0.0; 2] };
+        assert_eq!(spread(Slot::Categorical { categories: 1 }, &values, &equal, 1), 0.0);
+
+        let categories = crate::Categories { known: vec!["a".into()], rare: vec!["b".into()] };
+        let columns = vec![Column::named("x"), Column { categories: Some(categories), ..Column::named("c") }];
+        let rows: Vec<Vec<Option<f64>>> =
+            [0.0, 0.0, 1.0, 9.0].map(|c| vec![Some(c + 1.5), (c < 9.0).then_some(c)]).to_vec();
+        let table = Table::from_rows(columns, vec!["p".into(), "q".into()], &rows, vec![0, 0, 1, 1]);
+        let described = features(&table, &Design::new(&table, &[0, 1, 2, 3]), &weights);
+        assert!((described[0].importance - 2.0 / 2.82915619758885).abs() < 1e-12);
+        assert!((described[1].importance - 0.82915619758885 / 2.82915619758885).abs() < 1e-12);
+        assert_eq!((described[0].missing_ratio, described[1].missing_ratio), (0.0, 0.25));
+        let numeric = described[0].numeric().unwrap();
+        assert_eq!((numeric.range, numeric.mean, numeric.decimals), (Some([1.5, 10.5]), 4.0, Some(1)));
+        assert_eq!(described[1].categorical().unwrap().rare, ["b"]);
+        let idle = features(&table, &Design::new(&table, &[0, 1, 2, 3]), &equal);
+        assert_eq!((idle[0].importance, idle[1].importance), (0.0, 0.0));
+    }
+
+    #[test]
+    fn a_range_of_giants_lies_beyond_the_data() {
+        let close = |range, expected: [f64; 2]| {
+            beyond(range).iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-12)
+        };
+        assert!(close([0.0, 10.0], [10.5, 16.0]));
+        // Of a narrow column a tenth of the value is the width.
+        assert!(close([100.0, 101.0], [101.505, 107.06]) && close([-10.0, -9.5], [-9.4525, -8.93]));
+        let [low, high] = beyond([0.0, 0.0]);
+        assert!((low / 5e-11 - 1.0).abs() < 1e-12 && (high / 6e-10 - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_column_that_was_never_filled_has_no_range_and_no_decimals() {
+        let slot = Slot::Numeric(crate::encoding::Scaling { mean: 0.0, sd: 1.0 });
+        let Values::Numeric(numeric) = describe(&Column::named("a"), &[f64::NAN; 3], slot) else { panic!() };
+        assert_eq!((numeric.range, numeric.decimals), (None, None));
+        let Values::Numeric(numeric) = describe(&Column::named("a"), &[2.5, f64::NAN, 1.0], slot) else {
+            panic!()
+        };
+        assert_eq!((numeric.range, numeric.decimals), (Some([1.0, 2.5]), Some(1)));
+    }
+
+    #[test]
+    fn a_fit_without_a_class_is_replaced_by_the_served_one() {
+        let table = iris::table();
+        let all: Vec<usize> = (0..table.len()).collect();
+        let design = Design::new(&table, &all);
+        let served = Fit::zero(&design, 3).fitted(&design, &table.labels, &all, 1.0).unwrap();
+        let validation = Validation { table: &table, design: &design, served: &served, alpha: 1.0 };
+        let is_served = |fit: &[usize], held_out: &[usize]| {
+            validation.refitted(fit, held_out).unwrap().logits(&design, 5) == served.logits(&design, 5)
+        };
+        // The last class begins at row 98.
+        assert!(is_served(&all[..98], &all[98..]));
+        assert!(is_served(&all, &[]));
+        assert!(!is_served(&all[..100], &all[100..]));
+    }
+
+    #[test]
+    fn every_option_out_of_range_is_named() {
+        for (test_fraction, alpha) in
+            [(-0.1, 1.0), (f64::NAN, 1.0), (0.2, -1.0), (0.2, f64::INFINITY), (0.2, f64::NAN)]
+        {
+            let options = TrainOptions { test_fraction, alpha, ..TrainOptions::new("t") };
+            assert!(matches!(check(&options), Err(TrainError::Option { .. })), "{test_fraction} {alpha}");
+        }
+        assert!(check(&TrainOptions { test_fraction: 0.0, ..TrainOptions::new("t") }).is_ok());
+    }
 }
