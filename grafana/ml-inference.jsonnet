@@ -145,8 +145,8 @@ g.dashboard(
         g.timeseries('JS and KS distance', |||
           Distance between the rows in the window and the reference, from 0 to 1. Solid: Jensen-Shannon distance.
           Dashed: Kolmogorov-Smirnov distance, the largest difference between the cumulative shares at an edge of a
-          bin. No alert uses them. Classes have no order, so prediction has no KS distance. No line: fewer than 60
-          rows.
+          bin. No alert uses them. Classes and categories have no order, so they have no KS distance. No line: fewer
+          than 60 rows.
         |||, 'none', [
           g.query('JS {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:js_distance{job=~"$job",version=~"$version",window="$window"})'),
           g.query('KS {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:ks_distance{job=~"$job",version=~"$version",window="$window"})'),
@@ -207,8 +207,8 @@ g.dashboard(
       g.line(5, [
         g.stateTimeline('Estimate valid', |||
           Whether the estimate of accuracy is valid. It is not where more than 5 % of the rows are outside the range
-          of the training data, because confidence has no meaning there; ModelAccuracyGap does not fire then. Cannot
-          tell: no rows.
+          of the training data or of categories that it does not have, because confidence has no meaning there;
+          ModelAccuracyGap does not fire then. Cannot tell: no rows.
         |||, [[-1, 'cannot tell', '#808080'], [0, 'not valid', 'orange'], [1, 'valid', 'green']], [
           g.query('{{version}}', 'max by (version) (job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"}) or max by (version) (0 * job_version:signal_reference_rows:max{job=~"$job",version=~"$version"} - 1)'),
         ])
