@@ -1,13 +1,20 @@
 //! The result of a check as one page, which needs nothing else.
 
 use super::{
-    judged::{Judged, JudgedSignal, Overall},
+    judged::{Judged, JudgedBin, JudgedSignal, Overall},
     word,
 };
 use drift::Verdict;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("page.css");
+
+/// The most signals without drift that are shown at once; more are folded away.
+const UNFOLDED: usize = 12;
+
+/// The most bins of a signal that are shown at once: those of a number fit. Of more, the most changed ones are shown and the
+/// others are folded away.
+const BINS: usize = 13;
 
 pub(super) fn render(judged: &Judged) -> String {
     let class = match judged.overall {
@@ -16,7 +23,8 @@ pub(super) fn render(judged: &Judged) -> String {
         Overall::CannotTell => "open",
     };
     let drifting = |signal: &&JudgedSignal| signal.verdict == Verdict::Drifting;
-    let (first, rest): (Vec<_>, Vec<_>) = judged.signals.iter().partition(drifting);
+    let (mut first, rest): (Vec<_>, Vec<_>) = judged.signals.iter().partition(drifting);
+    first.sort_by(|a, b| b.psi.total_cmp(&a.psi));
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -39,19 +47,39 @@ pub(super) fn render(judged: &Judged) -> String {
                     }
                     @for note in &judged.notes { p.meta { (note) } }
                     @if !judged.problems.is_empty() {
-                        h2 { (judged.unreadable_rows) " rows could not be read" }
+                        h2 { "Rows that could not be read: " (judged.unreadable_rows) }
                         ul { @for problem in &judged.problems { li { (problem) } } }
                     }
-                    table {
-                        thead { tr { th { "signal" } th { "PSI" } th { "limit" } th { "smallest detectable" } th { "verdict" } } }
-                        tbody { @for signal in first.iter().chain(&rest) { (line(signal)) } }
+                    (signals(&first))
+                    @if first.is_empty() || rest.len() <= UNFOLDED {
+                        (signals(&rest))
+                    } @else {
+                        details { summary { (rest.len()) " further signals" } (signals(&rest)) }
                     }
-                    div.signals { @for signal in first.iter().chain(&rest) { (plot(signal)) } }
                 }
             }
         }
     }
     .into_string()
+}
+
+/// A table of signals, and their plots.
+fn signals(signals: &[&JudgedSignal]) -> Markup {
+    html! {
+        @if !signals.is_empty() {
+            table {
+                thead {
+                    tr {
+                        th { "signal" }
+                        @for number in ["PSI", "limit", "smallest detectable"] { th.number { (number) } }
+                        th { "verdict" }
+                    }
+                }
+                tbody { @for signal in signals { (line(signal)) } }
+            }
+            div.signals { @for signal in signals { (plot(signal)) } }
+        }
+    }
 }
 
 fn class(verdict: Verdict) -> &'static str {
@@ -77,23 +105,95 @@ fn line(signal: &JudgedSignal) -> Markup {
 /// The bins of a signal: what was expected and what was seen, side by side.
 fn plot(signal: &JudgedSignal) -> Markup {
     let greatest = signal.bins.iter().flat_map(|bin| [bin.expected, bin.seen]).fold(0.0, f64::max);
-    let width = |share: f64| format!("width: {:.1}%", 100.0 * share / greatest);
+    let all: Vec<&JudgedBin> = signal.bins.iter().collect();
+    let most_changed = signal.most_changed(signal.bins.len());
+    let (shown, folded) = if all.len() <= BINS { (&all[..], &[][..]) } else { most_changed.split_at(BINS) };
     html! {
         figure {
             figcaption { b { (signal.signal) } " " span.(class(signal.verdict)) { (word(signal.verdict)) } }
-            table.bins {
-                @for bin in &signal.bins {
-                    tr {
-                        th scope="row" { (bin.bin) }
-                        td {
-                            div.bar.expected style=(width(bin.expected)) {}
-                            div.bar.seen style=(width(bin.seen)) {}
-                        }
-                        td.number { (format!("{:.1} %", 100.0 * bin.expected)) br; (format!("{:.1} %", 100.0 * bin.seen)) }
-                    }
-                }
+            (bins(shown, greatest))
+            @if !folded.is_empty() {
+                details { summary { (folded.len()) " further bins, which changed less" } (bins(folded, greatest)) }
             }
             p.meta { i.key.expected {} " expected " i.key.seen {} " seen" }
         }
+    }
+}
+
+/// Bars, which are as wide as possible for the greatest share.
+fn bins(bins: &[&JudgedBin], greatest: f64) -> Markup {
+    let width = |share: f64| format!("width: {:.1}%", 100.0 * share / greatest);
+    html! {
+        table.bins {
+            @for bin in bins {
+                tr {
+                    th scope="row" { (bin.bin) }
+                    td {
+                        div.bar.expected style=(width(bin.expected)) {}
+                        div.bar.seen style=(width(bin.seen)) {}
+                    }
+                    td.number { (format!("{:.1} %", 100.0 * bin.expected)) br; (format!("{:.1} %", 100.0 * bin.seen)) }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(name: &str, verdict: Verdict, psi: f64, bins: usize) -> JudgedSignal {
+        let bin = |at: usize| JudgedBin {
+            bin: format!("{name} {at}"),
+            expected: 1.0 / bins as f64,
+            seen: 1.0 / bins as f64,
+            contribution: at as f64,
+        };
+        let bins = (0..bins).map(bin).collect();
+        JudgedSignal { signal: name.to_owned(), verdict, psi, limit: 0.1, detectable: None, bins }
+    }
+
+    fn page(signals: Vec<JudgedSignal>) -> String {
+        render(&Judged {
+            table: "t.csv".into(),
+            model: "m".into(),
+            version: "v".into(),
+            overall: Overall::Steady,
+            rows: 100,
+            labelled_rows: 0,
+            accuracy: None,
+            reference_accuracy: 0.9,
+            unreadable_rows: 0,
+            problems: Vec::new(),
+            notes: Vec::new(),
+            signals,
+        })
+    }
+
+    #[test]
+    fn drift_stands_first_and_many_other_signals_are_folded_away() {
+        let steady = |count: usize| (0..count).map(|at| signal(&format!("s{at}"), Verdict::Steady, 0.0, 2));
+        let drifting =
+            [("weak", 0.2), ("strong", 0.9)].map(|(name, psi)| signal(name, Verdict::Drifting, psi, 2));
+        let many = page(steady(UNFOLDED + 1).chain(drifting.clone()).collect());
+        let at = |text: &str| many.find(text).unwrap();
+        assert!(at("<td>strong</td>") < at("<td>weak</td>") && at("<td>weak</td>") < at("<details>"));
+        assert!(at("<summary>13 further signals") < at("<td>s0</td>"));
+        assert!(!page(steady(UNFOLDED).chain(drifting).collect()).contains("<details>"));
+        assert!(!page(steady(100).collect()).contains("<details>"), "nothing drifts: all signals are shown");
+    }
+
+    #[test]
+    fn of_many_bins_the_most_changed_are_shown_and_the_others_folded_away() {
+        let page = page(vec![signal("country", Verdict::Drifting, 1.0, BINS + 2)]);
+        let (shown, folded) = page.split_once("2 further bins").unwrap();
+        assert_eq!(
+            (shown.matches("<tr><th scope").count(), folded.matches("<tr><th scope").count()),
+            (BINS, 2)
+        );
+        assert!(
+            shown.contains("country 14<") && folded.contains("country 0<") && folded.contains("country 1<")
+        );
     }
 }
