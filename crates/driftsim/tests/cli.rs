@@ -4,8 +4,10 @@
 
 mod common;
 
+use flate2::{Compression, write::GzEncoder};
+use model::{CsvOptions, TrainOptions};
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -94,7 +96,7 @@ fn generated_rows_train_a_model() {
 fn lists_the_presets() {
     let text = stdout(&["list"]);
     let names: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["giant", "petal_shift", "unit_change", "prior_shift", "noise"]);
+    assert_eq!(names, ["giant", "petal_shift", "unit_change", "prior_shift", "noise", "concept_drift"]);
     assert!(text.lines().all(|line| line.len() > 40));
 }
 
@@ -179,7 +181,8 @@ fn a_table_is_judged_with_an_exit_code() {
     let (code, text) = check(&table, &[]);
     assert_eq!(code, Some(0), "{text}");
     assert!(
-        text.contains("600 rows, steady: none of 5 signals drifts") && text.contains("are ignored: class"),
+        text.contains("600 rows, steady: none of 5 signals drifts")
+            && text.contains("on 600 rows with a class"),
         "{text}"
     );
 
@@ -189,11 +192,17 @@ fn a_table_is_judged_with_an_exit_code() {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("kind") && text.contains("other") && text.contains("seen  33.3 % "), "{text}");
 
-    let (code, text) = check(&table, &["--target", "class"]);
+    let renamed = std::fs::read_to_string(&table).unwrap().replacen("class", "bought", 1);
+    let renamed = file(folder.path(), "renamed.csv", &renamed);
+    let (code, text) = check(&renamed, &[]);
+    assert!(code == Some(0) && text.contains("are ignored: bought") && !text.contains("accuracy"), "{text}");
+    let (code, text) = check(&renamed, &["--target", "bought"]);
     assert!(
         code == Some(0) && text.contains("on 600 rows with a class") && !text.contains("ignored"),
         "{text}"
     );
+    let (code, text) = check(&table, &["--target", "bought"]);
+    assert!(code == Some(2) && text.contains("shop.csv:1: --target: no column \"bought\""), "{text}");
 
     let few = file(folder.path(), "few.csv", "kind,price\ntea,1.5\ncoffee,2\n");
     let (code, text) = check(&few, &[]);
@@ -251,4 +260,84 @@ fn a_card_without_the_model_checks_the_features() {
     let card = file(folder.path(), "card.json", &file_json["card"].to_string());
     let text = stdout(&["check", "--reference", &card, "--current", &table]);
     assert!(text.contains("none of 2 signals drifts") && text.contains("are not checked"), "{text}");
+}
+
+#[test]
+fn a_compressed_table_is_judged_like_the_plain_one_and_a_truncated_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, table) = shop(folder.path());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(std::fs::read_to_string(&table).unwrap().repeat(50).as_bytes()).unwrap();
+    let compressed = encoder.finish().unwrap();
+    let check = |current: &str| driftsim(&["check", "--reference", &model, "--current", current]);
+    let current = folder.path().join("shop.csv.gz");
+    std::fs::write(&current, &compressed).unwrap();
+    let output = check(current.to_str().unwrap());
+    let text = String::from_utf8(output.stdout).unwrap();
+    // The headers of the other copies are rows with a text where a number should be.
+    assert!(text.contains("30000 rows, cannot tell: 49 rows could not be read"), "{text}");
+    assert!(text.contains("shop.csv.gz:602: column \"price\""), "{text}");
+
+    std::fs::write(&current, &compressed[..compressed.len() / 2]).unwrap();
+    let said = error(&["check", "--reference", &model, "--current", current.to_str().unwrap()]);
+    assert!(said.contains("shop.csv.gz") && said.contains("incomplete deflate stream"), "{said}");
+}
+
+#[test]
+fn missing_values_are_written_as_in_the_models_own_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..300)
+        .map(|row| {
+            format!("{},{}\n", if row % 3 == 0 { "unknown".to_owned() } else { row.to_string() }, row % 2)
+        })
+        .collect();
+    let csv = format!("age,class\n{rows}");
+    let options = CsvOptions { missing: vec!["unknown".into()], ..CsvOptions::new("class") };
+    let table = model::read_csv(csv.as_bytes(), "ages", &options).unwrap().table;
+    let model = model::train(&table, &TrainOptions::new("ages")).unwrap();
+    let model = file(folder.path(), "model.json", &model.to_json().unwrap());
+    let same = file(folder.path(), "ages.csv", &csv);
+    assert!(stdout(&["check", "--reference", &model, "--current", &same]).contains("300 rows, steady"));
+    let other = file(folder.path(), "other.csv", &csv.replace("unknown", "?"));
+    let output = driftsim(&["check", "--reference", &model, "--current", &other, "--missing", "x"]);
+    assert!(
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .contains("other.csv:2: column \"age\": expected a finite number")
+    );
+    let text = stdout(&["check", "--reference", &model, "--current", &other, "--missing", "?"]);
+    assert!(text.contains("300 rows, steady"), "{text}");
+}
+
+#[test]
+fn a_reference_is_read_from_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, table) = shop(folder.path());
+    let output = command(&["check", "--reference", "-", "--current", &table])
+        .stdin(std::fs::File::open(model).unwrap())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("none of 5 signals drifts"), "{text}");
+    let said = error(&["check", "--reference", "-", "--current", "-"]);
+    assert_eq!(said, "error: --current and --reference cannot both be standard input\n");
+}
+
+#[test]
+fn a_table_without_rows_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, _) = shop(folder.path());
+    let check = |name: &str, text: &str| {
+        error(&["check", "--reference", &model, "--current", &file(folder.path(), name, text)])
+    };
+    assert!(check("empty.csv", "").ends_with("empty.csv: is empty\n"));
+    assert!(check("mark.csv", "\u{feff}").ends_with("mark.csv: is empty\n"));
+    assert!(check("header.csv", "price,kind\r\n").ends_with("header.csv: has a header, but no rows\n"));
+    let said = check("short.csv", "price,kind\n1\n2\n");
+    assert!(
+        said.ends_with(
+            "short.csv:2: expected 2 fields as in the header, got 1; none of 2 rows can be read\n"
+        ),
+        "{said}"
+    );
 }

@@ -88,14 +88,12 @@ impl Judged {
     /// If no row could be read, or the card contradicts itself.
     pub fn new(reference: &Reference, tally: &Tally, place: &str) -> Result<Self> {
         let card = &reference.card;
+        ensure!(tally.rows + tally.unreadable > 0, "{place}: has a header, but no rows");
         ensure!(
             tally.rows > 0,
-            "{place}: there is no row that can be read{}",
-            tally
-                .problems
-                .first()
-                .map(|problem| format!("; the first problem: {problem}"))
-                .unwrap_or_default()
+            "{}; none of {} rows can be read",
+            tally.problems.first().map_or(place, String::as_str),
+            tally.unreadable
         );
         let alpha = FalseAlarmBudget::default().alpha(card.reference.signals.len());
         let checked =

@@ -10,7 +10,7 @@ mod parallel;
 pub mod tally;
 mod text;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use cli_io::{
     file_kind::{self, FileKind, Wanted},
     stdout::print,
@@ -19,7 +19,10 @@ use cli_io::{
 use drift::Verdict;
 use judged::{Judged, Overall};
 use model::{Classifier, ModelCard, ModelFile};
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
 use tally::{Reading, Tally};
 
 /// The flags of `driftsim check`.
@@ -28,16 +31,17 @@ pub struct Args {
     /// Table to judge: a CSV file with a header, plain or compressed with gzip, or - for standard input
     #[arg(long, value_name = "FILE.csv|-")]
     current: PathBuf,
-    /// What it should be like: a model file, or a model card as GET /model answers it
-    #[arg(long, value_name = "MODEL.json|CARD.json")]
+    /// What it should be like: a model file, or a model card as GET /model answers it; - reads it from standard input
+    #[arg(long, value_name = "MODEL.json|CARD.json|-")]
     reference: PathBuf,
-    /// Column with the true class, if the table has it: prints the accuracy
+    /// Column with the true class, from which the accuracy follows; without the flag, the one that the model was trained on, if
+    /// the table has it
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
     /// How the result is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Text that stands for a missing value, beside the empty cell, such as NA; may be repeated
+    /// Text that stands for a missing value, such as NA, beside the empty cell and the model's own; may be repeated
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     missing: Vec<String>,
     /// Character between the fields, \t for a tab
@@ -69,6 +73,11 @@ pub struct Reference {
 /// # Errors
 /// If the table or the reference cannot be read, or no row of the table can.
 pub fn run(args: &Args) -> Result<Overall> {
+    let stdin = Path::new("-");
+    ensure!(
+        args.current != stdin || args.reference != stdin,
+        "--current and --reference cannot both be standard input"
+    );
     let reference = read_reference(&args.reference)?;
     let mut current = TableFile::open("--current", &args.current)?;
     let place = current.place.clone();
@@ -90,7 +99,13 @@ pub fn run(args: &Args) -> Result<Overall> {
 
 fn read_reference(path: &Path) -> Result<Reference> {
     let place = || format!("--reference {}", path.display());
-    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", place()))?;
+    let bytes = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    let bytes = bytes.with_context(|| format!("{}: cannot be read", place()))?;
     let text = || str::from_utf8(&bytes).context("is not text");
     if FileKind::guess(&bytes) == Some(FileKind::Table) {
         bail!(

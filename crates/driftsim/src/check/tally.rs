@@ -35,11 +35,12 @@ pub struct Tally {
 pub struct Reading<'a> {
     /// The table's name in messages.
     pub place: &'a str,
-    /// Texts that stand for a missing value.
+    /// Texts that stand for a missing value, beside those of the model's own table.
     pub missing: &'a [String],
     /// What separates the fields.
     pub separator: u8,
-    /// The column with the true class.
+    /// The column with the true class, which the table must have. Without it, the table may have the column that the model was
+    /// trained on.
     pub target: Option<&'a str>,
 }
 
@@ -74,7 +75,9 @@ impl Tally {
 
 /// How the rows of a table are read.
 struct Rows<'a> {
-    reading: &'a Reading<'a>,
+    separator: u8,
+    /// Texts that stand for a missing value.
+    missing: Vec<String>,
     reference: &'a Reference,
     /// The names of the table's columns.
     names: Vec<String>,
@@ -114,17 +117,19 @@ impl<'a> Rows<'a> {
         let end = records.position().byte() as usize;
         block.remove_before(end);
         let names: Vec<String> = header.iter().map(header_name).collect();
-        let (columns, notes) = columns(&names, reading.target, &card.features, place)?;
-        let target = reading.target.map(|target| {
-            let found = names.iter().position(|name| name == target);
-            found.with_context(|| format!("{place}:1: --target: no column {}", quoted(target)))
-        });
+        let name = reading.target.or(card.notation.target.as_deref());
+        let target = name.and_then(|name| names.iter().position(|column| column == name));
+        if let (Some(flag), None) = (reading.target, target) {
+            bail!("{place}:1: --target: no column {}", quoted(flag));
+        }
+        let (columns, notes) = columns(&names, name, &card.features, place)?;
         let rows = Self {
-            reading,
+            separator: reading.separator,
+            missing: card.notation.missing.iter().chain(reading.missing).cloned().collect(),
             reference,
             columns,
             cells: card.features.iter().map(Cells::new).collect(),
-            target: target.transpose()?,
+            target,
             classes: card.classes.iter().map(|class| class.as_bytes()).zip(0..).collect(),
             names,
         };
@@ -136,7 +141,7 @@ impl<'a> Rows<'a> {
         let mut counts = Counts::default();
         let signals = &self.reference.card.reference.signals;
         counts.signals.extend(signals.iter().map(|signal| vec![0; signal.bins.len()]));
-        let mut records = records(block, self.reading.separator);
+        let mut records = records(block, self.separator);
         let mut record = ByteRecord::new();
         let mut row = vec![None; self.columns.len()];
         // Reading from memory does not fail.
@@ -165,7 +170,7 @@ impl<'a> Rows<'a> {
         }
         for ((value, &column), cells) in row.iter_mut().zip(&self.columns).zip(&self.cells) {
             let cell = record[column].trim_ascii();
-            *value = cells.value(cell, self.reading.missing).map_err(|()| {
+            *value = cells.value(cell, &self.missing).map_err(|()| {
                 format!(
                     "column {}: expected a finite number, got {} (--missing makes it a missing value)",
                     quoted(&self.names[column]),
@@ -272,11 +277,15 @@ pub(crate) fn columns(
         known.iter().copied().filter(|known| !names.iter().any(|name| name == known)).collect();
     if !lacking.is_empty() {
         let have: Vec<&str> = names.iter().map(String::as_str).collect();
+        // A header of one column with a usual separator in it: the file has another separator than the flag says.
+        let separator = [(';', "';'"), ('\t', "'\\t'"), (',', "','"), ('|', "'|'")];
+        let separator = separator.iter().find(|(mark, _)| have.len() == 1 && have[0].contains(*mark));
         bail!(
-            "{place}:1: the table lacks {} of the model's columns: {}; it has {}",
+            "{place}:1: the table lacks {} of the model's columns: {}; it has {}{}",
             lacking.len(),
             listed(&lacking),
-            listed(&have)
+            listed(&have),
+            separator.map_or(String::new(), |(_, flag)| format!("; try --separator {flag}"))
         );
     }
     if let Some(twice) = known.iter().find(|known| names.iter().filter(|name| name == *known).count() > 1) {
@@ -396,6 +405,9 @@ mod tests {
             message("sepal_length,sepal_width,petals\n1,2,3\n"),
             "t.csv:1: the table lacks 2 of the model's columns: petal_length, petal_width; it has sepal_length, sepal_width, petals"
         );
+        let tabs = "sepal_length\tsepal_width\tpetal_length\tpetal_width\n";
+        assert!(message(tabs).ends_with("; try --separator '\\t'"), "{}", message(tabs));
+        assert_eq!(message("\n\n"), "t.csv: is empty");
         let twice = "sepal_length,sepal_width,petal_length,petal_width,petal_width\n";
         assert_eq!(message(twice), "t.csv:1: column \"petal_width\" occurs twice; rename one of them");
     }
