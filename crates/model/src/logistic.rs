@@ -18,13 +18,13 @@ const BLOCK: usize = 512;
 /// Pairs of steps and changes of the gradient that L-BFGS keeps.
 const MEMORY: usize = 10;
 
-/// The fit ends when the gradient of the mean loss is shorter than this. Weights at that point predict as the exact ones do.
+/// The fit ends when the gradient of the mean loss is shorter than this. Predictions hardly change beyond that.
 const GRADIENT: f64 = 1e-5;
 
 /// The fit ends when a step improves the mean loss by less than this.
 const IMPROVEMENT: f64 = 1e-9;
 
-/// The fit ends after so many steps, as on classes that can be separated, where better weights are only greater ones.
+/// The fit ends after so many steps. That happens with a small penalty on classes that can be separated, whose best weights are large.
 const STEPS: u64 = 300;
 
 /// Weights on encoded columns.
@@ -47,7 +47,7 @@ impl Weights {
     }
 }
 
-/// Weights in the design's own order of columns: per class the coefficients, then the intercept. Two classes have one row of
+/// Weights in the design's order of columns: per class the coefficients, then the intercept. Two classes have one row of
 /// weights, that of the second class.
 #[derive(Debug, Clone)]
 pub(crate) struct Fit {
@@ -78,7 +78,14 @@ impl Fit {
             .with_tolerance_grad(GRADIENT)
             .and_then(|solver| solver.with_tolerance_cost(IMPROVEMENT))
             .map_err(TrainError::fit)?;
+        let none = || {
+            TrainError::Fit("the optimiser found no weights; try a larger --alpha or drop a column".into())
+        };
         let (start_loss, start_gradient) = loss.at(&self.weights);
+        // The line search would not end.
+        if !start_loss.is_finite() {
+            return Err(none());
+        }
         if dot(&start_gradient, &start_gradient).sqrt() < GRADIENT {
             return Ok(self.clone());
         }
@@ -89,11 +96,8 @@ impl Fit {
             .map(drop);
         let (lowest, weights) = best.into_inner().unwrap_or_else(PoisonError::into_inner);
         // Near the minimum, rounding can leave the line search without a better step: the best weights so far are then the fit.
-        let failed = run.is_err() && lowest >= start_loss;
-        if failed || !lowest.is_finite() || weights.iter().any(|weight| !weight.is_finite()) {
-            return Err(TrainError::Fit(
-                "the optimiser found no weights; try a larger --alpha or drop a column".into(),
-            ));
+        if run.is_err() && lowest >= start_loss {
+            return Err(none());
         }
         Ok(Self { weights, classes: self.classes })
     }
@@ -362,6 +366,18 @@ mod tests {
         let weights = Fit::zero(&design, 2).fitted(&design, &table.labels, &all, 1.0).unwrap();
         let weights = weights.to_weights(&design, 1.0);
         assert!(weights.coefficients[1][0].abs() < 1e-12 && weights.coefficients[1][1] > 1.0, "{weights:?}");
+    }
+
+    #[test]
+    fn a_fit_without_a_finite_loss_is_an_error() {
+        let table = iris::table();
+        let rows: Vec<usize> = (0..table.len()).collect();
+        let design = Design::new(&table, &rows);
+        for weight in [f64::NAN, f64::INFINITY, 1e200] {
+            let start = Fit { weights: vec![weight; 15], classes: 3 };
+            let error = start.fitted(&design, &table.labels, &rows, 1.0).unwrap_err();
+            assert!(matches!(&error, TrainError::Fit(_)), "{weight}: {error}");
+        }
     }
 
     proptest! {
