@@ -1,16 +1,16 @@
 //! The distributions that traffic without drift has.
 //!
-//! The outputs of the model (prediction, confidence, distance) are referenced as the served weights compute them on rows
-//! that they have not seen, as traffic is. Held-out rows are scored as they are. For the rows that were fitted it depends
-//! on how many there are: with plenty, the weights hardly know any single one; with few, each is scored by weights
-//! fitted without it and nineteen parts in twenty of the others. Taken in sample, a small reference would look surer and
-//! closer to its classes than any fresh row can be; taken from models much unlike the served one, it would be another
-//! model's reference. Either way sound traffic would seem to drift.
+//! Traffic consists of rows that the weights were not fitted to, so the reference of the outputs (prediction, confidence,
+//! distance) must be that of such rows. Held-out rows are scored by the served weights. How fitted rows are scored depends on how
+//! many there are. With plenty, a single row hardly changes the weights, and the served weights are used. With few, each row is
+//! scored by weights that are fitted without it and a twentieth of the other rows. The served weights would give a small reference
+//! higher confidences and smaller distances than traffic has, and weights fitted to much fewer rows would give the reference of
+//! another model. In both cases traffic without drift would be reported as drifting.
 //!
-//! A row with twins, equal in every feature, is scored as served too. Where features are answers to choose from, distance
-//! and confidence take few values, each of which many rows share; other weights would move them a little, to the wrong
-//! side of an edge perhaps, and all of that traffic with them. That does not make the reference too optimistic: such rows share a
-//! value, and the share of that value does not depend on which rows were fitted.
+//! Twins, which are rows that other rows equal in every feature, are scored by the served weights, too. Where all features are
+//! categories, distance and confidence take few values, which many rows share. Other weights would change such a value a little,
+//! possibly across the edge of a bin, and all traffic with that value would then fall into another bin than its reference. The
+//! share of such a value does not depend on which rows were fitted, so the reference of the signals does not become too optimistic.
 
 use crate::{
     Reference, Table,
@@ -23,18 +23,14 @@ use crate::{
 use drift::SignalReference;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use std::{
-    collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
-};
 
 /// Folds for the distances of few rows.
 const FOLDS: usize = 20;
 
-/// With this many rows for each number that is fitted, a row's own part in the fit no longer shows.
+/// With more rows than this per fitted number, a single row hardly changes the fit.
 pub(crate) const PLENTY: usize = 20;
 
-/// What the served weights say of each row as if they had never seen it.
+/// The outputs of a model for each row of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Outputs {
     pub(crate) predictions: Vec<usize>,
@@ -68,7 +64,7 @@ impl Outputs {
     }
 }
 
-/// Returns the reference of the served weights, of all rows, those held out from the fit among them; and the rows' distances in it.
+/// Returns the reference that all rows give, the held-out ones among them, and each row's distance in it.
 pub(crate) fn reference(
     table: &Table,
     design: &Design,
@@ -91,7 +87,8 @@ pub(crate) fn reference(
     (reference, distances)
 }
 
-/// Returns how far each row is from its nearest class, by shapes that the row had no part in where that makes a difference.
+/// Returns how far each row is from its nearest class: by the served shape if rows are plenty, and otherwise by a shape of the rows
+/// outside its fold.
 fn distances(table: &Table, design: &Design, served: &Shape, rng: &mut ChaCha8Rng) -> Vec<f64> {
     if Shape::is_plenty(&table.class_counts(), design.width(), PLENTY) {
         let all: Vec<usize> = (0..table.len()).collect();
@@ -132,21 +129,10 @@ fn shape(table: &Table, design: &Design, rows: &[usize]) -> Shape {
 pub(crate) fn twins(table: &Table) -> Vec<usize> {
     // Adding 0 makes −0 and 0 one value.
     let bits = |row: usize| table.values.iter().map(move |column| (column[row] + 0.0).to_bits());
-    let mut groups: HashMap<u64, Vec<usize>> = HashMap::new();
-    for row in 0..table.len() {
-        let mut hasher = DefaultHasher::new();
-        bits(row).for_each(|bits| bits.hash(&mut hasher));
-        groups.entry(hasher.finish()).or_default().push(row);
-    }
-    let mut twins: Vec<usize> = groups
-        .into_values()
-        .filter(|group| group.len() > 1)
-        // Rows of one hash are compared, because hashes of different rows can be equal.
-        .flat_map(|group| {
-            let is_twin = |&row: &usize| group.iter().any(|&other| other != row && bits(other).eq(bits(row)));
-            group.iter().copied().filter(is_twin).collect::<Vec<_>>()
-        })
-        .collect();
+    let mut rows: Vec<usize> = (0..table.len()).collect();
+    rows.par_sort_unstable_by(|&a, &b| bits(a).cmp(bits(b)));
+    let groups = rows.chunk_by(|&a, &b| bits(a).eq(bits(b)));
+    let mut twins: Vec<usize> = groups.filter(|group| group.len() > 1).flatten().copied().collect();
     twins.sort_unstable();
     twins
 }
