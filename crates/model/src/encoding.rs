@@ -141,6 +141,9 @@ mod tests {
         assert_eq!(scaling, Scaling { mean: 2.0, sd: 1.0 });
         assert_eq!(Scaling::of([f64::NAN].into_iter()), Scaling { mean: 0.0, sd: 1.0 });
         assert_eq!(Scaling::of([4.0, 4.0].into_iter()), Scaling { mean: 4.0, sd: 1.0 });
+        // numpy.std([0, 0, 0, 4])
+        let uneven = Scaling::of([0.0, 0.0, 0.0, 4.0].into_iter());
+        assert!(uneven.mean == 1.0 && (uneven.sd - 1.7320508075688772).abs() < 1e-15, "{uneven:?}");
         let tiny = Scaling::of([1e-200, 3e-200].into_iter());
         assert!((tiny.sd / 1e-200 - 1.0).abs() < 1e-12);
     }

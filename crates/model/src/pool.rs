@@ -11,11 +11,11 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-/// The most rows that synthetic ones are made from, evenly spaced, and the most of their values.
+/// The most rows that synthetic ones are made from, evenly spaced in the table, and the most values in them.
 const SOURCE_ROWS: usize = 20_000;
 const SOURCE_VALUES: usize = 2_500_000;
 
-/// The pool has four rows per row of the table, at least and at most so many, and no more bytes than this.
+/// The pool has four rows per row of the table, within these limits, and at most this many bytes.
 const POOL_ROWS: [usize; 2] = [2_000, 20_000];
 const POOL_BYTES: usize = 900_000;
 
@@ -25,17 +25,17 @@ const CANDIDATES: usize = 3;
 /// Rounds of fitting the candidates' weights.
 const ROUNDS: usize = 30;
 
-/// The most a weight changes in one round, and overall: beyond that a row would be drawn over and over.
+/// The limits of the factor by which a weight changes in one round, and of the weight. Greater weights would repeat a row too often.
 const STEP: [f64; 2] = [0.25, 4.0];
 const WEIGHT: [f64; 2] = [0.05, 10.0];
 
-/// Rows that the check draws: many times as many as a window of traffic.
+/// Rows that the check draws: many more than a window of traffic usually has.
 const CHECK_ROWS: usize = 40_000;
 
 /// The most numbers that the check scores.
 const CHECK_NUMBERS: usize = 4_000_000;
 
-/// Returns the simulator of a model that is complete but for it. `outputs` and `distances` are those of the table's rows in the
+/// Returns the simulator of a model whose other parts are complete. `outputs` and `distances` are those of the table's rows in the
 /// reference.
 pub(crate) fn simulator(
     table: &Table,
@@ -76,7 +76,7 @@ pub(crate) fn simulator(
     let mut simulator = Simulator::new(levels, rows, &kept);
     simulator.check = check(&simulator, &class_rows, file, &classifier, rng);
     if test_rows.len() as u64 >= drift::MIN_ROWS {
-        // As the reference has them, because the served shape has been measured on these rows, too.
+        // With the outputs that the reference has, because the served shape was measured on these rows, too.
         let held_out = test_rows.iter().map(|&row| {
             let outputs =
                 [outputs.predictions[row] as f64, outputs.confidences[row], distances[row]].map(Some);
@@ -147,7 +147,7 @@ fn coded(table: &Table, levels: &[Levels]) -> Vec<Coded> {
     std::iter::once(class).chain(columns).collect()
 }
 
-/// How many rows of each class are predicted as which, class by class.
+/// Counts how many rows of each class are predicted as each class, class by class.
 fn confusion(table: &Table, outputs: &Outputs, classes: usize) -> Vec<f64> {
     let mut counts = vec![0.0; classes * classes];
     for (&label, &predicted) in table.labels.iter().zip(&outputs.predictions) {
@@ -156,7 +156,7 @@ fn confusion(table: &Table, outputs: &Outputs, classes: usize) -> Vec<f64> {
     counts
 }
 
-/// The bin of each candidate in every signal, and last its cell of the confusion matrix; signal by signal.
+/// Returns the bins of the candidates, signal by signal; the last list holds their cells of the confusion matrix.
 fn candidate_bins(
     codes: &[u8],
     width: usize,
@@ -181,7 +181,7 @@ fn candidate_bins(
     (0..=signals).map(|signal| by_row.iter().map(|bins| bins[signal]).collect()).collect()
 }
 
-/// Returns the values of the output signals for a row; a row that overflows counts as the furthest.
+/// Returns the values of the output signals for a row; a row that overflows has the greatest distance.
 fn outputs_of(classifier: &Classifier, row: &[Option<f64>]) -> [Option<f64>; 3] {
     match classifier.predict(row) {
         Ok(prediction) => [prediction.class as f64, prediction.confidence, prediction.distance].map(Some),
@@ -189,7 +189,7 @@ fn outputs_of(classifier: &Classifier, row: &[Option<f64>]) -> [Option<f64>; 3] 
     }
 }
 
-/// The share of rows wanted in each bin of each signal, and in each cell of the confusion matrix.
+/// Returns the share of rows that the pool should have in each bin of each signal, and in each cell of the confusion matrix.
 fn targets(file: &ModelFile, confusion: &[f64]) -> Vec<Vec<f64>> {
     let shares = |counts: Vec<f64>| {
         let all: f64 = counts.iter().sum();
@@ -200,14 +200,14 @@ fn targets(file: &ModelFile, confusion: &[f64]) -> Vec<Vec<f64>> {
     signals.chain([shares(confusion.to_vec())]).collect()
 }
 
-/// Returns weights of candidates, with which their share in each bin of each signal is the target, as near as their number allows:
+/// Returns weights for the candidates, such that their share in each bin of each signal comes near its target. The method is
 /// iterative proportional fitting (W. E. Deming, F. F. Stephan, "On a least squares adjustment of a sampled frequency table when
-/// the expected marginal totals are known", 1940), in short steps, because thousands of margins cannot all be met. A target of
-/// `rows` rows is known to a standard error, and a share within it is left alone: weights far from 1 would repeat few rows.
+/// the expected marginal totals are known", 1940), in limited steps, because thousands of margins cannot all be met. A target comes
+/// from `rows` rows and has a standard error. A share within it is not changed, because weights far from 1 repeat a few rows often.
 fn weights(bins: &[Vec<u16>], targets: &[Vec<f64>], rows: usize) -> Vec<f64> {
     let count = bins[0].len();
     let mut weights = vec![1.0_f64; count];
-    // Outputs and the confusion matrix come last in a round and are met best: they depend on all columns.
+    // Outputs and the confusion matrix come last in a round, so that their targets, which depend on all columns, are met best.
     for _ in 0..ROUNDS {
         for (bins, targets) in bins.iter().zip(targets) {
             let mut sums = vec![0.0; targets.len()];
@@ -276,7 +276,7 @@ fn check(
     SimulatorCheck { rows: rows as u64, drifting: drifting(&bins, file), ..SimulatorCheck::default() }
 }
 
-/// Returns the signals that drift on some rows, of each of which the bins are given.
+/// Returns the signals that drift on some rows, which are given by their bins.
 fn drifting(rows: &[Vec<u16>], file: &ModelFile) -> Vec<String> {
     let signals = &file.card.reference.signals;
     let alpha = FalseAlarmBudget::default().alpha(signals.len());
@@ -341,6 +341,8 @@ mod tests {
             assert!((weight - expected).abs() < 1e-9, "{moved:?}");
         }
         assert_eq!(weights(&bins(27, 50), &[vec![0.5, 0.5]], 100), [1.0; 50]);
+        // Less than a hundredth is left alone, too, and a bin without candidates does not count.
+        assert_eq!(weights(&bins(5, 10), &[vec![0.503, 0.497, 0.0]], 1_000_000), [1.0; 10]);
         // Towards 0.9 of 100 rows the error is 0.03.
         let moved = weights(&bins(4, 10), &[vec![0.9, 0.1]], 100);
         let share = moved[..4].iter().sum::<f64>() / moved.iter().sum::<f64>();
@@ -363,6 +365,8 @@ mod tests {
         assert_eq!(resampled(&[1.0, 3.0], 2, 0.25), [0, 1]);
         assert_eq!(resampled(&[1.0, 3.0], 2, 0.75), [1, 1]);
         assert_eq!(resampled(&[2.0], 3, 0.999), [0, 0, 0]);
+        // Rounding can make a target the sum of all weights.
+        assert_eq!(resampled(&[1.0, 1.0], 2, 1.0), [1, 1]);
     }
 
     #[test]
@@ -461,6 +465,18 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let check = super::check(&one, &[48, 50, 49], &file, &Classifier::new(&file), &mut rng);
         assert!(check.drifting.len() >= 4 && check.rows == 40_000, "{check:?}");
+    }
+
+    #[test]
+    fn the_intervals_of_a_simulator_are_wider_by_the_rows_of_a_class() {
+        // 150 rows per class: the outermost of the values −149.5 to 149.5 move by 149.5/150, to tenths.
+        let rows: Vec<Vec<Option<f64>>> = (0..300).map(|row| vec![Some(f64::from(row) - 149.5)]).collect();
+        let classes = ["x", "y"].map(str::to_owned).to_vec();
+        let labels = (0..300).map(|row| row % 2).collect();
+        let table = Table::from_rows(vec![Column::named("a")], classes, &rows, labels);
+        let file = train(&table, &TrainOptions::new("t")).unwrap();
+        let edges = &file.card.simulator.levels[0].edges;
+        assert_eq!((edges.first(), edges.last()), (Some(&-150.5), Some(&150.5)));
     }
 
     #[test]

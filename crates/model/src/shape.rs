@@ -20,13 +20,13 @@ const FACTOR_ROWS: usize = 4000;
 /// Rounds of subspace iteration.
 const ROUNDS: usize = 8;
 
-/// How strongly a covariance estimated from few rows is drawn towards its diagonal, per feature and row: a tenth of a
-/// row's worth a feature. Iris (4 features, 50 rows a class) keeps 99 % of its correlations; 60 features with 15 rows
-/// keep 60 %. Without it the inverse explodes where there are fewer rows than features.
+/// How strongly a covariance estimated from few rows is shrunk towards its diagonal: correlations are multiplied by
+/// 1 − 0.1·columns/rows. Iris (4 columns, 50 rows per class) keeps 99 % of its correlations; 30 columns with 15 rows keep 80 %.
+/// Without it the inverse explodes where there are fewer rows than columns.
 const SHRINKAGE: f64 = 0.1;
 
-/// The variance, in squared standard deviations of the whole column, below which no direction is taken to go: it
-/// keeps a feature that is constant within a class from making every other value infinitely far.
+/// The smallest variance that a column is assumed to have within a class, in squared standard deviations of the whole column.
+/// Without it, any other value of a feature that is constant within a class would be infinitely far.
 const VARIANCE_FLOOR: f64 = 1e-4;
 
 /// The location and the spread of the classes, on encoded columns.
@@ -103,9 +103,9 @@ impl Shape {
         Self { classes: classes.map(|(rows, means)| ClassCentre { rows, means }).collect(), spread }
     }
 
-    /// Returns whether a row's own part in the shape no longer shows in its distance, when a shape is measured on classes of
-    /// these sizes: with a covariance per class there must be `plenty` rows per number of it; with a shared one, the mean of a
-    /// class must be known to a small part of the distance's own spread, √(2·width).
+    /// Returns whether classes of these sizes have so many rows that a single row hardly changes the shape, so that its distance
+    /// can be measured by a shape that includes it. A covariance per class needs `plenty` rows per column in the smallest class. A
+    /// shared one needs `plenty`·√(2·width) rows there, because a squared distance has a standard deviation of √(2·width).
     pub(crate) fn is_plenty(counts: &[usize], width: usize, plenty: usize) -> bool {
         let smallest = counts.iter().copied().min().unwrap_or_default();
         let needed = if width <= MAX_FULL {
@@ -142,9 +142,9 @@ fn covariances(
 /// Returns the covariance that all classes share, as factors and residual variances.
 ///
 /// The factors are the leading eigenvectors of the correlations within classes. An eigenvalue λ of correlations that are
-/// estimated from `freedom` rows is overstated; its true value ℓ solves λ = ℓ·(1 + γ/(ℓ − 1)) with γ = columns/rows, and
+/// estimated from few rows is overstated; its true value ℓ solves λ = ℓ·(1 + γ/(ℓ − 1)) with γ = columns/rows, and
 /// eigenvalues below (1 + √γ)² are noise (D. Donoho, M. Gavish, I. Johnstone, "Optimal shrinkage of eigenvalues in the spiked
-/// covariance model", 2018).
+/// covariance model", 2018). The rows of γ are those that the eigenvalues are computed from, less one per class.
 fn shared(rows: &[usize], freedom: usize, width: usize, centred: impl Fn(usize, &mut Vec<f64>)) -> Spread {
     let mut variances = vec![0.0; width];
     let mut values = Vec::new();
@@ -164,13 +164,13 @@ fn shared(rows: &[usize], freedom: usize, width: usize, centred: impl Fn(usize, 
             values.iter().zip(&sds).map(|(value, sd)| value / sd).collect()
         })
         .collect();
-    let count = MAX_FACTORS.min(width / 4).min(some.len() / 4);
-    let (vectors, products) = leading(&some, width, count);
-    let gamma = width as f64 / freedom as f64;
+    let (vectors, products) = leading(&some, width, most_factors(width, some.len()));
+    let some_freedom = some.len() as f64 * freedom as f64 / rows.len() as f64;
+    let gamma = width as f64 / some_freedom;
     let mut factors = Vec::new();
     let mut explained = vec![0.0; width];
     for (vector, product) in vectors.iter().zip(products) {
-        let value = product / (some.len() as f64 * freedom as f64 / rows.len() as f64);
+        let value = product / some_freedom;
         if value <= (1.0 + gamma.sqrt()).powi(2) {
             continue;
         }
@@ -185,6 +185,11 @@ fn shared(rows: &[usize], freedom: usize, width: usize, centred: impl Fn(usize, 
         .zip(&sds)
         .map(|(explained, sd)| (sd * sd * (1.0 - explained).max(0.05)).max(VARIANCE_FLOOR));
     Spread::Shared { residual: residual.collect(), factors }
+}
+
+/// Returns how many factors are looked for: one per four columns and per four rows at most.
+fn most_factors(width: usize, rows: usize) -> usize {
+    MAX_FACTORS.min(width / 4).min(rows / 4)
 }
 
 /// Returns the leading right singular vectors of some rows, and the squares of the singular values, by subspace iteration
@@ -210,7 +215,8 @@ fn leading(rows: &[Vec<f64>], width: usize, count: usize) -> (Vec<Vec<f64>>, Vec
     (vectors, squares)
 }
 
-/// Makes vectors orthonormal, in their order (Gram and Schmidt, twice for accuracy). One without a direction of its own becomes 0.
+/// Makes vectors orthonormal, in their order (Gram and Schmidt, twice for accuracy). A vector that depends on those before it
+/// becomes 0.
 fn orthonormalise(vectors: &mut [Vec<f64>]) {
     for at in 0..vectors.len() {
         let (before, rest) = vectors.split_at_mut(at);
@@ -228,7 +234,7 @@ fn orthonormalise(vectors: &mut [Vec<f64>]) {
     }
 }
 
-/// The smallest class-conditional Mahalanobis distance of a row (P. C. Mahalanobis, 1936): how far it lies from the
+/// Measures the smallest class-conditional Mahalanobis distance of a row (P. C. Mahalanobis, 1936): how far it lies from the
 /// nearest class, in that class's standard deviations and along its correlations.
 #[derive(Debug, Clone)]
 pub struct Distance(Kind);
@@ -273,7 +279,7 @@ impl Distance {
         })
     }
 
-    /// Distance of an encoded row, in standard deviations; `scratch` is overwritten.
+    /// Returns the distance of an encoded row, in standard deviations; `scratch` is overwritten.
     pub fn of(&self, row: &[f64], scratch: &mut Vec<f64>) -> f64 {
         let least = |least: f64, squared: f64| if squared < least { squared } else { least };
         match &self.0 {
@@ -304,7 +310,7 @@ impl Whitening {
                 if i == j {
                     let variance = covariance[i][i].max(VARIANCE_FLOOR);
                     let left = variance - above;
-                    // Rounding, or a covariance of fewer rows than features, can leave nothing of a pivot.
+                    // Rounding, or a covariance of fewer rows than columns, can make a pivot 0 or negative.
                     factor.push(1.0 / left.max(VARIANCE_FLOOR * variance).sqrt());
                 } else {
                     factor.push((keep * covariance[i][j] - above) * factor[at(j, j)]);
@@ -314,7 +320,7 @@ impl Whitening {
         Self { means: class.means.clone(), factor }
     }
 
-    /// Squared distance by forward substitution of L·z = x − mean.
+    /// Returns the squared distance, by forward substitution of L·z = x − mean.
     fn squared(&self, row: &[f64], z: &mut Vec<f64>) -> f64 {
         z.clear();
         let mut start = 0;
@@ -379,7 +385,7 @@ impl SharedWhitening {
             let apart =
                 |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum() };
             let squared = apart(scaled, centre) - apart(projected, centre_projected);
-            // Rounding can leave less than nothing; what overflowed must stay visible.
+            // Rounding can leave a negative number. An overflow must stay visible, as an infinite distance.
             if squared.is_nan() { f64::INFINITY } else { squared.max(0.0) }
         })
     }
@@ -444,6 +450,27 @@ mod tests {
     }
 
     #[test]
+    fn factors_are_looked_for_as_columns_and_rows_allow() {
+        let of = [(33, 1000), (1000, 1000), (40, 23), (40, 3)];
+        assert_eq!(of.map(|(width, rows)| most_factors(width, rows)), [8, 16, 5, 0]);
+    }
+
+    #[test]
+    fn a_covariance_is_divided_by_the_rows_less_one() {
+        let rows = [[0.0, 1.0], [3.0, 1.0], [6.0, 4.0]].map(|row| row.to_vec());
+        // numpy.cov(rows.T)
+        let expected = vec![vec![vec![9.0, 4.5], vec![4.5, 3.0]]];
+        assert_eq!(of_rows(&rows, &[0; 3], 1).spread, Spread::PerClass { covariances: expected });
+    }
+
+    #[test]
+    fn a_class_without_rows_changes_no_shape() {
+        let rows = two_factors(150, 40);
+        let labels: Vec<usize> = (0..150).map(|row| row % 2).collect();
+        assert_eq!(of_rows(&rows, &labels, 3), of_rows(&rows, &labels, 2));
+    }
+
+    #[test]
     fn a_factor_of_many_columns_is_found() {
         // Each column is 0.8 of one common number plus noise of variance 0.36.
         let mut rng = ChaCha8Rng::seed_from_u64(5);
@@ -476,6 +503,16 @@ mod tests {
         let rows: Vec<Vec<f64>> = (0..400).map(|_| (0..60).map(|_| rng.random::<f64>()).collect()).collect();
         let shape = of_rows(&rows, &vec![0; 400], 1);
         let Spread::Shared { factors, .. } = shape.spread else { panic!() };
+        assert!(factors.len() <= 1, "{}", factors.len());
+    }
+
+    #[test]
+    fn noise_of_the_rows_that_factors_are_found_from_is_no_factor() {
+        // Of 40,000 rows every tenth is used, whose eigenvalues reach (1 + √(40/4000))² = 1.21; those of all rows reach 1.06.
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        let rows: Vec<Vec<f64>> =
+            (0..40_000).map(|_| (0..40).map(|_| rng.random::<f64>()).collect()).collect();
+        let Spread::Shared { factors, .. } = of_rows(&rows, &vec![0; 40_000], 1).spread else { panic!() };
         assert!(factors.len() <= 1, "{}", factors.len());
     }
 
@@ -603,9 +640,9 @@ mod tests {
 
     #[test]
     fn factors_agree_with_numpy() {
-        // numpy: C = X − class means; sd = sqrt((C**2).sum(0)/(n − 2)); Z = C/sd; λ, v = eigh(Z.T @ Z/(n − 2)), of every
-        // second row of 4,100; for λ > (1 + √γ)²: ℓ = brentq(ℓ·(1 + γ/(ℓ − 1)) − λ); the factor is v·√(ℓ − 1)·sd, and the
-        // residual sd²·max(1 − Σ v²·(ℓ − 1), 0.05).
+        // numpy: C = X − class means; sd = sqrt((C**2).sum(0)/(n − 2)); Z = C/sd, of 4,100 rows every second one; m = n − 2 or half
+        // of it; λ, v = eigh(Z.T @ Z/m); γ = 40/m; for λ > (1 + √γ)²: ℓ = brentq(ℓ·(1 + γ/(ℓ − 1)) − λ); the factor is
+        // v·√(ℓ − 1)·sd, and the residual sd²·max(1 − Σ v²·(ℓ − 1), 0.05).
         let of = |count: usize| {
             let labels: Vec<usize> = (0..count).map(|row| row % 2).collect();
             let Spread::Shared { factors, residual } = of_rows(&two_factors(count, 40), &labels, 2).spread
@@ -635,7 +672,7 @@ mod tests {
         let (factors, _) = of(4100);
         close(
             &factors[0],
-            [0.5788502361142622, 2.6780590899652204, 3.1446848544722275, 3.0446835089304805],
+            [0.5786336785719314, 2.6770571833258923, 3.1435083753399726, 3.0435444419719953],
             1e-4,
         );
     }
