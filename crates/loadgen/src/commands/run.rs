@@ -207,7 +207,7 @@ fn warn_of_simulator(scenario: &Scenario, card: &ModelCard) {
     if drawn && !check.drifting.is_empty() {
         let signals = printable(&check.drifting.join(", "), MOST_QUOTED);
         eprintln!(
-            "warning: rows drawn for model {} are not quite like its reference: {signals} drift without cause",
+            "warning: rows drawn for model {} are not quite like its reference: {signals} drift without cause; send real rows with --table FILE.csv",
             printable(&card.name, MOST_QUOTED)
         );
     }

@@ -82,6 +82,16 @@ impl FeedbackTotals {
         ends.into_iter().try_fold(0u64, u64::checked_add) == Some(self.due)
     }
 
+    /// Returns the counts that add up to those due, as text.
+    pub fn in_words(&self) -> String {
+        let Self { due, accepted, refused, failed, interrupted } = *self;
+        let ended = accepted + refused + failed + interrupted;
+        let pending = if ended < due { format!(" + {} pending", due - ended) } else { String::new() };
+        format!(
+            "{accepted} accepted + {refused} refused + {failed} failed + {interrupted} interrupted{pending}"
+        )
+    }
+
     /// Returns whether no prediction was chosen.
     pub fn is_none(&self) -> bool {
         *self == Self::default()

@@ -235,6 +235,9 @@ fn header(page: &Page) -> Markup {
                 @if page.stage == Stage::Running { " + " b { (totals.in_flight()) } " in flight" }
                 "; " b { (totals.unexpected) } " of the completed unexpected"
             }
+            @if !report.feedback.is_none() {
+                p.totals { b { (report.feedback.due) } " feedback = " (report.feedback.in_words()) }
+            }
             @for warning in &report.warnings { p.warning { "warning: " (warning) } }
             (latencies(page))
         }

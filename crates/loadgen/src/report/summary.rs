@@ -158,11 +158,7 @@ fn footnotes(report: &Report) -> String {
     );
     let feedback = &report.feedback;
     if !feedback.is_none() {
-        let _ = writeln!(
-            text,
-            "  {} feedback = {} accepted + {} refused + {} failed + {} interrupted",
-            feedback.due, feedback.accepted, feedback.refused, feedback.failed, feedback.interrupted
-        );
+        let _ = writeln!(text, "  {} feedback = {}", feedback.due, feedback.in_words());
     }
     let failures = sum(report.phases.iter().map(|phase| &phase.failures));
     for (reason, count) in failures {

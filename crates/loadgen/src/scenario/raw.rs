@@ -88,8 +88,7 @@ pub(super) struct RawPayload {
 #[serde(deny_unknown_fields, expecting = "a mapping, such as { after: 5s, share: 0.5 }")]
 #[schemars(rename = "Feedback")]
 pub(super) struct RawFeedback {
-    /// How long after the prediction it is sent
-    #[schemars(extend("default" = "0s"))]
+    /// How long after the prediction it is sent; at once if not said
     pub(super) after: Option<Span>,
     /// The share of the predictions that get it
     #[schemars(range(min = 0, max = 1), extend("default" = 1))]

@@ -252,6 +252,45 @@ fn a_request_that_can_not_be_sent_is_named() {
             "a: 1, A: 2",
             "s.yaml:8: payloads.garbage.headers.A: occurs twice",
         ),
+        ("model: {}", "model: {}, table: x.csv", "s.yaml:4: payloads.flowers.source: must have exactly one"),
+        ("model: {}", "table: ''", "s.yaml:4: payloads.flowers.source: table: must name a CSV file"),
+        (
+            "model: {}",
+            "table: 5",
+            "s.yaml:4: payloads.flowers.source.table: invalid type: integer `5`, expected the path",
+        ),
+        (
+            "model: {}",
+            "table: { target: x }",
+            "s.yaml:4: payloads.flowers.source.table: missing field `file`",
+        ),
+        ("model: {}", "table: { file: x.csv, sep: a }", "source.table: unknown field `sep`"),
+        (
+            "model: {}",
+            "table: { file: x.csv, separator: a }",
+            "source: table.separator: must be one character",
+        ),
+        (
+            "model: {} }",
+            "model: {} }, feedback: { share: 1.5 }",
+            "s.yaml:4: payloads.flowers.feedback.share: must be from 0 to 1, got 1.5",
+        ),
+        (
+            "model: {} }",
+            "fixed: {} }, feedback: {}",
+            "s.yaml:4: payloads.flowers.feedback: needs rows with a true class",
+        ),
+        (
+            "model: {} }",
+            "model: {} }, path: /x, feedback: {}",
+            "payloads.flowers.feedback: is about predictions",
+        ),
+        (
+            "model: {} }",
+            "model: {} }, feedback: {}, headers: { accept-encoding: gzip }",
+            "payloads.flowers.feedback: needs answers that are not compressed",
+        ),
+        ("model: {} }", "model: {} }, feedback: { after: 0s }", "s.yaml:4: payloads.flowers.feedback.after"),
         (
             "source: { model: {} }",
             "source: { model: {} }, bearer_token_env: $A",

@@ -84,6 +84,8 @@ max_in_flight: 9
 payloads:
   flowers: { weight: 9, source: { model: {} } }
   mutants: { source: { drift: { operations: [ { shift: { features: "petal*", by_sd: 1.5 } } ], share: 0.5 } } }
+  rows: { source: { table: rows.csv, drift: { preset: giant } }, feedback: { after: 5s, share: 0.5 } }
+  others: { source: { table: { file: o.csv, target: a, missing: [NA], separator: ";" } }, feedback: {} }
   garbage: { source: { malformed: { kinds: [nan] } }, headers: { x-a: 200 }, expect: { status: [400] } }
   health: { method: GET, path: /healthz, source: { fixed: {} }, bearer_token_env: TOKEN }
   oip: { path: "/v2/models/iris/infer?x=1", source: { fixed: { body: "{}", content_type: text/plain } } }
@@ -133,6 +135,13 @@ fn what_the_parser_refuses_for_its_shape_is_invalid() {
         ("source: { model: {} }", "source: {}"),
         (", source: { model: {} }", ""),
         ("share: 0.5", "share: 1.5"),
+        ("after: 5s, share: 0.5", "after: 5s, share: 1.5"),
+        ("after: 5s", "after: 5"),
+        ("after: 5s", "later: 5s"),
+        ("table: rows.csv", "table: ''"),
+        ("table: rows.csv", "table: rows.csv, model: {}"),
+        ("file: o.csv, ", ""),
+        ("missing: [NA]", "missing: NA"),
         ("by_sd: 1.5", "by_sd: 0"),
         ("by_sd: 1.5", "by_sd: 1.5, sd: 1"),
         ("shift:", "twist:"),
