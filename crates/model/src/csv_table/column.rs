@@ -255,6 +255,39 @@ mod tests {
     }
 
     #[test]
+    fn up_to_three_texts_among_numbers_are_named_as_tokens() {
+        let with = |odd: &[&str]| {
+            let numbers: Vec<String> = (0..9).map(|number| number.to_string()).collect();
+            decide(&[&numbers.iter().map(String::as_str).collect::<Vec<_>>(), odd].concat(), None)
+                .unwrap_err()
+        };
+        let (three, four) = (with(&["a", "b", "c"]), with(&["a", "b", "c", "d"]));
+        assert!(
+            three.contains("(3 of 12 values are not numbers); give --missing a --missing b --missing c to"),
+            "{three}"
+        );
+        assert!(four.contains("(4 of 13 values are not numbers); correct them"), "{four}");
+        // The same text four times is one.
+        let same = with(&["x", "x", "x", "x"]);
+        assert!(same.contains("give --missing x to treat"), "{same}");
+        let large = with(&["1e150"]);
+        assert!(large.contains("got \"1e150\"") && large.contains("below 1e150"), "{large}");
+    }
+
+    #[test]
+    fn a_column_of_which_half_are_numbers_is_categorical() {
+        assert_eq!(decide(&["1", "a", "2", "b"], None), Ok(ColumnType::Categorical));
+        assert!(decide(&["1", "a", "2"], None).is_err());
+    }
+
+    #[test]
+    fn no_more_than_a_hundred_thousand_texts_are_kept() {
+        let mut profile = Profile::default();
+        (0..100_001).for_each(|at| profile.add(&format!("t{at}"), at + 2, false));
+        assert_eq!((profile.texts().count(), profile.overflow), (100_000, true));
+    }
+
+    #[test]
     fn notes_name_row_numbers_large_integers_and_missing_tokens() {
         let notes = |cells: &[String], decided| {
             let mut profile = Profile::default();
