@@ -52,11 +52,11 @@ pub enum Step {
     Validate,
     /// The reference is measured.
     Reference,
-    /// The simulator is made and checked.
+    /// The simulator's rows are generated and checked.
     Simulator,
 }
 
-/// Why no model came about.
+/// Why no model could be trained.
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// An option outside its range.
@@ -69,7 +69,8 @@ pub enum TrainError {
         /// What it was.
         got: f64,
     },
-    /// A class that nothing can be learnt of: weights fitted without a row, to judge them by it, would not know its class.
+    /// A class of fewer than two rows. Validation fits weights without a row and scores it by them, so another row of its class
+    /// must remain.
     #[error(
         "class {class:?} has {rows} of the two rows that each class needs: give it more, or leave it out"
     )]
@@ -82,7 +83,7 @@ pub enum TrainError {
     /// The optimiser failed.
     #[error("cannot fit the model: {0}")]
     Fit(String),
-    /// The parts don't fit together.
+    /// The parts of the trained model contradict each other.
     #[error(transparent)]
     File(#[from] FileError),
 }
@@ -131,7 +132,7 @@ pub fn train_with_progress(
     let (cross_validation, unseen) = validation.run(&train_rows, count, as_served.clone(), &mut rng)?;
     let calibration = Calibration::fit(&unseen, &table.labels);
     let scored = Outputs::of_logits(&unseen, calibration.temperature);
-    // Where rows are plenty, the weights hardly know any single one, and the folds' weights differ more from the served ones.
+    // With plenty of rows a single one hardly changes the weights, and the weights of the folds differ more from the served ones.
     let twins = twins(table);
     let mut logits = if plenty { as_served.clone() } else { unseen };
     twins.iter().for_each(|&row| logits[row].clone_from(&as_served[row]));
@@ -195,8 +196,8 @@ struct Validation<'a> {
 }
 
 impl Validation<'_> {
-    /// Replaces the logits of the rows that were fitted by those of weights fitted without them, `count` folds of them in turn;
-    /// also returns the accuracy over the folds. Each fit starts from the served weights, which are near.
+    /// Replaces the logits of the fitted rows: each of `count` folds is scored by weights that are fitted without it. Also returns
+    /// the accuracy over the folds. Each fit starts from the served weights, so that it takes few steps.
     fn run(
         &self,
         train_rows: &[usize],
@@ -236,7 +237,7 @@ impl Validation<'_> {
     fn refitted(&self, fit: &[usize], held_out: &[usize]) -> Result<Fit, TrainError> {
         let mut present = vec![false; self.table.classes.len()];
         fit.iter().for_each(|&row| present[self.table.labels[row]] = true);
-        // A class whose only fitted row is held out leaves weights of fewer classes, which say nothing of the served ones.
+        // Without the only fitted row of a class, the weights would be those of a model with fewer classes.
         if held_out.is_empty() || present.contains(&false) {
             return Ok(self.served.clone());
         }
@@ -257,10 +258,14 @@ fn features(table: &Table, design: &Design, weights: &Weights) -> Vec<Feature> {
         name: column.name.clone(),
         unit: column.unit.clone(),
         values: describe(column, values, *slot),
-        missing_ratio: values.iter().filter(|value| value.is_nan()).count() as f64 / values.len() as f64,
+        missing_ratio: missing_ratio(values),
         importance: if all > 0.0 { spread / all } else { 0.0 },
     };
     columns.map(describe).collect()
+}
+
+fn missing_ratio(values: &[f64]) -> f64 {
+    values.iter().filter(|value| value.is_nan()).count() as f64 / values.len() as f64
 }
 
 fn describe(column: &Column, values: &[f64], slot: Slot) -> Values {
@@ -281,8 +286,9 @@ fn describe(column: &Column, values: &[f64], slot: Slot) -> Values {
     })
 }
 
-/// Returns the mean over the classes of the standard deviation of what a feature adds to a class's logit, less the mean over the
-/// classes. `start` is the place of its first encoded column.
+/// Returns how much a feature moves the logits: the standard deviation over the rows of what it adds to a class's logit, averaged
+/// over the classes. What it adds to all classes alike is subtracted first, because it decides nothing. `start` is the position of
+/// its first encoded column.
 fn spread(slot: Slot, values: &[f64], weights: &Weights, start: usize) -> f64 {
     let classes = weights.coefficients.len() as f64;
     // What each encoded column adds, class by class.
@@ -293,8 +299,11 @@ fn spread(slot: Slot, values: &[f64], weights: &Weights, start: usize) -> f64 {
         })
         .collect();
     match slot {
-        // Standardised, the feature has a standard deviation of 1.
-        Slot::Numeric(_) => added[0].iter().map(|weight| weight.abs()).sum::<f64>() / classes,
+        // The present values have mean 0 and standard deviation 1, and missing ones count as 0.
+        Slot::Numeric(_) => {
+            let present = 1.0 - missing_ratio(values);
+            present.sqrt() * added[0].iter().map(|weight| weight.abs()).sum::<f64>() / classes
+        }
         Slot::Categorical { categories } => {
             let mut shares = vec![0.0; slot.width()];
             for &value in values {
@@ -311,8 +320,7 @@ fn spread(slot: Slot, values: &[f64], weights: &Weights, start: usize) -> f64 {
     }
 }
 
-/// Returns a range of values beyond another range: from a twentieth to six tenths of its width above it, which is about where
-/// the `giant` preset puts the flowers of Iris.
+/// Returns a range of values above another range: it begins 0.05 widths above the greatest value and ends 0.6 widths above it.
 fn beyond([least, greatest]: [f64; 2]) -> [f64; 2] {
     let width = (greatest - least).max(greatest.abs() * 0.1).max(1e-9);
     [0.05, 0.6].map(|part| greatest + part * width)
@@ -504,7 +512,10 @@ mod tests {
             intercepts: vec![0.0; 2],
         };
         // 1 and −3 less their mean are 2 and −2.
-        assert_eq!(spread(numeric, &[], &weights, 0), 2.0);
+        assert_eq!(spread(numeric, &[-1.0, 1.0], &weights, 0), 2.0);
+        // numpy.std([-1, 1, 0, 0]) is √½.
+        let gaps = spread(numeric, &[-1.0, 1.0, f64::NAN, f64::NAN], &weights, 0);
+        assert!((gaps - 2.0 * 0.5_f64.sqrt()).abs() < 1e-12, "{gaps}");
         // Shares 1/2, 1/4 and 1/4: numpy.sqrt(numpy.cov([1, 1, 2, 3], bias=True))
         let values = [0.0, 0.0, 1.0, f64::NAN];
         let own = spread(Slot::Categorical { categories: 1 }, &values, &weights, 1);
