@@ -1,8 +1,8 @@
 //! Rows like the reference, to draw traffic from: a pool of synthetic rows, whose values are coded in one byte each.
 //!
-//! A number is coded as one of a few points, where many rows have that very value, or as an interval between two edges, within
-//! which a drawn value is uniform. So a drawn row repeats the relations between the columns of a row of the pool, and its
-//! numbers are its own.
+//! A number is coded as one of a few points, where many rows have exactly that value, or as an interval between two edges, within
+//! which the drawn value is uniform. So a drawn row keeps the relations between the columns of a row of the pool, but not its
+//! numbers.
 
 use crate::{Feature, card::Values};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -17,7 +17,7 @@ pub(crate) const MISSING: u8 = u8::MAX;
 const MAX_POINTS: usize = 100;
 const MAX_INTERVALS: usize = 150;
 
-/// A column of at most [`MAX_POINTS`] different values, each of which this many rows have on average, consists of points.
+/// A column has points only if it has at most [`MAX_POINTS`] different values and on average this many rows per value.
 const ROWS_PER_POINT: usize = 2;
 
 /// A value that this share of the rows have is a point among other values.
@@ -35,7 +35,7 @@ pub struct Simulator {
     pub rows: usize,
     /// The rows in base64: for each, the position of its class, then one code per feature.
     pub codes: String,
-    /// Whether drawn rows are steady for the model's own verdicts.
+    /// The verdicts on rows that were drawn from the pool after training.
     pub check: SimulatorCheck,
 }
 
@@ -75,8 +75,8 @@ pub struct SimulatorError {
 impl Levels {
     /// Returns the levels of some numbers; missing ones (NaN) are left out.
     ///
-    /// A fresh row is further from the mean of `rows_per_class` known rows than those rows are themselves, by about one part in so
-    /// many: the intervals are wider than the values by that.
+    /// A new row lies further from the mean of known rows than the known rows themselves do, by about one part in
+    /// `rows_per_class`. The intervals are that much wider than the values. They do not cross 0 if the values do not.
     pub(crate) fn of_values(values: &[f64], rows_per_class: f64) -> Self {
         let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
         sorted.sort_by(f64::total_cmp);
@@ -161,10 +161,10 @@ pub fn round_to(decimals: Option<u8>, value: f64) -> f64 {
     if rounded.is_finite() { rounded + 0.0 } else { value }
 }
 
-/// Returns a number of few digits near a value of a column of this range: edges are written into the card.
+/// Rounds a value to a thousandth of the column's `range` or finer, because the card contains the edges as text.
 fn rounded(value: f64, range: f64) -> f64 {
     let exponent = (range * EDGE_PART).log10().floor();
-    // Written as a multiple of a negative power of ten, which is exact in decimal, 1e-3 is not.
+    // Divided by a power of ten above 1, which is exact in an f64; a factor of 1e-3 is not.
     let scale = 10f64.powi(-exponent as i32);
     let rounded = (value * scale).round() / scale;
     if rounded.is_finite() { rounded } else { value }
@@ -205,9 +205,10 @@ impl Pool {
         let codes = BASE64_STANDARD
             .decode(&simulator.codes)
             .map_err(|e| error("codes", format!("is not base64: {e}")))?;
-        if simulator.rows == 0 || codes.len() != simulator.rows * (count + 1) {
+        let expected = simulator.rows.saturating_mul(count + 1);
+        if simulator.rows == 0 || codes.len() != expected {
             let problem =
-                format!("must have {} bytes for {} rows", simulator.rows * (count + 1), simulator.rows);
+                format!("must have {expected} bytes for {} rows, got {}", simulator.rows, codes.len());
             return Err(error("codes", problem));
         }
         let mut pool =
@@ -246,6 +247,9 @@ impl Pool {
         let own = |(&rows, codes): (&u64, &Vec<u8>)| if codes.is_empty() { 0.0 } else { rows as f64 };
         pool.shares = class_rows.iter().zip(&pool.classes).map(own).collect();
         let all: f64 = pool.shares.iter().sum();
+        if all == 0.0 {
+            return Err(error("codes", "has no row of a class that the reference has".into()));
+        }
         pool.shares.iter_mut().for_each(|share| *share /= all);
         Ok(pool)
     }
@@ -522,7 +526,8 @@ mod tests {
         };
         refused(|s| s.levels.truncate(1), "simulator.levels: there must be one entry per feature");
         refused(|s| s.codes = "*".into(), "simulator.codes: is not base64");
-        refused(|s| s.rows = 4, "simulator.codes: must have 12 bytes for 4 rows");
+        refused(|s| s.rows = 4, "simulator.codes: must have 12 bytes for 4 rows, got 9");
+        refused(|s| s.rows = usize::MAX, "simulator.codes: must have 18446744073709551615 bytes");
         refused(|s| (s.rows, s.codes) = (0, String::new()), "simulator.codes: must have 0 bytes for 0 rows");
         refused(|s| s.levels[0].edges = vec![4.0, 2.0, 1.0], "simulator.levels: feature \"f\"");
         refused(|s| s.levels[0].edges = vec![1.0, 2.0, 2.0], "simulator.levels: feature \"f\"");
@@ -535,6 +540,8 @@ mod tests {
         for codes in [[2, 0, 0], [0, 2, 0], [0, 0, 3]] {
             assert_eq!(code(&codes).unwrap_err().to_string(), unknown, "{codes:?}");
         }
+        let none = Pool::new(&small(&CODES[..6]), &features(), &[0, 10]).unwrap_err().to_string();
+        assert_eq!(none, "simulator.codes: has no row of a class that the reference has");
         let mut most = small(&CODES);
         most.levels[0].points = vec![1.0; 253];
         assert!(Pool::new(&most, &features(), &[30, 10]).is_ok());
