@@ -16,7 +16,7 @@ pub(crate) fn is_label(name: &str) -> bool {
     !name.chars().any(|c| c.is_control() || c == '\\')
 }
 
-/// What a model says of itself: `GET /model` answers this.
+/// The public description of a model, which `GET /model` returns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
     /// What the model is called.
@@ -27,10 +27,10 @@ pub struct ModelCard {
     pub features: Vec<Feature>,
     /// Class names; a prediction is a position in this list.
     pub classes: Vec<String>,
-    /// How tables of its rows are written.
+    /// The column with the class, and the texts for missing values, in the table that the model was trained on.
     #[serde(default)]
     pub notation: Notation,
-    /// How the model came about, and how good it is.
+    /// How the model was trained, and how good it is.
     pub training: TrainingReport,
     /// What its traffic should look like.
     pub reference: Reference,
@@ -50,8 +50,8 @@ pub struct Feature {
     /// Share of reference rows in which the value is missing. Only a feature with a share above 0 may be missing
     /// from a request.
     pub missing_ratio: f64,
-    /// How much the predictions depend on it: the mean over the classes of the standard deviation of what the feature adds to
-    /// a class's logit, as a share of the sum over all features.
+    /// How much the predictions depend on it: the standard deviation over the rows of what the feature adds to a class's logit,
+    /// averaged over the classes, as a share of the sum over all features.
     pub importance: f64,
 }
 
@@ -76,7 +76,7 @@ pub struct Numeric {
     pub sd: f64,
     /// Decimals the values are written with; `None` for a continuous column.
     pub decimals: Option<u8>,
-    /// Values that no reference row comes near: the range of the simulator's giants.
+    /// A range of values that no reference row has, from which the drift operation `extreme` draws.
     pub extreme: [f64; 2],
 }
 
@@ -87,7 +87,7 @@ pub struct Categorical {
     pub categories: Vec<String>,
     /// Some of the reference's other categories, the most frequent first.
     pub rare: Vec<String>,
-    /// How the categories are written in JSON. Text is understood in any case.
+    /// How the categories are written in JSON. Strings are accepted in every case.
     pub written: Written,
 }
 
@@ -120,7 +120,7 @@ pub struct TrainingReport {
     pub class_scores: Vec<ClassScore>,
     /// Area under the receiver operating characteristic on the same rows; `None` unless there are two classes.
     pub auroc: Option<f64>,
-    /// How the probabilities were made to mean what they say.
+    /// How the probabilities were calibrated.
     pub calibration: Calibration,
     /// Strength of the L2 penalty: loss = Σ −ln p + ½·alpha·Σ w².
     pub alpha: f64,
@@ -152,14 +152,15 @@ pub struct ClassScore {
     pub precision: Option<f64>,
 }
 
-/// What traffic without drift looks like.
+/// The distributions that traffic without drift has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reference {
     /// Reference rows.
     pub rows: u64,
-    /// Share of them that is correctly classified by weights that have not seen them.
+    /// Share of them that is correctly classified. Where rows are few, fitted rows are scored by weights that were fitted without
+    /// them; where there are more than 20 per weight, and for rows that equal another in every feature, by the served weights.
     pub accuracy: f64,
-    /// Mean confidence in those classifications. Calibrated, it is what the accuracy should be.
+    /// Mean confidence in those classifications, which estimates the accuracy because the probabilities are calibrated.
     pub confidence: f64,
     /// One reference per feature, in their order, then `prediction`, `confidence` and `distance`.
     pub signals: Vec<SignalReference>,
@@ -256,8 +257,8 @@ impl Categorical {
         self.categories.iter().position(|category| category.parse() == Ok(number))
     }
 
-    /// Returns the text of a value: the category's name; for the value after those of the categories one of the rare categories, if
-    /// there are any; otherwise a text that the reference does not have.
+    /// Returns the text of a value. That is the category's name, or for the value after the last category the most frequent rare
+    /// category. For any other value, and if there are no rare categories, it is a text that the reference does not have.
     pub fn text(&self, value: f64) -> &str {
         let position = value as usize;
         let rare = || self.rare.first().filter(|_| position == self.categories.len());
@@ -297,7 +298,9 @@ impl Categorical {
             Written::Text | Written::Boolean => &["unseen", "never seen", "a category that was never seen"],
             Written::Number => &["-999", "-99999", "-9999999"],
         };
-        let is_free = |text: &&&str| !self.categories.iter().chain(&self.rare).any(|known| known == **text);
+        let is_free = |text: &&&str| {
+            self.value(text) == self.categories.len() as f64 && !self.rare.iter().any(|rare| rare == **text)
+        };
         candidates.iter().find(is_free).copied().unwrap_or("\u{fffd}")
     }
 }
@@ -407,6 +410,7 @@ mod tests {
         let taken = categorical(&["unseen", "never seen"], &["a category that was never seen"]);
         assert_eq!(taken.text(3.0), "\u{fffd}");
         assert_eq!(categorical(&["unseen"], &["never seen"]).text(2.0), "a category that was never seen");
+        assert_eq!(categorical(&["-999.0", "1.0"], &[]).text(3.0), "-99999");
     }
 
     #[test]
