@@ -1,34 +1,35 @@
-//! Makes confidence mean what it says: on average it equals the share of rows that are correctly classified.
+//! Calibrates probabilities: mean confidence equals the share of rows that are correctly classified.
 //!
 //! Method: all logits are divided by one number, the temperature (C. Guo et al., "On Calibration of Modern Neural
 //! Networks", 2017), which changes no prediction. It is chosen such that mean confidence equals accuracy on rows that the
-//! weights had not seen, as weights are too sure of the rows they were fitted to (L. Clarté, B. Loureiro, F. Krzakala,
-//! L. Zdeborová, "Expectation consistency for calibration of neural networks", 2023). Confidence stands for accuracy
-//! here, so that is the promise to keep. Maximum likelihood breaks it where a few rows lie far out: their logits rule the
-//! likelihood, and with heavy-tailed features confidence came out 0.15 below accuracy however many rows there were.
+//! weights were not fitted to, because confidence in fitted rows is too high (L. Clarté, B. Loureiro, F. Krzakala,
+//! L. Zdeborová, "Expectation consistency for calibration of neural networks", 2023). Monitoring uses mean confidence as an
+//! estimate of accuracy, so the two must be equal on average. A temperature of maximum likelihood does not ensure that where a few
+//! rows lie far out, because their logits dominate the likelihood: with heavy-tailed features it leaves mean confidence 0.15 below
+//! accuracy, however many rows there are.
 //!
-//! Of one row more, half is taken to be wrong (Krichevsky and Trofimov's estimate, as for the bins), so that unbroken
-//! success asks for much confidence but not for certainty.
+//! The accuracy counts one further row, half of it as an error (the estimate of Krichevsky and Trofimov, as for the bins). So a
+//! model without any error on these rows gets a high confidence but not one of 1.
 
 use crate::logistic::{argmax, softmax};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// 1 / temperature is sought between 1/GREATEST and GREATEST: beyond, probabilities are all alike or all 0 and 1.
+/// 1 / temperature is searched between 1/GREATEST and GREATEST. Beyond, all probabilities are nearly equal or nearly 0 and 1.
 const GREATEST: f64 = 100.0;
 
-/// Halvings of the search: to 1e-12 of the greatest.
+/// Halvings of the search interval, which is then 1e-13 wide.
 const HALVINGS: usize = 50;
 
 /// Rows whose confidence is summed together.
 const BLOCK: usize = 4096;
 
-/// How probabilities were made to mean what they say.
+/// How the probabilities of a model were calibrated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// What the fitted logits were divided by: above 1 the weights had been too sure, below 1 too shy.
+    /// What the fitted logits were divided by: above 1 if the confidence was too high, below 1 if it was too low.
     pub temperature: f64,
-    /// Mean −ln p of the true class, on rows that the weights had not seen, before calibration.
+    /// Mean −ln p of the true class before calibration, on rows that the weights were not fitted to.
     pub log_loss_before: f64,
     /// The same after it.
     pub log_loss: f64,
@@ -39,7 +40,7 @@ impl Calibration {
     pub(crate) fn fit(logits: &[Vec<f64>], labels: &[usize]) -> Self {
         let right = logits.iter().zip(labels).filter(|(logits, label)| argmax(logits) == **label).count();
         let accuracy = (right as f64 + 0.5) / (labels.len() as f64 + 1.0);
-        // It rises with 1/temperature, from 1 in the number of classes to 1.
+        // It rises with 1/temperature, from 1/classes to 1.
         let confidence = |sharpness: f64| {
             // The greatest probability is 1 in Σ exp(logit − greatest).
             let row = |logits: &Vec<f64>| {
@@ -68,7 +69,7 @@ fn log_loss(logits: &[Vec<f64>], labels: &[usize], temperature: f64) -> f64 {
     let row = |(logits, &label): (&Vec<f64>, &usize)| {
         let mut probabilities: Vec<f64> = logits.iter().map(|logit| logit / temperature).collect();
         softmax(&mut probabilities);
-        // A probability can round to 0, whose logarithm no file can hold.
+        // A probability can round to 0, whose logarithm JSON cannot hold.
         -probabilities[label].max(f64::MIN_POSITIVE).ln()
     };
     logits.iter().zip(labels).map(row).sum::<f64>() / labels.len() as f64

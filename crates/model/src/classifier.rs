@@ -8,7 +8,7 @@ use crate::{
 };
 use thiserror::Error;
 
-/// What the model makes of a row.
+/// The outputs of a model for one row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
     /// Position in the model's classes.
@@ -21,7 +21,7 @@ pub struct Prediction {
     pub distance: f64,
 }
 
-/// A value so large that scoring it overflows.
+/// The error of a row with a value so large that scoring overflows.
 #[derive(Debug, Clone, Copy, PartialEq, Error)]
 #[error("feature {feature} is too large to score: {value:e}")]
 pub struct TooLarge {

@@ -6,7 +6,7 @@ use crate::{
     table::{Column, present},
 };
 
-/// Encoded rows. The columns are in an order of their own, numbers before categories: see [`Design::to_encoded`].
+/// Encoded rows. Numbers stand before categories, whatever their order in the table: see [`Design::to_encoded`].
 pub(crate) struct Design {
     pub(crate) encoding: Encoding,
     /// Row-major, `numbers` per row.
@@ -113,7 +113,8 @@ impl Design {
     }
 }
 
-/// Returns the sum of products. Eight running sums, because the compiler must not change the order of one.
+/// Returns the sum of products. It has eight partial sums, which the compiler can compute in parallel; it must not reorder the
+/// additions of a single one.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (a_blocks, b_blocks) = (a.chunks_exact(8), b.chunks_exact(8));

@@ -35,7 +35,7 @@ pub enum FileError {
     /// Not JSON, or not a model.
     #[error("not a model file")]
     Json(#[from] serde_json::Error),
-    /// Written by another generation of this program.
+    /// A file of another format, written by an older or newer version of this program.
     #[error("format {found}, but this program reads format {FORMAT}; train the model again")]
     Format {
         /// The file's format.
@@ -57,7 +57,7 @@ pub enum FileError {
         /// The version its content has.
         actual: String,
     },
-    /// Parts that don't fit together.
+    /// Parts that contradict each other.
     #[error("{field}: {problem}")]
     Inconsistent {
         /// Path of the field.
@@ -68,16 +68,19 @@ pub enum FileError {
 }
 
 impl ModelFile {
-    /// Puts a model together that has no version yet.
+    /// Creates a model without a version.
     pub(crate) fn unchecked(card: ModelCard, weights: Weights) -> Self {
         Self { format: FORMAT, card, weights }
     }
 
-    /// Gives a model its version and checks it.
+    /// Computes the version of a model and checks it.
+    ///
+    /// # Errors
+    /// If the parts of the model contradict each other, or one is not finite.
     pub(crate) fn finished(mut self) -> Result<Self, FileError> {
         self.card.version = self.content_version()?;
         self.check()?;
-        // JSON has no infinity: a file that holds one would be written as null, and never be read again.
+        // JSON has no infinity: it would be written as null, and the file could not be read.
         Self::from_json(&self.to_json()?)
     }
 
@@ -117,7 +120,7 @@ impl ModelFile {
     /// Returns the file's text. The same model gives the same bytes.
     ///
     /// # Errors
-    /// Never for a model that was trained or read; the signature leaves serde's word standing.
+    /// If serde fails, which it does not for a model that was trained or read.
     pub fn to_json(&self) -> Result<String, FileError> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }

@@ -7,13 +7,12 @@ use crate::{
     table::{Column, Notation},
 };
 
-/// Sizes in cm that no Iris flower reaches, one range a feature: the demo's mutants.
+/// Sizes in cm that no Iris flower reaches, one range per feature, for the drift preset `giant`.
 const GIANTS: [[f64; 2]; 4] = [[8.0, 10.0], [4.5, 6.0], [7.0, 9.0], [3.0, 5.0]];
 
 /// Returns the 147 distinct rows of the data set: four sizes in cm, three species.
 ///
-/// Two pairs of virginica and setosa measurements are equal in UCI's version; a twin on the other side of a split
-/// would make the held-out score too high.
+/// Rows that occur twice are left out, because a copy on the other side of a split would make the held-out score too high.
 pub fn table() -> Table {
     let data = smartcore::dataset::iris::load_dataset();
     let mut rows: Vec<Vec<Option<f64>>> = Vec::new();

@@ -4,7 +4,7 @@ use crate::Table;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// Row numbers of each class, shuffled.
+/// Returns the row numbers of each class, shuffled.
 fn shuffled_classes(table: &Table, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     let mut classes = vec![Vec::new(); table.classes.len()];
     for (row, &label) in table.labels.iter().enumerate() {
@@ -14,7 +14,7 @@ fn shuffled_classes(table: &Table, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     classes
 }
 
-/// Rows to fit and rows to hold out, the same share of every class; a class always keeps a row to fit.
+/// Returns the rows to fit and the rows to hold out, which are the same share of every class. At least one row of a class is fitted.
 pub(crate) fn split(table: &Table, test_fraction: f64, rng: &mut ChaCha8Rng) -> (Vec<usize>, Vec<usize>) {
     let (mut train, mut test) = (Vec::new(), Vec::new());
     for rows in shuffled_classes(table, rng) {

@@ -1,7 +1,7 @@
 //! Makes synthetic rows like those of a table, one column after the other: the class first, then each column by a regression tree
 //! on the class and on earlier columns, as the value of a row of the leaf that the synthetic row falls into (J. P. Reiter,
-//! "Using CART to generate partially synthetic public use microdata", 2005; the R package synthpop). So no row is copied, and
-//! what depends on what is kept, linear or not.
+//! "Using CART to generate partially synthetic public use microdata", 2005; the R package synthpop). So no row is copied as a whole,
+//! and relations between columns are kept, linear or not.
 
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
@@ -9,23 +9,23 @@ use rayon::prelude::*;
 /// A leaf holds at least this many rows: fewer would copy rows, more would blur relations.
 const LEAF: usize = 3;
 
-/// Each tree splits on the class and on so many earlier columns, those that its own depends on most; on fewer where columns are
-/// many.
+/// The most earlier columns that a tree splits on besides the class: those that its own column depends on most. With more than
+/// [`MANY_COLUMNS`] columns it is the smaller number.
 const PREDICTORS: usize = 40;
 const FEW_PREDICTORS: usize = 16;
 const MANY_COLUMNS: usize = 100;
 
-/// Rows from which it is found out which columns depend on each other.
+/// The most rows from which the dependence between columns is measured.
 const ASSOCIATION_ROWS: usize = 1000;
 
-/// A split must explain so many times the variance that is left, per row: a split of columns that do not depend on each other
-/// explains about once that, and the best of many such splits a few times.
+/// A split must reduce the sum of squared deviations by more than this many times the variance that is left. A split by a column
+/// that the target does not depend on reduces it by about that variance, and the best of many such splits by a few times as much.
 const GAIN: f64 = 1.0;
 
 /// Codes are bytes.
 const CODES: usize = 256;
 
-/// Fewer rows than this are sorted by comparing their codes, more by counting them.
+/// Fewer rows than this are sorted by comparing their codes, others by counting the codes.
 const COUNTED_ROWS: usize = 64;
 
 /// A column of codes.
@@ -90,8 +90,8 @@ fn most_predictors(columns: usize) -> usize {
     if columns > MANY_COLUMNS { FEW_PREDICTORS } else { PREDICTORS }
 }
 
-/// Returns how strongly each pair of columns depends on each other: the magnitude of the correlation of their ranks, and
-/// Cramér's V where one is categorical.
+/// Returns how strongly the columns of each pair depend on each other: the magnitude of the correlation of their ordered codes, or
+/// Cramér's V where one of them is categorical.
 fn strengths(columns: &[Coded], ordered: &[Vec<u8>]) -> Vec<Vec<f64>> {
     let rows = ordered[0].len();
     let step = rows.div_ceil(ASSOCIATION_ROWS).max(1);
@@ -122,7 +122,8 @@ fn strengths(columns: &[Coded], ordered: &[Vec<u8>]) -> Vec<Vec<f64>> {
     strengths
 }
 
-/// Returns Cramér's V of two columns, of which 16 ranges of codes are distinguished.
+/// Returns Cramér's V of two columns, whose codes are grouped into at most 16 ranges (H. Cramér, "Mathematical Methods of
+/// Statistics", 1946).
 fn cramers_v(a: &[u8], b: &[u8]) -> f64 {
     const CELLS: usize = 16;
     let group = |codes: &[u8]| -> Vec<usize> {
@@ -232,8 +233,9 @@ impl Tree {
     }
 }
 
-/// Returns the predictor and the greatest code of the lower part that leave the least variance, or for categories the least Gini
-/// impurity; `None` if no split into two leaves reduces it.
+/// Returns the best split of a node: the predictor, and the greatest of its codes in the lower part. Classes are split first; then
+/// the split is best that leaves the least variance, or for categories the least Gini impurity. `None` if no split into two leaves
+/// gains enough, see [`GAIN`].
 fn best_split(
     categorical: bool,
     ordered: &[u8],
@@ -320,7 +322,7 @@ fn class_split(classes: &[u8], rows: &[u32]) -> Option<(usize, u8)> {
     rows.iter().for_each(|&row| counts[usize::from(classes[row as usize])] += 1);
     let present: Vec<u8> = (0..=u8::MAX).filter(|&class| counts[usize::from(class)] > 0).collect();
     let middle = present.len() / 2;
-    // From the middle outwards, because rare classes may stand there.
+    // From the middle outwards, because the part on one side of the middle may be smaller than a leaf.
     let mut limits: Vec<usize> = (1..present.len()).collect();
     limits.sort_by_key(|&at| at.abs_diff(middle));
     limits.into_iter().find_map(|at| {
@@ -361,12 +363,12 @@ impl Part {
         }
     }
 
-    /// Returns what parts without any variance would explain.
+    /// Returns the score of parts without any variance.
     fn total(&self, categorical: bool) -> f64 {
         if categorical { self.rows } else { self.code_squares }
     }
 
-    /// Returns what a part explains: the greater the sum over two parts, the less variance, or impurity, they leave.
+    /// Returns the score of a part: the greater the sum over two parts, the less variance, or impurity, they leave.
     fn score(&self, categorical: bool) -> f64 {
         if self.rows == 0.0 {
             0.0

@@ -14,14 +14,14 @@ pub struct Table {
     pub values: Vec<Vec<f64>>,
     /// Each row's position in `classes`.
     pub labels: Vec<usize>,
-    /// How the file it was read from is written.
+    /// How the file that it was read from is written.
     pub notation: Notation,
 }
 
-/// How tables of a model's rows are written, so that others can be read like the one that it was trained on.
+/// How the table that a model was trained on is written, so that others can be read in the same way.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Notation {
-    /// The column with the true class, where it has a name.
+    /// The column with the true class, if it has a name.
     pub target: Option<String>,
     /// Texts that stand for a missing value, beside the empty cell.
     pub missing: Vec<String>,

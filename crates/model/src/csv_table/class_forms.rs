@@ -1,13 +1,13 @@
-//! Class labels that may be two forms of one class.
+//! Finds class labels that may be two spellings of one class.
 
 use cli_io::printable::quoted;
 use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
 
-/// What data frames and spreadsheets write for a missing value.
+/// The texts that data frames and spreadsheets write for a missing value.
 pub(super) const MISSING_TOKENS: [&str; 8] = ["NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"];
 
-/// Returns what is remarkable about the classes of a column, of which `padded` rows had outer spaces.
+/// Returns notes on what may be a mistake in the classes of a column, of which `padded` rows had outer spaces.
 pub(super) fn class_notes(column: &str, classes: &[String], padded: usize) -> Vec<String> {
     let column = quoted(column);
     let mut notes = Vec::new();
