@@ -1,9 +1,9 @@
-//! Guesses what a file is that cannot be read as what it should be, so that the error can say what to do.
+//! Guesses the kind of a file that cannot be read as expected, so that the error can say what to do.
 
 use anyhow::{Error, anyhow};
 use std::fmt;
 
-/// Bytes that are looked at.
+/// The number of bytes that a guess looks at.
 pub const HEAD: usize = 64 << 10;
 
 /// What a file should be.
@@ -21,7 +21,7 @@ pub enum Wanted {
     Report,
 }
 
-/// What users have instead.
+/// The kinds of files that are recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     /// Nothing at all
@@ -73,7 +73,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// Returns what the first bytes of a file look like, if like anything known.
+    /// Returns the kind of a file by its first bytes, if it is a known one.
     pub fn guess(bytes: &[u8]) -> Option<Self> {
         let text = &bytes[..bytes.len().min(HEAD)];
         let trimmed = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii();
@@ -99,8 +99,13 @@ impl FileKind {
             {
                 Self::Compressed
             }
-            // zlib's two bytes are short, so its check of them is made, too (RFC 1950, section 2.2).
-            () if starts(b"\x78") && bytes.len() > 2 && (0x7800 + u32::from(bytes[1])).is_multiple_of(31) => {
+            // zlib's mark has two bytes: `x`, and one that makes both a multiple of 31 (RFC 1950, section 2.2). Bit 5 announces a
+            // preset dictionary, which files do not have; without this condition a table may begin with `x ` or `x?`.
+            () if starts(b"\x78")
+                && bytes.len() > 2
+                && bytes[1] & 0x20 == 0
+                && (0x7800 + u32::from(bytes[1])).is_multiple_of(31) =>
+            {
                 Self::Compressed
             }
             () if starts(b"\x80") && matches!(bytes.get(1), Some(2..=5)) => Self::Pickle,
@@ -134,12 +139,12 @@ impl FileKind {
         (is_key(first) || first == "---").then_some(Self::Yaml)
     }
 
-    /// Returns whether the guess rests on marks that no other kind of file has.
+    /// Returns whether the guess is based on bytes that other kinds of files do not have there.
     pub fn is_certain(self) -> bool {
         !matches!(self, Self::Empty | Self::Table | Self::Json | Self::Yaml)
     }
 
-    /// Returns what to do with it where `wanted` is needed.
+    /// Returns what to do with a file of this kind where `wanted` is needed.
     pub fn remedy(self, wanted: Wanted) -> &'static str {
         match (wanted, self) {
             (_, Self::Utf16) => "save it in UTF-8",
@@ -171,12 +176,12 @@ impl FileKind {
         }
     }
 
-    /// Returns a table in a binary format.
+    /// Returns whether it is a table in a binary format.
     fn is_foreign_table(self) -> bool {
         matches!(self, Self::Parquet | Self::Arrow | Self::Spreadsheet | Self::Sqlite | Self::Numpy)
     }
 
-    /// Returns a model of another library, or an archive that such libraries write.
+    /// Returns whether it is a model of another library, or an archive that such libraries write.
     fn is_foreign_model(self) -> bool {
         matches!(
             self,
@@ -199,10 +204,10 @@ impl FileKind {
 pub struct WrongKind(FileKind, Wanted);
 
 impl WrongKind {
-    /// Looks at the first [`HEAD`] bytes of a file. None where it seems to be what is wanted, or like nothing known.
+    /// Guesses by the first [`HEAD`] bytes of a file; `None` if it seems to be what is wanted, or is of no known kind.
     pub fn of(bytes: &[u8], wanted: Wanted) -> Option<Self> {
         let kind = FileKind::guess(bytes)?;
-        // The readers of these texts say themselves that a file is empty, or where it departs from their format.
+        // For these texts, the readers themselves report an empty file or the place of an error.
         let is_wanted = match wanted {
             Wanted::Model => kind == FileKind::Model,
             Wanted::Table => matches!(kind, FileKind::Table | FileKind::Yaml | FileKind::Empty),
@@ -213,8 +218,8 @@ impl WrongKind {
         (!is_wanted).then_some(Self(kind, wanted))
     }
 
-    /// Adds to a reader's error what the file seems to be and what to do with it. A certain guess replaces the error: the
-    /// message of a CSV reader about a ZIP archive would only mislead.
+    /// Adds to a reader's error what the file seems to be and what to do with it. A certain guess replaces the error, because the
+    /// message of a CSV reader about a ZIP archive would be misleading.
     pub fn explain(self, error: Error) -> Error {
         let Self(kind, wanted) = self;
         let message = format!("seems to be {kind}; {}", kind.remedy(wanted));
@@ -274,7 +279,8 @@ mod tests {
 
     #[test]
     fn files_are_named_by_their_first_bytes() {
-        let cases: [(&[u8], Option<FileKind>); 31] = [
+        let cases: [(&[u8], Option<FileKind>); 32] = [
+            (b"x ,y\n1 ,2\n", Some(FileKind::Table)),
             (b"", Some(FileKind::Empty)),
             (b" \n", Some(FileKind::Empty)),
             (b"\x80\x04\x95\x10\x00", Some(FileKind::Pickle)),
