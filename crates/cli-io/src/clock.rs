@@ -1,7 +1,7 @@
 //! Checks the system clock before anything depends on it.
 //!
 //! HTTP dates, the dates of reports and prediction ids hold times from 1970 to 9999, and the libraries that write them
-//! panic at any other. A board without a battery-backed clock, or a broken one, can start with such a time.
+//! panic at any other time. A board without a working battery-backed clock can start with such a time.
 
 use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

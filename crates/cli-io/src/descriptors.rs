@@ -10,8 +10,7 @@ pub const PER_THREAD: u64 = 8;
 
 /// Raises the limit on open descriptors as far as the system allows, and returns it; `u64::MAX` stands for none.
 ///
-/// Systems start processes with a limit of 1,024 for the sake of programs that use `select`, and leave it to the others to
-/// raise it.
+/// Systems start processes with a limit of 1,024 for programs that use `select`, which cannot handle more; others may raise it.
 pub fn raise() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     // If this is refused, the limit stays as it is.

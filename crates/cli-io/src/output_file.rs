@@ -28,7 +28,7 @@ use tempfile::NamedTempFile;
 /// As many symbolic links as Linux follows.
 const MAX_LINKS: usize = 40;
 
-/// An output that has been checked but not written: minutes of work should not end in a path that cannot be written.
+/// An output that has been checked but not written. The path is checked before the work, which may take minutes.
 #[derive(Debug)]
 pub struct OutputFile {
     flag: &'static str,
@@ -45,8 +45,8 @@ enum Target {
 }
 
 impl OutputFile {
-    /// Finds out where `path`, the value of `flag`, leads, and checks that it can be written. Leaves no trace there. A FIFO
-    /// is opened, which waits for its reader.
+    /// Follows `path`, the value of `flag`, and checks that it can be written, without changing anything there. A FIFO is opened,
+    /// which waits for its reader.
     ///
     /// # Errors
     /// When nothing can be written there; the error names the flag and the path.
@@ -83,8 +83,8 @@ impl OutputFile {
         }
     }
 
-    /// Returns whether the content goes where standard output goes, so that nothing else should be printed there. Devices
-    /// such as `/dev/null` do not count: they keep nothing that could be mixed up.
+    /// Returns whether the content goes to the same place as standard output, where nothing else should then be printed. Devices such
+    /// as `/dev/null` do not count, because they keep nothing.
     pub fn is_stdout(&self) -> bool {
         let identity = |file: &File| file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
         let is_device =

@@ -1,4 +1,4 @@
-//! Writes what a command was asked for to standard output.
+//! Writes the output of a command to standard output.
 
 use anyhow::{Context, Result};
 use std::io::{ErrorKind, Write};

@@ -1,4 +1,4 @@
-//! Opens tables: a file, standard input, either of them compressed with gzip.
+//! Opens tables: files or standard input, plain or compressed with gzip.
 
 use crate::file_kind::{HEAD, Wanted, WrongKind};
 use anyhow::{Context, Error, Result, bail};
@@ -9,10 +9,10 @@ use std::{
     path::Path,
 };
 
-/// Reads a separator of fields, as a flag gives it: one character, or `\t` for a tab.
+/// Reads a separator of fields from the value of a flag: one ASCII character, or `\t` for a tab.
 ///
 /// # Errors
-/// If it is a character that fields themselves consist of.
+/// If it is a letter, a digit, a quote or the end of a line, or not a single ASCII character.
 pub fn separator(text: &str) -> Result<u8> {
     match text.as_bytes() {
         b"\\t" => Ok(b'\t'),
@@ -62,7 +62,7 @@ impl TableFile {
         io::Cursor::new(self.head.clone()).chain(self.rest.take().unwrap_or_else(|| Box::new(io::empty())))
     }
 
-    /// Adds to a reader's error what the file seems to be instead of a table, if anything, and what to do with it.
+    /// Adds to a reader's error what kind of file this is, if it seems to be something other than a table, and what to do with it.
     pub fn explain(&self, error: Error) -> Error {
         match WrongKind::of(&self.head, Wanted::Table) {
             Some(wrong) => wrong.explain(error).context(format!("{} {}", self.flag, self.place)),
