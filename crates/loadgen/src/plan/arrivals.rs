@@ -1,18 +1,18 @@
 //! The instants at which requests are due, counted from the phase's start, by closed forms of the planned rate.
 //!
-//! With Λ(t) the number of arrivals planned up to t (the rate's integral), arrival n = 0, 1, … is due at Λ⁻¹(n + ½): in the
-//! middle of its interval, so that the first of a phase is clear of the reading of metrics that ends the phase before.
+//! With Λ(t) the number of arrivals planned up to t (the rate's integral), arrival n = 0, 1, … is due at Λ⁻¹(n + ½), in the
+//! middle of its interval. So the first arrival of a phase comes after the metrics are read that end the phase before.
 //! On a ramp from r₀ to r₁ over T, with a = (r₁ − r₀)/T, Λ⁻¹(m) is t = (−r₀ + √(r₀² + 2am))/a. A Poisson process of the
 //! same rate takes a running sum of Exp(1) draws in place of n + ½ (Lewis & Shedler 1979, the inversion method).
 //!
-//! No instant depends on the one before it having been kept: a late arrival does not delay the next.
+//! No instant depends on when earlier requests were really sent, so a late arrival does not delay the next.
 
 use crate::scenario::{Ramp, Spacing};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp1};
 use std::time::Duration;
 
-/// The share of one arrival that rounding may add to Λ: 0.1/s over 30 s is 3 arrivals, not 3.0000000000000004.
+/// The part of an arrival that is attributed to rounding: 0.1/s over 30 s are 3 arrivals, although Λ is 3.0000000000000004.
 const ROUNDING: f64 = 1e-6;
 
 /// The instants at which requests are due, ascending, counted from the phase's start.
@@ -29,7 +29,7 @@ enum Count {
 }
 
 impl Arrivals {
-    /// Creates the arrivals along `ramps`; `rng` is drawn from for [`Spacing::Poisson`] alone.
+    /// Creates the arrivals along `ramps`; only [`Spacing::Poisson`] uses `rng`.
     pub fn new(ramps: &[Ramp], spacing: Spacing, rng: ChaCha8Rng) -> Self {
         let course = Course::new(ramps);
         let count = match spacing {
@@ -49,7 +49,7 @@ impl Iterator for Arrivals {
                 if next == total {
                     return None;
                 }
-                // Λ may end within the last interval; the arrivals then share what there is.
+                // Λ may end within the last interval. All intervals are then shortened a little, so that the last one fits.
                 let arrived = (*next as f64 + 0.5) * self.course.total / *total as f64;
                 *next += 1;
                 arrived
@@ -109,7 +109,7 @@ impl Course {
         Self { pieces, at: 0, total: before }
     }
 
-    /// Λ⁻¹(n) in seconds; `n` must not fall from one call to the next.
+    /// Returns Λ⁻¹(n) in seconds; `n` must not decrease from one call to the next.
     fn instant(&mut self, n: f64) -> f64 {
         while self.at + 1 < self.pieces.len() && n >= self.pieces[self.at + 1].before {
             self.at += 1;

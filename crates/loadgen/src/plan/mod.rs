@@ -25,7 +25,7 @@ pub struct Plan {
     pub scenario: Arc<Scenario>,
     /// The model that rows are drawn for.
     pub card: Arc<ModelCard>,
-    /// Where all draws start from.
+    /// The seed of all random numbers.
     pub seed: u64,
     /// The part of the plan that this machine sends.
     pub shard: Shard,
@@ -35,7 +35,7 @@ impl Plan {
     /// Binds a scenario to a model.
     ///
     /// # Errors
-    /// If a payload does not fit the model, or this part may have no request in flight.
+    /// If a payload does not fit the model, or `max_in_flight` leaves this part none.
     pub fn new(
         scenario: Arc<Scenario>,
         card: Arc<ModelCard>,
@@ -73,7 +73,7 @@ impl Plan {
         Ok(Some(Releases { arrivals, requests: self.requests(phase, 0)?, next: 0, shard: self.shard }))
     }
 
-    /// Returns how many requests may be under way in this part; what all parts may adds up to the scenario's limit.
+    /// Returns how many requests may be in flight in this part. The limits of all parts add up to that of the scenario.
     pub fn max_in_flight(&self) -> usize {
         self.shard.share(self.scenario.max_in_flight)
     }
@@ -88,8 +88,8 @@ impl Plan {
     }
 }
 
-/// What is due when in an open phase. Walks the whole plan, whichever part of it is asked for: only so are the parts' requests
-/// the very ones that a single machine would send.
+/// The requests of one part of an open phase, with the instants at which they are due. It generates the whole plan, whichever part it
+/// returns, so that all parts together are the requests that a single machine would send.
 pub struct Releases {
     arrivals: Arrivals,
     requests: PreparedRequests,

@@ -12,7 +12,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use reqwest::header::HeaderValue;
 use std::sync::Arc;
 
-/// One request to be, before it has an instant.
+/// A request without the instant at which it is due.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PreparedRequest {
     /// Position of its payload.
@@ -25,7 +25,7 @@ pub struct PreparedRequest {
     pub label: Option<String>,
 }
 
-/// What a stream of random numbers is for. Each has its own, so that no draw disturbs another.
+/// What a stream of random numbers is used for. Each purpose has a stream of its own, so that none changes the numbers of another.
 #[derive(Debug, Clone, Copy)]
 pub enum Purpose {
     /// When requests are due.
@@ -50,7 +50,7 @@ pub fn stream(seed: u64, phase: usize, vu: usize, purpose: Purpose) -> ChaCha8Rn
         Purpose::Feedback(payload) => (1 << 47, payload),
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    // 16 bits of phase, 1 of kind, 29 of user, 16 of payload, 2 of kind: far more than scenarios have.
+    // From the highest bit: 16 bits of phase, 1 of kind, 29 of user, 16 of payload, 2 of kind. Scenarios need far fewer.
     rng.set_stream((phase as u64) << 48 | (vu as u64) << 18 | (payload as u64) << 2 | kind);
     rng
 }
@@ -123,7 +123,7 @@ impl PreparedRequests {
         self.bodies[payload].request(payload)
     }
 
-    /// Passes over the next request: what follows is as if it had been drawn.
+    /// Skips the next request; those that follow are the same as if it had been drawn.
     pub fn pass(&mut self) {
         let payload = self.choose();
         self.bodies[payload].pass();
@@ -207,7 +207,7 @@ impl BodySource {
         }
     }
 
-    /// Draws what [`BodySource::request`] would, and writes nothing.
+    /// Uses the random numbers that [`BodySource::request`] would, without writing a body.
     fn pass(&mut self) {
         match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
@@ -236,7 +236,7 @@ fn row(rows: &mut RowSource) -> Row {
     }
 }
 
-/// Returns the kinds that are mistakes with this model.
+/// Returns the kinds that are invalid input for this model.
 fn usable(kinds: &[Malformed], card: &ModelCard) -> Result<Vec<Malformed>, String> {
     let spoils = |kind: &Malformed| kind.spoil(&vec![Some(0.0); card.features.len()], card).is_some();
     if kinds.is_empty() {

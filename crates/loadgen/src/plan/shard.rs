@@ -2,27 +2,27 @@
 
 use std::{fmt, num::NonZeroU32, str::FromStr};
 
-/// Part `index` of `of`, counted from 1. Parts take turns: arrival n of a phase is part (n mod `of`) + 1's, and so is user n.
-/// So the parts are the plan, and no arrival is in two of them; each has the plan's own course in small.
+/// Part `index` of `of`, counted from 1. Arrival n of a phase belongs to part (n mod `of`) + 1, and so does user n. So every arrival
+/// is in exactly one part, and the rate of each part follows that of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shard {
     index: NonZeroU32,
     of: NonZeroU32,
 }
 
-/// More machines than that are a slip of the finger.
+/// The most parts; a greater number is likely a typing error.
 const MOST: u32 = 10_000;
 
 impl Shard {
-    /// Everything: the only part of one.
+    /// The whole plan: part 1 of 1.
     pub const WHOLE: Self = Self { index: NonZeroU32::MIN, of: NonZeroU32::MIN };
 
-    /// Returns which part, from 1.
+    /// Returns which part this is, from 1.
     pub fn index(self) -> u32 {
         self.index.get()
     }
 
-    /// Of how many.
+    /// Returns how many parts there are.
     pub fn of(self) -> u32 {
         self.of.get()
     }
@@ -32,18 +32,18 @@ impl Shard {
         self.of.get() == 1
     }
 
-    /// Returns whether item `n`, from 0, of a phase is this part's.
+    /// Returns whether item `n` of a phase, from 0, belongs to this part.
     pub fn takes(self, n: u64) -> bool {
         n % u64::from(self.of.get()) == u64::from(self.index.get() - 1)
     }
 
-    /// Returns how many of the items 0 to `total` − 1 are this part's; all parts' counts add up to `total`.
+    /// Returns how many of the items 0 to `total` − 1 belong to this part; the counts of all parts add up to `total`.
     pub fn share(self, total: usize) -> usize {
         let (before, of) = ((self.index.get() - 1) as usize, self.of.get() as usize);
         total.saturating_sub(before).div_ceil(of)
     }
 
-    /// Returns which item of all this part's item `n` is; the inverse of counting those that it takes.
+    /// Returns the position among all items of this part's item `n`, from 0.
     pub fn item(self, n: usize) -> usize {
         n * self.of.get() as usize + (self.index.get() - 1) as usize
     }
