@@ -3,10 +3,12 @@
 //! Layout:
 //! - [`clock`]: checks that the system clock shows a time that can be written down
 //! - [`descriptors`]: checks the limit on open descriptors, and raises it
-//! - [`file_kind`]: what a file seems to be that cannot be read
+//! - [`file_kind`]: guesses what a file is that cannot be read
 //! - [`output_file`]: writes a result to the path that the user named
 //! - [`printable`]: makes foreign text safe to print
 //! - [`stdout`]: writes to standard output
+//! - [`table_file`]: opens tables, compressed or not
+//! - [`table_lines`]: finds the lines of records
 //!
 //! What does not belong here: anything that depends on the meaning of a text or file.
 
@@ -17,3 +19,4 @@ pub mod output_file;
 pub mod printable;
 pub mod stdout;
 pub mod table_file;
+pub mod table_lines;

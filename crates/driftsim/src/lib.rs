@@ -7,9 +7,10 @@
 //! - [`spec`], `yaml`, [`preset`]: drift specifications and their YAML form
 //! - [`source`]: the rows themselves, reproducible by seed
 //! - `origin`, [`table_rows`]: what rows are drawn from, the pool of a model card or a table
+//! - `records`: reads the records of a table as rows of a model
 //! - [`model_card`]: the model whose reference rows follow
 //! - [`duration`], [`yaml_bounds`]: how durations are written, and how large a YAML text may be
-//! - [`roles`]: names that stand for a feature of whatever model
+//! - [`roles`]: names that stand for a feature of any model
 //! - `drifted_distribution`: a model's features and classes as a spec changes them
 //! - [`output`], [`cli`]: rows as CSV or JSONL, and the command line
 //! - [`check`]: judges a table against a model
@@ -33,6 +34,7 @@ pub mod model_card;
 mod origin;
 pub mod output;
 pub mod preset;
+mod records;
 pub mod roles;
 pub mod source;
 pub mod spec;

@@ -1,17 +1,18 @@
 //! The rows of a table, held in memory to be drawn from.
 
-use crate::check::tally::{Cells, columns, header_name};
+use crate::records::{Interface, RecordReader};
 use anyhow::{Context, Result, ensure};
 use cli_io::{
     printable::{MOST_QUOTED, printable, quoted},
     table_file::TableFile,
+    table_lines::LineCounter,
 };
 use csv::{ByteRecord, ReaderBuilder};
 use model::{ModelCard, Notation, simulator::pick_class};
 use rand::{Rng, RngExt};
-use std::{collections::HashMap, fmt::Write, io::Read, path::Path};
+use std::{fmt::Write, io::Read, path::Path};
 
-/// Problems that are named; further ones are only counted.
+/// The most problems that an error names; further ones are only counted.
 const NAMED: usize = 10;
 
 /// Rows of a model's features, with their true classes where the table has them.
@@ -27,7 +28,7 @@ pub struct TableRows {
     classes: Vec<Vec<usize>>,
     /// The share of each class among the rows with a label.
     shares: Vec<f64>,
-    /// What is remarkable about the table, in sentences for people.
+    /// What in the table may be a mistake, in sentences for people.
     pub notes: Vec<String>,
 }
 
@@ -60,70 +61,48 @@ impl TableRows {
         Self::read(file.text(), &place, options, card).map_err(|error| file.explain(error))
     }
 
-    fn read(input: impl Read, place: &str, options: &TableOptions, card: &ModelCard) -> Result<Self> {
-        let mut reader = ReaderBuilder::new().flexible(true).delimiter(options.separator).from_reader(input);
-        let header = reader.byte_headers().with_context(|| format!("{place}:1: cannot read the header"))?;
-        let width = header.len();
-        let names: Vec<String> = header.iter().map(header_name).collect();
+    fn read(mut input: impl Read, place: &str, options: &TableOptions, card: &ModelCard) -> Result<Self> {
+        let mut text = Vec::new();
+        input.read_to_end(&mut text).with_context(|| format!("{place}: cannot be read to its end"))?;
+        let mut records = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(options.separator)
+            .from_reader(text.as_slice());
+        let mut record = ByteRecord::new();
+        ensure!(records.read_byte_record(&mut record)?, "{place}: is empty");
         let Notation { target, missing } = &options.notation;
-        let target = target.as_deref();
-        let (columns, mut notes) = columns(&names, target, &card.features, place)?;
-        let target_at = target.and_then(|target| names.iter().position(|name| name == target));
-        let cells: Vec<Cells> = card.features.iter().map(Cells::new).collect();
-        let positions: HashMap<&[u8], usize> =
-            card.classes.iter().map(|class| class.as_bytes()).zip(0..).collect();
+        let (reader, mut notes) =
+            RecordReader::new(&record, card, target.as_deref(), missing.clone(), place, Interface::Scenario)?;
         let mut rows = Self {
             place: place.to_owned(),
-            features: columns.len(),
+            features: card.features.len(),
             values: Vec::new(),
             labels: Vec::new(),
             classes: vec![Vec::new(); card.classes.len()],
             shares: Vec::new(),
             notes: Vec::new(),
         };
-        let (mut problems, mut unread, mut unknown) = (Vec::new(), 0_u64, 0_u64);
-        let mut record = ByteRecord::new();
-        while reader.read_byte_record(&mut record).with_context(|| format!("{place}: cannot read a row"))? {
-            let line = record.position().map_or(0, csv::Position::line);
-            let problem = if record.len() == width {
-                let mut odd = None;
-                for (&column, cells) in columns.iter().zip(&cells) {
-                    let cell = record[column].trim_ascii();
-                    let value = cells.value(cell, missing);
-                    rows.values.push(value.unwrap_or_default().unwrap_or(f64::NAN));
-                    if value.is_err() {
-                        odd.get_or_insert_with(|| {
-                            format!(
-                                "column {}: expected a finite number, got {}",
-                                quoted(&names[column]),
-                                quoted(&String::from_utf8_lossy(cell))
-                            )
-                        });
-                    }
-                }
-                odd
-            } else {
-                Some(format!("{} fields, but the header has {width}", record.len()))
-            };
-            if let Some(problem) = problem {
+        let (mut problems, mut unread) = (Vec::new(), 0_u64);
+        let mut row = vec![None; rows.features];
+        let mut lines = LineCounter::new(&text);
+        while records.read_byte_record(&mut record)? {
+            if let Err(problem) = reader.read(&record, &mut row) {
                 unread += 1;
                 if problems.len() < NAMED {
-                    problems.push(format!("{place}:{line}: {problem}"));
+                    let start = record.position().map_or(0, csv::Position::byte);
+                    problems.push(format!("{place}:{}: {problem}", lines.line_of(start)));
                 }
                 continue;
             }
-            let cell = target_at.map(|at| record[at].trim_ascii());
-            let label = cell.and_then(|cell| positions.get(cell).copied());
-            unknown += u64::from(cell.is_some() && label.is_none());
-            rows.label(label);
+            rows.values.extend(row.iter().map(|value| value.unwrap_or(f64::NAN)));
+            rows.label(reader.label(&record));
         }
         ensure!(unread == 0, "{}", unreadable(place, unread, &problems));
-        ensure!(!rows.labels.is_empty(), "{place}: has a header and no rows");
-        if unknown > 0 {
-            notes.push(format!(
-                "{unknown} rows have no class of the model in column {}",
-                quoted(target.unwrap_or_default())
-            ));
+        ensure!(!rows.labels.is_empty(), "{place}: has a header, but no rows");
+        let unknown = rows.rows() - rows.labelled();
+        if let (Some(target), true, 1..) = (target, reader.has_target(), unknown) {
+            notes.push(format!("{unknown} rows have no class of the model in column {}", quoted(target)));
         }
         notes.extend(rows.refused(card));
         rows.notes = notes;
@@ -143,7 +122,7 @@ impl TableRows {
         self
     }
 
-    /// Says which features rows lack that the model needs.
+    /// Returns a note for each feature that must not be missing and is missing in some rows.
     fn refused(&self, card: &ModelCard) -> Vec<String> {
         let lacking = |at: &usize| {
             let missing = self.values.iter().skip(*at).step_by(self.features).filter(|value| value.is_nan());
@@ -175,8 +154,8 @@ impl TableRows {
         &self.shares
     }
 
-    /// Draws a row with replacement; with `shares`, first its class by those, which must be 0 for a class without rows. Takes two
-    /// uniform numbers in either case, so that row n of a seed is made of the same numbers in every drift.
+    /// Draws a row with replacement. With `shares`, which must be 0 for classes without rows, it first draws the class by them. It uses
+    /// two uniform numbers in both cases, so that row n of a seed is made from the same numbers in every drift.
     pub(crate) fn draw(
         &self,
         shares: Option<&[f64]>,
@@ -189,7 +168,7 @@ impl TableRows {
         self.labels[row]
     }
 
-    /// Draws the value of one feature in a row that is drawn for it.
+    /// Draws the value of one feature from a row of its own.
     pub(crate) fn draw_one(&self, shares: Option<&[f64]>, feature: usize, rng: &mut impl Rng) -> Option<f64> {
         present(self.row(self.pick(shares, rng))[feature])
     }
@@ -220,7 +199,7 @@ fn unreadable(place: &str, unread: u64, problems: &[String]) -> String {
         1 => format!("{place}: 1 row cannot be read"),
         _ => format!("{place}: {unread} rows cannot be read"),
     };
-    text += " (a text that stands for a missing value is named with `missing`):";
+    text.push(':');
     for problem in problems {
         let _ = write!(text, "\n  {problem}");
     }
@@ -283,12 +262,15 @@ mod tests {
     #[test]
     fn every_kind_of_unreadable_row_is_named_by_line() {
         let error = read(&format!("{HEADER}setosa,1,2,3,4\nsetosa,x,2,3,4\nsetosa,1,2\nsetosa,1,inf,3,4\n"));
-        let expected = "t.csv: 3 rows cannot be read (a text that stands for a missing value is named with `missing`):\n  \
-            t.csv:3: column \"petal_width\": expected a finite number, got \"x\"\n  \
-            t.csv:4: 3 fields, but the header has 5\n  \
-            t.csv:5: column \"petal_length\": expected a finite number, got \"inf\"";
+        let expected = "t.csv: 3 rows cannot be read:\n  \
+            t.csv:3: column \"petal_width\": expected a finite number, got \"x\" (`missing` makes it a missing value)\n  \
+            t.csv:4: expected 5 fields as in the header, got 3\n  \
+            t.csv:5: column \"petal_length\": expected a finite number, got \"inf\" (`missing` makes it a missing value)";
         assert_eq!(error.unwrap_err().to_string(), expected);
-        assert_eq!(read(HEADER).unwrap_err().to_string(), "t.csv: has a header and no rows");
+        let crlf = format!("{HEADER}setosa,1,2,3,4\n\nsetosa,x,2,3,4\n").replace('\n', "\r\n");
+        let error = read(&crlf).unwrap_err().to_string();
+        assert!(error.contains("t.csv:4: column"), "{error}");
+        assert_eq!(read(HEADER).unwrap_err().to_string(), "t.csv: has a header, but no rows");
     }
 
     #[test]

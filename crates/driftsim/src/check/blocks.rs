@@ -3,6 +3,7 @@
 //! What does not belong here: fields and their values, which the csv crate reads from each block.
 
 use anyhow::{Context, Result, ensure};
+use cli_io::table_lines::{line_ends, record_start};
 use memchr::{memchr, memchr_iter, memrchr};
 use std::{io::Read, mem};
 
@@ -87,28 +88,15 @@ impl<R: Read> Iterator for Blocks<'_, R> {
 impl Block {
     /// Returns the line of the record that the csv crate reads from position `start` on.
     pub(super) fn line_of(&self, start: usize) -> u64 {
-        self.line + line_ends(&self.text[..self.record_start(start)])
+        self.line + line_ends(&self.text[..record_start(&self.text, start)])
     }
 
     /// Removes the text before the record that the csv crate reads from position `start` on.
     pub(super) fn remove_before(&mut self, start: usize) {
-        let start = self.record_start(start);
+        let start = record_start(&self.text, start);
         self.line += line_ends(&self.text[..start]);
         self.text.drain(..start);
     }
-
-    /// Skips what the csv crate skips before a record: empty lines, and the line feed after a carriage return.
-    fn record_start(&self, start: usize) -> usize {
-        let is_line_end = |byte: &&u8| matches!(byte, b'\n' | b'\r');
-        start + self.text[start..].iter().take_while(is_line_end).count()
-    }
-}
-
-/// Returns the number of lines that end in `text`: with a line feed, or with a carriage return where there is no line feed.
-fn line_ends(text: &[u8]) -> u64 {
-    let line_feeds = memchr_iter(b'\n', text).count();
-    let ends = if line_feeds > 0 { line_feeds } else { memchr_iter(b'\r', text).count() };
-    ends as u64
 }
 
 /// Returns the end of the last record that is complete in `text`, which begins with a record. As in the csv crate, a quotation

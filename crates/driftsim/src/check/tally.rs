@@ -5,11 +5,11 @@ use super::{
     blocks::{Block, Blocks},
     parallel::map_reduce,
 };
+use crate::records::{Interface, RecordReader};
 use anyhow::{Context, Result, bail, ensure};
-use cli_io::printable::{MOST_QUOTED, printable, quoted};
+use cli_io::printable::quoted;
 use csv::{ByteRecord, ReaderBuilder};
-use model::{Feature, Values};
-use std::{collections::HashMap, io::Read, iter};
+use std::{io::Read, iter};
 
 /// Problems that are kept in words; further ones are only counted.
 const NAMED: usize = 10;
@@ -44,12 +44,6 @@ pub struct Reading<'a> {
     pub target: Option<&'a str>,
 }
 
-/// How the cells of one feature are read.
-pub(crate) enum Cells {
-    Numeric,
-    Categorical(HashMap<Vec<u8>, f64>),
-}
-
 impl Tally {
     /// Counts the rows of a table, on all cores. The result does not depend on how many there are.
     ///
@@ -73,21 +67,11 @@ impl Tally {
     }
 }
 
-/// How the rows of a table are read.
+/// The rows of a table, and what they are counted for.
 struct Rows<'a> {
     separator: u8,
-    /// Texts that stand for a missing value.
-    missing: Vec<String>,
     reference: &'a Reference,
-    /// The names of the table's columns.
-    names: Vec<String>,
-    /// The column of each feature.
-    columns: Vec<usize>,
-    /// How the cells of each feature are read.
-    cells: Vec<Cells>,
-    /// The column with the true class.
-    target: Option<usize>,
-    classes: HashMap<&'a [u8], usize>,
+    reader: RecordReader,
 }
 
 /// What was counted in a part of a table.
@@ -116,23 +100,14 @@ impl<'a> Rows<'a> {
         ensure!(records.read_byte_record(&mut header)?, "{place}: is empty");
         let end = records.position().byte() as usize;
         block.remove_before(end);
-        let names: Vec<String> = header.iter().map(header_name).collect();
-        let name = reading.target.or(card.notation.target.as_deref());
-        let target = name.and_then(|name| names.iter().position(|column| column == name));
-        if let (Some(flag), None) = (reading.target, target) {
+        let target = reading.target.or(card.notation.target.as_deref());
+        let missing = card.notation.missing.iter().chain(reading.missing).cloned().collect();
+        let (reader, notes) =
+            RecordReader::new(&header, card, target, missing, place, Interface::CommandLine)?;
+        if let (Some(flag), false) = (reading.target, reader.has_target()) {
             bail!("{place}:1: --target: no column {}", quoted(flag));
         }
-        let (columns, notes) = columns(&names, name, &card.features, place)?;
-        let rows = Self {
-            separator: reading.separator,
-            missing: card.notation.missing.iter().chain(reading.missing).cloned().collect(),
-            reference,
-            columns,
-            cells: card.features.iter().map(Cells::new).collect(),
-            target,
-            classes: card.classes.iter().map(|class| class.as_bytes()).zip(0..).collect(),
-            names,
-        };
+        let rows = Self { separator: reading.separator, reference, reader };
         Ok((rows, notes, block))
     }
 
@@ -143,11 +118,11 @@ impl<'a> Rows<'a> {
         counts.signals.extend(signals.iter().map(|signal| vec![0; signal.bins.len()]));
         let mut records = records(block, self.separator);
         let mut record = ByteRecord::new();
-        let mut row = vec![None; self.columns.len()];
+        let mut row = vec![None; self.reference.card.features.len()];
         // Reading from memory does not fail.
         while let Ok(true) = records.read_byte_record(&mut record) {
             if let Err(problem) =
-                self.read(&record, &mut row).and_then(|()| self.add(&row, &record, &mut counts))
+                self.reader.read(&record, &mut row).and_then(|()| self.add(&row, &record, &mut counts))
             {
                 counts.unreadable += 1;
                 if counts.problems.len() < NAMED {
@@ -157,28 +132,6 @@ impl<'a> Rows<'a> {
             }
         }
         counts
-    }
-
-    /// Reads the values of a row; an error says what was expected.
-    fn read(&self, record: &ByteRecord, row: &mut [Option<f64>]) -> Result<(), String> {
-        if record.len() != self.names.len() {
-            return Err(format!(
-                "expected {} fields as in the header, got {}",
-                self.names.len(),
-                record.len()
-            ));
-        }
-        for ((value, &column), cells) in row.iter_mut().zip(&self.columns).zip(&self.cells) {
-            let cell = record[column].trim_ascii();
-            *value = cells.value(cell, &self.missing).map_err(|()| {
-                format!(
-                    "column {}: expected a finite number, got {} (--missing makes it a missing value)",
-                    quoted(&self.names[column]),
-                    quoted(&String::from_utf8_lossy(cell))
-                )
-            })?;
-        }
-        Ok(())
     }
 
     /// Scores a row and counts its values and what the model makes of them.
@@ -196,8 +149,8 @@ impl<'a> Rows<'a> {
         for ((signal, bins), value) in card.reference.signals.iter().zip(&mut counts.signals).zip(values) {
             bins[signal.bins.index(value)] += 1;
         }
-        let label = self.target.and_then(|target| self.classes.get(record[target].trim_ascii()));
-        if let (Some(&label), Some(prediction)) = (label, &prediction) {
+        let label = self.reader.label(record);
+        if let (Some(label), Some(prediction)) = (label, &prediction) {
             counts.labelled[0] += 1;
             counts.labelled[1] += u64::from(prediction.class == label);
         }
@@ -212,7 +165,6 @@ impl Counts {
         if self.signals.is_empty() {
             return other;
         }
-
         self.rows += other.rows;
         self.unreadable += other.unreadable;
         self.problems.extend(other.problems);
@@ -230,82 +182,6 @@ impl Counts {
 /// Reads the records of a block.
 fn records(block: &Block, separator: u8) -> csv::Reader<&[u8]> {
     ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(&block.text)
-}
-
-impl Cells {
-    pub(crate) fn new(feature: &Feature) -> Self {
-        match &feature.values {
-            Values::Numeric(_) => Self::Numeric,
-            Values::Categorical(own) => {
-                let known = own.categories.iter().enumerate();
-                Self::Categorical(known.map(|(at, name)| (name.clone().into_bytes(), at as f64)).collect())
-            }
-        }
-    }
-
-    /// Returns the value of a cell; an error if it should be a number and is not.
-    pub(crate) fn value(&self, cell: &[u8], missing: &[String]) -> Result<Option<f64>, ()> {
-        if cell.is_empty() || missing.iter().any(|token| token.as_bytes() == cell) {
-            return Ok(None);
-        }
-        match self {
-            Self::Categorical(known) => Ok(Some(known.get(cell).copied().unwrap_or(known.len() as f64))),
-            Self::Numeric => {
-                let number = str::from_utf8(cell).ok().and_then(|text| text.parse::<f64>().ok());
-                number.filter(|number| number.is_finite()).map(Some).ok_or(())
-            }
-        }
-    }
-}
-
-pub(crate) fn header_name(field: &[u8]) -> String {
-    let text = String::from_utf8_lossy(field);
-    text.trim_start_matches('\u{feff}').trim().to_owned()
-}
-
-/// Returns the column of each feature, and what is remarkable about the columns.
-pub(crate) fn columns(
-    names: &[String],
-    target: Option<&str>,
-    features: &[Feature],
-    place: &str,
-) -> Result<(Vec<usize>, Vec<String>)> {
-    let listed =
-        |names: &[&str]| names.iter().map(|name| printable(name, MOST_QUOTED)).collect::<Vec<_>>().join(", ");
-    let known: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
-    let lacking: Vec<&str> =
-        known.iter().copied().filter(|known| !names.iter().any(|name| name == known)).collect();
-    if !lacking.is_empty() {
-        let have: Vec<&str> = names.iter().map(String::as_str).collect();
-        // A header of one column with a usual separator in it: the file has another separator than the flag says.
-        let separator = [(';', "';'"), ('\t', "'\\t'"), (',', "','"), ('|', "'|'")];
-        let separator = separator.iter().find(|(mark, _)| have.len() == 1 && have[0].contains(*mark));
-        bail!(
-            "{place}:1: the table lacks {} of the model's columns: {}; it has {}{}",
-            lacking.len(),
-            listed(&lacking),
-            listed(&have),
-            separator.map_or(String::new(), |(_, flag)| format!("; try --separator {flag}"))
-        );
-    }
-    if let Some(twice) = known.iter().find(|known| names.iter().filter(|name| name == *known).count() > 1) {
-        bail!("{place}:1: column {} occurs twice; rename one of them", quoted(twice));
-    }
-    let columns: Vec<usize> =
-        known.iter().filter_map(|known| names.iter().position(|name| name == known)).collect();
-    let mut notes = Vec::new();
-    if !columns.is_sorted() {
-        notes.push("the columns are in another order than the model's; they are matched by name".to_owned());
-    }
-    let others: Vec<&str> = names
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !known.contains(name) && target != Some(name))
-        .collect();
-    if !others.is_empty() {
-        notes.push(format!("columns that the model does not have are ignored: {}", listed(&others)));
-    }
-    Ok((columns, notes))
 }
 
 #[cfg(test)]

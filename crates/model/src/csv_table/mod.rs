@@ -1,8 +1,8 @@
 //! Reads a table from CSV: features, one class column, a header. Columns of numbers are numeric, columns of text are categorical,
 //! unless the options say otherwise. An empty cell is a missing value.
 //!
-//! The text is read twice: once to find the type of each column and everything that is wrong, once for the values. So all columns
-//! that do not fit are named at once.
+//! The text is parsed twice: the first pass finds the type of each column and everything that is wrong with it, the second one reads
+//! the values. So one error names all columns that cannot be used.
 
 mod class_forms;
 mod column;
@@ -13,7 +13,10 @@ use crate::{
     table::{Categories, Column, Notation},
 };
 use class_forms::class_notes;
-use cli_io::printable::{MOST_QUOTED, printable, quoted};
+use cli_io::{
+    printable::{MOST_QUOTED, printable, quoted},
+    table_lines::LineCounter,
+};
 use column::{ColumnType, Profile};
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,20 +25,20 @@ use std::{
 };
 use thiserror::Error;
 
-/// A classifier with more classes than this is mostly a wrong target column, and each class is a metric label.
+/// More classes than this usually mean that the target column is the wrong one. Each class is also the value of a metric label.
 const MAX_CLASSES: usize = 100;
 
-/// Squares of numbers below this, and sums of many, are finite.
+/// The squares of numbers below this, and sums of many such squares, are finite.
 const LARGEST: f64 = 1e150;
 
-/// Integers from here on are not all exact in an `f64`.
+/// An `f64` cannot hold every integer above this.
 const EXACT: f64 = (1_u64 << 53) as f64;
 
-/// A category has a bin and a weight of its own if so many rows have it, but at most so many categories have.
+/// A category that this many rows have gets a bin and a weight of its own; at most [`MAX_CATEGORIES`] of a column do.
 const CATEGORY_ROWS: usize = 10;
 const MAX_CATEGORIES: usize = 64;
 
-/// Rare categories that are kept as examples.
+/// The most rare categories of a column that are kept as examples.
 const MAX_RARE: usize = 5;
 
 /// How to read a table.
@@ -69,12 +72,12 @@ impl CsvOptions {
     }
 }
 
-/// A table and what is remarkable about the file.
+/// A table, with notes on the file that it was read from.
 #[derive(Debug)]
 pub struct CsvTable {
     /// The table.
     pub table: Table,
-    /// What the file holds that may not be meant, in sentences for people.
+    /// What in the file may be a mistake, in sentences for people.
     pub notes: Vec<String>,
 }
 
@@ -89,7 +92,7 @@ pub enum CsvError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file as a whole.
+    /// The header, or the file as a whole.
     #[error("{file}:1: {problem}")]
     Header {
         /// The file's name.
@@ -107,7 +110,7 @@ pub enum CsvError {
         /// What is wrong and how to fix it.
         problem: String,
     },
-    /// Columns that do not fit, each with its place.
+    /// Columns that cannot be used.
     #[error("{}", lines(problems))]
     Columns {
         /// One sentence per column, which names the file, the line and the column.
@@ -144,11 +147,11 @@ struct Layout {
 
 /// Reads a table whose target column holds the class.
 ///
-/// Classes are sorted, and so are categories: by value when all are integers, by name otherwise. The whole text is held in memory,
-/// with 8 bytes per value.
+/// Classes are sorted, and so are categories: by value when all are integers, by name otherwise. The memory holds the whole text,
+/// 8 bytes per value, and up to 100,000 different texts per column.
 ///
 /// # Errors
-/// [`CsvError`] names `file`, which is only used for that, the line and the column.
+/// [`CsvError`] names the file, the line and the column. `file` is only used for these messages.
 pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Result<CsvTable, CsvError> {
     let mut text = Vec::new();
     input.read_to_end(&mut text).map_err(|source| CsvError::Unreadable { file: file.to_owned(), source })?;
@@ -185,10 +188,12 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
 }
 
 fn reader<'a>(text: &'a [u8], options: &CsvOptions) -> csv::Reader<&'a [u8]> {
-    csv::ReaderBuilder::new()
-        .flexible(true)
-        .delimiter(options.separator)
-        .from_reader(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
+    csv::ReaderBuilder::new().flexible(true).delimiter(options.separator).from_reader(without_mark(text))
+}
+
+/// Returns the text without the byte order mark that some spreadsheets write before UTF-8.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 fn layout(text: &[u8], file: &str, options: &CsvOptions) -> Result<Layout, CsvError> {
@@ -250,7 +255,7 @@ fn check_header(header: Vec<String>, options: &CsvOptions) -> Result<Layout, Str
     Ok(Layout { header, target: target_at, dropped })
 }
 
-/// Reads all rows for what each column holds; also returns how many rows there are.
+/// Reads all rows, and returns what each column holds and how many rows there are.
 fn profile(
     text: &[u8],
     file: &str,
@@ -259,19 +264,20 @@ fn profile(
 ) -> Result<(Vec<Profile>, usize), CsvError> {
     let width = layout.header.len();
     let mut profiles = vec![Profile::default(); width];
-    let mut reader = reader(text, options);
+    let text = without_mark(text);
+    let (mut reader, mut lines) = (reader(text, options), LineCounter::new(text));
     let mut record = csv::StringRecord::new();
     let mut rows = 0;
     loop {
         let row_error = |line: u64, problem: String| CsvError::Row { file: file.to_owned(), line, problem };
         let more = reader.read_record(&mut record).map_err(|error| {
-            let line = error.position().map_or(0, csv::Position::line);
+            let line = error.position().map_or(0, |position| lines.line_of(position.byte()));
             row_error(line, problem_of("the row", &error))
         })?;
         if !more {
             break;
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |position| lines.line_of(position.byte()));
         if record.len() != width {
             let problem = format!("{} fields, but the header has {width}", record.len());
             return Err(row_error(line, problem));
@@ -388,7 +394,7 @@ fn read_values(
     (described, values)
 }
 
-/// Returns the categories of a column, and how many have no place of their own.
+/// Returns the categories of a column, and how many others are counted together.
 fn categories(profile: &Profile) -> (Categories, usize) {
     let mut counts: Vec<(&String, usize)> = profile.texts().collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));

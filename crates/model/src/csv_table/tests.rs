@@ -37,6 +37,8 @@ fn names_file_line_and_column_of_every_fault() {
         ("a,,class\n1,2,x\n", "data.csv:1: column 2 (\"\") has no name"),
         ("a,class\n1,x\n2,y,3\n", "data.csv:3: 3 fields, but the header has 2"),
         ("a,class\n1,x\n2,x\nblue,y\n", "data.csv:4: column \"a\": expected a number, got \"blue\" (1 of 3"),
+        ("a,class\r\n1,x\r\n\r\n2,x\r\nblue,y\r\n", "data.csv:5: column \"a\": expected a number, got"),
+        ("a,class\n1,x\n\n\n2,y,3\n", "data.csv:5: 3 fields, but the header has 2"),
         ("a,class\n1,x\n2,x\nNaN,y\n", "data.csv:4: column \"a\": expected a number, got \"NaN\""),
         ("a,class\n1,x\n2,x\n-1e200,y\n", "data.csv:4: column \"a\": expected a number, got \"-1e200\""),
         ("a,class\n1,x\n2,x\n1e999,y\n", "data.csv:4: column \"a\": expected a number, got \"1e999\""),

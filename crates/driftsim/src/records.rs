@@ -1,0 +1,183 @@
+//! Reads the records of a table as rows of a model.
+
+use anyhow::{Result, bail};
+use cli_io::printable::{MOST_QUOTED, printable, quoted};
+use csv::ByteRecord;
+use model::{Feature, ModelCard, Values};
+use std::collections::HashMap;
+
+/// How the person who names a table says how it is written, for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interface {
+    /// By flags.
+    CommandLine,
+    /// By fields of a scenario.
+    Scenario,
+}
+
+/// How the cells of one feature are read.
+enum Cells {
+    Numeric,
+    Categorical(HashMap<Vec<u8>, f64>),
+}
+
+/// Reads records whose columns are those of a header.
+pub(crate) struct RecordReader {
+    interface: Interface,
+    /// Texts that stand for a missing value.
+    missing: Vec<String>,
+    /// The names of the table's columns.
+    names: Vec<String>,
+    /// The column of each feature.
+    columns: Vec<usize>,
+    /// How the cells of each feature are read.
+    cells: Vec<Cells>,
+    /// The column with the true class.
+    target: Option<usize>,
+    classes: HashMap<Vec<u8>, usize>,
+}
+
+impl RecordReader {
+    /// Matches a header with the features of a model by name. Returns also what in it may be a mistake. `target` is the column with
+    /// the true class, which the table may lack.
+    ///
+    /// # Errors
+    /// If the header lacks a feature of the model or has one twice; `place` is the name of the table.
+    pub(crate) fn new(
+        header: &ByteRecord,
+        card: &ModelCard,
+        target: Option<&str>,
+        missing: Vec<String>,
+        place: &str,
+        interface: Interface,
+    ) -> Result<(Self, Vec<String>)> {
+        let names: Vec<String> = header.iter().map(header_name).collect();
+        let (columns, notes) = columns(&names, target, &card.features, place, interface)?;
+        let reader = Self {
+            interface,
+            missing,
+            columns,
+            cells: card.features.iter().map(Cells::new).collect(),
+            target: target.and_then(|target| names.iter().position(|name| name == target)),
+            classes: card.classes.iter().map(|class| class.clone().into_bytes()).zip(0..).collect(),
+            names,
+        };
+        Ok((reader, notes))
+    }
+
+    /// Returns whether the table has the column with the true class.
+    pub(crate) fn has_target(&self) -> bool {
+        self.target.is_some()
+    }
+
+    /// Reads the values of a row, which has one place per feature; an error says what was expected.
+    pub(crate) fn read(&self, record: &ByteRecord, row: &mut [Option<f64>]) -> Result<(), String> {
+        if record.len() != self.names.len() {
+            return Err(format!(
+                "expected {} fields as in the header, got {}",
+                self.names.len(),
+                record.len()
+            ));
+        }
+        for ((value, &column), cells) in row.iter_mut().zip(&self.columns).zip(&self.cells) {
+            let cell = record[column].trim_ascii();
+            *value = cells.value(cell, &self.missing).map_err(|()| {
+                let flag = match self.interface {
+                    Interface::CommandLine => "--missing",
+                    Interface::Scenario => "`missing`",
+                };
+                format!(
+                    "column {}: expected a finite number, got {} ({flag} makes it a missing value)",
+                    quoted(&self.names[column]),
+                    quoted(&String::from_utf8_lossy(cell))
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Returns the true class of a record that [`RecordReader::read`] has read, if it has one that the model knows.
+    pub(crate) fn label(&self, record: &ByteRecord) -> Option<usize> {
+        self.classes.get(record[self.target?].trim_ascii()).copied()
+    }
+}
+
+impl Cells {
+    fn new(feature: &Feature) -> Self {
+        match &feature.values {
+            Values::Numeric(_) => Self::Numeric,
+            Values::Categorical(own) => {
+                let known = own.categories.iter().enumerate();
+                Self::Categorical(known.map(|(at, name)| (name.clone().into_bytes(), at as f64)).collect())
+            }
+        }
+    }
+
+    /// Returns the value of a cell; an error if it should be a number and is not.
+    fn value(&self, cell: &[u8], missing: &[String]) -> Result<Option<f64>, ()> {
+        if cell.is_empty() || missing.iter().any(|token| token.as_bytes() == cell) {
+            return Ok(None);
+        }
+        match self {
+            Self::Categorical(known) => Ok(Some(known.get(cell).copied().unwrap_or(known.len() as f64))),
+            Self::Numeric => {
+                let number = str::from_utf8(cell).ok().and_then(|text| text.parse::<f64>().ok());
+                number.filter(|number| number.is_finite()).map(Some).ok_or(())
+            }
+        }
+    }
+}
+
+fn header_name(field: &[u8]) -> String {
+    let text = String::from_utf8_lossy(field);
+    text.trim_start_matches('\u{feff}').trim().to_owned()
+}
+
+/// Returns the column of each feature, and what in the header may be a mistake.
+fn columns(
+    names: &[String],
+    target: Option<&str>,
+    features: &[Feature],
+    place: &str,
+    interface: Interface,
+) -> Result<(Vec<usize>, Vec<String>)> {
+    let listed =
+        |names: &[&str]| names.iter().map(|name| printable(name, MOST_QUOTED)).collect::<Vec<_>>().join(", ");
+    let known: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
+    let lacking: Vec<&str> =
+        known.iter().copied().filter(|known| !names.iter().any(|name| name == known)).collect();
+    if !lacking.is_empty() {
+        let have: Vec<&str> = names.iter().map(String::as_str).collect();
+        // A header of one column with a usual separator in it: the fields of the file are separated otherwise.
+        let separator = [(';', ";"), ('\t', "\\t"), (',', ","), ('|', "|")];
+        let separator = separator.iter().find(|(mark, _)| have.len() == 1 && have[0].contains(*mark));
+        bail!(
+            "{place}:1: the table lacks {} of the model's columns: {}; it has {}{}",
+            lacking.len(),
+            listed(&lacking),
+            listed(&have),
+            separator.map_or(String::new(), |(_, mark)| match interface {
+                Interface::CommandLine => format!("; try --separator '{mark}'"),
+                Interface::Scenario => format!("; try separator: '{mark}'"),
+            })
+        );
+    }
+    if let Some(twice) = known.iter().find(|known| names.iter().filter(|name| name == *known).count() > 1) {
+        bail!("{place}:1: column {} occurs twice; rename one of them", quoted(twice));
+    }
+    let columns: Vec<usize> =
+        known.iter().filter_map(|known| names.iter().position(|name| name == known)).collect();
+    let mut notes = Vec::new();
+    if !columns.is_sorted() {
+        notes.push("the columns are in another order than the model's; they are matched by name".to_owned());
+    }
+    let others: Vec<&str> = names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !known.contains(name) && target != Some(name))
+        .collect();
+    if !others.is_empty() {
+        notes.push(format!("columns that the model does not have are ignored: {}", listed(&others)));
+    }
+    Ok((columns, notes))
+}
