@@ -207,4 +207,44 @@ mod tests {
             prop_assert_eq!(receipts().verify(&text), Err(ReceiptError::Malformed));
         }
     }
+
+    #[test]
+    fn the_layout_is_the_documented_one() {
+        // Python: m = bytes([1]) + (1790000000123).to_bytes(6, "big") + (2).to_bytes(2, "big") + (49151).to_bytes(2, "big")
+        //   + bytes.fromhex("0123456789ab") + (7).to_bytes(8, "big"); base64.urlsafe_b64encode(
+        //   m + hmac.new(KEY, m, hashlib.sha256).digest()[:16]).rstrip(b"=")
+        let expected = "AQGgxFBsewACv_8BI0VniasAAAAAAAAAB-Ytu5Nc5ymevwBPZiGB30c";
+        let at = UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
+        assert_eq!(receipts().issue(at, 2, 0.75), expected);
+        assert_eq!(expected.len(), TEXT_LENGTH);
+        let read = receipts().verify(expected).unwrap();
+        assert_eq!((read.at, read.class, read.confidence, read.serial), (at, 2, 49_151.0 / 65_535.0, 7));
+        let large = receipts().issue(UNIX_EPOCH, 65_535, 1.0);
+        let read = receipts().verify(&large).unwrap();
+        assert_eq!((read.class, read.confidence), (65_535, 1.0));
+    }
+
+    #[test]
+    fn other_lengths_and_formats_are_malformed() {
+        let receipts = receipts();
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(receipts.issue(UNIX_EPOCH, 1, 0.5)).unwrap();
+        let verify = |bytes: &[u8]| receipts.verify(&BASE64_URL_SAFE_NO_PAD.encode(bytes));
+        assert!(verify(&bytes).is_ok());
+        assert_eq!(verify(&bytes[..40]), Err(ReceiptError::Malformed));
+        assert_eq!(verify(&[&bytes[..], &[0]].concat()), Err(ReceiptError::Malformed));
+        assert_eq!(verify(&[&[2], &bytes[1..]].concat()), Err(ReceiptError::Malformed));
+    }
+
+    #[test]
+    fn a_serial_is_new_once_in_either_generation() {
+        let seen = FeedbackGiven::default();
+        assert!(seen.insert(5) && !seen.insert(5));
+        // A full generation becomes the former one, in which serials are still known.
+        assert!((10..REMEMBERED as u64 + 9).all(|serial| seen.insert(serial)));
+        {
+            let generations = seen.0.lock().unwrap();
+            assert_eq!((generations.current.len(), generations.former.len()), (0, REMEMBERED));
+        }
+        assert!(!seen.insert(5) && seen.insert(6) && !seen.insert(6));
+    }
 }

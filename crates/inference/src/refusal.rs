@@ -69,3 +69,24 @@ impl fmt::Display for Refusal {
         write!(f, "{}: {}", self.reason.code(), self.message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_has_a_code_a_message_and_the_field_if_there_is_one() {
+        let json = |refusal: Refusal| String::from_utf8(refusal.to_json()).unwrap();
+        let refusal = Refusal::new(Reason::WrongFeatureCount, "expected 4 features, got 2");
+        assert_eq!(refusal.field, None);
+        assert_eq!(
+            json(refusal.at("instances[3]")),
+            r#"{"error":{"code":"wrong_feature_count","message":"expected 4 features, got 2","field":"instances[3]"}}"#
+        );
+        // The cause of an internal error is logged, not sent.
+        assert_eq!(
+            json(Refusal::internal("disk full")),
+            r#"{"error":{"code":"internal","message":"internal error"}}"#
+        );
+    }
+}

@@ -76,3 +76,64 @@ impl ResponseError for ApiError {
         response.content_type(ContentType::json()).body(self.refusal.to_json())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use actix_web::body::MessageBody;
+
+    fn answer(error: &ApiError) -> (u16, [Option<String>; 2], String) {
+        let response = error.error_response();
+        assert_eq!(response.status(), error.status_code());
+        let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (status, headers) =
+            (response.status().as_u16(), [header(header::RETRY_AFTER), header(header::ALLOW)]);
+        let body = response.into_body().try_into_bytes().unwrap_or_default();
+        (status, headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn an_unknown_path_is_named() {
+        let error = ApiError::not_found("/modle");
+        assert_eq!(error.reason(), Reason::NotFound);
+        let (status, headers, body) = answer(&error);
+        assert_eq!((status, headers), (404, [None, None]));
+        assert!(body.contains(r#""code":"not_found""#) && body.contains("/modle"), "{body}");
+    }
+
+    #[test]
+    fn a_wrong_method_is_answered_with_the_allowed_ones() {
+        let error = ApiError::method_not_allowed(&Method::PUT, "/predict", Route::Predict);
+        assert_eq!(error.reason(), Reason::MethodNotAllowed);
+        let (status, headers, body) = answer(&error);
+        assert_eq!((status, headers), (405, [None, Some("POST".to_owned())]));
+        assert!(body.contains("/predict serves POST, not PUT"), "{body}");
+    }
+
+    #[test]
+    fn an_injected_error_has_the_status_of_its_header() {
+        for (status, retry) in [(418, None), (500, None), (503, Some("1".to_owned()))] {
+            let error = ApiError::injected(StatusCode::from_u16(status).unwrap());
+            assert_eq!(error.reason(), Reason::FaultInjected);
+            let (got, headers, body) = answer(&error);
+            assert_eq!((got, headers), (status, [retry, None]));
+            assert!(body.contains(r#""code":"fault_injected""#), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_answered_with_the_status_of_its_reason_as_json() {
+        for &reason in Reason::ALL {
+            let error = ApiError::from(Refusal::new(reason, "why").at("a.b"));
+            let (status, [retry, allow], body) = answer(&error);
+            assert_eq!((status, retry.is_some(), allow), (reason.status().as_u16(), status == 503, None));
+            let expected =
+                format!(r#"{{"error":{{"code":"{}","message":"why","field":"a.b"}}}}"#, reason.code());
+            assert_eq!(body, expected);
+            let response = error.error_response();
+            let content_type = response.headers().get(header::CONTENT_TYPE).unwrap();
+            assert_eq!(content_type, "application/json");
+        }
+    }
+}

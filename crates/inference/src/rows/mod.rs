@@ -342,6 +342,114 @@ mod tests {
         }
     }
 
+    fn message(body: &str) -> String {
+        ParsedRows::parse(body.as_bytes(), &CARD).unwrap_err().message
+    }
+
+    #[test]
+    fn messages_name_the_kind_of_value() {
+        let kinds = [
+            ("null", "null"),
+            ("true", "a boolean"),
+            ("-1", "a number"),
+            ("1.5", "a number"),
+            ("7", "a number"),
+            ("\"x\"", "a string"),
+            ("[]", "a list"),
+            ("[[1], {}]", "a list"),
+            ("{\"a\": [1]}", "an object"),
+        ];
+        for (value, kind) in kinds {
+            let ends_with = |body: &str, wanted: &str| {
+                let message = message(body);
+                assert!(message.ends_with(&format!("{wanted}, got {kind}")), "{body}: {message}");
+            };
+            if kind != "an object" {
+                ends_with(value, "the body must be an object");
+            }
+            if kind != "a list" {
+                ends_with(&format!(r#"{{"instances":{value}}}"#), "\"instances\" must be a list of rows");
+            }
+            if !["a list", "an object"].contains(&kind) {
+                let place = format!(r#"{{"instances":[[1,2,3,4],{value}]}}"#);
+                ends_with(&place, "a row must be a list of values or an object of named values");
+            }
+            if !["null", "a number"].contains(&kind) {
+                ends_with(&format!(r#"{{"features":[1,2,{value},4]}}"#), "must be a number");
+            }
+        }
+    }
+
+    #[test]
+    fn long_names_are_cut_in_messages() {
+        let (fits, long) = ("ä".repeat(80), "ä".repeat(81));
+        assert!(message(&format!(r#"{{"{fits}":1}}"#)).contains(&format!("{fits:?}")));
+        let cut = format!("\"{fits}…\"");
+        assert!(message(&format!(r#"{{"{long}":1}}"#)).contains(&cut));
+        assert!(message(&format!(r#"{{"features":{{"{long}":1}}}}"#)).contains(&cut));
+    }
+
+    #[test]
+    fn the_first_fault_of_a_body_is_named() {
+        assert!(message(r#"{"a":1,"b":2,"features":[1,2,3,4]}"#).contains("unknown field \"a\""));
+        let twice = r#"{"features":[1,2,3,4],"instances":[],"features":[1,2,3,4],"instances":[]}"#;
+        assert!(message(twice).starts_with("\"features\" is given twice"));
+        assert_eq!(message(" \n "), "the body is empty: it must be a JSON object");
+        assert!(message(r#"{"features":[1,2]}"#).contains("expected 4 features, got 2"));
+    }
+
+    #[test]
+    fn a_body_without_rows_is_answered_with_an_example() {
+        let example = example(&CARD);
+        assert!(message("{}").ends_with(&example));
+        // About the means that UCI's iris.names states, of another selection of the rows.
+        let row = &ParsedRows::parse(example.as_bytes(), &CARD).unwrap().rows[0];
+        for (value, mean) in row.iter().zip([5.84, 3.05, 3.76, 1.20]) {
+            assert!((value.unwrap() - mean).abs() < 0.15, "{example}");
+        }
+        assert_eq!(example.len(), "{\"features\":[5.8,3.1,3.8,1.2]}".len(), "one decimal, as the data have");
+    }
+
+    #[test]
+    fn places_of_rows_are_paths_in_the_request() {
+        let rows = |body: &str| ParsedRows::parse(body.as_bytes(), &CARD).unwrap().complete(&CARD).unwrap();
+        let one = rows(r#"{"features":[1,2,3,4]}"#);
+        assert_eq!((one.is_batch(), one.place(0), one.rows().len()), (false, "features".to_owned(), 1));
+        let two = rows(r#"{"instances":[[1,2,3,4],[5,6,7,8]]}"#);
+        assert_eq!((two.is_batch(), two.place(1)), (true, "instances[1]".to_owned()));
+        assert_eq!(two.rows()[1], [5.0, 6.0, 7.0, 8.0].map(Some));
+    }
+
+    #[test]
+    fn categories_are_read_as_the_reference_writes_them() {
+        let body: String = (0..60)
+            .map(|row| format!("{},{},{},{}\n", ["a", "b"][row % 2], row % 3 == 0, row % 2 + 1, row % 2))
+            .collect();
+        let text = format!("letter,flag,code,class\n{body}");
+        let options =
+            model::CsvOptions { categorical: vec!["code".into()], ..model::CsvOptions::new("class") };
+        let table = model::read_csv(text.as_bytes(), "t", &options).unwrap().table;
+        let card = train(&table, &TrainOptions::new("t")).unwrap().card;
+        let parse = |row: &str| {
+            ParsedRows::parse(format!(r#"{{"features":{row}}}"#).as_bytes(), &card)
+                .map(|rows| rows.rows[0].clone())
+                .map_err(|refusal| (refusal.reason.code(), refusal.message))
+        };
+        assert_eq!(parse(r#"["b",true,2]"#), Ok([1.0, 1.0, 1.0].map(Some).to_vec()));
+        // What the reference does not have is other.
+        assert_eq!(parse(r#"["z",false,3]"#), Ok([2.0, 0.0, 2.0].map(Some).to_vec()));
+        assert_eq!(parse(r#"[null,"true","1"]"#), Ok(vec![None, Some(1.0), Some(0.0)]));
+        let refused = |row: &str, example: &str, kind: &str| {
+            let expected = format!("must be a category such as {example}, got {kind}");
+            assert_eq!(parse(row), Err(("not_a_category", expected)), "{row}");
+        };
+        refused(r#"[1,true,1]"#, "\"a\"", "a number");
+        refused(r#"[true,true,1]"#, "\"a\"", "a boolean");
+        refused(r#"["a",1,1]"#, "false", "a number");
+        refused(r#"["a",true,false]"#, "1", "a boolean");
+        refused(r#"["a",true,[1]]"#, "1", "a list");
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_rows_or_an_error(body in prop::collection::vec(any::<u8>(), 0..200)) {
