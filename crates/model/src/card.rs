@@ -157,10 +157,9 @@ pub struct ClassScore {
 pub struct Reference {
     /// Reference rows.
     pub rows: u64,
-    /// Share of them that is correctly classified. Where rows are few, fitted rows are scored by weights that were fitted without
-    /// them; where there are more than 20 per weight, and for rows that equal another in every feature, by the served weights.
+    /// Share of them that is correctly classified by weights that were not fitted to them.
     pub accuracy: f64,
-    /// Mean confidence in those classifications, which estimates the accuracy because the probabilities are calibrated.
+    /// Mean confidence, which estimates the accuracy because the probabilities are calibrated.
     pub confidence: f64,
     /// One reference per feature, in their order, then `prediction`, `confidence` and `distance`.
     pub signals: Vec<SignalReference>,
