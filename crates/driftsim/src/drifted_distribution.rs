@@ -6,7 +6,7 @@ use model::{ModelCard, Numeric, simulator::round_to};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-/// More decimals than this say nothing: a product then counts as continuous.
+/// A product with more decimals than this counts as continuous.
 const MAX_DECIMALS: u8 = 12;
 
 /// The distribution of the rows that drift.
@@ -99,7 +99,7 @@ impl DriftedDistribution {
         Ok(distribution)
     }
 
-    /// Alters a row. Gaps stay gaps, but for a shuffled feature, whose gaps move with its values.
+    /// Alters a row. Missing values stay missing, except in a shuffled feature, which takes the value of another row, missing or not.
     pub(crate) fn apply(&self, row: &mut Row, origin: &Origin, rng: &mut impl Rng) {
         let Row { values, class, .. } = row;
         for &feature in &self.shuffled {
@@ -126,7 +126,7 @@ impl Kind {
             Self::Uniform([low, high]) => {
                 let part: f64 = rng.random();
                 let value = low * (1.0 - part) + high * part;
-                // Rounding must not bring it back towards the reference: 1.05 to 1.6 is 2 in whole numbers.
+                // Rounding must not return it to the reference: in whole numbers, a range of 1.05 to 1.6 gives 2.
                 return round_within(decimals, value, [low, high]);
             }
         };
@@ -148,14 +148,14 @@ fn round_within(decimals: Option<u8>, value: f64, [low, high]: [f64; 2]) -> f64 
     }
 }
 
-/// Decimals of a product. A unit is converted after measuring, by software, so the result is as fine as the product
-/// of the two decimal numbers: 5.1 cm are 2.00787 in, not 2.0, and 0.051 m, not 0.1.
+/// Returns the decimals of a product. Software converts a unit after the measurement, so the result has all decimals of the
+/// product: 5.1 cm are 2.00787 in, not 2.0, and 0.051 m, not 0.1.
 fn product_decimals(value: Option<u8>, factor: f64) -> Option<u8> {
     let sum = value?.checked_add(drift::bins::decimals(&[factor])?)?;
     (sum <= MAX_DECIMALS).then_some(sum)
 }
 
-/// Positions of the features that any of the patterns names, in the model's order. With `numbers_only`, patterns pass over
+/// Returns the positions of the features that any of the patterns names, in the model's order. With `numbers_only`, patterns skip
 /// categorical features.
 fn chosen(
     patterns: &[String],
@@ -198,7 +198,7 @@ fn chosen(
     Ok(chosen)
 }
 
-/// JSON has no infinities: an overflow stops at the greatest number.
+/// Replaces an infinity by the greatest number, because JSON has no infinities.
 fn finite(value: f64) -> f64 {
     value.clamp(f64::MIN, f64::MAX)
 }
@@ -221,6 +221,11 @@ fn class_shares(
     place: &str,
 ) -> Result<Vec<f64>, SpecError> {
     let error = |problem: String| SpecError::Model { place: place.to_owned(), problem };
+    if reference.iter().all(|&share| share == 0.0) {
+        return Err(error(
+            "no row of the table has a class of the model; name the column with the class in `target`".into(),
+        ));
+    }
     let mut shares: Vec<Option<f64>> = vec![None; reference.len()];
     match wanted {
         ClassShares::Last(share) => shares[reference.len() - 1] = Some(*share),
@@ -373,7 +378,7 @@ mod tests {
             "operations[0].class_shares: there is no row of class \"setosa\" to draw"
         );
         // A table without labels.
-        assert!(error(&[0.0; 3]).contains("the shares of all classes must add up to 1"));
+        assert!(error(&[0.0; 3]).contains("no row of the table has a class of the model"));
     }
 
     #[test]
