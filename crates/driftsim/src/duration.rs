@@ -1,9 +1,8 @@
-//! Durations as people write them: `30s`, `1m30s`, `250ms`. One reader for scenarios and flags, so that both take the same.
+//! Reads durations such as `30s`, `1m30s` and `250ms`, for scenarios and flags alike.
 
 use std::time::Duration;
 
-/// A unit and its length in nanoseconds. Each is written in one way: `M` would be read as a month by some and as minutes by
-/// others.
+/// The units and their lengths in nanoseconds. Each has one spelling, because `M` could mean months or minutes.
 const UNITS: [(&str, u64); 7] = [
     ("us", 1_000),
     ("µs", 1_000),
@@ -14,11 +13,11 @@ const UNITS: [(&str, u64); 7] = [
     ("d", 86_400_000_000_000),
 ];
 
-/// Digits after a point. With three of them every duration is a whole number of nanoseconds.
+/// The most digits after a point. With three of them every duration is a whole number of nanoseconds.
 const MOST_DECIMALS: usize = 3;
 
-/// What [`parse`] takes, as a regular expression in the common subset of Rust's and JavaScript's: numbers with units, at
-/// least one of them above 0. It has no anchors, and the check against 0 looks at all that follows.
+/// What [`parse`] accepts, as a regular expression for JSON Schema: numbers with units, at least one of them above 0. It has no
+/// anchors, and the lookahead for a number above 0 inspects all text that follows.
 pub const PATTERN: &str = r"(?=[^1-9]*[1-9])\s*([0-9]+(\.[0-9]{1,3})?\s*(us|µs|ms|s|m|h|d)\s*)+";
 
 /// Reads a duration.

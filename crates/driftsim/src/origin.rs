@@ -1,4 +1,4 @@
-//! What rows are drawn from: a model's own pool of rows, or a table.
+//! Draws rows from the pool of a model, or from a table.
 
 use crate::TableRows;
 use model::{Pool, simulator::pick_class};
@@ -20,7 +20,7 @@ impl Origin {
         }
     }
 
-    /// Draws a row and returns its class, if it is known; `shares` stands in for the shares of the classes.
+    /// Draws a row and returns its class, if it is known; `shares` replaces the shares of the classes.
     pub(crate) fn draw(
         &self,
         shares: Option<&[f64]>,

@@ -9,9 +9,9 @@ use std::io::{self, Write};
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// A header, then one line a row; a missing value is an empty cell
+    /// A header, then one line per row; a missing value is an empty cell
     Csv,
-    /// One JSON object per line, whose `features` /predict understands; a missing value is null
+    /// One JSON object per line, with `features` as /predict accepts them; a missing value is null
     Jsonl,
 }
 
@@ -51,7 +51,7 @@ fn write_csv(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl W
     csv.flush()
 }
 
-/// Returns what really happened: csv's own conversion hides a broken pipe behind "other".
+/// Returns the error of the system, because the conversion of the csv crate turns a broken pipe into `ErrorKind::Other`.
 fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -59,7 +59,7 @@ fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-/// Returns the name, with as many underscores behind it as it takes to be no feature's.
+/// Returns the name, with underscores added until no feature has it.
 fn free_name(name: &str, taken: &[String]) -> String {
     let mut name = name.to_owned();
     while taken.contains(&name) {
@@ -81,7 +81,7 @@ fn write_jsonl(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl
     Ok(())
 }
 
-/// A row in JSON. Features stand apart, so none can collide with the truth about the row.
+/// A row in JSON. The features have an object of their own, so that none can have the name of another field.
 #[derive(Serialize)]
 struct Line<'a> {
     features: Features<'a>,

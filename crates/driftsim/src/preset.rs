@@ -1,4 +1,4 @@
-//! The built-in drift specs: small YAML files, embedded, no different from a user's own.
+//! The built-in drift specs: embedded YAML files, which are read like those of users.
 
 use crate::DriftSpec;
 
@@ -14,9 +14,9 @@ const FILES: [(&str, &str); 6] = [
 /// A built-in drift spec.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preset {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// What it does, in a line.
+    /// A description in one line.
     pub description: String,
     /// The spec itself.
     pub spec: DriftSpec,

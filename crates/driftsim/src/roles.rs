@@ -1,4 +1,4 @@
-//! Names that stand for a feature of whatever model, so that a scenario plays on every one.
+//! Names that stand for a feature of any model, so that one scenario can be run on every model.
 
 use model::ModelCard;
 
@@ -9,8 +9,8 @@ pub const ROLES: [(&str, &str); 3] = [
     ("a_categorical_feature", "the most important of the categorical features"),
 ];
 
-/// Returns the position of the feature that a role stands for in this model. A feature's own name comes first, so a feature that is
-/// called like a role is meant by that name.
+/// Returns the position of the feature that a name or a role stands for in this model; `None` if the name is neither. The name of a
+/// feature takes precedence over a role of the same name.
 ///
 /// # Errors
 /// If the name is a role that no feature of this model has.

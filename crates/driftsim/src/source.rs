@@ -1,4 +1,4 @@
-//! An endless supply of rows.
+//! Rows without end, drawn from a model or a table.
 
 use crate::{DriftSpec, SpecError, TableRows, drifted_distribution::DriftedDistribution, origin::Origin};
 use model::{ModelCard, Pool};
@@ -11,22 +11,22 @@ use std::sync::Arc;
 pub struct Row {
     /// One value per feature, in the model's order: a finite number or the position of a category. `None` is missing.
     pub values: Vec<Option<f64>>,
-    /// The true class, as a position in the model's classes; `None` in a table's row without one. Operations on features don't
-    /// change it: a giant is still a flower of its class, though its values no longer show which.
+    /// The true class, as a position in the model's classes; `None` for a row of a table that has none. Operations on features do not
+    /// change it, even where the values no longer show it.
     pub class: Option<usize>,
-    /// Whether the row was drawn from the drifted distribution. Its values may still be typical of the original one, above all
-    /// where only class shares drift.
+    /// Whether the row was drawn from the drifted distribution. Its values may still be typical of the original one, especially if
+    /// only class shares drift.
     pub drifted: bool,
 }
 
-/// An infinite iterator of rows that are like a model's reference but for the drift asked for.
+/// An infinite iterator of rows that are like a model's reference, except for the drift of a [`DriftSpec`].
 ///
 /// The same card, spec and seed give the same rows. Random numbers are ChaCha8's, seeded by `seed_from_u64`, on three
-/// streams, so that the same flower comes with and without drift:
+/// streams, so that row n is made from the same numbers with and without drift:
 /// - stream 0: one uniform number per row, below `share` for a row that drifts;
 /// - stream 1: what the row would be without drift: one uniform number for the class, one for the row of the pool or the table,
 ///   and, from the pool, one per feature;
-/// - stream 2: what the operations take, for rows that drift.
+/// - stream 2: the numbers of the operations, for rows that drift.
 #[derive(Debug, Clone)]
 pub struct RowSource {
     origin: Origin,
@@ -38,7 +38,7 @@ pub struct RowSource {
 }
 
 impl RowSource {
-    /// Rows of this model, drifting as `spec` says.
+    /// Creates a source of rows like this model's reference that drift as `spec` says.
     ///
     /// # Errors
     /// When the spec names features or classes that the model doesn't have, or the card contradicts itself.
@@ -46,7 +46,7 @@ impl RowSource {
         Self::of(Origin::Pool(pool(card)?), card, spec, seed)
     }
 
-    /// Rows of a table, drawn with replacement, drifting as `spec` says.
+    /// Creates a source of rows that are drawn from a table with replacement and drift as `spec` says.
     ///
     /// # Errors
     /// When the spec names features or classes that the model doesn't have, or the card contradicts itself.
@@ -72,13 +72,13 @@ impl RowSource {
         })
     }
 
-    /// Returns the same law from another seed: what [`RowSource::new`] would give, without working the law out once more.
+    /// Returns a source of the same distribution with another seed, without computing the distribution again.
     pub fn reseeded(&self, seed: u64) -> Self {
         let [drifting, drawing, altering] = streams(seed);
         Self { drifting, drawing, altering, ..self.clone() }
     }
 
-    /// The next row, in the place of a former one: an iterator would allocate each.
+    /// Replaces `row` by the next row, whose values an iterator would allocate each time.
     pub fn fill(&mut self, row: &mut Row) {
         row.drifted = self.drifting.random::<f64>() < self.share;
         let shares = if row.drifted { self.distribution.shares.as_deref() } else { None };
@@ -93,7 +93,7 @@ fn error(place: String, problem: &str) -> SpecError {
     SpecError::Card { place, problem: problem.to_owned() }
 }
 
-/// Cards come over the wire too, so their parts may not fit together.
+/// Decodes the simulator of a card. Cards that are read over HTTP are not checked before, so their parts may contradict each other.
 fn pool(card: &ModelCard) -> Result<Pool, SpecError> {
     if card.reference.shape.classes.len() != card.classes.len() {
         return Err(error("reference.shape.classes".into(), "there must be one per class"));

@@ -1,10 +1,10 @@
-//! Drift specifications: a share of the rows, and what happens to them. Their YAML form is
-//! `yaml`'s matter; what it means for one model's features and classes is `drifted_distribution`'s.
+//! Drift specifications: a share of the rows, and what happens to them. `yaml` reads their YAML form, and
+//! `drifted_distribution` applies them to the features and classes of one model.
 
 use crate::preset::presets;
 use thiserror::Error;
 
-/// Drift to be made. Written in YAML as a preset or as operations:
+/// A specification of drift. In YAML it is a preset or a list of operations:
 ///
 /// ```
 /// let spec: driftsim::DriftSpec = serde_yaml::from_str("{ preset: giant, share: 0.3 }")?;
@@ -12,7 +12,7 @@ use thiserror::Error;
 ///
 /// let spec: driftsim::DriftSpec = serde_yaml::from_str(r#"
 ///     description: A worn scale
-///     share: 0.5                                             # of the rows drift; all of them if not said
+///     share: 0.5                                             # of the rows drift; without it all of them
 ///     operations:
 ///       - shift: { features: ["petal*", sepal_width], by_sd: 1.5 } # standard deviations of the column
 ///       - scale: { features: "*", factor: 10 }               # another unit
@@ -29,11 +29,11 @@ use thiserror::Error;
 /// Features are chosen by name or by a pattern in which `*` stands for any characters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DriftSpec {
-    /// What it is about, for people.
+    /// A description for people.
     pub description: String,
     /// Share of the rows that drift, in [0, 1].
     pub share: f64,
-    /// What happens to the rows that drift, in this order. Without any, no row drifts.
+    /// What happens to the rows that drift, in this order. Without operations, no row drifts.
     pub operations: Vec<Operation>,
 }
 
@@ -61,24 +61,24 @@ pub enum Operation {
         /// How many standard deviations, above 0.
         by_sd: f64,
     },
-    /// Puts a value in its place that is uniform in the feature's `extreme` range.
+    /// Replaces a number by one that is uniform in the feature's `extreme` range, and a category by one that the reference lacks.
     Extreme {
         /// Names or patterns.
         features: Vec<String>,
     },
-    /// Puts a value in its place that belongs to another row: the marginal distribution stays, the correlation with
-    /// everything else goes. Always done before the other operations, with which it commutes.
+    /// Replaces a value by that of another row: the marginal distribution stays, and the correlation with other features is lost. It
+    /// is applied before the other operations, wherever it stands in the list.
     Shuffle {
         /// Names or patterns.
         features: Vec<String>,
     },
     /// Draws rows with other class shares: prior shift. The values of each class stay as they are.
     ClassShares(ClassShares),
-    /// Gives the row another true class, each other class as likely: concept drift. Its values stay as they are.
+    /// Gives the row another true class, each of the other classes with the same probability: concept drift. Its values do not change.
     Relabel,
 }
 
-/// Which classes get which share of the rows; the others share the rest as they did in the reference.
+/// The shares of some classes among the rows. The other classes share the rest in the proportions of the reference.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClassShares {
     /// Class names and their shares, which add up to 1 at most.
@@ -88,7 +88,7 @@ pub enum ClassShares {
 }
 
 impl DriftSpec {
-    /// No drift.
+    /// Returns a spec without drift.
     pub fn steady() -> Self {
         Self { description: "Like the reference".to_owned(), share: 0.0, operations: Vec::new() }
     }
@@ -127,7 +127,7 @@ pub enum SpecError {
         /// Path of the field, what is wrong with it and how to fix it.
         problem: String,
     },
-    /// A spec that asks for what the model doesn't have.
+    /// A spec that names what the model does not have.
     #[error("{place}: {problem}")]
     Model {
         /// Path of the field in the spec.

@@ -13,17 +13,17 @@ use std::{
     path::Path,
 };
 
-/// The largest file: a scenario may spell out bodies that are larger than a service accepts.
+/// The largest file. A scenario may contain bodies that are larger than a service accepts.
 pub const MOST_BYTES: usize = 32 << 20;
 
 /// The deepest nesting. A scenario with a drift of its own needs nine levels.
 pub const MOST_DEPTH: usize = 32;
 
-/// The longest text behind a fault that is left to the reader. It may accept what the walking parser does not, and is fast
-/// on so few characters, whatever their nesting.
+/// The most characters after an error of the walking parser that are still given to the reader. It may accept what that parser
+/// refuses, and it is fast on so few characters, however deeply they are nested.
 const MOST_UNREAD: usize = 4 << 10;
 
-/// What the walking parser says of flow collections that exceed its own limit, which is above [`MOST_DEPTH`].
+/// The message of the walking parser about flow collections beyond its own limit, which is above [`MOST_DEPTH`].
 const ITS_LIMIT: &str = "recursion limit exceeded";
 
 /// Reads a file, and stops beyond [`MOST_BYTES`]; [`check`] then refuses what was read.
@@ -36,8 +36,8 @@ pub fn read(file: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Checks size and nesting of a YAML text. A text that is not YAML passes if little follows its fault, because the reader
-/// explains better what is wrong with it.
+/// Checks size and nesting of a YAML text. A text that is not YAML passes if little follows its first error, because the message of
+/// the reader is better.
 ///
 /// # Errors
 /// The line, from 1, and the problem with its remedy.

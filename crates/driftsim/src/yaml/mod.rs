@@ -1,5 +1,5 @@
-//! Drift specs as they are typed. Every check on a value or a mapping happens while it is being read, so that the
-//! error carries its line; `serde(untagged)`, `flatten` and `try_from` would lose it.
+//! Reads drift specs from YAML. Every value and mapping is checked while it is read, so that the error has its line, which
+//! `serde(untagged)`, `flatten` and `try_from` would lose.
 
 mod schema;
 
@@ -12,11 +12,11 @@ use serde::{
 };
 use std::{fmt, marker::PhantomData};
 
-/// Shares that were typed as decimals add up to 1 only about.
+/// The error allowed in the sum of shares, because decimal fractions are not exact in an `f64`.
 const SUM_TOLERANCE: f64 = 1e-9;
 
 impl DriftSpec {
-    /// Reads a spec; `file` is only used to say where an error is.
+    /// Reads a spec; `file` is only used in error messages.
     ///
     /// # Errors
     /// [`SpecError::Yaml`] names file, line and field.
@@ -29,7 +29,7 @@ impl DriftSpec {
         serde_yaml::from_str(text).map_err(|error| {
             let line = error.location().map_or(1, |location| location.line());
             let problem = error.to_string();
-            // The line stands before the message already.
+            // The line is given before the message.
             let end = error.location().and_then(|_| problem.rfind(" at line ")).unwrap_or(problem.len());
             SpecError::Yaml { file: file.to_owned(), line, problem: problem[..end].to_owned() }
         })
@@ -213,7 +213,7 @@ impl TryFrom<RawClassShares> for ClassShares {
     }
 }
 
-/// Reads a mapping as `Raw` and checks it before its position is forgotten.
+/// Reads a mapping as `Raw` and checks it while the reader still knows its position.
 fn checked<'de, Raw, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     Raw: Deserialize<'de>,
@@ -237,7 +237,7 @@ where
     deserializer.deserialize_map(Mapping(PhantomData))
 }
 
-/// A number that has to satisfy a condition, checked where it stands.
+/// Reads a number and checks that it satisfies a condition.
 struct Number {
     holds: fn(f64) -> bool,
     condition: &'static str,

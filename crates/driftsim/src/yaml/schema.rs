@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// `$type` is written as `$raw` is, of whose fields there is exactly one of `$fields`.
+/// Gives `$type` the schema of `$raw`, with exactly one of `$fields`.
 macro_rules! as_raw {
     ($type:ty, $name:literal, $raw:ty, $fields:expr) => {
         impl JsonSchema for $type {
@@ -84,7 +84,7 @@ pub(crate) fn preset_names(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "enum": names.chain([Value::Null]).collect::<Vec<_>>() })
 }
 
-/// Any text, with or without quotes.
+/// Returns the schema of any text, with or without quotes.
 pub(crate) fn text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "number", "boolean", "null"] })
 }
