@@ -246,7 +246,10 @@ pub(crate) fn softmax(logits: &mut [f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Table, iris, table::Column};
+    use crate::{
+        Table, iris,
+        table::{Categories, Column},
+    };
     use proptest::prelude::*;
     use smartcore::{
         linalg::basic::{arrays::Array, matrix::DenseMatrix},
@@ -310,7 +313,14 @@ mod tests {
 
     #[test]
     fn the_gradient_is_the_slope_of_the_loss() {
-        let table = iris::table();
+        let mut table = iris::table();
+        let known = vec!["a".to_owned(), "b".to_owned()];
+        table.columns.push(Column {
+            categories: Some(Categories { known, rare: Vec::new() }),
+            ..Column::named("text")
+        });
+        // Each category, others, and missing values.
+        table.values.push((0..table.len()).map(|row| [0.0, 1.0, 2.0, f64::NAN][row % 4]).collect());
         let rows: Vec<usize> = (0..table.len()).collect();
         let design = Design::new(&table, &rows);
         let loss = Loss {
@@ -321,7 +331,8 @@ mod tests {
             alpha: 0.7,
             last: Mutex::default(),
         };
-        let weights: Vec<f64> = (0..15).map(|at| f64::from(at * 7 % 5) / 5.0 - 0.4).collect();
+        // Four numbers, four columns of the text, and the intercept.
+        let weights: Vec<f64> = (0..27).map(|at| f64::from(at * 7 % 5) / 5.0 - 0.4).collect();
         let (_, gradient) = loss.at(&weights);
         for (at, slope) in gradient.iter().enumerate() {
             let moved = |by: f64| {
@@ -349,6 +360,16 @@ mod tests {
         for (warm, cold) in lines(&warm).iter().zip(lines(&cold)) {
             assert!((warm - cold).abs() < 2e-2, "{warm} {cold}");
         }
+    }
+
+    #[test]
+    fn a_temperature_divides_every_weight() {
+        let table = iris::table();
+        let design = Design::new(&table, &(0..table.len()).collect::<Vec<_>>());
+        let fit = Fit { weights: (1..16).map(f64::from).collect(), classes: 3 };
+        let weights = fit.to_weights(&design, 4.0);
+        assert_eq!(weights.coefficients[0], [0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(weights.intercepts, [1.25, 2.5, 3.75]);
     }
 
     #[test]

@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn resampling_starts_where_it_is_told_to() {
+    fn resampling_starts_at_the_given_number() {
         assert_eq!(resampled(&[1.0, 1.0, 2.0], 4, 0.0), [0, 1, 2, 2]);
         assert_eq!(resampled(&[1.0, 3.0], 2, 0.25), [0, 1]);
         assert_eq!(resampled(&[1.0, 3.0], 2, 0.75), [1, 1]);
