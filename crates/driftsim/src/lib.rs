@@ -7,7 +7,7 @@
 //! - [`spec`], `yaml`, [`preset`]: drift specifications and their YAML form
 //! - [`source`]: the rows themselves, reproducible by seed
 //! - `origin`, [`table_rows`]: what rows are drawn from, the pool of a model card or a table
-//! - `records`: reads the records of a table as rows of a model
+//! - `records`: reads the records of a table as rows of a model; `unknown_labels` counts the labels that are not its classes
 //! - [`model_card`]: the model whose reference rows follow
 //! - [`duration`], [`yaml_bounds`]: how durations are written, and how large a YAML text may be
 //! - [`roles`]: names that stand for a feature of any model
@@ -39,12 +39,14 @@ pub mod roles;
 pub mod source;
 pub mod spec;
 pub mod table_rows;
+mod unknown_labels;
 mod yaml;
 pub mod yaml_bounds;
 
 pub use cli::run;
 pub use model_card::load_card;
 pub use preset::{Preset, presets};
+pub use records::Interface;
 pub use source::{Row, RowSource};
 pub use spec::{ClassShares, DriftSpec, Operation, SpecError};
 pub use table_rows::{TableOptions, TableRows};

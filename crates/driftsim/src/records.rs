@@ -1,5 +1,6 @@
 //! Reads the records of a table as rows of a model.
 
+use crate::unknown_labels::UnknownLabels;
 use anyhow::{Result, bail};
 use cli_io::printable::{MOST_QUOTED, printable, quoted};
 use csv::ByteRecord;
@@ -8,7 +9,7 @@ use std::collections::HashMap;
 
 /// How the person who names a table says how it is written, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interface {
+pub enum Interface {
     /// By flags.
     CommandLine,
     /// By fields of a scenario.
@@ -96,9 +97,15 @@ impl RecordReader {
         Ok(())
     }
 
-    /// Returns the true class of a record that [`RecordReader::read`] has read, if it has one that the model knows.
-    pub(crate) fn label(&self, record: &ByteRecord) -> Option<usize> {
-        self.classes.get(record[self.target?].trim_ascii()).copied()
+    /// Returns the true class of a record that [`RecordReader::read`] has read, if it has one that the model knows. Any other
+    /// text in the column of the class is counted.
+    pub(crate) fn label(&self, record: &ByteRecord, unknown: &mut UnknownLabels) -> Option<usize> {
+        let text = record[self.target?].trim_ascii();
+        let label = self.classes.get(text).copied();
+        if label.is_none() {
+            unknown.add(text);
+        }
+        label
     }
 }
 
@@ -133,6 +140,18 @@ fn header_name(field: &[u8]) -> String {
     text.trim_start_matches('\u{feff}').trim().to_owned()
 }
 
+/// Returns names as a list in which each can be told from its neighbours: one that is empty or has a space or a comma is quoted.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns a name as it stands in a list or a sentence.
+pub(crate) fn name(name: &str) -> String {
+    let is_plain =
+        !name.is_empty() && !name.contains(|character: char| character == ',' || character.is_whitespace());
+    if is_plain { printable(name, MOST_QUOTED) } else { quoted(name) }
+}
+
 /// Returns the column of each feature, and what in the header may be a mistake.
 fn columns(
     names: &[String],
@@ -141,8 +160,6 @@ fn columns(
     place: &str,
     interface: Interface,
 ) -> Result<(Vec<usize>, Vec<String>)> {
-    let listed =
-        |names: &[&str]| names.iter().map(|name| printable(name, MOST_QUOTED)).collect::<Vec<_>>().join(", ");
     let known: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
     let lacking: Vec<&str> =
         known.iter().copied().filter(|known| !names.iter().any(|name| name == known)).collect();
@@ -154,8 +171,8 @@ fn columns(
         bail!(
             "{place}:1: the table lacks {} of the model's columns: {}; it has {}{}",
             lacking.len(),
-            listed(&lacking),
-            listed(&have),
+            listed(lacking),
+            listed(have.iter().copied()),
             separator.map_or(String::new(), |(_, mark)| match interface {
                 Interface::CommandLine => format!("; try --separator '{mark}'"),
                 Interface::Scenario => format!("; try separator: '{mark}'"),
@@ -177,7 +194,17 @@ fn columns(
         .filter(|name| !known.contains(name) && target != Some(name))
         .collect();
     if !others.is_empty() {
-        notes.push(format!("columns that the model does not have are ignored: {}", listed(&others)));
+        notes.push(format!("columns that the model does not have are ignored: {}", listed(others)));
     }
     Ok((columns, notes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_lists_are_quoted_where_their_ends_would_not_be_seen() {
+        assert_eq!(listed(["a", "", "b c", "d,e", "f.g", "\t"]), r#"a, "", "b c", "d,e", f.g, "\t""#);
+    }
 }

@@ -1,9 +1,12 @@
 //! The rows of a table, held in memory to be drawn from.
 
-use crate::records::{Interface, RecordReader};
+use crate::{
+    records::{Interface, RecordReader},
+    unknown_labels::UnknownLabels,
+};
 use anyhow::{Context, Result, ensure};
 use cli_io::{
-    printable::{MOST_QUOTED, printable, quoted},
+    printable::{MOST_QUOTED, printable},
     table_file::TableFile,
     table_lines::LineCounter,
 };
@@ -28,6 +31,8 @@ pub struct TableRows {
     classes: Vec<Vec<usize>>,
     /// The share of each class among the rows with a label.
     shares: Vec<f64>,
+    /// What the column of the class has instead, if it has labels that are not classes of the model.
+    pub unknown_labels: Option<String>,
     /// What in the table may be a mistake, in sentences for people.
     pub notes: Vec<String>,
 }
@@ -39,12 +44,14 @@ pub struct TableOptions {
     pub notation: Notation,
     /// What separates the fields.
     pub separator: u8,
+    /// Where these options are from, for messages.
+    pub interface: Interface,
 }
 
 impl TableOptions {
-    /// Returns the options for a table written like the one that the model was trained on, with commas.
+    /// Returns the options for a table of a scenario that is written like the one that the model was trained on, with commas.
     pub fn of(card: &ModelCard) -> Self {
-        Self { notation: card.notation.clone(), separator: b',' }
+        Self { notation: card.notation.clone(), separator: b',', interface: Interface::Scenario }
     }
 }
 
@@ -73,7 +80,7 @@ impl TableRows {
         ensure!(records.read_byte_record(&mut record)?, "{place}: is empty");
         let Notation { target, missing } = &options.notation;
         let (reader, mut notes) =
-            RecordReader::new(&record, card, target.as_deref(), missing.clone(), place, Interface::Scenario)?;
+            RecordReader::new(&record, card, target.as_deref(), missing.clone(), place, options.interface)?;
         let mut rows = Self {
             place: place.to_owned(),
             features: card.features.len(),
@@ -81,9 +88,10 @@ impl TableRows {
             labels: Vec::new(),
             classes: vec![Vec::new(); card.classes.len()],
             shares: Vec::new(),
+            unknown_labels: None,
             notes: Vec::new(),
         };
-        let (mut problems, mut unread) = (Vec::new(), 0_u64);
+        let (mut problems, mut unread, mut unknown) = (Vec::new(), 0_u64, UnknownLabels::default());
         let mut row = vec![None; rows.features];
         let mut lines = LineCounter::new(&text);
         while records.read_byte_record(&mut record)? {
@@ -96,14 +104,13 @@ impl TableRows {
                 continue;
             }
             rows.values.extend(row.iter().map(|value| value.unwrap_or(f64::NAN)));
-            rows.label(reader.label(&record));
+            rows.label(reader.label(&record, &mut unknown));
         }
         ensure!(unread == 0, "{}", unreadable(place, unread, &problems));
         ensure!(!rows.labels.is_empty(), "{place}: has a header, but no rows");
-        let unknown = rows.rows() - rows.labelled();
-        if let (Some(target), true, 1..) = (target, reader.has_target(), unknown) {
-            notes.push(format!("{unknown} rows have no class of the model in column {}", quoted(target)));
-        }
+        rows.unknown_labels =
+            target.as_ref().and_then(|target| unknown.note(rows.rows() as u64, target, card));
+        notes.extend(rows.unknown_labels.clone());
         notes.extend(rows.refused(card));
         rows.notes = notes;
         Ok(rows.counted())
@@ -234,7 +241,11 @@ mod tests {
                 .unwrap();
         assert_eq!((rows.rows(), rows.labelled()), (4, 3));
         assert_eq!(rows.shares(), [2.0 / 3.0, 0.0, 1.0 / 3.0]);
-        assert!(rows.notes.iter().any(|note| note.starts_with("1 rows have no class")), "{:?}", rows.notes);
+        assert!(
+            rows.notes.iter().any(|note| note.ends_with("in column species: it has rose")),
+            "{:?}",
+            rows.notes
+        );
         let mut drawn: BTreeMap<(String, Option<usize>), u32> = BTreeMap::new();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut values = Vec::new();
@@ -270,6 +281,9 @@ mod tests {
         let crlf = format!("{HEADER}setosa,1,2,3,4\n\nsetosa,x,2,3,4\n").replace('\n', "\r\n");
         let error = read(&crlf).unwrap_err().to_string();
         assert!(error.contains("t.csv:4: column"), "{error}");
+        let options = TableOptions { interface: Interface::CommandLine, ..TableOptions::of(&iris()) };
+        let flags = TableRows::read(crlf.as_bytes(), "t.csv", &options, &iris()).unwrap_err().to_string();
+        assert!(flags.contains("(--missing makes it a missing value)"), "{flags}");
         assert_eq!(read(HEADER).unwrap_err().to_string(), "t.csv: has a header, but no rows");
     }
 

@@ -5,7 +5,10 @@ use super::{
     blocks::{Block, Blocks},
     parallel::map_reduce,
 };
-use crate::records::{Interface, RecordReader};
+use crate::{
+    records::{Interface, RecordReader},
+    unknown_labels::UnknownLabels,
+};
 use anyhow::{Context, Result, bail, ensure};
 use cli_io::printable::quoted;
 use csv::{ByteRecord, ReaderBuilder};
@@ -54,8 +57,10 @@ impl Tally {
         let mut blocks = Blocks::new(input, place, reading.separator);
         let (rows, mut notes, first) = Rows::new(&mut blocks, reading, reference)?;
         let blocks = iter::once(Ok(first)).chain(blocks);
-        let Counts { rows, unreadable, problems, mut signals, labelled } =
+        let target = rows.target;
+        let Counts { rows, unreadable, problems, mut signals, labelled, unknown } =
             map_reduce(blocks, |block| rows.count(&block), Counts::default, Counts::merge)?;
+        notes.extend(target.and_then(|target| unknown.note(rows, target, &reference.card)));
         if reference.classifier.is_none() {
             signals[reference.card.features.len()..].iter_mut().for_each(Vec::clear);
             notes.push(
@@ -72,6 +77,8 @@ struct Rows<'a> {
     separator: u8,
     reference: &'a Reference,
     reader: RecordReader,
+    /// The column with the true class, which the table may lack.
+    target: Option<&'a str>,
 }
 
 /// What was counted in a part of a table.
@@ -83,6 +90,7 @@ struct Counts {
     problems: Vec<(u64, String)>,
     signals: Vec<Vec<u64>>,
     labelled: [u64; 2],
+    unknown: UnknownLabels,
 }
 
 impl<'a> Rows<'a> {
@@ -107,7 +115,7 @@ impl<'a> Rows<'a> {
         if let (Some(flag), false) = (reading.target, reader.has_target()) {
             bail!("{place}:1: --target: no column {}", quoted(flag));
         }
-        let rows = Self { separator: reading.separator, reference, reader };
+        let rows = Self { separator: reading.separator, reference, reader, target };
         Ok((rows, notes, block))
     }
 
@@ -149,7 +157,7 @@ impl<'a> Rows<'a> {
         for ((signal, bins), value) in card.reference.signals.iter().zip(&mut counts.signals).zip(values) {
             bins[signal.bins.index(value)] += 1;
         }
-        let label = self.reader.label(record);
+        let label = self.reader.label(record, &mut counts.unknown);
         if let (Some(label), Some(prediction)) = (label, &prediction) {
             counts.labelled[0] += 1;
             counts.labelled[1] += u64::from(prediction.class == label);
@@ -175,6 +183,7 @@ impl Counts {
         }
         self.labelled[0] += other.labelled[0];
         self.labelled[1] += other.labelled[1];
+        self.unknown.merge(&other.unknown);
         self
     }
 }
@@ -286,6 +295,35 @@ mod tests {
         assert_eq!(message("\n\n"), "t.csv: is empty");
         let twice = "sepal_length,sepal_width,petal_length,petal_width,petal_width\n";
         assert_eq!(message(twice), "t.csv:1: column \"petal_width\" occurs twice; rename one of them");
+    }
+
+    #[test]
+    fn labels_that_are_not_classes_are_noted() {
+        let notes = |labels: &[&str]| {
+            let rows: String = labels.iter().map(|label| format!("5,3,1,0.2,{label}\n")).collect();
+            let header = "sepal_length,sepal_width,petal_length,petal_width,species\n";
+            count(&format!("{header}{rows}"), &iris()).unwrap().notes
+        };
+        assert!(notes(&["setosa", " virginica "]).is_empty());
+        assert_eq!(
+            notes(&["Setosa", "Virginica", "Setosa"]),
+            [
+                "column species has no class of the model: it has Setosa, Virginica; the model's are setosa, versicolor, virginica"
+            ]
+        );
+        assert_eq!(
+            notes(&["setosa", "", "rose"]),
+            [r#"2 rows have no class of the model in column species: they have "", rose"#]
+        );
+    }
+
+    #[test]
+    fn ignored_columns_are_named_so_that_their_ends_are_seen() {
+        let text = "sepal_length,sepal_width,petal_length,petal_width,,\"a, b\",the id\n5,3,1,0.2,,1,2\n";
+        assert_eq!(
+            count(text, &iris()).unwrap().notes,
+            [r#"columns that the model does not have are ignored: "", "a, b", "the id""#]
+        );
     }
 
     #[test]

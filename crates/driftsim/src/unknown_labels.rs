@@ -1,0 +1,104 @@
+//! The labels of a table that are not classes of the model.
+
+use crate::records::{listed, name};
+use model::ModelCard;
+use std::collections::BTreeSet;
+
+/// The most labels, and the most classes, that a note names.
+const NAMED: usize = 5;
+
+/// Counts rows whose label is not a class of the model.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct UnknownLabels {
+    /// How many rows have such a label.
+    pub(crate) rows: u64,
+    /// The first of the labels in the order of their bytes, one more than are named. Which these are does not depend on the
+    /// order of the rows.
+    first: BTreeSet<Vec<u8>>,
+}
+
+impl UnknownLabels {
+    /// Counts a row.
+    pub(crate) fn add(&mut self, label: &[u8]) {
+        self.rows += 1;
+        self.keep(label);
+    }
+
+    /// Adds the counts of another part of the table.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.rows += other.rows;
+        other.first.iter().for_each(|label| self.keep(label));
+    }
+
+    fn keep(&mut self, label: &[u8]) {
+        let is_full = self.first.len() > NAMED;
+        if self.first.contains(label)
+            || is_full && self.first.last().is_some_and(|last| label > last.as_slice())
+        {
+            return;
+        }
+        self.first.insert(label.to_owned());
+        if is_full {
+            self.first.pop_last();
+        }
+    }
+
+    /// Returns what to say about them, if there are any: the table has `rows` rows, and `target` is the column with the class.
+    pub(crate) fn note(&self, rows: u64, target: &str, card: &ModelCard) -> Option<String> {
+        let column = name(target);
+        let labels: Vec<_> = self.first.iter().map(|label| String::from_utf8_lossy(label)).collect();
+        let labels = first_of(&labels, labels.len());
+        match self.rows {
+            0 => None,
+            all if all == rows => Some(format!(
+                "column {column} has no class of the model: it has {labels}; the model's are {}",
+                first_of(&card.classes, card.classes.len())
+            )),
+            1 => Some(format!("1 row has no class of the model in column {column}: it has {labels}")),
+            some => {
+                Some(format!("{some} rows have no class of the model in column {column}: they have {labels}"))
+            }
+        }
+    }
+}
+
+/// Lists the first of some names.
+fn first_of(names: &[impl AsRef<str>], count: usize) -> String {
+    let text = listed(names.iter().take(NAMED).map(AsRef::as_ref));
+    if count > NAMED { text + ", …" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_and_the_parts_do_not_matter() {
+        let labels = ["q", "d", "", "a b", "d", "z", "c", "y", "e", "x", "d"];
+        let count = |labels: &[&str]| {
+            let mut counted = UnknownLabels::default();
+            labels.iter().for_each(|label| counted.add(label.as_bytes()));
+            counted
+        };
+        let whole = count(&labels);
+        for cut in 0..labels.len() {
+            let mut parts = count(&labels[cut..]);
+            parts.merge(&count(&labels[..cut]));
+            assert_eq!(parts, whole, "{cut}");
+        }
+        let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
+        assert_eq!(
+            whole.note(20, "kind", &card).unwrap(),
+            r#"11 rows have no class of the model in column kind: they have "", "a b", c, d, e, …"#
+        );
+        assert_eq!(
+            count(&["rose", "Setosa"]).note(2, "the kind", &card).unwrap(),
+            r#"column "the kind" has no class of the model: it has Setosa, rose; the model's are setosa, versicolor, virginica"#
+        );
+        assert_eq!(
+            count(&["rose"]).note(2, "kind", &card).unwrap(),
+            "1 row has no class of the model in column kind: it has rose"
+        );
+        assert_eq!(count(&[]).note(2, "kind", &card), None);
+    }
+}
