@@ -55,7 +55,9 @@ pub fn describe(file: &ModelFile) -> String {
         // For unlimited traffic, where only the noise of the reference remains.
         let noise = 1.0 / signal.rows as f64;
         let floor = (critical * noise).max(drift::PRACTICAL_PSI);
-        let detectable = drift::detectable_psi(floor, noise, signal.degrees_of_freedom());
+        // It is one of the true PSI, to which chance adds in a measured one: with many bins it may be below the limit, which here
+        // would read as a contradiction.
+        let detectable = drift::detectable_psi(floor, noise, signal.degrees_of_freedom()).max(floor);
         text += &format!(
             "  {} (with much traffic drifts above PSI {floor:.3}; {detectable:.3} is noticed nine times in ten)\n",
             signal.name

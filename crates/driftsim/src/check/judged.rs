@@ -139,6 +139,12 @@ impl Judged {
 }
 
 impl JudgedSignal {
+    /// Returns the smallest drift to show people, which is at least the limit. The figure is one of the true PSI, to which chance
+    /// adds in a measured one: with many bins it may be below the limit, which beside the limit reads as a contradiction.
+    pub fn detectable_above_limit(&self) -> Option<f64> {
+        self.detectable.map(|psi| psi.max(self.limit))
+    }
+
     /// Returns the bins that contribute most to the distance, the greatest first.
     pub fn most_changed(&self, count: usize) -> Vec<&JudgedBin> {
         let mut bins: Vec<&JudgedBin> = self.bins.iter().collect();
@@ -168,4 +174,20 @@ fn judged(signal: &SignalReference, counts: &[u64], alpha: f64) -> Result<Judged
         detectable: detectable.is_finite().then_some(detectable),
         bins: bins.collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_detectable_drift_is_shown_as_at_least_the_limit() {
+        let shown = |detectable| {
+            let (signal, verdict) = ("x".to_owned(), Verdict::Steady);
+            let signal =
+                JudgedSignal { signal, verdict, psi: 0.01, limit: 0.1, detectable, bins: Vec::new() };
+            signal.detectable_above_limit()
+        };
+        assert_eq!([Some(0.072), Some(0.13), None].map(shown), [Some(0.1), Some(0.13), None]);
+    }
 }

@@ -96,7 +96,7 @@ fn line(signal: &JudgedSignal) -> Markup {
             td { (signal.signal) }
             td.number { (format!("{:.3}", signal.psi)) }
             td.number { (format!("{:.3}", signal.limit)) }
-            td.number { (signal.detectable.map_or("–".to_owned(), |psi| format!("{psi:.3}"))) }
+            td.number { (signal.detectable_above_limit().map_or("–".to_owned(), |psi| format!("{psi:.3}"))) }
             td.(class(signal.verdict)) { (word(signal.verdict)) }
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn render(judged: &Judged) -> String {
         judged.signals.iter().map(|signal| shown(&signal.signal).chars().count()).max().unwrap_or_default();
     text += &format!("  {:<width$}  {:>8}  {:>8}  {:>10}  verdict\n", "signal", "PSI", "limit", "detectable");
     for signal in &judged.signals {
-        let detectable = signal.detectable.map_or("-".to_owned(), |psi| format!("{psi:.3}"));
+        let detectable = signal.detectable_above_limit().map_or("-".to_owned(), |psi| format!("{psi:.3}"));
         text += &format!(
             "  {:<width$}  {:>8.3}  {:>8.3}  {detectable:>10}  {}\n",
             shown(&signal.signal),
