@@ -67,7 +67,7 @@ impl ParsedRows {
         for (index, row) in self.rows.iter().enumerate() {
             for (feature, value) in card.features.iter().zip(row) {
                 if value.is_none() && feature.missing_ratio == 0.0 {
-                    let message = format!("{:?} is null, but the model needs a value", feature.name);
+                    let message = format!("{:?} is missing, but the model needs a value", feature.name);
                     let field = format!("{}.{}", self.place(index), feature.name);
                     return Err(Refusal::new(Reason::MissingValue, message).at(field));
                 }
@@ -157,7 +157,7 @@ fn check_row(row: Row, place: &str, card: &ModelCard) -> Result<Vec<Option<f64>>
             }
             let cells = cells.into_iter().zip(&card.features).enumerate();
             cells
-                .map(|(index, (cell, feature))| value(cell, feature, || format!("{place}[{index}]")))
+                .map(|(index, (cell, feature))| value(cell, feature, card, || format!("{place}[{index}]")))
                 .collect()
         }
         Row::Named(cells) => check_named(cells, place, card),
@@ -185,7 +185,7 @@ fn check_named(
         if row[index].is_some() {
             return Err(Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(field));
         }
-        row[index] = Some(value(cell, &card.features[index], || field)?);
+        row[index] = Some(value(cell, &card.features[index], card, || field)?);
     }
     row.into_iter()
         .zip(&card.features)
@@ -201,13 +201,24 @@ fn check_named(
 }
 
 /// Returns the value of a cell for a feature. A category that the model does not know is valid: that is what drift looks like.
-fn value(cell: Cell, feature: &Feature, field: impl FnOnce() -> String) -> Result<Option<f64>, Refusal> {
+fn value(
+    cell: Cell,
+    feature: &Feature,
+    card: &ModelCard,
+    field: impl FnOnce() -> String,
+) -> Result<Option<f64>, Refusal> {
     let (value, kind) = match (&feature.values, cell) {
         (_, Cell::Null) => return Ok(None),
         (Values::Numeric(_), Cell::Number(number)) => (Some(number), Kind::Number),
         (Values::Numeric(_), Cell::Text(_)) => (None, Kind::String),
         (Values::Numeric(_), Cell::Boolean(_)) => (None, Kind::Boolean),
-        (Values::Categorical(own), Cell::Text(text)) => (Some(own.value(&text)), Kind::String),
+        (Values::Categorical(own), Cell::Text(text)) => {
+            let value = own.value(&text);
+            if value as usize >= own.categories.len() && is_missing(&text, card) {
+                return Ok(None);
+            }
+            (Some(value), Kind::String)
+        }
         (Values::Categorical(own), Cell::Number(number)) => (own.value_of_number(number), Kind::Number),
         (Values::Categorical(own), Cell::Boolean(boolean)) => (own.value_of_boolean(boolean), Kind::Boolean),
         (_, Cell::Other(kind)) => (None, kind),
@@ -223,6 +234,12 @@ fn value(cell: Cell, feature: &Feature, field: impl FnOnce() -> String) -> Resul
         }
     }
     .at(field()))
+}
+
+/// Returns whether a text stands for a missing value, as in the table that the model was trained on.
+fn is_missing(text: &str, card: &ModelCard) -> bool {
+    let text = text.trim();
+    text.is_empty() || card.notation.missing.iter().any(|token| token == text)
 }
 
 #[cfg(test)]
@@ -448,6 +465,43 @@ mod tests {
         refused(r#"["a",1,1]"#, "false", "a number");
         refused(r#"["a",true,false]"#, "1", "a boolean");
         refused(r#"["a",true,[1]]"#, "1", "a list");
+    }
+
+    #[test]
+    fn texts_for_missing_values_mean_the_same_as_in_the_table() {
+        let body: String = (0..60)
+            .map(|row| format!("{},{},{}\n", ["a", "b", "NA"][row % 3], row % 2 + 1, row % 2))
+            .collect();
+        let text = format!("letter,code,class\n{body}");
+        let card = |missing: &[&str]| {
+            let options = model::CsvOptions {
+                categorical: vec!["code".into()],
+                missing: missing.iter().map(|&token| token.to_owned()).collect(),
+                ..model::CsvOptions::new("class")
+            };
+            let table = model::read_csv(text.as_bytes(), "t", &options).unwrap().table;
+            train(&table, &TrainOptions::new("t")).unwrap().card
+        };
+        let parse = |card: &ModelCard, row: &str| {
+            let body = format!(r#"{{"features":{row}}}"#);
+            ParsedRows::parse(body.as_bytes(), card).map(|rows| rows.rows[0].clone()).unwrap()
+        };
+        let own = card(&["NA", "?"]);
+        for (row, expected) in [
+            (r#"["NA","?"]"#, [None, None]),
+            (r#"[" NA ",""]"#, [None, None]),
+            (r#"["  ","1"]"#, [None, Some(0.0)]),
+            (r#"["na","N"]"#, [Some(2.0), Some(2.0)]),
+        ] {
+            assert_eq!(parse(&own, row), expected, "{row}");
+        }
+        // Without the flag, `NA` is a category.
+        let mut category = card(&[]);
+        let position = |card: &ModelCard| parse(card, r#"["NA","1"]"#)[0];
+        let known = position(&category);
+        assert!(known < Some(3.0), "{known:?}");
+        category.notation.missing = vec!["NA".into()];
+        assert_eq!(position(&category), known, "a category of the model is not a missing value");
     }
 
     proptest! {

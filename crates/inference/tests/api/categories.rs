@@ -82,6 +82,39 @@ async fn a_category_never_seen_is_counted_and_scored() {
 }
 
 #[tokio::test]
+async fn texts_for_missing_values_are_counted_as_missing() {
+    let text = customers().replace(",,", ",NA,");
+    let options = CsvOptions {
+        categorical: vec!["code".into()],
+        missing: vec!["NA".into()],
+        ..CsvOptions::new("leaves")
+    };
+    let table = read_csv(text.as_bytes(), "customers.csv", &options).unwrap().table;
+    let file = model::train(&table, &TrainOptions::new("customers")).unwrap();
+    let service = Service::of(Settings::default(), file);
+    let mut answers = Vec::new();
+    for city in [json!(null), json!("NA"), json!(" NA"), json!(""), json!(" ")] {
+        let row = json!([30, 5.5, city, false, 0, "yearly"]);
+        let (status, body) = service.predict(&json!({ "features": row }).to_string()).await;
+        assert_eq!(status, 200, "{body}");
+        answers.push(body["probabilities"].clone());
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    let count =
+        async |signal, bin| service.metric("signal_bin_total", &[("signal", signal), ("bin", bin)]).await;
+    assert_eq!((count("city", "missing").await, count("city", "other").await), (5.0, 0.0));
+    // No row of the reference lacks a plan.
+    let row = json!([30, 5.5, "Rome", false, 0, "NA"]);
+    let (status, body) = service.predict(&json!({ "features": row }).to_string()).await;
+    let error = &body["error"];
+    assert_eq!(
+        (status, &error["code"], &error["field"]),
+        (422, &json!("missing_value"), &json!("features.plan"))
+    );
+    assert_eq!((count("plan", "missing").await, count("plan", "other").await), (1.0, 0.0));
+}
+
+#[tokio::test]
 async fn a_value_of_the_wrong_type_names_the_field_and_an_example() {
     let (service, _) = service();
     let cases = [
