@@ -41,7 +41,8 @@ const MOST_LISTED: usize = 20;
 pub(super) struct Feedback {
     /// The id that the prediction was answered with
     prediction_id: String,
-    /// The name of the true class; a number or a boolean stands for the class whose name it is
+    /// The name of the true class. A number stands for the class of this value, and a boolean for the class `true` or `false` in
+    /// any case
     label: Label,
 }
 
@@ -171,7 +172,7 @@ fn count(piece: &Piece, place: &str, state: &State) -> Result<(), Refusal> {
 }
 
 /// Returns the id and the label of a piece of feedback.
-fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), Refusal> {
+fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, TrueClass<'a>), Refusal> {
     let Piece::Fields(Fields { prediction_id, label, unknown }) = piece else {
         let message = "feedback must be an object with \"prediction_id\" and \"label\"";
         return Err(located(Refusal::new(Reason::WrongType, message), place));
@@ -183,26 +184,31 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, &'a str), Refusal
             Refusal::new(Reason::UnknownField, message).at(path(place, &printable(name, MOST_QUOTED)))
         );
     }
-    let refused =
-        |name, reason, what| Err(Refusal::new(reason, format!("{name:?} {what}")).at(path(place, name)));
+    let refused = |name, reason, what| Refusal::new(reason, format!("{name:?} {what}")).at(path(place, name));
     let text = |name, field: &'a Field| match field {
         Field::Text(text) => Ok(text.as_str()),
-        Field::Missing => refused(name, Reason::MissingField, "is missing"),
-        Field::Repeated => refused(name, Reason::DuplicateField, "is given twice"),
-        Field::Literal(_) | Field::Other => refused(name, Reason::WrongType, "must be a string"),
+        Field::Missing => Err(refused(name, Reason::MissingField, "is missing")),
+        Field::Repeated => Err(refused(name, Reason::DuplicateField, "is given twice")),
+        Field::Literal(_) | Field::Other => Err(refused(name, Reason::WrongType, "must be a string")),
     };
     let id = text("prediction_id", prediction_id)?;
     let label = match label {
-        // A class that is a number or a boolean in the client's own table.
-        Field::Literal(literal) => literal,
-        Field::Other => refused("label", Reason::WrongType, "must be a string, a number or a boolean")?,
-        _ => text("label", label)?,
+        Field::Literal(literal) => TrueClass::Literal(literal),
+        Field::Other => {
+            return Err(refused("label", Reason::WrongType, "must be a string, a number or a boolean"));
+        }
+        _ => TrueClass::Name(text("label", label)?),
     };
     Ok((id, label))
 }
 
 /// Verifies a prediction id; returns its content, the position of the true class, and the age of the prediction.
-fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt, usize, Duration), Refusal> {
+fn verify(
+    id: &str,
+    label: TrueClass<'_>,
+    place: &str,
+    state: &State,
+) -> Result<(Receipt, usize, Duration), Refusal> {
     let refuse = |reason, message: String| Refusal::new(reason, message).at(path(place, "prediction_id"));
     let receipt = state.receipts.verify(id).map_err(|error| match error {
         ReceiptError::Malformed => refuse(Reason::MalformedPredictionId, error.to_string()),
@@ -228,14 +234,9 @@ fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt,
     if receipt.class >= state.card.classes.len() {
         return Err(refuse(Reason::MalformedPredictionId, "of a class that the model does not have".into()));
     }
-    let Some(actual) = state.card.classes.iter().position(|class| class == label) else {
-        let message = format!(
-            "{} is not a class of the model; the classes are {}",
-            quoted(label),
-            listed(&state.card.classes)
-        );
-        return Err(Refusal::new(Reason::UnknownLabel, message).at(path(place, "label")));
-    };
+    let actual = label
+        .class(&state.card.classes)
+        .map_err(|message| Refusal::new(Reason::UnknownLabel, message).at(path(place, "label")))?;
     // Last, so that what is refused for another reason can be sent again once it is corrected.
     if !state.feedback_given.insert(receipt.serial) {
         return Err(refuse(
@@ -244,6 +245,54 @@ fn verify(id: &str, label: &str, place: &str, state: &State) -> Result<(Receipt,
         ));
     }
     Ok((receipt, actual, lag))
+}
+
+/// The true class, as the client sends it.
+enum TrueClass<'a> {
+    /// The class's name.
+    Name(&'a str),
+    /// A JSON number or boolean: the client's own table has it so, and the model's table may write it otherwise.
+    Literal(&'a str),
+}
+
+impl TrueClass<'_> {
+    /// Returns the position of the class; an error says why there is none.
+    fn class(&self, classes: &[String]) -> Result<usize, String> {
+        let (Self::Name(sent) | Self::Literal(sent)) = self;
+        if let Some(exact) = classes.iter().position(|class| class == sent) {
+            return Ok(exact);
+        }
+        let equal = |class: &str| match sent {
+            &"true" | &"false" => class.eq_ignore_ascii_case(sent),
+            _ => is_same_number(class, sent),
+        };
+        let equal = match self {
+            Self::Name(_) => Vec::new(),
+            Self::Literal(_) => (0..classes.len()).filter(|&class| equal(&classes[class])).collect(),
+        };
+        match equal[..] {
+            [only] => Ok(only),
+            [one, other, ..] => Err(format!(
+                "{sent} stands for several classes of the model, such as {} and {}; send the name as a string",
+                quoted(&classes[one]),
+                quoted(&classes[other])
+            )),
+            [] => Err(format!(
+                "{} is not a class of the model; the classes are {}",
+                quoted(sent),
+                listed(classes)
+            )),
+        }
+    }
+}
+
+/// Returns whether two texts are numbers of the same value. Integers are compared exactly, also beyond 2^53.
+fn is_same_number(one: &str, other: &str) -> bool {
+    if let (Ok(one), Ok(other)) = (one.parse::<i128>(), other.parse::<i128>()) {
+        return one == other;
+    }
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    number(one).is_some_and(|one| number(other) == Some(one))
 }
 
 /// Returns the classes, or the first of many.

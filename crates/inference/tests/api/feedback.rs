@@ -24,6 +24,12 @@ async fn tell(service: &Service, body: &Value) -> (u16, Value) {
     answer(request.body(body.to_string())).await
 }
 
+/// Sends a label exactly as this JSON writes it.
+async fn tell_text(service: &Service, id: &str, label: &str) -> (u16, Value) {
+    let request = service.client.post(service.url("/feedback")).header("Content-Type", "application/json");
+    answer(request.body(format!(r#"{{"prediction_id":"{id}","label":{label}}}"#))).await
+}
+
 async fn predicted(service: &Service) -> String {
     let (_, body) = service.predict(r#"{"features":[5.1,3.5,1.4,0.2]}"#).await;
     body["prediction_id"].as_str().unwrap().to_owned()
@@ -218,5 +224,40 @@ async fn a_class_may_be_given_as_the_number_or_boolean_that_it_is() {
         let id = predicted(&service).await;
         let (status, body) = tell(&service, &json!({"prediction_id": id, "label": label})).await;
         assert_eq!((status, body["error"]["code"].as_str()), (422, Some(code)), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_number_or_boolean_stands_for_the_class_of_equal_value() {
+    let mut file = IRIS.clone();
+    file.card.classes =
+        ["False", "True", "1.0", "2", "2.0", "TRUTH", "9007199254740993"].map(String::from).to_vec();
+    let service = Service::of(Settings::default(), file);
+    for (label, class) in [
+        ("true", "True"),
+        ("false", "False"),
+        ("1", "1.0"),
+        ("1.00", "1.0"),
+        ("1e0", "1.0"),
+        ("2", "2"),
+        ("2.0", "2.0"),
+    ] {
+        let id = predicted(&service).await;
+        assert_eq!(tell_text(&service, &id, label).await.0, 202, "{label}");
+        let counted = service.metric("feedback_total", &[("actual", class), ("predicted", "False")]).await;
+        assert!(counted >= 1.0, "{label}: {class}");
+    }
+    // Strings are names, and a value that two classes have is neither of them.
+    for (label, words) in [
+        (r#""true""#, "is not a class"),
+        (r#""1""#, "is not a class"),
+        ("2.00", "stands for several classes of the model, such as \"2\" and \"2.0\""),
+        ("9007199254740992", "is not a class"),
+        ("1.5", "is not a class"),
+    ] {
+        let id = predicted(&service).await;
+        let (status, body) = tell_text(&service, &id, label).await;
+        assert_eq!((status, body["error"]["code"].as_str()), (422, Some("unknown_label")), "{label}");
+        assert!(body["error"]["message"].as_str().unwrap().contains(words), "{label}: {body}");
     }
 }
