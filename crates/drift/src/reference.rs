@@ -53,14 +53,24 @@ impl SignalReference {
         for index in &indices {
             counts[*index] += 1;
         }
-        let (rows, beyond) = (indices.len() as f64, bins.beyond());
+        Self::of_counts(name.to_owned(), counts, bins)
+    }
+
+    /// Returns the reference of other rows in the same bins, from their count per bin.
+    pub fn recounted(&self, counts: Vec<u64>) -> Self {
+        Self::of_counts(self.name.clone(), counts, self.bins.clone())
+    }
+
+    fn of_counts(name: String, counts: Vec<u64>, bins: Bins) -> Self {
+        let all: u64 = counts.iter().sum();
+        let (rows, beyond) = (all as f64, bins.beyond());
         // One row more at either end, and then as many rows as there were, of which the bins have their shares.
         let kept = if beyond.is_empty() { 1.0 } else { rows / (rows + beyond.len() as f64) };
         let likely = |(bin, &count): (usize, &u64)| {
             kept * (count as f64 + if beyond.contains(&bin) { 1.0 } else { 0.0 })
         };
         let expected = counts.iter().enumerate().map(|bin| smooth(likely(bin), rows, counts.len())).collect();
-        Self { name: name.to_owned(), bins, expected, rows: indices.len() as u64, counts }
+        Self { name, bins, expected, rows: all, counts }
     }
 
     /// Returns the degrees of freedom of the null distribution of PSI: the filled bins less one, and one more for the two bins beyond

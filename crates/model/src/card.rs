@@ -209,6 +209,13 @@ impl Feature {
     }
 }
 
+/// Returns whether all are numbers and no two are equal: `1` and `01` can be distinguished as text alone.
+fn is_distinct(numbers: impl Iterator<Item = Option<f64>>) -> bool {
+    let Some(mut numbers) = numbers.collect::<Option<Vec<f64>>>() else { return false };
+    numbers.sort_by(f64::total_cmp);
+    numbers.is_sorted_by(|a, b| a < b)
+}
+
 impl Categorical {
     /// Returns the categories with the way they are written.
     pub(crate) fn new(categories: Vec<String>, rare: Vec<String>) -> Self {
@@ -216,9 +223,9 @@ impl Categorical {
         let is_boolean = |text: &String| ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word));
         let written = if all().next().is_none() {
             Written::Text
-        } else if all().all(is_boolean) {
+        } else if all().all(is_boolean) && all().count() <= 2 {
             Written::Boolean
-        } else if all().all(|text| text.parse().is_ok_and(f64::is_finite)) {
+        } else if is_distinct(all().map(|text| text.parse().ok().filter(|number: &f64| number.is_finite()))) {
             Written::Number
         } else {
             Written::Text
@@ -356,6 +363,17 @@ mod tests {
         assert_eq!(number.written, Written::Number);
         assert_eq!([2.0, 10.0, 3.0].map(|n| number.value_of_number(n)), [Some(1.0), Some(2.0), Some(3.0)]);
         assert_eq!(["2.0", "x"].map(|t| number.value(t)), [1.0, 3.0]);
+    }
+
+    #[test]
+    fn categories_of_equal_value_are_distinguished_as_text() {
+        for (one, other) in [("1", "01"), ("1", "1.0"), ("true", "True")] {
+            let own = categorical(&[one, other], &["2"]);
+            assert_eq!(own.written, Written::Text);
+            assert_eq!([one, other].map(|text| own.value(text)), [0.0, 1.0]);
+            assert_eq!([0.0, 1.0].map(|value| own.json(value)), [one, other].map(serde_json::Value::from));
+        }
+        assert_eq!(categorical(&["true", "True", "false"], &[]).written, Written::Text);
     }
 
     #[test]

@@ -134,10 +134,29 @@ impl ModelFile {
     }
 
     fn check(&self) -> Result<(), FileError> {
-        let ensure = |holds: bool, field: &'static str, problem: &str| {
-            if holds { Ok(()) } else { Err(FileError::Inconsistent { field, problem: problem.to_owned() }) }
-        };
-        let (card, features, classes) = (&self.card, self.card.features.len(), self.card.classes.len());
+        self.card.check()?;
+        let (classes, width) = (self.card.classes.len(), Encoding::new(&self.card.features).width());
+        let coefficients = &self.weights.coefficients;
+        ensure(
+            coefficients.len() == classes && coefficients.iter().all(|row| row.len() == width),
+            "weights.coefficients",
+            "there must be one row per class and one column per encoded column",
+        )?;
+        ensure(self.weights.intercepts.len() == classes, "weights.intercepts", "there must be one per class")
+    }
+}
+
+fn ensure(holds: bool, field: &'static str, problem: &str) -> Result<(), FileError> {
+    if holds { Ok(()) } else { Err(FileError::Inconsistent { field, problem: problem.to_owned() }) }
+}
+
+impl ModelCard {
+    /// Checks that the parts of a card fit together, which those of a card over HTTP may not.
+    ///
+    /// # Errors
+    /// Names the first that does not, and what is wrong with it.
+    pub fn check(&self) -> Result<(), FileError> {
+        let (card, features, classes) = (self, self.features.len(), self.classes.len());
         ensure(features > 0, "card.features", "there are none")?;
         ensure(classes > 1, "card.classes", "there must be at least two")?;
         ensure(
@@ -160,18 +179,6 @@ impl ModelFile {
             "names must differ and be labels: no control character, no backslash",
         )?;
         let width = Encoding::new(&card.features).width();
-        let coefficients = &self.weights.coefficients;
-        ensure(
-            coefficients.len() == classes && coefficients.iter().all(|row| row.len() == width),
-            "weights.coefficients",
-            "there must be one row per class and one column per encoded column",
-        )?;
-        ensure(
-            self.weights.intercepts.len() == classes,
-            "weights.intercepts",
-            "there must be one per class",
-        )?;
-
         let reference = &card.reference;
         ensure(reference.rows > 0, "card.reference.rows", "there must be some")?;
         ensure(

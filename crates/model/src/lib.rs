@@ -4,6 +4,7 @@
 //! - [`table`], [`csv_table`], [`iris`]: training rows
 //! - [`encoding`], `design`: rows as the columns that weights work on
 //! - [`mod@train`], `split`, [`logistic`], [`calibration`], `scores`: from a table to a model
+//! - `rarity`: corrects for categories that are frequent by chance
 //! - `reference`: the distributions that traffic should have
 //! - `synthesis`, `pool`, [`simulator`]: synthetic rows like the reference, for traffic
 //! - [`card`], [`file`](mod@file): [`ModelFile`] is the JSON file, [`ModelCard`] its public part
@@ -31,6 +32,7 @@ pub mod file;
 pub mod iris;
 pub mod logistic;
 mod pool;
+mod rarity;
 mod reference;
 mod scores;
 pub mod shape;

@@ -6,7 +6,7 @@ use crate::{
     simulator::{Levels, MISSING, Pool, SimulatorCheck},
     synthesis::{Coded, synthetic_rows},
 };
-use drift::{FalseAlarmBudget, Verdict, judge};
+use drift::{FalseAlarmBudget, SignalReference, Verdict, judge};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -36,11 +36,12 @@ const CHECK_ROWS: usize = 40_000;
 const CHECK_NUMBERS: usize = 4_000_000;
 
 /// Returns the simulator of a model whose other parts are complete. `outputs` and `distances` are those of the table's rows in the
-/// reference.
+/// reference, `unseen` are those of weights that were fitted without the row.
 pub(crate) fn simulator(
     table: &Table,
     file: &ModelFile,
     outputs: &Outputs,
+    unseen: &Outputs,
     distances: &[f64],
     test_rows: &[usize],
     rng: &mut ChaCha8Rng,
@@ -67,7 +68,7 @@ pub(crate) fn simulator(
     };
     let classifier = Classifier::new(file);
     let bins = candidate_bins(&codes, width, &pool, file, &classifier, rng);
-    let confusion = confusion(table, outputs, card.classes.len());
+    let confusion = confusion(table, unseen, card.classes.len());
     let weights = weights(&bins, &targets(file, &confusion), table.len());
     let kept: Vec<u8> = resampled(&weights, rows, rng.random())
         .into_iter()
@@ -83,7 +84,12 @@ pub(crate) fn simulator(
             bins_of(file, &table.row(row), outputs)
         });
         simulator.check.held_out_rows = test_rows.len() as u64;
-        simulator.check.held_out_drifting = drifting(&held_out.collect::<Vec<_>>(), file);
+        // Against the other rows alone: rows that are part of a reference are more like it than new rows.
+        simulator.check.held_out_drifting =
+            drifting_against(&held_out.collect::<Vec<_>>(), file, |signal, counts| {
+                let others = signal.counts.iter().zip(counts).map(|(all, own)| all - own);
+                signal.recounted(others.collect())
+            });
     }
     simulator
 }
@@ -273,19 +279,34 @@ fn check(
         .collect();
     let bins: Vec<Vec<u16>> =
         drawn.par_iter().map(|row| bins_of(file, row, outputs_of(classifier, row))).collect();
-    SimulatorCheck { rows: rows as u64, drifting: drifting(&bins, file), ..SimulatorCheck::default() }
+    SimulatorCheck {
+        rows: rows as u64,
+        drifting: drifting(&bins, file),
+        ..SimulatorCheck::default()
+    }
 }
 
 /// Returns the signals that drift on some rows, which are given by their bins.
 fn drifting(rows: &[Vec<u16>], file: &ModelFile) -> Vec<String> {
+    drifting_against(rows, file, |signal, _| signal.clone())
+}
+
+/// Returns the signals that drift on some rows, which are given by their bins, against what `reference` makes of the signal and their
+/// counts.
+fn drifting_against(
+    rows: &[Vec<u16>],
+    file: &ModelFile,
+    reference: impl Fn(&SignalReference, &[u64]) -> SignalReference,
+) -> Vec<String> {
     let signals = &file.card.reference.signals;
     let alpha = FalseAlarmBudget::default().alpha(signals.len());
-    let drifts = |(at, signal): (usize, &drift::SignalReference)| {
+    let drifts = |(at, signal): (usize, &SignalReference)| {
         let mut counts = vec![0; signal.bins.len()];
         rows.iter().for_each(|bins| counts[usize::from(bins[at])] += 1);
+        let signal = reference(signal, &counts);
         let judged = judge(&signal.expected, &counts, signal.rows, signal.critical_chi2(alpha));
         let drifts = judged.is_ok_and(|judgement| judgement.verdict == Verdict::Drifting);
-        drifts.then(|| signal.name.clone())
+        drifts.then_some(signal.name)
     };
     signals.iter().enumerate().filter_map(drifts).collect()
 }

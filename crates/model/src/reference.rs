@@ -139,6 +139,20 @@ pub(crate) fn twins(table: &Table) -> Vec<usize> {
     twins
 }
 
+/// Differences of confidence below this mean nothing. Where nearly all rows have one confidence, as with classes that are separated
+/// completely, narrower bins would hold the differences between one fit of the weights and another.
+const CONFIDENCE_STEP: f64 = 0.005;
+
+/// Returns the reference of confidences, whose bins are not narrower than [`CONFIDENCE_STEP`].
+fn confidence(confidences: &[f64]) -> SignalReference {
+    let rounded =
+        confidences.iter().map(|confidence| (confidence / CONFIDENCE_STEP).round() * CONFIDENCE_STEP);
+    let reference = SignalReference::of_values("confidence", &rounded.map(Some).collect::<Vec<_>>());
+    let mut counts = vec![0; reference.bins.len()];
+    confidences.iter().for_each(|&confidence| counts[reference.bins.index(Some(confidence))] += 1);
+    reference.recounted(counts)
+}
+
 fn signals(table: &Table, outputs: &Outputs, distances: &[f64]) -> Vec<SignalReference> {
     let some = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
     let names = signal_names(table.columns.iter().map(|column| column.name.as_str()));
@@ -151,7 +165,7 @@ fn signals(table: &Table, outputs: &Outputs, distances: &[f64]) -> Vec<SignalRef
     let mut signals: Vec<SignalReference> = features.collect();
     signals.extend([
         SignalReference::of_classes("prediction", &outputs.predictions, &table.classes),
-        SignalReference::of_values("confidence", &some(&outputs.confidences)),
+        confidence(&outputs.confidences),
         SignalReference::of_values("distance", &some(distances)),
     ]);
     signals
@@ -162,6 +176,17 @@ mod tests {
     use super::*;
     use crate::{iris, table::Column};
     use rand::SeedableRng;
+
+    #[test]
+    fn bins_of_confidence_are_not_narrower_than_a_step() {
+        let certain: Vec<f64> = (0..1000).map(|row| 0.9988 + f64::from(row) * 1e-7).collect();
+        let reference = confidence(&certain);
+        assert_eq!(reference.counts.iter().filter(|&&count| count > 0).count(), 1, "{reference:?}");
+        assert_eq!((reference.rows, reference.counts.iter().sum::<u64>()), (1000, 1000));
+        let spread = confidence(&(0..1000).map(|row| f64::from(row) / 1000.0).collect::<Vec<_>>());
+        let drift::Bins::Numeric { edges } = &spread.bins else { panic!() };
+        assert!(edges.len() > 8 && edges.windows(2).all(|pair| pair[1] - pair[0] > 0.0049), "{edges:?}");
+    }
 
     #[test]
     fn outputs_are_a_softmax_of_the_divided_logits() {

@@ -23,8 +23,8 @@ const ROWS_PER_POINT: usize = 2;
 /// A value that this share of the rows have is a point among other values.
 const ATOM_SHARE: f64 = 0.01;
 
-/// Edges are written to a power of ten that is at most this part of the range.
-const EDGE_PART: f64 = 1e-3;
+/// Edges are written to a power of ten that is at most this part of the distance to the nearest edge.
+const EDGE_PART: f64 = 0.1;
 
 /// A pool of rows like the reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub struct SimulatorError {
 impl Levels {
     /// Returns the levels of some numbers; missing ones (NaN) are left out.
     ///
-    /// A new row lies further from the mean of known rows than the known rows themselves do, by about one part in
+    /// A new row lies further from the centre of known rows than the known rows themselves do, by about one part in
     /// `rows_per_class`. The intervals are that much wider than the values. They do not cross 0 if the values do not.
     pub(crate) fn of_values(values: &[f64], rows_per_class: f64) -> Self {
         let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
@@ -91,20 +91,30 @@ impl Levels {
         let intervals = MAX_INTERVALS.min(others.len().saturating_sub(1)).max(1);
         let mut edges: Vec<f64> = Vec::new();
         if let (Some(&least), Some(&greatest)) = (others.first(), others.last()) {
+            let quantile = |at: usize| others[at * (others.len() - 1) / intervals];
+            // The distance to the nearest other quantile: where values are dense, edges are too.
+            let spacing = |at: usize| {
+                let below = at.checked_sub(1).map(|at| quantile(at + 1) - quantile(at));
+                let above = (at < intervals).then(|| quantile(at + 1) - quantile(at));
+                below.into_iter().chain(above).filter(|&gap| gap > 0.0).reduce(f64::min).unwrap_or_default()
+            };
             edges.push(least);
             for at in 1..intervals {
-                let edge = rounded(others[at * (others.len() - 1) / intervals], greatest - least);
+                let edge = rounded(quantile(at), spacing(at));
                 if edges.last().is_some_and(|&last| edge > last) && edge < greatest {
                     edges.push(edge);
                 }
             }
             edges.push(greatest);
-            let mean = others.iter().map(|value| value / others.len() as f64).sum::<f64>();
+            // Not the mean, which lies far above most of the values if they are heavy-tailed.
+            let median = others[others.len() / 2];
             let sign =
                 [if least >= 0.0 { 0.0 } else { f64::MIN }, if greatest <= 0.0 { 0.0 } else { f64::MAX }];
-            for edge in &mut edges {
-                let wider = rounded(*edge + (*edge - mean) / rows_per_class, greatest - least);
-                *edge = wider.clamp(sign[0], sign[1]);
+            let gaps: Vec<f64> = edges.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            for (at, edge) in edges.iter_mut().enumerate() {
+                let beside = [at.checked_sub(1).and_then(|at| gaps.get(at)), gaps.get(at)];
+                let gap = beside.into_iter().flatten().copied().reduce(f64::min).unwrap_or_default();
+                *edge = rounded(*edge + (*edge - median) / rows_per_class, gap).clamp(sign[0], sign[1]);
             }
             edges.dedup();
             if edges.len() < 2 {
@@ -161,9 +171,9 @@ pub fn round_to(decimals: Option<u8>, value: f64) -> f64 {
     if rounded.is_finite() { rounded + 0.0 } else { value }
 }
 
-/// Rounds a value to a thousandth of the column's `range` or finer, because the card contains the edges as text.
-fn rounded(value: f64, range: f64) -> f64 {
-    let exponent = (range * EDGE_PART).log10().floor();
+/// Rounds a value to a tenth of `spacing` or finer, because the card contains the edges as text.
+fn rounded(value: f64, spacing: f64) -> f64 {
+    let exponent = (spacing * EDGE_PART).log10().floor();
     // Divided by a power of ten above 1, which is exact in an f64; a factor of 1e-3 is not.
     let scale = 10f64.powi(-exponent as i32);
     let rounded = (value * scale).round() / scale;
@@ -391,7 +401,7 @@ mod tests {
 
     #[test]
     fn intervals_are_wider_than_the_values_by_one_part_in_the_rows_of_a_class() {
-        // 150 intervals of two values each, ten rows per class: an edge e moves to e + (e − mean)/10.
+        // 150 intervals of two values each, ten rows per class: an edge e moves to e + (e − median)/10.
         let of =
             |first: i32| Levels::of_values(&(first..=first + 300).map(f64::from).collect::<Vec<_>>(), 10.0);
         let centred = of(-150);
@@ -439,11 +449,21 @@ mod tests {
     }
 
     #[test]
+    fn dense_values_beside_a_long_tail_keep_their_edges() {
+        // Quantiles of a log-normal distribution of sigma 2, by the logistic distribution near it.
+        let values: Vec<f64> = (1..3000).map(|row| (f64::from(row) / f64::from(3000 - row)).powf(1.2)).collect();
+        let levels = Levels::of_values(&values, 1500.0);
+        assert_eq!(levels.edges.len(), 151);
+        let codes = |least: usize| values.iter().filter(|&&value| usize::from(levels.code(value)) < least).count();
+        assert!((codes(15) as f64 - 300.0).abs() < 30.0, "{}", codes(15));
+    }
+
+    #[test]
     fn edges_have_few_digits() {
-        assert_eq!(rounded(1234.567, 1000.0), 1235.0);
-        assert_eq!(rounded(0.123_456, 1.0), 0.123);
-        assert_eq!(rounded(0.123_456, 9.0), 0.123);
-        assert_eq!(rounded(123_456.0, 1e6), 123_000.0);
+        assert_eq!(rounded(1234.567, 10.0), 1235.0);
+        assert_eq!(rounded(0.123_456, 0.01), 0.123);
+        assert_eq!(rounded(0.123_456, 0.09), 0.123);
+        assert_eq!(rounded(123_456.0, 1e4), 123_000.0);
         assert_eq!(rounded(5.5, 0.0), 5.5);
     }
 

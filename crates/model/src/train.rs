@@ -7,6 +7,7 @@ use crate::{
     encoding::Slot,
     logistic::{Fit, Weights, argmax},
     pool::simulator,
+    rarity,
     reference::{Outputs, PLENTY, reference, twins},
     scores::{auroc, class_scores, warnings},
     split::{folds, parted, split},
@@ -118,6 +119,7 @@ pub fn train_with_progress(
     }
     begins(Step::Fit);
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let table = &*rarity::corrected(table, &mut rng);
     let (train_rows, test_rows) = split(table, options.test_fraction, &mut rng);
     let design = Design::new(table, &train_rows);
     let classes = table.classes.len();
@@ -174,7 +176,7 @@ pub fn train_with_progress(
     };
     begins(Step::Simulator);
     let mut file = ModelFile::unchecked(card, weights);
-    file.card.simulator = simulator(table, &file, &outputs, &distances, &test_rows, &mut rng);
+    file.card.simulator = simulator(table, &file, &outputs, &scored, &distances, &test_rows, &mut rng);
     Ok(file.finished()?)
 }
 

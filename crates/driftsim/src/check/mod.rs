@@ -120,6 +120,7 @@ fn read_reference(path: &Path) -> Result<Reference> {
     }
     let card: Result<ModelCard> = text().and_then(|text| Ok(serde_json::from_str(text)?));
     let card = card.map_err(|error| file_kind::explain(error, &bytes, Wanted::Model)).with_context(place)?;
+    card.check().with_context(place)?;
     Ok(Reference { card, classifier: None })
 }
 

@@ -78,9 +78,12 @@ impl Reader {
             }
             ReadError::Unavailable(error) | ReadError::Other(error) => error,
         })?;
-        serde_json::from_slice(&body).map_err(|error| {
+        let card: ModelCard = serde_json::from_slice(&body).map_err(|error| {
             format!("{url} answers no model card ({error}); is --target the inference service?")
-        })
+        })?;
+        card.check()
+            .map_err(|error| format!("{url} answers a model card that contradicts itself: {error}"))?;
+        Ok(card)
     }
 
     /// Reads `/metrics`.
