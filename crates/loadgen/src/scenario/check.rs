@@ -30,7 +30,7 @@ impl Problems {
     }
 }
 
-/// More connections than a machine has ports for, or users than it has room for, are slips of the finger.
+/// More connections than a machine has ports for, or users than it has room for, are typing errors.
 pub(super) const MAX_IN_FLIGHT: u32 = 65_536;
 pub(super) const MAX_USERS: u32 = 10_000;
 
@@ -218,7 +218,7 @@ fn expectations(raw: &RawExpect, phases: &[&str], problems: &mut Problems) -> Ve
     for (at, raw) in raw.signals.iter().enumerate() {
         let path = format!("expect.signals[{at}]");
         let phase = phase_called(&raw.phase.0, &path, "phase", phases, problems);
-        let assertion = problems.keep(&path, signal_demand(raw));
+        let assertion = problems.keep(&path, signal_assertion(raw));
         if let (Some(phase), Some(assertion)) = (phase, assertion) {
             let assertion = Assertion::Signal { signal: raw.signal.clone(), assertion };
             let expectation = Expectation::new(Some(phase), assertion);
@@ -247,7 +247,7 @@ pub(super) fn phase_called(
     found
 }
 
-fn signal_demand(raw: &RawSignal) -> Result<SignalAssertion, String> {
+fn signal_assertion(raw: &RawSignal) -> Result<SignalAssertion, String> {
     match (raw.drifts_within, raw.stays) {
         (Some(span), None) => Ok(SignalAssertion::DriftsWithin(span.0)),
         (None, Some(_)) => Ok(SignalAssertion::StaysSteady),
@@ -277,7 +277,7 @@ fn vital(raw: &RawVital, path: &str, phases: &[&str], problems: &mut Problems) -
         return None;
     };
     let field_path = format!("{path}.{field}");
-    let assertion = problems.keep(&field_path, vital_demand(raw.vital, field, quantity))?;
+    let assertion = problems.keep(&field_path, vital_assertion(raw.vital, field, quantity))?;
     if against == phase && matches!(assertion, VitalAssertion::RisesBy(_) | VitalAssertion::ShiftsBy(_)) {
         problems.add(
             field_path,
@@ -289,7 +289,7 @@ fn vital(raw: &RawVital, path: &str, phases: &[&str], problems: &mut Problems) -
     (problems.0.len() == before).then_some(expectation)
 }
 
-fn vital_demand(
+fn vital_assertion(
     vital: Vital,
     field: &str,
     Quantity { value, is_time }: Quantity,

@@ -39,7 +39,7 @@ pub(super) fn expectations(
     for (at, raw) in raw.promql.iter().enumerate() {
         let path = format!("expect.promql[{at}]");
         let phase = phase_called(&raw.phase.0, &path, "phase", phases, problems);
-        let assertion = query_demand(raw, &path, problems);
+        let assertion = query_assertion(raw, &path, problems);
         if raw.expr.trim().is_empty() {
             problems.add(format!("{path}.expr"), "must be a PromQL query, such as up, got nothing");
         }
@@ -112,7 +112,7 @@ fn pattern(
     AlertPattern::new(name.to_owned(), labels.0.iter().cloned().collect(), job)
 }
 
-fn query_demand(raw: &RawQuery, path: &str, problems: &mut Problems) -> Option<QueryAssertion> {
+fn query_assertion(raw: &RawQuery, path: &str, problems: &mut Problems) -> Option<QueryAssertion> {
     match (&raw.becomes, raw.within, &raw.stays) {
         (Some(becomes), Some(within), None) => problems
             .keep(&format!("{path}.becomes"), Condition::parse(becomes))

@@ -12,7 +12,7 @@ use thiserror::Error;
 /// Looked up first, relative to the working directory.
 pub const FOLDER: &str = "scenarios";
 
-/// The shipped scenarios, in the order in which they are best met.
+/// The shipped scenarios, in the order in which to learn them.
 const BUILT_IN: [(&str, &str); 6] = [
     ("normal", include_str!("../../../../scenarios/normal.yaml")),
     ("high_load", include_str!("../../../../scenarios/high_load.yaml")),

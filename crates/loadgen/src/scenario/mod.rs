@@ -120,7 +120,7 @@ pub struct Body {
     pub content_type: String,
 }
 
-/// A stretch of the scenario.
+/// One phase of a scenario.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phase {
     /// Its name.

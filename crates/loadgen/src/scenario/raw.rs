@@ -227,7 +227,7 @@ pub(super) enum RawArrival {
     Poisson,
 }
 
-/// A stretch of the scenario
+/// One phase of a scenario
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping with name and executor")]
 #[schemars(rename = "Phase", transform = executors)]
@@ -439,7 +439,7 @@ pub(super) struct RawQuery {
 /// A share of the reference, above 0 and at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, JsonSchema)]
 #[schemars(transparent, inline)]
-pub struct ClassShare(#[schemars(range(min = 0, max = 1))] pub(super) f64);
+pub struct ClassShare(#[schemars(range(max = 1), extend("exclusiveMinimum" = 0))] pub(super) f64);
 
 impl<'de> Deserialize<'de> for ClassShare {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

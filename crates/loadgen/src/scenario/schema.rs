@@ -1,4 +1,4 @@
-//! The JSON Schema of scenario files: what editors complete and complain by.
+//! The JSON Schema of scenario files: which editors use for completion and error marks.
 //!
 //! It follows from the raw types; here stands what derives can't know, which is how single values are written and
 //! which fields go together. It does not replace the parser: it does not check names that must exist elsewhere in the file.

@@ -1,8 +1,12 @@
 //! The tables that a scenario takes rows from.
 
 use super::{Payload, Scenario, Source};
-use cli_io::printable::{MOST_QUOTED, printable};
-use driftsim::{DriftSpec, TableOptions, TableRows};
+use anyhow::anyhow;
+use cli_io::{
+    printable::{MOST_QUOTED, printable},
+    table_file::TableFile,
+};
+use driftsim::{DriftSpec, Interface, TableOptions, TableRows};
 use model::ModelCard;
 use std::{
     path::{Path, PathBuf},
@@ -18,8 +22,12 @@ pub struct TableSource {
     pub target: Option<String>,
     /// Texts that stand for a missing value, if they are others than where the model was trained.
     pub missing: Option<Vec<String>>,
+    /// Texts that stand for a missing value beside those.
+    pub more_missing: Vec<String>,
     /// What separates the fields.
     pub separator: u8,
+    /// Whether the scenario or the command line names the file.
+    pub interface: Interface,
     /// The drift of the rows.
     pub drift: DriftSpec,
     /// The rows, once [`Scenario::read_tables`] has read them.
@@ -27,30 +35,88 @@ pub struct TableSource {
 }
 
 impl TableSource {
-    /// Returns the rows of a file as they are, written like the table that the model was trained on.
+    /// Returns the rows of a file that a scenario names, as they are and written like the table that the model was trained on.
     pub fn of_file(file: PathBuf) -> Self {
-        Self { file, target: None, missing: None, separator: b',', drift: DriftSpec::steady(), rows: None }
+        Self {
+            file,
+            target: None,
+            missing: None,
+            more_missing: Vec::new(),
+            separator: b',',
+            interface: Interface::Scenario,
+            drift: DriftSpec::steady(),
+            rows: None,
+        }
+    }
+
+    /// Returns the name of the flag or field that names the file.
+    fn field(&self) -> &'static str {
+        match self.interface {
+            Interface::CommandLine => "--table",
+            Interface::Scenario => "table",
+        }
+    }
+
+    fn path(&self, folder: Option<&Path>) -> PathBuf {
+        folder.map_or(self.file.clone(), |folder| folder.join(&self.file))
     }
 
     fn options(&self, card: &ModelCard) -> TableOptions {
-        let mut options = TableOptions { separator: self.separator, ..TableOptions::of(card) };
+        let mut options =
+            TableOptions { separator: self.separator, interface: self.interface, ..TableOptions::of(card) };
         options.notation.target = self.target.clone().or(options.notation.target);
         options.notation.missing = self.missing.clone().unwrap_or(options.notation.missing);
+        options.notation.missing.extend_from_slice(&self.more_missing);
         options
+    }
+
+    /// Adds the place of an error to it. A table of the command line is the same for all payloads.
+    fn located(&self, payload: &str, error: anyhow::Error) -> anyhow::Error {
+        match self.interface {
+            Interface::CommandLine => error,
+            Interface::Scenario => located(payload, error),
+        }
+    }
+
+    /// Returns why a payload of these rows cannot send feedback: none has a class of the model.
+    fn without_classes(&self, rows: &TableRows, card: &ModelCard) -> anyhow::Error {
+        let place = &rows.place;
+        if let Some(labels) = &rows.unknown_labels {
+            return anyhow!("{place}: feedback needs rows with a class of the model, but {labels}");
+        }
+        let column = self.options(card).notation.target;
+        let column = column.map_or("a column with the true class".to_owned(), |name| {
+            format!("a column {} with classes of the model", printable(&name, MOST_QUOTED))
+        });
+        anyhow!("{place}: feedback needs {column}, which this table lacks")
     }
 }
 
 impl Scenario {
     /// Takes the rows of all payloads that draw them from the model from a table instead; their drift stays.
-    pub fn take_rows_from(&mut self, file: &Path) {
+    pub fn take_rows_from(&mut self, table: &TableSource) {
         for payload in &mut self.payloads {
             let drift = match &payload.source {
                 Source::Model => DriftSpec::steady(),
                 Source::Drift(spec) => spec.clone(),
                 Source::Table(_) | Source::Malformed(_) | Source::Fixed(_) => continue,
             };
-            payload.source = Source::Table(TableSource { drift, ..TableSource::of_file(file.to_owned()) });
+            payload.source = Source::Table(TableSource { drift, ..table.clone() });
         }
+    }
+
+    /// Checks that the tables of all payloads can be opened, as far as that is possible without a model. Paths are relative to
+    /// the scenario's own `folder`.
+    ///
+    /// # Errors
+    /// Names the first that cannot be opened.
+    pub fn check_tables(&self, folder: Option<&Path>) -> anyhow::Result<()> {
+        for payload in &self.payloads {
+            let Source::Table(source) = &payload.source else { continue };
+            TableFile::open(source.field(), &source.path(folder))
+                .map_err(|error| source.located(&payload.name, error))?;
+        }
+        Ok(())
     }
 
     /// Reads the tables of all payloads for a model, and returns what is remarkable about them. Paths in the scenario are
@@ -67,22 +133,16 @@ impl Scenario {
             let rows = match read.iter().find(|(known, _)| *known == like) {
                 Some((_, rows)) => Arc::clone(rows),
                 None => {
-                    let file = folder.map_or(source.file.clone(), |folder| folder.join(&source.file));
-                    let rows = TableRows::open("table", &file, &source.options(card), card);
-                    let rows = Arc::new(rows.map_err(|error| located(&payload.name, error))?);
+                    let file = source.path(folder);
+                    let rows = TableRows::open(source.field(), &file, &source.options(card), card);
+                    let rows = Arc::new(rows.map_err(|error| source.located(&payload.name, error))?);
                     notes.extend(rows.notes.iter().map(|note| format!("{}: {note}", rows.place)));
                     read.push((like, Arc::clone(&rows)));
                     rows
                 }
             };
             if payload.feedback.is_some() && rows.labelled() == 0 {
-                let column = source.options(card).notation.target;
-                let column = column.map_or("a column with the true class".to_owned(), |name| {
-                    format!("a column {} with classes of the model", printable(&name, MOST_QUOTED))
-                });
-                let error =
-                    anyhow::anyhow!("{}: feedback needs {column}, which this table lacks", rows.place);
-                return Err(located(&payload.name, error));
+                return Err(located(&payload.name, source.without_classes(&rows, card)));
             }
             source.rows = Some(rows);
         }
@@ -128,7 +188,7 @@ mod tests {
     fn one_table_stands_in_for_the_model_and_is_read_once() {
         let file = table(&format!("{HEADER},species\n1,2,3,4,setosa\n"));
         let mut scenario = scenario("{ source: { model: {} }, feedback: {} }");
-        scenario.take_rows_from(file.path());
+        scenario.take_rows_from(&TableSource::of_file(file.path().to_owned()));
         assert!(scenario.read_tables(None, &iris()).unwrap().is_empty());
         let rows = |at: usize| match &scenario.payloads[at].source {
             Source::Table(source) => source.rows.clone().unwrap(),
@@ -155,5 +215,52 @@ mod tests {
             ),
             "{error}"
         );
+    }
+    #[test]
+    fn a_class_column_without_classes_of_the_model_is_named_with_its_labels() {
+        let file = table(&format!("{HEADER},species\n1,2,3,4,Setosa\n1,2,3,4,\n"));
+        let source = format!("{{ source: {{ table: {:?} }}, feedback: {{}} }}", file.path());
+        let error = format!("{:#}", scenario(&source).read_tables(None, &iris()).unwrap_err());
+        let expected = "feedback needs rows with a class of the model, but column species has no class of the model: \
+            it has \"\", Setosa; the model's are setosa, versicolor, virginica";
+        assert!(error.ends_with(expected), "{error}");
+    }
+
+    #[test]
+    fn a_table_of_the_command_line_is_read_as_its_flags_say() {
+        let file = table(&format!("{}\n1;?;3;-\n1;2;3;4\n", HEADER.replace(',', ";")));
+        let mut card = iris();
+        card.notation.missing = vec!["-".into()];
+        let read = |missing: &[&str], separator| {
+            let mut scenario = scenario("{ source: { model: {} } }");
+            scenario.take_rows_from(&TableSource {
+                more_missing: missing.iter().map(|&token| token.to_owned()).collect(),
+                separator,
+                interface: Interface::CommandLine,
+                ..TableSource::of_file(file.path().to_owned())
+            });
+            scenario.read_tables(None, &card).map_err(|error| format!("{error:#}"))
+        };
+        let place = file.path().display();
+        let error = read(&[], b',').unwrap_err();
+        assert!(error.starts_with(&format!("{place}:1: the table lacks")), "{error}");
+        assert!(error.ends_with("; try --separator ';'"), "{error}");
+        let error = read(&[], b';').unwrap_err();
+        assert!(error.contains("got \"?\" (--missing makes it a missing value)"), "{error}");
+        assert_eq!(read(&["?"], b';').unwrap().len(), 2, "a note for each column with missing values");
+    }
+
+    #[test]
+    fn tables_are_opened_without_a_model() {
+        let file = table("not even the right columns\n");
+        let (folder, name) = (file.path().parent(), file.path().file_name().unwrap());
+        let scenario = scenario(&format!("{{ source: {{ table: {name:?} }} }}"));
+        assert!(scenario.check_tables(folder).is_ok());
+        let error = scenario.check_tables(Some(Path::new("/nowhere"))).unwrap_err();
+        let expected = format!(
+            "payloads.a.source: table {}: cannot be read",
+            Path::new("/nowhere").join(name).display()
+        );
+        assert!(format!("{error:#}").starts_with(&expected), "{error:#}");
     }
 }

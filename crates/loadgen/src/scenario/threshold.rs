@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_the_design_shows() {
+    fn conditions_are_read() {
         let p99 = parse(Metric::ResponseTime, "p(99)<50ms");
         assert_eq!(p99, Ok((Aggregate::Quantile(0.99), Comparison::Less, 0.05)));
         let spaced = parse(Metric::SendLag, " p(99.9) <= 1s500ms ").unwrap();

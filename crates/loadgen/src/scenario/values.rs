@@ -43,7 +43,7 @@ pub struct HeaderText(pub String);
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrderedMap<V>(pub Vec<(String, V)>);
 
-/// Above this a typing mistake is likelier than a machine that can send it.
+/// A higher rate is more likely a typing error.
 const MAX_RATE: f64 = 1e6;
 
 /// As above: a year of load is a missing unit.
