@@ -4,7 +4,15 @@ use anyhow::{Result, ensure};
 use cli_io::{output_file::OutputFile, printable::printable_lines, stdout::print, table_file::TableFile};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::{CsvOptions, CsvTable, ModelFile, Step, TrainOptions, TrainingReport, Values, read_csv};
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// What a model is called whose table comes from standard input.
+const DEFAULT_NAME: &str = "model";
 
 /// Flags of `inference train`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +40,9 @@ pub struct Args {
     /// Text that stands for a missing value, beside the empty cell, such as NA; may be repeated
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     missing: Vec<String>,
+    /// Leave out the rows that have no class, instead of refusing the table
+    #[arg(long)]
+    drop_unlabelled: bool,
     /// Character between the fields, \t for a tab
     #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = cli_io::table_file::separator)]
     separator: u8,
@@ -44,7 +55,7 @@ pub struct Args {
     /// Strength of the L2 penalty; raise it when training diverges
     #[arg(long, default_value_t = 0.1)]
     alpha: f64,
-    /// What to call the model; the data file's name without it
+    /// What to call the model; without it, the name of the data file, or "model" for standard input
     #[arg(long)]
     name: Option<String>,
 }
@@ -54,6 +65,12 @@ pub struct Args {
 /// # Errors
 /// A fault in the data, with file, line and column; an option out of range; a file that can't be read or written.
 pub fn run(args: &Args) -> Result<()> {
+    ensure!(
+        !is_same_file(&args.data, &args.out),
+        "--out {}: is the table of --data {}, which the model would replace; name another file",
+        args.out.display(),
+        args.data.display()
+    );
     let progress = Progress::new();
     progress.says("reading the table");
     let mut data = TableFile::open("--data", &args.data)?;
@@ -63,6 +80,7 @@ pub fn run(args: &Args) -> Result<()> {
         categorical: args.categorical.clone(),
         drop: args.drop.clone(),
         missing: args.missing.clone(),
+        drop_unlabelled: args.drop_unlabelled,
         separator: args.separator,
     };
     let read = read_csv(data.text(), &data.place, &options);
@@ -102,10 +120,19 @@ pub fn run(args: &Args) -> Result<()> {
     print(&text)
 }
 
+/// Returns whether the table is read from the regular file that the model is written to, by whatever paths, links or descriptors.
+fn is_same_file(data: &Path, out: &Path) -> bool {
+    let data = if data == Path::new("-") { Path::new("/dev/stdin") } else { data };
+    match (fs::metadata(data), fs::metadata(out)) {
+        (Ok(data), Ok(out)) => data.is_file() && (data.dev(), data.ino()) == (out.dev(), out.ino()),
+        _ => false,
+    }
+}
+
 fn name(args: &Args) -> Result<String> {
     let stem = args.data.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let stem = stem.map(|stem| stem.strip_suffix(".csv").map(str::to_owned).unwrap_or(stem));
-    let stem = stem.filter(|stem| stem != "-");
+    let stem = stem.map(|stem| if stem == "-" { DEFAULT_NAME.to_owned() } else { stem });
     let name = args.name.clone().or(stem).unwrap_or_default();
     ensure!(
         !name.is_empty() && !name.chars().any(char::is_control),

@@ -5,7 +5,7 @@ use std::{
     fs::Permissions,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
 };
 
 fn train(data: &Path, out: &Path, more: &[&str]) -> (bool, String) {
@@ -208,4 +208,72 @@ fn compressed_tables_and_other_separators_are_read() {
     assert!(compressed.success());
     let (ok, words) = train(&dir.path().join("p.csv.gz"), &out, &["--separator", ";"]);
     assert!(ok && words.starts_with("p "), "{words}");
+}
+
+#[test]
+fn the_table_is_not_replaced_by_the_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("data.csv"), penguins()).unwrap();
+    symlink("data.csv", at("symbolic.csv")).unwrap();
+    std::fs::hard_link(at("data.csv"), at("hard.csv")).unwrap();
+    for (data, out) in [
+        ("data.csv", "data.csv"),
+        ("data.csv", "symbolic.csv"),
+        ("symbolic.csv", "data.csv"),
+        ("data.csv", "hard.csv"),
+    ] {
+        let (ok, words) = train(&at(data), &at(out), &[]);
+        let expected = format!(
+            "--out {}: is the table of --data {}, which the model would replace; name another file",
+            at(out).display(),
+            at(data).display()
+        );
+        assert!(!ok && words.contains(&expected), "{words}");
+    }
+    let output = from_standard_input(dir.path(), &["--out", "data.csv"]);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && words.contains("--out data.csv: is the table of --data -"),
+        "{words}"
+    );
+    assert_eq!(std::fs::read_to_string(at("data.csv")).unwrap(), penguins());
+}
+
+/// Trains on the file `data.csv` of a folder, which is standard input.
+fn from_standard_input(folder: &Path, more: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_inference"))
+        .args(["train", "--target", "species", "--data", "-"])
+        .args(more)
+        .current_dir(folder)
+        .stdin(Stdio::from(std::fs::File::open(folder.join("data.csv")).unwrap()))
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_model_of_standard_input_has_a_default_name() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("data.csv"), penguins()).unwrap();
+    let name = |more: &[&str]| {
+        let output = from_standard_input(dir.path(), &[&["--out", "m.json"], more].concat());
+        assert!(output.status.success(), "{output:?}");
+        let model = std::fs::read_to_string(dir.path().join("m.json")).unwrap();
+        ModelFile::from_json(&model).unwrap().card.name
+    };
+    assert_eq!((name(&[]), name(&["--name", "penguins"])), ("model".into(), "penguins".into()));
+}
+
+#[test]
+fn rows_without_a_class_are_left_out_with_a_flag() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (dir.path().join("penguins.csv"), dir.path().join("model.json"));
+    std::fs::write(&data, penguins() + "38.1,,3600\n39.5,,4100\n").unwrap();
+    let (ok, words) = train(&data, &out, &[]);
+    let expected = "penguins.csv:82: column \"species\": 2 rows have no class, the first on line 82; \
+                    label the rows, or leave them out with --drop-unlabelled";
+    assert!(!ok && words.contains(expected), "{words}");
+    let (ok, words) = train(&data, &out, &["--drop-unlabelled"]);
+    assert!(ok && words.contains("64 rows to fit, 16 held out"), "{words}");
+    assert!(words.contains("warning: column \"species\": 2 rows have no class and are left out"), "{words}");
 }

@@ -1,5 +1,6 @@
 //! Finds class labels that may be two spellings of one class.
 
+use super::unfit::{counted, shell_word};
 use cli_io::printable::quoted;
 use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
@@ -12,7 +13,10 @@ pub(super) fn class_notes(column: &str, classes: &[String], padded: usize) -> Ve
     let column = quoted(column);
     let mut notes = Vec::new();
     if padded > 0 {
-        notes.push(format!("column {column}: {padded} classes have outer spaces, which are left out"));
+        notes.push(format!(
+            "column {column}: {} outer spaces, which are left out",
+            counted(padded, "class has", "classes have")
+        ));
     }
     let mut forms: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for class in classes {
@@ -25,9 +29,10 @@ pub(super) fn class_notes(column: &str, classes: &[String], padded: usize) -> Ve
         ));
     }
     for class in classes.iter().filter(|class| MISSING_TOKENS.contains(&class.as_str())) {
-        let class = quoted(class);
+        let (name, flag_value) = (quoted(class), shell_word(class));
         notes.push(format!(
-            "column {column}: {class} is a class; remove the rows if it stands for a missing one"
+            "column {column}: {name} is a class; \
+             leave out its rows with --missing {flag_value} --drop-unlabelled if it stands for a missing one"
         ));
     }
     notes
@@ -55,7 +60,12 @@ mod tests {
             let notes = notes(&pair, 0);
             assert!(notes.len() == 1 && notes[0].contains("are different classes"), "{pair:?}: {notes:?}");
         }
-        assert!(notes(&["NA", "x"], 0)[0].contains("\"NA\" is a class"));
+        assert_eq!(
+            notes(&["NA", "x"], 0),
+            ["column \"y\": \"NA\" is a class; \
+              leave out its rows with --missing NA --drop-unlabelled if it stands for a missing one"]
+        );
+        assert!(notes(&["x", "y"], 1)[0].contains("1 class has outer spaces"));
         assert!(notes(&["x", "y"], 3)[0].contains("3 classes have outer spaces"));
     }
 }

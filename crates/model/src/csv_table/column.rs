@@ -1,6 +1,11 @@
 //! What a column of a file holds, and of which type it is.
 
-use super::{EXACT, LARGEST, class_forms::MISSING_TOKENS};
+use super::{
+    EXACT, LARGEST,
+    class_forms::MISSING_TOKENS,
+    unfit::{Shared, Unfit, counted, shell_word},
+    value_forms::{NumberForm, is_date, is_placeholder, number_form},
+};
 use cli_io::printable::quoted;
 use std::collections::HashMap;
 
@@ -14,6 +19,14 @@ const IDENTIFIER_VALUES: usize = 30;
 /// A column of which this share of the values are numbers, or dates, is meant to be of that type.
 const NUMERIC_SHARE: f64 = 0.5;
 const DATE_SHARE: f64 = 0.95;
+
+/// A column of which this share of the values are numbers, some of them in another notation, is meant to be numeric. Placeholders of
+/// missing values do not count.
+const NOTATION_SHARE: f64 = 0.9;
+
+/// The usual names of columns that number the rows, and the most integers per row that the range of such a column has.
+const ROW_NUMBER_NAMES: [&str; 7] = ["rownames", "rowname", "row", "rowid", "index", "id", "Unnamed: 0"];
+const MAX_SPARSITY: f64 = 2.0;
 
 /// Texts among numbers that an error names.
 const NAMED_TEXTS: usize = 3;
@@ -34,9 +47,12 @@ pub(super) struct Profile {
     numbers: usize,
     /// Values that look like dates.
     dates: usize,
-    /// Whether the numbers are 0, 1, 2, … or 1, 2, 3, … in order.
-    first: Option<f64>,
-    broken_sequence: bool,
+    /// Values that usually stand for a missing one, such as `NA`.
+    placeholders: usize,
+    /// How often each notation of numbers occurs that is not read as a number, in the order of [`NumberForm::ALL`].
+    notations: [usize; NumberForm::ALL.len()],
+    /// The first value of each notation, the same number written plainly, and the line.
+    noted: [Option<(String, String, u64)>; NumberForm::ALL.len()],
     /// Integers that an `f64` does not hold exactly.
     inexact: usize,
     /// How often each text occurs; numbers are included until the column is known to be of numbers alone.
@@ -53,19 +69,21 @@ impl Profile {
         if missing {
             return;
         }
-        let position = self.filled as f64;
         self.filled += 1;
         match cell.parse::<f64>() {
             Ok(number) if number.is_finite() && number.abs() < LARGEST => {
                 self.numbers += 1;
-                let first = *self.first.get_or_insert(number);
-                self.broken_sequence |= number != first + position || !(0.0..=1.0).contains(&first);
                 self.inexact += usize::from(
                     number.abs() >= EXACT && number.fract() == 0.0 && !cell.contains(['e', 'E', '.']),
                 );
             }
             _ => {
                 self.dates += usize::from(is_date(cell));
+                self.placeholders += usize::from(is_placeholder(cell));
+                if let Some((form, plain)) = number_form(cell) {
+                    self.notations[form as usize] += 1;
+                    self.noted[form as usize].get_or_insert_with(|| (cell.to_owned(), plain, line));
+                }
                 if !self.odd.iter().any(|(text, _)| text == cell) {
                     self.odd_kinds += 1;
                     if self.odd.len() < NAMED_TEXTS {
@@ -88,44 +106,111 @@ impl Profile {
         self.texts.iter().map(|(text, &count)| (text, count))
     }
 
+    /// Returns whether no value is present.
+    pub(super) fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
     /// Returns the column's type: the one that was asked for, or the one that its values have.
     ///
     /// # Errors
-    /// A sentence with file, line, column and remedy if the values do not fit.
-    pub(super) fn decide(
-        &self,
-        file: &str,
-        name: &str,
-        forced: Option<ColumnType>,
-    ) -> Result<ColumnType, String> {
+    /// What is wrong with the values if they do not fit, and how to fix it.
+    pub(super) fn decide(&self, name: &str, forced: Option<ColumnType>) -> Result<ColumnType, Unfit> {
         let flag_value = shell_word(name);
-        let name = quoted(name);
-        let odd = self.odd.first().map(|(text, line)| (quoted(text), *line));
-        match (forced, odd) {
-            (Some(ColumnType::Categorical), _) => Ok(ColumnType::Categorical),
-            (None, _) if self.numbers == self.filled => Ok(ColumnType::Numeric),
-            (Some(ColumnType::Numeric), None) => Ok(ColumnType::Numeric),
-            (Some(ColumnType::Numeric), Some((text, line))) => Err(format!(
-                "{file}:{line}: column {name}: {}{}",
-                self.not_a_number(&text),
-                self.token_remedy()
-            )),
-            (None, Some((text, line))) if self.share(self.numbers) > NUMERIC_SHARE => Err(format!(
-                "{file}:{line}: column {name}: {}{}, or --categorical {flag_value} to read the column as categories",
-                self.not_a_number(&text),
-                self.token_remedy()
-            )),
-            (None, Some((text, line))) if self.share(self.dates) >= DATE_SHARE => Err(format!(
-                "{file}:{line}: column {name}: {text} looks like a date, which no weight can be given to; \
-                 leave the column out with --drop {flag_value}, or replace it by a number such as an age in days"
-            )),
-            (None, Some((text, line))) if self.is_identifier() => Err(format!(
-                "{file}:{line}: column {name}: {} of {} values differ, such as {text}: it looks like an identifier; \
-                 leave it out with --drop {flag_value}, or keep it with --categorical {flag_value}",
-                self.texts.len(),
-                self.filled
-            )),
-            (None, _) => Ok(ColumnType::Categorical),
+        let Some((text, line)) = self.odd.first().filter(|_| forced != Some(ColumnType::Categorical)) else {
+            return Ok(forced.unwrap_or(ColumnType::Numeric));
+        };
+        let (is_forced, line) = (forced.is_some(), *line);
+        if let Some(unfit) = self.other_notation(&flag_value, is_forced) {
+            return Err(unfit);
+        }
+        if self.share(self.numbers) > NUMERIC_SHARE || self.is_numbers_and_placeholders() {
+            return Err(self.not_numbers(text, line, &flag_value, is_forced));
+        }
+        let unfit = |fault, extent, remedy| Unfit { line, fault, extent, remedy, shared: None };
+        if is_forced {
+            let remedy =
+                format!("leave out --numeric {flag_value}, which is for columns that are mostly numbers");
+            return Err(unfit(self.not_a_number(text), self.extent(), remedy));
+        }
+        let text = quoted(text);
+        if self.share(self.dates) >= DATE_SHARE {
+            let remedy = format!(
+                "leave the column out with --drop {flag_value}, or replace it by a number such as an age in days"
+            );
+            let fault = format!("{text} looks like a date or a time, which no weight can be given to");
+            return Err(unfit(fault, String::new(), remedy));
+        }
+        if self.is_identifier() {
+            let (kinds, filled) = (self.texts.len(), self.filled);
+            let fault =
+                format!("{kinds} of {filled} values differ, such as {text}: it looks like an identifier");
+            let remedy =
+                format!("leave it out with --drop {flag_value}, or keep it with --categorical {flag_value}");
+            return Err(unfit(fault, String::new(), remedy));
+        }
+        Ok(ColumnType::Categorical)
+    }
+
+    /// Returns what is wrong if the column is made of numbers in a notation that is not read as a number.
+    fn other_notation(&self, flag_value: &str, is_forced: bool) -> Option<Unfit> {
+        let noted: usize = self.notations.iter().sum();
+        let expected = NOTATION_SHARE * (self.filled - self.placeholders) as f64;
+        if noted == 0 || ((self.numbers + noted) as f64) < expected {
+            return None;
+        }
+        // `1,234` can be either, `1,5` cannot.
+        let count = |form: &NumberForm| self.notations[*form as usize];
+        let mut form = NumberForm::ALL.into_iter().max_by_key(count)?;
+        if form == NumberForm::Grouped && count(&NumberForm::DecimalComma) > 0 {
+            form = NumberForm::DecimalComma;
+        }
+        let (text, plain, line) = self.noted[form as usize].as_ref()?;
+        let fault = format!("{} is {}", quoted(text), form.description());
+        let or = |column: &str, what: &str| {
+            if is_forced {
+                String::new()
+            } else {
+                format!(", or give --categorical {column} to read {what} as categories")
+            }
+        };
+        let shared = Shared {
+            key: format!("{form:?} {is_forced}"),
+            remedy: format!("write such numbers as {plain}{}", or("COLUMN", "one of them")),
+        };
+        Some(Unfit {
+            line: *line,
+            fault,
+            extent: format!(" ({noted} of {} values are written like this)", self.filled),
+            remedy: format!("write it as {plain}{}", or(flag_value, "the column")),
+            shared: Some(shared),
+        })
+    }
+
+    /// Returns what is wrong with texts among numbers, of which `text` is the first.
+    fn not_numbers(&self, text: &str, line: u64, flag_value: &str, is_forced: bool) -> Unfit {
+        let or = |column: &str, what: &str| {
+            if is_forced {
+                String::new()
+            } else {
+                format!(", or --categorical {column} to read {what} as categories")
+            }
+        };
+        let tokens = self.token_flags();
+        let remedy = tokens.as_ref().map_or_else(
+            || format!("correct them, numbers must be finite and below {LARGEST:e}"),
+            |flags| format!("give {flags} to treat it as missing"),
+        );
+        let shared = tokens.map(|flags| Shared {
+            remedy: format!("give {flags} to treat it as missing{}", or("COLUMN", "one of them")),
+            key: format!("{flags} {is_forced}"),
+        });
+        Unfit {
+            line,
+            fault: self.not_a_number(text),
+            extent: self.extent(),
+            remedy: format!("{remedy}{}", or(flag_value, "the column")),
+            shared,
         }
     }
 
@@ -138,14 +223,9 @@ impl Profile {
             Some(ColumnType::Numeric) => {
                 if self.inexact > 0 {
                     notes.push(format!(
-                        "column {name}: {} integers are beyond 2^53 and are rounded; \
-                         if they are identifiers, leave the column out with --drop {flag_value}",
-                        self.inexact
-                    ));
-                }
-                if self.numbers >= IDENTIFIER_VALUES && !self.broken_sequence {
-                    notes.push(format!(
-                        "column {name}: counts the rows; leave it out with --drop {flag_value} if it is a row number"
+                        "column {name}: {} beyond 2^53 and rounded; \
+                         if the column holds identifiers, leave it out with --drop {flag_value}",
+                        counted(self.inexact, "integer is", "integers are")
                     ));
                 }
             }
@@ -160,21 +240,30 @@ impl Profile {
         notes
     }
 
-    fn not_a_number(&self, text: &impl std::fmt::Display) -> String {
-        let (odd, filled) = (self.filled - self.numbers, self.filled);
-        format!("expected a number, got {text} ({odd} of {filled} values are not numbers)")
+    fn not_a_number(&self, text: &str) -> String {
+        format!("expected a number, got {}", quoted(text))
     }
 
-    /// Returns how to treat the texts among numbers as missing, if there are few.
-    fn token_remedy(&self) -> String {
-        if self.odd_kinds > NAMED_TEXTS
-            || self.odd.iter().any(|(text, _)| text.parse::<f64>().is_ok_and(f64::is_finite))
-        {
-            return format!("; correct them, numbers must be finite and below {LARGEST:e}");
+    fn extent(&self) -> String {
+        let (odd, filled) = (self.filled - self.numbers, self.filled);
+        format!(" ({odd} of {filled} values are not numbers)")
+    }
+
+    /// Returns the flags that treat the texts among numbers as missing, if there are few texts.
+    fn token_flags(&self) -> Option<String> {
+        let is_large = |text: &str| text.parse::<f64>().is_ok_and(f64::is_finite);
+        if self.odd_kinds > NAMED_TEXTS || self.odd.iter().any(|(text, _)| is_large(text)) {
+            return None;
         }
-        let flags: Vec<String> =
+        let mut flags: Vec<String> =
             self.odd.iter().map(|(text, _)| format!("--missing {}", shell_word(text))).collect();
-        format!("; give {} to treat it as missing", flags.join(" "))
+        flags.sort();
+        Some(flags.join(" "))
+    }
+
+    /// Returns whether all values are numbers, but for a few different texts that usually stand for a missing one.
+    fn is_numbers_and_placeholders(&self) -> bool {
+        self.numbers > 0 && self.odd_kinds <= NAMED_TEXTS && self.numbers + self.placeholders == self.filled
     }
 
     fn share(&self, part: usize) -> f64 {
@@ -188,33 +277,49 @@ impl Profile {
     }
 }
 
-/// Returns a text as a shell takes it for one word.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./:".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
+/// Returns whether a numeric column seems to number the rows, and how: its values are different integers that fill most of a range,
+/// or it has the usual name of such a column and different values. Missing values are NaN.
+pub(super) fn row_number(name: &str, values: &[f64]) -> Option<&'static str> {
+    let present: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    let least = present.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = present.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let integers = present.iter().all(|value| value.fract() == 0.0);
+    let fills = greatest - least < MAX_SPARSITY * present.len() as f64;
+    let has_name = ROW_NUMBER_NAMES.iter().any(|usual| name.eq_ignore_ascii_case(usual));
+    let many = present.len() >= IDENTIFIER_VALUES;
+    if present.len() < 2 || !has_name && !(many && integers && fills) {
+        return None;
     }
+    let in_order = integers && least <= 1.0 && least >= 0.0 && present.windows(2).all(|w| w[1] == w[0] + 1.0);
+    if in_order {
+        return Some("counts the rows");
+    }
+    let mut sorted = present;
+    sorted.sort_by(f64::total_cmp);
+    sorted.windows(2).all(|pair| pair[0] < pair[1]).then_some("has a different number in every row")
 }
 
-/// Returns whether a text looks like a date, with or without a time: numbers between dashes, slashes, dots or colons.
-fn is_date(text: &str) -> bool {
-    let date = text.split(['T', ' ']).next().unwrap_or_default();
-    let separators: Vec<char> = date.chars().filter(|c| matches!(c, '-' | '/' | '.')).collect();
-    let parts: Vec<&str> = date.split(['-', '/', '.']).collect();
-    let digits = |part: &&str| matches!(part.len(), 1..=4) && part.bytes().all(|byte| byte.is_ascii_digit());
-    separators.len() == 2 && separators[0] == separators[1] && parts.iter().all(digits)
+/// Returns whether a column has one value in all rows, or none at all, so that the class cannot depend on it.
+pub(super) fn is_constant(values: &[f64], profile: &Profile, decided: ColumnType) -> bool {
+    let mut present = values.iter().filter(|value| !value.is_nan());
+    let first = present.next();
+    match decided {
+        _ if profile.is_empty() => true,
+        // A missing number is the mean, which is the only value.
+        ColumnType::Numeric => present.all(|value| Some(value) == first),
+        ColumnType::Categorical => profile.texts.len() == 1 && profile.filled == values.len(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::unfit::sentences, *};
 
     fn decide(cells: &[&str], forced: Option<ColumnType>) -> Result<ColumnType, String> {
         let mut profile = Profile::default();
         cells.iter().zip(2..).for_each(|(cell, line)| profile.add(cell, line, cell.is_empty()));
-        profile.decide("d.csv", "my col", forced)
+        let decided = profile.decide("my col", forced);
+        decided.map_err(|unfit| sentences("d.csv", &[("my col", unfit)]).concat())
     }
 
     #[test]
@@ -288,26 +393,111 @@ mod tests {
     }
 
     #[test]
-    fn notes_name_row_numbers_large_integers_and_missing_tokens() {
+    fn notes_name_large_integers_and_missing_tokens() {
         let notes = |cells: &[String], decided| {
             let mut profile = Profile::default();
             cells.iter().zip(2..).for_each(|(cell, line)| profile.add(cell, line, false));
             profile.notes("c", Some(decided))
         };
         let numbers: Vec<String> = (1..=50).map(|i| i.to_string()).collect();
-        assert!(notes(&numbers, ColumnType::Numeric)[0].contains("counts the rows"));
-        assert!(notes(&numbers[1..], ColumnType::Numeric).is_empty());
-        assert!(notes(&["9007199254740993".into()], ColumnType::Numeric)[0].contains("beyond 2^53"));
+        assert!(notes(&numbers, ColumnType::Numeric).is_empty());
+        assert!(
+            notes(&["9007199254740993".into()], ColumnType::Numeric)[0].contains("1 integer is beyond 2^53")
+        );
         assert!(notes(&["NA".into(), "x".into()], ColumnType::Categorical)[0].contains("--missing 'NA'"));
     }
 
     #[test]
-    fn dates_are_told_from_numbers_and_codes() {
-        for date in ["2024-01-31", "31.1.2024", "1/2/24", "2024-01-31 10:00"] {
-            assert!(is_date(date), "{date}");
+    fn numbers_in_another_notation_are_refused_with_their_form() {
+        let cases: [(&[&str], &str); 6] = [
+            (
+                &["13,2", "59,000", "7"],
+                "d.csv:2: column \"my col\": \"13,2\" is a number with a decimal comma (2 of 3 values are written like this); \
+                 write it as 13.2, or give --categorical 'my col' to read the column as categories",
+            ),
+            (
+                &["NA", "59,000"],
+                "d.csv:3: column \"my col\": \"59,000\" is a number with a thousands separator",
+            ),
+            (
+                &["1_000", "2_000"],
+                "d.csv:2: column \"my col\": \"1_000\" is a number with a thousands separator",
+            ),
+            (&["$59000", "$1"], "d.csv:2: column \"my col\": \"$59000\" is a number with a currency sign"),
+            (&["85%", "3%"], "d.csv:2: column \"my col\": \"85%\" is a number with a percent sign"),
+            (
+                &["1", "2", "−3"],
+                "d.csv:4: column \"my col\": \"−3\" is a number with the minus sign U+2212 (1 of 3",
+            ),
+        ];
+        for (cells, expected) in cases {
+            let error = decide(cells, None).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
         }
-        for other in ["1.5", "10-20", "a-b-c", "1-2/3", "192.168.0.1", "12345-1-1"] {
-            assert!(!is_date(other), "{other}");
+        let forced = decide(&["1,5", "2,5"], Some(ColumnType::Numeric)).unwrap_err();
+        assert!(forced.ends_with("; write it as 1.5"), "{forced}");
+        assert_eq!(decide(&["1,5", "2,5"], Some(ColumnType::Categorical)), Ok(ColumnType::Categorical));
+        // Nine of ten values are enough, eight are not.
+        let mixed = |numbers: usize| {
+            let cells: Vec<&str> = (0..10).map(|at| if at < numbers { "5%" } else { "high" }).collect();
+            decide(&cells, None)
+        };
+        assert!(mixed(9).unwrap_err().contains("(9 of 10 values are written like this)"));
+        assert_eq!(mixed(8), Ok(ColumnType::Categorical));
+    }
+
+    #[test]
+    fn a_column_of_placeholders_and_numbers_is_not_categorical() {
+        for token in ["NA", ".", "?", "-", "NULL", "nan", "None", "missing", "unknown"] {
+            let error = decide(&[token, token, token, "4.5"], None).unwrap_err();
+            let (flag, got) = (shell_word(token), quoted(token));
+            let expected = format!(
+                "d.csv:2: column \"my col\": expected a number, got {got} (3 of 4 values are not numbers); \
+                 give --missing {flag} to treat it as missing, or --categorical 'my col'"
+            );
+            assert!(error.starts_with(&expected), "{error}");
         }
+        assert_eq!(decide(&["x", "x", "x", "4.5"], None), Ok(ColumnType::Categorical));
+        assert_eq!(decide(&["NA", "NA", "NA", "x"], None), Ok(ColumnType::Categorical));
+        assert_eq!(decide(&["NA", "NA"], None), Ok(ColumnType::Categorical));
+    }
+
+    #[test]
+    fn texts_that_are_to_be_numeric_are_not_called_missing() {
+        let numeric = |cells: &[&str]| decide(cells, Some(ColumnType::Numeric)).unwrap_err();
+        let texts = numeric(&["female", "male", "1"]);
+        assert!(
+            texts.contains("got \"female\" (2 of 3 values are not numbers); leave out --numeric 'my col'"),
+            "{texts}"
+        );
+        assert!(!texts.contains("--missing"), "{texts}");
+        assert!(numeric(&["female", "1", "2"]).ends_with("; give --missing female to treat it as missing"));
+        assert!(numeric(&["NA", "NA", "2"]).ends_with("; give --missing NA to treat it as missing"));
+    }
+
+    #[test]
+    fn row_numbers_are_recognised_in_any_order() {
+        let values = |step: usize, start: f64| -> Vec<f64> {
+            (0..50).map(|row| ((row * step) % 50) as f64 + start).collect()
+        };
+        assert_eq!(row_number("n", &values(1, 1.0)), Some("counts the rows"));
+        let different = Some("has a different number in every row");
+        assert_eq!(row_number("n", &values(7, 0.0)), different);
+        assert_eq!(row_number("n", &values(1, 1000.0)), different);
+        // Half of a range, and a little less than half.
+        let sparse =
+            |step: f64| values(7, 0.0).iter().map(|value| (value * step).floor()).collect::<Vec<_>>();
+        assert_eq!(row_number("n", &sparse(2.0)), different);
+        assert_eq!(row_number("n", &sparse(2.1)), None);
+        for name in ["rownames", "Index", "ID", "Unnamed: 0"] {
+            assert_eq!(row_number(name, &sparse(1000.0)), different, "{name}");
+            assert_eq!(row_number(name, &[1.0, 2.0, 2.0]), None, "{name}");
+        }
+        let mut repeated = values(7, 0.0);
+        repeated[3] = repeated[9];
+        assert_eq!(row_number("n", &repeated), None);
+        assert_eq!(row_number("n", &values(7, 0.5)), None);
+        assert_eq!(row_number("n", &values(7, 0.0)[..29]), None);
+        assert_eq!(row_number("id", &[]), None);
     }
 }

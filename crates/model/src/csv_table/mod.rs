@@ -6,6 +6,8 @@
 
 mod class_forms;
 mod column;
+mod unfit;
+mod value_forms;
 
 use crate::{
     Table,
@@ -17,13 +19,15 @@ use cli_io::{
     printable::{MOST_QUOTED, printable, quoted},
     table_lines::LineCounter,
 };
-use column::{ColumnType, Profile};
+use column::{ColumnType, Profile, is_constant, row_number};
 use std::{
     collections::{BTreeSet, HashMap},
     fmt::Write,
     io::Read,
 };
 use thiserror::Error;
+use unfit::{MAX_NAMED, Unfit, counted, sentences, shell_word};
+use value_forms::number_form;
 
 /// More classes than this usually mean that the target column is the wrong one. Each class is also the value of a metric label.
 const MAX_CLASSES: usize = 100;
@@ -35,8 +39,11 @@ const LARGEST: f64 = 1e150;
 const EXACT: f64 = (1_u64 << 53) as f64;
 
 /// A category that this many rows have gets a bin and a weight of its own; at most [`MAX_CATEGORIES`] of a column do.
-const CATEGORY_ROWS: usize = 10;
-const MAX_CATEGORIES: usize = 64;
+pub(crate) const CATEGORY_ROWS: usize = 10;
+pub(crate) const MAX_CATEGORIES: usize = 64;
+
+/// A target column of which this share of the different values are numbers is meant to be numeric.
+const NUMERIC_TARGET: f64 = 0.9;
 
 /// The most rare categories of a column that are kept as examples.
 const MAX_RARE: usize = 5;
@@ -54,6 +61,8 @@ pub struct CsvOptions {
     pub drop: Vec<String>,
     /// Texts that stand for a missing value, beside the empty cell.
     pub missing: Vec<String>,
+    /// Whether to leave out the rows that have no class. They are an error otherwise.
+    pub drop_unlabelled: bool,
     /// What separates the fields.
     pub separator: u8,
 }
@@ -67,6 +76,7 @@ impl CsvOptions {
             categorical: Vec::new(),
             drop: Vec::new(),
             missing: Vec::new(),
+            drop_unlabelled: false,
             separator: b',',
         }
     }
@@ -111,9 +121,11 @@ pub enum CsvError {
         problem: String,
     },
     /// Columns that cannot be used.
-    #[error("{}", lines(problems))]
+    #[error("{}", lines(*columns, problems))]
     Columns {
-        /// One sentence per column, which names the file, the line and the column.
+        /// How many columns they are.
+        columns: usize,
+        /// One sentence per fault, which names the file, the line and the columns.
         problems: Vec<String>,
     },
     /// The column of classes as a whole.
@@ -128,10 +140,10 @@ pub enum CsvError {
     },
 }
 
-fn lines(problems: &[String]) -> String {
+fn lines(columns: usize, problems: &[String]) -> String {
     match problems {
         [one] => one.clone(),
-        many => many.iter().fold(format!("{} columns do not fit:", many.len()), |mut text, problem| {
+        many => many.iter().fold(format!("{columns} columns do not fit:"), |mut text, problem| {
             let _ = write!(text, "\n  {problem}");
             text
         }),
@@ -145,6 +157,23 @@ struct Layout {
     dropped: Vec<bool>,
 }
 
+/// What the first reading finds.
+struct FirstReading {
+    /// What each column holds, in the rows that have a class.
+    profiles: Vec<Profile>,
+    /// Rows that have a class.
+    rows: usize,
+    unlabelled: Unlabelled,
+}
+
+/// The rows that have no class.
+#[derive(Default)]
+struct Unlabelled {
+    rows: usize,
+    /// The line of the first one.
+    line: u64,
+}
+
 /// Reads a table whose target column holds the class.
 ///
 /// Classes are sorted, and so are categories: by value when all are integers, by name otherwise. The memory holds the whole text,
@@ -156,9 +185,17 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
     let mut text = Vec::new();
     input.read_to_end(&mut text).map_err(|source| CsvError::Unreadable { file: file.to_owned(), source })?;
     let layout = layout(&text, file, options)?;
-    let (profiles, rows) = profile(&text, file, options, &layout)?;
+    let FirstReading { profiles, rows, unlabelled } = profile(&text, file, options, &layout)?;
     let kept = || (0..layout.header.len()).filter(|&at| !layout.dropped[at] && at != layout.target);
-    let (mut problems, mut notes, mut types) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut unfit, mut notes, mut types) = (Vec::new(), Vec::new(), Vec::new());
+    if unlabelled.rows > 0 {
+        if options.drop_unlabelled {
+            let rows = counted(unlabelled.rows, "row has no class and is", "rows have no class and are");
+            notes.push(format!("column {}: {rows} left out", quoted(&options.target)));
+        } else {
+            unfit.push((options.target.as_str(), unlabelled.unfit()));
+        }
+    }
     for at in kept() {
         let name = &layout.header[at];
         let forced = if options.numeric.contains(name) {
@@ -166,25 +203,90 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
         } else {
             options.categorical.contains(name).then_some(ColumnType::Categorical)
         };
-        match profiles[at].decide(file, name, forced) {
-            Ok(decided) => types.push(decided),
-            Err(problem) => problems.push(problem),
+        match profiles[at].decide(name, forced) {
+            Ok(decided) => {
+                notes.extend(profiles[at].notes(name, Some(decided)));
+                types.push(decided);
+            }
+            Err(problem) => unfit.push((name, problem)),
         }
-        notes.extend(profiles[at].notes(name, types.last().copied()));
     }
-    if !problems.is_empty() {
-        return Err(CsvError::Columns { problems });
+    if !unfit.is_empty() {
+        return Err(CsvError::Columns { columns: unfit.len(), problems: sentences(file, &unfit) });
     }
     let target_error =
         |problem| CsvError::Target { file: file.to_owned(), column: options.target.clone(), problem };
     let (classes, labels) = read_classes(&text, file, options, &layout, &mut notes)?;
+    if rows == 0 {
+        return Err(target_error("no row has a class; is it the right column?".into()));
+    }
     check_classes(&classes, &labels).map_err(target_error)?;
 
     let columns: Vec<usize> = kept().collect();
-    let (columns, values) =
+    let (described, values) =
         read_values(&text, options, &layout, &columns, &types, &profiles, rows, &mut notes);
+    notes.extend(useless_columns(&layout, &columns, &types, &profiles, &values));
     let notation = Notation { target: Some(options.target.clone()), missing: options.missing.clone() };
-    Ok(CsvTable { table: Table { columns, classes, values, labels, notation }, notes })
+    Ok(CsvTable { table: Table { columns: described, classes, values, labels, notation }, notes })
+}
+
+impl Unlabelled {
+    /// Returns what is wrong with the target column if these rows may not be left out.
+    fn unfit(&self) -> Unfit {
+        let (line, rows) = (self.line, counted(self.rows, "row has", "rows have"));
+        let place = if self.rows == 1 { "" } else { "the first " };
+        Unfit {
+            line,
+            fault: format!("{rows} no class, {place}on line {line}"),
+            extent: String::new(),
+            remedy: format!(
+                "label {}, or leave {} out with --drop-unlabelled",
+                if self.rows == 1 { "the row" } else { "the rows" },
+                if self.rows == 1 { "it" } else { "them" }
+            ),
+            shared: None,
+        }
+    }
+}
+
+/// Returns notes on columns that number the rows, and one on all columns with a single value.
+fn useless_columns(
+    layout: &Layout,
+    columns: &[usize],
+    types: &[ColumnType],
+    profiles: &[Profile],
+    values: &[Vec<f64>],
+) -> Vec<String> {
+    let (mut notes, mut constant) = (Vec::new(), Vec::new());
+    for ((&at, &column_type), values) in columns.iter().zip(types).zip(values) {
+        let name = &layout.header[at];
+        let flag_value = shell_word(name);
+        if is_constant(values, &profiles[at], column_type) {
+            constant.push(format!("--drop {flag_value}"));
+        } else if column_type == ColumnType::Numeric
+            && let Some(what) = row_number(name, values)
+        {
+            let name = quoted(name);
+            notes.push(format!(
+                "column {name}: {what}; leave it out with --drop {flag_value} if it is a row number"
+            ));
+        }
+    }
+    let count = constant.len();
+    if count > 0 {
+        let what = counted(
+            count,
+            "column has a single value, or none, and does not help to tell the classes apart; leave it out with",
+            "columns have a single value, or none, and do not help to tell the classes apart; leave them out with",
+        );
+        let flags = constant[..count.min(MAX_NAMED)].join(" ");
+        let more = count.saturating_sub(MAX_NAMED);
+        notes.push(format!(
+            "{what} {flags}{}",
+            if more > 0 { format!(" and {more} more") } else { String::new() }
+        ));
+    }
+    notes
 }
 
 fn reader<'a>(text: &'a [u8], options: &CsvOptions) -> csv::Reader<&'a [u8]> {
@@ -255,19 +357,14 @@ fn check_header(header: Vec<String>, options: &CsvOptions) -> Result<Layout, Str
     Ok(Layout { header, target: target_at, dropped })
 }
 
-/// Reads all rows, and returns what each column holds and how many rows there are.
-fn profile(
-    text: &[u8],
-    file: &str,
-    options: &CsvOptions,
-    layout: &Layout,
-) -> Result<(Vec<Profile>, usize), CsvError> {
+/// Reads all rows, and finds what each column holds and which rows have no class.
+fn profile(text: &[u8], file: &str, options: &CsvOptions, layout: &Layout) -> Result<FirstReading, CsvError> {
     let width = layout.header.len();
     let mut profiles = vec![Profile::default(); width];
     let text = without_mark(text);
     let (mut reader, mut lines) = (reader(text, options), LineCounter::new(text));
     let mut record = csv::StringRecord::new();
-    let mut rows = 0;
+    let (mut rows, mut unlabelled) = (0, Unlabelled::default());
     loop {
         let row_error = |line: u64, problem: String| CsvError::Row { file: file.to_owned(), line, problem };
         let more = reader.read_record(&mut record).map_err(|error| {
@@ -282,37 +379,43 @@ fn profile(
             let problem = format!("{} fields, but the header has {width}", record.len());
             return Err(row_error(line, problem));
         }
+        if !is_labelled(&record, options, layout) {
+            if unlabelled.rows == 0 {
+                unlabelled.line = line;
+            }
+            unlabelled.rows += 1;
+            continue;
+        }
         rows += 1;
         for (at, (cell, profile)) in record.iter().zip(&mut profiles).enumerate() {
-            if at == layout.target {
-                if is_missing(cell.trim(), options) {
-                    let column = quoted(&options.target);
-                    let problem =
-                        format!("column {column}: the class is missing; label the row or remove it");
-                    return Err(row_error(line, problem));
-                }
-            } else if !layout.dropped[at] {
+            if at != layout.target && !layout.dropped[at] {
                 profile.add(cell.trim(), line, is_missing(cell.trim(), options));
             }
         }
     }
-    if rows == 0 {
+    if rows + unlabelled.rows == 0 {
         let problem = "there is a header but no rows below it".into();
         return Err(CsvError::Header { file: file.to_owned(), problem });
     }
-    Ok((profiles, rows))
+    Ok(FirstReading { profiles, rows, unlabelled })
+}
+
+fn is_labelled(record: &csv::StringRecord, options: &CsvOptions, layout: &Layout) -> bool {
+    !is_missing(record[layout.target].trim(), options)
 }
 
 fn is_missing(cell: &str, options: &CsvOptions) -> bool {
     cell.is_empty() || options.missing.iter().any(|token| token == cell)
 }
 
-/// Calls `each` with every row of a text that was read once without an error.
-fn rows_of(text: &[u8], options: &CsvOptions, mut each: impl FnMut(&csv::StringRecord)) {
+/// Calls `each` with every row that has a class, of a text that was read once without an error.
+fn rows_of(text: &[u8], options: &CsvOptions, layout: &Layout, mut each: impl FnMut(&csv::StringRecord)) {
     let mut reader = reader(text, options);
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).unwrap_or(false) {
-        each(&record);
+        if is_labelled(&record, options, layout) {
+            each(&record);
+        }
     }
 }
 
@@ -325,7 +428,7 @@ fn read_classes(
 ) -> Result<(Vec<String>, Vec<usize>), CsvError> {
     let mut positions: HashMap<String, usize> = HashMap::new();
     let (mut names, mut labels, mut padded) = (Vec::new(), Vec::new(), 0_usize);
-    rows_of(text, options, |record| {
+    rows_of(text, options, layout, |record| {
         let cell = &record[layout.target];
         let name = cell.trim();
         padded += usize::from(name.len() < cell.len());
@@ -337,10 +440,7 @@ fn read_classes(
         labels.push(position);
     });
     if names.len() > MAX_CLASSES {
-        let problem = format!(
-            "{} different values: at most {MAX_CLASSES} classes are possible; is it the right column?",
-            names.len()
-        );
+        let problem = too_many_classes(&names);
         return Err(CsvError::Target { file: file.to_owned(), column: options.target.clone(), problem });
     }
     let classes = sorted(names.clone());
@@ -349,6 +449,21 @@ fn read_classes(
     labels.iter_mut().for_each(|label| *label = place[*label]);
     notes.extend(class_notes(&options.target, &classes, padded));
     Ok((classes, labels))
+}
+
+/// Returns what is wrong with a target of so many different values.
+fn too_many_classes(names: &[String]) -> String {
+    let is_number = |name: &&String| name.parse::<f64>().is_ok() || number_form(name).is_some();
+    let numbers = names.iter().filter(is_number).count();
+    let problem =
+        format!("{} different values, but at most {MAX_CLASSES} classes are possible; ", names.len());
+    if numbers as f64 >= NUMERIC_TARGET * names.len() as f64 {
+        problem
+            + "the target is numeric: train fits classifiers only and does not support numeric targets (regression); \
+               name a column of classes with --target, or replace the numbers by classes such as low and high"
+    } else {
+        problem + "name a column of classes with --target, or merge the rare classes"
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "the second reading uses all that the first has found")]
@@ -368,10 +483,14 @@ fn read_values(
         let categories = (*column_type == ColumnType::Categorical).then(|| {
             let (categories, others) = categories(&profiles[at]);
             if others > 0 {
+                let counts = match categories.known.len() {
+                    0 => "no category is".to_owned(),
+                    known => counted(known, "category is", "categories are"),
+                };
                 notes.push(format!(
-                    "column {}: {} categories are counted one by one; {others} others, rare or beyond {MAX_CATEGORIES}, together",
+                    "column {}: {counts} counted one by one; {}, rare or beyond {MAX_CATEGORIES}, together",
                     quoted(&layout.header[at]),
-                    categories.known.len()
+                    counted(others, "other", "others")
                 ));
             }
             categories
@@ -381,7 +500,7 @@ fn read_values(
         Column { categories, ..Column::named(&layout.header[at]) }
     });
     let described: Vec<Column> = described.collect();
-    rows_of(text, options, |record| {
+    rows_of(text, options, layout, |record| {
         for (((&at, column_type), values), known) in columns.iter().zip(types).zip(&mut values).zip(&known) {
             let cell = record[at].trim();
             values.push(match column_type {
@@ -431,10 +550,16 @@ fn check_classes(classes: &[String], labels: &[usize]) -> Result<(), String> {
     }
     let mut counts = vec![0; classes.len()];
     labels.iter().for_each(|&label| counts[label] += 1);
-    if let Some(lonely) = counts.iter().position(|&count| count < 2) {
+    let mut single = classes.iter().zip(&counts).filter(|(_, count)| **count < 2);
+    if let Some((class, _)) = single.next() {
+        let others = match single.count() {
+            0 => String::new(),
+            others => format!(", and so have {}", counted(others, "other class", "other classes")),
+        };
+        let class = quoted(class);
         return Err(format!(
-            "class {} has a single row: each class needs at least two",
-            quoted(&classes[lonely])
+            "class {class} has a single row{others}: each class needs at least two; \
+             remove the row or merge the class with another"
         ));
     }
     if let Some(odd) = classes.iter().find(|class| !is_label(class)) {

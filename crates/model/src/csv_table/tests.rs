@@ -42,7 +42,7 @@ fn names_file_line_and_column_of_every_fault() {
         ("a,class\n1,x\n2,x\nNaN,y\n", "data.csv:4: column \"a\": expected a number, got \"NaN\""),
         ("a,class\n1,x\n2,x\n-1e200,y\n", "data.csv:4: column \"a\": expected a number, got \"-1e200\""),
         ("a,class\n1,x\n2,x\n1e999,y\n", "data.csv:4: column \"a\": expected a number, got \"1e999\""),
-        ("a,class\n1,x\n2,\n", "data.csv:3: column \"class\": the class is missing"),
+        ("a,class\n1,x\n2,\n", "data.csv:3: column \"class\": 1 row has no class, on line 3; label the row"),
         ("a,class\n1,x\n2,x\n", "data.csv: column \"class\": every row is \"x\""),
         ("a\\b,class\n1,x\n", "data.csv:1: column 1 (\"a\\\\b\") has a control character or a backslash"),
         ("a,class\n1,x\\y\n2,x\\y\n3,z\n4,z\n", "data.csv: column \"class\": class \"x\\\\y\" has a control"),
@@ -156,7 +156,7 @@ fn options_that_name_no_column_or_contradict_are_refused() {
             },
             "d:1: --numeric and --categorical both name \"a\"",
         ),
-        (|o| o.missing.push("x".into()), "d:2: column \"class\": the class is missing"),
+        (|o| o.missing.push("x".into()), "d:2: column \"class\": 1 row has no class, on line 2"),
     ];
     for (change, expected) in cases {
         let error = refused(change);
@@ -204,5 +204,134 @@ fn classes_with_outer_spaces_are_counted() {
     assert_eq!(
         notes("a,class\n1.5, x\n2,x\n3,y \n4, y \n"),
         "column \"class\": 3 classes have outer spaces, which are left out"
+    );
+}
+
+/// Rows of a table of the classes `c0` and `c1` in turn, with what `cells` returns for a row before the class.
+fn body(rows: usize, cells: impl Fn(usize) -> String) -> String {
+    (0..rows).map(|row| format!("{},c{}\n", cells(row), row % 2)).collect()
+}
+
+#[test]
+fn rows_without_a_class_are_left_out_only_when_asked() {
+    let text = "a,class\n1.5,x\n7,\n2,x\nbad,NA\n3,y\n4,y\n";
+    let missing = vec!["NA".to_owned()];
+    let read = |drop_unlabelled| {
+        let options = CsvOptions { missing: missing.clone(), drop_unlabelled, ..CsvOptions::new("class") };
+        read_csv(text.as_bytes(), "d.csv", &options)
+    };
+    assert_eq!(
+        read(false).unwrap_err().to_string(),
+        "d.csv:3: column \"class\": 2 rows have no class, the first on line 3; \
+         label the rows, or leave them out with --drop-unlabelled"
+    );
+    let CsvTable { table, notes } = read(true).unwrap();
+    assert_eq!((table.values, table.labels), (vec![vec![1.5, 2.0, 3.0, 4.0]], vec![0, 0, 1, 1]));
+    assert_eq!(notes, ["column \"class\": 2 rows have no class and are left out"]);
+    let options = CsvOptions { drop_unlabelled: true, ..CsvOptions::new("class") };
+    let none = read_csv(&b"a,class\n1,\n2,\n"[..], "d.csv", &options).unwrap_err().to_string();
+    assert_eq!(none, "d.csv: column \"class\": no row has a class; is it the right column?");
+}
+
+#[test]
+fn rows_without_a_class_and_columns_that_do_not_fit_are_named_at_once() {
+    let message = error("a,class\n1,x\n2,\nNA,y\n3,y\n4,x\n");
+    assert!(message.starts_with("2 columns do not fit:\n  data.csv:3: column \"class\": 1 row"), "{message}");
+    assert!(message.contains("\n  data.csv:4: column \"a\": expected a number, got \"NA\""), "{message}");
+}
+
+#[test]
+fn columns_with_the_same_token_or_notation_share_a_line() {
+    let cells = |row: usize| {
+        let token = if row == 3 { "NA" } else { "1" };
+        format!("{token},{row}.5,\"{row},5\",{token},\"{row},25\"")
+    };
+    let text = format!("a,b,c,d,e,class\n{}", body(10, cells));
+    assert_eq!(
+        error(&text),
+        "4 columns do not fit:\n  \
+         data.csv:5: 2 columns: expected a number, got \"NA\"; the columns are \"a\", \"d\"; \
+         give --missing NA to treat it as missing, or --categorical COLUMN to read one of them as categories\n  \
+         data.csv:2: 2 columns: \"0,5\" is a number with a decimal comma; the columns are \"c\", \"e\"; \
+         write such numbers as 0.5, or give --categorical COLUMN to read one of them as categories"
+    );
+}
+
+#[test]
+fn row_numbers_in_any_order_are_noted() {
+    let text =
+        format!("n,m,a,class\n{}", body(60, |row| format!("{},{},{}", row * 7 % 60, row + 1, row / 2)));
+    assert_eq!(
+        read(&text).unwrap().notes,
+        [
+            "column \"n\": has a different number in every row; leave it out with --drop n if it is a row number",
+            "column \"m\": counts the rows; leave it out with --drop m if it is a row number",
+        ]
+    );
+}
+
+#[test]
+fn columns_of_a_single_value_are_noted_in_one_line() {
+    let cells = |row: usize| {
+        let gap = if row == 3 { "" } else { "1" };
+        format!("x,,{gap},{}.5,{gap}", row % 3)
+    };
+    let text = format!("my text,none,gaps,n,code,class\n{}", body(30, cells));
+    let options = CsvOptions { categorical: vec!["code".into()], ..CsvOptions::new("class") };
+    let notes = read_csv(text.as_bytes(), "d.csv", &options).unwrap().notes;
+    // Missing values make a difference in a categorical column, where they have a bin.
+    assert_eq!(
+        notes,
+        ["3 columns have a single value, or none, and do not help to tell the classes apart; \
+          leave them out with --drop 'my text' --drop none --drop gaps"]
+    );
+    let names: Vec<String> = (0..22).map(|at| format!("c{at}")).collect();
+    let text =
+        format!("a,{},class\n{}", names.join(","), body(4, |row| format!("{row}.5{}", ",1".repeat(22))));
+    let notes = read(&text).unwrap().notes.concat();
+    assert!(notes.starts_with("22 columns have") && notes.ends_with(" --drop c19 and 2 more"), "{notes}");
+    let notes = read(&format!("a,b,class\n{}", body(4, |row| format!("{row}.5,1")))).unwrap().notes;
+    assert!(notes.concat().starts_with("1 column has a single value, or none, and does not"), "{notes:?}");
+}
+
+#[test]
+fn numeric_targets_are_said_to_be_unsupported() {
+    let numeric: String = (0..202).map(|row| format!("{row}.5,{}\n", row / 2)).collect();
+    let message = error(&format!("a,class\n{numeric}"));
+    assert_eq!(
+        message,
+        "data.csv: column \"class\": 101 different values, but at most 100 classes are possible; \
+         the target is numeric: train fits classifiers only and does not support numeric targets (regression); \
+         name a column of classes with --target, or replace the numbers by classes such as low and high"
+    );
+    let texts = error(&format!("a,class\n{}", numeric.replace(',', ",c")));
+    assert!(
+        texts.ends_with("possible; name a column of classes with --target, or merge the rare classes"),
+        "{texts}"
+    );
+}
+
+#[test]
+fn classes_of_a_single_row_are_named_with_a_remedy() {
+    assert_eq!(
+        error("a,class\n1,x\n2,x\n3,12\n"),
+        "data.csv: column \"class\": class \"12\" has a single row: each class needs at least two; \
+         remove the row or merge the class with another"
+    );
+    let others = error("a,class\n1,x\n2,x\n3,y\n4,z\n5,w\n");
+    assert!(others.contains("class \"w\" has a single row, and so have 2 other classes: each"), "{others}");
+}
+
+#[test]
+fn counts_of_categories_have_a_singular() {
+    let notes = |cells: fn(usize) -> &'static str| {
+        read(&format!("a,class\n{}", body(24, |row| cells(row).to_owned()))).unwrap().notes.concat()
+    };
+    let note = notes(|row| if row < 23 { "often" } else { "once" });
+    assert_eq!(note, "column \"a\": 1 category is counted one by one; 1 other, rare or beyond 64, together");
+    let note = notes(|row| ["p", "q", "r", "s"][row % 4]);
+    assert_eq!(
+        note,
+        "column \"a\": no category is counted one by one; 4 others, rare or beyond 64, together"
     );
 }

@@ -1,0 +1,138 @@
+//! Describes the columns that cannot be used. Columns that have the same fault and the same remedy share a sentence.
+
+use cli_io::printable::quoted;
+
+/// The most columns that one sentence names.
+pub(super) const MAX_NAMED: usize = 20;
+
+/// Why a column cannot be used.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Unfit {
+    /// The line of the first value that does not fit.
+    pub line: u64,
+    /// What is wrong.
+    pub fault: String,
+    /// How many values are concerned, in parentheses, or nothing.
+    pub extent: String,
+    /// How to fix it.
+    pub remedy: String,
+    /// The fault and the remedy as other columns can have them, if they can.
+    pub shared: Option<Shared>,
+}
+
+/// A fault that several columns can have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shared {
+    /// Tells this fault from others.
+    pub key: String,
+    /// How to fix it in all columns.
+    pub remedy: String,
+}
+
+/// Returns a sentence per fault, in the order of the columns.
+pub(super) fn sentences(file: &str, columns: &[(&str, Unfit)]) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for (at, (name, unfit)) in columns.iter().enumerate() {
+        let Some(shared) = &unfit.shared else {
+            sentences.push(sentence(file, name, unfit));
+            continue;
+        };
+        let is_same =
+            |other: &&(&str, Unfit)| other.1.shared.as_ref().is_some_and(|own| own.key == shared.key);
+        if columns[..at].iter().any(|other| is_same(&other)) {
+            continue;
+        }
+        let names: Vec<&str> = columns[at..].iter().filter(is_same).map(|(name, _)| *name).collect();
+        sentences.push(if let [name] = names[..] {
+            sentence(file, name, unfit)
+        } else {
+            format!(
+                "{file}:{}: {} columns: {}; the columns are {}; {}",
+                unfit.line,
+                names.len(),
+                unfit.fault,
+                listed(&names),
+                shared.remedy
+            )
+        });
+    }
+    sentences
+}
+
+fn sentence(file: &str, name: &str, unfit: &Unfit) -> String {
+    let Unfit { line, fault, extent, remedy, .. } = unfit;
+    format!("{file}:{line}: column {}: {fault}{extent}; {remedy}", quoted(name))
+}
+
+/// Returns names separated by commas, and how many more there are.
+fn listed(names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(MAX_NAMED).map(|name| quoted(name)).collect();
+    match names.len().saturating_sub(MAX_NAMED) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Returns a text as a shell takes it for one word.
+pub(super) fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./:".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+/// Returns a count with a noun in the singular or the plural, as in `1 row` and `2 rows`.
+pub(super) fn counted(count: usize, singular: &str, plural: &str) -> String {
+    format!("{count} {}", if count == 1 { singular } else { plural })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unfit(line: u64, fault: &str, shared: Option<&str>) -> Unfit {
+        Unfit {
+            line,
+            fault: fault.into(),
+            extent: " (1 of 9)".into(),
+            remedy: "fix it".into(),
+            shared: shared.map(|key| Shared { key: key.into(), remedy: "fix all".into() }),
+        }
+    }
+
+    #[test]
+    fn columns_of_one_fault_share_a_sentence() {
+        let columns = [
+            ("a", unfit(3, "got ?", Some("?"))),
+            ("b", unfit(2, "is a date", None)),
+            ("c", unfit(4, "got NA", Some("NA"))),
+            ("d", unfit(5, "got ?", Some("?"))),
+        ];
+        assert_eq!(
+            sentences("f", &columns),
+            [
+                "f:3: 2 columns: got ?; the columns are \"a\", \"d\"; fix all",
+                "f:2: column \"b\": is a date (1 of 9); fix it",
+                "f:4: column \"c\": got NA (1 of 9); fix it",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_more_than_twenty_columns_are_named() {
+        let names: Vec<String> = (0..23).map(|at| format!("c{at}")).collect();
+        let columns: Vec<(&str, Unfit)> =
+            names.iter().map(|name| (name.as_str(), unfit(2, "got ?", Some("?")))).collect();
+        let [sentence] = &sentences("f", &columns)[..] else { panic!() };
+        assert!(sentence.starts_with("f:2: 23 columns: got ?; the columns are \"c0\", "), "{sentence}");
+        assert!(sentence.ends_with("\"c19\" and 3 more; fix all") && !sentence.contains("c20"), "{sentence}");
+    }
+
+    #[test]
+    fn counts_have_a_singular() {
+        let rows = |count| counted(count, "row has", "rows have");
+        assert_eq!([0, 1, 2].map(rows), ["0 rows have", "1 row has", "2 rows have"]);
+    }
+}
