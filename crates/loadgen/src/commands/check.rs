@@ -48,9 +48,12 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let parsed = library::find(file).map_err(|error| error.to_string()).and_then(|found| {
             let mut scenario =
                 Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string())?;
-            if let Some(card) = &card {
-                fit(&mut scenario, found.folder(), card).map_err(|error| format!("{file}: {error:#}"))?;
-            }
+            let folder = found.folder();
+            let fitted = match &card {
+                Some(card) => fit(&mut scenario, folder, card),
+                None => scenario.check_tables(folder),
+            };
+            fitted.map_err(|error| format!("{file}: {error:#}"))?;
             Ok(scenario)
         });
         match parsed {

@@ -10,7 +10,7 @@ use crate::{
     plan::{Plan, Shard},
     report::summary,
     scenario::{
-        Scenario, Source,
+        Scenario, Source, TableSource,
         library::{self, Found},
     },
     serve::{self, Listeners, Servers},
@@ -25,6 +25,7 @@ use cli_io::{
     printable::{MOST_QUOTED, printable, printable_message},
     stdout::print,
 };
+use driftsim::Interface;
 use model::ModelCard;
 use reqwest::Url;
 use sha2::{Digest, Sha256};
@@ -53,6 +54,12 @@ pub struct Args {
     /// Take rows from this CSV file instead of drawing them for the model; labels too, if it has the column of the class
     #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
     pub table: Option<PathBuf>,
+    /// Text that stands for a missing value in the table, such as NA, beside the empty cell and the model's own; may be repeated
+    #[arg(long, value_name = "TOKEN", requires = "table", allow_hyphen_values = true)]
+    pub missing: Vec<String>,
+    /// Character between the fields of the table, \t for a tab
+    #[arg(long, value_name = "CHARACTER", requires = "table", default_value = ",", value_parser = cli_io::table_file::separator)]
+    pub separator: u8,
     /// Seed of all random draws, instead of the scenario's own
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -101,7 +108,13 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     if let Some(table) = &args.table {
         // Absolute, because the scenario's own paths are relative to its folder.
-        scenario.take_rows_from(&std::path::absolute(table)?);
+        let file = std::path::absolute(table)?;
+        scenario.take_rows_from(&TableSource {
+            more_missing: args.missing.clone(),
+            separator: args.separator,
+            interface: Interface::CommandLine,
+            ..TableSource::of_file(file)
+        });
     }
     let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
     let html = args.report.as_deref().map(|path| OutputFile::new("--report", path)).transpose()?;
@@ -160,8 +173,8 @@ async fn execute(
     let card = reader.card().await.map_err(|error| anyhow!("--target {address}: {error}"))?;
     scenario.fit(&card).map_err(|problem| anyhow!("expect: {problem}"))?;
     check_signals(&scenario, &card)?;
-    warn_of_simulator(&scenario, &card);
-    for note in scenario.read_tables(found.folder(), &card)?.iter().chain(&few_rows(&scenario)) {
+    let notes = scenario.read_tables(found.folder(), &card)?;
+    for note in simulator_warning(&scenario, &card).iter().chain(&notes).chain(&few_rows(&scenario)) {
         eprintln!("warning: {}", printable_message(note));
     }
     let checked = reader.check_prometheus().await.transpose();
@@ -199,18 +212,19 @@ async fn execute(
     Ok(page)
 }
 
-/// Says before the run that rows drawn for the model drift by themselves, if they do.
-fn warn_of_simulator(scenario: &Scenario, card: &ModelCard) {
-    let check = &card.simulator.check;
+/// Returns a warning before the run that rows drawn for the model drift by themselves, if they do.
+fn simulator_warning(scenario: &Scenario, card: &ModelCard) -> Option<String> {
+    let drifting = &card.simulator.check.drifting;
     let drawn =
         scenario.payloads.iter().any(|payload| matches!(payload.source, Source::Model | Source::Drift(_)));
-    if drawn && !check.drifting.is_empty() {
-        let signals = printable(&check.drifting.join(", "), MOST_QUOTED);
-        eprintln!(
-            "warning: rows drawn for model {} are not quite like its reference: {signals} drift without cause; send real rows with --table FILE.csv",
+    (drawn && !drifting.is_empty()).then(|| {
+        let signals = printable(&drifting.join(", "), MOST_QUOTED);
+        let drift = if drifting.len() == 1 { "drifts" } else { "drift" };
+        format!(
+            "rows drawn for model {} are not quite like its reference: {signals} {drift} without cause; send real rows with --table FILE.csv",
             printable(&card.name, MOST_QUOTED)
-        );
-    }
+        )
+    })
 }
 
 /// Variable with the token of all requests without their own authorization. It is not a flag, because `ps` shows flags.
@@ -233,4 +247,28 @@ fn addresses(args: &Args) -> anyhow::Result<Addresses> {
     let https = std::iter::once(&endpoint).chain(&prometheus).any(|server| server.url().scheme() == "https");
     let tls = Tls::new(args.ca_cert.as_deref(), https).map_err(anyhow::Error::msg)?;
     Ok(Addresses { target: Target { endpoint, tls }, prometheus })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_that_drift_without_cause_are_a_warning() {
+        let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
+        let scenario = |source| {
+            let text = format!(
+                "name: x\npayloads: {{ p: {{ source: {source} }} }}\n\
+                 phases: [ {{ name: a, executor: constant-vus, vus: 2, duration: 1s }} ]"
+            );
+            Scenario::parse(&text, "x").unwrap()
+        };
+        let warning = |card: &ModelCard, source| simulator_warning(&scenario(source), card);
+        assert_eq!(warning(&card, "{ model: {} }"), None);
+        card.simulator.check.drifting = vec!["gdp".into()];
+        assert!(warning(&card, "{ model: {} }").unwrap().contains(": gdp drifts without cause"));
+        assert_eq!(warning(&card, "{ table: rows.csv }"), None);
+        card.simulator.check.drifting.push("area".into());
+        assert!(warning(&card, "{ model: {} }").unwrap().contains(": gdp, area drift without cause"));
+    }
 }

@@ -70,6 +70,35 @@ fn bad_flags_are_104_and_help_is_not() {
 }
 
 #[test]
+fn a_table_of_the_command_line_is_read_by_its_flags_and_refused_with_their_names() {
+    let stub = Stub::start(StubOptions::default());
+    let loadgen = Loadgen::new();
+    let scenario = SHORT.split("expect:").next().unwrap();
+    loadgen.write(
+        "rows.csv",
+        "sepal_length;sepal_width;petal_length;petal_width\n5.1;3.5;1.4;0.2\n5.1;3.5;1.4;n/a\n",
+    );
+    let table = ["--table", "rows.csv"];
+    let run = |more: &[&str]| loadgen.run(scenario, &stub.url, more);
+    for (flags, words) in [
+        (&[][..], "try --separator ';'"),
+        (&["--separator", ";"], "got \"n/a\" (--missing makes it a missing value)"),
+    ] {
+        let run = run(&[&table, flags].concat());
+        run.expect_code(104);
+        assert!(run.stderr.contains(words) && !run.stderr.contains("payloads."), "{}", run.stderr);
+    }
+    assert_eq!(stub.seen(), 0);
+    let good = run(&[&table[..], &["--separator", ";", "--missing", "?", "--missing", "n/a"]].concat());
+    assert!(good.stderr.contains("1 rows lack petal_width"), "{}", good.stderr);
+    assert_eq!(stub.seen(), 25);
+    for flags in [["--separator", ";"], ["--missing", "NA"]] {
+        let run = run(&flags);
+        assert!(run.expect_code(104).stderr.contains("--table <FILE.csv>"), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn a_signal_that_the_model_does_not_have_is_found_before_the_run() {
     let stub = Stub::start(StubOptions::default());
     let scenario = r#"

@@ -94,6 +94,25 @@ fn check_names_every_problem_of_every_file() {
 }
 
 #[test]
+fn check_opens_the_tables_of_a_scenario() {
+    let loadgen = Loadgen::new();
+    std::fs::create_dir(loadgen.path("folder")).unwrap();
+    let text = "name: x\npayloads: { p: { source: { table: rows.csv } } }\nphases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]\n";
+    loadgen.write("folder/x.yaml", text);
+    // In the directory of the call, not in that of the scenario.
+    loadgen.write("rows.csv", "a\n1\n");
+    let run = loadgen.call(&["check", "folder/x.yaml"]);
+    run.expect_code(104);
+    let expected =
+        "folder/x.yaml: payloads.p.source: table folder/rows.csv: cannot be read: No such file or directory";
+    assert!(run.stderr.contains(expected) && run.stdout.is_empty(), "{}{}", run.stderr, run.stdout);
+    loadgen.write("folder/rows.csv", "a\n1\n");
+    let run = loadgen.call(&["check", "folder/x.yaml"]);
+    run.expect_code(0);
+    assert!(run.stdout.contains("folder/x.yaml: good"), "{}", run.stdout);
+}
+
+#[test]
 fn list_shows_built_in_and_local_scenarios() {
     let loadgen = Loadgen::new();
     std::fs::create_dir(loadgen.write("x", "").with_file_name("scenarios")).unwrap();
