@@ -44,19 +44,19 @@ impl Missed {
     }
 }
 
-/// Returns how many thresholds and expectations were missed, as a phrase.
+/// Returns how many thresholds and expectations were missed, as a phrase. It leaves out the kind that the scenario has none of.
 pub fn missed_in_words(
     missed: Missed,
     thresholds: &[ThresholdOutcome],
     expectations: &[ExpectationOutcome],
 ) -> String {
-    format!(
-        "{} of {} thresholds and {} of {} expectations missed",
-        missed.thresholds,
-        thresholds.len(),
-        missed.expectations,
-        expectations.len()
-    )
+    let kinds = [
+        (missed.thresholds, thresholds.len(), "thresholds"),
+        (missed.expectations, expectations.len(), "expectations"),
+    ];
+    let kinds = kinds.iter().filter(|(_, all, _)| *all > 0);
+    let counts: Vec<String> = kinds.map(|(missed, all, kind)| format!("{missed} of {all} {kind}")).collect();
+    format!("{} missed", counts.join(" and "))
 }
 
 /// Returns the verdict on a run, and the reason unless it passed.
@@ -88,4 +88,41 @@ pub fn run_verdict(
         return (RunVerdict::Passed, None);
     }
     (RunVerdict::Failed, Some(missed_in_words(missed, thresholds, expectations)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_missed_ones_are_counted_for_each_kind_that_there_is() {
+        let threshold = |verdict| ThresholdOutcome {
+            phase: None,
+            metric: "failed".into(),
+            expression: "count==0".into(),
+            value: None,
+            verdict,
+            is_time: false,
+        };
+        let expectation = |verdict| ExpectationOutcome {
+            kind: "signal".into(),
+            phase: None,
+            expected: String::new(),
+            verdict,
+            detail: String::new(),
+            after: None,
+            resolved_after: None,
+            notified_after: None,
+            calm: false,
+        };
+        let reason = |thresholds: &[Verdict], expectations: &[Verdict]| {
+            let thresholds: Vec<_> = thresholds.iter().map(|&verdict| threshold(verdict)).collect();
+            let expectations: Vec<_> = expectations.iter().map(|&verdict| expectation(verdict)).collect();
+            run_verdict(false, None, &Totals::default(), &thresholds, &expectations).1.unwrap()
+        };
+        use Verdict::{Failed, Passed};
+        assert_eq!(reason(&[], &[Failed, Passed]), "1 of 2 expectations missed");
+        assert_eq!(reason(&[Failed], &[]), "1 of 1 thresholds missed");
+        assert_eq!(reason(&[Passed], &[Failed]), "0 of 1 thresholds and 1 of 1 expectations missed");
+    }
 }
