@@ -279,11 +279,7 @@ fn check(
         .collect();
     let bins: Vec<Vec<u16>> =
         drawn.par_iter().map(|row| bins_of(file, row, outputs_of(classifier, row))).collect();
-    SimulatorCheck {
-        rows: rows as u64,
-        drifting: drifting(&bins, file),
-        ..SimulatorCheck::default()
-    }
+    SimulatorCheck { rows: rows as u64, drifting: drifting(&bins, file), ..SimulatorCheck::default() }
 }
 
 /// Returns the signals that drift on some rows, which are given by their bins.

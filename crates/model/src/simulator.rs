@@ -451,10 +451,12 @@ mod tests {
     #[test]
     fn dense_values_beside_a_long_tail_keep_their_edges() {
         // Quantiles of a log-normal distribution of sigma 2, by the logistic distribution near it.
-        let values: Vec<f64> = (1..3000).map(|row| (f64::from(row) / f64::from(3000 - row)).powf(1.2)).collect();
+        let values: Vec<f64> =
+            (1..3000).map(|row| (f64::from(row) / f64::from(3000 - row)).powf(1.2)).collect();
         let levels = Levels::of_values(&values, 1500.0);
         assert_eq!(levels.edges.len(), 151);
-        let codes = |least: usize| values.iter().filter(|&&value| usize::from(levels.code(value)) < least).count();
+        let codes =
+            |least: usize| values.iter().filter(|&&value| usize::from(levels.code(value)) < least).count();
         assert!((codes(15) as f64 - 300.0).abs() < 30.0, "{}", codes(15));
     }
 
