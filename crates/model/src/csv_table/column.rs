@@ -183,7 +183,7 @@ impl Profile {
             fault,
             extent: format!(" ({noted} of {} values are written like this)", self.filled),
             remedy: format!("write it as {plain}{}", or(flag_value, "the column")),
-            shared: Some(shared),
+            shared: Some(Box::new(shared)),
         })
     }
 
@@ -210,7 +210,7 @@ impl Profile {
             fault: self.not_a_number(text),
             extent: self.extent(),
             remedy: format!("{remedy}{}", or(flag_value, "the column")),
-            shared,
+            shared: shared.map(Box::new),
         }
     }
 
@@ -220,22 +220,18 @@ impl Profile {
         let name = quoted(name);
         let mut notes = Vec::new();
         match decided {
-            Some(ColumnType::Numeric) => {
-                if self.inexact > 0 {
-                    notes.push(format!(
-                        "column {name}: {} beyond 2^53 and rounded; \
-                         if the column holds identifiers, leave it out with --drop {flag_value}",
-                        counted(self.inexact, "integer is", "integers are")
-                    ));
-                }
-            }
+            Some(ColumnType::Numeric) if self.inexact > 0 => notes.push(format!(
+                "column {name}: {} beyond 2^53 and rounded; \
+                 if the column holds identifiers, leave it out with --drop {flag_value}",
+                counted(self.inexact, "integer is", "integers are")
+            )),
             Some(ColumnType::Categorical) => {
                 let tokens = MISSING_TOKENS.iter().filter(|token| self.texts.contains_key(**token));
                 notes.extend(tokens.map(|token| {
                     format!("column {name}: {token:?} is counted as a category; --missing '{token}' makes it a missing value")
                 }));
             }
-            None => {}
+            Some(ColumnType::Numeric) | None => {}
         }
         notes
     }
@@ -287,10 +283,11 @@ pub(super) fn row_number(name: &str, values: &[f64]) -> Option<&'static str> {
     let fills = greatest - least < MAX_SPARSITY * present.len() as f64;
     let has_name = ROW_NUMBER_NAMES.iter().any(|usual| name.eq_ignore_ascii_case(usual));
     let many = present.len() >= IDENTIFIER_VALUES;
-    if present.len() < 2 || !has_name && !(many && integers && fills) {
+    let is_likely = has_name || many && integers && fills;
+    if present.len() < 2 || !is_likely {
         return None;
     }
-    let in_order = integers && least <= 1.0 && least >= 0.0 && present.windows(2).all(|w| w[1] == w[0] + 1.0);
+    let in_order = integers && (0.0..=1.0).contains(&least) && present.windows(2).all(|w| w[1] == w[0] + 1.0);
     if in_order {
         return Some("counts the rows");
     }

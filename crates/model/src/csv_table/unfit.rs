@@ -17,7 +17,7 @@ pub(super) struct Unfit {
     /// How to fix it.
     pub remedy: String,
     /// The fault and the remedy as other columns can have them, if they can.
-    pub shared: Option<Shared>,
+    pub shared: Option<Box<Shared>>,
 }
 
 /// A fault that several columns can have.
@@ -98,7 +98,7 @@ mod tests {
             fault: fault.into(),
             extent: " (1 of 9)".into(),
             remedy: "fix it".into(),
-            shared: shared.map(|key| Shared { key: key.into(), remedy: "fix all".into() }),
+            shared: shared.map(|key| Box::new(Shared { key: key.into(), remedy: "fix all".into() })),
         }
     }
 
