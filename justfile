@@ -108,10 +108,10 @@ bench-check: (_install "python3" "python3")
     "$out/venv/bin/python" crates/driftsim/benches/check_peers.py "${CARGO_TARGET_DIR:-target}/release" "$out"
 
 # Take five real tables the whole way: train, serve, `normal`, `drift`, `demo`, real rows with feedback, a real drift, `check`
-table-drills: (_install "python3 prometheus" "python3 prometheus") _table-tools
+table-drills *tables: (_install "python3 prometheus" "python3 prometheus") _table-tools
     cargo build --locked --release --bins
     "${CARGO_TARGET_DIR:-target}/tables/venv/bin/python" -W ignore crates/loadgen/benches/table_drills.py \
-        "${CARGO_TARGET_DIR:-target}/release" "${CARGO_TARGET_DIR:-target}/tables/drills"
+        "${CARGO_TARGET_DIR:-target}/release" "${CARGO_TARGET_DIR:-target}/tables/drills" "$@"
 
 # The same drifts for the detectors of River, on the same rows
 bench-drift-peers: (_install "python3" "python3")

@@ -1,4 +1,4 @@
-"""Takes real tables the whole way: `just table-drills` calls it with the programs' folder and a work folder.
+"""Takes real tables the whole way: `just table-drills` calls it with the programs' folder, a work folder and the tables, or none for all.
 
 For each table: train on four fifths, serve, watch by Prometheus with the shipped rules; play `normal`, `drift` and `demo`; send the
 other fifth as real rows, with their true classes as feedback; send the same rows drifted; judge the other fifth by `driftsim check`.
@@ -107,20 +107,22 @@ class Stack:
         for process in self.processes:
             process.wait()
 
-    def play(self, folder, scenario, *flags):
-        report = folder / "report.json"
+
+def play(folder, model, scenario, *flags):
+    """Plays a scenario against a stack of its own: alerts look back for an hour, beyond the scenario before."""
+    report = folder / "report.json"
+    subprocess.run(["rm", "-rf", folder / "tsdb"], check=True)
+    with Stack(folder, model) as stack:
         done = program(
-            "loadgen", "run", "--scenario", scenario, "--target", self.service, "--prometheus", self.prometheus,
+            "loadgen", "run", "--scenario", scenario, "--target", stack.service, "--prometheus", stack.prometheus,
             "--json", report, *flags)
-        (folder / f"{Path(scenario).stem}{len(flags)}.txt").write_text(done.stdout + done.stderr)
-        return done.returncode, json.loads(report.read_text())
+    (folder / f"{Path(scenario).stem}{len(flags)}.txt").write_text(done.stdout + done.stderr)
+    return done.returncode, json.loads(report.read_text())
 
 
 def whole_way(name, load, target):
     folder = WORK / name
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("tsdb*"):
-        subprocess.run(["rm", "-r", old], check=True)
     frame = load()
     frame = frame[frame[target].notna()]
     train, held = train_test_split(frame, test_size=0.2, random_state=0, stratify=frame[target])
@@ -136,16 +138,15 @@ def whole_way(name, load, target):
     rate = max(1, min(50, 2 * len(held) // 30))
     (folder / "real_rows.yaml").write_text(REAL_ROWS % {"rate": rate})
     cells = [series.group(1) if series else "?"]
-    with Stack(folder, model) as stack:
-        for scenario in ("normal", "drift", "demo"):
-            code, _ = stack.play(folder, scenario)
-            cells.append(str(code))
-        code, report = stack.play(folder, folder / "real_rows.yaml", "--table", folder / "held.csv")
-        feedback = report.get("feedback", {})
-        cells += [str(code), f"{feedback.get('accepted', 0)} of {feedback.get('due', 0)}"]
-        code, report = stack.play(folder, "drift", "--table", folder / "held.csv")
-        signals = [e for e in report["expectations"] if "drifts" in e["expected"]]
-        cells.append(f"{sum(e['verdict'] == 'passed' for e in signals)} of {len(signals)}")
+    for scenario in ("normal", "drift", "demo"):
+        cells.append(str(play(folder, model, scenario)[0]))
+    code, report = play(folder, model, folder / "real_rows.yaml", "--table", folder / "held.csv")
+    feedback = report.get("feedback", {})
+    cells += [str(code), f"{feedback.get('accepted', 0)} of {feedback.get('due', 0)}"]
+    # Only whether the drift is seen: so many draws from the held-out rows are a verdict on those rows (docs/scenarios.md).
+    _, report = play(folder, model, "drift", "--table", folder / "held.csv")
+    signals = [e for e in report["expectations"] if "drifts" in e["expected"]]
+    cells.append(f"{sum(e['verdict'] == 'passed' for e in signals)} of {len(signals)}")
     checked = program(
         "driftsim", "check", "--current", folder / "held.csv", "--reference", model, "--target", target)
     return [*cells, str(checked.returncode)]
@@ -153,5 +154,6 @@ def whole_way(name, load, target):
 
 print("| table | series | normal | drift | demo | real rows | feedback | real drift seen | check |", flush=True)
 print("|---|---|---|---|---|---|---|---|---|", flush=True)
-for name, (load, target) in TABLES.items():
+for name in sys.argv[3:] or TABLES:
+    load, target = TABLES[name]
     print(f"| {name} | {' | '.join(whole_way(name, load, target))} |", flush=True)
