@@ -139,7 +139,7 @@ fn the_built_in_copies_are_the_files() {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let names: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();
-    assert_eq!(names.len(), 5);
+    assert_eq!(names.len(), 6);
     let listed = Command::new(env!("CARGO_BIN_EXE_loadgen")).current_dir("/").arg("list").output().unwrap();
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     for name in names {
