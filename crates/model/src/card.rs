@@ -209,23 +209,25 @@ impl Feature {
     }
 }
 
-/// Returns whether all are numbers and no two are equal: `1` and `01` can be distinguished as text alone.
-fn is_distinct(numbers: impl Iterator<Item = Option<f64>>) -> bool {
-    let Some(mut numbers) = numbers.collect::<Option<Vec<f64>>>() else { return false };
-    numbers.sort_by(f64::total_cmp);
-    numbers.is_sorted_by(|a, b| a < b)
+/// Returns whether every text has a value and no two have the same: `1` and `01`, or `true` and `True`, differ as text alone.
+fn are_distinct<V: PartialEq>(values: impl Iterator<Item = Option<V>>) -> bool {
+    let Some(values) = values.collect::<Option<Vec<V>>>() else { return false };
+    values.iter().enumerate().all(|(at, value)| !values[..at].contains(value))
 }
 
 impl Categorical {
     /// Returns the categories with the way they are written.
     pub(crate) fn new(categories: Vec<String>, rare: Vec<String>) -> Self {
         let all = || categories.iter().chain(&rare);
-        let is_boolean = |text: &String| ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word));
+        let boolean = |text: &String| {
+            [true, false].into_iter().find(|word| text.eq_ignore_ascii_case(&word.to_string()))
+        };
+        let number = |text: &String| text.parse().ok().filter(|number: &f64| number.is_finite());
         let written = if all().next().is_none() {
             Written::Text
-        } else if all().all(is_boolean) && all().count() <= 2 {
+        } else if are_distinct(all().map(boolean)) {
             Written::Boolean
-        } else if is_distinct(all().map(|text| text.parse().ok().filter(|number: &f64| number.is_finite()))) {
+        } else if are_distinct(all().map(number)) {
             Written::Number
         } else {
             Written::Text
@@ -368,7 +370,7 @@ mod tests {
     #[test]
     fn categories_of_equal_value_are_distinguished_as_text() {
         for (one, other) in [("1", "01"), ("1", "1.0"), ("true", "True")] {
-            let own = categorical(&[one, other], &["2"]);
+            let own = categorical(&[one, other], &[]);
             assert_eq!(own.written, Written::Text);
             assert_eq!([one, other].map(|text| own.value(text)), [0.0, 1.0]);
             assert_eq!([0.0, 1.0].map(|value| own.json(value)), [one, other].map(serde_json::Value::from));
