@@ -1,7 +1,7 @@
 //! Rows without end, drawn from a model or a table.
 
 use crate::{DriftSpec, SpecError, TableRows, drifted_distribution::DriftedDistribution, origin::Origin};
-use model::{ModelCard, Pool};
+use model::{ModelCard, Pool, simulator::SimulatorError};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
@@ -56,7 +56,6 @@ impl RowSource {
         spec: &DriftSpec,
         seed: u64,
     ) -> Result<Self, SpecError> {
-        check_numbers(card)?;
         Self::of(Origin::Table(table), card, spec, seed)
     }
 
@@ -89,34 +88,12 @@ impl RowSource {
     }
 }
 
-fn error(place: String, problem: &str) -> SpecError {
-    SpecError::Card { place, problem: problem.to_owned() }
-}
-
-/// Decodes the simulator of a card. Cards that are read over HTTP are not checked before, so their parts may contradict each other.
+/// Decodes the simulator of a card.
 fn pool(card: &ModelCard) -> Result<Pool, SpecError> {
-    if card.reference.shape.classes.len() != card.classes.len() {
-        return Err(error("reference.shape.classes".into(), "there must be one per class"));
-    }
-    check_numbers(card)?;
-    card.pool().map_err(|problem| error(format!("simulator.{}", problem.field), &problem.problem))
-}
-
-/// Checks the numbers that operations work with.
-fn check_numbers(card: &ModelCard) -> Result<(), SpecError> {
-    for (at, feature) in card.features.iter().enumerate() {
-        let Some(numeric) = feature.numeric() else { continue };
-        let [low, high] = numeric.extreme;
-        if !(low.is_finite() && high.is_finite() && low <= high) {
-            let place = format!("features[{at}].values.numeric.extreme");
-            return Err(error(place, "must be two ascending finite numbers"));
-        }
-        if !(numeric.sd.is_finite() && numeric.sd > 0.0) {
-            let place = format!("features[{at}].values.numeric.sd");
-            return Err(error(place, "must be a finite number above 0"));
-        }
-    }
-    Ok(())
+    card.pool().map_err(|SimulatorError { field, problem }| SpecError::Card {
+        place: format!("simulator.{field}"),
+        problem,
+    })
 }
 
 fn streams(seed: u64) -> [ChaCha8Rng; 3] {
@@ -181,21 +158,11 @@ mod tests {
     #[test]
     fn a_card_that_contradicts_itself_is_refused() {
         type Change = fn(&mut ModelCard);
-        fn numeric(card: &mut ModelCard) -> &mut model::Numeric {
-            let model::Values::Numeric(numeric) = &mut card.features[1].values else { panic!() };
-            numeric
-        }
         let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
-        let changes: [(Change, &str); 6] = [
-            (
-                |card| drop(card.classes.pop()),
-                "model card: reference.shape.classes: there must be one per class",
-            ),
+        let changes: [(Change, &str); 3] = [
             (|card| drop(card.simulator.levels.pop()), "model card: simulator.levels: "),
             (|card| card.simulator.codes.truncate(4), "model card: simulator.codes: must have"),
             (|card| card.simulator.codes.insert(0, '!'), "model card: simulator.codes: is not base64"),
-            (|card| numeric(card).extreme = [2.0, 1.0], "model card: features[1].values.numeric.extreme: "),
-            (|card| numeric(card).sd = 0.0, "model card: features[1].values.numeric.sd: "),
         ];
         for (change, expected) in changes {
             let mut card = file.card.clone();

@@ -160,9 +160,15 @@ impl ModelCard {
         ensure(features > 0, "card.features", "there are none")?;
         ensure(classes > 1, "card.classes", "there must be at least two")?;
         ensure(
-            card.features.iter().filter_map(Feature::numeric).all(|numeric| numeric.sd > 0.0),
+            card.features.iter().filter_map(Feature::numeric).all(|own| own.sd.is_finite() && own.sd > 0.0),
             "card.features",
-            "every sd must be above 0",
+            "every sd must be finite and above 0",
+        )?;
+        let ascending_range = |[low, high]: [f64; 2]| low.is_finite() && high.is_finite() && low <= high;
+        ensure(
+            card.features.iter().filter_map(Feature::numeric).all(|own| ascending_range(own.extreme)),
+            "card.features",
+            "every extreme must be two ascending finite numbers",
         )?;
         let missing = |f: &Feature| (0.0..=1.0).contains(&f.missing_ratio);
         ensure(card.features.iter().all(missing), "card.features", "every missing_ratio must be in [0, 1]")?;
@@ -294,10 +300,13 @@ mod tests {
     #[test]
     fn parts_that_do_not_fit_together_are_named() {
         let file = iris_file();
-        let cases: [(&str, &str, Change); 38] = [
+        let cases: [(&str, &str, Change); 41] = [
             ("card.features", "there are none", |f| f.card.features.clear()),
             ("card.classes", "at least two", |f| f.card.classes.truncate(1)),
             ("card.features", "every sd", |f| numeric(f).sd = 0.0),
+            ("card.features", "every sd", |f| numeric(f).sd = f64::INFINITY),
+            ("card.features", "every extreme", |f| numeric(f).extreme = [2.0, 1.0]),
+            ("card.features", "every extreme", |f| numeric(f).extreme = [1.0, f64::NAN]),
             ("card.features", "every missing_ratio", |f| f.card.features[1].missing_ratio = 1.5),
             ("card.features", "every missing_ratio", |f| f.card.features[1].missing_ratio = f64::NAN),
             ("card.features", "names must differ", |f| f.card.features[1].name = "sepal_length".into()),
