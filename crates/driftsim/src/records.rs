@@ -4,7 +4,7 @@ use crate::unknown_labels::UnknownLabels;
 use anyhow::{Result, bail};
 use cli_io::printable::{MOST_QUOTED, printable, quoted};
 use csv::ByteRecord;
-use model::{Feature, ModelCard, Values};
+use model::{Categorical, Feature, ModelCard, Values};
 use std::collections::HashMap;
 
 /// How the person who names a table says how it is written, for messages.
@@ -19,7 +19,8 @@ pub enum Interface {
 /// How the cells of one feature are read.
 enum Cells {
     Numeric,
-    Categorical(HashMap<Vec<u8>, f64>),
+    /// The values of the categories as the reference writes them, and what knows other ways to write them.
+    Categorical(HashMap<Vec<u8>, f64>, Categorical),
 }
 
 /// Reads records whose columns are those of a header.
@@ -115,7 +116,8 @@ impl Cells {
             Values::Numeric(_) => Self::Numeric,
             Values::Categorical(own) => {
                 let known = own.categories.iter().enumerate();
-                Self::Categorical(known.map(|(at, name)| (name.clone().into_bytes(), at as f64)).collect())
+                let known = known.map(|(at, name)| (name.clone().into_bytes(), at as f64)).collect();
+                Self::Categorical(known, own.clone())
             }
         }
     }
@@ -126,7 +128,10 @@ impl Cells {
             return Ok(None);
         }
         match self {
-            Self::Categorical(known) => Ok(Some(known.get(cell).copied().unwrap_or(known.len() as f64))),
+            Self::Categorical(known, own) => {
+                let otherwise = || own.value(&String::from_utf8_lossy(cell));
+                Ok(Some(known.get(cell).copied().unwrap_or_else(otherwise)))
+            }
             Self::Numeric => {
                 let number = str::from_utf8(cell).ok().and_then(|text| text.parse::<f64>().ok());
                 number.filter(|number| number.is_finite()).map(Some).ok_or(())
@@ -140,7 +145,7 @@ fn header_name(field: &[u8]) -> String {
     text.trim_start_matches('\u{feff}').trim().to_owned()
 }
 
-/// Returns names as a list in which each can be told from its neighbours: one that is empty or has a space or a comma is quoted.
+/// Returns names as a list. A name that is empty or has a space or a comma is quoted, so that its ends are visible.
 pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(name).collect::<Vec<_>>().join(", ")
 }
@@ -202,6 +207,21 @@ fn columns(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn categories_are_read_as_the_service_reads_them() {
+        let rows: String =
+            (0..80).map(|row| format!("{},{},{}\n", row % 2 == 0, row % 7, row / 3 % 2)).collect();
+        let text = format!("paid,number,class\n{rows}");
+        let table = model::read_csv(text.as_bytes(), "t", &model::CsvOptions::new("class")).unwrap().table;
+        let card = model::train(&table, &model::TrainOptions::new("t")).unwrap().card;
+        let own = card.features[0].categorical().unwrap();
+        let cells = Cells::new(&card.features[0]);
+        for text in ["true", "FALSE", "True", "maybe"] {
+            assert_eq!(cells.value(text.as_bytes(), &[]), Ok(Some(own.value(text))), "{text}");
+        }
+        assert_ne!(own.value("True"), own.value("maybe"));
+    }
 
     #[test]
     fn names_in_lists_are_quoted_where_their_ends_would_not_be_seen() {

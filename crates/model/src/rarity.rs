@@ -23,13 +23,13 @@ pub(crate) fn corrected<'a>(table: &'a Table, rng: &mut ChaCha8Rng) -> Cow<'a, T
         let known = categories.known.len();
         let mut counts = vec![0_usize; known];
         let values = &table.values[at];
-        // NaN is no position.
+        // A missing value is NaN, which is not below anything.
         values.iter().filter(|value| **value < known as f64).for_each(|&value| counts[value as usize] += 1);
         // Without other categories, none was chosen among many.
         if !values.iter().any(|&value| value >= known as f64) {
             continue;
         }
-        for (category, moved) in surplus(&counts).into_iter().enumerate() {
+        for (category, moved) in surplus(&counts).into_iter().enumerate().filter(|(_, moved)| *moved > 0) {
             let own = (0..values.len()).filter(|&row| values[row] == category as f64);
             for row in own.sample(rng, moved) {
                 corrected.to_mut().values[at][row] = known as f64;

@@ -2,7 +2,7 @@
 
 use super::{
     record::FeedbackOutcome,
-    sender::{Recorder, Sender, Sent, address},
+    sender::{Recorder, Sender, address},
 };
 use crate::{connect::Endpoint, scenario::Payload};
 use bytes::Bytes;
@@ -50,20 +50,21 @@ impl Request {
     }
 }
 
-/// Sends feedback with this true class later, if the request was answered with a prediction.
-pub(super) fn follow_up(
-    sender: &Rc<Sender>,
-    phase: usize,
-    payload: usize,
-    label: Option<String>,
-    sent: Sent,
-) {
-    let (Some(label), Some(prediction_id)) = (label, sent.prediction_id) else { return };
-    let Some(request) = &sender.feedback[payload] else { return };
+/// Feedback that is due on a prediction.
+pub(super) struct Due {
+    /// The true class.
+    pub(super) label: String,
+    /// The id that the prediction was answered with; without one, feedback cannot be sent.
+    pub(super) prediction_id: Option<String>,
+}
+
+/// Sends the feedback on a request's prediction later, if any is due.
+pub(super) fn follow_up(sender: &Rc<Sender>, phase: usize, payload: usize, due: Option<Due>) {
+    let (Some(due), Some(request)) = (due, &sender.feedback[payload]) else { return };
     // Taken here, not in the task: one that is dropped before it first runs must be counted too.
     let ticket = Ticket::new(&sender.recorder, phase);
-    let Some(prediction_id) = prediction_id else { return ticket.settle(FeedbackOutcome::Failed) };
-    let (after, request) = (request.after, request.about(&prediction_id, &label));
+    let Some(prediction_id) = due.prediction_id else { return ticket.settle(FeedbackOutcome::Failed) };
+    let (after, request) = (request.after, request.about(&prediction_id, &due.label));
     let sender = Rc::clone(sender);
     tokio::task::spawn_local(async move {
         tokio::time::sleep(after).await;

@@ -4,7 +4,7 @@ use super::{
     Target,
     answer::{ExpectedAnswer, prediction_id},
     connections::{Connections, Received},
-    feedback,
+    feedback::{self, Due},
     in_flight::InFlight,
     record::{Ending, Failure, Record, Timing},
 };
@@ -135,17 +135,17 @@ impl Sender {
     pub(super) async fn send(
         &self,
         ticket: Ticket,
-        request: PreparedRequest,
+        mut request: PreparedRequest,
         intended: Option<Instant>,
     ) -> Sent {
-        let is_labelled = request.label.is_some();
+        let label = request.label.take();
         let template = &self.templates[request.payload];
         let request = template.request(request);
         let sent = Instant::now();
         let exchange = self.connections.exchange(request, |status| template.answer.most_bytes(status));
         let answered = tokio::time::timeout(self.timeout, exchange).await;
         let done = Instant::now();
-        let mut id = None;
+        let mut feedback = None;
         let ending = match answered {
             Ok(Ok(answer))
                 if answer.is_followed || !template.answer.is_met(answer.status, answer.body.as_deref()) =>
@@ -153,9 +153,9 @@ impl Sender {
                 Ending::Failed(Failure::BadAnswer)
             }
             Ok(Ok(Received { status, body, .. })) => {
-                if is_labelled && status == 200 {
-                    id = Some(body.and_then(|body| prediction_id(&body)));
-                }
+                feedback = label
+                    .filter(|_| status == 200)
+                    .map(|label| Due { label, prediction_id: body.and_then(|body| prediction_id(&body)) });
                 Ending::Completed { status, expected: template.expected.contains(&status) }
             }
             Ok(Err(reason)) => Ending::Failed(reason),
@@ -169,13 +169,13 @@ impl Sender {
                 lag: intended.map(|intended| sent.saturating_duration_since(intended)),
             },
         );
-        Sent { answered: matches!(ending, Ending::Completed { .. }), prediction_id: id }
+        Sent { answered: matches!(ending, Ending::Completed { .. }), feedback }
     }
 
     /// Sends a request that is not part of the plan, and returns the status of its answer.
     ///
     /// # Errors
-    /// If there is no answer in time.
+    /// If the answer does not come in time.
     pub(super) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<u16, ()> {
         let exchange = self.connections.exchange(request, |_| 0);
         match tokio::time::timeout(self.timeout, exchange).await {
@@ -189,8 +189,8 @@ impl Sender {
 pub(super) struct Sent {
     /// Whether it was answered.
     pub(super) answered: bool,
-    /// If it was answered with a prediction that gets feedback: the prediction's id, `None` without one.
-    pub(super) prediction_id: Option<Option<String>>,
+    /// The feedback on its prediction, if it gets one.
+    pub(super) feedback: Option<Due>,
 }
 
 /// Makes sure that a request which was offered is counted, even if its task is dropped before it ever ran.

@@ -122,10 +122,10 @@ fn handle(command: Command, sender: &Rc<Sender>, plan: &Plan) {
             // Taken here, not in the task: one that is dropped before it first runs must be counted too.
             let ticket = sender.ticket(phase, request.payload);
             tokio::task::spawn_local(async move {
-                let (payload, label) = (request.payload, request.label.clone());
+                let payload = request.payload;
                 let sent = sender.send(ticket, request, Some(intended)).await;
                 drop(permit);
-                feedback::follow_up(&sender, phase, payload, label, sent);
+                feedback::follow_up(&sender, phase, payload, sent.feedback);
             });
         }
         Command::Users { phase, users, until } => {
@@ -142,11 +142,10 @@ fn handle(command: Command, sender: &Rc<Sender>, plan: &Plan) {
 async fn be_user(sender: Rc<Sender>, phase: usize, mut requests: PreparedRequests, until: Instant) {
     while Instant::now() < until {
         let request = requests.draw();
-        let (payload, label) = (request.payload, request.label.clone());
+        let payload = request.payload;
         let sent = sender.send(sender.ticket(phase, payload), request, None).await;
-        let answered = sent.answered;
-        feedback::follow_up(&sender, phase, payload, label, sent);
-        if !answered {
+        feedback::follow_up(&sender, phase, payload, sent.feedback);
+        if !sent.answered {
             tokio::time::sleep(RETRY_DELAY).await;
         }
     }
