@@ -95,7 +95,7 @@ def distinguishable(model, train, held, target):
     return roc_auc_score(y, score)
 
 
-print("| table | rows | columns | accuracy | scikit-learn | seconds | Python | file | simulated | held out | told apart |")
+print("| table | rows | columns | accuracy | scikit-learn | seconds | Python | file | simulated | held out | distinguished |")
 print("|---|---|---|---|---|---|---|---|---|---|---|")
 for name, (load, target) in TABLES.items():
     frame = load()

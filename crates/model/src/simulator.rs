@@ -567,7 +567,7 @@ mod tests {
         let mut most = small(&CODES);
         most.levels[0].points = vec![1.0; 253];
         assert!(Pool::new(&most, &features(), &[30, 10]).is_ok());
-        // One value that is no point has an interval of no width.
+        // A single value that is not a point has an interval of width 0.
         most.levels[0] = Levels { points: vec![1.5], edges: vec![3.5, 3.5] };
         assert!(Pool::new(&most, &features(), &[30, 10]).is_ok());
     }

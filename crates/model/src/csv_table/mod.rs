@@ -276,8 +276,8 @@ fn useless_columns(
     if count > 0 {
         let what = counted(
             count,
-            "column has a single value, or none, and does not help to tell the classes apart; leave it out with",
-            "columns have a single value, or none, and do not help to tell the classes apart; leave them out with",
+            "column has a single value, or none, and does not help to distinguish the classes; leave it out with",
+            "columns have a single value, or none, and do not help to distinguish the classes; leave them out with",
         );
         let flags = constant[..count.min(MAX_NAMED)].join(" ");
         let more = count.saturating_sub(MAX_NAMED);

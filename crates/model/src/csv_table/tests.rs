@@ -282,7 +282,7 @@ fn columns_of_a_single_value_are_noted_in_one_line() {
     // Missing values make a difference in a categorical column, where they have a bin.
     assert_eq!(
         notes,
-        ["3 columns have a single value, or none, and do not help to tell the classes apart; \
+        ["3 columns have a single value, or none, and do not help to distinguish the classes; \
           leave them out with --drop 'my text' --drop none --drop gaps"]
     );
     let names: Vec<String> = (0..22).map(|at| format!("c{at}")).collect();
