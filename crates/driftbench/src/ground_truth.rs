@@ -72,11 +72,13 @@ impl GroundTruth {
     fn options(&self) -> TrainOptions {
         let training = &self.card.training;
         let rows = (training.train_rows + training.test_rows).max(1) as f64;
+        // A profile was not trained here.
+        let defaults = TrainOptions::new(&self.card.name);
         TrainOptions {
-            name: self.card.name.clone(),
+            name: defaults.name,
             test_fraction: training.test_rows as f64 / rows,
             seed: training.seed,
-            alpha: training.alpha,
+            alpha: training.alpha.unwrap_or(defaults.alpha),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use drift::{Bins, DriftError, FalseAlarmBudget, Judgement, judge};
 use driftsim::Row;
-use model::{Classifier, ModelFile};
+use model::{ModelFile, Predictor};
 use std::ops::Range;
 
 /// Probabilities of exceeding a limit by chance, at which the limits are checked.
@@ -25,7 +25,7 @@ pub(crate) struct Signal {
 /// Watches the traffic of one model.
 #[derive(Debug, Clone)]
 pub(crate) struct Monitor {
-    classifier: Classifier,
+    predictor: Predictor,
     /// Features in their order, then prediction, confidence and distance.
     pub(crate) signals: Vec<Signal>,
     /// Features that the service insists on: the reference never misses them.
@@ -68,9 +68,12 @@ impl Monitor {
             first += signal.bins.len();
             signal
         });
+        let Some(predictor) = Predictor::built_in(file) else {
+            unreachable!("models of the benchmark are trained by it")
+        };
         Self {
             signals: signals.collect(),
-            classifier: Classifier::new(file),
+            predictor,
             required: file.card.features.iter().map(|feature| feature.missing_ratio == 0.0).collect(),
         }
     }
@@ -103,8 +106,9 @@ impl Monitor {
 
     /// Returns what the model says of a row; `None` when its numbers overflow.
     pub(crate) fn outputs(&self, row: &Row, stuck: Option<usize>) -> Option<Outputs> {
-        let prediction = self.classifier.predict(&row.values).ok()?;
-        Some([stuck.unwrap_or(prediction.class) as f64, prediction.confidence, prediction.distance])
+        let prediction = self.predictor.predict_row(&row.values).ok()?;
+        let class = stuck.or(prediction.class())?;
+        Some([class as f64, prediction.confidence?, prediction.distance])
     }
 
     /// Judges one signal on the counts of all.

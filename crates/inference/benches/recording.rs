@@ -8,7 +8,7 @@
 use drift::{Bins, FalseAlarmBudget};
 use driftsim::{DriftSpec, RowSource};
 use inference::metrics::Metrics;
-use model::{Classifier, ModelFile, Prediction, Table, TrainOptions, table::Column};
+use model::{ModelFile, Prediction, Predictor, Table, TrainOptions, table::Column};
 use std::{
     hint::black_box,
     time::{Duration, Instant},
@@ -40,20 +40,21 @@ fn main() {
 
 /// Prints a line and gives the cost of a row.
 fn measure(name: &str, file: &ModelFile) -> f64 {
-    let classifier = Classifier::new(file);
+    let predictor = Predictor::built_in(file).expect("the model was trained here");
     let source = RowSource::new(&file.card, &DriftSpec::steady(), 42).expect("the model's own card");
     let rows: Vec<(Vec<Option<f64>>, Prediction)> = source
         .take(ROWS)
         .map(|row| {
-            let prediction = classifier.predict(&row.values).expect("rows like the reference");
+            let prediction = predictor.predict_row(&row.values).expect("rows like the reference");
             (row.values, prediction)
         })
         .collect();
-    let metrics = Metrics::new(&file.card, &FalseAlarmBudget::default());
-    let features = median(|| rows.iter().for_each(|(row, _)| metrics.observed(black_box(row))));
+    let metrics = Metrics::new();
+    let of_model = metrics.of_model(&file.card, &FalseAlarmBudget::default());
+    let features = median(|| rows.iter().for_each(|(row, _)| of_model.observed(black_box(row))));
     let count = |(row, prediction): &(Vec<Option<f64>>, Prediction)| {
-        metrics.observed(black_box(row));
-        metrics.predicted(black_box(prediction));
+        of_model.observed(black_box(row));
+        of_model.predicted(black_box(prediction));
     };
     let all = median(|| {
         rows.iter().for_each(count);
@@ -67,7 +68,7 @@ fn measure(name: &str, file: &ModelFile) -> f64 {
         metrics.upkeep();
     });
     let predict = median(|| {
-        rows.iter().for_each(|(row, _)| drop(black_box(classifier.predict(black_box(row)))));
+        rows.iter().for_each(|(row, _)| drop(black_box(predictor.predict_row(black_box(row)))));
     });
     let signals = file
         .card

@@ -13,7 +13,7 @@
 //! server spent on a request, which a busy neighbour disturbs less.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use model::{Classifier, ModelFile};
+use model::{ModelFile, Output, Predictor};
 use serde::{Deserialize, Serialize};
 use std::{
     io::{BufRead, BufReader, Write},
@@ -33,7 +33,7 @@ fn main() {
         "serve-bare" => serve(|config| {
             let file = iris();
             config
-                .app_data(web::Data::new((Classifier::new(&file), file)))
+                .app_data(web::Data::new((predictor(&file), file)))
                 .service(web::resource("/predict").route(web::post().to(bare)));
         }),
         "serve-static" => {
@@ -208,10 +208,13 @@ struct Scored<'a>(&'a ModelFile, model::Prediction);
 
 impl Scored<'_> {
     fn body(&self) -> Answer<'_> {
+        let Output::Class { class, probabilities: Some(probabilities) } = &self.1.output else {
+            unreachable!("the built-in model predicts classes with probabilities")
+        };
         Answer {
-            prediction: self.1.class,
-            class: &self.0.card.classes[self.1.class],
-            probabilities: &self.1.probabilities,
+            prediction: *class,
+            class: &self.0.card.classes[*class],
+            probabilities,
             prediction_id: "AQGiAlcjNwAA_2JTIVAvHx3YoAmNzm68tou6YNXcArQ_PILU4FODCNc",
             model: &self.0.card.name,
             version: &self.0.card.version,
@@ -219,12 +222,16 @@ impl Scored<'_> {
     }
 }
 
-fn answer<'a>(file: &'a ModelFile, row: &[Option<f64>]) -> Scored<'a> {
-    Scored(file, Classifier::new(file).predict(row).expect("plain numbers"))
+fn predictor(file: &ModelFile) -> Predictor {
+    Predictor::built_in(file).expect("a built-in model")
 }
 
-async fn bare(question: web::Json<Question>, model: web::Data<(Classifier, ModelFile)>) -> HttpResponse {
-    match model.0.predict(&question.features) {
+fn answer<'a>(file: &'a ModelFile, row: &[Option<f64>]) -> Scored<'a> {
+    Scored(file, predictor(file).predict_row(row).expect("plain numbers"))
+}
+
+async fn bare(question: web::Json<Question>, model: web::Data<(Predictor, ModelFile)>) -> HttpResponse {
+    match model.0.predict_row(&question.features) {
         Ok(prediction) => HttpResponse::Ok().json(Scored(&model.1, prediction).body()),
         Err(error) => HttpResponse::UnprocessableEntity().body(error.to_string()),
     }

@@ -1,14 +1,13 @@
 //! The server: its listeners, its start and its graceful stop.
 
 use crate::{
-    Settings, api,
+    LoadedModel, Settings, api,
     connection::{self, Connections},
     memory::WorstCase,
 };
 use actix_web::dev::Server;
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
-use model::ModelFile;
 use std::{
     future::Future,
     io,
@@ -39,7 +38,7 @@ impl Application {
     ///
     /// # Errors
     /// If an address is in use, the receipt key cannot be read, or the system provides too few file descriptors or no random bytes.
-    pub fn build(settings: &Settings, model: ModelFile) -> Result<Self> {
+    pub fn build(settings: &Settings, model: LoadedModel) -> Result<Self> {
         let listener = bind(settings.listen, "--listen")?;
         let metrics_listener =
             settings.metrics_listen.map(|address| bind(address, "--metrics-listen")).transpose()?;
@@ -162,7 +161,8 @@ impl Application {
 
     /// Logs the model, the addresses and the memory limit.
     fn log_start(&self) {
-        let card = &self.state.card;
+        let served = self.state.served();
+        let card = &served.card;
         tracing::info!(address = %self.address, model = card.name, version = card.version, "serving");
         if let Some(address) = self.metrics_address {
             tracing::info!(%address, "metrics have a listener of their own");

@@ -1,6 +1,6 @@
 //! The command line: commands and flags.
 
-use crate::{Application, Settings, healthcheck, inspect, load_model, train};
+use crate::{Application, LoadedModel, Settings, healthcheck, inspect, load_model, train};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use cli_io::descriptors::{least_of_a_server, require};
@@ -75,7 +75,7 @@ fn serve(settings: Settings) -> Result<()> {
     {
         tracing::info!(model = %path.display(), "the model is not a regular file; the service starts once it has been read");
     }
-    let model = load_model(settings.model.as_deref())?;
+    let model = LoadedModel::built_in(load_model(settings.model.as_deref())?)?;
     actix_web::rt::System::new().block_on(async {
         let application = Application::build(&settings, model)?;
         application.run_until_signalled().await

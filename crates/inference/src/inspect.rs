@@ -21,8 +21,13 @@ pub fn run(file: &ModelFile) -> Result<()> {
 pub fn describe(file: &ModelFile) -> String {
     let (card, report) = (&file.card, &file.card.training);
     let mut text = format!("{} {}\n", card.name, card.version);
-    text += &format!("classes   {}\n", card.classes.join(", "));
-    text += &format!("alpha {}, seed {}\n", report.alpha, report.seed);
+    if card.predicts_number() {
+        text += "predicts a number\n";
+    } else {
+        text += &format!("classes   {}\n", card.classes.join(", "));
+    }
+    let alpha = report.alpha.map_or(String::new(), |alpha| format!("alpha {alpha}, "));
+    text += &format!("{alpha}seed {}\n", report.seed);
     text += &train::report(report, &card.classes);
     text += &train::simulator(file);
     for warning in &report.warnings {
@@ -66,9 +71,12 @@ pub fn describe(file: &ModelFile) -> String {
             text += &format!("    {label:<24} {:6.2} %\n", 100.0 * expected);
         }
     }
+    let metrics = Metrics::new();
+    metrics.of_model(card, &budget);
+    let page = metrics.render();
     text += &format!(
         "\n{} metric series from the start, and those of each route that is requested\n",
-        metrics::series_count(&Metrics::new(card, &budget).render())
+        metrics::series_count(&page)
     );
     text
 }

@@ -2,7 +2,7 @@
 //!
 //! Layout:
 //! - [`cli`], [`settings`]: the command line; [`train`], [`inspect`], [`healthcheck`] are the
-//!   commands beside `serve`; [`model_file`]: loads the model; [`environment`]: flags set by environment variables
+//!   commands beside `serve`; [`model_file`]: loads the model; [`served`]: a model as it is served; [`environment`]: flags set by environment variables
 //! - [`app`]: the server, its start and its graceful stop; [`connection`]: its connections
 //! - [`route`], [`reason`], [`refusal`]: the closed sets of routes and error codes, and an error as the client receives it
 //! - [`api`]: the HTTP handlers and their error responses
@@ -34,10 +34,12 @@ pub mod receipt_key;
 pub mod refusal;
 pub mod route;
 pub mod rows;
+pub mod served;
 pub mod settings;
 pub mod train;
 
 pub use app::Application;
 pub use environment::Environment;
 pub use model_file::load_model;
+pub use served::LoadedModel;
 pub use settings::Settings;

@@ -1,20 +1,20 @@
-//! Signed prediction ids. An id carries the time, the class, the confidence and the model version of a prediction, and a MAC
+//! Signed prediction ids. An id carries the time, the output, the confidence and the model version of a prediction, and a MAC
 //! over them, so that any replica with the key can verify feedback about it without a store.
 //!
-//! Layout of the 41 bytes, big-endian, written in URL-safe base64 without padding:
+//! Layout, big-endian, written in URL-safe base64 without padding:
 //!
 //! | bytes | content |
 //! |---|---|
-//! | 1 | format, 1 |
+//! | 1 | format: 1 class and confidence, 2 number, 3 class alone |
 //! | 6 | milliseconds since 1970 |
-//! | 2 | class |
-//! | 2 | confidence, in 65,535ths |
+//! | 4, 8 or 2 | the class in 2 bytes and the confidence in 65,535ths in 2, the number as a double, or the class in 2 bytes |
 //! | 6 | model version |
 //! | 8 | serial number, so that no two ids are equal |
 //! | 16 | HMAC-SHA-256 (RFC 2104) over the bytes before, cut to 128 bits |
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
+use model::{Output, Prediction};
 use sha2::Sha256;
 use std::{
     collections::HashSet,
@@ -29,19 +29,67 @@ use thiserror::Error;
 /// At least this many of the latest predictions with feedback are remembered, and at most twice as many, about 40 MB.
 const REMEMBERED: usize = 1 << 20;
 
-const FORMAT: u8 = 1;
-const SIGNED: usize = 25;
+const CLASS_AND_CONFIDENCE: u8 = 1;
+const NUMBER: u8 = 2;
+const CLASS: u8 = 3;
+
+const TIME: usize = 6;
+const VERSION: usize = 6;
+const SERIAL: usize = 8;
 const MAC: usize = 16;
 
-/// The length of an id as text.
-pub const TEXT_LENGTH: usize = ((SIGNED + MAC) * 4).div_ceil(3);
+/// The most bytes that are signed.
+const MOST_SIGNED: usize = 1 + TIME + 8 + VERSION + SERIAL;
 
-/// Issues and verifies the ids of one model version.
+/// The length of the longest id as text.
+pub const TEXT_LENGTH: usize = ((MOST_SIGNED + MAC) * 4).div_ceil(3);
+
+/// Issues and verifies prediction ids.
 #[derive(Debug)]
 pub struct Receipts {
     mac: Hmac<Sha256>,
-    version: [u8; 6],
     serial: AtomicU64,
+}
+
+/// The version of a model as ids carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelVersion([u8; VERSION]);
+
+impl ModelVersion {
+    /// Reads a version of 12 hex digits.
+    pub fn new(version: &str) -> Self {
+        let mut digits = [0; VERSION];
+        for (byte, pair) in digits.iter_mut().zip(version.as_bytes().chunks(2)) {
+            *byte = std::str::from_utf8(pair)
+                .ok()
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+                .unwrap_or(0);
+        }
+        Self(digits)
+    }
+}
+
+/// The output of a prediction, as ids carry it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Predicted {
+    /// A class.
+    Class {
+        /// The position of the class.
+        class: usize,
+        /// The probability of the class, rounded to 1/65,535; `None` if the model gives no probabilities.
+        confidence: Option<f64>,
+    },
+    /// A number.
+    Number(f64),
+}
+
+impl From<&Prediction> for Predicted {
+    fn from(prediction: &Prediction) -> Self {
+        match prediction.output {
+            Output::Class { class, .. } => Self::Class { class, confidence: prediction.confidence },
+            Output::Number(number) => Self::Number(number),
+        }
+    }
 }
 
 /// The content of an id.
@@ -49,10 +97,8 @@ pub struct Receipts {
 pub struct Receipt {
     /// The time of the prediction, in milliseconds.
     pub at: SystemTime,
-    /// The position of the predicted class.
-    pub class: usize,
-    /// The probability of the class, rounded to 1/65,535.
-    pub confidence: f64,
+    /// What was predicted.
+    pub predicted: Predicted,
     /// The first 12 hex digits of the model's hash.
     pub version: String,
     /// Distinguishes predictions that are equal in everything else.
@@ -98,32 +144,34 @@ pub enum ReceiptError {
 }
 
 impl Receipts {
-    /// Creates the issuer for the model `version` (12 hex digits) with `key`. `first_serial` should be random, so that
-    /// replicas with the same key do not issue equal ids.
-    pub fn new(key: &[u8], version: &str, first_serial: u64) -> Self {
+    /// Creates the issuer with `key`. `first_serial` should be random, so that replicas with the same key do not issue equal ids.
+    pub fn new(key: &[u8], first_serial: u64) -> Self {
         let Ok(mac) = Hmac::new_from_slice(key) else { unreachable!("HMAC takes keys of any length") };
-        let mut digits = [0; 6];
-        for (byte, pair) in digits.iter_mut().zip(version.as_bytes().chunks(2)) {
-            *byte = std::str::from_utf8(pair)
-                .ok()
-                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-                .unwrap_or(0);
-        }
-        Self { mac, version: digits, serial: AtomicU64::new(first_serial) }
+        Self { mac, serial: AtomicU64::new(first_serial) }
     }
 
-    /// Issues the id of a prediction made `at` this time.
-    pub fn issue(&self, at: SystemTime, class: usize, confidence: f64) -> String {
+    /// Issues the id of a prediction that a model of this version made `at` this time.
+    pub fn issue(&self, at: SystemTime, predicted: Predicted, version: ModelVersion) -> String {
         let millis = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        let mut bytes = [0; SIGNED + MAC];
-        bytes[0] = FORMAT;
-        bytes[1..7].copy_from_slice(&millis.to_be_bytes()[2..]);
-        bytes[7..9].copy_from_slice(&(class as u16).to_be_bytes());
-        bytes[9..11].copy_from_slice(&((confidence * f64::from(u16::MAX)).round() as u16).to_be_bytes());
-        bytes[11..17].copy_from_slice(&self.version);
-        bytes[17..25].copy_from_slice(&self.serial.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-        let mac = self.mac.clone().chain_update(&bytes[..SIGNED]).finalize().into_bytes();
-        bytes[SIGNED..].copy_from_slice(&mac[..MAC]);
+        let mut bytes = Vec::with_capacity(MOST_SIGNED + MAC);
+        bytes.push(match predicted {
+            Predicted::Class { confidence: Some(_), .. } => CLASS_AND_CONFIDENCE,
+            Predicted::Class { confidence: None, .. } => CLASS,
+            Predicted::Number(_) => NUMBER,
+        });
+        bytes.extend_from_slice(&millis.to_be_bytes()[8 - TIME..]);
+        match predicted {
+            Predicted::Class { class, confidence } => {
+                bytes.extend_from_slice(&(class as u16).to_be_bytes());
+                let scaled = confidence.map(|confidence| (confidence * f64::from(u16::MAX)).round() as u16);
+                bytes.extend(scaled.into_iter().flat_map(u16::to_be_bytes));
+            }
+            Predicted::Number(number) => bytes.extend_from_slice(&number.to_be_bytes()),
+        }
+        bytes.extend_from_slice(&version.0);
+        bytes.extend_from_slice(&self.serial.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let mac = self.mac.clone().chain_update(&bytes).finalize().into_bytes();
+        bytes.extend_from_slice(&mac[..MAC]);
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
@@ -133,19 +181,35 @@ impl Receipts {
     /// If it is malformed or its MAC is wrong. The caller checks its age and model version.
     pub fn verify(&self, id: &str) -> Result<Receipt, ReceiptError> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(id).map_err(|_| ReceiptError::Malformed)?;
-        if bytes.len() != SIGNED + MAC || bytes[0] != FORMAT {
+        let output = match bytes.first() {
+            Some(&CLASS_AND_CONFIDENCE) => 4,
+            Some(&NUMBER) => 8,
+            Some(&CLASS) => 2,
+            _ => return Err(ReceiptError::Malformed),
+        };
+        if bytes.len() != 1 + TIME + output + VERSION + SERIAL + MAC {
             return Err(ReceiptError::Malformed);
         }
-        let (signed, mac) = bytes.split_at(SIGNED);
+        let (signed, mac) = bytes.split_at(bytes.len() - MAC);
         self.mac.clone().chain_update(signed).verify_truncated_left(mac).map_err(|_| ReceiptError::Forged)?;
-        let number =
-            |range: std::ops::Range<usize>| signed[range].iter().fold(0, |n, &b| n << 8 | u64::from(b));
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |n, &b| n << 8 | u64::from(b));
+        let (time, rest) = signed[1..].split_at(TIME);
+        let (output, rest) = rest.split_at(output);
+        let (version, serial) = rest.split_at(VERSION);
+        let class = |bytes| number(bytes) as usize;
+        let predicted = match output.len() {
+            8 => Predicted::Number(f64::from_bits(number(output))),
+            4 => {
+                let confidence = number(&output[2..]) as f64 / f64::from(u16::MAX);
+                Predicted::Class { class: class(&output[..2]), confidence: Some(confidence) }
+            }
+            _ => Predicted::Class { class: class(output), confidence: None },
+        };
         Ok(Receipt {
-            at: UNIX_EPOCH + Duration::from_millis(number(1..7)),
-            class: number(7..9) as usize,
-            confidence: number(9..11) as f64 / f64::from(u16::MAX),
-            version: signed[11..17].iter().map(|byte| format!("{byte:02x}")).collect(),
-            serial: number(17..25),
+            at: UNIX_EPOCH + Duration::from_millis(number(time)),
+            predicted,
+            version: version.iter().map(|byte| format!("{byte:02x}")).collect(),
+            serial: number(serial),
         })
     }
 }
@@ -158,27 +222,33 @@ mod tests {
     const KEY: &[u8] = b"an example key of thirty-two bytes";
 
     fn receipts() -> Receipts {
-        Receipts::new(KEY, "0123456789ab", 7)
+        Receipts::new(KEY, 7)
+    }
+
+    fn issue(receipts: &Receipts, at: SystemTime, class: usize, confidence: f64) -> String {
+        let predicted = Predicted::Class { class, confidence: Some(confidence) };
+        receipts.issue(at, predicted, ModelVersion::new("0123456789ab"))
     }
 
     #[test]
     fn an_id_is_read_on_any_replica_with_the_key() {
         let at = UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
-        let id = receipts().issue(at, 2, 0.75);
-        let read = Receipts::new(KEY, "ffffffffffff", 99).verify(&id).unwrap();
-        assert_eq!((read.at, read.class, read.version.as_str(), read.serial), (at, 2, "0123456789ab", 7));
-        assert!((read.confidence - 0.75).abs() < 1.0 / 65_535.0);
+        let id = issue(&receipts(), at, 2, 0.75);
+        let read = Receipts::new(KEY, 99).verify(&id).unwrap();
+        assert_eq!((read.at, read.version.as_str(), read.serial), (at, "0123456789ab", 7));
+        let Predicted::Class { class: 2, confidence: Some(confidence) } = read.predicted else { panic!() };
+        assert!((confidence - 0.75).abs() < 1.0 / 65_535.0);
     }
 
     #[test]
     fn no_two_are_equal() {
         let receipts = receipts();
-        assert_ne!(receipts.issue(UNIX_EPOCH, 0, 1.0), receipts.issue(UNIX_EPOCH, 0, 1.0));
+        assert_ne!(issue(&receipts, UNIX_EPOCH, 0, 1.0), issue(&receipts, UNIX_EPOCH, 0, 1.0));
     }
 
     #[test]
     fn another_key_forges_nothing() {
-        let foreign = Receipts::new(b"another key", "0123456789ab", 7).issue(UNIX_EPOCH, 0, 1.0);
+        let foreign = issue(&Receipts::new(b"another key", 7), UNIX_EPOCH, 0, 1.0);
         assert_eq!(receipts().verify(&foreign), Err(ReceiptError::Forged));
     }
 
@@ -195,9 +265,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_changed_byte_is_noticed(at in 0..SIGNED + MAC, flip in 1u8..) {
+        fn any_changed_byte_is_noticed(at in 0_usize..41, flip in 1u8..) {
             let receipts = receipts();
-            let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(receipts.issue(UNIX_EPOCH, 1, 0.5)).unwrap();
+            let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(issue(&receipts, UNIX_EPOCH, 1, 0.5)).unwrap();
             bytes[at] ^= flip;
             prop_assert!(receipts.verify(&BASE64_URL_SAFE_NO_PAD.encode(bytes)).is_err());
         }
@@ -215,19 +285,38 @@ mod tests {
         //   m + hmac.new(KEY, m, hashlib.sha256).digest()[:16]).rstrip(b"=")
         let expected = "AQGgxFBsewACv_8BI0VniasAAAAAAAAAB-Ytu5Nc5ymevwBPZiGB30c";
         let at = UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
-        assert_eq!(receipts().issue(at, 2, 0.75), expected);
-        assert_eq!(expected.len(), TEXT_LENGTH);
+        assert_eq!(issue(&receipts(), at, 2, 0.75), expected);
         let read = receipts().verify(expected).unwrap();
-        assert_eq!((read.at, read.class, read.confidence, read.serial), (at, 2, 49_151.0 / 65_535.0, 7));
-        let large = receipts().issue(UNIX_EPOCH, 65_535, 1.0);
+        let predicted = Predicted::Class { class: 2, confidence: Some(49_151.0 / 65_535.0) };
+        assert_eq!((read.at, read.predicted, read.serial), (at, predicted, 7));
+        let large = issue(&receipts(), UNIX_EPOCH, 65_535, 1.0);
         let read = receipts().verify(&large).unwrap();
-        assert_eq!((read.class, read.confidence), (65_535, 1.0));
+        assert_eq!(read.predicted, Predicted::Class { class: 65_535, confidence: Some(1.0) });
+    }
+
+    #[test]
+    fn numbers_and_classes_without_confidence_are_carried_exactly() {
+        let version = ModelVersion::new("ffffffffffff");
+        for predicted in [
+            Predicted::Number(-1.5e-300),
+            Predicted::Number(0.1),
+            Predicted::Class { class: 7, confidence: None },
+        ] {
+            let id = receipts().issue(UNIX_EPOCH, predicted, version);
+            assert!(id.len() <= TEXT_LENGTH, "{id}");
+            let read = receipts().verify(&id).unwrap();
+            assert_eq!((read.predicted, read.version.as_str()), (predicted, "ffffffffffff"));
+        }
+        // Python: m = bytes([2]) + bytes(6) + struct.pack(">d", 0.1) + b"\xff" * 6 + (7).to_bytes(8, "big"), signed as above
+        let id = receipts().issue(UNIX_EPOCH, Predicted::Number(0.1), version);
+        assert_eq!(id, "AgAAAAAAAD-5mZmZmZma________AAAAAAAAAAe-0Xs2BTO1_FxqPXy6PQQA");
+        assert_eq!(id.len(), TEXT_LENGTH);
     }
 
     #[test]
     fn other_lengths_and_formats_are_malformed() {
         let receipts = receipts();
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(receipts.issue(UNIX_EPOCH, 1, 0.5)).unwrap();
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(issue(&receipts, UNIX_EPOCH, 1, 0.5)).unwrap();
         let verify = |bytes: &[u8]| receipts.verify(&BASE64_URL_SAFE_NO_PAD.encode(bytes));
         assert!(verify(&bytes).is_ok());
         assert_eq!(verify(&bytes[..40]), Err(ReceiptError::Malformed));

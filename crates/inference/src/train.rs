@@ -161,19 +161,30 @@ fn columns(file: &ModelFile) -> String {
 /// Describes how well the model does.
 pub(crate) fn report(report: &TrainingReport, classes: &[String]) -> String {
     let mut text = format!("  {} rows to fit, {} held out\n", report.train_rows, report.test_rows);
-    if let Some(accuracy) = report.held_out_accuracy {
+    if let (Some(accuracy), Some(baseline)) = (report.held_out_accuracy, report.baseline_accuracy) {
         text += &format!("  held-out accuracy {accuracy:.3}");
-        text += &format!(", {:.3} by always answering the commonest class\n", report.baseline_accuracy);
+        text += &format!(", {baseline:.3} by always answering the commonest class\n");
     }
-    let cross = &report.cross_validation;
-    text += &format!("  {}-fold accuracy {:.3} ± {:.3}", cross.folds, cross.mean_accuracy, cross.sd);
-    text += &report.auroc.map_or("\n".to_owned(), |auroc| format!(", AUROC {auroc:.3}\n"));
-    let calibration = &report.calibration;
-    text += &format!(
-        "  probabilities calibrated with temperature {:.2}: log loss {:.3}, {:.3} before\n",
-        calibration.temperature, calibration.log_loss, calibration.log_loss_before
-    );
-    text += &format!("  {:<24} {:>9} {:>8} {:>10}\n", "class", "rows", "recall", "precision");
+    if let Some(cross) = &report.cross_validation {
+        text += &format!("  {}-fold accuracy {:.3} ± {:.3}", cross.folds, cross.mean_accuracy, cross.sd);
+        text += &report.auroc.map_or("\n".to_owned(), |auroc| format!(", AUROC {auroc:.3}\n"));
+    }
+    if let Some(calibration) = &report.calibration {
+        text += &format!(
+            "  probabilities calibrated with temperature {:.2}: log loss {:.3}, {:.3} before\n",
+            calibration.temperature, calibration.log_loss, calibration.log_loss_before
+        );
+    }
+    text += &scores(report, classes);
+    text
+}
+
+/// Describes how well each class is recognised.
+pub(crate) fn scores(report: &TrainingReport, classes: &[String]) -> String {
+    if report.class_scores.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("  {:<24} {:>9} {:>8} {:>10}\n", "class", "rows", "recall", "precision");
     for (class, score) in classes.iter().zip(&report.class_scores) {
         let precision = score.precision.map_or("-".to_owned(), |precision| format!("{precision:.3}"));
         text += &format!("  {class:<24} {:>9} {:>8.3} {precision:>10}\n", score.rows, score.recall);

@@ -4,7 +4,7 @@
 
 use drift::FalseAlarmBudget;
 use inference::{load_model, metrics::Metrics};
-use model::Classifier;
+use model::Predictor;
 
 const ROWS: u64 = 6400;
 
@@ -14,9 +14,9 @@ const BLOCK: u64 = 64;
 #[test]
 fn counting_a_row_allocates_nothing() {
     let file = load_model(None).unwrap();
-    let metrics = Metrics::new(&file.card, &FalseAlarmBudget::default());
+    let metrics = Metrics::new().of_model(&file.card, &FalseAlarmBudget::default());
     let row = [5.1, 3.5, 1.4, 0.2].map(Some);
-    let prediction = Classifier::new(&file).predict(&row).unwrap();
+    let prediction = Predictor::built_in(&file).unwrap().predict_row(&row).unwrap();
     let repeat =
         |event: &dyn Fn()| allocation_counter::measure(|| (0..ROWS).for_each(|_| event())).count_total;
     assert_eq!(repeat(&|| metrics.observed(&row)), 0);

@@ -25,7 +25,7 @@ pub struct ModelCard {
     pub version: String,
     /// The features, in the order in which a row lists them.
     pub features: Vec<Feature>,
-    /// Class names; a prediction is a position in this list.
+    /// Class names; a prediction is a position in this list. Empty if the model predicts a number.
     pub classes: Vec<String>,
     /// The column with the class, and the texts for missing values, in the table that the model was trained on.
     #[serde(default)]
@@ -103,7 +103,8 @@ pub enum Written {
     Number,
 }
 
-/// Where the weights come from and how well they do.
+/// Where the weights come from and how well they do. Of a profile, whose model was trained elsewhere, the parts on the fit are
+/// absent, and the scores are those on the reference rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingReport {
     /// Rows the weights were fitted to.
@@ -113,18 +114,20 @@ pub struct TrainingReport {
     /// Share of held-out rows that were correctly classified; `None` when nothing was held out.
     pub held_out_accuracy: Option<f64>,
     /// The same over stratified folds of the rows that were fitted.
-    pub cross_validation: CrossValidation,
-    /// Accuracy of always answering the commonest class.
-    pub baseline_accuracy: f64,
-    /// Recall and precision per class, in the order of the classes, on rows that the weights had not seen.
+    pub cross_validation: Option<CrossValidation>,
+    /// Accuracy of always answering the commonest class; `None` without true classes.
+    pub baseline_accuracy: Option<f64>,
+    /// Recall and precision per class, in the order of the classes, on rows that the weights had not seen; empty without true
+    /// classes.
     pub class_scores: Vec<ClassScore>,
     /// Area under the receiver operating characteristic on the same rows; `None` unless there are two classes.
     pub auroc: Option<f64>,
-    /// How the probabilities were calibrated.
-    pub calibration: Calibration,
+    /// How the probabilities were calibrated, or for a profile how they would have to be; `None` without true classes or
+    /// probabilities.
+    pub calibration: Option<Calibration>,
     /// Strength of the L2 penalty: loss = Σ −ln p + ½·alpha·Σ w².
-    pub alpha: f64,
-    /// Seed of the split and the folds.
+    pub alpha: Option<f64>,
+    /// Seed of the split, the folds and the simulator.
     pub seed: u64,
     /// What limits the use of the model, in sentences for people.
     pub warnings: Vec<String>,
@@ -146,7 +149,7 @@ pub struct CrossValidation {
 pub struct ClassScore {
     /// Rows of this class.
     pub rows: u64,
-    /// Share of them that were predicted as this class.
+    /// Share of them that were predicted as this class; 0 if there are none.
     pub recall: f64,
     /// Share of the rows predicted as this class that are of it; `None` if none was predicted.
     pub precision: Option<f64>,
@@ -157,14 +160,35 @@ pub struct ClassScore {
 pub struct Reference {
     /// Reference rows.
     pub rows: u64,
-    /// Share of them that is correctly classified by weights that were not fitted to them.
-    pub accuracy: f64,
-    /// Mean confidence, which estimates the accuracy because the probabilities are calibrated.
-    pub confidence: f64,
-    /// One reference per feature, in their order, then `prediction`, `confidence` and `distance`.
+    /// Share of them that is correctly classified by weights that were not fitted to them; `None` without true classes.
+    pub accuracy: Option<f64>,
+    /// Mean confidence, which estimates the accuracy if the probabilities are calibrated; `None` if the model gives no
+    /// probabilities.
+    pub confidence: Option<f64>,
+    /// The errors of a model that predicts a number; `None` for classes, and without true numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<ErrorReference>,
+    /// One reference per feature, in their order, then `prediction`, `confidence` if the model gives probabilities, and
+    /// `distance`.
     pub signals: Vec<SignalReference>,
-    /// Where the rows of each class lie, in the order of the classes.
+    /// Where the rows of each class lie, in the order of the classes. If a number is predicted, rows of similar true or
+    /// predicted numbers take the place of classes.
     pub shape: Shape,
+}
+
+/// The errors of predicted numbers on the reference rows: predicted less true.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ErrorReference {
+    /// Mean of the absolute errors.
+    pub mean_absolute: f64,
+    /// Standard deviation of the absolute errors (divisor n − 1).
+    pub absolute_sd: f64,
+    /// Root of the mean squared error.
+    pub root_mean_square: f64,
+    /// Mean error: above 0 if predictions are too high.
+    pub bias: f64,
+    /// Coefficient of determination: 1 − Σ error² / Σ (true − mean)²; `None` if all true numbers are equal.
+    pub r_squared: Option<f64>,
 }
 
 /// The references of a model's signals by what they describe.
@@ -172,15 +196,20 @@ pub struct Reference {
 pub struct SignalsByRole<'a> {
     /// One per feature, in the features' order.
     pub features: &'a [SignalReference],
-    /// The predicted class.
+    /// The predicted class or number.
     pub prediction: &'a SignalReference,
-    /// The probability of the predicted class.
-    pub confidence: &'a SignalReference,
+    /// The probability of the predicted class, if the model gives one.
+    pub confidence: Option<&'a SignalReference>,
     /// The distance to the nearest class.
     pub distance: &'a SignalReference,
 }
 
 impl ModelCard {
+    /// Returns whether the model predicts a number instead of a class.
+    pub fn predicts_number(&self) -> bool {
+        self.classes.is_empty()
+    }
+
     /// Returns the rows of the simulator, ready to be drawn from.
     ///
     /// # Errors
@@ -317,10 +346,15 @@ impl Reference {
     /// Returns the signals by role.
     ///
     /// # Panics
-    /// If there are fewer than three signals, which reading a model file rules out.
+    /// If the signals of the output are missing, which reading a model file rules out.
     pub fn by_role(&self) -> SignalsByRole<'_> {
-        let [features @ .., prediction, confidence, distance] = self.signals.as_slice() else {
-            unreachable!("a model card has the signals of the model's output")
+        // No feature has a signal of this name.
+        let (features, prediction, confidence, distance) = match self.signals.as_slice() {
+            [features @ .., prediction, confidence, distance] if confidence.name == OUTPUT_SIGNALS[1] => {
+                (features, prediction, Some(confidence), distance)
+            }
+            [features @ .., prediction, distance] => (features, prediction, None, distance),
+            _ => unreachable!("a model card has the signals of the model's output"),
         };
         SignalsByRole { features, prediction, confidence, distance }
     }

@@ -25,8 +25,27 @@ pub struct ModelFile {
     pub format: u32,
     /// The public part.
     pub card: ModelCard,
-    /// The weights, on standardised features.
-    pub weights: Weights,
+    /// The weights of the built-in model, on standardised features; absent from a profile, whose model is another file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Weights>,
+    /// Of a profile: the model that it was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalModel>,
+}
+
+/// A model in a file of its own, and how its answers are read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExternalModel {
+    /// SHA-256 of the model's file, in hex digits.
+    pub sha256: String,
+    /// What the model calls each class, in the order of the card's classes; empty if it predicts a number.
+    pub labels: Vec<String>,
+    /// The position in the card's classes of each column of probabilities; empty if the model gives no probabilities.
+    pub columns: Vec<usize>,
+    /// Whether the model's numbers are logits, of which the softmax or sigmoid gives the probabilities.
+    pub logits: bool,
+    /// What the logarithms of the probabilities are divided by; 1 leaves the probabilities as they are.
+    pub temperature: f64,
 }
 
 /// Why a model file cannot be used.
@@ -68,9 +87,14 @@ pub enum FileError {
 }
 
 impl ModelFile {
-    /// Creates a model without a version.
+    /// Creates a built-in model without a version.
     pub(crate) fn unchecked(card: ModelCard, weights: Weights) -> Self {
-        Self { format: FORMAT, card, weights }
+        Self { format: FORMAT, card, weights: Some(weights), external: None }
+    }
+
+    /// Creates a profile without a version.
+    pub(crate) fn profile(card: ModelCard, external: Option<ExternalModel>) -> Self {
+        Self { format: FORMAT, card, weights: None, external }
     }
 
     /// Computes the version of a model and checks it.
@@ -136,13 +160,31 @@ impl ModelFile {
     fn check(&self) -> Result<(), FileError> {
         self.card.check()?;
         let (classes, width) = (self.card.classes.len(), Encoding::new(&self.card.features).width());
-        let coefficients = &self.weights.coefficients;
-        ensure(
-            coefficients.len() == classes && coefficients.iter().all(|row| row.len() == width),
-            "weights.coefficients",
-            "there must be one row per class and one column per encoded column",
-        )?;
-        ensure(self.weights.intercepts.len() == classes, "weights.intercepts", "there must be one per class")
+        if let Some(weights) = &self.weights {
+            let coefficients = &weights.coefficients;
+            ensure(
+                classes > 0
+                    && coefficients.len() == classes
+                    && coefficients.iter().all(|row| row.len() == width),
+                "weights.coefficients",
+                "there must be one row per class and one column per encoded column",
+            )?;
+            ensure(weights.intercepts.len() == classes, "weights.intercepts", "there must be one per class")?;
+        }
+        if let Some(external) = &self.external {
+            ensure(external.labels.len() == classes, "external.labels", "there must be one per class")?;
+            ensure(
+                external.columns.iter().all(|&class| class < classes),
+                "external.columns",
+                "every column must be a position in the classes",
+            )?;
+            ensure(
+                external.temperature.is_finite() && external.temperature > 0.0,
+                "external.temperature",
+                "must be finite and above 0",
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -158,7 +200,7 @@ impl ModelCard {
     pub fn check(&self) -> Result<(), FileError> {
         let (card, features, classes) = (self, self.features.len(), self.classes.len());
         ensure(features > 0, "card.features", "there are none")?;
-        ensure(classes > 1, "card.classes", "there must be at least two")?;
+        ensure(classes != 1, "card.classes", "there must be at least two, or none if a number is predicted")?;
         ensure(
             card.features.iter().filter_map(Feature::numeric).all(|own| own.sd.is_finite() && own.sd > 0.0),
             "card.features",
@@ -188,19 +230,24 @@ impl ModelCard {
         let reference = &card.reference;
         ensure(reference.rows > 0, "card.reference.rows", "there must be some")?;
         ensure(
-            [reference.accuracy, reference.confidence].iter().all(|share| (0.0..=1.0).contains(share)),
+            [reference.accuracy, reference.confidence]
+                .iter()
+                .flatten()
+                .all(|share| (0.0..=1.0).contains(share)),
             "card.reference",
             "accuracy and confidence must be in [0, 1]",
         )?;
         let names = signal_names(card.features.iter().map(|feature| feature.name.as_str()));
+        let outputs =
+            OUTPUT_SIGNALS.iter().filter(|&&name| name != "confidence" || reference.confidence.is_some());
         ensure(
             reference
                 .signals
                 .iter()
                 .map(|s| s.name.as_str())
-                .eq(names.iter().map(String::as_str).chain(OUTPUT_SIGNALS)),
+                .eq(names.iter().map(String::as_str).chain(outputs.copied())),
             "card.reference.signals",
-            "there must be one per feature, in their order, then prediction, confidence and distance",
+            "there must be one per feature, in their order, then prediction, confidence if the model gives one, and distance",
         )?;
         ensure(
             reference.signals.iter().all(|s| {
@@ -223,18 +270,24 @@ impl ModelCard {
             };
         ensure(
             card.features.iter().zip(signals.features).all(of_feature)
-                && output(signals.confidence)
+                && signals.confidence.is_none_or(output)
                 && output(signals.distance)
-                && matches!(&signals.prediction.bins, Bins::Classes { labels } if *labels == card.classes),
+                && match &signals.prediction.bins {
+                    Bins::Classes { labels } => classes > 0 && *labels == card.classes,
+                    Bins::Numeric { edges } => classes == 0 && ascending(edges),
+                    Bins::Categories { .. } => false,
+                },
             "card.reference.signals",
             "bins of numbers must have ascending edges; those of categories and of prediction are the model's own",
         )?;
         let shape = &reference.shape;
+        // If a number is predicted, the shape has groups of rows of its own.
+        let groups = if classes == 0 { shape.classes.len() } else { classes };
         let spread = match &shape.spread {
             Spread::PerClass { covariances } => {
                 let square =
                     |own: &Vec<Vec<f64>>| own.len() == width && own.iter().all(|line| line.len() == width);
-                covariances.len() == classes && covariances.iter().all(square)
+                covariances.len() == groups && covariances.iter().all(square)
             }
             Spread::Shared { factors, residual } => {
                 factors.iter().chain([residual]).all(|line| line.len() == width)
@@ -243,7 +296,8 @@ impl ModelCard {
         };
         ensure(
             spread
-                && shape.classes.len() == classes
+                && groups > 0
+                && shape.classes.len() == groups
                 && shape.classes.iter().all(|class| class.rows > 0 && class.means.len() == width),
             "card.reference.shape",
             "there must be one centre per class, with one number per encoded column, and a covariance of that size",
@@ -273,6 +327,10 @@ mod tests {
 
     fn iris_file() -> ModelFile {
         train(&iris::table(), &TrainOptions::new("iris")).unwrap()
+    }
+
+    fn weights(file: &mut ModelFile) -> &mut Weights {
+        file.weights.as_mut().unwrap()
     }
 
     fn numeric(file: &mut ModelFile) -> &mut crate::card::Numeric {
@@ -313,12 +371,12 @@ mod tests {
             ("card.features", "names must differ", |f| f.card.features[1].name = "a\\b".into()),
             ("card.classes", "names must differ", |f| f.card.classes[2] = "setosa".into()),
             ("card.classes", "names must differ", |f| f.card.classes[2] = "a\nb".into()),
-            ("weights.coefficients", "one row per class", |f| f.weights.coefficients.truncate(2)),
-            ("weights.coefficients", "one row per class", |f| f.weights.coefficients[1].truncate(3)),
-            ("weights.intercepts", "one per class", |f| f.weights.intercepts.truncate(2)),
+            ("weights.coefficients", "one row per class", |f| weights(f).coefficients.truncate(2)),
+            ("weights.coefficients", "one row per class", |f| weights(f).coefficients[1].truncate(3)),
+            ("weights.intercepts", "one per class", |f| weights(f).intercepts.truncate(2)),
             ("card.reference.rows", "there must be some", |f| f.card.reference.rows = 0),
-            ("card.reference", "accuracy and confidence", |f| f.card.reference.accuracy = 1.5),
-            ("card.reference", "accuracy and confidence", |f| f.card.reference.confidence = -0.1),
+            ("card.reference", "accuracy and confidence", |f| f.card.reference.accuracy = Some(1.5)),
+            ("card.reference", "accuracy and confidence", |f| f.card.reference.confidence = Some(-0.1)),
             ("card.reference.signals", "one per feature", |f| f.card.reference.signals[0].name = "x".into()),
             ("card.reference.signals", "one per feature", |f| f.card.reference.signals.truncate(6)),
             ("card.reference.signals", "every bin", |f| f.card.reference.signals[1].expected.truncate(3)),
@@ -369,8 +427,8 @@ mod tests {
     fn what_is_just_within_the_limits_is_accepted() {
         let changes: [Change; 5] = [
             |f| f.card.features[1].missing_ratio = 1.0,
-            |f| f.card.reference.accuracy = 1.0,
-            |f| f.card.reference.confidence = 0.0,
+            |f| f.card.reference.accuracy = Some(1.0),
+            |f| f.card.reference.confidence = Some(0.0),
             |f| f.card.reference.signals[1].expected[0] = 1.0,
             |f| f.card.reference.shape.spread = shared([4, 4], &[1e-4; 4]),
         ];

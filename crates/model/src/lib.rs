@@ -9,29 +9,30 @@
 //! - `synthesis`, `pool`, [`simulator`]: synthetic rows like the reference, for traffic
 //! - [`card`], [`file`](mod@file): [`ModelFile`] is the JSON file, [`ModelCard`] its public part
 //! - [`shape`]: location and spread of the classes, and a row's distance to the nearest one
-//! - [`classifier`]: a model that is ready to predict
+//! - [`engine`]: what predicts, behind one interface; [`predictor`]: an engine that is ready to answer
 //!
 //! What does not belong here: HTTP, metrics and files. Input is handed in.
 //!
 //! ```
 //! let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris"))?;
-//! let classifier = model::Classifier::new(&file);
+//! let predictor = model::Predictor::built_in(&file).ok_or("the file is a profile")?;
 //! let row = [5.1, 3.5, 1.4, 0.2].map(Some);
-//! let prediction = classifier.predict(&row)?;
-//! assert_eq!(file.card.classes[prediction.class], "setosa");
+//! let prediction = predictor.predict_row(&row)?;
+//! assert_eq!(prediction.class().map(|class| file.card.classes[class].as_str()), Some("setosa"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 pub mod calibration;
 pub mod card;
-pub mod classifier;
 pub mod csv_table;
 mod design;
 pub mod encoding;
+pub mod engine;
 pub mod file;
 pub mod iris;
 pub mod logistic;
 mod pool;
+pub mod predictor;
 mod rarity;
 mod reference;
 mod scores;
@@ -46,10 +47,11 @@ pub use calibration::Calibration;
 pub use card::{
     Categorical, ClassScore, CrossValidation, Feature, ModelCard, Numeric, Reference, TrainingReport, Values,
 };
-pub use classifier::{Classifier, Prediction, TooLarge};
 pub use csv_table::{CsvError, CsvOptions, CsvTable, read_csv};
 pub use encoding::Encoding;
+pub use engine::{Batch, Engine, EngineError, OtherCategory, Output, ValueProblem};
 pub use file::{FileError, ModelFile};
+pub use predictor::{Prediction, Predictor};
 pub use shape::Shape;
 pub use simulator::{Pool, Simulator, SimulatorCheck};
 pub use table::{Categories, Column, Notation, Table};

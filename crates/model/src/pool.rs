@@ -1,8 +1,7 @@
 //! Builds the simulator of a model: synthetic rows, weighted such that every signal has the distribution of its reference.
 
 use crate::{
-    Classifier, ModelFile, Simulator, Table,
-    reference::Outputs,
+    Batch, ModelCard, Predictor, Simulator, Table,
     simulator::{Levels, MISSING, Pool, SimulatorCheck},
     synthesis::{Coded, synthetic_rows},
 };
@@ -35,18 +34,26 @@ const CHECK_ROWS: usize = 40_000;
 /// The most numbers that the check scores.
 const CHECK_NUMBERS: usize = 4_000_000;
 
-/// Returns the simulator of a model whose other parts are complete. `outputs` and `distances` are those of the table's rows in the
-/// reference, `unseen` are those of weights that were fitted without the row.
-pub(crate) fn simulator(
-    table: &Table,
-    file: &ModelFile,
-    outputs: &Outputs,
-    unseen: &Outputs,
-    distances: &[f64],
-    test_rows: &[usize],
-    rng: &mut ChaCha8Rng,
-) -> Simulator {
-    let card = &file.card;
+/// The most rows that are scored together.
+const SCORED_TOGETHER: usize = 256;
+
+/// What a simulator is made from.
+pub(crate) struct Source<'a> {
+    /// The rows of the reference. Their labels are the classes of the pool.
+    pub(crate) table: &'a Table,
+    /// The values of the output's signals for each row.
+    pub(crate) outputs: Vec<Vec<f64>>,
+    /// For each row, the value of the signal `prediction` that a new row like it has.
+    pub(crate) predicted: Vec<f64>,
+    /// The rows that the model was not fitted to.
+    pub(crate) test_rows: &'a [usize],
+    /// Scores synthetic rows. Without it, their outputs are not compared with the reference.
+    pub(crate) predictor: Option<Predictor>,
+}
+
+/// Returns the simulator of a model whose other parts are complete.
+pub(crate) fn simulator(source: &Source, card: &ModelCard, rng: &mut ChaCha8Rng) -> Simulator {
+    let table = source.table;
     let rows_per_class = table.len() as f64 / table.classes.len() as f64;
     let levels: Vec<Levels> = table
         .columns
@@ -66,27 +73,24 @@ pub(crate) fn simulator(
     let Ok(pool) = Pool::new(&candidates, &card.features, &class_rows) else {
         unreachable!("the candidates have the features' own levels")
     };
-    let classifier = Classifier::new(file);
-    let bins = candidate_bins(&codes, width, &pool, file, &classifier, rng);
-    let confusion = confusion(table, unseen, card.classes.len());
-    let weights = weights(&bins, &targets(file, &confusion), table.len());
+    let predictor = source.predictor.as_ref();
+    let bins = candidate_bins(&codes, width, &pool, card, predictor, rng);
+    let confusion = confusion(table, &source.predicted, card);
+    let weights = weights(&bins, &targets(card, predictor.map(|_| &*confusion)), table.len());
     let kept: Vec<u8> = resampled(&weights, rows, rng.random())
         .into_iter()
         .flat_map(|row| codes[row * width..(row + 1) * width].iter().copied())
         .collect();
     let mut simulator = Simulator::new(levels, rows, &kept);
-    simulator.check = check(&simulator, &class_rows, file, &classifier, rng);
-    if test_rows.len() as u64 >= drift::MIN_ROWS {
+    simulator.check = check(&simulator, &class_rows, card, predictor, rng);
+    if source.test_rows.len() as u64 >= drift::MIN_ROWS {
         // With the outputs that the reference has, because the served shape was measured on these rows, too.
-        let held_out = test_rows.iter().map(|&row| {
-            let outputs =
-                [outputs.predictions[row] as f64, outputs.confidences[row], distances[row]].map(Some);
-            bins_of(file, &table.row(row), outputs)
-        });
-        simulator.check.held_out_rows = test_rows.len() as u64;
+        let held_out =
+            source.test_rows.iter().map(|&row| bins_of(card, &table.row(row), &source.outputs[row]));
+        simulator.check.held_out_rows = source.test_rows.len() as u64;
         // Against the other rows alone: rows that are part of a reference are more like it than new rows.
         simulator.check.held_out_drifting =
-            drifting_against(&held_out.collect::<Vec<_>>(), file, |signal, counts| {
+            drifting_against(&held_out.collect::<Vec<_>>(), card, |signal, counts| {
                 let others = signal.counts.iter().zip(counts).map(|(all, own)| all - own);
                 signal.recounted(others.collect())
             });
@@ -111,10 +115,10 @@ fn source_step(table_rows: usize, columns: usize) -> usize {
     table_rows.div_ceil(most).max(1)
 }
 
-/// Returns the bin of a row in every signal.
-fn bins_of(file: &ModelFile, row: &[Option<f64>], outputs: [Option<f64>; 3]) -> Vec<u16> {
-    let signals = file.card.reference.signals.iter();
-    let values = row.iter().copied().chain(outputs);
+/// Returns the bin of a row in every signal, or in those of the features if there are no outputs.
+fn bins_of(card: &ModelCard, row: &[Option<f64>], outputs: &[f64]) -> Vec<u16> {
+    let signals = card.reference.signals.iter();
+    let values = row.iter().copied().chain(outputs.iter().copied().map(Some));
     signals.zip(values).map(|(signal, value)| signal.bins.index(value) as u16).collect()
 }
 
@@ -153,57 +157,80 @@ fn coded(table: &Table, levels: &[Levels]) -> Vec<Coded> {
     std::iter::once(class).chain(columns).collect()
 }
 
-/// Counts how many rows of each class are predicted as each class, class by class.
-fn confusion(table: &Table, outputs: &Outputs, classes: usize) -> Vec<f64> {
-    let mut counts = vec![0.0; classes * classes];
-    for (&label, &predicted) in table.labels.iter().zip(&outputs.predictions) {
-        counts[label * classes + predicted] += 1.0;
+/// Counts how many rows of each class have a prediction in each bin, class by class.
+fn confusion(table: &Table, predicted: &[f64], card: &ModelCard) -> Vec<f64> {
+    let bins = &card.reference.by_role().prediction.bins;
+    let mut counts = vec![0.0; table.classes.len() * bins.len()];
+    for (&label, &predicted) in table.labels.iter().zip(predicted) {
+        counts[label * bins.len() + bins.index(Some(predicted))] += 1.0;
     }
     counts
 }
 
-/// Returns the bins of the candidates, signal by signal; the last list holds their cells of the confusion matrix.
+/// Returns the bins of the candidates, signal by signal; the last list holds their cells of the confusion matrix. Without a
+/// predictor there are those of the features alone.
 fn candidate_bins(
     codes: &[u8],
     width: usize,
     pool: &Pool,
-    file: &ModelFile,
-    classifier: &Classifier,
+    card: &ModelCard,
+    predictor: Option<&Predictor>,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Vec<u16>> {
-    let (signals, classes) = (file.card.reference.signals.len(), file.card.classes.len());
+    let prediction = &card.reference.by_role().prediction.bins;
     // Drawn in their order, so that the number of threads changes nothing.
-    let drawn: Vec<(usize, Vec<Option<f64>>)> =
-        codes.chunks_exact(width).map(|row| (usize::from(row[0]), pool.decode(&row[1..], rng))).collect();
-    let by_row: Vec<Vec<u16>> = drawn
-        .par_iter()
-        .map(|(class, values)| {
-            let outputs = outputs_of(classifier, values);
-            let mut bins = bins_of(file, values, outputs);
-            bins.push((class * classes + outputs[0].unwrap_or_default() as usize) as u16);
+    let (classes, drawn): (Vec<usize>, Vec<Vec<Option<f64>>>) =
+        codes.chunks_exact(width).map(|row| (usize::from(row[0]), pool.decode(&row[1..], rng))).unzip();
+    let outputs = outputs_of(predictor, &drawn, card);
+    let by_row: Vec<Vec<u16>> = (classes.par_iter().zip(&drawn).zip(&outputs))
+        .map(|((class, values), outputs)| {
+            let mut bins = bins_of(card, values, outputs);
+            bins.extend(
+                outputs.first().map(|&own| (class * prediction.len() + prediction.index(Some(own))) as u16),
+            );
             bins
         })
         .collect();
-    (0..=signals).map(|signal| by_row.iter().map(|bins| bins[signal]).collect()).collect()
+    let signals = by_row.first().map_or(0, Vec::len);
+    (0..signals).map(|signal| by_row.iter().map(|bins| bins[signal]).collect()).collect()
 }
 
-/// Returns the values of the output signals for a row; a row that overflows has the greatest distance.
-fn outputs_of(classifier: &Classifier, row: &[Option<f64>]) -> [Option<f64>; 3] {
-    match classifier.predict(row) {
-        Ok(prediction) => [prediction.class as f64, prediction.confidence, prediction.distance].map(Some),
-        Err(_) => [0.0, 1.0, f64::MAX].map(Some),
-    }
+/// Returns the values of the output signals for some rows, which are empty without a predictor. A row that the model cannot take
+/// has the first class or the number 0, the greatest confidence and the greatest distance.
+fn outputs_of(predictor: Option<&Predictor>, rows: &[Vec<Option<f64>>], card: &ModelCard) -> Vec<Vec<f64>> {
+    let Some(predictor) = predictor else { return vec![Vec::new(); rows.len()] };
+    let refused = || {
+        let confidence = card.reference.confidence.map(|_| 1.0);
+        [Some(0.0), confidence, Some(f64::MAX)].into_iter().flatten().collect()
+    };
+    let score = |rows: &[Vec<Option<f64>>]| -> Vec<Vec<f64>> {
+        match predictor.predict(Batch { rows, others: &[] }) {
+            Ok(predictions) => predictions.iter().map(|own| own.signal_values().collect()).collect(),
+            Err(_) => rows
+                .iter()
+                .map(|row| {
+                    predictor.predict_row(row).map_or_else(|_| refused(), |own| own.signal_values().collect())
+                })
+                .collect(),
+        }
+    };
+    rows.par_chunks(SCORED_TOGETHER).flat_map_iter(score).collect()
 }
 
-/// Returns the share of rows that the pool should have in each bin of each signal, and in each cell of the confusion matrix.
-fn targets(file: &ModelFile, confusion: &[f64]) -> Vec<Vec<f64>> {
+/// Returns the share of rows that the pool should have in each bin of each signal, and in each cell of the confusion matrix. Without
+/// that, there are the shares of the features alone.
+fn targets(card: &ModelCard, confusion: Option<&[f64]>) -> Vec<Vec<f64>> {
     let shares = |counts: Vec<f64>| {
         let all: f64 = counts.iter().sum();
         counts.into_iter().map(|count| count / all).collect()
     };
-    let signals = file.card.reference.signals.iter();
-    let signals = signals.map(|signal| shares(signal.counts.iter().map(|&count| count as f64).collect()));
-    signals.chain([shares(confusion.to_vec())]).collect()
+    let signals = match confusion {
+        Some(_) => card.reference.signals.as_slice(),
+        None => card.reference.by_role().features,
+    };
+    let signals =
+        signals.iter().map(|signal| shares(signal.counts.iter().map(|&count| count as f64).collect()));
+    signals.chain(confusion.map(|counts| shares(counts.to_vec()))).collect()
 }
 
 /// Returns weights for the candidates, such that their share in each bin of each signal comes near its target. The method is
@@ -260,11 +287,10 @@ fn resampled(weights: &[f64], count: usize, uniform: f64) -> Vec<usize> {
 fn check(
     simulator: &Simulator,
     class_rows: &[u64],
-    file: &ModelFile,
-    classifier: &Classifier,
+    card: &ModelCard,
+    predictor: Option<&Predictor>,
     rng: &mut ChaCha8Rng,
 ) -> SimulatorCheck {
-    let card = &file.card;
     let Ok(pool) = Pool::new(simulator, &card.features, class_rows) else {
         unreachable!("the pool has the features' own levels")
     };
@@ -277,24 +303,25 @@ fn check(
             values
         })
         .collect();
+    let outputs = outputs_of(predictor, &drawn, card);
     let bins: Vec<Vec<u16>> =
-        drawn.par_iter().map(|row| bins_of(file, row, outputs_of(classifier, row))).collect();
-    SimulatorCheck { rows: rows as u64, drifting: drifting(&bins, file), ..SimulatorCheck::default() }
+        drawn.par_iter().zip(&outputs).map(|(row, outputs)| bins_of(card, row, outputs)).collect();
+    SimulatorCheck { rows: rows as u64, drifting: drifting(&bins, card), ..SimulatorCheck::default() }
 }
 
 /// Returns the signals that drift on some rows, which are given by their bins.
-fn drifting(rows: &[Vec<u16>], file: &ModelFile) -> Vec<String> {
-    drifting_against(rows, file, |signal, _| signal.clone())
+fn drifting(rows: &[Vec<u16>], card: &ModelCard) -> Vec<String> {
+    drifting_against(rows, card, |signal, _| signal.clone())
 }
 
 /// Returns the signals that drift on some rows, which are given by their bins, against what `reference` makes of the signal and their
 /// counts.
 fn drifting_against(
     rows: &[Vec<u16>],
-    file: &ModelFile,
+    card: &ModelCard,
     reference: impl Fn(&SignalReference, &[u64]) -> SignalReference,
 ) -> Vec<String> {
-    let signals = &file.card.reference.signals;
+    let signals = &card.reference.signals;
     let alpha = FalseAlarmBudget::default().alpha(signals.len());
     let drifts = |(at, signal): (usize, &SignalReference)| {
         let mut counts = vec![0; signal.bins.len()];
@@ -304,7 +331,9 @@ fn drifting_against(
         let drifts = judged.is_ok_and(|judgement| judgement.verdict == Verdict::Drifting);
         drifts.then_some(signal.name)
     };
-    signals.iter().enumerate().filter_map(drifts).collect()
+    // Without outputs, the rows have bins of the features alone.
+    let judged = rows.first().map_or(0, Vec::len);
+    signals[..judged.min(signals.len())].iter().enumerate().filter_map(drifts).collect()
 }
 
 #[cfg(test)]
@@ -331,7 +360,7 @@ mod tests {
         assert_eq!(counts, [100, 50, 250, 0]);
     }
 
-    use crate::{Column, TrainOptions, iris, simulator::Levels, table::Categories, train};
+    use crate::{Column, ModelFile, TrainOptions, iris, simulator::Levels, table::Categories, train};
     use rand::SeedableRng;
 
     fn iris_file() -> ModelFile {
@@ -410,15 +439,17 @@ mod tests {
         let columns = vec![Column::named("x")];
         let classes = ["y", "z"].map(str::to_owned).to_vec();
         let table = Table::from_rows(columns, classes, &vec![vec![Some(1.0)]; 4], vec![0, 0, 1, 1]);
-        let outputs =
-            Outputs { predictions: vec![0, 1, 1, 1], confidences: vec![1.0; 4], last: vec![0.0; 4] };
-        assert_eq!(confusion(&table, &outputs, 2), [1.0, 1.0, 0.0, 2.0]);
+        let mut card = iris_file().card;
+        let prediction = card.reference.signals.iter_mut().find(|signal| signal.name == "prediction");
+        prediction.unwrap().bins = drift::Bins::Classes { labels: table.classes.clone() };
+        assert_eq!(confusion(&table, &[0.0, 1.0, 1.0, 1.0], &card), [1.0, 1.0, 0.0, 2.0]);
     }
 
     #[test]
     fn candidates_are_binned_in_every_signal_and_in_the_confusion_matrix() {
         let file = iris_file();
-        let targets = targets(&file, &[40.0, 10.0, 0.0, 30.0, 10.0, 0.0, 0.0, 0.0, 10.0]);
+        let confusion = [40.0, 10.0, 0.0, 30.0, 10.0, 0.0, 0.0, 0.0, 10.0];
+        let targets = targets(&file.card, Some(&confusion));
         assert_eq!(targets.len(), 8);
         assert!(targets.iter().all(|shares| (shares.iter().sum::<f64>() - 1.0).abs() < 1e-12));
         assert_eq!((targets[7][0], targets[7][3]), (0.4, 0.3));
@@ -426,49 +457,54 @@ mod tests {
         assert_eq!(targets[2][1], signal.counts[1] as f64 / 147.0);
 
         let pool = file.card.pool().unwrap();
-        let classifier = Classifier::new(&file);
+        let predictor = Predictor::built_in(&file).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         // Two rows of the first code of every feature, said to be of the classes 1 and 2.
         let codes = [[1, 0, 0, 0, 0], [2, 0, 0, 0, 0]].concat();
-        let bins = candidate_bins(&codes, 5, &pool, &file, &classifier, &mut rng);
+        let bins = candidate_bins(&codes, 5, &pool, &file.card, Some(&predictor), &mut rng);
         assert_eq!(bins.len(), 8);
         let row: Vec<Option<f64>> =
             file.card.simulator.levels.iter().map(|levels| Some(levels.points[0])).collect();
-        let prediction = classifier.predict(&row).unwrap();
+        let prediction = predictor.predict_row(&row).unwrap();
         for (feature, signal) in file.card.reference.signals[..4].iter().enumerate() {
             assert_eq!(usize::from(bins[feature][0]), signal.bins.index(row[feature]));
         }
         let distance = &file.card.reference.signals[6].bins;
         assert_eq!(usize::from(bins[6][1]), distance.index(Some(prediction.distance)));
-        let class = prediction.class as u16;
+        let class = prediction.class().unwrap() as u16;
         assert_eq!(bins[7], [3 + class, 6 + class]);
     }
 
     #[test]
     fn a_row_that_overflows_is_the_furthest() {
         let file = iris_file();
-        let row = [Some(1e300), Some(1.0), Some(1.0), Some(1.0)];
-        assert_eq!(outputs_of(&Classifier::new(&file), &row), [Some(0.0), Some(1.0), Some(f64::MAX)]);
+        let row = |first| [Some(first), Some(1.0), Some(1.0), Some(1.0)].to_vec();
+        let predictor = Predictor::built_in(&file).unwrap();
+        let outputs = outputs_of(Some(&predictor), &[row(1e300), row(5.0)], &file.card);
+        assert_eq!(outputs[0], [0.0, 1.0, f64::MAX]);
+        let other: Vec<f64> = predictor.predict_row(&row(5.0)).unwrap().signal_values().collect();
+        assert_eq!(outputs[1], other, "one row does not change another");
     }
 
     #[test]
     fn signals_that_drift_are_named() {
         let file = iris_file();
-        let row = |value: f64| bins_of(&file, &[Some(value); 4], [Some(0.0), Some(0.9), Some(1.0)]);
+        let row = |value: f64| bins_of(&file.card, &[Some(value); 4], &[0.0, 0.9, 1.0]);
         let of_table: Vec<Vec<u16>> = iris::table()
             .rows()
             .zip(iris::table().labels)
             .map(|(row, label)| {
-                let prediction = Classifier::new(&file).predict(&row).unwrap();
-                bins_of(&file, &row, [label as f64, prediction.confidence, prediction.distance].map(Some))
+                let prediction = Predictor::built_in(&file).unwrap().predict_row(&row).unwrap();
+                let outputs = [label as f64, prediction.confidence.unwrap(), prediction.distance];
+                bins_of(&file.card, &row, &outputs)
             })
             .collect();
-        assert!(drifting(&of_table, &file).is_empty());
-        let far = drifting(&vec![row(1e6); 100], &file);
+        assert!(drifting(&of_table, &file.card).is_empty());
+        let far = drifting(&vec![row(1e6); 100], &file.card);
         assert!(far.len() >= 4 && far[0] == "sepal_length", "{far:?}");
         // Fewer than 60 rows give no verdict.
-        assert!(drifting(&vec![row(1e6); 59], &file).is_empty());
-        assert!(!drifting(&vec![row(1e6); 60], &file).is_empty());
+        assert!(drifting(&vec![row(1e6); 59], &file.card).is_empty());
+        assert!(!drifting(&vec![row(1e6); 60], &file.card).is_empty());
     }
 
     #[test]
@@ -480,7 +516,8 @@ mod tests {
         // A pool of one row repeats it.
         let one = Simulator::new(file.card.simulator.levels.clone(), 1, &[0; 5]);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let check = super::check(&one, &[48, 50, 49], &file, &Classifier::new(&file), &mut rng);
+        let check =
+            super::check(&one, &[48, 50, 49], &file.card, Predictor::built_in(&file).as_ref(), &mut rng);
         assert!(check.drifting.len() >= 4 && check.rows == 40_000, "{check:?}");
     }
 

@@ -14,7 +14,7 @@
 
 use crate::{
     Reference, Table,
-    card::signal_names,
+    card::{ErrorReference, signal_names},
     design::Design,
     logistic::{argmax, softmax},
     shape::{Distance, Shape},
@@ -64,13 +64,24 @@ impl Outputs {
     }
 }
 
-/// Returns the reference that all rows give, the held-out ones among them, and each row's distance in it. `accuracy` is that on rows
-/// that the weights were not fitted to.
+/// What a model answers to the rows of the reference, and how well.
+pub(crate) struct Answers<'a> {
+    /// The signal of the predictions.
+    pub(crate) prediction: SignalReference,
+    /// One confidence per row, if the model gives probabilities.
+    pub(crate) confidences: Option<&'a [f64]>,
+    /// The accuracy on rows that the weights were not fitted to.
+    pub(crate) accuracy: Option<f64>,
+    /// The errors of predicted numbers.
+    pub(crate) errors: Option<ErrorReference>,
+}
+
+/// Returns the reference that all rows give, the held-out ones among them, and each row's distance in it. The labels of the table
+/// are the groups of rows whose location and spread are measured.
 pub(crate) fn reference(
     table: &Table,
     design: &Design,
-    outputs: &Outputs,
-    accuracy: f64,
+    answers: Answers,
     twins: &[usize],
     rng: &mut ChaCha8Rng,
 ) -> (Reference, Vec<f64>) {
@@ -81,9 +92,10 @@ pub(crate) fn reference(
     twins.iter().zip(as_served).for_each(|(&row, distance)| distances[row] = distance);
     let reference = Reference {
         rows: all.len() as u64,
-        accuracy,
-        confidence: outputs.confidences.iter().sum::<f64>() / all.len() as f64,
-        signals: signals(table, outputs, &distances),
+        accuracy: answers.accuracy,
+        confidence: answers.confidences.map(|own| own.iter().sum::<f64>() / all.len() as f64),
+        errors: answers.errors,
+        signals: signals(table, answers.prediction, answers.confidences, &distances),
         shape,
     };
     (reference, distances)
@@ -153,8 +165,13 @@ fn confidence(confidences: &[f64]) -> SignalReference {
     reference.recounted(counts)
 }
 
-fn signals(table: &Table, outputs: &Outputs, distances: &[f64]) -> Vec<SignalReference> {
-    let some = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
+fn signals(
+    table: &Table,
+    prediction: SignalReference,
+    confidences: Option<&[f64]>,
+    distances: &[f64],
+) -> Vec<SignalReference> {
+    let distances: Vec<Option<f64>> = distances.iter().copied().map(Some).collect();
     let names = signal_names(table.columns.iter().map(|column| column.name.as_str()));
     let features = table.columns.par_iter().zip(names).enumerate().map(|(at, (column, name))| match &column
         .categories
@@ -163,11 +180,9 @@ fn signals(table: &Table, outputs: &Outputs, distances: &[f64]) -> Vec<SignalRef
         None => SignalReference::of_values(&name, &table.column(at)),
     });
     let mut signals: Vec<SignalReference> = features.collect();
-    signals.extend([
-        SignalReference::of_classes("prediction", &outputs.predictions, &table.classes),
-        confidence(&outputs.confidences),
-        SignalReference::of_values("distance", &some(distances)),
-    ]);
+    signals.push(prediction);
+    signals.extend(confidences.map(confidence));
+    signals.push(SignalReference::of_values("distance", &distances));
     signals
 }
 
@@ -218,16 +233,18 @@ mod tests {
         let table = iris::table();
         let all: Vec<usize> = (0..table.len()).collect();
         let design = Design::new(&table, &all);
-        let outputs = Outputs {
-            predictions: table.labels.clone(),
-            confidences: (0..table.len()).map(|row| if row < 49 { 0.5 } else { 0.8 }).collect(),
-            last: vec![0.0; table.len()],
+        let confidences: Vec<f64> = (0..table.len()).map(|row| if row < 49 { 0.5 } else { 0.8 }).collect();
+        let answers = Answers {
+            prediction: SignalReference::of_classes("prediction", &table.labels, &table.classes),
+            confidences: Some(&confidences),
+            accuracy: Some(0.75),
+            errors: None,
         };
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let (reference, distances) = reference(&table, &design, &outputs, 0.75, &[3], &mut rng);
-        assert_eq!((reference.rows, reference.accuracy), (147, 0.75));
+        let (reference, distances) = reference(&table, &design, answers, &[3], &mut rng);
+        assert_eq!((reference.rows, reference.accuracy), (147, Some(0.75)));
         // 49 of 147 rows at 0.5 and the others at 0.8.
-        assert!((reference.confidence - 0.7).abs() < 1e-12);
+        assert!((reference.confidence.unwrap() - 0.7).abs() < 1e-12);
         let names: Vec<&str> = reference.signals.iter().map(|signal| signal.name.as_str()).collect();
         assert_eq!(names[3..], ["petal_width", "prediction", "confidence", "distance"]);
         let in_sample = distance(&design, &reference.shape, &all);

@@ -6,13 +6,15 @@ use crate::{
     design::Design,
     encoding::Slot,
     logistic::{Fit, Weights, argmax},
-    pool::simulator,
+    pool::{Source, simulator},
+    predictor::Predictor,
     rarity,
-    reference::{Outputs, PLENTY, reference, twins},
+    reference::{Answers, Outputs, PLENTY, reference, twins},
     scores::{auroc, class_scores, warnings},
     split::{folds, parted, split},
     table::Column,
 };
+use drift::SignalReference;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -144,7 +146,13 @@ pub fn train_with_progress(
     // Not that of `outputs`, which score fitted rows by the served weights if rows are plenty: with 20 rows per weight and classes
     // that can hardly be distinguished, it would be 0.04 above the accuracy on new rows.
     let accuracy = scored.accuracy(&table.labels);
-    let (reference, distances) = reference(table, &design, &outputs, accuracy, &twins, &mut rng);
+    let answers = Answers {
+        prediction: SignalReference::of_classes("prediction", &outputs.predictions, &table.classes),
+        confidences: Some(&outputs.confidences),
+        accuracy: Some(accuracy),
+        errors: None,
+    };
+    let (reference, distances) = reference(table, &design, answers, &twins, &mut rng);
     let weights = served.to_weights(&design, calibration.temperature);
     let class_scores = class_scores(table, &scored);
     let commonest = counts.iter().copied().max().unwrap_or_default();
@@ -155,19 +163,19 @@ pub fn train_with_progress(
     let card = ModelCard {
         name: options.name.clone(),
         version: String::new(),
-        features: features(table, &design, &weights),
+        features: features(table, &design, &importances(&design, table, &weights)),
         classes: table.classes.clone(),
         notation: table.notation.clone(),
         training: TrainingReport {
             train_rows: train_rows.len(),
             test_rows: test_rows.len(),
             held_out_accuracy: (!test_rows.is_empty()).then_some(held_out_accuracy),
-            cross_validation,
-            baseline_accuracy,
+            cross_validation: Some(cross_validation),
+            baseline_accuracy: Some(baseline_accuracy),
             auroc: auroc(table, &scored),
             class_scores,
-            calibration,
-            alpha: options.alpha,
+            calibration: Some(calibration),
+            alpha: Some(options.alpha),
             seed: options.seed,
             warnings,
         },
@@ -176,7 +184,15 @@ pub fn train_with_progress(
     };
     begins(Step::Simulator);
     let mut file = ModelFile::unchecked(card, weights);
-    file.card.simulator = simulator(table, &file, &outputs, &scored, &distances, &test_rows, &mut rng);
+    let own = |row: usize| vec![outputs.predictions[row] as f64, outputs.confidences[row], distances[row]];
+    let source = Source {
+        table,
+        outputs: (0..table.len()).map(own).collect(),
+        predicted: scored.predictions.iter().map(|&class| class as f64).collect(),
+        test_rows: &test_rows,
+        predictor: Predictor::built_in(&file),
+    };
+    file.card.simulator = simulator(&source, &file.card, &mut rng);
     Ok(file.finished()?)
 }
 
@@ -249,21 +265,27 @@ impl Validation<'_> {
     }
 }
 
-fn features(table: &Table, design: &Design, weights: &Weights) -> Vec<Feature> {
+/// Returns how much each feature moves the logits.
+fn importances(design: &Design, table: &Table, weights: &Weights) -> Vec<f64> {
     let mut start = 0;
     let mut spreads = Vec::new();
     for (slot, values) in design.encoding.slots().iter().zip(&table.values) {
         spreads.push(spread(*slot, values, weights, start));
         start += slot.width();
     }
-    let all: f64 = spreads.iter().sum();
-    let columns = table.columns.par_iter().zip(&table.values).zip(design.encoding.slots()).zip(spreads);
-    let describe = |(((column, values), slot), spread): (((&Column, &Vec<f64>), &Slot), f64)| Feature {
+    spreads
+}
+
+/// Describes the features of a table. Their importances are given as shares of the sum of `importances`.
+pub(crate) fn features(table: &Table, design: &Design, importances: &[f64]) -> Vec<Feature> {
+    let all: f64 = importances.iter().sum();
+    let columns = table.columns.par_iter().zip(&table.values).zip(design.encoding.slots()).zip(importances);
+    let describe = |(((column, values), slot), own): (((&Column, &Vec<f64>), &Slot), &f64)| Feature {
         name: column.name.clone(),
         unit: column.unit.clone(),
         values: describe(column, values, *slot),
         missing_ratio: missing_ratio(values),
-        importance: if all > 0.0 { spread / all } else { 0.0 },
+        importance: if all > 0.0 { own / all } else { 0.0 },
     };
     columns.map(describe).collect()
 }
@@ -333,7 +355,7 @@ fn beyond([least, greatest]: [f64; 2]) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Classifier, CsvOptions, iris, read_csv};
+    use crate::{CsvOptions, Output, iris, read_csv};
     use rand::RngExt;
 
     fn iris_model() -> ModelFile {
@@ -345,7 +367,7 @@ mod tests {
         let report = iris_model().card.training;
         assert_eq!((report.train_rows, report.test_rows), (117, 30));
         assert!(report.held_out_accuracy.unwrap() >= 0.93, "{report:?}");
-        assert!(report.cross_validation.mean_accuracy >= 0.93, "{report:?}");
+        assert!(report.cross_validation.as_ref().unwrap().mean_accuracy >= 0.93, "{report:?}");
     }
 
     #[test]
@@ -401,10 +423,12 @@ mod tests {
                 train(&table, &TrainOptions::new(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
             let text = file.to_json().unwrap();
             assert_eq!(ModelFile::from_json(&text).unwrap(), file, "{name}");
-            let classifier = Classifier::new(&file);
+            let predictor = Predictor::built_in(&file).unwrap();
             for row in table.rows() {
-                let prediction = classifier.predict(&row).unwrap_or_else(|error| panic!("{name}: {error}"));
-                assert!((prediction.probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{name}");
+                let prediction =
+                    predictor.predict_row(&row).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let Output::Class { probabilities, .. } = prediction.output else { panic!() };
+                assert!((probabilities.unwrap().iter().sum::<f64>() - 1.0).abs() < 1e-9, "{name}");
             }
         }
     }
@@ -476,12 +500,12 @@ mod tests {
         let options = TrainOptions { test_fraction: 0.0, ..TrainOptions::new("t") };
         let report = train(&constant(&[52, 48]), &options).unwrap().card.training;
         assert_eq!((report.train_rows, report.test_rows, report.held_out_accuracy), (100, 0, None));
-        let CrossValidation { folds, mean_accuracy, sd } = report.cross_validation;
+        let CrossValidation { folds, mean_accuracy, sd } = report.cross_validation.unwrap();
         // numpy.std([.55, .55, .5, .5, .5], ddof=1)
         assert!(
             folds == 5 && (mean_accuracy - 0.52).abs() < 1e-12 && (sd - 0.027386127875258306).abs() < 1e-12
         );
-        assert_eq!(report.baseline_accuracy, 0.52);
+        assert_eq!(report.baseline_accuracy, Some(0.52));
         let report = train(&constant(&[60, 40]), &TrainOptions::new("t")).unwrap().card.training;
         assert_eq!((report.train_rows, report.test_rows, report.held_out_accuracy), (80, 20, Some(0.6)));
         assert!(report.warnings.iter().any(|warning| warning.contains("no better than always answering")));
@@ -491,7 +515,7 @@ mod tests {
     fn twenty_rows_per_free_weight_are_plenty() {
         let folds = |counts: &[usize]| {
             let options = TrainOptions { test_fraction: 0.0, ..TrainOptions::new("t") };
-            train(&constant(counts), &options).unwrap().card.training.cross_validation.folds
+            train(&constant(counts), &options).unwrap().card.training.cross_validation.unwrap().folds
         };
         // A column and an intercept: 40 rows for two classes, 80 for three.
         assert_eq!((folds(&[20, 20]), folds(&[21, 20])), (20, 5));
@@ -510,11 +534,12 @@ mod tests {
         let classes = ["x", "y"].map(str::to_owned).to_vec();
         let table = Table::from_rows(columns, classes, &rows, (0..400).map(|row| row % 2).collect());
         let card = train(&table, &TrainOptions::new("t")).unwrap().card;
-        assert_eq!(card.training.cross_validation.folds, FOLDS, "rows are plenty");
+        assert_eq!(card.training.cross_validation.unwrap().folds, FOLDS, "rows are plenty");
         let correct: f64 =
             card.training.class_scores.iter().map(|class| class.recall * class.rows as f64).sum();
-        assert!((card.reference.accuracy - correct / 400.0).abs() < 1e-12);
-        assert!(card.reference.accuracy < 0.55, "{}", card.reference.accuracy);
+        let accuracy = card.reference.accuracy.unwrap();
+        assert!((accuracy - correct / 400.0).abs() < 1e-12);
+        assert!(accuracy < 0.55, "{accuracy}");
     }
 
     #[test]
@@ -551,14 +576,15 @@ mod tests {
         let rows: Vec<Vec<Option<f64>>> =
             [0.0, 0.0, 1.0, 9.0].map(|c| vec![Some(c + 1.5), (c < 9.0).then_some(c)]).to_vec();
         let table = Table::from_rows(columns, vec!["p".into(), "q".into()], &rows, vec![0, 0, 1, 1]);
-        let described = features(&table, &Design::new(&table, &[0, 1, 2, 3]), &weights);
+        let design = Design::new(&table, &[0, 1, 2, 3]);
+        let described = features(&table, &design, &importances(&design, &table, &weights));
         assert!((described[0].importance - 2.0 / 2.82915619758885).abs() < 1e-12);
         assert!((described[1].importance - 0.82915619758885 / 2.82915619758885).abs() < 1e-12);
         assert_eq!((described[0].missing_ratio, described[1].missing_ratio), (0.0, 0.25));
         let numeric = described[0].numeric().unwrap();
         assert_eq!((numeric.range, numeric.mean, numeric.decimals), (Some([1.5, 10.5]), 4.0, Some(1)));
         assert_eq!(described[1].categorical().unwrap().rare, ["b"]);
-        let idle = features(&table, &Design::new(&table, &[0, 1, 2, 3]), &equal);
+        let idle = features(&table, &design, &importances(&design, &table, &equal));
         assert_eq!((idle[0].importance, idle[1].importance), (0.0, 0.0));
     }
 

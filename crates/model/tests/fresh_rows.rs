@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use drift::{FalseAlarmBudget, Verdict, accuracy_gap_limit, judge};
-use model::{Classifier, ModelFile, Table, TrainOptions, table::Column, train};
+use model::{ModelFile, Predictor, Table, TrainOptions, table::Column, train};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -93,17 +93,17 @@ struct Watched {
 fn watch(law: Law, rows: usize, seed: u64) -> Watched {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let file = train(&table(law, rows, &mut rng), &TrainOptions::new("law")).unwrap();
-    let classifier = Classifier::new(&file);
+    let predictor = Predictor::built_in(&file).unwrap();
     let signals = &file.card.reference.signals;
     let mut counts: Vec<Vec<u64>> = signals.iter().map(|signal| vec![0; signal.bins.len()]).collect();
     let (mut right, mut confidence) = (0, 0.0);
     for _ in 0..FRESH {
         let (row, class) = law(&mut rng);
         let row: Vec<_> = row.into_iter().map(Some).collect();
-        let prediction = classifier.predict(&row).unwrap();
-        right += u32::from(prediction.class == class);
-        confidence += prediction.confidence;
-        let outputs = [prediction.class as f64, prediction.confidence, prediction.distance].map(Some);
+        let prediction = predictor.predict_row(&row).unwrap();
+        right += u32::from(prediction.class() == Some(class));
+        confidence += prediction.confidence.unwrap();
+        let outputs: Vec<_> = prediction.signal_values().map(Some).collect();
         for ((signal, counts), value) in signals.iter().zip(&mut counts).zip(row.into_iter().chain(outputs)) {
             counts[signal.bins.index(value)] += 1;
         }
@@ -147,7 +147,9 @@ fn sound_traffic_of_any_law_stays_steady() {
             // Nor do the alerts on accuracy have anything to say once the truth about all of it is known.
             let Watched { accuracy, confidence, .. } = watched;
             let reference = &watched.file.card.reference;
-            for (expectation, expected) in [("confidence", confidence), ("reference", reference.accuracy)] {
+            for (expectation, expected) in
+                [("confidence", confidence), ("reference", reference.accuracy.unwrap())]
+            {
                 let limit =
                     accuracy_gap_limit(expected, FRESH as u64, reference.rows, &FalseAlarmBudget::default());
                 // Confidence that is too low would hide a drop just as one that is too high would cry wolf.

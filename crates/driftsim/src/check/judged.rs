@@ -34,8 +34,8 @@ pub struct Judged {
     pub labelled_rows: u64,
     /// Share of those that the model classifies correctly; `None` without such rows.
     pub accuracy: Option<f64>,
-    /// The accuracy on the reference.
-    pub reference_accuracy: f64,
+    /// The accuracy on the reference; `None` if the true classes of its rows are not known.
+    pub reference_accuracy: Option<f64>,
     /// Rows that could not be read.
     pub unreadable_rows: u64,
     /// The first of those, with line and column.

@@ -18,7 +18,7 @@ use cli_io::{
 };
 use drift::Verdict;
 use judged::{Judged, Overall};
-use model::{Classifier, ModelCard, ModelFile};
+use model::{ModelCard, ModelFile, Predictor};
 use std::{
     io::Read,
     path::{Path, PathBuf},
@@ -65,7 +65,7 @@ pub struct Reference {
     /// The model's card.
     pub card: ModelCard,
     /// The model, if the file holds it; without it the signals of its output are not checked.
-    pub classifier: Option<Classifier>,
+    pub predictor: Option<Predictor>,
 }
 
 /// Judges a table and writes the result to standard output.
@@ -116,12 +116,12 @@ fn read_reference(path: &Path) -> Result<Reference> {
     }
     if FileKind::guess(&bytes) == Some(FileKind::Model) {
         let file = text().and_then(|text| Ok(ModelFile::from_json(text)?)).with_context(place)?;
-        return Ok(Reference { classifier: Some(Classifier::new(&file)), card: file.card });
+        return Ok(Reference { predictor: Predictor::built_in(&file), card: file.card });
     }
     let card: Result<ModelCard> = text().and_then(|text| Ok(serde_json::from_str(text)?));
     let card = card.map_err(|error| file_kind::explain(error, &bytes, Wanted::Model)).with_context(place)?;
     card.check().with_context(place)?;
-    Ok(Reference { card, classifier: None })
+    Ok(Reference { card, predictor: None })
 }
 
 impl Overall {

@@ -41,8 +41,10 @@ pub(super) fn render(judged: &Judged) -> String {
                     p.meta { (judged.rows) " rows against model " (judged.model) " " (judged.version) }
                     @if let Some(accuracy) = judged.accuracy {
                         p.meta {
-                            "accuracy " (format!("{accuracy:.3}")) " on " (judged.labelled_rows) " rows with a class, "
-                            (format!("{:.3}", judged.reference_accuracy)) " on the reference"
+                            "accuracy " (format!("{accuracy:.3}")) " on " (judged.labelled_rows) " rows with a class"
+                            @if let Some(reference) = judged.reference_accuracy {
+                                (format!(", {reference:.3} on the reference"))
+                            }
                         }
                     }
                     @for note in &judged.notes { p.meta { (note) } }
@@ -163,7 +165,7 @@ mod tests {
             rows: 100,
             labelled_rows: 0,
             accuracy: None,
-            reference_accuracy: 0.9,
+            reference_accuracy: Some(0.9),
             unreadable_rows: 0,
             problems: Vec::new(),
             notes: Vec::new(),

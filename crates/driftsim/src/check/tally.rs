@@ -12,7 +12,8 @@ use crate::{
 use anyhow::{Context, Result, bail, ensure};
 use cli_io::printable::quoted;
 use csv::{ByteRecord, ReaderBuilder};
-use std::{io::Read, iter};
+use model::{Batch, EngineError};
+use std::{io::Read, iter, slice};
 
 /// Problems that are kept in words; further ones are only counted.
 const NAMED: usize = 10;
@@ -61,10 +62,10 @@ impl Tally {
         let Counts { rows, unreadable, problems, mut signals, labelled, unknown } =
             map_reduce(blocks, |block| rows.count(&block), Counts::default, Counts::merge)?;
         notes.extend(target.and_then(|target| unknown.note(rows, target, &reference.card)));
-        if reference.classifier.is_none() {
+        if reference.predictor.is_none() {
             signals[reference.card.features.len()..].iter_mut().for_each(Vec::clear);
             notes.push(
-                "the reference is a card without the model: prediction, confidence and distance are not checked".into(),
+                "the reference is a card without the model: the signals of its output are not checked".into(),
             );
         }
         let problems = problems.into_iter().map(|(line, problem)| format!("{place}:{line}: {problem}"));
@@ -143,16 +144,18 @@ impl<'a> Rows<'a> {
     }
 
     /// Scores a row and counts its values and what the model makes of them.
-    fn add(&self, row: &[Option<f64>], record: &ByteRecord, counts: &mut Counts) -> Result<(), String> {
+    fn add(&self, row: &Vec<Option<f64>>, record: &ByteRecord, counts: &mut Counts) -> Result<(), String> {
         let card = &self.reference.card;
-        let prediction = self.reference.classifier.as_ref().map(|classifier| classifier.predict(row));
-        let prediction = prediction.transpose().map_err(|too_large| {
-            let name = &card.features[too_large.feature].name;
-            format!("column {}: {:e} is too large to score", quoted(name), too_large.value)
+        let batch = Batch { rows: slice::from_ref(row), others: &[] };
+        let predictions = self.reference.predictor.as_ref().map(|predictor| predictor.predict(batch));
+        let prediction = predictions.transpose().map(|own| own.and_then(|mut own| own.pop()));
+        let prediction = prediction.map_err(|error| match error {
+            EngineError::Value { feature, problem, .. } => {
+                format!("column {}: {problem}", quoted(&card.features[feature].name))
+            }
+            EngineError::Failed(_) => error.to_string(),
         })?;
-        let outputs = prediction.iter().flat_map(|prediction| {
-            [prediction.class as f64, prediction.confidence, prediction.distance].map(Some)
-        });
+        let outputs = prediction.iter().flat_map(|prediction| prediction.signal_values().map(Some));
         let values = row.iter().copied().chain(outputs);
         for ((signal, bins), value) in card.reference.signals.iter().zip(&mut counts.signals).zip(values) {
             bins[signal.bins.index(value)] += 1;
@@ -160,7 +163,7 @@ impl<'a> Rows<'a> {
         let label = self.reader.label(record, &mut counts.unknown);
         if let (Some(label), Some(prediction)) = (label, &prediction) {
             counts.labelled[0] += 1;
-            counts.labelled[1] += u64::from(prediction.class == label);
+            counts.labelled[1] += u64::from(prediction.class() == Some(label));
         }
         counts.rows += 1;
         Ok(())
@@ -196,11 +199,11 @@ fn records(block: &Block, separator: u8) -> csv::Reader<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Classifier, TrainOptions};
+    use model::{Predictor, TrainOptions};
 
     fn iris() -> Reference {
         let file = model::train(&model::iris::table(), &TrainOptions::new("iris")).unwrap();
-        Reference { classifier: Some(Classifier::new(&file)), card: file.card }
+        Reference { predictor: Predictor::built_in(&file), card: file.card }
     }
 
     fn count(text: &str, reference: &Reference) -> Result<Tally> {
@@ -328,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_card_alone_checks_the_features() {
-        let reference = Reference { classifier: None, ..iris() };
+        let reference = Reference { predictor: None, ..iris() };
         let tally =
             count("sepal_length,sepal_width,petal_length,petal_width\n5,3,1,0.2\n", &reference).unwrap();
         assert_eq!(

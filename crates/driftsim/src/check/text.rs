@@ -48,9 +48,11 @@ pub(super) fn render(judged: &Judged) -> String {
         }
     }
     if let Some(accuracy) = judged.accuracy {
-        let (rows, reference) = (judged.labelled_rows, judged.reference_accuracy);
-        text +=
-            &format!("accuracy {accuracy:.3} on {rows} rows with a class, {reference:.3} on the reference\n");
+        text += &format!("accuracy {accuracy:.3} on {} rows with a class", judged.labelled_rows);
+        if let Some(reference) = judged.reference_accuracy {
+            text += &format!(", {reference:.3} on the reference");
+        }
+        text += "\n";
     }
     for note in &judged.notes {
         text += &format!("note: {note}\n");

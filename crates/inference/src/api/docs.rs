@@ -1,7 +1,7 @@
 //! `/openapi.json` and, at `/docs`, a page to try it. The page is part of the binary: it needs no network.
 
 use super::{ApiError, State, feedback, health, model_card, predict, sent};
-use crate::{refusal::Refusal, rows};
+use crate::refusal::Refusal;
 use actix_web::{
     HttpResponse,
     http::{
@@ -11,7 +11,6 @@ use actix_web::{
     web::{self, Bytes},
 };
 use anyhow::{Context, Result};
-use model::ModelCard;
 use std::{borrow::Cow, sync::Arc};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
@@ -38,29 +37,24 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 )]
 struct ApiDoc;
 
-/// The documentation of one model's service.
-pub(super) struct Docs {
-    openapi: Bytes,
-    config: Arc<Config<'static>>,
+/// Returns the OpenAPI document, with this example of a request for predictions.
+pub(crate) fn openapi_document(example: &str) -> Result<Bytes> {
+    let mut openapi = serde_json::to_value(ApiDoc::openapi())?;
+    let body = openapi
+        .pointer_mut("/paths/~1predict/post/requestBody/content/application~1json")
+        .context("the OpenAPI document has no body for /predict")?;
+    body["example"] = serde_json::from_str(example)?;
+    Ok(serde_json::to_vec(&openapi)?.into())
 }
 
-impl Docs {
-    pub(super) fn new(card: &ModelCard) -> Result<Self> {
-        let mut openapi = serde_json::to_value(ApiDoc::openapi())?;
-        let body = openapi
-            .pointer_mut("/paths/~1predict/post/requestBody/content/application~1json")
-            .context("the OpenAPI document has no body for /predict")?;
-        body["example"] = serde_json::from_str(&rows::example(card))?;
-        Ok(Self {
-            openapi: serde_json::to_vec(&openapi)?.into(),
-            config: Arc::new(Config::from("../openapi.json")),
-        })
-    }
+/// Returns the configuration of the page.
+pub(super) fn page_config() -> Arc<Config<'static>> {
+    Arc::new(Config::from("../openapi.json"))
 }
 
 /// Returns the OpenAPI document.
 pub(super) async fn openapi(state: web::Data<State>) -> HttpResponse {
-    sent::json(StatusCode::OK, state.docs.openapi.clone(), ())
+    sent::json(StatusCode::OK, state.served().openapi.clone(), ())
 }
 
 /// Redirects to `/docs/`, to which the links of the page are relative.
@@ -70,7 +64,7 @@ pub(super) async fn redirect() -> HttpResponse {
 
 /// Returns one file of the page.
 pub(super) async fn file(state: web::Data<State>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let file = utoipa_swagger_ui::serve(&path, Arc::clone(&state.docs.config)).map_err(Refusal::internal)?;
+    let file = utoipa_swagger_ui::serve(&path, Arc::clone(&state.docs)).map_err(Refusal::internal)?;
     let file = file.ok_or_else(|| ApiError::not_found(&format!("/docs/{path}")))?;
     // Most files are part of the binary, and a copy for each answer would be more than a megabyte.
     let bytes = match file.bytes {

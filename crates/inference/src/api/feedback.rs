@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     reason::Reason,
-    receipt::{Receipt, ReceiptError},
+    receipt::{Predicted, ReceiptError},
     refusal::{ErrorBody, Refusal},
 };
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
@@ -35,22 +35,22 @@ const MOST_REJECTED: usize = 100;
 /// The most classes that an error lists.
 const MOST_LISTED: usize = 20;
 
-/// The true class of an earlier prediction.
+/// The true class or number of an earlier prediction.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "documents the body, which is read by hand to tell its faults apart")]
 pub(super) struct Feedback {
     /// The id that the prediction was answered with
     prediction_id: String,
-    /// The name of the true class. A number stands for the class of this value, and a boolean for the class `true` or `false` in
+    /// The true number, if the model predicts one, and otherwise the name of the true class. A number stands for the class of this value, and a boolean for the class `true` or `false` in
     /// any case
-    label: Label,
+    label: TrueLabel,
 }
 
-/// A class.
+/// A class or a number.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "documents the body")]
-pub(super) enum Label {
+pub(super) enum TrueLabel {
     Name(String),
     Number(f64),
     Boolean(bool),
@@ -112,7 +112,7 @@ pub(super) async fn feedback(
 ) -> Result<HttpResponse, ApiError> {
     let deadline = Instant::now() + state.request_timeout;
     let body = body::read(&request, payload, &state).await?;
-    if state.limits.is_large_body(body.len()) {
+    if state.served().limits.is_large_body(body.len()) {
         let large = large::turn(body.len(), &state, deadline).await?;
         return large.work(&state, StatusCode::ACCEPTED, move |state| take(&body, state)).await;
     }
@@ -158,21 +158,12 @@ fn take(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
 
 /// Verifies and counts one piece of feedback.
 fn count(piece: &Piece, place: &str, state: &State) -> Result<(), Refusal> {
-    let counted = read(piece, place).and_then(|(id, label)| verify(id, label, place, state));
-    match counted {
-        Ok((receipt, actual, lag)) => {
-            state.metrics.feedback_accepted(&receipt, actual, lag.as_secs_f64());
-            Ok(())
-        }
-        Err(error) => {
-            state.metrics.feedback_rejected(error.reason);
-            Err(error)
-        }
-    }
+    let counted = read(piece, place).and_then(|(id, label)| verify_and_count(id, label, place, state));
+    counted.inspect_err(|error| state.metrics.feedback_rejected(error.reason))
 }
 
 /// Returns the id and the label of a piece of feedback.
-fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, TrueClass<'a>), Refusal> {
+fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, Label<'a>), Refusal> {
     let Piece::Fields(Fields { prediction_id, label, unknown }) = piece else {
         let message = "feedback must be an object with \"prediction_id\" and \"label\"";
         return Err(located(Refusal::new(Reason::WrongType, message), place));
@@ -193,22 +184,17 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, TrueClass<'a>), R
     };
     let id = text("prediction_id", prediction_id)?;
     let label = match label {
-        Field::Literal(literal) => TrueClass::Literal(literal),
+        Field::Literal(literal) => Label::Literal(literal),
         Field::Other => {
             return Err(refused("label", Reason::WrongType, "must be a string, a number or a boolean"));
         }
-        _ => TrueClass::Name(text("label", label)?),
+        _ => Label::Text(text("label", label)?),
     };
     Ok((id, label))
 }
 
-/// Verifies a prediction id; returns its content, the position of the true class, and the age of the prediction.
-fn verify(
-    id: &str,
-    label: TrueClass<'_>,
-    place: &str,
-    state: &State,
-) -> Result<(Receipt, usize, Duration), Refusal> {
+/// Verifies a prediction id, and counts what is true beside what was predicted.
+fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> Result<(), Refusal> {
     let refuse = |reason, message: String| Refusal::new(reason, message).at(path(place, "prediction_id"));
     let receipt = state.receipts.verify(id).map_err(|error| match error {
         ReceiptError::Malformed => refuse(Reason::MalformedPredictionId, error.to_string()),
@@ -225,18 +211,28 @@ fn verify(
         let message = format!("the prediction is older than {}", humantime::format_duration(OLDEST));
         return Err(refuse(Reason::ExpiredPredictionId, message));
     }
-    if receipt.version != state.card.version {
+    let Some(served) = state.served_version(&receipt.version) else {
+        let current = state.served();
         let message =
-            format!("of model version {}, but this service serves {}", receipt.version, state.card.version);
+            format!("of model version {}, but this service serves {}", receipt.version, current.card.version);
         return Err(refuse(Reason::ForeignVersion, message));
-    }
-    // Someone with the key can sign any class, and the version is a truncated hash.
-    if receipt.class >= state.card.classes.len() {
-        return Err(refuse(Reason::MalformedPredictionId, "of a class that the model does not have".into()));
-    }
-    let actual = label
-        .class(&state.card.classes)
-        .map_err(|message| Refusal::new(Reason::UnknownLabel, message).at(path(place, "label")))?;
+    };
+    let card = &served.card;
+    let unknown = |message| Refusal::new(Reason::UnknownLabel, message).at(path(place, "label"));
+    // Someone with the key can sign any output, and the version is a truncated hash.
+    let truth = match receipt.predicted {
+        Predicted::Class { class, confidence } if class < card.classes.len() => {
+            let actual = label.class(&card.classes).map_err(unknown)?;
+            Truth::Class { predicted: class, confidence, actual }
+        }
+        Predicted::Number(number) if card.predicts_number() && number.is_finite() => {
+            Truth::Error(label.error(number).map_err(unknown)?)
+        }
+        Predicted::Class { .. } | Predicted::Number(_) => {
+            let message = "of an output that the model does not have".into();
+            return Err(refuse(Reason::MalformedPredictionId, message));
+        }
+    };
     // Last, so that what is refused for another reason can be sent again once it is corrected.
     if !state.feedback_given.insert(receipt.serial) {
         return Err(refuse(
@@ -244,21 +240,51 @@ fn verify(
             "feedback about this prediction was already given".into(),
         ));
     }
-    Ok((receipt, actual, lag))
+    match truth {
+        Truth::Class { predicted, confidence, actual } => {
+            served.metrics.class_feedback(predicted, confidence, actual);
+        }
+        Truth::Error(error) => served.metrics.number_feedback(error),
+    }
+    state.metrics.feedback_accepted(lag.as_secs_f64());
+    Ok(())
 }
 
-/// The true class, as the client sends it.
-enum TrueClass<'a> {
-    /// The class's name.
-    Name(&'a str),
+/// What is true, beside what was predicted.
+enum Truth {
+    /// The positions of the predicted and of the true class, and the confidence.
+    Class { predicted: usize, confidence: Option<f64>, actual: usize },
+    /// The predicted number less the true one.
+    Error(f64),
+}
+
+/// What is true, as the client sends it.
+enum Label<'a> {
+    /// A string: the class's name, or a number.
+    Text(&'a str),
     /// A JSON number or boolean: the client's own table has it so, and the model's table may write it otherwise.
     Literal(&'a str),
 }
 
-impl TrueClass<'_> {
+impl Label<'_> {
+    /// Returns the predicted number less the true one; an error says why there is no true number.
+    fn error(&self, predicted: f64) -> Result<f64, String> {
+        let (Self::Text(sent) | Self::Literal(sent)) = self;
+        let number = sent.trim().parse().ok().filter(|number: &f64| number.is_finite());
+        let number = number
+            .ok_or_else(|| format!("the model predicts a number, but the label is {}", quoted(sent)))?;
+        let error = predicted - number;
+        // The fourth power is counted, too.
+        if error.powi(4).is_finite() {
+            Ok(error)
+        } else {
+            Err(format!("the error of {error:e} is too large to be counted"))
+        }
+    }
+
     /// Returns the position of the class; an error says why there is none.
     fn class(&self, classes: &[String]) -> Result<usize, String> {
-        let (Self::Name(sent) | Self::Literal(sent)) = self;
+        let (Self::Text(sent) | Self::Literal(sent)) = self;
         if let Some(exact) = classes.iter().position(|class| class == sent) {
             return Ok(exact);
         }
@@ -267,7 +293,7 @@ impl TrueClass<'_> {
             _ => is_same_number(class, sent),
         };
         let equal = match self {
-            Self::Name(_) => Vec::new(),
+            Self::Text(_) => Vec::new(),
             Self::Literal(_) => (0..classes.len()).filter(|&class| equal(&classes[class])).collect(),
         };
         match equal[..] {

@@ -14,6 +14,7 @@ mod predict;
 mod sent;
 mod state;
 
+pub(crate) use docs::openapi_document;
 pub use error::ApiError;
 pub use health::Scrapes;
 pub use state::State;

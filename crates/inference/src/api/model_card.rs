@@ -8,5 +8,5 @@ use actix_web::{HttpResponse, http::StatusCode, web};
     (status = 200, description = "The model card", body = serde_json::Value)
 ))]
 pub(super) async fn card(state: web::Data<State>) -> HttpResponse {
-    sent::json(StatusCode::OK, state.card_json.clone(), ())
+    sent::json(StatusCode::OK, state.served().card_json.clone(), ())
 }

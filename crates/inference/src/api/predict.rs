@@ -7,9 +7,10 @@ use crate::{
     receipt,
     refusal::{ErrorBody, Refusal},
     rows::{ParsedRows, Rows},
+    served::Served,
 };
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
-use model::{ModelCard, Prediction};
+use model::{EngineError, ModelCard, Output, Prediction, ValueProblem};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -58,18 +59,30 @@ pub(super) enum Value {
 /// The answer for one row.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Answer<'a> {
-    /// Position of the class in the model's list
-    prediction: usize,
-    /// Its name
-    class: &'a str,
-    /// One probability per class
-    probabilities: &'a [f64],
+    /// Position of the class in the model's list, or the predicted number
+    prediction: Answered,
+    /// Name of the class; absent if a number is predicted
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<&'a str>,
+    /// One probability per class; absent if the model gives none
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probabilities: Option<&'a [f64]>,
     /// The id to send with feedback about this prediction
     prediction_id: String,
     /// The model's name
     model: &'a str,
     /// The model's version
     version: &'a str,
+}
+
+/// What was predicted.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Answered {
+    /// The position of a class
+    Class(usize),
+    /// A number
+    Number(f64),
 }
 
 /// The answer for one row or many, as they were asked for.
@@ -83,7 +96,7 @@ pub(super) enum PredictResponse<'a> {
     Many { predictions: Vec<Answer<'a>> },
 }
 
-/// Classifies one row or many.
+/// Predicts one row or many.
 #[utoipa::path(
     post, path = "/predict", tag = "model", request_body = PredictRequest,
     responses(
@@ -104,21 +117,22 @@ pub(super) async fn predict(
 ) -> Result<HttpResponse, ApiError> {
     let deadline = Instant::now() + state.request_timeout;
     let body = body::read(&request, payload, &state).await?;
-    if state.limits.is_large_body(body.len()) {
+    if state.served().limits.is_large_body(body.len()) {
         let large = large::turn(body.len(), &state, deadline).await?;
         inject_faults(&request, &state, deadline).await?;
         return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
     }
     let permit = state.admit()?;
     inject_faults(&request, &state, deadline).await?;
-    let rows = ParsedRows::parse(&body, &state.card)?;
-    if state.limits.is_large_answer(rows.rows.len()) {
+    let served = state.served();
+    let rows = ParsedRows::parse(&body, &served.card)?;
+    if served.limits.is_large_answer(rows.rows.len()) {
         // While it waits, a request holds only its body; the rows are parsed again afterwards.
-        drop((rows, permit));
+        drop((rows, permit, served));
         let large = large::turn(body.len(), &state, deadline).await?;
         return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
     }
-    Ok(sent::json(StatusCode::OK, answer(rows, &state)?, permit))
+    Ok(sent::json(StatusCode::OK, answer(rows, &served, &state)?, permit))
 }
 
 /// Injects the faults that the headers ask for, if that is allowed.
@@ -145,36 +159,50 @@ async fn wait(delay: Duration, deadline: Instant) -> Result<(), Refusal> {
 }
 
 fn read_and_answer(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
-    answer(ParsedRows::parse(body, &state.card)?, state)
+    let served = state.served();
+    answer(ParsedRows::parse(body, &served.card)?, &served, state)
 }
 
-/// Counts the values of rows, scores them, counts the predictions and writes the answer.
-fn answer(parsed: ParsedRows, state: &State) -> Result<Vec<u8>, Refusal> {
-    state.limits.check_answer(parsed.rows.len())?;
+fn answer(parsed: ParsedRows, served: &Served, state: &State) -> Result<Vec<u8>, Refusal> {
+    served.limits.check_answer(parsed.rows.len())?;
+    let batch = parsed.batch;
+    let predictions = predictions(parsed, served)?;
+    write(&predictions, batch, served, state)
+}
+
+/// Counts the values of rows, scores them and counts the predictions.
+pub(super) fn predictions(parsed: ParsedRows, served: &Served) -> Result<Vec<Prediction>, Refusal> {
     // Counted first: a row that is then refused because a value is missing is a sign of drift, too.
-    parsed.rows.iter().for_each(|row| state.metrics.observed(row));
-    let rows = parsed.complete(&state.card)?;
-    let predictions = score(&rows, state)?;
-    predictions.iter().for_each(|prediction| state.metrics.predicted(prediction));
-    write(&predictions, rows.is_batch(), state)
+    parsed.rows.iter().for_each(|row| served.metrics.observed(row));
+    let rows = parsed.complete(&served.card)?;
+    let predictions =
+        served.predictor.predict(rows.batch()).map_err(|error| refusal(error, &rows, &served.card))?;
+    predictions.iter().for_each(|prediction| served.metrics.predicted(prediction));
+    Ok(predictions)
 }
 
-fn score(rows: &Rows, state: &State) -> Result<Vec<Prediction>, Refusal> {
-    let score = |(index, row): (usize, &Vec<Option<f64>>)| {
-        state.classifier.predict(row).map_err(|too_large| {
-            let name = &state.card.features[too_large.feature].name;
-            let message = format!("{name:?} is too large to score: {:e}", too_large.value);
-            Refusal::new(Reason::NumberOutOfRange, message).at(format!("{}.{name}", rows.place(index)))
-        })
+/// Returns the refusal of rows that the model cannot score. Where the model fails for another reason, that is logged and not sent.
+fn refusal(error: EngineError, rows: &Rows, card: &ModelCard) -> Refusal {
+    let EngineError::Value { row, feature, problem } = error else { return Refusal::internal(error) };
+    let reason = match problem {
+        ValueProblem::TooLarge(_) | ValueProblem::NotWhole(_) => Reason::NumberOutOfRange,
+        ValueProblem::Missing => Reason::MissingValue,
+        ValueProblem::NotANumber(_) => Reason::NotACategory,
     };
-    rows.rows().iter().enumerate().map(score).collect()
+    let name = &card.features[feature].name;
+    Refusal::new(reason, format!("{name:?} {problem}")).at(format!("{}.{name}", rows.place(row)))
 }
 
-fn write(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<u8>, Refusal> {
+fn write(
+    predictions: &[Prediction],
+    batch: bool,
+    served: &Served,
+    state: &State,
+) -> Result<Vec<u8>, Refusal> {
     let now = SystemTime::now();
-    let card = &state.card;
+    let card = &served.card;
     // Grown step by step, or with all answers held before the first is written, it would take several times its size.
-    let mut bytes = Vec::with_capacity(state.limits.answer_bytes(predictions.len()));
+    let mut bytes = Vec::with_capacity(served.limits.answer_bytes(predictions.len()));
     if batch {
         bytes.extend_from_slice(b"{\"predictions\":[");
     }
@@ -182,11 +210,17 @@ fn write(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<u
         if index > 0 {
             bytes.push(b',');
         }
+        let (answered, class, probabilities) = match &prediction.output {
+            Output::Class { class, probabilities } => {
+                (Answered::Class(*class), Some(card.classes[*class].as_str()), probabilities.as_deref())
+            }
+            Output::Number(number) => (Answered::Number(*number), None, None),
+        };
         let answer = Answer {
-            prediction: prediction.class,
-            class: &card.classes[prediction.class],
-            probabilities: &prediction.probabilities,
-            prediction_id: state.receipts.issue(now, prediction.class, prediction.confidence),
+            prediction: answered,
+            class,
+            probabilities,
+            prediction_id: state.receipts.issue(now, prediction.into(), served.version),
             model: &card.name,
             version: &card.version,
         };
@@ -202,16 +236,17 @@ fn write(predictions: &[Prediction], batch: bool, state: &State) -> Result<Vec<u
 pub(super) fn largest_answer(card: &ModelCard) -> usize {
     // A double-precision number has at most 17 significant digits, a point, a sign, and an exponent of five.
     const NUMBER: usize = 25;
-    let longest = |class: &String| {
+    let longest = |class: Option<&str>| {
         let answer = Answer {
-            prediction: card.classes.len(),
+            prediction: Answered::Class(card.classes.len()),
             class,
-            probabilities: &[],
+            probabilities: Some(&[]),
             prediction_id: "=".repeat(receipt::TEXT_LENGTH),
             model: &card.name,
             version: &card.version,
         };
         serde_json::to_vec(&answer).map_or(0, |bytes| bytes.len())
     };
-    card.classes.iter().map(longest).max().unwrap_or(0) + card.classes.len() * NUMBER + 1
+    let classes = card.classes.iter().map(|class| longest(Some(class)));
+    classes.max().unwrap_or_else(|| longest(None) + NUMBER) + card.classes.len() * NUMBER + 1
 }

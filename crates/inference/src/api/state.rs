@@ -1,6 +1,6 @@
 //! The state that all handlers share.
 
-use super::{docs::Docs, large, limits::Limits};
+use super::{docs, large};
 use crate::{
     Settings,
     arrivals::Arrivals,
@@ -10,10 +10,10 @@ use crate::{
     reason::Reason,
     receipt::{FeedbackGiven, Receipts},
     refusal::Refusal,
+    served::{LoadedModel, Served},
 };
-use actix_web::web::Bytes;
 use anyhow::{Context, Result};
-use model::{Classifier, ModelCard, ModelFile};
+use arc_swap::{ArcSwap, Guard};
 use std::{
     sync::{
         Arc,
@@ -21,16 +21,12 @@ use std::{
     },
     time::Duration,
 };
+use utoipa_swagger_ui::Config;
 
-/// A model being served.
+/// The state that all handlers share.
 pub struct State {
-    /// The model card.
-    pub card: ModelCard,
-    /// The model card as JSON.
-    pub card_json: Bytes,
-    /// The model.
-    pub classifier: Classifier,
-    /// The metrics.
+    served: ArcSwap<Served>,
+    /// The metrics that do not depend on the model.
     pub metrics: Arc<Metrics>,
     /// Permits for requests for predictions and feedback; one is held until the answer is in the connection's buffer.
     pub in_flight: Permits,
@@ -44,8 +40,6 @@ pub struct State {
     pub arrivals: Arrivals,
     /// The number of open connections of the main listener.
     pub connections: Arc<AtomicUsize>,
-    /// The limits on one request.
-    pub limits: Limits,
     /// Issues and verifies prediction ids.
     pub receipts: Receipts,
     /// The predictions with feedback.
@@ -56,7 +50,7 @@ pub struct State {
     pub body_limit: usize,
     /// Whether fault headers are obeyed.
     pub allow_fault_injection: bool,
-    pub(super) docs: Docs,
+    pub(super) docs: Arc<Config<'static>>,
     ready: AtomicBool,
 }
 
@@ -65,13 +59,13 @@ impl State {
     ///
     /// # Errors
     /// If the receipt key cannot be read, or the system provides no random bytes.
-    pub fn new(settings: &Settings, file: ModelFile) -> Result<Self> {
+    pub fn new(settings: &Settings, model: LoadedModel) -> Result<Self> {
         let mut serial = [0; 8];
         getrandom::fill(&mut serial).context("no random bytes for prediction ids")?;
+        let metrics = Arc::new(Metrics::new());
         Ok(Self {
-            card_json: serde_json::to_vec(&file.card)?.into(),
-            classifier: Classifier::new(&file),
-            metrics: Arc::new(Metrics::new(&file.card, &settings.false_alarm_budget())),
+            served: ArcSwap::from_pointee(Served::new(settings, &metrics, model)?),
+            metrics,
             in_flight: Permits::new(settings.max_in_flight),
             large: Permits::new(settings.max_large_in_flight),
             // Half of the cores; the rest stay available to the workers.
@@ -79,16 +73,25 @@ impl State {
             queued: Permits::new(WorstCase::bodies(settings).div_ceil(large::UNIT)),
             arrivals: Arrivals::new(WorstCase::bodies(settings)),
             connections: Arc::default(),
-            limits: Limits::new(settings, &file.card),
-            receipts: Receipts::new(&settings.receipt_key()?, &file.card.version, u64::from_be_bytes(serial)),
+            receipts: Receipts::new(&settings.receipt_key()?, u64::from_be_bytes(serial)),
             feedback_given: FeedbackGiven::default(),
             request_timeout: settings.request_timeout,
             body_limit: settings.body_limit,
             allow_fault_injection: settings.allow_fault_injection,
-            docs: Docs::new(&file.card)?,
+            docs: docs::page_config(),
             ready: AtomicBool::new(true),
-            card: file.card,
         })
+    }
+
+    /// Returns the model that is being served. A request takes it once, so that all of it is answered by one model.
+    pub fn served(&self) -> Guard<Arc<Served>> {
+        self.served.load()
+    }
+
+    /// Returns the model of this version, if the service serves it.
+    pub fn served_version(&self, version: &str) -> Option<Arc<Served>> {
+        let current = self.served.load();
+        (current.card.version == version).then(|| Arc::clone(&current))
     }
 
     /// Returns a permit for a request.

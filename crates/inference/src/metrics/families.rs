@@ -18,6 +18,15 @@ const CONFIDENCE_BUCKETS: &[f64] = &[0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0
 const LAG_BUCKETS: &[f64] =
     &[1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0];
 
+/// Errors are in the unit of the predicted number, whatever that is.
+const ERROR_BUCKETS: &[f64] = &[
+    0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4,
+    3e4, 1e5, 3e5, 1e6,
+];
+
+/// Of these only the sum and the count are used, and a histogram needs a bucket.
+const ONE_BUCKET: &[f64] = &[1.0];
+
 metric_families::families! { pub(super)
     REQUESTS: Counter = "inference_requests_total", ["method", "endpoint", "status"],
         "HTTP requests answered, by route pattern and status.";
@@ -45,6 +54,12 @@ metric_families::families! { pub(super)
         "Time from a prediction to the feedback about it, in seconds.", LAG_BUCKETS;
     FEEDBACK_CONFIDENCE: Histogram = "feedback_confidence", ["version"],
         "Confidence of the predictions that feedback was accepted about.", CONFIDENCE_BUCKETS;
+    FEEDBACK_ERROR: Histogram = "feedback_absolute_error", ["version", "sign"],
+        "Absolute error of predicted numbers that feedback was accepted about, by sign: over or under.", ERROR_BUCKETS;
+    FEEDBACK_SQUARED_ERROR: Histogram = "feedback_squared_error", ["version"],
+        "Squared error of the same predictions.", ONE_BUCKET;
+    FEEDBACK_FOURTH_POWER: Histogram = "feedback_error_fourth_power", ["version"],
+        "Fourth power of their error, from which the interval of the squared error follows.", ONE_BUCKET;
     SIGNAL_BINS: Counter = "signal_bin_total", ["version", "signal", "bin"],
         "Rows observed, by signal and bin of the reference.";
     SIGNAL_EXPECTED: Gauge = "signal_bin_expected_ratio", ["version", "signal", "bin"],
@@ -59,6 +74,14 @@ metric_families::families! { pub(super)
         "Accuracy on reference rows that the weights were not fitted on.";
     REFERENCE_CONFIDENCE: Gauge = "model_reference_confidence", ["version"],
         "Mean confidence on those rows.";
+    REFERENCE_ABSOLUTE_ERROR: Gauge = "model_reference_mean_absolute_error", ["version"],
+        "Mean absolute error of predicted numbers on reference rows.";
+    REFERENCE_ABSOLUTE_ERROR_SD: Gauge = "model_reference_absolute_error_sd", ["version"],
+        "Standard deviation of the absolute error on reference rows.";
+    REFERENCE_SQUARED_ERROR: Gauge = "model_reference_root_mean_square_error", ["version"],
+        "Root mean square error on reference rows.";
+    REFERENCE_BIAS: Gauge = "model_reference_bias", ["version"],
+        "Mean error on reference rows: predicted less actual.";
     REFERENCE_RECALL: Gauge = "model_reference_recall", ["version", "class"],
         "Share of a class's reference rows that are predicted as this class, by weights that were not fitted on them.";
     REFERENCE_CLASS_ROWS: Gauge = "model_reference_class_rows", ["version", "class"],

@@ -3,6 +3,7 @@
 //! Layout:
 //! - `families`: the declaration of every metric
 //! - `labels`: closed sets of label values
+//! - `model_metrics`: signals, outputs and feedback of one model
 //! - `route_metrics`: requests and durations of one route
 //! - `process`: the standard process metrics
 //!
@@ -12,42 +13,29 @@
 
 mod families;
 mod labels;
+mod model_metrics;
 mod process;
 mod route_metrics;
 
 pub use labels::{ConnectionDrop, FaultKind, FaultOutcome, MethodLabel};
+pub use model_metrics::ModelMetrics;
 pub use route_metrics::RouteMetrics;
 
-use crate::{reason::Reason, receipt::Receipt, route::Route};
-use drift::{Bins, FalseAlarmBudget, SignalReference};
+use crate::{reason::Reason, route::Route};
+use drift::FalseAlarmBudget;
 use families::{
-    CONFIDENCE, CONNECTIONS_DROPPED, CONNECTIONS_OPEN, FAULTS, FEEDBACK, FEEDBACK_CONFIDENCE, FEEDBACK_LAG,
-    FEEDBACK_REJECTED, IN_FLIGHT, INFO, LOAD_TIME, LOADED, OUTPUT, REFERENCE_ACCURACY, REFERENCE_CLASS_ROWS,
-    REFERENCE_CONFIDENCE, REFERENCE_RECALL, REJECTIONS, SIGNAL_BINS, SIGNAL_CRITICAL, SIGNAL_EXPECTED,
-    SIGNAL_FREEDOM, SIGNAL_ROWS,
+    CONNECTIONS_DROPPED, CONNECTIONS_OPEN, FAULTS, FEEDBACK_LAG, FEEDBACK_REJECTED, IN_FLIGHT, REJECTIONS,
 };
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
-use model::{ModelCard, Prediction};
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use model::ModelCard;
+use std::sync::Arc;
 
 /// The service's metrics. An event costs a few atomic additions.
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
-    features: Vec<SignalCounters>,
-    prediction: SignalCounters,
-    confidence: SignalCounters,
-    distance: SignalCounters,
-    outputs: Vec<Counter>,
-    confidences: Histogram,
-    /// One counter per pair of classes: the predicted class selects the row, the actual class the column.
-    feedback: Vec<Counter>,
     feedback_rejections: Vec<Counter>,
     feedback_lag: Histogram,
-    feedback_confidence: Histogram,
     rejections: Vec<Counter>,
     faults: Vec<Counter>,
     in_flight: Gauge,
@@ -55,46 +43,25 @@ pub struct Metrics {
     connections_dropped: Vec<Counter>,
 }
 
-/// The bins of one signal, and one counter per bin.
-struct SignalCounters {
-    bins: Bins,
-    counters: Vec<Counter>,
-}
-
-impl SignalCounters {
-    fn count(&self, value: Option<f64>) {
-        self.counters[self.bins.index(value)].increment(1);
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Metrics {
-    /// Registers every series of a model at 0. The budget sets the critical values that verdicts on drift use.
-    pub fn new(card: &ModelCard, budget: &FalseAlarmBudget) -> Self {
+    /// Registers every series that does not depend on a model at 0.
+    pub fn new() -> Self {
         let recorder = Arc::new(metric_families::recorder(families::HISTOGRAMS));
         // A recorder of its own, not the process's global one: several services can live in one process.
         with_local_recorder(&recorder, || {
             families::describe();
-            register_model(card);
-            let signals = card.reference.by_role();
-            let register = |signal| register_signal(card, signal, budget);
-            let classes = || card.classes.iter().cloned();
             Self {
-                features: signals.features.iter().map(register).collect(),
-                prediction: register(signals.prediction),
-                confidence: register(signals.confidence),
-                distance: register(signals.distance),
-                outputs: classes().map(|class| OUTPUT.with([class])).collect(),
-                confidences: CONFIDENCE.only(),
-                feedback: classes()
-                    .flat_map(|predicted| classes().map(move |actual| [predicted.clone(), actual]))
-                    .map(|labels| FEEDBACK.with(labels))
-                    .collect(),
                 feedback_rejections: Reason::OF_FEEDBACK
                     .iter()
                     .map(|reason| FEEDBACK_REJECTED.with([reason.code()]))
                     .collect(),
                 feedback_lag: FEEDBACK_LAG.only(),
-                feedback_confidence: FEEDBACK_CONFIDENCE.with([card.version.clone()]),
                 rejections: Reason::ALL.iter().map(|reason| REJECTIONS.with([reason.code()])).collect(),
                 faults: labels::fault_labels().map(|labels| FAULTS.with(labels)).collect(),
                 in_flight: IN_FLIGHT.only(),
@@ -108,26 +75,14 @@ impl Metrics {
         })
     }
 
-    /// Counts the values of a row, one per feature, whether the row is then predicted or refused.
-    pub fn observed(&self, row: &[Option<f64>]) {
-        for (signal, &value) in self.features.iter().zip(row) {
-            signal.count(value);
-        }
+    /// Registers every series of a model at 0 and returns its metrics. The budget sets the critical values that verdicts on drift
+    /// use.
+    pub fn of_model(&self, card: &ModelCard, budget: &FalseAlarmBudget) -> ModelMetrics {
+        with_local_recorder(&self.recorder, || ModelMetrics::new(card, budget))
     }
 
-    /// Counts a prediction.
-    pub fn predicted(&self, prediction: &Prediction) {
-        self.outputs[prediction.class].increment(1);
-        self.confidences.record(prediction.confidence);
-        self.prediction.count(Some(prediction.class as f64));
-        self.confidence.count(Some(prediction.confidence));
-        self.distance.count(Some(prediction.distance));
-    }
-
-    /// Counts accepted feedback: the position of the actual class, and the seconds since the prediction.
-    pub fn feedback_accepted(&self, receipt: &Receipt, actual: usize, lag_seconds: f64) {
-        self.feedback[receipt.class * self.outputs.len() + actual].increment(1);
-        self.feedback_confidence.record(receipt.confidence);
+    /// Counts accepted feedback by the seconds since the prediction.
+    pub fn feedback_accepted(&self, lag_seconds: f64) {
         self.feedback_lag.record(lag_seconds);
     }
 
@@ -181,44 +136,10 @@ pub fn series_count(page: &str) -> usize {
     page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count()
 }
 
-fn register_model(card: &ModelCard) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    LOADED.only().set(1.0);
-    INFO.with([card.name.clone(), card.version.clone()]).set(1.0);
-    LOAD_TIME.only().set(now.as_secs_f64());
-    let reference = &card.reference;
-    for (family, value) in [
-        (SIGNAL_ROWS, reference.rows as f64),
-        (REFERENCE_ACCURACY, reference.accuracy),
-        (REFERENCE_CONFIDENCE, reference.confidence),
-    ] {
-        family.with([card.version.clone()]).set(value);
-    }
-    for (class, score) in card.classes.iter().zip(&card.training.class_scores) {
-        let of_class = || [card.version.clone(), class.clone()];
-        REFERENCE_RECALL.with(of_class()).set(score.recall);
-        REFERENCE_CLASS_ROWS.with(of_class()).set(score.rows as f64);
-    }
-}
-
-fn register_signal(card: &ModelCard, signal: &SignalReference, budget: &FalseAlarmBudget) -> SignalCounters {
-    let of_signal = || [card.version.clone(), signal.name.clone()];
-    let signals = card.reference.signals.len();
-    SIGNAL_CRITICAL.with(of_signal()).set(signal.critical_chi2(budget.alpha(signals)));
-    SIGNAL_FREEDOM.with(of_signal()).set(signal.degrees_of_freedom() as f64);
-    let counters = signal.bins.labels().into_iter().zip(&signal.expected).map(|(bin, &expected)| {
-        let [version, name] = of_signal();
-        let labels = [version, name, bin];
-        SIGNAL_EXPECTED.with(labels.clone()).set(expected);
-        SIGNAL_BINS.with(labels)
-    });
-    SignalCounters { bins: signal.bins.clone(), counters: counters.collect() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Classifier, TrainOptions, iris, train};
+    use model::{Predictor, TrainOptions, iris, train};
 
     fn value(page: &str, series: &str) -> f64 {
         let line = page.lines().find(|line| line.starts_with(series));
@@ -229,7 +150,8 @@ mod tests {
     #[test]
     fn every_series_is_there_from_the_start() {
         let file = train(&iris::table(), &TrainOptions::new("iris")).unwrap();
-        let metrics = Metrics::new(&file.card, &FalseAlarmBudget::default());
+        let metrics = Metrics::new();
+        metrics.of_model(&file.card, &FalseAlarmBudget::default());
         let predict = metrics.of_route(Route::Predict);
         let page = metrics.render();
         for series in [
@@ -257,7 +179,9 @@ mod tests {
     #[test]
     fn the_recall_of_each_class_is_published() {
         let card = train(&iris::table(), &TrainOptions::new("iris")).unwrap().card;
-        let page = Metrics::new(&card, &FalseAlarmBudget::default()).render();
+        let metrics = Metrics::new();
+        metrics.of_model(&card, &FalseAlarmBudget::default());
+        let page = metrics.render();
         let (mut rows, mut recognised) = (0.0, 0.0);
         for (class, score) in card.classes.iter().zip(&card.training.class_scores) {
             let labels = format!("{{version=\"{}\",class=\"{class}\"}}", card.version);
@@ -274,10 +198,11 @@ mod tests {
     #[test]
     fn a_row_is_counted_once_in_every_signal() {
         let file = train(&iris::table(), &TrainOptions::new("iris")).unwrap();
-        let metrics = Metrics::new(&file.card, &FalseAlarmBudget::default());
+        let metrics = Metrics::new();
+        let of_model = metrics.of_model(&file.card, &FalseAlarmBudget::default());
         let row = [9.0, 5.0, 8.0, 4.0].map(Some);
-        metrics.observed(&row);
-        metrics.predicted(&Classifier::new(&file).predict(&row).unwrap());
+        of_model.observed(&row);
+        of_model.predicted(&Predictor::built_in(&file).unwrap().predict_row(&row).unwrap());
         let page = metrics.render();
         let version = &file.card.version;
         for signal in ["sepal_length", "sepal_width", "petal_length", "petal_width", "distance"] {

@@ -4,7 +4,7 @@
 mod raw;
 
 use crate::{reason::Reason, refusal::Refusal};
-use model::{Feature, ModelCard, Values};
+use model::{Batch, Feature, ModelCard, OtherCategory, Values};
 use raw::{Body, Cell, Instances, Kind, Row, shortened};
 
 /// The rows of a request, each with one value per feature: a number, or the position of a category. `None` is a missing value.
@@ -15,6 +15,8 @@ use raw::{Body, Cell, Instances, Kind, Row, shortened};
 pub struct ParsedRows {
     /// The rows, at least one.
     pub rows: Vec<Vec<Option<f64>>>,
+    /// The texts of the categories that the model card does not list.
+    pub others: Vec<OtherCategory>,
     /// Whether they were sent as `instances`, and are answered as a list.
     pub batch: bool,
 }
@@ -46,8 +48,12 @@ impl ParsedRows {
             return Err(Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(name));
         }
         match (fields.features, fields.instances) {
-            (Some(row), None) => Ok(Self { rows: vec![check_row(row, "features", card)?], batch: false }),
-            (None, Some(instances)) => Ok(Self { rows: check_instances(instances, card)?, batch: true }),
+            (Some(row), None) => {
+                let mut reader = RowReader::new(card);
+                reader.read(row, "features")?;
+                Ok(reader.finished(false))
+            }
+            (None, Some(instances)) => Ok(check_instances(instances, card)?),
             (Some(_), Some(_)) => {
                 let message = "give \"features\" for one row or \"instances\" for many, not both";
                 Err(Refusal::new(Reason::DuplicateField, message).at("instances"))
@@ -85,6 +91,11 @@ impl Rows {
     /// Returns the rows, at least one.
     pub fn rows(&self) -> &[Vec<Option<f64>>] {
         &self.0.rows
+    }
+
+    /// Returns the rows as a model takes them.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { rows: &self.0.rows, others: &self.0.others }
     }
 
     /// Returns whether they were sent as `instances`, and are answered as a list.
@@ -129,7 +140,7 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> Refusal {
     Refusal::new(reason, format!("not readable as JSON: {message}{hint}"))
 }
 
-fn check_instances(instances: Instances, card: &ModelCard) -> Result<Vec<Vec<Option<f64>>>, Refusal> {
+fn check_instances(instances: Instances, card: &ModelCard) -> Result<ParsedRows, Refusal> {
     let rows = match instances {
         Instances::Rows(rows) => rows,
         Instances::Other(kind) => {
@@ -140,100 +151,139 @@ fn check_instances(instances: Instances, card: &ModelCard) -> Result<Vec<Vec<Opt
     if rows.is_empty() {
         return Err(Refusal::new(Reason::EmptyBatch, "\"instances\" has no rows").at("instances"));
     }
-    rows.into_iter()
-        .enumerate()
-        .map(|(index, row)| check_row(row, &format!("instances[{index}]"), card))
-        .collect()
-}
-
-fn check_row(row: Row, place: &str, card: &ModelCard) -> Result<Vec<Option<f64>>, Refusal> {
-    match row {
-        Row::Array(cells) => {
-            let (expected, got) = (card.features.len(), cells.len());
-            if got != expected {
-                let noun = if expected == 1 { "feature" } else { "features" };
-                let message = format!("expected {expected} {noun}, got {got}");
-                return Err(Refusal::new(Reason::WrongFeatureCount, message).at(place));
-            }
-            let cells = cells.into_iter().zip(&card.features).enumerate();
-            cells
-                .map(|(index, (cell, feature))| value(cell, feature, card, || format!("{place}[{index}]")))
-                .collect()
-        }
-        Row::Named(cells) => check_named(cells, place, card),
-        Row::Other(kind) => {
-            let message = format!("a row must be a list of values or an object of named values, got {kind}");
-            Err(Refusal::new(Reason::WrongType, message).at(place))
-        }
+    let mut reader = RowReader::new(card);
+    for (index, row) in rows.into_iter().enumerate() {
+        reader.read(row, &format!("instances[{index}]"))?;
     }
+    Ok(reader.finished(true))
 }
 
-fn check_named(
-    cells: Vec<(String, Cell)>,
-    place: &str,
-    card: &ModelCard,
-) -> Result<Vec<Option<f64>>, Refusal> {
-    let names = || card.features.iter().map(|feature| feature.name.as_str()).collect::<Vec<_>>().join(", ");
-    let mut row: Vec<Option<Option<f64>>> = vec![None; card.features.len()];
-    for (name, cell) in cells {
-        let field = format!("{place}.{}", shortened(&name));
-        let Some(index) = card.features.iter().position(|feature| feature.name == name) else {
-            let name = shortened(&name);
-            let message = format!("unknown feature {name:?}; the features are {}", names());
-            return Err(Refusal::new(Reason::UnknownFeature, message).at(field));
+/// Reads rows one by one.
+struct RowReader<'a> {
+    card: &'a ModelCard,
+    rows: Vec<Vec<Option<f64>>>,
+    others: Vec<OtherCategory>,
+}
+
+impl<'a> RowReader<'a> {
+    fn new(card: &'a ModelCard) -> Self {
+        Self { card, rows: Vec::new(), others: Vec::new() }
+    }
+
+    fn finished(self, batch: bool) -> ParsedRows {
+        ParsedRows { rows: self.rows, others: self.others, batch }
+    }
+
+    fn read(&mut self, row: Row, place: &str) -> Result<(), Refusal> {
+        let row = match row {
+            Row::Array(cells) => self.listed(cells, place)?,
+            Row::Named(cells) => self.named(cells, place)?,
+            Row::Other(kind) => {
+                let message =
+                    format!("a row must be a list of values or an object of named values, got {kind}");
+                return Err(Refusal::new(Reason::WrongType, message).at(place));
+            }
         };
-        if row[index].is_some() {
-            return Err(Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(field));
-        }
-        row[index] = Some(value(cell, &card.features[index], card, || field)?);
+        self.rows.push(row);
+        Ok(())
     }
-    row.into_iter()
-        .zip(&card.features)
-        .map(|(value, feature)| {
-            // A feature that has missing values in the reference may be left out.
-            let value = value.or((feature.missing_ratio > 0.0).then_some(None));
-            value.ok_or_else(|| {
-                let message = format!("{:?} is missing; the features are {}", feature.name, names());
-                Refusal::new(Reason::MissingFeature, message).at(format!("{place}.{}", feature.name))
-            })
-        })
-        .collect()
-}
 
-/// Returns the value of a cell for a feature. A category that the model does not know is valid: that is what drift looks like.
-fn value(
-    cell: Cell,
-    feature: &Feature,
-    card: &ModelCard,
-    field: impl FnOnce() -> String,
-) -> Result<Option<f64>, Refusal> {
-    let (value, kind) = match (&feature.values, cell) {
-        (_, Cell::Null) => return Ok(None),
-        (Values::Numeric(_), Cell::Number(number)) => (Some(number), Kind::Number),
-        (Values::Numeric(_), Cell::Text(_)) => (None, Kind::String),
-        (Values::Numeric(_), Cell::Boolean(_)) => (None, Kind::Boolean),
-        (Values::Categorical(own), Cell::Text(text)) => {
-            let value = own.value(&text);
-            if value as usize >= own.categories.len() && is_missing(&text, card) {
-                return Ok(None);
+    fn listed(&mut self, cells: Vec<Cell>, place: &str) -> Result<Vec<Option<f64>>, Refusal> {
+        let (expected, got) = (self.card.features.len(), cells.len());
+        if got != expected {
+            let noun = if expected == 1 { "feature" } else { "features" };
+            let message = format!("expected {expected} {noun}, got {got}");
+            return Err(Refusal::new(Reason::WrongFeatureCount, message).at(place));
+        }
+        let cells = cells.into_iter().enumerate();
+        cells.map(|(index, cell)| self.value(cell, index, || format!("{place}[{index}]"))).collect()
+    }
+
+    fn named(&mut self, cells: Vec<(String, Cell)>, place: &str) -> Result<Vec<Option<f64>>, Refusal> {
+        let card = self.card;
+        let names =
+            || card.features.iter().map(|feature| feature.name.as_str()).collect::<Vec<_>>().join(", ");
+        let mut row: Vec<Option<Option<f64>>> = vec![None; card.features.len()];
+        for (name, cell) in cells {
+            let field = format!("{place}.{}", shortened(&name));
+            let Some(index) = card.features.iter().position(|feature| feature.name == name) else {
+                let name = shortened(&name);
+                let message = format!("unknown feature {name:?}; the features are {}", names());
+                return Err(Refusal::new(Reason::UnknownFeature, message).at(field));
+            };
+            if row[index].is_some() {
+                return Err(
+                    Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(field)
+                );
             }
-            (Some(value), Kind::String)
+            row[index] = Some(self.value(cell, index, || field)?);
         }
-        (Values::Categorical(own), Cell::Number(number)) => (own.value_of_number(number), Kind::Number),
-        (Values::Categorical(own), Cell::Boolean(boolean)) => (own.value_of_boolean(boolean), Kind::Boolean),
-        (_, Cell::Other(kind)) => (None, kind),
-    };
-    if value.is_some() {
-        return Ok(value);
+        row.into_iter()
+            .zip(&card.features)
+            .map(|(value, feature)| {
+                // A feature that has missing values in the reference may be left out.
+                let value = value.or((feature.missing_ratio > 0.0).then_some(None));
+                value.ok_or_else(|| {
+                    let message = format!("{:?} is missing; the features are {}", feature.name, names());
+                    Refusal::new(Reason::MissingFeature, message).at(format!("{place}.{}", feature.name))
+                })
+            })
+            .collect()
     }
-    Err(match &feature.values {
-        Values::Numeric(_) => Refusal::new(Reason::NotANumber, format!("must be a number, got {kind}")),
-        Values::Categorical(own) => {
-            let example = own.json(0.0);
-            Refusal::new(Reason::NotACategory, format!("must be a category such as {example}, got {kind}"))
-        }
+
+    /// Returns the value of a cell for a feature. A category that the model card does not list is valid: that is what drift looks
+    /// like. Its text is kept, because the model may know it.
+    fn value(
+        &mut self,
+        cell: Cell,
+        index: usize,
+        field: impl FnOnce() -> String,
+    ) -> Result<Option<f64>, Refusal> {
+        let feature = &self.card.features[index];
+        let (value, kind) = match (&feature.values, &cell) {
+            (_, Cell::Null) => return Ok(None),
+            (Values::Numeric(_), Cell::Number(number)) => (Some(*number), Kind::Number),
+            (Values::Numeric(_), Cell::Text(_)) => (None, Kind::String),
+            (Values::Numeric(_), Cell::Boolean(_)) => (None, Kind::Boolean),
+            (Values::Categorical(own), Cell::Text(text)) => {
+                let value = own.value(text);
+                if value as usize >= own.categories.len() && is_missing(text, self.card) {
+                    return Ok(None);
+                }
+                (Some(value), Kind::String)
+            }
+            (Values::Categorical(own), Cell::Number(number)) => (own.value_of_number(*number), Kind::Number),
+            (Values::Categorical(own), Cell::Boolean(boolean)) => {
+                (own.value_of_boolean(*boolean), Kind::Boolean)
+            }
+            (_, Cell::Other(kind)) => (None, *kind),
+        };
+        let refusal = match (&feature.values, value) {
+            (Values::Categorical(own), Some(value)) => {
+                if value as usize >= own.categories.len() {
+                    let text = match cell {
+                        Cell::Text(text) if text.trim().len() == text.len() => text,
+                        Cell::Text(text) => text.trim().into(),
+                        Cell::Number(number) => number.to_string().into(),
+                        Cell::Boolean(boolean) => boolean.to_string().into(),
+                        Cell::Null | Cell::Other(_) => Box::default(),
+                    };
+                    self.others.push(OtherCategory { row: self.rows.len(), feature: index, text });
+                }
+                return Ok(Some(value));
+            }
+            (Values::Numeric(_), Some(number)) => return Ok(Some(number)),
+            (Values::Numeric(_), None) => {
+                Refusal::new(Reason::NotANumber, format!("must be a number, got {kind}"))
+            }
+            (Values::Categorical(own), None) => {
+                let example = own.json(0.0);
+                let message = format!("must be a category such as {example}, got {kind}");
+                Refusal::new(Reason::NotACategory, message)
+            }
+        };
+        Err(refusal.at(field()))
     }
-    .at(field()))
 }
 
 /// Returns whether a text stands for a missing value, as in the table that the model was trained on.
@@ -262,13 +312,13 @@ mod tests {
     #[test]
     fn the_three_forms_agree() {
         let row = vec![[5.1, 3.5, 1.4, 0.2].map(Some).to_vec()];
-        let one = ParsedRows { rows: row.clone(), batch: false };
+        let one = ParsedRows { rows: row.clone(), others: Vec::new(), batch: false };
         assert_eq!(parse(r#"{"features":[5.1,3.5,1.4,0.2]}"#), Ok(one));
         let named = r#"{"petal_width":0.2,"sepal_length":5.1,"sepal_width":3.5,"petal_length":1.4}"#;
         assert_eq!(parse(&format!(r#"{{"features":{named}}}"#)).unwrap().rows, row);
         assert_eq!(
             parse(&format!(r#"{{"instances":[{named}]}}"#)),
-            Ok(ParsedRows { rows: row, batch: true })
+            Ok(ParsedRows { rows: row, others: Vec::new(), batch: true })
         );
     }
 

@@ -1,5 +1,8 @@
 use crate::harness::{IRIS, Service, answer, metric};
-use inference::{Settings, receipt::Receipts};
+use inference::{
+    Settings,
+    receipt::{ModelVersion, Predicted, Receipts},
+};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 
@@ -78,20 +81,25 @@ async fn is_accepted_on_any_replica_with_the_key_and_after_a_restart() {
     assert_eq!(matrix(&other).await, 1.0);
 }
 
+fn issue(key: &str, version: &str, at: SystemTime, class: usize) -> String {
+    let predicted = Predicted::Class { class, confidence: Some(0.9) };
+    Receipts::new(key.as_bytes(), 7).issue(at, predicted, ModelVersion::new(version))
+}
+
 #[tokio::test]
 async fn an_invalid_prediction_id_is_counted_and_refused() {
     let keyed = keyed();
     let service = Service::with(keyed.settings.clone());
     let version = IRIS.card.version.as_str();
     let now = SystemTime::now();
-    let by = |key: &str, version: &str, at| Receipts::new(key.as_bytes(), version, 7).issue(at, 0, 0.9);
+    let by = |key: &str, version: &str, at| issue(key, version, at, 0);
     let good = predicted(&service).await;
     assert_eq!(tell(&service, &json!({"prediction_id": good, "label": "setosa"})).await.0, 202);
     let cases = [
         ("malformed_prediction_id", "gibberish".to_owned(), "setosa"),
         ("malformed_prediction_id", String::new(), "setosa"),
         // No replica gives this out, but a key in other hands may.
-        ("malformed_prediction_id", Receipts::new(KEY.as_bytes(), version, 7).issue(now, 3, 0.9), "setosa"),
+        ("malformed_prediction_id", issue(KEY, version, now, 3), "setosa"),
         ("forged_prediction_id", by("an invented key, unlike that of the service", version, now), "setosa"),
         ("expired_prediction_id", by(KEY, version, now - Duration::from_secs(31 * 24 * 3600)), "setosa"),
         ("future_prediction_id", by(KEY, version, now + Duration::from_secs(3600)), "setosa"),
@@ -130,7 +138,7 @@ async fn a_receipt_from_a_clock_half_a_minute_ahead_is_accepted() {
     let keyed = keyed();
     let service = Service::with(keyed.settings.clone());
     let ahead = SystemTime::now() + Duration::from_secs(30);
-    let id = Receipts::new(KEY.as_bytes(), &IRIS.card.version, 7).issue(ahead, 0, 0.9);
+    let id = issue(KEY, &IRIS.card.version, ahead, 0);
     assert_eq!(tell(&service, &json!({"prediction_id": id, "label": "setosa"})).await.0, 202);
     assert_eq!(service.metric("feedback_lag_seconds_sum", &[]).await, 0.0);
 }

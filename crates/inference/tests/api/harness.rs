@@ -1,6 +1,6 @@
 //! Starts services and asks them things.
 
-use inference::{Application, Settings, load_model};
+use inference::{Application, LoadedModel, Settings, load_model};
 use model::ModelFile;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
@@ -42,7 +42,8 @@ impl Service {
             actix_web::rt::System::new().block_on(async move {
                 let settings =
                     Settings { workers: settings.workers.or(Some(1)), drain: Duration::ZERO, ..settings };
-                let application = Application::build(&settings, file).unwrap();
+                let application =
+                    Application::build(&settings, LoadedModel::built_in(file).unwrap()).unwrap();
                 sender.send((application.address(), application.metrics_address())).unwrap();
                 application.run_until_stopped(async { stopped.await.unwrap_or("dropped") }).await.unwrap();
             });

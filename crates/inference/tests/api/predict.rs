@@ -1,6 +1,6 @@
 use crate::harness::{DEADLINE, IRIS, Service};
 use inference::Settings;
-use model::Classifier;
+use model::{Output, Predictor};
 use serde_json::json;
 
 const NAMES: [&str; 4] = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
@@ -8,18 +8,20 @@ const NAMES: [&str; 4] = ["sepal_length", "sepal_width", "petal_length", "petal_
 #[tokio::test]
 async fn answers_like_the_model_itself() {
     let service = Service::start();
-    let classifier = Classifier::new(&IRIS);
+    let predictor = Predictor::built_in(&IRIS).unwrap();
     for row in model::iris::table().rows().step_by(10) {
-        let expected = classifier.predict(&row).unwrap();
+        let Output::Class { class, probabilities } = predictor.predict_row(&row).unwrap().output else {
+            panic!()
+        };
         let listed: Vec<f64> = row.iter().flatten().copied().collect();
         let named: serde_json::Map<_, _> =
             NAMES.iter().zip(&listed).map(|(name, value)| (name.to_string(), json!(value))).collect();
         for features in [json!(listed), json!(named)] {
             let (status, body) = service.predict(&json!({ "features": features }).to_string()).await;
             assert_eq!(status, 200, "{body}");
-            assert_eq!(body["prediction"], expected.class);
-            assert_eq!(body["class"], IRIS.card.classes[expected.class]);
-            assert_eq!(body["probabilities"], json!(expected.probabilities));
+            assert_eq!(body["prediction"], class);
+            assert_eq!(body["class"], IRIS.card.classes[class]);
+            assert_eq!(body["probabilities"], json!(probabilities));
             assert_eq!(body["model"], "iris");
             assert_eq!(body["version"], IRIS.card.version);
         }

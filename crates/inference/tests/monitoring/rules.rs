@@ -10,7 +10,8 @@ pub const GIVEN: [&str; 3] = ["up", "ALERTS", "loadgen_phase_active"];
 
 /// Every metric that the service publishes.
 pub fn published() -> BTreeSet<String> {
-    let metrics = Metrics::new(&load_model(None).unwrap().card, &drift::FalseAlarmBudget::default());
+    let metrics = Metrics::new();
+    metrics.of_model(&load_model(None).unwrap().card, &drift::FalseAlarmBudget::default());
     metrics.of_route(Route::Predict);
     let page = metrics.render();
     page.lines()
@@ -31,7 +32,8 @@ fn the_latency_objective_is_a_bucket_boundary() {
     let rules = rules();
     let alert = rules.iter().find(|rule| rule["alert"] == "ModelLatencyHigh").unwrap();
     let (_, objective) = alert["expr"].as_str().unwrap().split_once(" > ").unwrap();
-    let metrics = Metrics::new(&load_model(None).unwrap().card, &drift::FalseAlarmBudget::default());
+    let metrics = Metrics::new();
+    metrics.of_model(&load_model(None).unwrap().card, &drift::FalseAlarmBudget::default());
     metrics.of_route(Route::Predict);
     let bucket = format!("le=\"{objective}\"");
     let page = metrics.render();

@@ -1,6 +1,6 @@
 //! The real service, in a thread.
 
-use inference::{Application, Settings, load_model};
+use inference::{Application, LoadedModel, Settings, load_model};
 use model::ModelFile;
 use std::{
     io::{Read, Write},
@@ -32,6 +32,7 @@ impl Service {
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let settings = Settings { workers: Some(1), drain: Duration::ZERO, ..settings };
+                let model = LoadedModel::built_in(model).unwrap();
                 let application = Application::build(&settings, model).unwrap();
                 sender.send(application.address()).unwrap();
                 let stopped = async {

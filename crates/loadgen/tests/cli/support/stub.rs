@@ -9,7 +9,7 @@ use actix_web::{
     middleware::{Next, from_fn},
     web::{self, Data},
 };
-use model::{Classifier, ModelFile};
+use model::{ModelFile, Predictor};
 use rustls::ServerConfig;
 use serde::Deserialize;
 use std::{
@@ -56,7 +56,7 @@ pub struct Stub {
 struct State {
     options: StubOptions,
     file: &'static ModelFile,
-    classifier: Classifier,
+    predictor: Predictor,
     seen: AtomicU64,
     statuses: Mutex<BTreeMap<u16, u64>>,
     outputs: Mutex<Vec<u64>>,
@@ -90,7 +90,7 @@ impl Stub {
         let file = &*MODEL;
         let state = Arc::new(State {
             options,
-            classifier: Classifier::new(file),
+            predictor: Predictor::built_in(file).unwrap(),
             seen: AtomicU64::new(0),
             statuses: Mutex::default(),
             outputs: Mutex::new(vec![0; file.card.classes.len()]),
@@ -251,9 +251,9 @@ impl State {
             return 422;
         }
         let row: Vec<Option<f64>> = features.into_iter().map(Some).collect();
-        let prediction = self.classifier.predict(&row).unwrap();
-        self.outputs.lock().unwrap()[prediction.class] += 1;
-        let outputs = [prediction.class as f64, prediction.confidence, prediction.distance].map(Some);
+        let prediction = self.predictor.predict_row(&row).unwrap();
+        self.outputs.lock().unwrap()[prediction.class().unwrap()] += 1;
+        let outputs = prediction.signal_values().map(Some);
         let mut bins = self.bins.lock().unwrap();
         for ((signal, value), bins) in self
             .file

@@ -1,0 +1,155 @@
+//! The metrics of one model: its signals, its outputs, its feedback, and what its reference leads to expect.
+
+use super::families::{
+    CONFIDENCE, FEEDBACK, FEEDBACK_CONFIDENCE, FEEDBACK_ERROR, FEEDBACK_FOURTH_POWER, FEEDBACK_SQUARED_ERROR,
+    INFO, LOAD_TIME, LOADED, OUTPUT, REFERENCE_ABSOLUTE_ERROR, REFERENCE_ABSOLUTE_ERROR_SD,
+    REFERENCE_ACCURACY, REFERENCE_BIAS, REFERENCE_CLASS_ROWS, REFERENCE_CONFIDENCE, REFERENCE_RECALL,
+    REFERENCE_SQUARED_ERROR, SIGNAL_BINS, SIGNAL_CRITICAL, SIGNAL_EXPECTED, SIGNAL_FREEDOM, SIGNAL_ROWS,
+};
+use drift::{Bins, FalseAlarmBudget, SignalReference};
+use metrics::{Counter, Histogram};
+use model::{ModelCard, Prediction};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The metrics of one model. An event costs a few atomic additions.
+pub struct ModelMetrics {
+    features: Vec<SignalCounters>,
+    prediction: SignalCounters,
+    confidence: Option<SignalCounters>,
+    distance: SignalCounters,
+    outputs: Vec<Counter>,
+    confidences: Histogram,
+    /// One counter per pair of classes: the predicted class selects the row, the actual class the column.
+    feedback: Vec<Counter>,
+    feedback_confidence: Option<Histogram>,
+    errors: Option<ErrorHistograms>,
+}
+
+/// The bins of one signal, and one counter per bin.
+struct SignalCounters {
+    bins: Bins,
+    counters: Vec<Counter>,
+}
+
+impl SignalCounters {
+    fn count(&self, value: Option<f64>) {
+        self.counters[self.bins.index(value)].increment(1);
+    }
+}
+
+/// The errors of predicted numbers that feedback was accepted about. The sums of a histogram give the mean absolute error, the root
+/// mean square error, the bias, and the intervals of all three.
+struct ErrorHistograms {
+    over: Histogram,
+    under: Histogram,
+    squared: Histogram,
+    fourth_power: Histogram,
+}
+
+impl ModelMetrics {
+    /// Registers every series of a model at 0 in the recorder that is local to the thread.
+    pub(super) fn new(card: &ModelCard, budget: &FalseAlarmBudget) -> Self {
+        register_model(card);
+        let signals = card.reference.by_role();
+        let register = |signal| register_signal(card, signal, budget);
+        let classes = || card.classes.iter().cloned();
+        let version = || card.version.clone();
+        Self {
+            features: signals.features.iter().map(register).collect(),
+            prediction: register(signals.prediction),
+            confidence: signals.confidence.map(register),
+            distance: register(signals.distance),
+            outputs: classes().map(|class| OUTPUT.with([class])).collect(),
+            confidences: CONFIDENCE.only(),
+            feedback: classes()
+                .flat_map(|predicted| classes().map(move |actual| [predicted.clone(), actual]))
+                .map(|labels| FEEDBACK.with(labels))
+                .collect(),
+            feedback_confidence: signals.confidence.map(|_| FEEDBACK_CONFIDENCE.with([version()])),
+            errors: card.predicts_number().then(|| ErrorHistograms {
+                over: FEEDBACK_ERROR.with([version(), "over".into()]),
+                under: FEEDBACK_ERROR.with([version(), "under".into()]),
+                squared: FEEDBACK_SQUARED_ERROR.with([version()]),
+                fourth_power: FEEDBACK_FOURTH_POWER.with([version()]),
+            }),
+        }
+    }
+
+    /// Counts the values of a row, one per feature, whether the row is then predicted or refused.
+    pub fn observed(&self, row: &[Option<f64>]) {
+        for (signal, &value) in self.features.iter().zip(row) {
+            signal.count(value);
+        }
+    }
+
+    /// Counts a prediction.
+    pub fn predicted(&self, prediction: &Prediction) {
+        if let Some(class) = prediction.class() {
+            self.outputs[class].increment(1);
+        }
+        self.prediction.count(Some(prediction.value()));
+        if let (Some(signal), Some(confidence)) = (&self.confidence, prediction.confidence) {
+            self.confidences.record(confidence);
+            signal.count(Some(confidence));
+        }
+        self.distance.count(Some(prediction.distance));
+    }
+
+    /// Counts accepted feedback about a class by the positions of the predicted and of the actual class.
+    pub fn class_feedback(&self, predicted: usize, confidence: Option<f64>, actual: usize) {
+        self.feedback[predicted * self.outputs.len() + actual].increment(1);
+        if let (Some(histogram), Some(confidence)) = (&self.feedback_confidence, confidence) {
+            histogram.record(confidence);
+        }
+    }
+
+    /// Counts accepted feedback about a number by its error: predicted less actual. The fourth power of the error must be finite.
+    pub fn number_feedback(&self, error: f64) {
+        let Some(errors) = &self.errors else { return };
+        let side = if error > 0.0 { &errors.over } else { &errors.under };
+        side.record(error.abs());
+        errors.squared.record(error.powi(2));
+        errors.fourth_power.record(error.powi(4));
+    }
+}
+
+fn register_model(card: &ModelCard) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    LOADED.only().set(1.0);
+    INFO.with([card.name.clone(), card.version.clone()]).set(1.0);
+    LOAD_TIME.only().set(now.as_secs_f64());
+    let reference = &card.reference;
+    SIGNAL_ROWS.with([card.version.clone()]).set(reference.rows as f64);
+    let errors = reference.errors.as_ref();
+    for (family, value) in [
+        (REFERENCE_ACCURACY, reference.accuracy),
+        (REFERENCE_CONFIDENCE, reference.confidence),
+        (REFERENCE_ABSOLUTE_ERROR, errors.map(|errors| errors.mean_absolute)),
+        (REFERENCE_ABSOLUTE_ERROR_SD, errors.map(|errors| errors.absolute_sd)),
+        (REFERENCE_SQUARED_ERROR, errors.map(|errors| errors.root_mean_square)),
+        (REFERENCE_BIAS, errors.map(|errors| errors.bias)),
+    ] {
+        if let Some(value) = value {
+            family.with([card.version.clone()]).set(value);
+        }
+    }
+    for (class, score) in card.classes.iter().zip(&card.training.class_scores) {
+        let of_class = || [card.version.clone(), class.clone()];
+        REFERENCE_RECALL.with(of_class()).set(score.recall);
+        REFERENCE_CLASS_ROWS.with(of_class()).set(score.rows as f64);
+    }
+}
+
+fn register_signal(card: &ModelCard, signal: &SignalReference, budget: &FalseAlarmBudget) -> SignalCounters {
+    let of_signal = || [card.version.clone(), signal.name.clone()];
+    let signals = card.reference.signals.len();
+    SIGNAL_CRITICAL.with(of_signal()).set(signal.critical_chi2(budget.alpha(signals)));
+    SIGNAL_FREEDOM.with(of_signal()).set(signal.degrees_of_freedom() as f64);
+    let counters = signal.bins.labels().into_iter().zip(&signal.expected).map(|(bin, &expected)| {
+        let [version, name] = of_signal();
+        let labels = [version, name, bin];
+        SIGNAL_EXPECTED.with(labels.clone()).set(expected);
+        SIGNAL_BINS.with(labels)
+    });
+    SignalCounters { bins: signal.bins.clone(), counters: counters.collect() }
+}

@@ -1,0 +1,72 @@
+//! One model as the service serves it: its card, what predicts, and what follows from both.
+
+use crate::{
+    Settings,
+    api::limits::Limits,
+    metrics::{Metrics, ModelMetrics},
+    receipt::ModelVersion,
+    rows,
+};
+use actix_web::web::Bytes;
+use anyhow::{Context, Result};
+use model::{Engine, ModelCard, ModelFile, Predictor, engine::Linear};
+use std::sync::Arc;
+
+/// A model that was read and can predict.
+#[derive(Debug, Clone)]
+pub struct LoadedModel {
+    /// The model card.
+    pub card: ModelCard,
+    /// What predicts.
+    pub engine: Arc<dyn Engine>,
+}
+
+impl LoadedModel {
+    /// Returns the model of a file that holds its weights.
+    ///
+    /// # Errors
+    /// If the file is a profile, whose model is another file.
+    pub fn built_in(file: ModelFile) -> Result<Self> {
+        let weights = file.weights.context(
+            "is a profile, which describes the model of another file: give that with --model, and this with --profile",
+        )?;
+        Ok(Self { engine: Arc::new(Linear::new(&file.card.features, weights)), card: file.card })
+    }
+}
+
+/// A model being served.
+pub struct Served {
+    /// The model card.
+    pub card: ModelCard,
+    /// The model card as JSON.
+    pub card_json: Bytes,
+    /// Scores rows and measures their distance.
+    pub predictor: Predictor,
+    /// The metrics of this model.
+    pub metrics: ModelMetrics,
+    /// The limits on one request.
+    pub limits: Limits,
+    /// The version, as prediction ids carry it.
+    pub version: ModelVersion,
+    /// The document that describes the HTTP interface.
+    pub openapi: Bytes,
+}
+
+impl Served {
+    /// Prepares a model for service and registers its metrics.
+    ///
+    /// # Errors
+    /// If serde fails, which it does not for a model that was read.
+    pub fn new(settings: &Settings, metrics: &Metrics, model: LoadedModel) -> Result<Self> {
+        let LoadedModel { card, engine } = model;
+        Ok(Self {
+            card_json: serde_json::to_vec(&card)?.into(),
+            predictor: Predictor::new(engine, &card.features, &card.reference.shape),
+            metrics: metrics.of_model(&card, &settings.false_alarm_budget()),
+            limits: Limits::new(settings, &card),
+            version: ModelVersion::new(&card.version),
+            openapi: crate::api::openapi_document(&rows::example(&card))?,
+            card,
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! The interface of everything that predicts: the built-in linear model, and models of other programs.
+
+use crate::{
+    Feature, Prediction,
+    encoding::{Encoding, Scaling, Slot},
+    logistic::{Weights, argmax},
+};
+use std::fmt;
+use thiserror::Error;
+
+/// Rows to score. Each has one value per feature: a number, or the position of a category. `None` is a missing value.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// The rows.
+    pub rows: &'a [Vec<Option<f64>>],
+    /// The texts of the categories that the model card does not list, in the order of rows and features.
+    pub others: &'a [OtherCategory],
+}
+
+/// The text of a category that the model card does not list. Its value in the row is beyond the feature's categories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherCategory {
+    /// Position of the row.
+    pub row: usize,
+    /// Position of the feature.
+    pub feature: usize,
+    /// The text.
+    pub text: Box<str>,
+}
+
+/// What a model answers to one row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// A class.
+    Class {
+        /// Its position in the classes of the model card.
+        class: usize,
+        /// One probability per class, which add up to 1; `None` if the model gives none.
+        probabilities: Option<Vec<f64>>,
+    },
+    /// A number.
+    Number(f64),
+}
+
+/// Why rows could not be scored.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum EngineError {
+    /// A value that the model cannot take.
+    #[error("row {row}, feature {feature}: {problem}")]
+    Value {
+        /// Position of the row.
+        row: usize,
+        /// Position of the feature.
+        feature: usize,
+        /// What is wrong with the value.
+        problem: ValueProblem,
+    },
+    /// The model failed, for a reason that is not known to be in a row.
+    #[error("the model failed: {0}")]
+    Failed(String),
+}
+
+/// Why a model cannot take a value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ValueProblem {
+    /// It is so large that scoring overflows.
+    TooLarge(f64),
+    /// It is missing, and the model's input has no way to say so.
+    Missing,
+    /// The model takes whole numbers.
+    NotWhole(f64),
+    /// The model takes numbers, and the category is another text.
+    NotANumber(String),
+}
+
+impl fmt::Display for ValueProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(value) => write!(f, "{value:e} is too large to score"),
+            Self::Missing => f.write_str("is missing, but the model needs a value"),
+            Self::NotWhole(value) => write!(f, "must be a whole number, got {value}"),
+            Self::NotANumber(text) => write!(f, "must be a category that is a number, got {text:?}"),
+        }
+    }
+}
+
+/// A model that scores rows. The model card says what its inputs and its output mean.
+pub trait Engine: fmt::Debug + Send + Sync {
+    /// Returns one output per row.
+    ///
+    /// # Errors
+    /// If the model cannot take one of the values, or fails.
+    fn score(&self, batch: Batch) -> Result<Vec<Output>, EngineError>;
+}
+
+/// The built-in model: a multinomial logistic regression.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    encoding: Encoding,
+    weights: Weights,
+}
+
+impl Linear {
+    /// Creates the model for rows of these features.
+    pub fn new(features: &[Feature], weights: Weights) -> Self {
+        Self { encoding: Encoding::new(features), weights }
+    }
+}
+
+impl Engine for Linear {
+    fn score(&self, batch: Batch) -> Result<Vec<Output>, EngineError> {
+        let mut encoded = Vec::with_capacity(self.encoding.width());
+        let score = |(at, row): (usize, &Vec<Option<f64>>)| {
+            self.encoding.encode(row, &mut encoded);
+            let probabilities = self.weights.probabilities(&encoded);
+            if probabilities.iter().any(|probability| !probability.is_finite()) {
+                return Err(too_large(&self.encoding, at, row));
+            }
+            Ok(Output::Class { class: argmax(&probabilities), probabilities: Some(probabilities) })
+        };
+        batch.rows.iter().enumerate().map(score).collect()
+    }
+}
+
+/// Returns the error of a row whose numbers overflow. It names the value furthest from its mean.
+pub(crate) fn too_large(encoding: &Encoding, at: usize, row: &[Option<f64>]) -> EngineError {
+    let size = |(slot, &value): (&Slot, &Option<f64>)| match slot {
+        Slot::Numeric(scaling) => Scaling::apply(*scaling, value).abs(),
+        Slot::Categorical { .. } => 0.0,
+    };
+    let sizes: Vec<f64> = encoding.slots().iter().zip(row).map(size).collect();
+    let feature = argmax(&sizes);
+    let problem = ValueProblem::TooLarge(row[feature].unwrap_or_default());
+    EngineError::Value { row: at, feature, problem }
+}
+
+impl Output {
+    /// Adds the distance, and the confidence, which is the greatest probability.
+    pub fn at_distance(self, distance: f64) -> Prediction {
+        let confidence = match &self {
+            Self::Class { class, probabilities } => {
+                probabilities.as_ref().map(|probabilities| probabilities[*class])
+            }
+            Self::Number(_) => None,
+        };
+        Prediction { output: self, confidence, distance }
+    }
+}
