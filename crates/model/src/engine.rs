@@ -17,6 +17,14 @@ pub struct Batch<'a> {
     pub others: &'a [OtherCategory],
 }
 
+impl<'a> Batch<'a> {
+    /// Returns the text of a category that the model card does not list, if it is known.
+    pub fn other(&self, row: usize, feature: usize) -> Option<&'a str> {
+        let found = self.others.binary_search_by_key(&(row, feature), |other| (other.row, other.feature));
+        found.ok().map(|at| &*self.others[at].text)
+    }
+}
+
 /// The text of a category that the model card does not list. Its value in the row is beyond the feature's categories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherCategory {
@@ -71,6 +79,8 @@ pub enum ValueProblem {
     NotWhole(f64),
     /// The model takes numbers, and the category is another text.
     NotANumber(String),
+    /// The text has a NUL character, at which the model's input would end.
+    Nul,
 }
 
 impl fmt::Display for ValueProblem {
@@ -79,6 +89,7 @@ impl fmt::Display for ValueProblem {
             Self::TooLarge(value) => write!(f, "{value:e} is too large to score"),
             Self::Missing => f.write_str("is missing, but the model needs a value"),
             Self::NotWhole(value) => write!(f, "must be a whole number, got {value}"),
+            Self::Nul => f.write_str("must not have a NUL character"),
             Self::NotANumber(text) => write!(f, "must be a category that is a number, got {text:?}"),
         }
     }

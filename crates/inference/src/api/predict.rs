@@ -187,7 +187,7 @@ fn refusal(error: EngineError, rows: &Rows, card: &ModelCard) -> Refusal {
     let reason = match problem {
         ValueProblem::TooLarge(_) | ValueProblem::NotWhole(_) => Reason::NumberOutOfRange,
         ValueProblem::Missing => Reason::MissingValue,
-        ValueProblem::NotANumber(_) => Reason::NotACategory,
+        ValueProblem::NotANumber(_) | ValueProblem::Nul => Reason::NotACategory,
     };
     let name = &card.features[feature].name;
     Refusal::new(reason, format!("{name:?} {problem}")).at(format!("{}.{name}", rows.place(row)))

@@ -1,0 +1,173 @@
+//! From the labels and scores of a model to predictions.
+
+use crate::{Answers, Inputs, OnnxModel, Scores};
+use model::{Batch, Engine, EngineError, Output, file::ExternalModel};
+use std::sync::Arc;
+
+/// How far the sum of probabilities may be from 1, and a probability outside of [0, 1]. Single-precision sums over many trees are
+/// off by about 1e-5.
+const ROUNDING: f64 = 1e-3;
+
+/// A model whose inputs and outputs are matched with a model card.
+#[derive(Debug, Clone)]
+pub struct OnnxEngine {
+    model: Arc<OnnxModel>,
+    inputs: Inputs,
+    external: ExternalModel,
+}
+
+impl OnnxEngine {
+    /// Creates the engine of a profile's model. The number of the card's classes is that of `external`'s labels.
+    pub fn new(model: Arc<OnnxModel>, inputs: Inputs, external: ExternalModel) -> Self {
+        Self { model, inputs, external }
+    }
+
+    /// Returns the model.
+    pub fn model(&self) -> &OnnxModel {
+        &self.model
+    }
+
+    /// Returns the inputs.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Returns the predictions that some answers stand for.
+    ///
+    /// # Errors
+    /// Says which output does not hold what the profile expects.
+    pub fn outputs(&self, answers: Answers, rows: usize) -> Result<Vec<Output>, String> {
+        let Answers { labels, scores } = answers;
+        let external = &self.external;
+        if external.labels.is_empty() {
+            let scores = scores.ok_or("the model answers no numbers, but the profile is that of a regression")?;
+            return numbers(&scores);
+        }
+        let classes = external.labels.len();
+        let probabilities = match (&scores, external.columns.is_empty()) {
+            (_, true) => None,
+            (None, false) => return Err("the model answers no probabilities, but the profile has them".into()),
+            (Some(scores), false) => Some(probabilities(scores, external)?),
+        };
+        let classes_of_labels = labels.map(|labels| {
+            let class = |label: &String| {
+                external.labels.iter().position(|own| own == label).ok_or_else(|| {
+                    format!("the model answers {label:?}, which the profile does not have; make the profile again")
+                })
+            };
+            labels.iter().map(class).collect::<Result<Vec<usize>, String>>()
+        });
+        let class_of = classes_of_labels.transpose()?;
+        (0..rows)
+            .map(|row| {
+                let probabilities =
+                    probabilities.as_ref().map(|all| all[row * classes..(row + 1) * classes].to_vec());
+                let class = match (&class_of, &probabilities) {
+                    (Some(classes), _) => classes[row],
+                    (None, Some(probabilities)) => greatest(probabilities),
+                    (None, None) => return Err("the model answers neither labels nor probabilities".into()),
+                };
+                Ok(Output::Class { class, probabilities })
+            })
+            .collect()
+    }
+}
+
+impl Engine for OnnxEngine {
+    fn score(&self, batch: Batch) -> Result<Vec<Output>, EngineError> {
+        let answers = self.model.run(&self.inputs, batch)?;
+        self.outputs(answers, batch.rows.len()).map_err(EngineError::Failed)
+    }
+}
+
+/// Returns one number per row.
+fn numbers(scores: &Scores) -> Result<Vec<Output>, String> {
+    if scores.columns != 1 {
+        return Err(format!("output {:?} has {} numbers per row, but one is expected", scores.output, scores.columns));
+    }
+    if let Some(row) = scores.values.iter().position(|value| !value.is_finite()) {
+        return Err(format!("output {:?} is {} for row {row}", scores.output, scores.values[row]));
+    }
+    Ok(scores.values.iter().map(|&number| Output::Number(number)).collect())
+}
+
+/// Returns the probabilities of the classes, row by row.
+fn probabilities(scores: &Scores, external: &ExternalModel) -> Result<Vec<f64>, String> {
+    let (classes, columns) = (external.labels.len(), external.columns.len());
+    if scores.columns != columns {
+        return Err(format!(
+            "output {:?} has {} numbers per row, but the profile expects {columns}",
+            scores.output, scores.columns
+        ));
+    }
+    let mut all = vec![0.0; scores.values.len() / columns * classes];
+    let mut own = Vec::with_capacity(classes);
+    for (row, numbers) in scores.values.chunks_exact(columns).enumerate() {
+        own.clear();
+        if external.logits {
+            own.extend_from_slice(numbers);
+            if columns == 1 {
+                own.insert(0, 0.0);
+            }
+            own.iter_mut().for_each(|logit| *logit /= external.temperature);
+            softmax(&mut own);
+        } else {
+            if let Some(problem) = unlike_probabilities(numbers) {
+                return Err(format!(
+                    "output {:?} does not hold probabilities: row {row} {problem}",
+                    scores.output
+                ));
+            }
+            own.extend_from_slice(numbers);
+            if columns == 1 {
+                own.insert(0, 1.0 - numbers[0]);
+            }
+            if external.temperature != 1.0 {
+                // Probabilities of 0 stay 0.
+                own.iter_mut().for_each(|p| *p = p.max(0.0).powf(1.0 / external.temperature));
+                let sum: f64 = own.iter().sum();
+                own.iter_mut().for_each(|p| *p /= sum);
+            }
+        }
+        if own.iter().any(|p| !p.is_finite()) {
+            return Err(format!("output {:?} is not finite for row {row}", scores.output));
+        }
+        let line = &mut all[row * classes..(row + 1) * classes];
+        match columns {
+            // One column is the probability of the class at its position, of two.
+            1 => {
+                line[external.columns[0]] = own[1];
+                line[1 - external.columns[0]] = own[0];
+            }
+            _ => external.columns.iter().zip(&own).for_each(|(&class, &p)| line[class] = p),
+        }
+    }
+    Ok(all)
+}
+
+/// Returns why some numbers cannot be the probabilities of a row, if they cannot.
+pub fn unlike_probabilities(numbers: &[f64]) -> Option<String> {
+    if let Some(bad) = numbers.iter().find(|p| !(-ROUNDING..=1.0 + ROUNDING).contains(*p)) {
+        return Some(format!("has {bad}"));
+    }
+    let sum: f64 = numbers.iter().sum();
+    (numbers.len() > 1 && (sum - 1.0).abs() > ROUNDING).then(|| format!("adds up to {sum}"))
+}
+
+fn softmax(logits: &mut [f64]) {
+    let greatest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    logits.iter_mut().for_each(|logit| *logit = (*logit - greatest).exp());
+    let sum: f64 = logits.iter().sum();
+    logits.iter_mut().for_each(|p| *p /= sum);
+}
+
+/// Returns the position of the greatest number; of equal ones the first.
+fn greatest(numbers: &[f64]) -> usize {
+    let mut best = 0;
+    for (at, number) in numbers.iter().enumerate() {
+        if *number > numbers[best] {
+            best = at;
+        }
+    }
+    best
+}

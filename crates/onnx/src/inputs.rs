@@ -1,0 +1,392 @@
+//! From rows to the inputs of a model.
+//!
+//! Features find their inputs in one of two ways. If every input holds one value per row, an input takes the feature of its name.
+//! Otherwise inputs are matrices of one column per feature: those of numbers take the numeric features in their order, those of
+//! texts the categorical ones; a single matrix takes all features.
+
+use model::{Batch, EngineError, Feature, ValueProblem, Values};
+use ort::{
+    session::SessionInputValue,
+    value::{Outlet, Tensor, TensorElementType, ValueType},
+};
+use std::borrow::Cow;
+use thiserror::Error;
+
+/// How the features of a model card become the inputs of a model.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    inputs: Vec<Input>,
+    features: Vec<Feature>,
+    /// The number of rows that the model takes at a time, if it is fixed.
+    pub(crate) rows: Option<usize>,
+}
+
+/// One input.
+#[derive(Debug, Clone)]
+struct Input {
+    name: String,
+    element: Element,
+    /// The positions of the features, one per column.
+    features: Vec<usize>,
+    /// Whether the input has a dimension for columns.
+    matrix: bool,
+}
+
+/// What the elements of an input are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Element {
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    Bool,
+    Text,
+}
+
+/// Why the features do not fit a model's inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct UnfitInputs(String);
+
+impl Inputs {
+    /// Finds the input of each feature.
+    ///
+    /// # Errors
+    /// Names the first input that no feature fits, or the features that no input takes.
+    pub(crate) fn new(outlets: &[Outlet], features: &[Feature]) -> Result<Self, UnfitInputs> {
+        let declared: Vec<Declared> = outlets.iter().map(Declared::new).collect::<Result<_, _>>()?;
+        if declared.is_empty() {
+            return Err(UnfitInputs("the model has no input".into()));
+        }
+        let mut fixed: Vec<usize> = declared.iter().filter_map(|input| input.rows).collect();
+        fixed.dedup();
+        if fixed.len() > 1 {
+            return Err(UnfitInputs(format!(
+                "the inputs take different numbers of rows: {}",
+                declared.iter().map(Declared::describe).collect::<Vec<_>>().join(", ")
+            )));
+        }
+        let by_name = declared.iter().all(|input| input.columns == Some(1))
+            && (declared.len() > 1 || features.iter().any(|feature| feature.name == declared[0].name));
+        let inputs = if by_name { named(&declared, features)? } else { matrices(&declared, features)? };
+        for input in &inputs {
+            check(input, features)?;
+        }
+        Ok(Self { inputs, features: features.to_vec(), rows: fixed.first().copied() })
+    }
+
+    /// Returns the inputs and the features that they take, for people.
+    pub fn describe(&self) -> Vec<String> {
+        let describe = |input: &Input| {
+            let names: Vec<&str> =
+                input.features.iter().map(|&feature| self.features[feature].name.as_str()).collect();
+            format!("{} ({}): {}", input.name, input.element.name(), names.join(", "))
+        };
+        self.inputs.iter().map(describe).collect()
+    }
+
+    /// Returns the tensors for the rows from `first` on, `count` in number. If the model takes more rows at a time, the last row is
+    /// repeated.
+    pub(crate) fn tensors(
+        &self,
+        batch: Batch,
+        first: usize,
+        count: usize,
+    ) -> Result<Vec<(Cow<'_, str>, SessionInputValue<'static>)>, EngineError> {
+        let rows = self.rows.unwrap_or(count);
+        let positions: Vec<usize> = (0..rows).map(|row| first + row.min(count - 1)).collect();
+        let mut tensors = Vec::with_capacity(self.inputs.len());
+        for input in &self.inputs {
+            tensors.push((Cow::Borrowed(input.name.as_str()), self.tensor(input, batch, &positions)?));
+        }
+        Ok(tensors)
+    }
+
+    fn tensor(
+        &self,
+        input: &Input,
+        batch: Batch,
+        positions: &[usize],
+    ) -> Result<SessionInputValue<'static>, EngineError> {
+        let shape = if input.matrix {
+            vec![positions.len() as i64, input.features.len() as i64]
+        } else {
+            vec![positions.len() as i64]
+        };
+        macro_rules! numbers {
+            ($convert:expr) => {{
+                let mut values = Vec::with_capacity(positions.len() * input.features.len());
+                for &row in positions {
+                    for &feature in &input.features {
+                        let value = self
+                            .number(batch, row, feature)
+                            .and_then($convert)
+                            .map_err(|problem| EngineError::Value { row, feature, problem })?;
+                        values.push(value);
+                    }
+                }
+                Tensor::from_array((shape, values)).map_err(failed)?.into()
+            }};
+        }
+        Ok(match input.element {
+            Element::Float32 => numbers!(|value: Option<f64>| float32(value)),
+            Element::Float64 => numbers!(|value: Option<f64>| Ok(value.unwrap_or(f64::NAN))),
+            Element::Int32 => numbers!(|value| whole(value, f64::from(i32::MIN)..=f64::from(i32::MAX))
+                .map(|value| value as i32)),
+            // 2^63 itself is beyond the range.
+            Element::Int64 => numbers!(|value| whole(value, -(2_f64.powi(63))..=(2_f64.powi(63) - 1024.0))
+                .map(|value| value as i64)),
+            Element::Bool => numbers!(|value| whole(value, 0.0..=1.0).map(|value| value != 0.0)),
+            Element::Text => {
+                let mut texts = Vec::with_capacity(positions.len() * input.features.len());
+                for &row in positions {
+                    for &feature in &input.features {
+                        let text = self.text(batch, row, feature);
+                        if text.contains('\0') {
+                            return Err(EngineError::Value { row, feature, problem: ValueProblem::Nul });
+                        }
+                        texts.push(text.into_owned());
+                    }
+                }
+                Tensor::from_string_array((shape, texts.as_slice())).map_err(failed)?.into()
+            }
+        })
+    }
+
+    /// Returns the value of a row as a number: that of a category is the number that its text is.
+    fn number(&self, batch: Batch, row: usize, feature: usize) -> Result<Option<f64>, ValueProblem> {
+        let Some(value) = batch.rows[row][feature] else { return Ok(None) };
+        match &self.features[feature].values {
+            Values::Numeric(_) => Ok(Some(value)),
+            Values::Categorical(_) => {
+                let text = self.text(batch, row, feature);
+                number_of(&text).map(Some).ok_or_else(|| ValueProblem::NotANumber(text.into_owned()))
+            }
+        }
+    }
+
+    /// Returns the value of a row as text. A missing one is empty, as scikit-learn's imputers have it in ONNX.
+    fn text<'a>(&'a self, batch: Batch<'a>, row: usize, feature: usize) -> Cow<'a, str> {
+        let Some(value) = batch.rows[row][feature] else { return Cow::Borrowed("") };
+        match &self.features[feature].values {
+            Values::Numeric(_) => Cow::Owned(value.to_string()),
+            Values::Categorical(own) if (value as usize) < own.categories.len() => {
+                Cow::Borrowed(&own.categories[value as usize])
+            }
+            Values::Categorical(own) => Cow::Borrowed(batch.other(row, feature).unwrap_or(own.text(value))),
+        }
+    }
+}
+
+fn failed(error: ort::Error) -> EngineError {
+    EngineError::Failed(error.to_string())
+}
+
+/// Returns the number that a category's text is; the words for truth are 1 and 0.
+fn number_of(text: &str) -> Option<f64> {
+    match text {
+        _ if text.eq_ignore_ascii_case("true") => Some(1.0),
+        _ if text.eq_ignore_ascii_case("false") => Some(0.0),
+        _ => text.parse().ok().filter(|number: &f64| number.is_finite()),
+    }
+}
+
+fn float32(value: Option<f64>) -> Result<f32, ValueProblem> {
+    let Some(value) = value else { return Ok(f32::NAN) };
+    let single = value as f32;
+    if single.is_finite() { Ok(single) } else { Err(ValueProblem::TooLarge(value)) }
+}
+
+fn whole(value: Option<f64>, range: std::ops::RangeInclusive<f64>) -> Result<f64, ValueProblem> {
+    match value {
+        None => Err(ValueProblem::Missing),
+        Some(value) if value.fract() != 0.0 => Err(ValueProblem::NotWhole(value)),
+        Some(value) if !range.contains(&value) => Err(ValueProblem::TooLarge(value)),
+        Some(value) => Ok(value),
+    }
+}
+
+/// An input as the model declares it.
+struct Declared {
+    name: String,
+    element: Element,
+    rows: Option<usize>,
+    /// The number of columns; `None` if it is open.
+    columns: Option<usize>,
+    matrix: bool,
+}
+
+impl Declared {
+    fn new(outlet: &Outlet) -> Result<Self, UnfitInputs> {
+        let name = outlet.name().to_owned();
+        let unfit = |what: String| UnfitInputs(format!("input {name:?} {what}"));
+        let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
+            return Err(unfit(format!("is {}, but only tensors are supported", outlet.dtype())));
+        };
+        let element = match ty {
+            TensorElementType::Float32 => Element::Float32,
+            TensorElementType::Float64 => Element::Float64,
+            TensorElementType::Int32 => Element::Int32,
+            TensorElementType::Int64 => Element::Int64,
+            TensorElementType::Bool => Element::Bool,
+            TensorElementType::String => Element::Text,
+            other => {
+                return Err(unfit(format!(
+                    "has elements of type {other}; supported are float, double, int32, int64, bool and string"
+                )));
+            }
+        };
+        let dimension = |at: usize| usize::try_from(shape[at]).ok();
+        match shape.len() {
+            1 => Ok(Self { element, rows: dimension(0), columns: Some(1), matrix: false, name }),
+            2 => Ok(Self { element, rows: dimension(0), columns: dimension(1), matrix: true, name }),
+            other => Err(unfit(format!(
+                "has {other} dimensions; supported are rows × columns, and one value per row"
+            ))),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let size = |size: Option<usize>| size.map_or("any".to_owned(), |size| size.to_string());
+        format!("{:?} of {} × {} {}", self.name, size(self.rows), size(self.columns), self.element.name())
+    }
+}
+
+impl Element {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float",
+            Self::Float64 => "double",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
+            Self::Bool => "bool",
+            Self::Text => "string",
+        }
+    }
+}
+
+/// Returns inputs of one value per row, each with the feature of its name.
+fn named(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, UnfitInputs> {
+    let listed = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(", ");
+    let inputs: Vec<Input> = declared
+        .iter()
+        .map(|input| {
+            let found = features
+                .iter()
+                .position(|feature| feature.name == input.name)
+                .or_else(|| only(features, |name| converted(name) == input.name));
+            let feature = found.ok_or_else(|| {
+                UnfitInputs(format!(
+                    "input {:?} has no column of that name; the columns are {}",
+                    input.name,
+                    listed(&mut features.iter().map(|feature| feature.name.as_str()))
+                ))
+            })?;
+            let Declared { name, element, matrix, .. } = input;
+            Ok(Input { name: name.clone(), element: *element, features: vec![feature], matrix: *matrix })
+        })
+        .collect::<Result<_, _>>()?;
+    let mut unused = features
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| !inputs.iter().any(|input| input.features[0] == *at))
+        .map(|(_, feature)| feature.name.as_str());
+    let unused = listed(&mut unused);
+    if !unused.is_empty() {
+        return Err(UnfitInputs(format!(
+            "no input takes {unused}; the inputs are {}; leave other columns out with --drop",
+            listed(&mut declared.iter().map(|input| input.name.as_str()))
+        )));
+    }
+    Ok(inputs)
+}
+
+/// Returns the position of the only feature whose name fits.
+fn only(features: &[Feature], fits: impl Fn(&str) -> bool) -> Option<usize> {
+    let mut found = features.iter().enumerate().filter(|(_, feature)| fits(&feature.name)).map(|(at, _)| at);
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// Returns a name as exporters write it that allow letters, digits and underscores alone.
+fn converted(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
+}
+
+/// Returns inputs of several columns, with the features in their order.
+fn matrices(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, UnfitInputs> {
+    let all = || (0..features.len()).collect::<Vec<_>>();
+    let is_text = |input: &&Declared| input.element == Element::Text;
+    let (texts, numbers) = (declared.iter().filter(is_text).count(), declared.len());
+    let mut left: [std::vec::IntoIter<usize>; 2] = if texts == 0 || texts == numbers {
+        [all().into_iter(), all().into_iter()]
+    } else {
+        let (categorical, numeric): (Vec<usize>, Vec<usize>) =
+            all().into_iter().partition(|&at| features[at].categorical().is_some());
+        [numeric.into_iter(), categorical.into_iter()]
+    };
+    let mut open = declared.iter().filter(|input| input.columns.is_none()).count();
+    let inputs: Vec<Input> = declared
+        .iter()
+        .map(|input| {
+            let left = &mut left[usize::from(input.element == Element::Text)];
+            let width = match input.columns {
+                Some(columns) => columns,
+                None => {
+                    open -= 1;
+                    left.len()
+                }
+            };
+            let features: Vec<usize> = left.by_ref().take(width).collect();
+            let Declared { name, element, matrix, .. } = input;
+            Input { name: name.clone(), element: *element, features, matrix: *matrix }
+        })
+        .collect();
+    debug_assert_eq!(open, 0);
+    let fits = declared
+        .iter()
+        .zip(&inputs)
+        .all(|(input, own)| input.columns.is_none_or(|columns| columns == own.features.len()));
+    let taken: usize = inputs.iter().map(|input| input.features.len()).sum();
+    if fits && taken == features.len() {
+        return Ok(inputs);
+    }
+    let names: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
+    Err(UnfitInputs(format!(
+        "the inputs are {}, but there are {} columns: {}; leave other columns out with --drop",
+        declared.iter().map(Declared::describe).collect::<Vec<_>>().join(", "),
+        names.len(),
+        names.join(", ")
+    )))
+}
+
+/// Checks that the reference's own values of the features can be elements of an input.
+fn check(input: &Input, features: &[Feature]) -> Result<(), UnfitInputs> {
+    for feature in input.features.iter().map(|&feature| &features[feature]) {
+        let (name, input_name) = (&feature.name, &input.name);
+        let unfit = |what: String| {
+            Err(UnfitInputs(format!(
+                "input {input_name:?} takes elements of type {}, but column {name:?} {what}",
+                input.element.name()
+            )))
+        };
+        let number = matches!(input.element, Element::Float32 | Element::Float64);
+        match &feature.values {
+            Values::Numeric(numeric) => {
+                if !number && input.element != Element::Text && numeric.decimals != Some(0) && numeric.range.is_some() {
+                    return unfit("has numbers with a fraction".into());
+                }
+            }
+            Values::Categorical(own) if input.element != Element::Text => {
+                let text = own.categories.iter().chain(&own.rare).find(|text| number_of(text).is_none());
+                if let Some(text) = text {
+                    return unfit(format!("has the text {text:?}"));
+                }
+            }
+            Values::Categorical(_) => {}
+        }
+        if feature.missing_ratio > 0.0 && !number && input.element != Element::Text {
+            return unfit("has missing values".into());
+        }
+    }
+    Ok(())
+}

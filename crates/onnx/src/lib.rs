@@ -1,0 +1,22 @@
+//! Scores rows with ONNX models, through ONNX Runtime, whose library is loaded when it is needed.
+//!
+//! Layout:
+//! - [`runtime`]: finds and loads the library
+//! - [`model`](mod@model): reads a model file, and runs it on rows
+//! - `inputs`: from rows to the model's inputs
+//! - `outputs`: from the model's outputs to labels and scores
+//! - [`engine`]: from labels and scores to predictions
+//!
+//! What does not belong here: HTTP, metrics, tables.
+
+pub mod engine;
+mod inputs;
+pub mod model;
+mod outputs;
+pub mod runtime;
+
+pub use engine::OnnxEngine;
+pub use inputs::{Inputs, UnfitInputs};
+pub use model::{LoadError, OnnxModel, RunError};
+pub use outputs::{Answers, Scores};
+pub use runtime::{Runtime, RuntimeError};

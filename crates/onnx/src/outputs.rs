@@ -1,0 +1,188 @@
+//! From the outputs of a model to labels and scores.
+
+use ort::{
+    session::SessionOutputs,
+    value::{DynMap, DynValue, Outlet, TensorElementType, ValueType},
+};
+
+/// What a model answers to some rows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answers {
+    /// The label of each row, as text, if the model answers labels.
+    pub labels: Option<Vec<String>>,
+    /// The scores of each row, if the model answers numbers.
+    pub scores: Option<Scores>,
+}
+
+/// Numbers that a model answers, row by row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scores {
+    /// The name of the output.
+    pub output: String,
+    /// Numbers per row.
+    pub columns: usize,
+    /// What the model calls each column, if it names them.
+    pub names: Option<Vec<String>>,
+    /// All numbers, row by row.
+    pub values: Vec<f64>,
+}
+
+/// The outputs that are read.
+#[derive(Debug, Clone)]
+pub(crate) struct Roles {
+    label: Option<String>,
+    scores: Option<String>,
+}
+
+impl Roles {
+    /// Finds the outputs with labels and with scores. Of several outputs with scores, the first whose name speaks of
+    /// probabilities is taken, and otherwise the first.
+    ///
+    /// # Errors
+    /// Describes the outputs if none can be read.
+    pub(crate) fn new(outlets: &[Outlet]) -> Result<Self, String> {
+        let named = |wanted: &dyn Fn(&ValueType) -> bool| -> Vec<&str> {
+            outlets.iter().filter(|outlet| wanted(outlet.dtype())).map(Outlet::name).collect()
+        };
+        let (labels, scores) = (named(&is_labels), named(&is_scores));
+        let probabilities = scores.iter().find(|name| name.to_lowercase().contains("prob")).or(scores.first());
+        let own = Self {
+            label: labels.first().map(|&name| name.to_owned()),
+            scores: probabilities.map(|&name| name.to_owned()),
+        };
+        if own.label.is_some() || own.scores.is_some() {
+            return Ok(own);
+        }
+        let described: Vec<String> =
+            outlets.iter().map(|outlet| format!("{:?} of type {}", outlet.name(), outlet.dtype())).collect();
+        Err(match described.as_slice() {
+            [] => "the model has no output".into(),
+            some => format!(
+                "no output can be read: {}; supported are labels (int64, int32, bool or string) and numbers (float or \
+                 double), one or a list of them per row, and lists of maps as scikit-learn's converter writes them",
+                some.join(", ")
+            ),
+        })
+    }
+
+    /// Reads the outputs for `rows` rows; further rows are left out.
+    ///
+    /// # Errors
+    /// If an output has another form than it declares.
+    pub(crate) fn read(&self, outputs: &SessionOutputs, rows: usize) -> Result<Answers, String> {
+        fn find<'a>(outputs: &'a SessionOutputs, name: Option<&'a String>) -> Option<(&'a str, &'a DynValue)> {
+            name.and_then(|name| Some((name.as_str(), outputs.get(name)?)))
+        }
+        let labels = find(outputs, self.label.as_ref()).map(|(name, value)| labels(name, value, rows)).transpose()?;
+        let scores = find(outputs, self.scores.as_ref()).map(|(name, value)| scores(name, value, rows)).transpose()?;
+        Ok(Answers { labels, scores })
+    }
+}
+
+fn is_labels(dtype: &ValueType) -> bool {
+    let ValueType::Tensor { ty, shape, .. } = dtype else { return false };
+    let element = matches!(
+        ty,
+        TensorElementType::Int64 | TensorElementType::Int32 | TensorElementType::Bool | TensorElementType::String
+    );
+    element && matches!(shape.len(), 0..=2)
+}
+
+fn is_scores(dtype: &ValueType) -> bool {
+    match dtype {
+        ValueType::Tensor { ty, shape, .. } => {
+            matches!(ty, TensorElementType::Float32 | TensorElementType::Float64) && shape.len() <= 2
+        }
+        ValueType::Sequence(of) => matches!(
+            of.as_ref(),
+            ValueType::Map {
+                key: TensorElementType::Int64 | TensorElementType::String,
+                value: TensorElementType::Float32
+            }
+        ),
+        ValueType::Map { .. } | ValueType::Optional(_) => false,
+    }
+}
+
+fn labels(name: &str, value: &DynValue, rows: usize) -> Result<Vec<String>, String> {
+    let error = |error: ort::Error| format!("output {name:?}: {error}");
+    let ValueType::Tensor { ty, .. } = value.dtype() else {
+        return Err(format!("output {name:?} is {}, not labels", value.dtype()));
+    };
+    macro_rules! texts {
+        ($element:ty) => {
+            value.try_extract_tensor::<$element>().map_err(error)?.1.iter().map(ToString::to_string).collect()
+        };
+    }
+    let mut labels: Vec<String> = match ty {
+        TensorElementType::String => value.try_extract_strings().map_err(error)?.1,
+        TensorElementType::Int64 => texts!(i64),
+        TensorElementType::Int32 => texts!(i32),
+        _ => texts!(bool),
+    };
+    if labels.len() < rows {
+        return Err(format!("output {name:?} has {} labels for {rows} rows", labels.len()));
+    }
+    labels.truncate(rows);
+    Ok(labels)
+}
+
+fn scores(name: &str, value: &DynValue, rows: usize) -> Result<Scores, String> {
+    let error = |error: ort::Error| format!("output {name:?}: {error}");
+    if let ValueType::Sequence(_) = value.dtype() {
+        return scores_of_maps(name, value, rows).map_err(error)?;
+    }
+    let (shape, mut values): (_, Vec<f64>) = match value.dtype() {
+        ValueType::Tensor { ty: TensorElementType::Float64, .. } => {
+            let (shape, values) = value.try_extract_tensor::<f64>().map_err(error)?;
+            (shape, values.to_vec())
+        }
+        _ => {
+            let (shape, values) = value.try_extract_tensor::<f32>().map_err(error)?;
+            (shape, values.iter().map(|&value| f64::from(value)).collect())
+        }
+    };
+    let (given, columns) = match &shape[..] {
+        [rows, columns] => (*rows as usize, *columns as usize),
+        [rows] => (*rows as usize, 1),
+        _ => (1, 1),
+    };
+    if given < rows || columns == 0 {
+        return Err(format!("output {name:?} has shape {shape:?} for {rows} rows"));
+    }
+    values.truncate(rows * columns);
+    Ok(Scores { output: name.to_owned(), columns, names: None, values })
+}
+
+/// Reads a list of maps from labels to probabilities, which scikit-learn's converter writes by default.
+fn scores_of_maps(name: &str, value: &DynValue, rows: usize) -> ort::Result<Result<Scores, String>> {
+    let mut names: Vec<String> = Vec::new();
+    let mut values = Vec::new();
+    let maps = value.try_extract_sequence::<ort::value::DynMapValueType>()?;
+    if maps.len() < rows {
+        return Ok(Err(format!("output {name:?} has {} maps for {rows} rows", maps.len())));
+    }
+    for map in &maps[..rows] {
+        let mut entries = entries(map)?;
+        // The order of a map's entries is not fixed.
+        entries.sort_by(|one, other| one.0.cmp(&other.0));
+        if names.is_empty() {
+            names = entries.iter().map(|(label, _)| label.clone()).collect();
+        }
+        if !entries.iter().map(|(label, _)| label).eq(&names) {
+            return Ok(Err(format!("output {name:?} names different labels for different rows")));
+        }
+        values.extend(entries.into_iter().map(|(_, score)| f64::from(score)));
+    }
+    Ok(Ok(Scores { output: name.to_owned(), columns: names.len(), names: Some(names), values }))
+}
+
+fn entries(map: &DynMap) -> ort::Result<Vec<(String, f32)>> {
+    match map.dtype() {
+        ValueType::Map { key: TensorElementType::String, .. } => map.try_extract_key_values::<String, f32>(),
+        _ => {
+            let entries = map.try_extract_key_values::<i64, f32>()?;
+            Ok(entries.into_iter().map(|(label, score)| (label.to_string(), score)).collect())
+        }
+    }
+}

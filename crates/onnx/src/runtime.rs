@@ -1,0 +1,137 @@
+//! Finds and loads the library of ONNX Runtime.
+
+use ort::environment::Environment;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use thiserror::Error;
+
+/// The environment variable with the path of the library, which other programs that use the same bindings read, too.
+pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// ONNX Runtime, loaded into the process.
+#[derive(Debug, Clone)]
+pub struct Runtime(pub(crate) Environment);
+
+/// Why ONNX Runtime could not be loaded.
+#[derive(Debug, Error)]
+pub enum RuntimeError {
+    /// There is no library in any of the places.
+    #[error(
+        "ONNX Runtime was not found: give its library with --onnxruntime FILE or the variable {LIBRARY_VARIABLE}, or \
+         activate a Python environment that has the package onnxruntime (pip install onnxruntime)"
+    )]
+    NotFound,
+    /// The file cannot be loaded, or is another or an older library.
+    #[error("{}: cannot be used as ONNX Runtime: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Runtime {
+    /// Loads the library: that of `library`, of the environment variable, or of the active Python environment. A process
+    /// loads it once; later calls return the same, whatever the path.
+    ///
+    /// # Errors
+    /// If none is found, or the one that is found cannot be used.
+    pub fn load(library: Option<&Path>) -> Result<Self, RuntimeError> {
+        if let Some(current) = loaded() {
+            return Ok(current);
+        }
+        let named = library.map(Path::to_owned);
+        let path = named.or_else(of_variable).or_else(of_python).ok_or(RuntimeError::NotFound)?;
+        let unusable = |reason: String| RuntimeError::Unusable { path: path.clone(), reason };
+        // The dynamic linker would search its own folders for a name without a slash.
+        let absolute = fs::canonicalize(&path).map_err(|error| unusable(error.to_string()))?;
+        let builder = ort::init_from(&absolute).map_err(|error| unusable(error.to_string()))?;
+        let environment = builder.with_name("inference").with_telemetry(false).build();
+        let runtime = Self(environment.map_err(|error| unusable(error.to_string()))?);
+        // The bindings hold it weakly.
+        Ok(LOADED.get_or_init(|| runtime).clone())
+    }
+}
+
+static LOADED: std::sync::OnceLock<Runtime> = std::sync::OnceLock::new();
+
+fn loaded() -> Option<Runtime> {
+    LOADED.get().cloned()
+}
+
+fn of_variable() -> Option<PathBuf> {
+    env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// Returns the library of the active Python environment's package.
+fn of_python() -> Option<PathBuf> {
+    let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(env::var_os).map(PathBuf::from);
+    let paths = env::var_os("PATH").unwrap_or_default();
+    let interpreter = env::split_paths(&paths).find(|folder| folder.join("python3").is_file());
+    let prefix = interpreter.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let found = active.chain(prefix).find_map(|prefix| of_prefix(&prefix));
+    // An interpreter that is a script, as those of version managers, is not in the folder of its packages.
+    found.or_else(|| interpreter.and_then(|folder| of_interpreter(&folder.join("python3"))))
+}
+
+/// Returns the library below the folder of a Python environment.
+fn of_prefix(prefix: &Path) -> Option<PathBuf> {
+    let folders = ["lib", "lib64"].into_iter().filter_map(|lib| fs::read_dir(prefix.join(lib)).ok());
+    let versions = folders.flatten().flatten().map(|entry| entry.path());
+    let mut versions: Vec<PathBuf> = versions
+        .filter(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python3"))
+        })
+        .collect();
+    versions.sort();
+    let packages = versions.iter().rev().flat_map(|version| {
+        ["site-packages", "dist-packages"].map(|packages| version.join(packages).join("onnxruntime"))
+    });
+    packages.into_iter().find_map(|package| of_package(&package))
+}
+
+fn of_interpreter(python: &Path) -> Option<PathBuf> {
+    const FIND: &str = "import importlib.util as u; s = u.find_spec('onnxruntime'); \
+                        print(s.submodule_search_locations[0] if s else '')";
+    let output = Command::new(python).args(["-c", FIND]).output().ok()?;
+    let package = String::from_utf8(output.stdout).ok()?;
+    Some(package.trim()).filter(|package| !package.is_empty()).and_then(|package| of_package(Path::new(package)))
+}
+
+/// Returns the library in the folder of the Python package.
+fn of_package(package: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(package.join("capi")).ok()?.flatten().map(|entry| entry.path());
+    let is_library = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with("libonnxruntime.") && (name.contains(".so") || name.ends_with(".dylib"))
+    };
+    entries.filter(is_library).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_of_the_latest_python_is_found_in_an_environment() {
+        let root = env::temp_dir().join(format!("onnx-runtime-{}", std::process::id()));
+        for (version, file) in [
+            ("python3.9", "libonnxruntime.so.1.19.0"),
+            ("python3.11", "libonnxruntime.so.1.32.0"),
+            ("python3.11", "libonnxruntime_providers_shared.so"),
+        ] {
+            let capi = root.join("lib").join(version).join("site-packages/onnxruntime/capi");
+            fs::create_dir_all(&capi).unwrap();
+            fs::write(capi.join(file), "").unwrap();
+        }
+        let found = of_prefix(&root).unwrap();
+        fs::remove_dir_all(&root).unwrap();
+        // By name: 3.9 sorts above 3.11.
+        assert!(found.ends_with("python3.9/site-packages/onnxruntime/capi/libonnxruntime.so.1.19.0"), "{found:?}");
+        assert_eq!(of_prefix(&root), None);
+    }
+}
