@@ -12,6 +12,9 @@ use std::collections::HashMap;
 /// Different texts that are kept of one column. A column with more is no category.
 const MAX_TEXTS: usize = 100_000;
 
+/// Different numbers of which the texts are kept. A column with more is likely to hold nothing else, and then the texts are not needed.
+const MAX_NUMBER_TEXTS: usize = 1_000;
+
 /// A column of text in which this share of the values differ is an identifier, given so many values.
 const IDENTIFIER_SHARE: f64 = 0.9;
 const IDENTIFIER_VALUES: usize = 30;
@@ -39,8 +42,10 @@ pub(super) enum ColumnType {
 }
 
 /// What was found in a column.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(super) struct Profile {
+    /// The type that was asked for.
+    forced: Option<ColumnType>,
     /// Values that are not missing.
     filled: usize,
     /// Values that are finite numbers within limits.
@@ -55,8 +60,9 @@ pub(super) struct Profile {
     noted: [Option<(String, String, u64)>; NumberForm::ALL.len()],
     /// Integers that an `f64` does not hold exactly.
     inexact: usize,
-    /// How often each text occurs; numbers are included until the column is known to be of numbers alone.
+    /// How often each text occurs, numbers included; nothing if they are not counted.
     texts: HashMap<String, usize>,
+    counts_texts: bool,
     overflow: bool,
     /// The first values that are not numbers, with their lines.
     odd: Vec<(String, u64)>,
@@ -64,11 +70,27 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    /// Adds a value, without outer spaces.
-    pub(super) fn add(&mut self, cell: &str, line: u64, missing: bool) {
-        if missing {
-            return;
+    /// Returns the profile of a column without values, of the type that was asked for.
+    pub(super) fn new(forced: Option<ColumnType>) -> Self {
+        Self {
+            forced,
+            filled: 0,
+            numbers: 0,
+            dates: 0,
+            placeholders: 0,
+            notations: Default::default(),
+            noted: Default::default(),
+            inexact: 0,
+            texts: HashMap::new(),
+            counts_texts: forced != Some(ColumnType::Numeric),
+            overflow: false,
+            odd: Vec::new(),
+            odd_kinds: 0,
         }
+    }
+
+    /// Adds a value that is not missing, without outer spaces.
+    pub(super) fn add(&mut self, cell: &str, line: u64) {
         self.filled += 1;
         match cell.parse::<f64>() {
             Ok(number) if number.is_finite() && number.abs() < LARGEST => {
@@ -92,6 +114,18 @@ impl Profile {
                 }
             }
         }
+        if self.counts_texts {
+            self.count_text(cell);
+            let is_numbers = self.forced.is_none() && self.odd.is_empty();
+            if is_numbers && self.texts.len() > MAX_NUMBER_TEXTS {
+                self.texts = HashMap::new();
+                self.counts_texts = false;
+            }
+        }
+    }
+
+    /// Counts the text of a value that was added.
+    pub(super) fn count_text(&mut self, cell: &str) {
         if let Some(count) = self.texts.get_mut(cell) {
             *count += 1;
         } else if self.texts.len() < MAX_TEXTS {
@@ -99,6 +133,12 @@ impl Profile {
         } else {
             self.overflow = true;
         }
+    }
+
+    /// Returns whether the texts are needed and are not counted, because many different numbers came before the first other value.
+    /// [`Self::count_text`] then has to be called with all values.
+    pub(super) fn lacks_texts(&self) -> bool {
+        !self.counts_texts && self.forced.is_none() && !self.odd.is_empty()
     }
 
     /// Returns the texts with their counts.
@@ -115,7 +155,8 @@ impl Profile {
     ///
     /// # Errors
     /// What is wrong with the values if they do not fit, and how to fix it.
-    pub(super) fn decide(&self, name: &str, forced: Option<ColumnType>) -> Result<ColumnType, Unfit> {
+    pub(super) fn decide(&self, name: &str) -> Result<ColumnType, Unfit> {
+        let forced = self.forced;
         let flag_value = shell_word(name);
         let Some((text, line)) = self.odd.first().filter(|_| forced != Some(ColumnType::Categorical)) else {
             return Ok(forced.unwrap_or(ColumnType::Numeric));
@@ -276,17 +317,18 @@ impl Profile {
 /// Returns whether a numeric column seems to number the rows, and how: its values are different integers that fill most of a range,
 /// or it has the usual name of such a column and different values. Missing values are NaN.
 pub(super) fn row_number(name: &str, values: &[f64]) -> Option<&'static str> {
-    let present: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
-    let least = present.iter().copied().fold(f64::INFINITY, f64::min);
-    let greatest = present.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let integers = present.iter().all(|value| value.fract() == 0.0);
-    let fills = greatest - least < MAX_SPARSITY * present.len() as f64;
+    let present = || values.iter().copied().filter(|value| !value.is_nan());
+    let count = present().count();
+    let least = present().fold(f64::INFINITY, f64::min);
+    let greatest = present().fold(f64::NEG_INFINITY, f64::max);
+    let integers = present().all(|value| value.fract() == 0.0);
+    let fills = greatest - least < MAX_SPARSITY * count as f64;
     let has_name = ROW_NUMBER_NAMES.iter().any(|usual| name.eq_ignore_ascii_case(usual));
-    let many = present.len() >= IDENTIFIER_VALUES;
-    let is_likely = has_name || many && integers && fills;
-    if present.len() < 2 || !is_likely {
+    let is_likely = has_name || count >= IDENTIFIER_VALUES && integers && fills;
+    if count < 2 || !is_likely {
         return None;
     }
+    let present: Vec<f64> = present().collect();
     let in_order = integers && (0.0..=1.0).contains(&least) && present.windows(2).all(|w| w[1] == w[0] + 1.0);
     if in_order {
         return Some("counts the rows");
@@ -313,9 +355,10 @@ mod tests {
     use super::{super::unfit::sentences, *};
 
     fn decide(cells: &[&str], forced: Option<ColumnType>) -> Result<ColumnType, String> {
-        let mut profile = Profile::default();
-        cells.iter().zip(2..).for_each(|(cell, line)| profile.add(cell, line, cell.is_empty()));
-        let decided = profile.decide("my col", forced);
+        let mut profile = Profile::new(forced);
+        let filled = cells.iter().zip(2..).filter(|(cell, _)| !cell.is_empty());
+        filled.for_each(|(cell, line)| profile.add(cell, line));
+        let decided = profile.decide("my col");
         decided.map_err(|unfit| sentences("d.csv", &[("my col", unfit)]).concat())
     }
 
@@ -384,16 +427,43 @@ mod tests {
 
     #[test]
     fn no_more_than_a_hundred_thousand_texts_are_kept() {
-        let mut profile = Profile::default();
-        (0..100_001).for_each(|at| profile.add(&format!("t{at}"), at + 2, false));
+        let mut profile = Profile::new(None);
+        (0..100_001).for_each(|at| profile.add(&format!("t{at}"), at + 2));
         assert_eq!((profile.texts().count(), profile.overflow), (100_000, true));
+    }
+
+    #[test]
+    fn texts_of_a_column_of_numbers_are_not_kept() {
+        let texts = |forced, count: u64| {
+            let mut profile = Profile::new(forced);
+            (0..count).for_each(|at| profile.add(&at.to_string(), at + 2));
+            profile.texts().count()
+        };
+        assert_eq!([texts(None, 1_000), texts(None, 1_001)], [1_000, 0]);
+        assert_eq!(texts(Some(ColumnType::Numeric), 5), 0);
+        assert_eq!(texts(Some(ColumnType::Categorical), 1_001), 1_001);
+    }
+
+    #[test]
+    fn texts_are_lacking_where_a_column_begins_with_many_numbers() {
+        let lacks = |forced, numbers: u64| {
+            let mut profile = Profile::new(forced);
+            (0..numbers).for_each(|at| profile.add(&at.to_string(), at + 2));
+            let before = profile.lacks_texts();
+            profile.add("x", numbers + 2);
+            (before, profile.lacks_texts())
+        };
+        assert_eq!(lacks(None, 1_001), (false, true));
+        assert_eq!(lacks(None, 1_000), (false, false));
+        assert_eq!(lacks(Some(ColumnType::Categorical), 1_001), (false, false));
+        assert_eq!(lacks(Some(ColumnType::Numeric), 1_001), (false, false));
     }
 
     #[test]
     fn notes_name_large_integers_and_missing_tokens() {
         let notes = |cells: &[String], decided| {
-            let mut profile = Profile::default();
-            cells.iter().zip(2..).for_each(|(cell, line)| profile.add(cell, line, false));
+            let mut profile = Profile::new(None);
+            cells.iter().zip(2..).for_each(|(cell, line)| profile.add(cell, line));
             profile.notes("c", Some(decided))
         };
         let numbers: Vec<String> = (1..=50).map(|i| i.to_string()).collect();

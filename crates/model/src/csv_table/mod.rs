@@ -1,8 +1,8 @@
 //! Reads a table from CSV: features, one class column, a header. Columns of numbers are numeric, columns of text are categorical,
 //! unless the options say otherwise. An empty cell is a missing value.
 //!
-//! The text is parsed twice: the first pass finds the type of each column and everything that is wrong with it, the second one reads
-//! the values. So one error names all columns that cannot be used.
+//! The text is parsed twice: the first pass reads the classes and finds the type of each column and everything that is wrong with it,
+//! the second one reads the values. So one error names all columns that cannot be used.
 
 mod class_forms;
 mod column;
@@ -161,9 +161,20 @@ struct Layout {
 struct FirstReading {
     /// What each column holds, in the rows that have a class.
     profiles: Vec<Profile>,
-    /// Rows that have a class.
-    rows: usize,
+    /// The classes, of the rows that have one.
+    classes: ClassColumn,
     unlabelled: Unlabelled,
+}
+
+/// The target column, in the rows that have a class.
+#[derive(Default)]
+struct ClassColumn {
+    /// The classes, numbered in the order in which they appear.
+    positions: HashMap<String, usize>,
+    /// The class of each row.
+    labels: Vec<usize>,
+    /// Rows whose class has outer spaces.
+    padded: usize,
 }
 
 /// The rows that have no class.
@@ -177,7 +188,7 @@ struct Unlabelled {
 /// Reads a table whose target column holds the class.
 ///
 /// Classes are sorted, and so are categories: by value when all are integers, by name otherwise. The memory holds the whole text,
-/// 8 bytes per value, and up to 100,000 different texts per column.
+/// 8 bytes per value, and up to 100,000 different texts per column of text.
 ///
 /// # Errors
 /// [`CsvError`] names the file, the line and the column. `file` is only used for these messages.
@@ -185,7 +196,8 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
     let mut text = Vec::new();
     input.read_to_end(&mut text).map_err(|source| CsvError::Unreadable { file: file.to_owned(), source })?;
     let layout = layout(&text, file, options)?;
-    let FirstReading { profiles, rows, unlabelled } = profile(&text, file, options, &layout)?;
+    let FirstReading { profiles, classes, unlabelled } = profile(&text, file, options, &layout)?;
+    let rows = classes.labels.len();
     let kept = || (0..layout.header.len()).filter(|&at| !layout.dropped[at] && at != layout.target);
     let (mut unfit, mut notes, mut types) = (Vec::new(), Vec::new(), Vec::new());
     if unlabelled.rows > 0 {
@@ -198,12 +210,7 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
     }
     for at in kept() {
         let name = &layout.header[at];
-        let forced = if options.numeric.contains(name) {
-            Some(ColumnType::Numeric)
-        } else {
-            options.categorical.contains(name).then_some(ColumnType::Categorical)
-        };
-        match profiles[at].decide(name, forced) {
+        match profiles[at].decide(name) {
             Ok(decided) => {
                 notes.extend(profiles[at].notes(name, Some(decided)));
                 types.push(decided);
@@ -216,7 +223,7 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
     }
     let target_error =
         |problem| CsvError::Target { file: file.to_owned(), column: options.target.clone(), problem };
-    let (classes, labels) = read_classes(&text, file, options, &layout, &mut notes)?;
+    let (classes, labels) = classes.sorted(options, &mut notes).map_err(target_error)?;
     if rows == 0 {
         return Err(target_error("no row has a class; is it the right column?".into()));
     }
@@ -360,11 +367,12 @@ fn check_header(header: Vec<String>, options: &CsvOptions) -> Result<Layout, Str
 /// Reads all rows, and finds what each column holds and which rows have no class.
 fn profile(text: &[u8], file: &str, options: &CsvOptions, layout: &Layout) -> Result<FirstReading, CsvError> {
     let width = layout.header.len();
-    let mut profiles = vec![Profile::default(); width];
+    let mut profiles: Vec<Profile> =
+        layout.header.iter().map(|name| Profile::new(forced_type(name, options))).collect();
     let text = without_mark(text);
     let (mut reader, mut lines) = (reader(text, options), LineCounter::new(text));
     let mut record = csv::StringRecord::new();
-    let (mut rows, mut unlabelled) = (0, Unlabelled::default());
+    let (mut classes, mut unlabelled) = (ClassColumn::default(), Unlabelled::default());
     loop {
         let row_error = |line: u64, problem: String| CsvError::Row { file: file.to_owned(), line, problem };
         let more = reader.read_record(&mut record).map_err(|error| {
@@ -386,18 +394,45 @@ fn profile(text: &[u8], file: &str, options: &CsvOptions, layout: &Layout) -> Re
             unlabelled.rows += 1;
             continue;
         }
-        rows += 1;
+        classes.add(&record[layout.target]);
         for (at, (cell, profile)) in record.iter().zip(&mut profiles).enumerate() {
-            if at != layout.target && !layout.dropped[at] {
-                profile.add(cell.trim(), line, is_missing(cell.trim(), options));
+            let cell = cell.trim();
+            if at != layout.target && !layout.dropped[at] && !is_missing(cell, options) {
+                profile.add(cell, line);
             }
         }
     }
-    if rows + unlabelled.rows == 0 {
+    if classes.labels.len() + unlabelled.rows == 0 {
         let problem = "there is a header but no rows below it".into();
         return Err(CsvError::Header { file: file.to_owned(), problem });
     }
-    Ok(FirstReading { profiles, rows, unlabelled })
+    count_lacking_texts(text, options, layout, &mut profiles);
+    Ok(FirstReading { profiles, classes, unlabelled })
+}
+
+/// Counts the texts of the columns that need them and whose profile does not have them, which takes another pass.
+fn count_lacking_texts(text: &[u8], options: &CsvOptions, layout: &Layout, profiles: &mut [Profile]) {
+    let lacking: Vec<usize> = (0..profiles.len()).filter(|&at| profiles[at].lacks_texts()).collect();
+    if lacking.is_empty() {
+        return;
+    }
+    rows_of(text, options, layout, |record| {
+        for &at in &lacking {
+            let cell = record[at].trim();
+            if !is_missing(cell, options) {
+                profiles[at].count_text(cell);
+            }
+        }
+    });
+}
+
+/// Returns the type that a column is to be read as, if the options name one.
+fn forced_type(name: &String, options: &CsvOptions) -> Option<ColumnType> {
+    if options.numeric.contains(name) {
+        Some(ColumnType::Numeric)
+    } else {
+        options.categorical.contains(name).then_some(ColumnType::Categorical)
+    }
 }
 
 fn is_labelled(record: &csv::StringRecord, options: &CsvOptions, layout: &Layout) -> bool {
@@ -419,45 +454,48 @@ fn rows_of(text: &[u8], options: &CsvOptions, layout: &Layout, mut each: impl Fn
     }
 }
 
-fn read_classes(
-    text: &[u8],
-    file: &str,
-    options: &CsvOptions,
-    layout: &Layout,
-    notes: &mut Vec<String>,
-) -> Result<(Vec<String>, Vec<usize>), CsvError> {
-    let mut positions: HashMap<String, usize> = HashMap::new();
-    let (mut names, mut labels, mut padded) = (Vec::new(), Vec::new(), 0_usize);
-    rows_of(text, options, layout, |record| {
-        let cell = &record[layout.target];
+impl ClassColumn {
+    /// Adds the class of a row, as it is written.
+    fn add(&mut self, cell: &str) {
         let name = cell.trim();
-        padded += usize::from(name.len() < cell.len());
-        let position = positions.get(name).copied().unwrap_or_else(|| {
-            positions.insert(name.to_owned(), names.len());
-            names.push(name.to_owned());
-            names.len() - 1
+        self.padded += usize::from(name.len() < cell.len());
+        let label = self.positions.get(name).copied().unwrap_or_else(|| {
+            let next = self.positions.len();
+            self.positions.insert(name.to_owned(), next);
+            next
         });
-        labels.push(position);
-    });
-    if names.len() > MAX_CLASSES {
-        let problem = too_many_classes(&names);
-        return Err(CsvError::Target { file: file.to_owned(), column: options.target.clone(), problem });
+        self.labels.push(label);
     }
-    let classes = sorted(names.clone());
-    let place: Vec<usize> =
-        names.iter().map(|name| classes.iter().position(|class| class == name).unwrap_or_default()).collect();
-    labels.iter_mut().for_each(|label| *label = place[*label]);
-    notes.extend(class_notes(&options.target, &classes, padded));
-    Ok((classes, labels))
+
+    /// Returns the classes in order and the class of each row, and adds notes on the classes.
+    ///
+    /// # Errors
+    /// What is wrong if there are too many.
+    fn sorted(
+        self,
+        options: &CsvOptions,
+        notes: &mut Vec<String>,
+    ) -> Result<(Vec<String>, Vec<usize>), String> {
+        let Self { positions, mut labels, padded } = self;
+        if positions.len() > MAX_CLASSES {
+            return Err(too_many_classes(positions.keys()));
+        }
+        let classes = sorted(positions.keys().cloned().collect());
+        let mut place = vec![0; classes.len()];
+        classes.iter().enumerate().for_each(|(at, class)| place[positions[class]] = at);
+        labels.iter_mut().for_each(|label| *label = place[*label]);
+        notes.extend(class_notes(&options.target, &classes, padded));
+        Ok((classes, labels))
+    }
 }
 
 /// Returns what is wrong with a target of so many different values.
-fn too_many_classes(names: &[String]) -> String {
+fn too_many_classes<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    let count = names.len();
     let is_number = |name: &&String| name.parse::<f64>().is_ok() || number_form(name).is_some();
-    let numbers = names.iter().filter(is_number).count();
-    let problem =
-        format!("{} different values, but at most {MAX_CLASSES} classes are possible; ", names.len());
-    if numbers as f64 >= NUMERIC_TARGET * names.len() as f64 {
+    let numbers = names.filter(is_number).count();
+    let problem = format!("{count} different values, but at most {MAX_CLASSES} classes are possible; ");
+    if numbers as f64 >= NUMERIC_TARGET * count as f64 {
         problem
             + "the target is numeric: train fits classifiers only and does not support numeric targets (regression); \
                name a column of classes with --target, or replace the numbers by classes such as low and high"

@@ -335,3 +335,22 @@ fn counts_of_categories_have_a_singular() {
         "column \"a\": no category is counted one by one; 4 others, rare or beyond 64, together"
     );
 }
+
+#[test]
+fn a_column_that_begins_with_many_numbers_has_all_its_categories() {
+    // 1,500 different numbers, then "A" in most rows and one of the numbers in some.
+    let cell = |row: usize| match row {
+        0..1500 => row.to_string(),
+        1500..1520 => "7".to_owned(),
+        _ => "A".to_owned(),
+    };
+    let read = read(&format!("code,class\n{}", body(4000, cell))).unwrap();
+    let categories = read.table.columns[0].categories.clone().unwrap();
+    assert_eq!(categories.known, ["7", "A"]);
+    assert_eq!(
+        read.notes,
+        ["column \"code\": 2 categories are counted one by one; 1499 others, rare or beyond 64, together"]
+    );
+    let counts = |code: f64| read.table.values[0].iter().filter(|&&value| value == code).count();
+    assert_eq!([counts(0.0), counts(1.0), counts(2.0)], [21, 2480, 1499]);
+}
