@@ -17,7 +17,7 @@ const MAX_NUMBER_TEXTS: usize = 1_000;
 
 /// A column of text in which this share of the values differ is an identifier, given so many values.
 const IDENTIFIER_SHARE: f64 = 0.9;
-const IDENTIFIER_VALUES: usize = 30;
+pub(super) const IDENTIFIER_VALUES: usize = 30;
 
 /// A column of which this share of the values are numbers, or dates, is meant to be of that type.
 const NUMERIC_SHARE: f64 = 0.5;
@@ -26,10 +26,6 @@ const DATE_SHARE: f64 = 0.95;
 /// A column of which this share of the values are numbers, some of them in another notation, is meant to be numeric. Placeholders of
 /// missing values do not count.
 const NOTATION_SHARE: f64 = 0.9;
-
-/// The usual names of columns that number the rows, and the most integers per row that the range of such a column has.
-const ROW_NUMBER_NAMES: [&str; 7] = ["rownames", "rowname", "row", "rowid", "index", "id", "Unnamed: 0"];
-const MAX_SPARSITY: f64 = 2.0;
 
 /// Texts among numbers that an error names.
 const NAMED_TEXTS: usize = 3;
@@ -149,6 +145,11 @@ impl Profile {
     /// Returns whether no value is present.
     pub(super) fn is_empty(&self) -> bool {
         self.filled == 0
+    }
+
+    /// Returns whether the column has one text in all of `rows` rows.
+    pub(super) fn is_one_text(&self, rows: usize) -> bool {
+        self.texts.len() == 1 && self.filled == rows
     }
 
     /// Returns the column's type: the one that was asked for, or the one that its values have.
@@ -311,42 +312,6 @@ impl Profile {
         self.overflow
             || self.filled >= IDENTIFIER_VALUES
                 && self.texts.len() as f64 >= IDENTIFIER_SHARE * self.filled as f64
-    }
-}
-
-/// Returns whether a numeric column seems to number the rows, and how: its values are different integers that fill most of a range,
-/// or it has the usual name of such a column and different values. Missing values are NaN.
-pub(super) fn row_number(name: &str, values: &[f64]) -> Option<&'static str> {
-    let present = || values.iter().copied().filter(|value| !value.is_nan());
-    let count = present().count();
-    let least = present().fold(f64::INFINITY, f64::min);
-    let greatest = present().fold(f64::NEG_INFINITY, f64::max);
-    let integers = present().all(|value| value.fract() == 0.0);
-    let fills = greatest - least < MAX_SPARSITY * count as f64;
-    let has_name = ROW_NUMBER_NAMES.iter().any(|usual| name.eq_ignore_ascii_case(usual));
-    let is_likely = has_name || count >= IDENTIFIER_VALUES && integers && fills;
-    if count < 2 || !is_likely {
-        return None;
-    }
-    let present: Vec<f64> = present().collect();
-    let in_order = integers && (0.0..=1.0).contains(&least) && present.windows(2).all(|w| w[1] == w[0] + 1.0);
-    if in_order {
-        return Some("counts the rows");
-    }
-    let mut sorted = present;
-    sorted.sort_by(f64::total_cmp);
-    sorted.windows(2).all(|pair| pair[0] < pair[1]).then_some("has a different number in every row")
-}
-
-/// Returns whether a column has one value in all rows, or none at all, so that the class cannot depend on it.
-pub(super) fn is_constant(values: &[f64], profile: &Profile, decided: ColumnType) -> bool {
-    let mut present = values.iter().filter(|value| !value.is_nan());
-    let first = present.next();
-    match decided {
-        _ if profile.is_empty() => true,
-        // A missing number is the mean, which is the only value.
-        ColumnType::Numeric => present.all(|value| Some(value) == first),
-        ColumnType::Categorical => profile.texts.len() == 1 && profile.filled == values.len(),
     }
 }
 
@@ -540,31 +505,5 @@ mod tests {
         assert!(!texts.contains("--missing"), "{texts}");
         assert!(numeric(&["female", "1", "2"]).ends_with("; give --missing female to treat it as missing"));
         assert!(numeric(&["NA", "NA", "2"]).ends_with("; give --missing NA to treat it as missing"));
-    }
-
-    #[test]
-    fn row_numbers_are_recognised_in_any_order() {
-        let values = |step: usize, start: f64| -> Vec<f64> {
-            (0..50).map(|row| ((row * step) % 50) as f64 + start).collect()
-        };
-        assert_eq!(row_number("n", &values(1, 1.0)), Some("counts the rows"));
-        let different = Some("has a different number in every row");
-        assert_eq!(row_number("n", &values(7, 0.0)), different);
-        assert_eq!(row_number("n", &values(1, 1000.0)), different);
-        // Half of a range, and a little less than half.
-        let sparse =
-            |step: f64| values(7, 0.0).iter().map(|value| (value * step).floor()).collect::<Vec<_>>();
-        assert_eq!(row_number("n", &sparse(2.0)), different);
-        assert_eq!(row_number("n", &sparse(2.1)), None);
-        for name in ["rownames", "Index", "ID", "Unnamed: 0"] {
-            assert_eq!(row_number(name, &sparse(1000.0)), different, "{name}");
-            assert_eq!(row_number(name, &[1.0, 2.0, 2.0]), None, "{name}");
-        }
-        let mut repeated = values(7, 0.0);
-        repeated[3] = repeated[9];
-        assert_eq!(row_number("n", &repeated), None);
-        assert_eq!(row_number("n", &values(7, 0.5)), None);
-        assert_eq!(row_number("n", &values(7, 0.0)[..29]), None);
-        assert_eq!(row_number("id", &[]), None);
     }
 }

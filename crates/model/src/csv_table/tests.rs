@@ -1,6 +1,7 @@
 //! Whole files.
 
 use super::*;
+use crate::table::Categories;
 
 fn read(text: &str) -> Result<CsvTable, CsvError> {
     read_csv(text.as_bytes(), "data.csv", &CsvOptions::new("class"))

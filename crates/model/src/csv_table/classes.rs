@@ -1,0 +1,97 @@
+//! The target column: its classes, in order, and what is wrong with them.
+
+use super::{CsvOptions, class_forms::class_notes, unfit::counted, value_forms::number_form, values::sorted};
+use crate::card::is_label;
+use cli_io::printable::quoted;
+use std::collections::HashMap;
+
+/// More classes than this usually mean that the target column is the wrong one. Each class is also the value of a metric label.
+const MAX_CLASSES: usize = 100;
+
+/// A target column of which this share of the different values are numbers is meant to be numeric.
+const NUMERIC_TARGET: f64 = 0.9;
+
+/// The target column, in the rows that have a class.
+#[derive(Default)]
+pub(super) struct ClassColumn {
+    /// The classes, numbered in the order in which they appear.
+    positions: HashMap<String, usize>,
+    /// The class of each row.
+    pub(super) labels: Vec<usize>,
+    /// Rows whose class has outer spaces.
+    padded: usize,
+}
+
+impl ClassColumn {
+    /// Adds the class of a row, as it is written.
+    pub(super) fn add(&mut self, cell: &str) {
+        let name = cell.trim();
+        self.padded += usize::from(name.len() < cell.len());
+        let label = self.positions.get(name).copied().unwrap_or_else(|| {
+            let next = self.positions.len();
+            self.positions.insert(name.to_owned(), next);
+            next
+        });
+        self.labels.push(label);
+    }
+
+    /// Returns the classes in order and the class of each row, and adds notes on the classes.
+    ///
+    /// # Errors
+    /// What is wrong if there are too many.
+    pub(super) fn sorted(
+        self,
+        options: &CsvOptions,
+        notes: &mut Vec<String>,
+    ) -> Result<(Vec<String>, Vec<usize>), String> {
+        let Self { positions, mut labels, padded } = self;
+        if positions.len() > MAX_CLASSES {
+            return Err(too_many_classes(positions.keys()));
+        }
+        let classes = sorted(positions.keys().cloned().collect());
+        let mut place = vec![0; classes.len()];
+        classes.iter().enumerate().for_each(|(at, class)| place[positions[class]] = at);
+        labels.iter_mut().for_each(|label| *label = place[*label]);
+        notes.extend(class_notes(&options.target, &classes, padded));
+        Ok((classes, labels))
+    }
+}
+
+/// Returns what is wrong with a target of so many different values.
+fn too_many_classes<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    let count = names.len();
+    let is_number = |name: &&String| name.parse::<f64>().is_ok() || number_form(name).is_some();
+    let numbers = names.filter(is_number).count();
+    let problem = format!("{count} different values, but at most {MAX_CLASSES} classes are possible; ");
+    if numbers as f64 >= NUMERIC_TARGET * count as f64 {
+        problem
+            + "the target is numeric: train fits classifiers only and does not support numeric targets (regression); \
+               name a column of classes with --target, or replace the numbers by classes such as low and high"
+    } else {
+        problem + "name a column of classes with --target, or merge the rare classes"
+    }
+}
+
+pub(super) fn check_classes(classes: &[String], labels: &[usize]) -> Result<(), String> {
+    if classes.len() == 1 {
+        return Err(format!("every row is {}: a classifier needs at least two classes", quoted(&classes[0])));
+    }
+    let mut counts = vec![0; classes.len()];
+    labels.iter().for_each(|&label| counts[label] += 1);
+    let mut single = classes.iter().zip(&counts).filter(|(_, count)| **count < 2);
+    if let Some((class, _)) = single.next() {
+        let others = match single.count() {
+            0 => String::new(),
+            others => format!(", and so have {}", counted(others, "other class", "other classes")),
+        };
+        let class = quoted(class);
+        return Err(format!(
+            "class {class} has a single row{others}: each class needs at least two; \
+             remove the row or merge the class with another"
+        ));
+    }
+    if let Some(odd) = classes.iter().find(|class| !is_label(class)) {
+        return Err(format!("class {} has a control character or a backslash in its name", quoted(odd)));
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The first reading: the classes, what each column holds, and which rows have no class.
+
+use super::{
+    CsvError, CsvOptions,
+    classes::ClassColumn,
+    column::{ColumnType, Profile},
+    layout::Layout,
+    rows::{is_labelled, is_missing, problem_of, reader, rows_of, without_mark},
+    unfit::{Unfit, counted},
+};
+use cli_io::table_lines::LineCounter;
+
+/// What the first reading finds.
+pub(super) struct FirstReading {
+    /// What each column holds, in the rows that have a class.
+    pub(super) profiles: Vec<Profile>,
+    /// The classes, of the rows that have one.
+    pub(super) classes: ClassColumn,
+    pub(super) unlabelled: Unlabelled,
+}
+
+/// The rows that have no class.
+#[derive(Default)]
+pub(super) struct Unlabelled {
+    pub(super) rows: usize,
+    /// The line of the first one.
+    line: u64,
+}
+
+impl Unlabelled {
+    /// Returns what is wrong with the target column if these rows may not be left out.
+    pub(super) fn unfit(&self) -> Unfit {
+        let (line, rows) = (self.line, counted(self.rows, "row has", "rows have"));
+        let place = if self.rows == 1 { "" } else { "the first " };
+        Unfit {
+            line,
+            fault: format!("{rows} no class, {place}on line {line}"),
+            extent: String::new(),
+            remedy: format!(
+                "label {}, or leave {} out with --drop-unlabelled",
+                if self.rows == 1 { "the row" } else { "the rows" },
+                if self.rows == 1 { "it" } else { "them" }
+            ),
+            shared: None,
+        }
+    }
+}
+
+/// Reads all rows, and finds what each column holds and which rows have no class.
+pub(super) fn profile(
+    text: &[u8],
+    file: &str,
+    options: &CsvOptions,
+    layout: &Layout,
+) -> Result<FirstReading, CsvError> {
+    let width = layout.header.len();
+    let mut profiles: Vec<Profile> =
+        layout.header.iter().map(|name| Profile::new(forced_type(name, options))).collect();
+    let text = without_mark(text);
+    let (mut reader, mut lines) = (reader(text, options), LineCounter::new(text));
+    let mut record = csv::StringRecord::new();
+    let (mut classes, mut unlabelled) = (ClassColumn::default(), Unlabelled::default());
+    loop {
+        let row_error = |line: u64, problem: String| CsvError::Row { file: file.to_owned(), line, problem };
+        let more = reader.read_record(&mut record).map_err(|error| {
+            let line = error.position().map_or(0, |position| lines.line_of(position.byte()));
+            row_error(line, problem_of("the row", &error))
+        })?;
+        if !more {
+            break;
+        }
+        let line = record.position().map_or(0, |position| lines.line_of(position.byte()));
+        if record.len() != width {
+            let problem = format!("{} fields, but the header has {width}", record.len());
+            return Err(row_error(line, problem));
+        }
+        if !is_labelled(&record, options, layout) {
+            if unlabelled.rows == 0 {
+                unlabelled.line = line;
+            }
+            unlabelled.rows += 1;
+            continue;
+        }
+        classes.add(&record[layout.target]);
+        for (at, (cell, profile)) in record.iter().zip(&mut profiles).enumerate() {
+            let cell = cell.trim();
+            if at != layout.target && !layout.dropped[at] && !is_missing(cell, options) {
+                profile.add(cell, line);
+            }
+        }
+    }
+    if classes.labels.len() + unlabelled.rows == 0 {
+        let problem = "there is a header but no rows below it".into();
+        return Err(CsvError::Header { file: file.to_owned(), problem });
+    }
+    count_lacking_texts(text, options, layout, &mut profiles);
+    Ok(FirstReading { profiles, classes, unlabelled })
+}
+
+/// Counts the texts of the columns that need them and whose profile does not have them, which takes another pass.
+fn count_lacking_texts(text: &[u8], options: &CsvOptions, layout: &Layout, profiles: &mut [Profile]) {
+    let lacking: Vec<usize> = (0..profiles.len()).filter(|&at| profiles[at].lacks_texts()).collect();
+    if lacking.is_empty() {
+        return;
+    }
+    rows_of(text, options, layout, |record| {
+        for &at in &lacking {
+            let cell = record[at].trim();
+            if !is_missing(cell, options) {
+                profiles[at].count_text(cell);
+            }
+        }
+    });
+}
+
+/// Returns the type that a column is to be read as, if the options name one.
+fn forced_type(name: &String, options: &CsvOptions) -> Option<ColumnType> {
+    if options.numeric.contains(name) {
+        Some(ColumnType::Numeric)
+    } else {
+        options.categorical.contains(name).then_some(ColumnType::Categorical)
+    }
+}

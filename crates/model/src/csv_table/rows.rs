@@ -1,0 +1,46 @@
+//! Reads the rows of a text in which the header and the number of fields are known.
+
+use super::{CsvOptions, layout::Layout};
+
+pub(super) fn reader<'a>(text: &'a [u8], options: &CsvOptions) -> csv::Reader<&'a [u8]> {
+    csv::ReaderBuilder::new().flexible(true).delimiter(options.separator).from_reader(without_mark(text))
+}
+
+/// Returns the text without the byte order mark that some spreadsheets write before UTF-8.
+pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+pub(super) fn is_labelled(record: &csv::StringRecord, options: &CsvOptions, layout: &Layout) -> bool {
+    !is_missing(record[layout.target].trim(), options)
+}
+
+pub(super) fn is_missing(cell: &str, options: &CsvOptions) -> bool {
+    cell.is_empty() || options.missing.iter().any(|token| token == cell)
+}
+
+/// Calls `each` with every row that has a class, of a text that was read once without an error.
+pub(super) fn rows_of(
+    text: &[u8],
+    options: &CsvOptions,
+    layout: &Layout,
+    mut each: impl FnMut(&csv::StringRecord),
+) {
+    let mut reader = reader(text, options);
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).unwrap_or(false) {
+        if is_labelled(&record, options, layout) {
+            each(&record);
+        }
+    }
+}
+
+/// Returns what is wrong with a part of the file that the reader could not read.
+pub(super) fn problem_of(part: &str, error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => format!(
+            "{part} is not UTF-8; save the file in that encoding, or convert it: iconv -f WINDOWS-1252 -t UTF-8"
+        ),
+        _ => format!("cannot read {part}: {error}"),
+    }
+}

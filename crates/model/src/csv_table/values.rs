@@ -1,0 +1,87 @@
+//! The second reading: the values of the columns whose types are known, and the categories among them.
+
+use super::{
+    CsvOptions,
+    column::{ColumnType, Profile},
+    layout::Layout,
+    rows::{is_missing, rows_of},
+    unfit::counted,
+};
+use crate::table::{Categories, Column};
+use cli_io::printable::quoted;
+use std::collections::{BTreeSet, HashMap};
+
+/// A category that this many rows have gets a bin and a weight of its own; at most [`MAX_CATEGORIES`] of a column do.
+pub(crate) const CATEGORY_ROWS: usize = 10;
+pub(crate) const MAX_CATEGORIES: usize = 64;
+
+/// The most rare categories of a column that are kept as examples.
+const MAX_RARE: usize = 5;
+
+#[expect(clippy::too_many_arguments, reason = "the second reading uses all that the first has found")]
+pub(super) fn read_values(
+    text: &[u8],
+    options: &CsvOptions,
+    layout: &Layout,
+    columns: &[usize],
+    types: &[ColumnType],
+    profiles: &[Profile],
+    rows: usize,
+    notes: &mut Vec<String>,
+) -> (Vec<Column>, Vec<Vec<f64>>) {
+    let mut values: Vec<Vec<f64>> = columns.iter().map(|_| Vec::with_capacity(rows)).collect();
+    let mut known: Vec<HashMap<String, usize>> = Vec::new();
+    let described = columns.iter().zip(types).map(|(&at, column_type)| {
+        let categories = (*column_type == ColumnType::Categorical).then(|| {
+            let (categories, others) = categories(&profiles[at]);
+            if others > 0 {
+                let counts = match categories.known.len() {
+                    0 => "no category is".to_owned(),
+                    known => counted(known, "category is", "categories are"),
+                };
+                notes.push(format!(
+                    "column {}: {counts} counted one by one; {}, rare or beyond {MAX_CATEGORIES}, together",
+                    quoted(&layout.header[at]),
+                    counted(others, "other", "others")
+                ));
+            }
+            categories
+        });
+        let positions = categories.iter().flat_map(|own| own.known.iter().cloned().zip(0..));
+        known.push(positions.collect());
+        Column { categories, ..Column::named(&layout.header[at]) }
+    });
+    let described: Vec<Column> = described.collect();
+    rows_of(text, options, layout, |record| {
+        for (((&at, column_type), values), known) in columns.iter().zip(types).zip(&mut values).zip(&known) {
+            let cell = record[at].trim();
+            values.push(match column_type {
+                _ if is_missing(cell, options) => f64::NAN,
+                ColumnType::Numeric => cell.parse().unwrap_or(f64::NAN),
+                ColumnType::Categorical => known.get(cell).copied().unwrap_or(known.len()) as f64,
+            });
+        }
+    });
+    (described, values)
+}
+
+/// Returns the categories of a column, and how many others are counted together.
+fn categories(profile: &Profile) -> (Categories, usize) {
+    let mut counts: Vec<(&String, usize)> = profile.texts().collect();
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    let frequent =
+        counts.iter().take(MAX_CATEGORIES).take_while(|(_, count)| *count >= CATEGORY_ROWS).count();
+    let names =
+        |counts: &[(&String, usize)]| counts.iter().map(|(name, _)| (*name).clone()).collect::<Vec<_>>();
+    let rare = names(&counts[frequent..counts.len().min(frequent + MAX_RARE)]);
+    (Categories { known: sorted(names(&counts[..frequent])), rare }, counts.len() - frequent)
+}
+
+/// Returns names in order: by value when all are integers, by name otherwise.
+pub(super) fn sorted(names: Vec<String>) -> Vec<String> {
+    let mut names: Vec<String> = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    if names.iter().all(|name| name.parse::<i64>().is_ok()) {
+        names.sort_by_key(|name| name.parse::<i64>().unwrap_or_default());
+    }
+    names
+}
