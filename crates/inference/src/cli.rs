@@ -1,6 +1,6 @@
 //! The command line: commands and flags.
 
-use crate::{Application, LoadedModel, Settings, healthcheck, inspect, load_model, train};
+use crate::{Application, LoadedModel, Settings, healthcheck, inspect, load_model, profile, train};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use cli_io::descriptors::{least_of_a_server, require};
@@ -24,6 +24,8 @@ enum Command {
     Serve(Box<Settings>),
     /// Train a model from a CSV file with a class column
     Train(train::Args),
+    /// Describe a model that was trained elsewhere, from a table and what the model answers to it
+    Profile(Box<profile::Args>),
     /// Print a model's classes, scores, signals and bins
     Inspect {
         /// Model file; the built-in Iris model without it
@@ -50,6 +52,7 @@ impl Cli {
         match self.command {
             Command::Serve(settings) => serve(*settings),
             Command::Train(args) => train::run(&args),
+            Command::Profile(args) => profile::run(&args),
             Command::Inspect { model } => inspect::run(&load_model(model.as_deref())?),
             Command::Healthcheck { url, listen } => {
                 healthcheck::run(&url.unwrap_or_else(|| healthcheck::url_of(listen)))
@@ -75,7 +78,7 @@ fn serve(settings: Settings) -> Result<()> {
     {
         tracing::info!(model = %path.display(), "the model is not a regular file; the service starts once it has been read");
     }
-    let model = LoadedModel::built_in(load_model(settings.model.as_deref())?)?;
+    let model = LoadedModel::load(&settings)?;
     actix_web::rt::System::new().block_on(async {
         let application = Application::build(&settings, model)?;
         application.run_until_signalled().await

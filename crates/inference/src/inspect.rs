@@ -7,7 +7,7 @@ use crate::{
 use anyhow::Result;
 use cli_io::{printable::printable_lines, stdout::print};
 use drift::FalseAlarmBudget;
-use model::{ModelFile, Values};
+use model::{Calibration, ModelFile, Values};
 
 /// Prints the model card.
 ///
@@ -15,6 +15,39 @@ use model::{ModelFile, Values};
 /// If standard output cannot be written to.
 pub fn run(file: &ModelFile) -> Result<()> {
     print(printable_lines(&describe(file)))
+}
+
+/// Returns what a profile says of its model.
+pub fn summary(file: &ModelFile) -> String {
+    let (card, report) = (&file.card, &file.card.training);
+    let reference = &card.reference;
+    let mut text = train::columns(file);
+    text += &format!("  {} reference rows", reference.rows);
+    if let (Some(accuracy), Some(baseline)) = (reference.accuracy, report.baseline_accuracy) {
+        text += &format!(": accuracy {accuracy:.3}, {baseline:.3} by always answering the commonest class");
+    }
+    text += &report.auroc.map_or(String::new(), |auroc| format!(", AUROC {auroc:.3}"));
+    if let Some(errors) = &reference.errors {
+        text += &format!(
+            ": mean absolute error {:.4}, root mean square error {:.4}, bias {:.4}",
+            errors.mean_absolute, errors.root_mean_square, errors.bias
+        );
+        text += &errors.r_squared.map_or(String::new(), |r_squared| format!(", R² {r_squared:.3}"));
+    }
+    text += "\n";
+    if let Some(confidence) = reference.confidence {
+        text += &format!("  mean confidence {confidence:.3}");
+        if let Some(calibration) = &report.calibration {
+            let Calibration { temperature, log_loss, log_loss_before } = calibration;
+            text += &format!(
+                ", log loss {log_loss_before:.3}; calibrated with temperature {temperature:.2} it would be {log_loss:.3}"
+            );
+        }
+        text += "\n";
+    }
+    text += &train::scores(report, &card.classes);
+    text += &train::simulator(file);
+    text
 }
 
 /// Returns the text that `inspect` prints.
@@ -26,10 +59,17 @@ pub fn describe(file: &ModelFile) -> String {
     } else {
         text += &format!("classes   {}\n", card.classes.join(", "));
     }
-    let alpha = report.alpha.map_or(String::new(), |alpha| format!("alpha {alpha}, "));
-    text += &format!("{alpha}seed {}\n", report.seed);
-    text += &train::report(report, &card.classes);
-    text += &train::simulator(file);
+    if file.weights.is_some() {
+        let alpha = report.alpha.map_or(String::new(), |alpha| format!("alpha {alpha}, "));
+        text += &format!("{alpha}seed {}\n", report.seed);
+        text += &train::report(report, &card.classes);
+        text += &train::simulator(file);
+    } else {
+        let made_with =
+            file.external.as_ref().map(|external| format!(", made with the ONNX model {}", external.sha256));
+        text += &format!("profile{}\n", made_with.unwrap_or_default());
+        text += &summary(file);
+    }
     for warning in &report.warnings {
         text += &format!("warning: {warning}\n");
     }

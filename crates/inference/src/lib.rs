@@ -1,8 +1,8 @@
 //! Serves a tabular classifier and publishes its health as Prometheus metrics.
 //!
 //! Layout:
-//! - [`cli`], [`settings`]: the command line; [`train`], [`inspect`], [`healthcheck`] are the
-//!   commands beside `serve`; [`model_file`]: loads the model; [`served`]: a model as it is served; [`environment`]: flags set by environment variables
+//! - [`cli`], [`settings`]: the command line; [`train`], [`profile`], [`inspect`], [`healthcheck`] are the
+//!   commands beside `serve`; [`model_file`], `external`: load the model; [`served`]: a model as it is served; [`environment`]: flags set by environment variables
 //! - [`app`]: the server, its start and its graceful stop; [`connection`]: its connections
 //! - [`route`], [`reason`], [`refusal`]: the closed sets of routes and error codes, and an error as the client receives it
 //! - [`api`]: the HTTP handlers and their error responses
@@ -21,6 +21,7 @@ pub mod arrivals;
 pub mod cli;
 pub mod connection;
 pub mod environment;
+mod external;
 pub mod faults;
 pub mod healthcheck;
 pub mod inspect;
@@ -28,6 +29,8 @@ pub mod memory;
 pub mod metrics;
 pub mod model_file;
 pub mod permits;
+pub mod profile;
+mod progress;
 pub mod reason;
 pub mod receipt;
 pub mod receipt_key;
@@ -36,6 +39,7 @@ pub mod route;
 pub mod rows;
 pub mod served;
 pub mod settings;
+mod table_args;
 pub mod train;
 
 pub use app::Application;

@@ -3,6 +3,7 @@
 use crate::{
     Settings,
     api::limits::Limits,
+    external, load_model,
     metrics::{Metrics, ModelMetrics},
     receipt::ModelVersion,
     rows,
@@ -10,7 +11,7 @@ use crate::{
 use actix_web::web::Bytes;
 use anyhow::{Context, Result};
 use model::{Engine, ModelCard, ModelFile, Predictor, engine::Linear};
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// A model that was read and can predict.
 #[derive(Debug, Clone)]
@@ -22,6 +23,20 @@ pub struct LoadedModel {
 }
 
 impl LoadedModel {
+    /// Reads the model that the settings name.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the model and its profile do not fit together.
+    pub fn load(settings: &Settings) -> Result<Self> {
+        match (&settings.model, &settings.profile) {
+            (Some(model), Some(profile)) => external::load(model, profile, settings),
+            (model, _) => {
+                let place = || format!("--model {}", model.as_deref().unwrap_or(Path::new("")).display());
+                Self::built_in(load_model(model.as_deref())?).with_context(place)
+            }
+        }
+    }
+
     /// Returns the model of a file that holds its weights.
     ///
     /// # Errors

@@ -16,9 +16,15 @@ pub struct Settings {
     /// A second address for /metrics, /healthz and /readyz, which answers even when the first is flooded
     #[arg(long, env = "INFERENCE_METRICS_LISTEN", value_name = "ADDR")]
     pub metrics_listen: Option<SocketAddr>,
-    /// Model file; the built-in Iris model without it
+    /// Model file of `inference train`, or with --profile an ONNX model; the built-in Iris model without it
     #[arg(long, env = "INFERENCE_MODEL", value_name = "FILE")]
     pub model: Option<PathBuf>,
+    /// Profile of an ONNX model, which `inference profile` makes
+    #[arg(long, env = "INFERENCE_PROFILE", value_name = "CARD.json", requires = "model")]
+    pub profile: Option<PathBuf>,
+    /// Library of ONNX Runtime; without it, that of ORT_DYLIB_PATH or of the active Python environment
+    #[arg(long, env = "INFERENCE_ONNXRUNTIME", value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
     /// Worker threads [default: one per core]
     #[arg(long, env = "INFERENCE_WORKERS", value_name = "N", value_parser = workers)]
     pub workers: Option<usize>,
@@ -73,6 +79,8 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             metrics_listen: None,
             model: None,
+            profile: None,
+            onnxruntime: None,
             workers: None,
             max_in_flight: 512,
             max_large_in_flight: 4,

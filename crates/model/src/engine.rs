@@ -146,14 +146,44 @@ pub(crate) fn too_large(encoding: &Encoding, at: usize, row: &[Option<f64>]) -> 
 }
 
 impl Output {
+    /// Returns the value of the signal `prediction`: the position of the class, or the number.
+    pub fn value(&self) -> f64 {
+        match self {
+            Self::Class { class, .. } => *class as f64,
+            Self::Number(number) => *number,
+        }
+    }
+
+    /// Returns one probability per class, if the model gives them.
+    pub fn probabilities(&self) -> Option<&[f64]> {
+        match self {
+            Self::Class { probabilities, .. } => probabilities.as_deref(),
+            Self::Number(_) => None,
+        }
+    }
+
+    /// Returns the probability of the predicted class, if the model gives one.
+    pub fn confidence(&self) -> Option<f64> {
+        match self {
+            Self::Class { class, probabilities } => probabilities.as_ref().map(|own| own[*class]),
+            Self::Number(_) => None,
+        }
+    }
+
+    /// Returns how much two outputs of one model differ: by the absolute difference of numbers, by half the sum of the absolute
+    /// differences of probabilities, or without those by 1 if the classes differ.
+    pub fn difference(&self, other: &Self) -> f64 {
+        match (self.probabilities(), other.probabilities()) {
+            (Some(one), Some(other)) => {
+                one.iter().zip(other).map(|(one, other)| (one - other).abs()).sum::<f64>() / 2.0
+            }
+            _ if matches!(self, Self::Number(_)) => (self.value() - other.value()).abs(),
+            _ => f64::from(u8::from(self.value() != other.value())),
+        }
+    }
+
     /// Adds the distance, and the confidence, which is the greatest probability.
     pub fn at_distance(self, distance: f64) -> Prediction {
-        let confidence = match &self {
-            Self::Class { class, probabilities } => {
-                probabilities.as_ref().map(|probabilities| probabilities[*class])
-            }
-            Self::Number(_) => None,
-        };
-        Prediction { output: self, confidence, distance }
+        Prediction { confidence: self.confidence(), output: self, distance }
     }
 }

@@ -40,8 +40,8 @@ pub struct ExternalModel {
     pub sha256: String,
     /// What the model calls each class, in the order of the card's classes; empty if it predicts a number.
     pub labels: Vec<String>,
-    /// The position in the card's classes of each column of probabilities; empty if the model gives no probabilities.
-    pub columns: Vec<usize>,
+    /// How many probabilities the model gives per row: one per class in their order, or that of the second of two classes, or none.
+    pub probabilities: usize,
     /// Whether the model's numbers are logits, of which the softmax or sigmoid gives the probabilities.
     pub logits: bool,
     /// What the logarithms of the probabilities are divided by; 1 leaves the probabilities as they are.
@@ -161,6 +161,11 @@ impl ModelFile {
         self.card.check()?;
         let (classes, width) = (self.card.classes.len(), Encoding::new(&self.card.features).width());
         if let Some(weights) = &self.weights {
+            ensure(
+                self.card.reference.shape.classes.iter().all(|class| class.rows > 0),
+                "card.reference.shape",
+                "there must be one centre per class, and each class must have rows",
+            )?;
             let coefficients = &weights.coefficients;
             ensure(
                 classes > 0
@@ -174,9 +179,10 @@ impl ModelFile {
         if let Some(external) = &self.external {
             ensure(external.labels.len() == classes, "external.labels", "there must be one per class")?;
             ensure(
-                external.columns.iter().all(|&class| class < classes),
-                "external.columns",
-                "every column must be a position in the classes",
+                matches!((external.probabilities, classes), (0, _) | (1, 2))
+                    || external.probabilities == classes,
+                "external.probabilities",
+                "there must be one per class, or one for two classes, or none",
             )?;
             ensure(
                 external.temperature.is_finite() && external.temperature > 0.0,
@@ -298,7 +304,8 @@ impl ModelCard {
             spread
                 && groups > 0
                 && shape.classes.len() == groups
-                && shape.classes.iter().all(|class| class.rows > 0 && class.means.len() == width),
+                && shape.classes.iter().any(|class| class.rows > 0)
+                && shape.classes.iter().all(|class| class.means.len() == width),
             "card.reference.shape",
             "there must be one centre per class, with one number per encoded column, and a covariance of that size",
         )?;

@@ -4,6 +4,7 @@
 //! - [`table`], [`csv_table`], [`iris`]: training rows
 //! - [`encoding`], `design`: rows as the columns that weights work on
 //! - [`mod@train`], `split`, [`logistic`], [`calibration`], `scores`: from a table to a model
+//! - [`mod@profile`]: the card of a model that was trained elsewhere
 //! - `rarity`: corrects for categories that are frequent by chance
 //! - `reference`: the distributions that traffic should have
 //! - `synthesis`, `pool`, [`simulator`]: synthetic rows like the reference, for traffic
@@ -33,6 +34,7 @@ pub mod iris;
 pub mod logistic;
 mod pool;
 pub mod predictor;
+pub mod profile;
 mod rarity;
 mod reference;
 mod scores;
@@ -47,11 +49,12 @@ pub use calibration::Calibration;
 pub use card::{
     Categorical, ClassScore, CrossValidation, Feature, ModelCard, Numeric, Reference, TrainingReport, Values,
 };
-pub use csv_table::{CsvError, CsvOptions, CsvTable, read_csv};
+pub use csv_table::{CsvError, CsvOptions, CsvTable, ReferenceTable, read_csv, read_reference};
 pub use encoding::Encoding;
 pub use engine::{Batch, Engine, EngineError, OtherCategory, Output, ValueProblem};
 pub use file::{FileError, ModelFile};
 pub use predictor::{Prediction, Predictor};
+pub use profile::{ProfileError, ProfileInput, Truth, profile, reference_features};
 pub use shape::Shape;
 pub use simulator::{Pool, Simulator, SimulatorCheck};
 pub use table::{Categories, Column, Notation, Table};

@@ -22,10 +22,7 @@ pub struct Prediction {
 impl Prediction {
     /// Returns the value of the signal `prediction`: the position of the class, or the number.
     pub fn value(&self) -> f64 {
-        match self.output {
-            Output::Class { class, .. } => class as f64,
-            Output::Number(number) => number,
-        }
+        self.output.value()
     }
 
     /// Returns the position of the predicted class; `None` if a number is predicted.

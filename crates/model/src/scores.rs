@@ -16,7 +16,7 @@ pub(crate) fn class_scores(table: &Table, outputs: &Outputs) -> Vec<ClassScore> 
         predicted[answer] += 1;
         right[label] += u64::from(label == answer);
     }
-    let share = |part: u64, whole: u64| part as f64 / whole as f64;
+    let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
     (0..classes)
         .map(|class| ClassScore {
             rows: actual[class],

@@ -41,7 +41,7 @@ pub struct Shape {
 /// The location of one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassCentre {
-    /// Reference rows of this class.
+    /// Reference rows of this class. One without rows, which only a profile may have, has no location.
     pub rows: u64,
     /// One mean per encoded column.
     pub means: Vec<f64>,
@@ -270,6 +270,7 @@ impl Distance {
                     .classes
                     .iter()
                     .zip(covariances)
+                    .filter(|(class, _)| class.rows > 0)
                     .map(|(class, own)| Whitening::new(class, own))
                     .collect(),
             ),
@@ -367,7 +368,7 @@ impl SharedWhitening {
             let projected = projection.iter().map(|line| dot(line, &scaled)).collect();
             (scaled, projected)
         };
-        let centres = classes.iter().map(centre).collect();
+        let centres = classes.iter().filter(|class| class.rows > 0).map(centre).collect();
         Self { scales, projection, centres }
     }
 

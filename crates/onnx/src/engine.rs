@@ -40,19 +40,24 @@ impl OnnxEngine {
         let Answers { labels, scores } = answers;
         let external = &self.external;
         if external.labels.is_empty() {
-            let scores = scores.ok_or("the model answers no numbers, but the profile is that of a regression")?;
+            let scores =
+                scores.ok_or("the model answers no numbers, but the profile is that of a regression")?;
             return numbers(&scores);
         }
         let classes = external.labels.len();
-        let probabilities = match (&scores, external.columns.is_empty()) {
+        let probabilities = match (&scores, external.probabilities == 0) {
             (_, true) => None,
-            (None, false) => return Err("the model answers no probabilities, but the profile has them".into()),
+            (None, false) => {
+                return Err("the model answers no probabilities, but the profile has them".into());
+            }
             (Some(scores), false) => Some(probabilities(scores, external)?),
         };
         let classes_of_labels = labels.map(|labels| {
             let class = |label: &String| {
                 external.labels.iter().position(|own| own == label).ok_or_else(|| {
-                    format!("the model answers {label:?}, which the profile does not have; make the profile again")
+                    format!(
+                        "the model answers {label:?}, which the profile does not have; make the profile again"
+                    )
                 })
             };
             labels.iter().map(class).collect::<Result<Vec<usize>, String>>()
@@ -83,7 +88,10 @@ impl Engine for OnnxEngine {
 /// Returns one number per row.
 fn numbers(scores: &Scores) -> Result<Vec<Output>, String> {
     if scores.columns != 1 {
-        return Err(format!("output {:?} has {} numbers per row, but one is expected", scores.output, scores.columns));
+        return Err(format!(
+            "output {:?} has {} numbers per row, but one is expected",
+            scores.output, scores.columns
+        ));
     }
     if let Some(row) = scores.values.iter().position(|value| !value.is_finite()) {
         return Err(format!("output {:?} is {} for row {row}", scores.output, scores.values[row]));
@@ -93,14 +101,14 @@ fn numbers(scores: &Scores) -> Result<Vec<Output>, String> {
 
 /// Returns the probabilities of the classes, row by row.
 fn probabilities(scores: &Scores, external: &ExternalModel) -> Result<Vec<f64>, String> {
-    let (classes, columns) = (external.labels.len(), external.columns.len());
+    let (classes, columns) = (external.labels.len(), external.probabilities);
     if scores.columns != columns {
         return Err(format!(
             "output {:?} has {} numbers per row, but the profile expects {columns}",
             scores.output, scores.columns
         ));
     }
-    let mut all = vec![0.0; scores.values.len() / columns * classes];
+    let mut all = Vec::with_capacity(scores.values.len() / columns * classes);
     let mut own = Vec::with_capacity(classes);
     for (row, numbers) in scores.values.chunks_exact(columns).enumerate() {
         own.clear();
@@ -132,15 +140,7 @@ fn probabilities(scores: &Scores, external: &ExternalModel) -> Result<Vec<f64>, 
         if own.iter().any(|p| !p.is_finite()) {
             return Err(format!("output {:?} is not finite for row {row}", scores.output));
         }
-        let line = &mut all[row * classes..(row + 1) * classes];
-        match columns {
-            // One column is the probability of the class at its position, of two.
-            1 => {
-                line[external.columns[0]] = own[1];
-                line[1 - external.columns[0]] = own[0];
-            }
-            _ => external.columns.iter().zip(&own).for_each(|(&class, &p)| line[class] = p),
-        }
+        all.extend_from_slice(&own);
     }
     Ok(all)
 }

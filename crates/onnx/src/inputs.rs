@@ -131,11 +131,14 @@ impl Inputs {
         Ok(match input.element {
             Element::Float32 => numbers!(|value: Option<f64>| float32(value)),
             Element::Float64 => numbers!(|value: Option<f64>| Ok(value.unwrap_or(f64::NAN))),
-            Element::Int32 => numbers!(|value| whole(value, f64::from(i32::MIN)..=f64::from(i32::MAX))
-                .map(|value| value as i32)),
+            Element::Int32 => numbers!(
+                |value| whole(value, f64::from(i32::MIN)..=f64::from(i32::MAX)).map(|value| value as i32)
+            ),
             // 2^63 itself is beyond the range.
-            Element::Int64 => numbers!(|value| whole(value, -(2_f64.powi(63))..=(2_f64.powi(63) - 1024.0))
-                .map(|value| value as i64)),
+            Element::Int64 => {
+                numbers!(|value| whole(value, -(2_f64.powi(63))..=(2_f64.powi(63) - 1024.0))
+                    .map(|value| value as i64))
+            }
             Element::Bool => numbers!(|value| whole(value, 0.0..=1.0).map(|value| value != 0.0)),
             Element::Text => {
                 let mut texts = Vec::with_capacity(positions.len() * input.features.len());
@@ -372,7 +375,11 @@ fn check(input: &Input, features: &[Feature]) -> Result<(), UnfitInputs> {
         let number = matches!(input.element, Element::Float32 | Element::Float64);
         match &feature.values {
             Values::Numeric(numeric) => {
-                if !number && input.element != Element::Text && numeric.decimals != Some(0) && numeric.range.is_some() {
+                if !number
+                    && input.element != Element::Text
+                    && numeric.decimals != Some(0)
+                    && numeric.range.is_some()
+                {
                     return unfit("has numbers with a fraction".into());
                 }
             }

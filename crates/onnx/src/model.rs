@@ -169,9 +169,7 @@ impl OnnxModel {
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         });
-        free.unwrap_or_else(|| {
-            self.sessions[thread % count].lock().unwrap_or_else(PoisonError::into_inner)
-        })
+        free.unwrap_or_else(|| self.sessions[thread % count].lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -45,7 +45,8 @@ impl Roles {
             outlets.iter().filter(|outlet| wanted(outlet.dtype())).map(Outlet::name).collect()
         };
         let (labels, scores) = (named(&is_labels), named(&is_scores));
-        let probabilities = scores.iter().find(|name| name.to_lowercase().contains("prob")).or(scores.first());
+        let probabilities =
+            scores.iter().find(|name| name.to_lowercase().contains("prob")).or(scores.first());
         let own = Self {
             label: labels.first().map(|&name| name.to_owned()),
             scores: probabilities.map(|&name| name.to_owned()),
@@ -70,11 +71,16 @@ impl Roles {
     /// # Errors
     /// If an output has another form than it declares.
     pub(crate) fn read(&self, outputs: &SessionOutputs, rows: usize) -> Result<Answers, String> {
-        fn find<'a>(outputs: &'a SessionOutputs, name: Option<&'a String>) -> Option<(&'a str, &'a DynValue)> {
+        fn find<'a>(
+            outputs: &'a SessionOutputs,
+            name: Option<&'a String>,
+        ) -> Option<(&'a str, &'a DynValue)> {
             name.and_then(|name| Some((name.as_str(), outputs.get(name)?)))
         }
-        let labels = find(outputs, self.label.as_ref()).map(|(name, value)| labels(name, value, rows)).transpose()?;
-        let scores = find(outputs, self.scores.as_ref()).map(|(name, value)| scores(name, value, rows)).transpose()?;
+        let labels =
+            find(outputs, self.label.as_ref()).map(|(name, value)| labels(name, value, rows)).transpose()?;
+        let scores =
+            find(outputs, self.scores.as_ref()).map(|(name, value)| scores(name, value, rows)).transpose()?;
         Ok(Answers { labels, scores })
     }
 }
@@ -83,7 +89,10 @@ fn is_labels(dtype: &ValueType) -> bool {
     let ValueType::Tensor { ty, shape, .. } = dtype else { return false };
     let element = matches!(
         ty,
-        TensorElementType::Int64 | TensorElementType::Int32 | TensorElementType::Bool | TensorElementType::String
+        TensorElementType::Int64
+            | TensorElementType::Int32
+            | TensorElementType::Bool
+            | TensorElementType::String
     );
     element && matches!(shape.len(), 0..=2)
 }
@@ -165,7 +174,10 @@ fn scores_of_maps(name: &str, value: &DynValue, rows: usize) -> ort::Result<Resu
     for map in &maps[..rows] {
         let mut entries = entries(map)?;
         // The order of a map's entries is not fixed.
-        entries.sort_by(|one, other| one.0.cmp(&other.0));
+        entries.sort_by(|(one, _), (other, _)| match (one.parse::<i64>(), other.parse::<i64>()) {
+            (Ok(one), Ok(other)) => one.cmp(&other),
+            _ => one.cmp(other),
+        });
         if names.is_empty() {
             names = entries.iter().map(|(label, _)| label.clone()).collect();
         }

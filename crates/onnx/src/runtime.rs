@@ -83,9 +83,7 @@ fn of_prefix(prefix: &Path) -> Option<PathBuf> {
     let folders = ["lib", "lib64"].into_iter().filter_map(|lib| fs::read_dir(prefix.join(lib)).ok());
     let versions = folders.flatten().flatten().map(|entry| entry.path());
     let mut versions: Vec<PathBuf> = versions
-        .filter(|path| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python3"))
-        })
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python3")))
         .collect();
     versions.sort();
     let packages = versions.iter().rev().flat_map(|version| {
@@ -99,7 +97,9 @@ fn of_interpreter(python: &Path) -> Option<PathBuf> {
                         print(s.submodule_search_locations[0] if s else '')";
     let output = Command::new(python).args(["-c", FIND]).output().ok()?;
     let package = String::from_utf8(output.stdout).ok()?;
-    Some(package.trim()).filter(|package| !package.is_empty()).and_then(|package| of_package(Path::new(package)))
+    Some(package.trim())
+        .filter(|package| !package.is_empty())
+        .and_then(|package| of_package(Path::new(package)))
 }
 
 /// Returns the library in the folder of the Python package.
@@ -131,7 +131,10 @@ mod tests {
         let found = of_prefix(&root).unwrap();
         fs::remove_dir_all(&root).unwrap();
         // By name: 3.9 sorts above 3.11.
-        assert!(found.ends_with("python3.9/site-packages/onnxruntime/capi/libonnxruntime.so.1.19.0"), "{found:?}");
+        assert!(
+            found.ends_with("python3.9/site-packages/onnxruntime/capi/libonnxruntime.so.1.19.0"),
+            "{found:?}"
+        );
         assert_eq!(of_prefix(&root), None);
     }
 }

@@ -1,6 +1,6 @@
 //! The target column: its classes, in order, and what is wrong with them.
 
-use super::{CsvOptions, class_forms::class_notes, unfit::counted, value_forms::number_form, values::sorted};
+use super::{class_forms::class_notes, unfit::counted, value_forms::number_form, values::sorted};
 use crate::card::is_label;
 use cli_io::printable::quoted;
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ impl ClassColumn {
     /// What is wrong if there are too many.
     pub(super) fn sorted(
         self,
-        options: &CsvOptions,
+        target: &str,
         notes: &mut Vec<String>,
     ) -> Result<(Vec<String>, Vec<usize>), String> {
         let Self { positions, mut labels, padded } = self;
@@ -52,7 +52,7 @@ impl ClassColumn {
         let mut place = vec![0; classes.len()];
         classes.iter().enumerate().for_each(|(at, class)| place[positions[class]] = at);
         labels.iter_mut().for_each(|label| *label = place[*label]);
-        notes.extend(class_notes(&options.target, &classes, padded));
+        notes.extend(class_notes(target, &classes, padded));
         Ok((classes, labels))
     }
 }
@@ -65,8 +65,8 @@ fn too_many_classes<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> Str
     let problem = format!("{count} different values, but at most {MAX_CLASSES} classes are possible; ");
     if numbers as f64 >= NUMERIC_TARGET * count as f64 {
         problem
-            + "the target is numeric: train fits classifiers only and does not support numeric targets (regression); \
-               name a column of classes with --target, or replace the numbers by classes such as low and high"
+            + "the target is numeric: train fits classifiers only, and `inference profile` describes regression models that were \
+               trained elsewhere; name a column of classes with --target, or replace the numbers by classes such as low and high"
     } else {
         problem + "name a column of classes with --target, or merge the rare classes"
     }

@@ -14,7 +14,9 @@ use cli_io::table_lines::LineCounter;
 pub(super) struct FirstReading {
     /// What each column holds, in the rows that have a class.
     pub(super) profiles: Vec<Profile>,
-    /// The classes, of the rows that have one.
+    /// Rows that are read.
+    pub(super) rows: usize,
+    /// The classes of those rows.
     pub(super) classes: ClassColumn,
     pub(super) unlabelled: Unlabelled,
 }
@@ -59,7 +61,7 @@ pub(super) fn profile(
     let text = without_mark(text);
     let (mut reader, mut lines) = (reader(text, options), LineCounter::new(text));
     let mut record = csv::StringRecord::new();
-    let (mut classes, mut unlabelled) = (ClassColumn::default(), Unlabelled::default());
+    let (mut rows, mut classes, mut unlabelled) = (0, ClassColumn::default(), Unlabelled::default());
     loop {
         let row_error = |line: u64, problem: String| CsvError::Row { file: file.to_owned(), line, problem };
         let more = reader.read_record(&mut record).map_err(|error| {
@@ -81,20 +83,23 @@ pub(super) fn profile(
             unlabelled.rows += 1;
             continue;
         }
-        classes.add(&record[layout.target]);
+        rows += 1;
+        if let Some(target) = layout.target {
+            classes.add(&record[target]);
+        }
         for (at, (cell, profile)) in record.iter().zip(&mut profiles).enumerate() {
             let cell = cell.trim();
-            if at != layout.target && !layout.dropped[at] && !is_missing(cell, options) {
+            if !layout.dropped[at] && !is_missing(cell, options) {
                 profile.add(cell, line);
             }
         }
     }
-    if classes.labels.len() + unlabelled.rows == 0 {
+    if rows + unlabelled.rows == 0 {
         let problem = "there is a header but no rows below it".into();
         return Err(CsvError::Header { file: file.to_owned(), problem });
     }
     count_lacking_texts(text, options, layout, &mut profiles);
-    Ok(FirstReading { profiles, classes, unlabelled })
+    Ok(FirstReading { profiles, rows, classes, unlabelled })
 }
 
 /// Counts the texts of the columns that need them and whose profile does not have them, which takes another pass.

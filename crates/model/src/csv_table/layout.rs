@@ -10,8 +10,18 @@ use cli_io::printable::{MOST_QUOTED, printable, quoted};
 /// What is done with each column of the file.
 pub(super) struct Layout {
     pub(super) header: Vec<String>,
-    pub(super) target: usize,
+    pub(super) target: Option<usize>,
+    /// The columns that are kept as text.
+    pub(super) aside: Vec<usize>,
+    /// Whether a column is left out of the features, for each; the target is.
     pub(super) dropped: Vec<bool>,
+}
+
+impl Layout {
+    /// Returns the positions of the features.
+    pub(super) fn features(&self) -> impl Iterator<Item = usize> {
+        (0..self.header.len()).filter(|&at| !self.dropped[at])
+    }
 }
 
 /// Reads the header.
@@ -27,7 +37,7 @@ pub(super) fn layout(text: &[u8], file: &str, options: &CsvOptions) -> Result<La
 }
 
 fn check_header(header: Vec<String>, options: &CsvOptions) -> Result<Layout, String> {
-    let target = &options.target;
+    let target = options.target.as_ref();
     if header.iter().all(String::is_empty) {
         return Err("the file is empty: it needs a header and rows".into());
     }
@@ -43,25 +53,42 @@ fn check_header(header: Vec<String>, options: &CsvOptions) -> Result<Layout, Str
         if let Some(name) = names.iter().find(|name| !header.contains(name)) {
             return Err(format!("{flag}: no column {name:?}; the columns are {}", columns()));
         }
-        if flag != "--drop" && names.contains(target) {
-            return Err(format!("{flag}: {target:?} is the target, which always holds classes"));
+        let used = target.into_iter().chain(&options.aside).find(|name| names.contains(name));
+        if let Some(name) = used {
+            let what = if Some(name) == target { "the target" } else { "an answer of the model" };
+            return Err(format!("{flag}: {name:?} is {what}, not a feature"));
         }
     }
     if let Some(name) = options.numeric.iter().find(|name| options.categorical.contains(name)) {
         return Err(format!("--numeric and --categorical both name {name:?}; leave one out"));
     }
-    let Some(target_at) = header.iter().position(|name| name == target) else {
-        return Err(format!("no column {target:?} to predict; the columns are {}", columns()));
+    let position = |name: &String| header.iter().position(|own| own == name);
+    let target_at = match target {
+        Some(target) => Some(
+            position(target)
+                .ok_or_else(|| format!("no column {target:?} to predict; the columns are {}", columns()))?,
+        ),
+        None => None,
     };
-    if options.drop.contains(target) {
-        return Err(format!("--drop: {target:?} is the target"));
-    }
-    let dropped: Vec<bool> = header.iter().map(|name| options.drop.contains(name)).collect();
-    if dropped.iter().filter(|&&dropped| !dropped).count() == 1 {
-        return Err(format!("column {target:?} is the only one: there is nothing to predict it from"));
+    let aside = options.aside.iter().map(|name| {
+        position(name).ok_or_else(|| {
+            format!("no column {name:?} with answers of the model; the columns are {}", columns())
+        })
+    });
+    let aside: Vec<usize> = aside.collect::<Result<_, _>>()?;
+    let dropped: Vec<bool> = header
+        .iter()
+        .enumerate()
+        .map(|(at, name)| options.drop.contains(name) || target_at == Some(at) || aside.contains(&at))
+        .collect();
+    if dropped.iter().all(|&dropped| dropped) {
+        return Err(match target {
+            Some(target) => format!("column {target:?} is the only one: there is nothing to predict it from"),
+            None => "there is no column left to predict from".into(),
+        });
     }
     for (at, name) in header.iter().enumerate() {
-        let problem = if dropped[at] {
+        let problem = if options.drop.contains(name) {
             continue;
         } else if name.is_empty() {
             "has no name, as row numbers have that a data frame was written with; leave it out with --drop ''"
@@ -74,5 +101,5 @@ fn check_header(header: Vec<String>, options: &CsvOptions) -> Result<Layout, Str
         };
         return Err(format!("column {} ({}) {problem}", at + 1, quoted(name)));
     }
-    Ok(Layout { header, target: target_at, dropped })
+    Ok(Layout { header, target: target_at, aside, dropped })
 }

@@ -21,15 +21,20 @@ pub use error::CsvError;
 pub use options::CsvOptions;
 pub(crate) use values::{CATEGORY_ROWS, MAX_CATEGORIES};
 
-use crate::{Table, table::Notation};
+use crate::{
+    OtherCategory, Table,
+    table::{Column, Notation},
+};
 use classes::check_classes;
 use cli_io::printable::quoted;
+use column::ColumnType;
 use first_reading::{FirstReading, profile};
-use layout::layout;
+use layout::{Layout, layout};
+use rows::rows_of;
 use std::io::Read;
 use unfit::{counted, sentences};
 use useless::useless_columns;
-use values::read_values;
+use values::{Values, read_values};
 
 /// The squares of numbers below this, and sums of many such squares, are finite.
 const LARGEST: f64 = 1e150;
@@ -46,6 +51,25 @@ pub struct CsvTable {
     pub notes: Vec<String>,
 }
 
+/// A table for the reference of a model that was trained elsewhere.
+#[derive(Debug, Clone)]
+pub struct ReferenceTable {
+    /// The features.
+    pub columns: Vec<Column>,
+    /// Their values, column by column, as in [`Table`].
+    pub values: Vec<Vec<f64>>,
+    /// The texts of the categories that are not counted one by one.
+    pub others: Vec<OtherCategory>,
+    /// The text of the target column in each row, if there is such a column.
+    pub target: Option<Vec<String>>,
+    /// The texts of the columns that were kept as text, column by column.
+    pub aside: Vec<Vec<String>>,
+    /// How the file is written.
+    pub notation: Notation,
+    /// What in the file may be a mistake, in sentences for people.
+    pub notes: Vec<String>,
+}
+
 /// Reads a table whose target column holds the class.
 ///
 /// Classes are sorted, and so are categories: by value when all are integers, by name otherwise. The memory holds the whole text,
@@ -54,26 +78,97 @@ pub struct CsvTable {
 /// # Errors
 /// [`CsvError`] names the file, the line and the column. `file` is only used for these messages.
 pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Result<CsvTable, CsvError> {
+    let text = text_of(&mut input, file)?;
+    let target = options.target.as_deref().unwrap_or_default();
+    let target_error =
+        |problem| CsvError::Target { file: file.to_owned(), column: target.to_owned(), problem };
+    let FirstResult { layout, first, types, mut notes } = first_result(&text, file, options)?;
+    let (classes, labels) = first.classes.sorted(target, &mut notes).map_err(target_error)?;
+    check_classes(&classes, &labels).map_err(target_error)?;
+    let columns: Vec<usize> = layout.features().collect();
+    let Values { columns: described, values, .. } = read_values(
+        &text,
+        options,
+        &layout,
+        &columns,
+        &types,
+        &first.profiles,
+        first.rows,
+        false,
+        &mut notes,
+    );
+    notes.extend(useless_columns(&layout, &columns, &types, &first.profiles, &values));
+    let table = Table { columns: described, classes, values, labels, notation: notation(options) };
+    Ok(CsvTable { table, notes })
+}
+
+/// Reads a table for the reference of a model that was trained elsewhere.
+///
+/// # Errors
+/// As [`read_csv`].
+pub fn read_reference(
+    mut input: impl Read,
+    file: &str,
+    options: &CsvOptions,
+) -> Result<ReferenceTable, CsvError> {
+    let text = text_of(&mut input, file)?;
+    let FirstResult { layout, first, types, mut notes } = first_result(&text, file, options)?;
+    let columns: Vec<usize> = layout.features().collect();
+    let Values { columns: described, values, others } =
+        read_values(&text, options, &layout, &columns, &types, &first.profiles, first.rows, true, &mut notes);
+    let mut target = layout.target.map(|_| Vec::with_capacity(first.rows));
+    let mut aside: Vec<Vec<String>> = vec![Vec::with_capacity(first.rows); layout.aside.len()];
+    rows_of(&text, options, &layout, |record| {
+        if let (Some(texts), Some(at)) = (&mut target, layout.target) {
+            texts.push(record[at].trim().to_owned());
+        }
+        for (texts, &at) in aside.iter_mut().zip(&layout.aside) {
+            texts.push(record[at].trim().to_owned());
+        }
+    });
+    let notation = notation(options);
+    Ok(ReferenceTable { columns: described, values, others, target, aside, notation, notes })
+}
+
+fn text_of(input: &mut impl Read, file: &str) -> Result<Vec<u8>, CsvError> {
     let mut text = Vec::new();
     input.read_to_end(&mut text).map_err(|source| CsvError::Unreadable { file: file.to_owned(), source })?;
-    let layout = layout(&text, file, options)?;
-    let FirstReading { profiles, classes, unlabelled } = profile(&text, file, options, &layout)?;
-    let rows = classes.labels.len();
-    let kept = || (0..layout.header.len()).filter(|&at| !layout.dropped[at] && at != layout.target);
+    Ok(text)
+}
+
+fn notation(options: &CsvOptions) -> Notation {
+    Notation { target: options.target.clone(), missing: options.missing.clone() }
+}
+
+/// What is known of a table whose columns all fit.
+struct FirstResult {
+    layout: Layout,
+    first: FirstReading,
+    /// The types of the features.
+    types: Vec<ColumnType>,
+    notes: Vec<String>,
+}
+
+/// Reads a table for the first time and decides on the type of each feature.
+fn first_result(text: &[u8], file: &str, options: &CsvOptions) -> Result<FirstResult, CsvError> {
+    let layout = layout(text, file, options)?;
+    let first = profile(text, file, options, &layout)?;
     let (mut unfit, mut notes, mut types) = (Vec::new(), Vec::new(), Vec::new());
-    if unlabelled.rows > 0 {
+    if first.unlabelled.rows > 0 {
+        let target = options.target.as_deref().unwrap_or_default();
         if options.drop_unlabelled {
-            let rows = counted(unlabelled.rows, "row has no class and is", "rows have no class and are");
-            notes.push(format!("column {}: {rows} left out", quoted(&options.target)));
+            let rows =
+                counted(first.unlabelled.rows, "row has no class and is", "rows have no class and are");
+            notes.push(format!("column {}: {rows} left out", quoted(target)));
         } else {
-            unfit.push((options.target.as_str(), unlabelled.unfit()));
+            unfit.push((target, first.unlabelled.unfit()));
         }
     }
-    for at in kept() {
+    for at in layout.features() {
         let name = &layout.header[at];
-        match profiles[at].decide(name) {
+        match first.profiles[at].decide(name) {
             Ok(decided) => {
-                notes.extend(profiles[at].notes(name, Some(decided)));
+                notes.extend(first.profiles[at].notes(name, Some(decided)));
                 types.push(decided);
             }
             Err(problem) => unfit.push((name, problem)),
@@ -82,20 +177,12 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
     if !unfit.is_empty() {
         return Err(CsvError::Columns { columns: unfit.len(), problems: sentences(file, &unfit) });
     }
-    let target_error =
-        |problem| CsvError::Target { file: file.to_owned(), column: options.target.clone(), problem };
-    let (classes, labels) = classes.sorted(options, &mut notes).map_err(target_error)?;
-    if rows == 0 {
-        return Err(target_error("no row has a class; is it the right column?".into()));
+    if first.rows == 0 {
+        let problem = "no row has a class; is it the right column?".into();
+        let column = options.target.clone().unwrap_or_default();
+        return Err(CsvError::Target { file: file.to_owned(), column, problem });
     }
-    check_classes(&classes, &labels).map_err(target_error)?;
-
-    let columns: Vec<usize> = kept().collect();
-    let (described, values) =
-        read_values(&text, options, &layout, &columns, &types, &profiles, rows, &mut notes);
-    notes.extend(useless_columns(&layout, &columns, &types, &profiles, &values));
-    let notation = Notation { target: Some(options.target.clone()), missing: options.missing.clone() };
-    Ok(CsvTable { table: Table { columns: described, classes, values, labels, notation }, notes })
+    Ok(FirstResult { layout, first, types, notes })
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 /// How to read a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CsvOptions {
-    /// The column that holds the class.
-    pub target: String,
+    /// The column that holds the truth: the class, or a number. Training needs one.
+    pub target: Option<String>,
+    /// Columns that are kept as text, because they are no features.
+    pub aside: Vec<String>,
     /// Columns to read as numbers.
     pub numeric: Vec<String>,
     /// Columns to read as categories, whatever they look like.
@@ -13,7 +15,7 @@ pub struct CsvOptions {
     pub drop: Vec<String>,
     /// Texts that stand for a missing value, beside the empty cell.
     pub missing: Vec<String>,
-    /// Whether to leave out the rows that have no class. They are an error otherwise.
+    /// Whether to leave out the rows without a value in the target column. They are an error otherwise.
     pub drop_unlabelled: bool,
     /// What separates the fields.
     pub separator: u8,
@@ -23,7 +25,8 @@ impl CsvOptions {
     /// Returns the options for commas, with all types inferred.
     pub fn new(target: &str) -> Self {
         Self {
-            target: target.to_owned(),
+            target: Some(target.to_owned()),
+            aside: Vec::new(),
             numeric: Vec::new(),
             categorical: Vec::new(),
             drop: Vec::new(),

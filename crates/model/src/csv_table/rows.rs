@@ -12,7 +12,7 @@ pub(super) fn without_mark(text: &[u8]) -> &[u8] {
 }
 
 pub(super) fn is_labelled(record: &csv::StringRecord, options: &CsvOptions, layout: &Layout) -> bool {
-    !is_missing(record[layout.target].trim(), options)
+    layout.target.is_none_or(|target| !is_missing(record[target].trim(), options))
 }
 
 pub(super) fn is_missing(cell: &str, options: &CsvOptions) -> bool {

@@ -7,7 +7,10 @@ use super::{
     rows::{is_missing, rows_of},
     unfit::counted,
 };
-use crate::table::{Categories, Column};
+use crate::{
+    OtherCategory,
+    table::{Categories, Column},
+};
 use cli_io::printable::quoted;
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,6 +21,14 @@ pub(crate) const MAX_CATEGORIES: usize = 64;
 /// The most rare categories of a column that are kept as examples.
 const MAX_RARE: usize = 5;
 
+/// The columns of a table, described, and their values.
+pub(super) struct Values {
+    pub(super) columns: Vec<Column>,
+    pub(super) values: Vec<Vec<f64>>,
+    /// The texts of the categories that are not counted one by one, if they were asked for.
+    pub(super) others: Vec<OtherCategory>,
+}
+
 #[expect(clippy::too_many_arguments, reason = "the second reading uses all that the first has found")]
 pub(super) fn read_values(
     text: &[u8],
@@ -27,8 +38,9 @@ pub(super) fn read_values(
     types: &[ColumnType],
     profiles: &[Profile],
     rows: usize,
+    with_others: bool,
     notes: &mut Vec<String>,
-) -> (Vec<Column>, Vec<Vec<f64>>) {
+) -> Values {
     let mut values: Vec<Vec<f64>> = columns.iter().map(|_| Vec::with_capacity(rows)).collect();
     let mut known: Vec<HashMap<String, usize>> = Vec::new();
     let described = columns.iter().zip(types).map(|(&at, column_type)| {
@@ -52,17 +64,23 @@ pub(super) fn read_values(
         Column { categories, ..Column::named(&layout.header[at]) }
     });
     let described: Vec<Column> = described.collect();
+    let mut others = Vec::new();
     rows_of(text, options, layout, |record| {
-        for (((&at, column_type), values), known) in columns.iter().zip(types).zip(&mut values).zip(&known) {
+        let features = columns.iter().zip(types).zip(&mut values).zip(&known).enumerate();
+        for (feature, (((&at, column_type), values), known)) in features {
             let cell = record[at].trim();
-            values.push(match column_type {
+            let value = match column_type {
                 _ if is_missing(cell, options) => f64::NAN,
                 ColumnType::Numeric => cell.parse().unwrap_or(f64::NAN),
                 ColumnType::Categorical => known.get(cell).copied().unwrap_or(known.len()) as f64,
-            });
+            };
+            if with_others && *column_type == ColumnType::Categorical && value >= known.len() as f64 {
+                others.push(OtherCategory { row: values.len(), feature, text: cell.into() });
+            }
+            values.push(value);
         }
     });
-    (described, values)
+    Values { columns: described, values, others }
 }
 
 /// Returns the categories of a column, and how many others are counted together.

@@ -1,0 +1,81 @@
+//! Matches what a model calls the classes with what a table calls them.
+
+use anyhow::{Result, bail};
+use cli_io::printable::quoted;
+use std::collections::BTreeSet;
+
+/// More classes than this usually mean that the numbers are not those of classes. Each class is also the value of a metric label.
+pub(super) const MAX_CLASSES: usize = 100;
+
+/// Names that an error lists.
+const LISTED: usize = 10;
+
+/// Returns the different texts in order: by value if all are integers, and otherwise by name.
+pub(super) fn distinct<'a>(texts: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+    let mut texts: Vec<String> = texts.into_iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
+    if texts.iter().all(|text| text.parse::<i64>().is_ok()) {
+        texts.sort_by_key(|text| text.parse::<i64>().unwrap_or_default());
+    }
+    texts
+}
+
+/// Returns the position of each text in the classes. Numbers of the same value are the same class, whatever their form.
+///
+/// # Errors
+/// Lists the texts that are no class, and the classes.
+pub(super) fn labels(texts: &[String], classes: &[String]) -> Result<Vec<usize>> {
+    let known = distinct(texts);
+    let places: Vec<Option<usize>> = known.iter().map(|text| position(text, classes)).collect();
+    let unknown: Vec<&String> =
+        known.iter().zip(&places).filter(|(_, place)| place.is_none()).map(|(text, _)| text).collect();
+    if !unknown.is_empty() {
+        bail!(
+            "it has {}, but the classes are {}; name the classes as the table writes them with --classes, in the order of the \
+             model's probabilities or of its numbers for them",
+            listed(unknown),
+            listed(classes)
+        );
+    }
+    let place = |text: &String| known.iter().position(|own| own == text).and_then(|at| places[at]);
+    Ok(texts.iter().filter_map(place).collect())
+}
+
+/// Returns the position of a text among names.
+pub(super) fn position(text: &str, names: &[String]) -> Option<usize> {
+    let number = |text: &str| text.parse::<f64>().ok();
+    names
+        .iter()
+        .position(|name| name == text)
+        .or_else(|| names.iter().position(|name| number(name).is_some() && number(name) == number(text)))
+}
+
+/// Lists some names.
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| quoted(name)).collect();
+    let more = names.len().saturating_sub(LISTED);
+    let first = names[..names.len().min(LISTED)].join(", ");
+    if more > 0 { format!("{first} and {more} more") } else { first }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    #[test]
+    fn numbers_are_matched_by_value_and_other_texts_exactly() {
+        let classes = texts(&["0", "1", "yes"]);
+        assert_eq!(labels(&texts(&["1.0", "0", "yes", "1"]), &classes).unwrap(), [1, 0, 2, 1]);
+        let error = labels(&texts(&["Yes", "1"]), &classes).unwrap_err().to_string();
+        assert!(error.starts_with("it has Yes, but the classes are 0, 1, yes"), "{error}");
+    }
+
+    #[test]
+    fn different_texts_are_in_the_order_of_their_values() {
+        assert_eq!(distinct(&texts(&["10", "9", "10"])), ["9", "10"]);
+        assert_eq!(distinct(&texts(&["b", "10", "9"])), ["10", "9", "b"]);
+    }
+}

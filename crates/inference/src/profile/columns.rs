@@ -1,0 +1,117 @@
+//! Answers that the table itself has.
+
+use super::{
+    Answered, Args,
+    classes::{MAX_CLASSES, distinct, labels, listed},
+};
+use anyhow::{Context, Result, bail, ensure};
+use model::{Output, ReferenceTable};
+
+/// With fewer rows than this share predicted as the most probable class, the probabilities are taken for those of other classes.
+const AGREEMENT: f64 = 0.5;
+
+/// Reads the answers.
+///
+/// # Errors
+/// If a cell cannot be read, or the columns do not fit together.
+pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> {
+    let (Some(column), [predictions, probabilities @ ..]) = (&args.predictions, table.aside.as_slice())
+    else {
+        bail!("give --onnx FILE or --predictions COLUMN");
+    };
+    let missing = predictions.iter().filter(|text| text.is_empty()).count();
+    ensure!(
+        missing == 0,
+        "--predictions {column}: {missing} rows have no answer; leave them out of the table"
+    );
+    let different = distinct(predictions);
+    let number = |text: &String| text.parse().ok().filter(|number: &f64| number.is_finite());
+    let numbers: Option<Vec<f64>> = predictions.iter().map(number).collect();
+    let is_number = args.regression
+        || args.classes.is_empty()
+            && probabilities.is_empty()
+            && numbers.as_ref().is_some_and(|numbers| {
+                different.len() > MAX_CLASSES || numbers.iter().any(|number| number.fract() != 0.0)
+            });
+    if is_number {
+        let numbers = numbers.with_context(|| {
+            let odd = different.iter().find(|text| number(text).is_none());
+            format!("--predictions {column}: a number is expected, got {:?}", odd.map_or("", String::as_str))
+        })?;
+        ensure!(probabilities.is_empty(), "--probabilities: a predicted number has none");
+        let outputs = numbers.into_iter().map(Output::Number).collect();
+        return Ok(Answered {
+            classes: Vec::new(),
+            outputs,
+            engine: None,
+            external: None,
+            notes: Vec::new(),
+        });
+    }
+    let classes = if args.classes.is_empty() {
+        distinct(predictions.iter().chain(table.target.iter().flatten()))
+    } else {
+        args.classes.clone()
+    };
+    ensure!(
+        (2..=MAX_CLASSES).contains(&classes.len()),
+        "--predictions {column}: {} classes, but 2 to {MAX_CLASSES} are possible; name them with --classes, or say that the \
+         model predicts a number with --regression",
+        classes.len()
+    );
+    let predicted = labels(predictions, &classes).with_context(|| format!("--predictions {column}"))?;
+    let probabilities = self::probabilities(args, probabilities, &classes)?;
+    if let Some(probabilities) = &probabilities {
+        let agrees = |(class, own): (&usize, &Vec<f64>)| own.iter().all(|p| *p <= own[*class]);
+        let agreeing =
+            predicted.iter().zip(probabilities).filter(|(class, own)| agrees((class, own))).count();
+        ensure!(
+            agreeing as f64 >= AGREEMENT * predicted.len() as f64,
+            "--probabilities: of {} rows only {agreeing} are predicted as their most probable class, so the columns may be in \
+             another order: they are read as those of {}; give the order with --classes",
+            predicted.len(),
+            listed(&classes)
+        );
+    }
+    let output = |(row, class): (usize, usize)| Output::Class {
+        class,
+        probabilities: probabilities.as_ref().map(|own| own[row].clone()),
+    };
+    let outputs = predicted.into_iter().enumerate().map(output).collect();
+    Ok(Answered { classes, outputs, engine: None, external: None, notes: Vec::new() })
+}
+
+/// Returns the probabilities of each row, if there are any.
+fn probabilities(args: &Args, columns: &[Vec<String>], classes: &[String]) -> Result<Option<Vec<Vec<f64>>>> {
+    if columns.is_empty() {
+        return Ok(None);
+    }
+    ensure!(
+        columns.len() == classes.len() || (columns.len() == 1 && classes.len() == 2),
+        "--probabilities: {} columns for {} classes ({}); give one per class, or for two classes that of the second",
+        columns.len(),
+        classes.len(),
+        listed(classes)
+    );
+    let rows = columns[0].len();
+    let row = |row: usize| -> Result<Vec<f64>> {
+        let mut own = Vec::with_capacity(classes.len());
+        for (texts, name) in columns.iter().zip(&args.probabilities) {
+            let text = &texts[row];
+            own.push(text.parse().ok().filter(|p: &f64| p.is_finite()).with_context(|| {
+                format!("--probabilities {name}: expected a number in row {}, got {text:?}", row + 1)
+            })?);
+        }
+        if let Some(problem) = ::onnx::engine::unlike_probabilities(&own) {
+            bail!(
+                "--probabilities: row {} {problem}, but probabilities are between 0 and 1 and add up to 1",
+                row + 1
+            );
+        }
+        if own.len() == 1 {
+            own.insert(0, 1.0 - own[0]);
+        }
+        Ok(own)
+    };
+    (0..rows).map(row).collect::<Result<_>>().map(Some)
+}

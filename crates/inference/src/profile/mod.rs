@@ -1,0 +1,163 @@
+//! `inference profile`: the card of a model that was trained elsewhere, from a reference table and what the model answers to it.
+//!
+//! Layout: `columns` and `onnx` find the answers in the table's own columns or by running the model; `classes` matches what the
+//! model calls the classes with what the table calls them.
+
+mod classes;
+mod columns;
+mod onnx;
+
+use crate::{inspect, progress::Progress, table_args::TableArgs};
+use anyhow::{Context, Result, bail};
+use cli_io::{output_file::OutputFile, printable::printable_lines, stdout::print};
+use model::{
+    CsvOptions, Engine, Output, ProfileInput, ReferenceTable, Truth, file::ExternalModel, read_reference,
+};
+use std::{path::PathBuf, sync::Arc};
+
+/// Flags of `inference profile`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    table: TableArgs,
+    /// Column with the truth: the class, or the number that the model predicts
+    #[arg(long, value_name = "COLUMN")]
+    target: Option<String>,
+    /// Write the profile to this file, or to a pipe such as /dev/stdout
+    #[arg(long, value_name = "CARD.json")]
+    out: PathBuf,
+    /// ONNX model that answers to the rows
+    #[arg(long, value_name = "FILE.onnx", conflicts_with_all = ["predictions", "probabilities"])]
+    onnx: Option<PathBuf>,
+    /// Library of ONNX Runtime; without it, that of ORT_DYLIB_PATH or of the active Python environment
+    #[arg(long, env = "INFERENCE_ONNXRUNTIME", value_name = "FILE")]
+    onnxruntime: Option<PathBuf>,
+    /// Column with the model's answers, if the table has them
+    #[arg(long, value_name = "COLUMN", required_unless_present = "onnx")]
+    predictions: Option<String>,
+    /// Columns with the model's probabilities: one per class in their order, or that of the second of two classes
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "predictions")]
+    probabilities: Vec<String>,
+    /// Names of the classes, in the order of the model's probabilities or of its numbers for them
+    #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with = "regression")]
+    classes: Vec<String>,
+    /// The model predicts a number, even if it takes few values
+    #[arg(long)]
+    regression: bool,
+    /// The model answers logits, of which the softmax or sigmoid gives the probabilities
+    #[arg(long, requires = "onnx")]
+    logits: bool,
+    /// Divide the logarithms of the probabilities by a number, such that mean confidence equals accuracy
+    #[arg(long, requires = "onnx")]
+    calibrate: bool,
+    /// Seed of the simulator
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// What to call the model; without it, the name of the data file, or "model" for standard input
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// What a model answers to the rows of a table.
+struct Answered {
+    /// The classes; none if the model predicts a number.
+    classes: Vec<String>,
+    outputs: Vec<Output>,
+    engine: Option<Arc<dyn Engine>>,
+    external: Option<ExternalModel>,
+    /// What is remarkable about the model, in lines for people.
+    notes: Vec<String>,
+}
+
+/// Makes the profile and writes the file, and says what is in it.
+///
+/// # Errors
+/// A fault in the table, with file, line and column; a model that cannot be read or does not fit the table; a file that cannot be
+/// written.
+pub fn run(args: &Args) -> Result<()> {
+    args.table.check_out(&args.out)?;
+    let name = args.table.name(args.name.as_deref())?;
+    let progress = Progress::new();
+    progress.says("reading the table");
+    let mut data = args.table.open()?;
+    let aside = args.predictions.iter().chain(&args.probabilities).cloned().collect();
+    let options = CsvOptions { aside, ..args.table.options(args.target.as_deref()) };
+    let read = read_reference(data.text(), &data.place, &options);
+    let table = read.map_err(|error| data.explain(error.into()))?;
+    let out = OutputFile::new("--out", &args.out)?;
+    let out_is_stdout = out.is_stdout();
+
+    progress.says("asking the model");
+    let answered = match &args.onnx {
+        Some(path) => onnx::answered(path, args, &table)?,
+        None => columns::answered(args, &table)?,
+    };
+    let truth = truth(args, &table, &answered.classes)?;
+    let input = ProfileInput {
+        name,
+        classes: answered.classes,
+        outputs: answered.outputs,
+        truth,
+        engine: answered.engine,
+        external: answered.external,
+        seed: args.seed,
+        table,
+    };
+    let notes: Vec<String> = input.table.notes.iter().cloned().chain(answered.notes).collect();
+    let mut file = model::profile(input.clone(), |step| progress.begins(step))?;
+    if args.calibrate {
+        file = calibrated(input, &file, args, &progress)?;
+    }
+    out.write(file.to_json()?.as_bytes())?;
+    drop(progress);
+
+    let mut text = format!("{} {} written to {}\n", file.card.name, file.card.version, args.out.display());
+    text += &inspect::summary(&file);
+    for note in &notes {
+        text += &format!("note: {note}\n");
+    }
+    for warning in &file.card.training.warnings {
+        text += &format!("warning: {warning}\n");
+    }
+    let text = printable_lines(&text);
+    if out_is_stdout {
+        eprint!("{text}");
+        return Ok(());
+    }
+    print(&text)
+}
+
+/// Makes the profile again, with probabilities that are calibrated by what the first one measured.
+fn calibrated(
+    input: ProfileInput,
+    file: &model::ModelFile,
+    args: &Args,
+    progress: &Progress,
+) -> Result<model::ModelFile> {
+    let (Some(calibration), Some(path)) = (&file.card.training.calibration, &args.onnx) else {
+        bail!(
+            "--calibrate: needs a model that gives probabilities, and a target column with the true classes"
+        );
+    };
+    let again = onnx::with_temperature(path, args, &input.table, &input.classes, calibration.temperature)?;
+    let input =
+        ProfileInput { outputs: again.outputs, engine: again.engine, external: again.external, ..input };
+    Ok(model::profile(input, |step| progress.begins(step))?)
+}
+
+/// Returns what is true of each row.
+fn truth(args: &Args, table: &ReferenceTable, classes: &[String]) -> Result<Truth> {
+    let (Some(texts), Some(column)) = (&table.target, &args.target) else { return Ok(Truth::Unknown) };
+    if !classes.is_empty() {
+        return classes::labels(texts, classes)
+            .map(Truth::Classes)
+            .with_context(|| format!("--target {column}: the truth does not fit what the model answers"));
+    }
+    let number = |text: &String| {
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        number.with_context(|| {
+            format!("--target {column}: the model predicts a number, but the column has {text:?}")
+        })
+    };
+    texts.iter().map(number).collect::<Result<_>>().map(Truth::Numbers)
+}

@@ -1,0 +1,104 @@
+//! The flags that say how a table is read, which `train` and `profile` share.
+
+use anyhow::{Result, ensure};
+use cli_io::table_file::TableFile;
+use model::CsvOptions;
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// What a model is called whose table comes from standard input.
+const DEFAULT_NAME: &str = "model";
+
+/// How a table is read.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TableArgs {
+    /// CSV file with a header, plain or compressed with gzip, or - for standard input
+    ///
+    /// Columns of numbers are numeric, columns of text and booleans are categorical; an empty cell is a missing value.
+    #[arg(long, value_name = "FILE.csv")]
+    data: PathBuf,
+    /// Column to read as categories whatever it looks like, such as a code; may be repeated
+    #[arg(long, value_name = "COLUMN")]
+    categorical: Vec<String>,
+    /// Column to read as numbers; may be repeated
+    #[arg(long, value_name = "COLUMN")]
+    numeric: Vec<String>,
+    /// Column to leave out; may be repeated
+    #[arg(long, value_name = "COLUMN")]
+    drop: Vec<String>,
+    /// Text that stands for a missing value, beside the empty cell, such as NA; may be repeated
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    missing: Vec<String>,
+    /// Leave out the rows that have no class, instead of refusing the table
+    #[arg(long)]
+    drop_unlabelled: bool,
+    /// Character between the fields, \t for a tab
+    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = cli_io::table_file::separator)]
+    separator: u8,
+}
+
+impl TableArgs {
+    /// Opens the table.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn open(&self) -> Result<TableFile> {
+        TableFile::open("--data", &self.data)
+    }
+
+    /// Returns how the table is read, with this target column.
+    pub(crate) fn options(&self, target: Option<&str>) -> CsvOptions {
+        CsvOptions {
+            target: target.map(str::to_owned),
+            aside: Vec::new(),
+            numeric: self.numeric.clone(),
+            categorical: self.categorical.clone(),
+            drop: self.drop.clone(),
+            missing: self.missing.clone(),
+            drop_unlabelled: self.drop_unlabelled,
+            separator: self.separator,
+        }
+    }
+
+    /// Checks that the output would not replace the table.
+    ///
+    /// # Errors
+    /// If it would.
+    pub(crate) fn check_out(&self, out: &Path) -> Result<()> {
+        ensure!(
+            !is_same_file(&self.data, out),
+            "--out {}: is the table of --data {}, which the model would replace; name another file",
+            out.display(),
+            self.data.display()
+        );
+        Ok(())
+    }
+
+    /// Returns the name of the model: the one that was asked for, or that of the table.
+    ///
+    /// # Errors
+    /// If it is empty or not printable.
+    pub(crate) fn name(&self, wanted: Option<&str>) -> Result<String> {
+        let stem = self.data.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let stem = stem.map(|stem| stem.strip_suffix(".csv").map(str::to_owned).unwrap_or(stem));
+        let stem = stem.map(|stem| if stem == "-" { DEFAULT_NAME.to_owned() } else { stem });
+        let name = wanted.map(str::to_owned).or(stem).unwrap_or_default();
+        ensure!(
+            !name.is_empty() && !name.chars().any(char::is_control),
+            "--name: must be printable text, got {name:?}"
+        );
+        Ok(name)
+    }
+}
+
+/// Returns whether the table is read from the regular file that the model is written to, by whatever paths, links or descriptors.
+fn is_same_file(data: &Path, out: &Path) -> bool {
+    let data = if data == Path::new("-") { Path::new("/dev/stdin") } else { data };
+    match (fs::metadata(data), fs::metadata(out)) {
+        (Ok(data), Ok(out)) => data.is_file() && (data.dev(), data.ino()) == (out.dev(), out.ino()),
+        _ => false,
+    }
+}

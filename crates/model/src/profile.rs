@@ -1,0 +1,416 @@
+//! Describes a model that was trained elsewhere, from a reference table and what the model answers to it.
+
+use crate::{
+    Batch, Calibration, Engine, Feature, FileError, ModelCard, ModelFile, OtherCategory, Output, Predictor,
+    ReferenceTable, Simulator, Table, TrainingReport,
+    card::{ErrorReference, is_label},
+    design::Design,
+    file::ExternalModel,
+    pool::{Source, simulator},
+    rarity,
+    reference::{Answers, Outputs, reference, twins},
+    scores::{auroc, class_scores, warnings},
+    shape::{ClassCentre, Shape, Spread},
+    table::{Column, present},
+    train::{Step, features},
+};
+use drift::SignalReference;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Rows that the importance of a feature is measured on, and the most values that are exchanged for it in all features together.
+const IMPORTANCE_ROWS: usize = 1000;
+const IMPORTANCE_VALUES: usize = 400_000;
+
+/// A difference between mean confidence and accuracy that is worth a warning.
+const MISCALIBRATED: f64 = 0.03;
+
+/// What is known of the truth about the rows of a reference.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Truth {
+    /// Nothing.
+    Unknown,
+    /// The true class of each row.
+    Classes(Vec<usize>),
+    /// The true number of each row.
+    Numbers(Vec<f64>),
+}
+
+/// What a profile is made from.
+#[derive(Debug, Clone)]
+pub struct ProfileInput {
+    /// What the model is called.
+    pub name: String,
+    /// The rows.
+    pub table: ReferenceTable,
+    /// The classes; none if the model predicts a number.
+    pub classes: Vec<String>,
+    /// What the model answers to each row.
+    pub outputs: Vec<Output>,
+    /// What is true of each row.
+    pub truth: Truth,
+    /// The model, to score rows that are not in the table.
+    pub engine: Option<Arc<dyn Engine>>,
+    /// The model's file and how it is read, if there is one.
+    pub external: Option<ExternalModel>,
+    /// Seed of the simulator.
+    pub seed: u64,
+}
+
+/// Why no profile could be made.
+#[derive(Debug, Error)]
+pub enum ProfileError {
+    /// The answers do not fit the rows or the classes.
+    #[error("{0}")]
+    Answers(String),
+    /// The parts of the profile contradict each other.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Returns the features of a reference table as a model card describes them, without their importance.
+pub fn reference_features(table: &ReferenceTable) -> Vec<Feature> {
+    let rows = table.values.first().map_or(0, Vec::len);
+    let table = grouped(table, &[], &vec![0.0; rows], &Truth::Unknown);
+    let design = Design::new(&table, &(0..rows).collect::<Vec<_>>());
+    features(&table, &design, &vec![0.0; table.columns.len()])
+}
+
+/// Makes a profile, and reports each step when it begins. The same input gives the same file, byte for byte.
+///
+/// # Errors
+/// If the answers do not fit the rows, or a part of the profile is not finite.
+pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<ModelFile, ProfileError> {
+    let ProfileInput { name, table: raw, classes, outputs, truth, engine, external, seed } = input;
+    check(&raw, &classes, &outputs, &truth)?;
+    begins(Step::Reference);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let values: Vec<f64> = outputs.iter().map(Output::value).collect();
+    let table = grouped(&raw, &classes, &values, &truth);
+    let table = &*rarity::corrected(&table, &mut rng);
+    let all: Vec<usize> = (0..table.len()).collect();
+    let design = Design::new(table, &all);
+
+    let confidences: Option<Vec<f64>> = outputs.iter().map(Output::confidence).collect();
+    let prediction = if classes.is_empty() {
+        SignalReference::of_values("prediction", &values.iter().copied().map(Some).collect::<Vec<_>>())
+    } else {
+        let predicted: Vec<usize> = values.iter().map(|&class| class as usize).collect();
+        SignalReference::of_classes("prediction", &predicted, &classes)
+    };
+    let report = report(table, &outputs, &truth, confidences.as_deref(), seed);
+    let errors = match &truth {
+        Truth::Numbers(numbers) => Some(errors(&values, numbers)),
+        Truth::Unknown | Truth::Classes(_) => None,
+    };
+    let answers = Answers {
+        prediction,
+        confidences: confidences.as_deref(),
+        accuracy: report.held_out_accuracy,
+        errors,
+    };
+    let (mut reference, distances) = reference(table, &design, answers, &twins(table), &mut rng);
+    reference.shape = with_empty_groups(reference.shape, &table.class_counts());
+    let importances = match &engine {
+        Some(engine) => importances_of_engine(&raw, &outputs, engine.as_ref()),
+        None => importances_of_answers(&reference.signals, table, &values),
+    };
+    let mut card = ModelCard {
+        name,
+        version: String::new(),
+        features: features(table, &design, &importances),
+        classes,
+        notation: raw.notation.clone(),
+        training: report,
+        reference,
+        simulator: Simulator::new(Vec::new(), 0, &[]),
+    };
+    card.training.warnings.extend(limits(&card, &truth));
+
+    begins(Step::Simulator);
+    let own = |row: usize| {
+        let confidence = confidences.as_ref().map(|own| own[row]);
+        [Some(values[row]), confidence, Some(distances[row])].into_iter().flatten().collect()
+    };
+    let source = Source {
+        table,
+        outputs: all.iter().map(|&row| own(row)).collect(),
+        predicted: values.clone(),
+        test_rows: &[],
+        predictor: engine.map(|engine| Predictor::new(engine, &card.features, &card.reference.shape)),
+    };
+    card.simulator = simulator(&source, &card, &mut rng);
+    Ok(ModelFile::profile(card, external).finished()?)
+}
+
+fn check(
+    table: &ReferenceTable,
+    classes: &[String],
+    outputs: &[Output],
+    truth: &Truth,
+) -> Result<(), ProfileError> {
+    let rows = table.values.first().map_or(0, Vec::len);
+    let error = |problem: String| Err(ProfileError::Answers(problem));
+    if rows < drift::MIN_ROWS as usize {
+        return error(format!(
+            "the table has {rows} rows, but a reference needs at least {}",
+            drift::MIN_ROWS
+        ));
+    }
+    if outputs.len() != rows {
+        return error(format!("there are {} answers for {rows} rows", outputs.len()));
+    }
+    if let Some(odd) = classes.iter().find(|class| !is_label(class)) {
+        return error(format!("class {odd:?} has a control character or a backslash in its name"));
+    }
+    let fits = |output: &Output| match output {
+        Output::Class { class, probabilities } => {
+            *class < classes.len()
+                && probabilities.as_ref().is_none_or(|probabilities| probabilities.len() == classes.len())
+        }
+        Output::Number(number) => classes.is_empty() && number.is_finite(),
+    };
+    if let Some(row) = outputs.iter().position(|output| !fits(output)) {
+        return error(format!("the answer to row {row} does not fit the classes: {:?}", outputs[row]));
+    }
+    match truth {
+        Truth::Classes(labels)
+            if classes.is_empty() || labels.iter().any(|&label| label >= classes.len()) =>
+        {
+            error("a true class is none of the model's classes".into())
+        }
+        Truth::Numbers(_) if !classes.is_empty() => {
+            error("the truth is a number, but the model predicts classes".into())
+        }
+        Truth::Unknown | Truth::Classes(_) | Truth::Numbers(_) => Ok(()),
+    }
+}
+
+/// The most groups of rows with similar numbers, and the least rows per encoded column that a group has.
+const MOST_GROUPS: usize = 5;
+const GROUP_ROWS: usize = 20;
+
+/// Returns the table with a label for each row, which is the group that its location and spread are measured in: the true class, or
+/// else the predicted one. If a number is predicted, rows of similar numbers are a group.
+fn grouped(table: &ReferenceTable, classes: &[String], predicted: &[f64], truth: &Truth) -> Table {
+    let labels = match truth {
+        Truth::Classes(labels) => labels.clone(),
+        Truth::Numbers(numbers) => similar(numbers, table),
+        Truth::Unknown if classes.is_empty() => similar(predicted, table),
+        Truth::Unknown => predicted.iter().map(|&class| class as usize).collect(),
+    };
+    let names = match classes {
+        [] => (0..=labels.iter().copied().max().unwrap_or_default()).map(|group| group.to_string()).collect(),
+        some => some.to_vec(),
+    };
+    Table {
+        columns: table.columns.clone(),
+        classes: names,
+        values: table.values.clone(),
+        labels,
+        notation: table.notation.clone(),
+    }
+}
+
+/// Returns the group of each row, by the quantiles of its number.
+fn similar(numbers: &[f64], table: &ReferenceTable) -> Vec<usize> {
+    let width = |column: &Column| column.categories.as_ref().map_or(1, |own| own.known.len() + 2);
+    let width: usize = table.columns.iter().map(width).sum();
+    let groups = (numbers.len() / (GROUP_ROWS * width)).clamp(1, MOST_GROUPS);
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let mut starts: Vec<f64> = (1..groups).map(|group| sorted[group * sorted.len() / groups]).collect();
+    // Equal numbers are in one group, and each group has rows.
+    starts.retain(|start| *start > sorted[0]);
+    starts.dedup();
+    numbers.iter().map(|number| starts.partition_point(|start| start <= number)).collect()
+}
+
+/// Returns a shape with a place for each group: a group without rows has no location.
+fn with_empty_groups(shape: Shape, rows: &[usize]) -> Shape {
+    let width = shape.classes.first().map_or(0, |class| class.means.len());
+    let mut classes = shape.classes.into_iter();
+    let spread = match shape.spread {
+        Spread::PerClass { covariances } => {
+            let mut covariances = covariances.into_iter();
+            let own = rows.iter().map(|&rows| match rows {
+                0 => vec![vec![0.0; width]; width],
+                _ => covariances.next().unwrap_or_default(),
+            });
+            Spread::PerClass { covariances: own.collect() }
+        }
+        shared @ Spread::Shared { .. } => shared,
+    };
+    let empty = || ClassCentre { rows: 0, means: vec![0.0; width] };
+    let own = rows.iter().map(|&rows| if rows == 0 { empty() } else { classes.next().unwrap_or_else(empty) });
+    Shape { classes: own.collect(), spread }
+}
+
+fn report(
+    table: &Table,
+    outputs: &[Output],
+    truth: &Truth,
+    confidences: Option<&[f64]>,
+    seed: u64,
+) -> TrainingReport {
+    let mut report = TrainingReport {
+        train_rows: 0,
+        test_rows: table.len(),
+        held_out_accuracy: None,
+        cross_validation: None,
+        baseline_accuracy: None,
+        class_scores: Vec::new(),
+        auroc: None,
+        calibration: None,
+        alpha: None,
+        seed,
+        warnings: Vec::new(),
+    };
+    let Truth::Classes(labels) = truth else { return report };
+    let own = Outputs {
+        predictions: outputs.iter().map(|output| output.value() as usize).collect(),
+        confidences: confidences.map(<[f64]>::to_vec).unwrap_or_default(),
+        last: outputs.iter().filter_map(|output| output.probabilities()?.last().copied()).collect(),
+    };
+    let accuracy = own.accuracy(labels);
+    let baseline = table.class_counts().into_iter().max().unwrap_or_default() as f64 / table.len() as f64;
+    report.class_scores = class_scores(table, &own);
+    report.held_out_accuracy = Some(accuracy);
+    report.baseline_accuracy = Some(baseline);
+    if confidences.is_some() {
+        let logarithm = |p: &f64| p.max(f64::MIN_POSITIVE).ln();
+        let logits: Option<Vec<Vec<f64>>> = outputs
+            .iter()
+            .map(|output| Some(output.probabilities()?.iter().map(logarithm).collect()))
+            .collect();
+        report.calibration = logits.map(|logits| Calibration::fit(&logits, labels));
+        let both = report.class_scores.iter().all(|score| score.rows > 0);
+        report.auroc = if both { auroc(table, &own) } else { None };
+    }
+    report.warnings = warnings(table, &report.class_scores, accuracy, baseline, table.len());
+    report
+}
+
+fn errors(predicted: &[f64], truth: &[f64]) -> ErrorReference {
+    let count = truth.len() as f64;
+    let errors = || predicted.iter().zip(truth).map(|(predicted, truth)| predicted - truth);
+    let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / count;
+    let mean_absolute = mean(&mut errors().map(f64::abs));
+    let squares = mean(&mut errors().map(|error| error.powi(2)));
+    let deviations: f64 = errors().map(|error| (error.abs() - mean_absolute).powi(2)).sum();
+    let mean_truth = mean(&mut truth.iter().copied());
+    let spread = mean(&mut truth.iter().map(|number| (number - mean_truth).powi(2)));
+    ErrorReference {
+        mean_absolute,
+        absolute_sd: (deviations / (count - 1.0).max(1.0)).sqrt(),
+        root_mean_square: squares.sqrt(),
+        bias: mean(&mut errors()),
+        r_squared: (spread > 0.0).then(|| 1.0 - squares / spread),
+    }
+}
+
+/// Returns how much the answers change when a feature's values are exchanged between rows, for each feature (L. Breiman, "Random
+/// Forests", 2001, section 10, with the change of the answer in place of the loss, because there may be no truth).
+fn importances_of_engine(table: &ReferenceTable, outputs: &[Output], engine: &dyn Engine) -> Vec<f64> {
+    let features = table.columns.len();
+    let count = IMPORTANCE_ROWS.min((IMPORTANCE_VALUES / features).max(drift::MIN_ROWS as usize));
+    let step = outputs.len().div_ceil(count).max(1);
+    let rows: Vec<usize> = (0..outputs.len()).step_by(step).collect();
+    let others = Batch { rows: &[], others: &table.others };
+    let importance = |feature: usize| {
+        let mut changed = Vec::with_capacity(rows.len());
+        let mut texts = Vec::new();
+        for (place, &row) in rows.iter().enumerate() {
+            // Neighbours may be alike in a sorted table.
+            let from = rows[(place + rows.len() / 2) % rows.len()];
+            let source = |own: usize| if own == feature { from } else { row };
+            let value = |own: usize| present(table.values[own][source(own)]);
+            changed.push((0..features).map(value).collect::<Vec<_>>());
+            texts.extend((0..features).filter_map(|own| {
+                let text = others.other(source(own), own)?;
+                Some(OtherCategory { row: place, feature: own, text: text.into() })
+            }));
+        }
+        let scored = engine.score(Batch { rows: &changed, others: &texts });
+        let changes = |scored: Vec<Output>| -> f64 {
+            rows.iter().zip(&scored).map(|(&row, other)| outputs[row].difference(other)).sum()
+        };
+        scored.map_or(0.0, changes)
+    };
+    (0..features).into_par_iter().map(importance).collect()
+}
+
+/// Returns how much a feature tells about the answers, for each feature: the mutual information of their bins.
+fn importances_of_answers(signals: &[SignalReference], table: &Table, predicted: &[f64]) -> Vec<f64> {
+    let prediction = &signals[table.columns.len()].bins;
+    let answers: Vec<usize> = predicted.iter().map(|&value| prediction.index(Some(value))).collect();
+    let importance = |(signal, values): (&SignalReference, &Vec<f64>)| {
+        let width = prediction.len();
+        let mut joint = vec![0.0; signal.bins.len() * width];
+        for (&value, &answer) in values.iter().zip(&answers) {
+            joint[signal.bins.index(present(value)) * width + answer] += 1.0;
+        }
+        let all = values.len() as f64;
+        let line = |bin: usize| joint[bin * width..(bin + 1) * width].iter().sum::<f64>();
+        let column = |answer: usize| joint.iter().skip(answer).step_by(width).sum::<f64>();
+        let term = |(cell, &count): (usize, &f64)| match count {
+            0.0 => 0.0,
+            _ => count / all * (count * all / (line(cell / width) * column(cell % width))).ln(),
+        };
+        joint.iter().enumerate().map(term).sum::<f64>().max(0.0)
+    };
+    signals.par_iter().zip(&table.values).map(importance).collect()
+}
+
+/// Returns what limits the use of a profile, in sentences.
+fn limits(card: &ModelCard, truth: &Truth) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let reference = &card.reference;
+    let rows = reference.rows;
+    let training_rows = "these may be rows that the model was trained on. Take rows that it has not seen: traffic will be \
+                         predicted less well, and with another confidence, than the reference says";
+    match (reference.accuracy, reference.confidence) {
+        (Some(1.0), _) => {
+            warnings.push(format!("the model makes no error on {rows} rows: {training_rows}"));
+        }
+        (Some(accuracy), Some(confidence)) => {
+            let error = 4.0 * (confidence * (1.0 - confidence) / rows as f64).sqrt();
+            let difference = accuracy - confidence;
+            if difference > MISCALIBRATED.max(error) {
+                warnings.push(format!(
+                    "accuracy is {accuracy:.3}, but mean confidence {confidence:.3}: {training_rows}; or the model's \
+                     probabilities are too low, which --calibrate corrects"
+                ));
+            } else if -difference > MISCALIBRATED.max(error) {
+                warnings.push(format!(
+                    "accuracy is {accuracy:.3}, but mean confidence {confidence:.3}: the model's probabilities are too \
+                     high, which --calibrate corrects"
+                ));
+            }
+        }
+        _ => {}
+    }
+    if let Some(errors) = &reference.errors
+        && errors.r_squared.is_some_and(|r_squared| r_squared > 0.999)
+    {
+        warnings.push(format!("the model explains all of the variance on {rows} rows: {training_rows}"));
+    }
+    if reference.confidence.is_none() && !card.predicts_number() {
+        warnings.push(
+            "the model gives no probabilities: there is no signal of confidence, and accuracy cannot be estimated without feedback"
+                .into(),
+        );
+    }
+    if *truth == Truth::Unknown {
+        let unknown = if card.predicts_number() {
+            "its error on the reference, and so whether the error rises later"
+        } else {
+            "its accuracy, recall and precision on the reference, and so whether they fall later"
+        };
+        warnings.push(format!("without a target column it is not known how good the model is: {unknown}"));
+    }
+    warnings
+}
