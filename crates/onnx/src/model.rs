@@ -80,8 +80,7 @@ impl OnnxModel {
         let others = (1..sessions.max(1)).map(|_| open());
         let sessions = std::iter::once(Ok(first)).chain(others);
         let sessions = sessions.map(|session| session.map(Mutex::new)).collect::<Result<_, _>>()?;
-        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { sessions, roles, sha256 })
+        Ok(Self { sessions, roles, sha256: sha256(bytes) })
     }
 
     /// Returns the SHA-256 of the model's file, in hex digits.
@@ -171,6 +170,11 @@ impl OnnxModel {
         });
         free.unwrap_or_else(|| self.sessions[thread % count].lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Returns the SHA-256 of a model's file, in hex digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Answers {

@@ -49,11 +49,25 @@ impl Runtime {
         let unusable = |reason: String| RuntimeError::Unusable { path: path.clone(), reason };
         // The dynamic linker would search its own folders for a name without a slash.
         let absolute = fs::canonicalize(&path).map_err(|error| unusable(error.to_string()))?;
-        let builder = ort::init_from(&absolute).map_err(|error| unusable(error.to_string()))?;
+        let builder = ort::init_from(&absolute).map_err(|error| unusable(explained(error)))?;
         let environment = builder.with_name("inference").with_telemetry(false).build();
         let runtime = Self(environment.map_err(|error| unusable(error.to_string()))?);
         // The bindings hold it weakly.
         Ok(LOADED.get_or_init(|| runtime).clone())
+    }
+}
+
+/// Returns what is wrong with a file that is not loaded.
+fn explained(error: ort::LoadDynamicError) -> String {
+    match &error {
+        // The outer error says only that it failed.
+        ort::LoadDynamicError::Dlopen { error: cause, .. } => {
+            std::error::Error::source(cause).map_or_else(|| cause.to_string(), ToString::to_string)
+        }
+        ort::LoadDynamicError::BadVersion { version_str, .. } => {
+            format!("version {version_str} is too old; at least 1.17 is needed")
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Args {
     /// Seed of the simulator
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// What to call the model; without it, the name of the data file, or "model" for standard input
+    /// What to call the model; without it, the name of the ONNX file or of the data file
     #[arg(long)]
     name: Option<String>,
 }
@@ -76,7 +76,8 @@ struct Answered {
 /// written.
 pub fn run(args: &Args) -> Result<()> {
     args.table.check_out(&args.out)?;
-    let name = args.table.name(args.name.as_deref())?;
+    let of_model = args.onnx.as_ref().and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    let name = args.table.name(args.name.as_deref().or(of_model.as_deref()))?;
     let progress = Progress::new();
     progress.says("reading the table");
     let mut data = args.table.open()?;

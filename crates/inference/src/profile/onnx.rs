@@ -4,6 +4,7 @@ use super::{
     Answered, Args,
     classes::{MAX_CLASSES, distinct, listed, position},
 };
+use crate::external;
 use ::onnx::{Answers, OnnxEngine, OnnxModel, Runtime, Scores, engine::unlike_probabilities};
 use anyhow::{Context, Result, bail, ensure};
 use model::{Batch, ReferenceTable, file::ExternalModel, reference_features};
@@ -23,7 +24,7 @@ pub(super) fn answered(path: &Path, args: &Args, table: &ReferenceTable) -> Resu
     let answers = model.run_within(&inputs, batch(&rows(table), table), LIMIT);
     let answers = answers.map_err(|error| named(error, table)).with_context(place)?;
     let rows = table.values.first().map_or(0, Vec::len);
-    let read = external(args, table, &answers, model.sha256()).with_context(place)?;
+    let read = describe(args, table, &answers, model.sha256()).with_context(place)?;
     let mut notes = read.notes;
     notes.extend(inputs.describe().into_iter().map(|input| format!("input {input}")));
     let engine = OnnxEngine::new(Arc::new(model), inputs, read.external.clone());
@@ -73,7 +74,7 @@ fn load(path: &Path, args: &Args) -> Result<OnnxModel> {
     let bytes = fs::read(path).with_context(place)?;
     let runtime = Runtime::load(args.onnxruntime.as_deref())?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    OnnxModel::load(&runtime, &bytes, threads).with_context(place)
+    external::read(&runtime, &bytes, threads).with_context(place)
 }
 
 fn rows(table: &ReferenceTable) -> Vec<Vec<Option<f64>>> {
@@ -104,7 +105,7 @@ struct Read {
 }
 
 /// Finds out what the answers mean.
-fn external(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str) -> Result<Read> {
+fn describe(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str) -> Result<Read> {
     let external = |labels: Vec<String>, probabilities| ExternalModel {
         sha256: sha256.to_owned(),
         labels,

@@ -36,14 +36,17 @@ impl Service {
     }
 
     pub fn of(settings: Settings, file: ModelFile) -> Self {
+        Self::loaded(settings, LoadedModel::built_in(file).unwrap())
+    }
+
+    pub fn loaded(settings: Settings, model: LoadedModel) -> Self {
         let (sender, receiver) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let settings =
                     Settings { workers: settings.workers.or(Some(1)), drain: Duration::ZERO, ..settings };
-                let application =
-                    Application::build(&settings, LoadedModel::built_in(file).unwrap()).unwrap();
+                let application = Application::build(&settings, model).unwrap();
                 sender.send((application.address(), application.metrics_address())).unwrap();
                 application.run_until_stopped(async { stopped.await.unwrap_or("dropped") }).await.unwrap();
             });
