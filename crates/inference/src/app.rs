@@ -4,6 +4,7 @@ use crate::{
     LoadedModel, Settings, api,
     connection::{self, Connections},
     memory::WorstCase,
+    reload,
 };
 use actix_web::dev::Server;
 use anyhow::{Context, Result};
@@ -93,6 +94,7 @@ impl Application {
         let watch = |kind| signal(kind).context("signal handlers cannot be installed");
         let (mut terminate, mut interrupt) =
             (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
+        actix_web::rt::spawn(reload::on_hangup(reload::hangups()?, Arc::clone(&self.state)));
         self.run(async move || {
             tokio::select! {
                 _ = terminate.recv() => "SIGTERM",

@@ -11,7 +11,7 @@
 //! - [`faults`]: faults that a request asks for
 //! - [`permits`], [`arrivals`]: the limits on requests in flight and on arriving bodies; [`memory`]: the most memory that
 //!   clients can make the service hold
-//! - [`receipt`]: signed prediction ids; [`receipt_key`]: the key that signs them
+//! - [`receipt`]: signed prediction ids; `secret_file`: the key that signs them; `reload`: takes a new model file
 //!
 //! The service counts and keeps no history. Verdicts are queries over the counts.
 
@@ -33,10 +33,11 @@ pub mod profile;
 mod progress;
 pub mod reason;
 pub mod receipt;
-pub mod receipt_key;
 pub mod refusal;
+mod reload;
 pub mod route;
 pub mod rows;
+mod secret_file;
 pub mod served;
 pub mod settings;
 mod table_args;

@@ -34,6 +34,10 @@ reasons! {
     BadFaultHeader = "bad_fault_header", BAD_REQUEST;
     /// The connection broke while the body was read.
     BodyUnreadable = "body_unreadable", BAD_REQUEST;
+    /// The request does not carry the token of administrators.
+    Unauthorized = "unauthorized", UNAUTHORIZED;
+    /// The new model cannot be served; the old one still is.
+    ReloadFailed = "reload_failed", CONFLICT;
     /// No such route.
     NotFound = "not_found", NOT_FOUND;
     /// The route does not serve this method.

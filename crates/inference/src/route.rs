@@ -22,6 +22,8 @@ pub enum Route {
     DocsFile,
     /// `/openapi.json`
     OpenApi,
+    /// `/admin/reload`
+    Reload,
     /// Every path that matches none of the above
     Unmatched,
 }
@@ -39,6 +41,7 @@ impl Route {
             Self::Docs => "/docs",
             Self::DocsFile => "/docs/{file:.*}",
             Self::OpenApi => "/openapi.json",
+            Self::Reload => "/admin/reload",
             Self::Unmatched => "unmatched",
         }
     }
@@ -46,7 +49,7 @@ impl Route {
     /// Returns the methods that the route serves, in the form of the `Allow` header.
     pub fn allowed_methods(self) -> &'static str {
         match self {
-            Self::Predict | Self::Feedback => "POST",
+            Self::Predict | Self::Feedback | Self::Reload => "POST",
             _ => "GET, HEAD",
         }
     }

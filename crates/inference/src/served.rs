@@ -11,7 +11,7 @@ use crate::{
 use actix_web::web::Bytes;
 use anyhow::{Context, Result};
 use model::{Engine, ModelCard, ModelFile, Predictor, engine::Linear};
-use std::{path::Path, sync::Arc};
+use std::{ops::Deref, path::Path, sync::Arc};
 
 /// A model that was read and can predict.
 #[derive(Debug, Clone)]
@@ -49,22 +49,36 @@ impl LoadedModel {
     }
 }
 
-/// A model being served.
-pub struct Served {
+/// What feedback needs of a model, also after another one took its place.
+pub struct Described {
     /// The model card.
     pub card: ModelCard,
+    /// The metrics of this model.
+    pub metrics: ModelMetrics,
+}
+
+/// A model being served.
+pub struct Served {
+    /// The card and the metrics.
+    pub described: Arc<Described>,
     /// The model card as JSON.
     pub card_json: Bytes,
     /// Scores rows and measures their distance.
     pub predictor: Predictor,
-    /// The metrics of this model.
-    pub metrics: ModelMetrics,
     /// The limits on one request.
     pub limits: Limits,
     /// The version, as prediction ids carry it.
     pub version: ModelVersion,
     /// The document that describes the HTTP interface.
     pub openapi: Bytes,
+}
+
+impl Deref for Served {
+    type Target = Described;
+
+    fn deref(&self) -> &Described {
+        &self.described
+    }
 }
 
 impl Served {
@@ -77,11 +91,13 @@ impl Served {
         Ok(Self {
             card_json: serde_json::to_vec(&card)?.into(),
             predictor: Predictor::new(engine, &card.features, &card.reference.shape),
-            metrics: metrics.of_model(&card, &settings.false_alarm_budget()),
             limits: Limits::new(settings, &card),
             version: ModelVersion::new(&card.version),
             openapi: crate::api::openapi_document(&rows::example(&card))?,
-            card,
+            described: Arc::new(Described {
+                metrics: metrics.of_model(&card, &settings.false_alarm_budget()),
+                card,
+            }),
         })
     }
 }

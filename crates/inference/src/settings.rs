@@ -1,6 +1,6 @@
 //! The flags of `inference serve`. Each has an environment variable `INFERENCE_…`.
 
-use crate::receipt_key;
+use crate::secret_file;
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
@@ -52,6 +52,9 @@ pub struct Settings {
     /// File with the key that prediction ids are signed with, the same on every replica; random without it
     #[arg(long, env = "INFERENCE_RECEIPT_KEY_FILE", value_name = "FILE")]
     pub receipt_key_file: Option<PathBuf>,
+    /// File with the token that POST /admin/reload asks for; without it there is no such route
+    #[arg(long, env = "INFERENCE_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
     /// Average time between two false alarms about drift, over all signals; a longer time needs more rows to detect drift
     #[arg(long, env = "INFERENCE_ONE_FALSE_ALARM_IN", value_name = "TIME", default_value = "7days", value_parser = false_alarms)]
     pub one_false_alarm_in: Duration,
@@ -90,6 +93,7 @@ impl Default for Settings {
             answer_limit: 32 << 20,
             drain: Duration::from_secs(5),
             receipt_key_file: None,
+            admin_token_file: None,
             one_false_alarm_in: FalseAlarmBudget::default().one_alarm_in,
             allow_fault_injection: false,
             log_format: LogFormat::Text,
@@ -118,11 +122,20 @@ impl Settings {
                 "prediction ids are signed with a random key: they are not valid after a restart or on another \
                  replica; give all replicas the same --receipt-key-file to change that"
             );
-            let mut key = vec![0; receipt_key::MIN_BYTES];
+            let mut key = vec![0; secret_file::MIN_BYTES];
             getrandom::fill(&mut key).context("no random bytes for the receipt key")?;
             return Ok(key);
         };
-        receipt_key::read(path)
+        secret_file::read("--receipt-key-file", path)
+    }
+
+    /// Returns the token of administrators, if there is one.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is not safe to use.
+    pub fn admin_token(&self) -> Result<Option<Vec<u8>>> {
+        let read = |path: &PathBuf| secret_file::read("--admin-token-file", path);
+        self.admin_token_file.as_ref().map(read).transpose()
     }
 }
 

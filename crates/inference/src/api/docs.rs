@@ -1,6 +1,6 @@
 //! `/openapi.json` and, at `/docs`, a page to try it. The page is part of the binary: it needs no network.
 
-use super::{ApiError, State, feedback, health, model_card, predict, sent};
+use super::{ApiError, State, feedback, health, model_card, predict, reload, sent};
 use crate::refusal::Refusal;
 use actix_web::{
     HttpResponse,
@@ -30,6 +30,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
         predict::predict,
         feedback::feedback,
         model_card::card,
+        reload::reload,
         health::alive,
         health::ready,
         health::metrics

@@ -211,13 +211,13 @@ fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> R
         let message = format!("the prediction is older than {}", humantime::format_duration(OLDEST));
         return Err(refuse(Reason::ExpiredPredictionId, message));
     }
-    let Some(served) = state.served_version(&receipt.version) else {
+    let Some(model) = state.of_version(&receipt.version) else {
         let current = state.served();
         let message =
             format!("of model version {}, but this service serves {}", receipt.version, current.card.version);
         return Err(refuse(Reason::ForeignVersion, message));
     };
-    let card = &served.card;
+    let card = &model.card;
     let unknown = |message| Refusal::new(Reason::UnknownLabel, message).at(path(place, "label"));
     // Someone with the key can sign any output, and the version is a truncated hash.
     let truth = match receipt.predicted {
@@ -242,9 +242,9 @@ fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> R
     }
     match truth {
         Truth::Class { predicted, confidence, actual } => {
-            served.metrics.class_feedback(predicted, confidence, actual);
+            model.metrics.class_feedback(predicted, confidence, actual);
         }
-        Truth::Error(error) => served.metrics.number_feedback(error),
+        Truth::Error(error) => model.metrics.number_feedback(error),
     }
     state.metrics.feedback_accepted(lag.as_secs_f64());
     Ok(())

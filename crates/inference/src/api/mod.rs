@@ -11,6 +11,7 @@ pub mod limits;
 mod model_card;
 mod pieces;
 mod predict;
+mod reload;
 mod sent;
 mod state;
 
@@ -30,6 +31,7 @@ pub fn routes(config: &mut ServiceConfig, state: &Arc<State>, scrapes: &web::Dat
         .app_data(web::Data::from(Arc::clone(state)))
         .service(resource(state, Route::Predict, |r| r.route(post().to(predict::predict))))
         .service(resource(state, Route::Feedback, |r| r.route(post().to(feedback::feedback))))
+        .service(resource(state, Route::Reload, |r| r.route(post().to(reload::reload))))
         .service(resource(state, Route::Model, |r| {
             r.route(get().to(model_card::card)).route(head().to(model_card::card))
         }))

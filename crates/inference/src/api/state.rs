@@ -5,27 +5,39 @@ use crate::{
     Settings,
     arrivals::Arrivals,
     memory::WorstCase,
-    metrics::Metrics,
+    metrics::{Metrics, ReloadOutcome},
     permits::{Permit, Permits},
     reason::Reason,
     receipt::{FeedbackGiven, Receipts},
     refusal::Refusal,
-    served::{LoadedModel, Served},
+    served::{Described, LoadedModel, Served},
 };
 use anyhow::{Context, Result};
 use arc_swap::{ArcSwap, Guard};
+use sha2::{Digest, Sha256};
 use std::{
+    collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use utoipa_swagger_ui::Config;
 
+/// Former models of the process that feedback is accepted about: as many as a daily retraining makes in a month.
+const FORMER: usize = 32;
+
 /// The state that all handlers share.
 pub struct State {
     served: ArcSwap<Served>,
+    /// The former models, the latest first.
+    former: Mutex<VecDeque<Arc<Described>>>,
+    /// Held while a new model is read, so that two of them cannot overtake each other.
+    reloading: Mutex<()>,
+    settings: Settings,
+    /// The hash of the token of administrators, if there is one.
+    pub(super) admin_token: Option<[u8; 32]>,
     /// The metrics that do not depend on the model.
     pub metrics: Arc<Metrics>,
     /// Permits for requests for predictions and feedback; one is held until the answer is in the connection's buffer.
@@ -65,6 +77,10 @@ impl State {
         let metrics = Arc::new(Metrics::new());
         Ok(Self {
             served: ArcSwap::from_pointee(Served::new(settings, &metrics, model)?),
+            former: Mutex::default(),
+            reloading: Mutex::default(),
+            settings: settings.clone(),
+            admin_token: settings.admin_token()?.map(|token| Sha256::digest(token).into()),
             metrics,
             in_flight: Permits::new(settings.max_in_flight),
             large: Permits::new(settings.max_large_in_flight),
@@ -88,10 +104,60 @@ impl State {
         self.served.load()
     }
 
-    /// Returns the model of this version, if the service serves it.
-    pub fn served_version(&self, version: &str) -> Option<Arc<Served>> {
+    /// Returns the model of this version, if the process serves it or has served it before.
+    pub fn of_version(&self, version: &str) -> Option<Arc<Described>> {
         let current = self.served.load();
-        (current.card.version == version).then(|| Arc::clone(&current))
+        if current.card.version == version {
+            return Some(Arc::clone(&current.described));
+        }
+        let former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        former.iter().find(|model| model.card.version == version).cloned()
+    }
+
+    /// Reads the files of the model again, and serves the new model if they hold one. Takes as long as that; requests are answered
+    /// meanwhile, each by one model.
+    ///
+    /// # Errors
+    /// If the files cannot be used; the old model is then still served.
+    pub fn reload(&self) -> Result<ReloadOutcome> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = LoadedModel::load(&self.settings);
+        let outcome = read.and_then(|model| self.serve(model));
+        self.metrics.reloaded(*outcome.as_ref().unwrap_or(&ReloadOutcome::Failed));
+        let served = self.served();
+        let card = &served.card;
+        match &outcome {
+            Ok(outcome) => {
+                tracing::info!(
+                    outcome = outcome.as_str(),
+                    model = card.name,
+                    version = card.version,
+                    "reloaded"
+                );
+            }
+            Err(error) => tracing::error!(
+                version = card.version,
+                error = format!("{error:#}"),
+                "the new model cannot be served; the old one still is"
+            ),
+        }
+        outcome
+    }
+
+    fn serve(&self, model: LoadedModel) -> Result<ReloadOutcome> {
+        if model.card.version == self.served.load().card.version {
+            return Ok(ReloadOutcome::Unchanged);
+        }
+        // A model that comes back counts on where it left off, because its series are the same.
+        let new = Served::new(&self.settings, &self.metrics, model)?;
+        let version = new.card.version.clone();
+        let old = self.served.swap(Arc::new(new));
+        old.metrics.retire();
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        former.retain(|model| model.card.version != version);
+        former.push_front(Arc::clone(&old.described));
+        former.truncate(FORMER);
+        Ok(ReloadOutcome::Changed)
     }
 
     /// Returns a permit for a request.

@@ -89,7 +89,9 @@ metric_families::families! { pub(super)
     LOADED: Gauge = "model_loaded", [],
         "1 when a model is loaded.";
     INFO: Gauge = "model_info", ["model", "version"],
-        "The model being served; always 1.";
+        "The model being served; always 1. Former models of the process are not listed.";
+    RELOADS: Counter = "model_reloads_total", ["outcome"],
+        "Attempts to take a new model file, by outcome: changed, unchanged or failed.";
     LOAD_TIME: Gauge = "model_load_timestamp_seconds", [],
         "When the model was loaded, Unix time.";
 }

@@ -63,6 +63,31 @@ impl From<&Method> for MethodLabel {
     }
 }
 
+/// What became of an attempt to take a new model file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadOutcome {
+    /// Another model is served.
+    Changed,
+    /// The files hold the model that is served already.
+    Unchanged,
+    /// The files cannot be used; the old model is served.
+    Failed,
+}
+
+impl ReloadOutcome {
+    /// Every outcome, in the order of declaration.
+    pub(super) const ALL: [Self; 3] = [Self::Changed, Self::Unchanged, Self::Failed];
+
+    /// Returns the label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Unchanged => "unchanged",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Why the service closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionDrop {

@@ -17,7 +17,7 @@ mod model_metrics;
 mod process;
 mod route_metrics;
 
-pub use labels::{ConnectionDrop, FaultKind, FaultOutcome, MethodLabel};
+pub use labels::{ConnectionDrop, FaultKind, FaultOutcome, MethodLabel, ReloadOutcome};
 pub use model_metrics::ModelMetrics;
 pub use route_metrics::RouteMetrics;
 
@@ -25,6 +25,7 @@ use crate::{reason::Reason, route::Route};
 use drift::FalseAlarmBudget;
 use families::{
     CONNECTIONS_DROPPED, CONNECTIONS_OPEN, FAULTS, FEEDBACK_LAG, FEEDBACK_REJECTED, IN_FLIGHT, REJECTIONS,
+    RELOADS,
 };
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
@@ -41,6 +42,7 @@ pub struct Metrics {
     in_flight: Gauge,
     connections: Gauge,
     connections_dropped: Vec<Counter>,
+    reloads: Vec<Counter>,
 }
 
 impl Default for Metrics {
@@ -70,6 +72,7 @@ impl Metrics {
                     .iter()
                     .map(|reason| CONNECTIONS_DROPPED.with([reason.as_str()]))
                     .collect(),
+                reloads: ReloadOutcome::ALL.iter().map(|outcome| RELOADS.with([outcome.as_str()])).collect(),
                 recorder: Arc::clone(&recorder),
             }
         })
@@ -103,6 +106,11 @@ impl Metrics {
         self.faults[labels::fault_index(kind, outcome)].increment(1);
     }
 
+    /// Counts an attempt to take a new model file.
+    pub fn reloaded(&self, outcome: ReloadOutcome) {
+        self.reloads[outcome as usize].increment(1);
+    }
+
     /// Returns the metrics of one route.
     pub fn of_route(&self, route: Route) -> RouteMetrics {
         RouteMetrics::new(Arc::clone(&self.recorder), route)
@@ -122,7 +130,11 @@ impl Metrics {
 
     /// Returns the page in the Prometheus text format. It clones every distribution, so it must not run on a worker.
     pub fn render(&self) -> String {
-        self.recorder.handle().render() + &process::render()
+        let page = self.recorder.handle().render();
+        // A series cannot be removed from the recorder. Those of former models have the value 0.
+        let former = |line: &&str| line.starts_with("model_info{") && line.trim_end().ends_with(" 0");
+        let page: String = page.split_inclusive('\n').filter(|line| !former(line)).collect();
+        page + &process::render()
     }
 
     /// Adds the samples of the histograms to their buckets. Without this or a scrape, samples accumulate in memory.

@@ -7,7 +7,7 @@ use super::families::{
     REFERENCE_SQUARED_ERROR, SIGNAL_BINS, SIGNAL_CRITICAL, SIGNAL_EXPECTED, SIGNAL_FREEDOM, SIGNAL_ROWS,
 };
 use drift::{Bins, FalseAlarmBudget, SignalReference};
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 use model::{ModelCard, Prediction};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,6 +23,7 @@ pub struct ModelMetrics {
     feedback: Vec<Counter>,
     feedback_confidence: Option<Histogram>,
     errors: Option<ErrorHistograms>,
+    info: Gauge,
 }
 
 /// The bins of one signal, and one counter per bin.
@@ -49,7 +50,7 @@ struct ErrorHistograms {
 impl ModelMetrics {
     /// Registers every series of a model at 0 in the recorder that is local to the thread.
     pub(super) fn new(card: &ModelCard, budget: &FalseAlarmBudget) -> Self {
-        register_model(card);
+        let info = register_model(card);
         let signals = card.reference.by_role();
         let register = |signal| register_signal(card, signal, budget);
         let classes = || card.classes.iter().cloned();
@@ -72,7 +73,13 @@ impl ModelMetrics {
                 squared: FEEDBACK_SQUARED_ERROR.with([version()]),
                 fourth_power: FEEDBACK_FOURTH_POWER.with([version()]),
             }),
+            info,
         }
+    }
+
+    /// Removes the model from those that are listed as being served.
+    pub fn retire(&self) {
+        self.info.set(0.0);
     }
 
     /// Counts the values of a row, one per feature, whether the row is then predicted or refused.
@@ -113,10 +120,12 @@ impl ModelMetrics {
     }
 }
 
-fn register_model(card: &ModelCard) {
+/// Registers what is known of a model, and returns the gauge that lists it as being served.
+fn register_model(card: &ModelCard) -> Gauge {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     LOADED.only().set(1.0);
-    INFO.with([card.name.clone(), card.version.clone()]).set(1.0);
+    let info = INFO.with([card.name.clone(), card.version.clone()]);
+    info.set(1.0);
     LOAD_TIME.only().set(now.as_secs_f64());
     let reference = &card.reference;
     SIGNAL_ROWS.with([card.version.clone()]).set(reference.rows as f64);
@@ -138,6 +147,7 @@ fn register_model(card: &ModelCard) {
         REFERENCE_RECALL.with(of_class()).set(score.recall);
         REFERENCE_CLASS_ROWS.with(of_class()).set(score.rows as f64);
     }
+    info
 }
 
 fn register_signal(card: &ModelCard, signal: &SignalReference, budget: &FalseAlarmBudget) -> SignalCounters {

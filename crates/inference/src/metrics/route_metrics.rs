@@ -78,6 +78,7 @@ fn usual_answers(route: Route) -> &'static [(MethodLabel, &'static [u16])] {
     match route {
         Route::Predict => &[(MethodLabel::Post, &[200, 400, 408, 413, 415, 422, 500, 503, 504])],
         Route::Feedback => &[(MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500, 503])],
+        Route::Reload => &[(MethodLabel::Post, &[200, 401, 409])],
         Route::Readyz => &[(MethodLabel::Get, &[200, 503])],
         Route::DocsFile => &[(MethodLabel::Get, &[200, 404])],
         Route::Docs => &[(MethodLabel::Get, &[308])],

@@ -19,5 +19,6 @@ mod pipes;
 mod predict;
 mod raw;
 mod readme;
+mod reload;
 mod train;
 mod vitals;

@@ -2,7 +2,7 @@
 
     python make_bad.py
 
-Each model is loaded and run in a process of its own, with a limit on time and one on memory.
+Each model is loaded and run in a separate process, with a limit on its time and one on its memory.
 """
 
 import json
@@ -43,8 +43,9 @@ def tensor(name, kind, shape):
     return helper.make_tensor_value_info(name, kind, shape)
 
 
-def weights(name="W", shape=(FEATURES, CLASSES), values=None):
-    values = np.full(shape, 0.25, np.float32) if values is None else np.asarray(values)
+def weights(name="W", values=None):
+    """Returns an initializer; by default one that makes the first class likelier for positive features."""
+    values = np.array([[0.25, -0.25]] * FEATURES, np.float32) if values is None else np.asarray(values)
     return numpy_helper.from_array(values, name)
 
 
@@ -85,7 +86,7 @@ def external(location):
 
 
 def with_labels(values):
-    """Returns a model that answers labels of text: the first for each row."""
+    """Returns a model that answers labels of text: the first for rows of positive features, the second for others."""
     nodes = [
         node("ArgMax", ["P"], ["class"], axis=1, keepdims=0),
         node("LabelEncoder", ["class"], ["label"], domain="ai.onnx.ml", keys_int64s=[0, 1], values_strings=values),
@@ -109,7 +110,7 @@ def loop(trips):
     )
 
 
-# --- Files that are no models ---------------------------------------------------------------------------------------------
+# --- Files that are not models --------------------------------------------------------------------------------------------
 
 
 @bad("the first half of a model")
@@ -188,16 +189,51 @@ def duplicate_input():
     return own
 
 
+def nested(depth):
+    """Returns the bytes of a model whose answer comes from subgraphs within subgraphs.
+
+    The library for protocol buffers does not write messages this deep, so the bytes are put together here.
+    """
+
+    def field(number, content):
+        size, digits = len(content), bytearray()
+        while size > 127:
+            digits.append(size & 127 | 128)
+            size >>= 7
+        return varint(number << 3 | 2) + bytes(digits) + bytes([size]) + content
+
+    def varint(value):
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128, value >> 7])
+
+    def graph(node_bytes, output):
+        return field(1, node_bytes) + field(2, b"g") + field(12, tensor(output, FLOAT, None).SerializeToString())
+
+    def attribute(name, content):
+        return field(5, field(1, name) + field(6, content) + varint(20 << 3) + bytes([onnx.AttributeProto.GRAPH]))
+
+    own = node("Identity", ["X"], [f"y{depth}"]).SerializeToString()
+    for level in range(depth - 1, -1, -1):
+        other = graph(node("Identity", ["X"], [f"z{level}"]).SerializeToString(), f"z{level}")
+        own = (node("If", ["yes"], [f"y{level}"]).SerializeToString() + attribute(b"then_branch", graph(own, f"y{level + 1}"))
+               + attribute(b"else_branch", other))
+    whole = model([], [tensor("y0", FLOAT, [None, FEATURES])], inputs=[tensor("X", FLOAT, [None, FEATURES]),
+                                                                        tensor("yes", TensorProto.BOOL, [])])
+    rest = whole.graph.SerializeToString()
+    whole.ClearField("graph")
+    return whole.SerializeToString() + field(7, field(1, own) + rest)
+
+
+@bad("subgraphs nested 30 deep; the second input, `yes`, is one boolean without dimensions")
+def nested_30():
+    return nested(30)
+
+
 @bad("subgraphs nested 200 deep")
-def deep_nesting():
-    inner = helper.make_graph([node("Identity", ["X"], ["y200"])], "g", [], [tensor("y200", FLOAT, None)])
-    for depth in range(199, -1, -1):
-        branch = node("If", ["yes"], [f"y{depth}"], then_branch=inner)
-        inner = helper.make_graph([branch], "g", [], [tensor(f"y{depth}", FLOAT, None)])
-    return model(list(inner.node), [tensor("y0", FLOAT, [None, FEATURES])], initializers=[weights("yes", values=np.bool_(True))])
+def nested_200():
+    return nested(200)
 
 
-@bad("a gradient boosting classifier that skl2onnx converts for an input of double precision: the declared output has the wrong type")
+@bad("a decision tree that skl2onnx converts for an input of double precision: the declared output has the wrong type")
 def double_trees():
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import DoubleTensorType
@@ -362,7 +398,7 @@ def sequence_output():
                          [helper.make_tensor_sequence_value_info("probabilities", FLOAT, [None, CLASSES])])
 
 
-# --- Answers that make no sense -------------------------------------------------------------------------------------------
+# --- Outputs that are not valid predictions -------------------------------------------------------------------------------
 
 
 def scaled(factor, kind="Mul"):
@@ -376,7 +412,7 @@ def sum_of_three():
     return scaled(3.0)
 
 
-@bad("\"probabilities\" that are negative, though they add up to 1")
+@bad("\"probabilities\" that are negative or above 1, though they add up to 1")
 def negative():
     return scaled([[-1.5, 1.5]], "Add")
 
@@ -391,7 +427,7 @@ def infinite_output():
     return scaled(np.inf)
 
 
-@bad("random probabilities: the same row gets another answer each time")
+@bad("random probabilities: the same row gets a different answer each time (so this line changes whenever the script runs)")
 def random_output():
     return model(
         [node("RandomUniformLike", ["X"], ["noise"]), node("MatMul", ["noise", "W"], ["scores"]),
@@ -413,7 +449,7 @@ def rows_doubled():
                          [tensor("probabilities", FLOAT, [None, CLASSES])])
 
 
-@bad("an integer label, 99, that the probabilities have no column for")
+@bad("an integer label, 99, for which the probabilities have no column")
 def unknown_label():
     nodes = [node("ArgMax", ["P"], ["class"], axis=1, keepdims=0), node("Mul", ["class", "zero"], ["nothing"]),
              node("Add", ["nothing", "far"], ["label"])]
@@ -465,13 +501,16 @@ def probe(name):
 def example(onnxruntime, declared):
     shape = [2 if not isinstance(size, int) else size for size in declared.shape]
     if declared.type == "seq(tensor(float))":
-        return [np.ones((2, FEATURES), np.float32)]
-    kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
-    return np.ones(shape, kinds[declared.type])
+        return [np.ones((1, FEATURES), np.float32), -np.ones((1, FEATURES), np.float32)]
+    kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(bool)": np.bool_}
+    values = np.ones(shape, kinds[declared.type])
+    if declared.type != "tensor(bool)" and len(shape) > 1:
+        values[1:] = -1
+    return values
 
 
 def outcome(name, *more):
-    """Returns what happens at load and at run, from a process of its own."""
+    """Returns what happens at load and at run, in a separate process."""
     command = [sys.executable, str(Path(__file__).resolve()), "--probe", name, *more]
     try:
         done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=TIMEOUT)
@@ -479,7 +518,7 @@ def outcome(name, *more):
         if done.returncode < 0:
             ended = f"is killed by signal {-done.returncode}"
     except subprocess.TimeoutExpired as error:
-        output, ended = (error.stdout or b"").decode(), f"is still busy after {TIMEOUT} s"
+        output, ended = (error.stdout or b"").decode(), f"is still running after {TIMEOUT} s"
     steps = dict(json.loads(line) for line in output.splitlines() if line.startswith("["))
     if ended:
         steps["run" if "load" in steps else "load"] = f"the process {ended}"
@@ -487,8 +526,10 @@ def outcome(name, *more):
 
 
 def cell(text):
-    text = " ".join(text.replace(str(FOLDER.resolve()), "FOLDER").split()).replace("|", "\\|")
-    return text if len(text) <= 500 else text[:500] + " …"
+    folder = FOLDER.resolve()
+    text = text.replace(str(folder), "FOLDER").replace(str(folder.parents[1]), "FOLDER/../..")
+    text = " ".join(text.split()).replace("|", "\\|")
+    return text if len(text) <= 1200 else text[:1200] + " …"
 
 
 def main():
@@ -502,7 +543,7 @@ def main():
         lines.append(f"| `{name}.onnx` | {len(made)} | {about} | {cell(load)} | {cell(run)} |")
         if name.startswith("external"):
             load, run = outcome(name, "--bytes")
-            lines.append(f"| the same, given as bytes | | | {cell(load)} | {cell(run)} |")
+            lines.append(f"| the same model, loaded from bytes | | | {cell(load)} | {cell(run)} |")
         print(lines[-1])
     import onnxruntime
 
@@ -513,8 +554,10 @@ def main():
 HEADER = """# Damaged and hostile models
 
 `make_bad.py` in the folder above makes these files and this table. The last two columns say what ONNX Runtime {version} does in
-Python, in a process with {memory} GiB of address space and {timeout} s: the exact text of the exception, or the answer to two rows of
-ones. FOLDER stands for this folder. Inputs are one float matrix `X` of four columns unless the description says otherwise.
+Python, in a process with {memory} GiB of address space and {timeout} s: the exact text of the exception, or the answer to two
+rows, one of 1 and one of -1. FOLDER stands for this folder.
+Unless the description says otherwise, the only input is a
+float matrix `X` of four columns.
 
 | file | bytes | what it is | at load | at run |
 |---|---|---|---|---|

@@ -157,11 +157,18 @@ def write_table(path, table):
         writer.writerows([cell(value) for value in row] for row in table.itertuples(index=False))
 
 
-def without_paths(model):
-    """Removes the notes of exporters about the source of each node: they hold paths, and double the size."""
+def cleaned(model, name):
+    """Returns a model without what differs between runs, and without the notes of exporters about the source of each node.
+
+    Those notes hold paths, and double the size. The order of the operator sets is random, as are some names of graphs.
+    """
     for part in [model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info]:
         part.doc_string = ""
         del part.metadata_props[:]
+    model.graph.name = name
+    opsets = sorted(model.opset_import, key=lambda opset: opset.domain)
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
     return model
 
 
@@ -184,7 +191,7 @@ def rows_of(table, features, rare, unseen):
 
 
 def tensor(declared, rows, positions):
-    """Returns the tensor for an input: a missing number is NaN, a missing text is empty."""
+    """Returns the tensor for an input: a missing number is NaN, a missing string is empty."""
     element = ELEMENTS[declared.type]
     missing = "" if element is object else np.nan
     values = [[missing if row[at] is None else row[at] for at in positions] for row in rows]
@@ -264,7 +271,7 @@ def write(name, model, table, *, about, kind="label_and_probabilities", columns_
     """Writes a case. `order` is the order of the probability columns; `classes` is set only if the model lacks the names."""
     folder = FOLDER / name
     folder.mkdir(exist_ok=True)
-    model = model if isinstance(model, bytes) else without_paths(model).SerializeToString()
+    model = cleaned(model, name).SerializeToString()
     (folder / "model.onnx").write_bytes(model)
     write_table(folder / "table.csv", table)
 
@@ -331,7 +338,7 @@ def one_float(model, width, zipmap=None, name="X", **options):
 
 
 def linear_scores(model, width):
-    """Converts a pipeline that ends in a `LinearSVC`. Without options for that step skl2onnx adds a ZipMap, which it then refuses."""
+    """Converts a pipeline that ends in a `LinearSVC`. Without options for that step skl2onnx asks for a ZipMap, which that model lacks."""
     options = {id(model[-1]): {"raw_scores": True}}
     return to_onnx(model, initial_types=[("X", FloatTensorType([None, width]))], options=options, target_opset=OPSET)
 
@@ -349,7 +356,7 @@ def columns_by_place(model, columns):
 
 
 def mixed(numbers, texts, model, encoder=None):
-    """Returns a pipeline over columns: imputed and scaled numbers, one-hot texts, and a model."""
+    """Returns a pipeline over columns: imputed and scaled numbers, one-hot strings, and a model."""
     columns = ColumnTransformer([
         ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
         ("texts", encoder or OneHotEncoder(handle_unknown="ignore"), texts),
@@ -393,7 +400,7 @@ def columns_mixed(name):
     write(name, by_column(model, types, zipmap=False), table, order=model.classes_, rare=["payment_method", "contract"],
           unseen=[(0, {"contract": "Weekly"}), (1, {"payment_method": "Cash", "internet_service": "Satellite"}),
                   (2, {"contract": None, "total_charges": None})],
-          about="Gradient boosting over imputed numbers and one-hot texts, with one named input per column.")
+          about="Gradient boosting over imputed numbers and one-hot strings, with one named input per column.")
 
 
 @case
@@ -462,7 +469,7 @@ def missing_strings(name):
     types = {"sex": StringTensorType, "age": FloatTensorType, "passenger_class": StringTensorType}
     write(name, by_column(model, types), table, rare=["passenger_class"],
           unseen=[(0, {"sex": "unknown"}), (1, {"passenger_class": "4th", "age": None}), (3, {"passenger_class": None})],
-          about="Missing texts are empty strings, which the pipeline imputes; ZipMap output.")
+          about="Missing values of string columns are empty strings, which the pipeline imputes; ZipMap output.")
 
 
 @case
@@ -484,7 +491,7 @@ def two_matrices(name):
     model_proto = to_onnx(model, initial_types=initial, options={"zipmap": False}, target_opset=OPSET)
     write(name, model_proto, table, order=model.classes_, columns_of={"numbers": numbers, "texts": texts},
           rare=["payment_method"], unseen=[(0, {"contract": "Weekly"}), (1, {"payment_method": "Cash"})],
-          about="One matrix of numbers and one of texts.")
+          about="One matrix of numbers and one of strings.")
 
 
 @case
@@ -499,7 +506,7 @@ def string_matrix(name):
                           target_opset=OPSET)
     write(name, model_proto, table, order=model.classes_, rare=["age_group"],
           unseen=[(0, {"age_group": "teen"}), (1, {"passenger_class": "steerage"}), (2, {"sex": None})],
-          about="One matrix of texts takes every column.")
+          about="One matrix of strings takes every column.")
 
 
 @case
@@ -535,7 +542,7 @@ def int64_columns(name):
 def float64_input(name):
     table = breast_cancer(names=["malignant", "benign"])
     features, target = split(table)
-    # A tree alone would be converted to a graph that ONNX Runtime refuses: see bad/double_trees.onnx.
+    # skl2onnx converts a tree alone to a graph that ONNX Runtime rejects: see bad/double_trees.onnx.
     model = make_pipeline(CastTransformer(dtype=np.float32), DecisionTreeClassifier(max_depth=4, random_state=SEED))
     model.fit(features.to_numpy(np.float64), target)
     model_proto = to_onnx(model, initial_types=[("X", DoubleTensorType([None, features.shape[1]]))], options={"zipmap": False},
@@ -564,7 +571,7 @@ def bool_input(name):
     model = make_pipeline(columns, LogisticRegression()).fit(features, target)
     types = {"tenure": FloatTensorType, "monthly_charges": FloatTensorType, **dict.fromkeys(flags, BooleanTensorType)}
     write(name, by_column(model, types, zipmap=False), table, order=model.classes_,
-          about="Named inputs of numbers and of truth values.")
+          about="Named inputs of numbers and of booleans.")
 
 
 @case
@@ -623,7 +630,7 @@ def regression_linear(name):
     types = {"carat": FloatTensorType, **dict.fromkeys(["cut", "color", "clarity"], StringTensorType)}
     write(name, by_column(model, types), table, kind="regression", rare=["clarity", "cut"],
           unseen=[(0, {"cut": "Excellent"}), (1, {"clarity": "FL", "carat": None})],
-          about="A linear regression of a price over a number and one-hot texts, with one named input per column.")
+          about="A linear regression of a price over a number and one-hot strings, with one named input per column.")
 
 
 @case
@@ -699,7 +706,7 @@ def fixed_batch_of_four(name):
     features, target = arrays(table)
     model = make_pipeline(StandardScaler(), DecisionTreeClassifier(max_depth=4, random_state=SEED)).fit(features, target)
     write(name, with_fixed_batch(one_float(model, 4, zipmap=False), 4), table, order=model.classes_,
-          about="The batch is fixed at four rows, so rows are scored by fours, and the last batch is filled up.")
+          about="The batch is fixed at four rows, so rows are scored in batches of four, and the last batch is filled up.")
 
 
 @case
@@ -920,6 +927,72 @@ def embedding(name):
           about="A float matrix and a matrix of 64-bit codes, which an embedding looks up; a code above 2 is an error.")
 
 
+README = """# Test cases
+
+Models made by Python's libraries, with the answers that ONNX Runtime's own Python interface gives. The tests of this crate
+compare their answers with these.
+
+    python -m venv VENV
+    VENV/bin/pip install -r requirements.txt
+    VENV/bin/python make_cases.py            # every case, and this file
+    VENV/bin/python make_cases.py voting     # only some
+    VENV/bin/python make_bad.py              # the models in bad/, and bad/README.md
+
+`requirements.txt` pins versions that work together. skl2onnx 1.20 needs protobuf below 7: with 7, the conversion of
+`HistGradientBoostingClassifier` fails with "Expected an int, got a boolean".
+
+## Files of a case
+
+- `model.onnx`: the model.
+- `table.csv`: the reference table; the last column is the target, an empty cell is missing.
+- `case.json`:
+
+| key | meaning |
+|---|---|
+| `target`, `columns` | the target column; the other columns of the table, in its order |
+| `about`, `task` | a sentence; `classification` or `regression` |
+| `categorical` | columns to be read as categories, though their values are numeric codes |
+| `classes` | the names of the classes in the order of the probability columns, if the model does not output the names (no label, or a label that is a code); otherwise null |
+| `probability_classes` | the class of each column of `probabilities`, always |
+| `score_classes` | the class of each column of `raw`, if those are scores |
+| `renamed_inputs` | inputs of the model whose names differ from the columns they take |
+| `inputs`, `outputs` | as ONNX Runtime describes them (name, type, shape; null or a name is an open dimension), and the columns that each input takes |
+| `rows` | rows to score, without the target: the first {first} rows of the table, then those at `rare_rows` (the rarest category of a column) and `unseen_rows` (a category that the table lacks, or a missing one); null is missing, given to the model as NaN or as an empty string |
+| `labels` | the answer to each row: a label as text, or a number for regression |
+| `probabilities` | the probabilities of each row, or null |
+| `logits`, `scores`, `positive` | true if the output has logits (`probabilities` are their softmax) or scores that are not probabilities; the class whose probability is the only output |
+| `raw` | the output itself, if it is not a matrix of probabilities |
+| `fails_on_unseen` | true if the model fails on a code that it was not fitted on |
+
+Running the script again gives the same bytes for every file.
+
+## Cases
+
+| case | bytes of the model | rows of the table | inputs | outputs | about |
+|---|---|---|---|---|---|
+{table}
+"""
+
+
+def write_readme():
+    def shown(outlets):
+        def shape(outlet):
+            return "[" + ", ".join("n" if not isinstance(size, int) else str(size) for size in outlet["shape"]) + "]"
+
+        parts = [f"`{one['name']}` {one['type']}{shape(one) if one['type'].startswith('tensor') else ''}" for one in outlets]
+        return ", ".join(parts)
+
+    lines = []
+    for name in CASES:
+        folder = FOLDER / name
+        content = json.loads((folder / "case.json").read_text(encoding="utf-8"))
+        rows = len((folder / "table.csv").read_text(encoding="utf-8").splitlines()) - 1
+        size = (folder / "model.onnx").stat().st_size
+        lines.append(f"| {name} | {size} | {rows} | {shown(content['inputs'])} | {shown(content['outputs'])} | {content['about']} |")
+    text = README.format(first=FIRST_ROWS, table="\n".join(lines))
+    (FOLDER / "README.md").write_text(text, encoding="utf-8")
+
+
 def main(names):
     warnings.filterwarnings("ignore", category=UserWarning)
     for unknown in set(names) - set(CASES):
@@ -928,6 +1001,8 @@ def main(names):
         CASES[name](name)
         size = (FOLDER / name / "model.onnx").stat().st_size
         print(f"{name}: {size} bytes")
+    if not names:
+        write_readme()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! The key that prediction ids are signed with, from a file.
+//! Secrets from files: the key that prediction ids are signed with, and the token of administrators.
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{Mode, OFlags};
@@ -16,13 +16,13 @@ const MAX_BYTES: u64 = 64 << 10;
 
 const REMEDY: &str = "make one with `umask 077 && openssl rand -hex 32 > FILE`";
 
-/// Reads a key: the content of a regular file without the white space around it. Symbolic links are followed, as
+/// Reads the secret that a flag names: the content of a regular file without the white space around it. Symbolic links are followed, as
 /// Kubernetes mounts secrets.
 ///
 /// # Errors
 /// When the file can't be read, is not a regular file, can be written by every user, or holds a key that can be guessed.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let place = || format!("--receipt-key-file {}", path.display());
+pub fn read(flag: &str, path: &Path) -> Result<Vec<u8>> {
+    let place = || format!("{flag} {}", path.display());
     // Without the flag, opening a FIFO waits for a writer. The opened file is what is checked and read, even if the path
     // is replaced meanwhile.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -42,9 +42,10 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     if metadata.mode() & 0o004 != 0 {
         // Docker and Kubernetes mount secrets like this by default, in containers without other users.
         tracing::warn!(
+            flag,
             file = %path.display(),
             mode = format!("{:04o}", metadata.mode() & 0o7777),
-            "every user of this machine can read the receipt key, and so sign feedback; run `chmod o-r` on it"
+            "every user of this machine can read this secret; run `chmod o-r` on it"
         );
     }
     let mut bytes = Vec::new();
@@ -72,8 +73,10 @@ mod tests {
     use super::*;
     use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
+    const FLAG: &str = "--receipt-key-file";
+
     fn refusal(path: &Path) -> String {
-        let error = format!("{:#}", read(path).unwrap_err());
+        let error = format!("{:#}", read(FLAG, path).unwrap_err());
         assert!(error.contains("--receipt-key-file") && error.contains(path.to_str().unwrap()), "{error}");
         error
     }
@@ -104,7 +107,7 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         for mode in [0o600, 0o400, 0o440, 0o640, 0o444] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(read(&link).unwrap(), b"0123456789abcdef0123456789abcdef", "{mode:o}");
+            assert_eq!(read(FLAG, &link).unwrap(), b"0123456789abcdef0123456789abcdef", "{mode:o}");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).unwrap();
         assert!(refusal(&link).contains("mode 0646"), "{}", refusal(&link));
