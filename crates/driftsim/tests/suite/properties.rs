@@ -1,10 +1,9 @@
 //! Properties of any drift and any seed.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{awkward, iris, rows};
+use crate::{
+    common::{awkward, iris},
+    monitor::rows,
+};
 use driftsim::{ClassShares, DriftSpec, Operation};
 use model::ModelFile;
 use proptest::prelude::*;

@@ -1,9 +1,6 @@
 //! The binary, as people call it.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
+use crate::common;
 use flate2::{Compression, write::GzEncoder};
 use model::{CsvOptions, TrainOptions};
 use std::{

@@ -1,10 +1,9 @@
 //! Each preset moves the signals that it is meant to move, and no others that it leaves alone.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{Monitor, awkward, iris, rows};
+use crate::{
+    common::{awkward, iris},
+    monitor::{Monitor, rows},
+};
 use driftsim::{DriftSpec, RowSource, presets};
 use model::ModelFile;
 
