@@ -87,7 +87,7 @@ impl FileKind {
             () if starts(b"\x89HDF\r\n\x1a\n") => Self::Hdf5,
             () if starts(b"PK\x03\x04") => Self::Zip,
             () if starts(b"PAR1") => Self::Parquet,
-            () if starts(b"ARROW1") || starts(b"FEA1") || starts(b"ORC") => Self::Arrow,
+            () if starts(b"ARROW1") || starts(b"FEA1") || is_orc(bytes) => Self::Arrow,
             () if starts(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") => Self::Spreadsheet,
             () if starts(b"SQLite format 3\0") => Self::Sqlite,
             () if starts(b"\x93NUMPY") => Self::Numpy,
@@ -274,6 +274,14 @@ impl fmt::Display for FileKind {
     }
 }
 
+/// Returns whether a file is an ORC table: the mark, and then data, which are compressed or at least have control characters. A text
+/// can begin with the same letters.
+fn is_orc(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(HEAD)];
+    let is_binary = |&byte: &u8| byte < 0x20 && !byte.is_ascii_whitespace();
+    head.starts_with(b"ORC") && head.iter().any(is_binary)
+}
+
 /// Returns whether a text begins as `inference train` writes a model file.
 fn is_model(text: &[u8]) -> bool {
     let object = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
@@ -288,7 +296,7 @@ mod tests {
 
     #[test]
     fn files_are_named_by_their_first_bytes() {
-        let cases: [(&[u8], Option<FileKind>); 32] = [
+        let cases: [(&[u8], Option<FileKind>); 34] = [
             (b"x ,y\n1 ,2\n", Some(FileKind::Table)),
             (b"", Some(FileKind::Empty)),
             (b" \n", Some(FileKind::Empty)),
@@ -306,6 +314,8 @@ mod tests {
             (b"\x40\x00\x00\x00\x00\x00\x00\x00{\"a\":", Some(FileKind::Safetensors)),
             (b"PAR1\x15", Some(FileKind::Parquet)),
             (b"ARROW1\0\0", Some(FileKind::Arrow)),
+            (b"ORC\x0a\x03\0", Some(FileKind::Arrow)),
+            (b"ORCID,name\r\n1,\tx\r\n", Some(FileKind::Table)),
             (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", Some(FileKind::Spreadsheet)),
             (b"SQLite format 3\0", Some(FileKind::Sqlite)),
             (b"\x93NUMPY\x01", Some(FileKind::Numpy)),
