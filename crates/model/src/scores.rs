@@ -6,6 +6,9 @@ use smartcore::metrics::roc_auc_score;
 /// Recall is not judged for a class of fewer rows than this: with 20 rows, the 95 % interval of a recall of one half is ±0.22.
 const FEW_ROWS: usize = 20;
 
+/// The most classes that a warning names.
+const MAX_NAMED: usize = 10;
+
 /// Returns recall and precision of each class.
 pub(crate) fn class_scores(table: &Table, outputs: &Outputs) -> Vec<ClassScore> {
     let classes = table.classes.len();
@@ -49,24 +52,50 @@ pub(crate) fn warnings(
         ));
     }
     let few = table.classes.iter().zip(scores).filter(|(_, score)| (score.rows as usize) < FEW_ROWS);
-    for (class, score) in few {
-        warnings.push(format!(
-            "class {class:?} has {} rows: at least {FEW_ROWS} are needed to judge how well it is recognised",
-            score.rows
-        ));
+    let few: Vec<(String, u64)> = few.map(|(class, score)| (format!("{class:?}"), score.rows)).collect();
+    match few.as_slice() {
+        [] => {}
+        [(class, rows)] => warnings.push(format!(
+            "class {class} has {rows} rows: at least {FEW_ROWS} are needed to judge how well it is recognised"
+        )),
+        many => {
+            let named = |(class, rows): &(String, u64)| format!("{class} ({rows})");
+            warnings.push(format!(
+                "{} classes have too few rows, {}: at least {FEW_ROWS} are needed to judge how well a class is recognised",
+                many.len(),
+                listed(many.iter().map(named).collect())
+            ));
+        }
     }
     let missed = table
         .classes
         .iter()
         .zip(scores)
         .filter(|(_, score)| score.rows as usize >= FEW_ROWS && score.recall == 0.0);
-    for (class, _) in missed {
-        warnings.push(format!("class {class:?} is never recognised: none of its rows was predicted as it"));
+    let missed: Vec<String> = missed.map(|(class, _)| format!("{class:?}")).collect();
+    match missed.as_slice() {
+        [] => {}
+        [class] => {
+            warnings.push(format!("class {class} is never recognised: none of its rows was predicted as it"))
+        }
+        many => warnings.push(format!(
+            "{} classes are never recognised, {}: none of their rows was predicted as its class",
+            many.len(),
+            listed(many.to_vec())
+        )),
     }
     if held_out == 0 {
         warnings.push("no rows were held out: the accuracy is that of cross-validation".into());
     }
     warnings
+}
+
+/// Returns the first names, separated by commas, and how many more there are.
+fn listed(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(MAX_NAMED);
+    names.truncate(MAX_NAMED);
+    let names = names.join(", ");
+    if more > 0 { format!("{names} and {more} more") } else { names }
 }
 
 #[cfg(test)]
@@ -125,6 +154,33 @@ mod tests {
         assert!(of(19, 0)[0].contains("class \"yes\" has 19 rows") && of(19, 0).len() == 1);
         assert_eq!(of(20, 0), ["class \"yes\" is never recognised: none of its rows was predicted as it"]);
         assert!(of(20, 1).is_empty());
+    }
+
+    #[test]
+    fn classes_with_the_same_fault_share_a_warning() {
+        let of = |classes: usize, rows: usize| {
+            let labels: Vec<usize> = (0..classes * rows).map(|row| row % classes).collect();
+            let mut table = table(&labels);
+            table.classes = (0..classes).map(|class| format!("c{class}")).collect();
+            // The class after the true one, so that no row is recognised.
+            let predictions: Vec<usize> = labels.iter().map(|label| (label + 1) % classes).collect();
+            let scores = class_scores(&table, &outputs(&predictions, &vec![0.1; labels.len()]));
+            super::warnings(&table, &scores, 0.99, 0.5, 20)
+        };
+        assert_eq!(
+            of(3, 5),
+            ["3 classes have too few rows, \"c0\" (5), \"c1\" (5), \"c2\" (5): \
+              at least 20 are needed to judge how well a class is recognised"]
+        );
+        assert_eq!(
+            of(2, 20),
+            ["2 classes are never recognised, \"c0\", \"c1\": none of their rows was predicted as its class"]
+        );
+        for warning in [of(100, 5), of(100, 20)] {
+            let [warning] = &warning[..] else { panic!("{warning:?}") };
+            assert!(warning.contains("\"c9\"") && !warning.contains("\"c10\""), "{warning}");
+            assert!(warning.starts_with("100 classes") && warning.contains(" and 90 more: "), "{warning}");
+        }
     }
 
     #[test]
