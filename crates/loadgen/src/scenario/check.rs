@@ -314,8 +314,20 @@ fn vital_assertion(
             ));
         }
     }
-    if !matches!(vital, Vital::LatencyP95 | Vital::Throughput) && value > 1.0 {
+    let is_share = !matches!(vital, Vital::LatencyP95 | Vital::Throughput);
+    if is_share && value > 1.0 {
         return Err(format!("is a share and must be at most 1, got {value}"));
+    }
+    if value == 0.0 && field != "exceeds" {
+        let example = if is_share { "0.01" } else { "5" };
+        return Err(match field {
+            "stays_below" => {
+                format!("must be above 0, because nothing is below it; write a limit such as {example}")
+            }
+            _ => {
+                format!("must be above 0, because every value meets 0; write a difference such as {example}")
+            }
+        });
     }
     Ok(match field {
         "exceeds" => VitalAssertion::Exceeds(value),

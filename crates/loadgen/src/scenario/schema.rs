@@ -255,7 +255,11 @@ pub(super) fn queries(schema: &mut Schema) {
 pub(super) fn vitals(schema: &mut Schema) {
     one_of(schema, &["rises_by", "exceeds", "stays_below", "shifts_by"]);
     let limits = |limit: Value, class: Value| {
-        let limits = ["exceeds", "stays_below", "shifts_by"].map(|field| (field.to_owned(), limit.clone()));
+        // Every value is above or at 0, and none is below it.
+        let mut above = limit.clone();
+        above["exclusiveMinimum"] = json!(0);
+        let limits = [("exceeds", &limit), ("stays_below", &above), ("shifts_by", &above)]
+            .map(|(field, limit)| (field.to_owned(), limit.clone()));
         json!({ "properties": limits.into_iter().chain([("class".to_owned(), class)]).collect::<Map<_, _>>() })
     };
     let rule = |vitals: Value, then: Value| json!({ "if": { "properties": { "vital": { "enum": vitals } }, "required": ["vital"] }, "then": then });

@@ -101,6 +101,18 @@ fn a_bad_value_is_named_by_file_line_and_field() {
         ("rises_by: 3", "rises_by: 3, exceeds: 9", "s.yaml:29: expect.vitals[0]: must have exactly one of"),
         ("rises_by: 3", "rises_by: 0.5", "s.yaml:29: expect.vitals[0].rises_by: is a number of times"),
         ("rises_by: 3", "rises_by: 3, against: spike", "compares phase `spike` with itself"),
+        (
+            "stays_below: 250ms }",
+            "stays_below: 250ms }\n    - { vital: client_error_ratio, phase: spike, stays_below: 0 }",
+            "s.yaml:31: expect.vitals[2].stays_below: must be above 0, because nothing is below it; \
+             write a limit such as 0.01",
+        ),
+        (
+            "stays_below: 250ms }",
+            "stays_below: 250ms }\n    - { vital: throughput, phase: spike, shifts_by: 0.0 }",
+            "s.yaml:31: expect.vitals[2].shifts_by: must be above 0, because every value meets 0; \
+             write a difference such as 5",
+        ),
         ("stays_below: 250ms", "stays_below: 250", "s.yaml:30: expect.vitals[1].stays_below: is a duration"),
         ("fires_within: 90s", "fires: 90s", "s.yaml:32: expect.alerts[0]: unknown field `fires`"),
         (

@@ -190,6 +190,8 @@ fn what_the_parser_refuses_for_its_shape_is_invalid() {
         ("rises_by: 3", "rises_by: 3, class: setosa"),
         ("stays_below: 250ms", "stays_below: 0.25"),
         ("shifts_by: 0.2", "shifts_by: 2"),
+        ("shifts_by: 0.2", "shifts_by: 0"),
+        ("rises_by: 3", "stays_below: 0"),
         ("fires_within: 90s", "fires: 90s"),
         ("quiet:", "silent:"),
         ("job: \"*\"", "job: ''"),
