@@ -174,3 +174,37 @@ fn payloads(phase: &Phase, scenario: &Scenario) -> String {
         .collect::<Vec<_>>()
         .join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model of columns that are read as CSV, and of three classes.
+    fn card(header: &str, cells: impl Fn(usize) -> String) -> ModelCard {
+        let rows: String = (0..300).map(|row| format!("{},c{}\n", cells(row), row % 5 / 2)).collect();
+        let csv = format!("{header},class\n{rows}");
+        let table = model::read_csv(csv.as_bytes(), "t", &model::CsvOptions::new("class")).unwrap().table;
+        model::train(&table, &model::TrainOptions::new("t")).unwrap().card
+    }
+
+    #[test]
+    fn every_built_in_scenario_fits_any_model() {
+        let city = |row: usize| ["Bonn", "Rome", "Oslo"][row % 3];
+        let iris = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
+        let mixed = card("n,city", |row| format!("{}.5,{}", row % 17, city(row)));
+        let texts = card("city,flag", |row| format!("{},{}", city(row), row % 7 < 3));
+        // A column with the name of an output, and missing values in all columns.
+        let gaps = card("distance,city", |row| match row % 9 {
+            0 => ",Rome".to_owned(),
+            1 => "3.5,".to_owned(),
+            _ => format!("{}.5,{}", row % 17, city(row)),
+        });
+        for (which, card) in [("iris", iris), ("mixed", mixed), ("texts", texts), ("gaps", gaps)] {
+            for (name, text) in library::BUILT_IN {
+                let mut scenario = Scenario::parse(text, name).unwrap();
+                fit(&mut scenario, None, &card)
+                    .unwrap_or_else(|problem| panic!("{name}, {which}: {problem}"));
+            }
+        }
+    }
+}

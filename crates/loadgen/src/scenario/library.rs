@@ -13,7 +13,7 @@ use thiserror::Error;
 pub const FOLDER: &str = "scenarios";
 
 /// The shipped scenarios, in the order in which to learn them.
-const BUILT_IN: [(&str, &str); 6] = [
+pub(crate) const BUILT_IN: [(&str, &str); 6] = [
     ("normal", include_str!("../../../../scenarios/normal.yaml")),
     ("high_load", include_str!("../../../../scenarios/high_load.yaml")),
     ("error_storm", include_str!("../../../../scenarios/error_storm.yaml")),
@@ -82,18 +82,23 @@ fn built_in_names() -> String {
     BUILT_IN.map(|(name, _)| name).join(", ")
 }
 
-/// Finds a scenario by name, or by file when `wanted` has a directory or an extension.
+/// Finds a scenario by name in `./scenarios`, by file when `wanted` has a directory or an extension, or by name among those built in.
 ///
 /// # Errors
 /// When there is none, or its file can't be read.
 pub fn find(wanted: &str) -> Result<Found, LibraryError> {
     let path = Path::new(wanted);
-    if path.extension().is_some() || path.components().count() > 1 {
+    let has_folder = path.components().count() > 1;
+    // A name may contain a dot, as in `my.v2`; a file here comes first.
+    if has_folder || path.extension().is_some() && path.exists() {
         return read(path);
     }
     let local = Path::new(FOLDER).join(format!("{wanted}.yaml"));
     if local.exists() {
         return read(&local);
+    }
+    if path.extension().is_some() {
+        return read(path);
     }
     BUILT_IN
         .iter()

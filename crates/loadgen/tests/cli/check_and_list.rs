@@ -124,3 +124,21 @@ fn list_shows_built_in_and_local_scenarios() {
     }
     assert!(run.stdout.contains("bad: "), "{}", run.stdout);
 }
+
+#[test]
+fn a_listed_name_with_a_dot_is_found() {
+    let loadgen = Loadgen::new();
+    std::fs::create_dir(loadgen.write("x", "").with_file_name("scenarios")).unwrap();
+    let text = "name: my.v2\npayloads: { p: { source: { model: {} } } }\nphases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]\n";
+    loadgen.write("scenarios/my.v2.yaml", text);
+    let listed = loadgen.call(&["list"]);
+    assert!(listed.stdout.contains("my.v2") && !listed.stdout.contains("unreadable"), "{}", listed.stdout);
+    let run = loadgen.call(&["check", "my.v2"]);
+    run.expect_code(0);
+    assert!(run.stdout.contains("my.v2: good"), "{}", run.stdout);
+    // A file of that name in the working directory comes first.
+    loadgen.write("my.v2", "name: [");
+    let run = loadgen.call(&["check", "my.v2"]);
+    run.expect_code(104);
+    assert!(run.stderr.contains("my.v2:"), "{}", run.stderr);
+}
