@@ -9,7 +9,7 @@
 //! - `origin`, [`table_rows`]: what rows are drawn from, the pool of a model card or a table
 //! - `records`: reads the records of a table as rows of a model; `unknown_labels` counts the labels that are not its classes
 //! - [`model_card`]: the model whose reference rows follow
-//! - [`duration`], [`yaml_bounds`]: how durations are written, and how large a YAML text may be
+//! - [`duration`], [`counted`], [`yaml_bounds`]: how durations and counts are written, and how large a YAML text may be
 //! - [`roles`]: names that stand for a feature of any model
 //! - `drifted_distribution`: a model's features and classes as a spec changes them
 //! - [`output`], [`cli`]: rows as CSV or JSONL, and the command line
@@ -28,6 +28,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod counted;
 mod drifted_distribution;
 pub mod duration;
 pub mod model_card;

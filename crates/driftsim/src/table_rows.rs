@@ -141,7 +141,12 @@ impl TableRows {
             .filter(|(_, lacking)| *lacking > 0)
             .map(|(at, lacking)| {
                 let name = printable(&card.features[at].name, MOST_QUOTED);
-                format!("{lacking} rows lack {name}, which no row of the reference lacks: the service refuses them")
+                match lacking {
+                    1 => format!("1 row lacks {name}, which no row of the reference lacks: the service refuses it"),
+                    _ => format!(
+                        "{lacking} rows lack {name}, which no row of the reference lacks: the service refuses them"
+                    ),
+                }
             })
             .collect()
     }
@@ -291,6 +296,14 @@ mod tests {
     fn missing_values_that_the_service_refuses_are_noted() {
         let rows = read(&format!("{HEADER}setosa,,2,3,4\n")).unwrap();
         assert_eq!(rows.notes.len(), 2, "{:?}", rows.notes);
-        assert!(rows.notes[1].starts_with("1 rows lack petal_width, which"), "{}", rows.notes[1]);
+        assert_eq!(
+            rows.notes[1],
+            "1 row lacks petal_width, which no row of the reference lacks: the service refuses it"
+        );
+        let rows = read(&format!("{HEADER}setosa,,2,3,4\nsetosa,,2,3,4\n")).unwrap();
+        assert_eq!(
+            rows.notes[1],
+            "2 rows lack petal_width, which no row of the reference lacks: the service refuses them"
+        );
     }
 }

@@ -60,6 +60,25 @@ impl Malformed {
         Self::NullFeature,
     ];
 
+    /// Returns the name that scenarios use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooFewFeatures => "too_few_features",
+            Self::TooManyFeatures => "too_many_features",
+            Self::StringsForNumbers => "strings_for_numbers",
+            Self::WrongKey => "wrong_key",
+            Self::EmptyObject => "empty_object",
+            Self::BrokenJson => "broken_json",
+            Self::WrongType => "wrong_type",
+            Self::WrongContentType => "wrong_content_type",
+            Self::HugeBody => "huge_body",
+            Self::Nan => "nan",
+            Self::BeyondF64 => "beyond_f64",
+            Self::EmptyBody => "empty_body",
+            Self::NullFeature => "null_feature",
+        }
+    }
+
     /// Returns the media type it is sent as.
     pub fn content_type(self) -> &'static str {
         if self == Self::WrongContentType { "text/plain" } else { "application/json" }
@@ -173,6 +192,13 @@ mod tests {
         assert_eq!(spoilt(Malformed::BeyondF64), r#"{"features":[1e999,3.5,1.4,0.2]}"#);
         assert_eq!(spoilt(Malformed::EmptyBody), "");
         assert!(spoilt(Malformed::HugeBody).len() > 1024 * 1024);
+    }
+
+    #[test]
+    fn every_kind_has_the_name_that_scenarios_use() {
+        for kind in Malformed::ALL {
+            assert_eq!(serde_yaml::from_str::<Malformed>(kind.name()).unwrap(), kind);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The verdicts on a table.
 
 use super::{Reference, Tally, word};
+use crate::counted::counted;
 use anyhow::{Result, ensure};
 use drift::{FalseAlarmBudget, SignalReference, Verdict, judge};
 use serde::{Serialize, Serializer};
@@ -91,9 +92,9 @@ impl Judged {
         ensure!(tally.rows + tally.unreadable > 0, "{place}: has a header, but no rows");
         ensure!(
             tally.rows > 0,
-            "{}; none of {} rows can be read",
+            "{}; none of {} can be read",
             tally.problems.first().map_or(place, String::as_str),
-            tally.unreadable
+            counted(tally.unreadable, "row", "rows")
         );
         let alpha = FalseAlarmBudget::default().alpha(card.reference.signals.len());
         let checked =
@@ -131,9 +132,11 @@ impl Judged {
             Overall::Steady => format!("steady: none of {} signals drifts", self.signals.len()),
             Overall::Drift => format!("drift: {drifting} of {} signals", self.signals.len()),
             Overall::CannotTell if self.unreadable_rows > 0 => {
-                format!("cannot tell: {} rows could not be read", self.unreadable_rows)
+                format!("cannot tell: {} could not be read", counted(self.unreadable_rows, "row", "rows"))
             }
-            Overall::CannotTell => format!("cannot tell: {} rows, needs {}", self.rows, drift::MIN_ROWS),
+            Overall::CannotTell => {
+                format!("cannot tell: {}, needs {}", counted(self.rows, "row", "rows"), drift::MIN_ROWS)
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The result of a check as text.
 
 use super::{judged::Judged, word};
+use crate::counted::counted;
 use cli_io::printable::{printable, printable_lines};
 use drift::Verdict;
 
@@ -15,11 +16,11 @@ const NAME: usize = 32;
 
 pub(super) fn render(judged: &Judged) -> String {
     let mut text = format!(
-        "{} against {} {}\n{} rows, {}\n\n",
+        "{} against {} {}\n{}, {}\n\n",
         judged.table,
         judged.model,
         judged.version,
-        judged.rows,
+        counted(judged.rows, "row", "rows"),
         judged.summary()
     );
     let width =
@@ -48,7 +49,8 @@ pub(super) fn render(judged: &Judged) -> String {
         }
     }
     if let Some(accuracy) = judged.accuracy {
-        text += &format!("accuracy {accuracy:.3} on {} rows with a class", judged.labelled_rows);
+        let rows = counted(judged.labelled_rows, "row", "rows");
+        text += &format!("accuracy {accuracy:.3} on {rows} with a class");
         if let Some(reference) = judged.reference_accuracy {
             text += &format!(", {reference:.3} on the reference");
         }

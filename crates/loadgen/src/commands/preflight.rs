@@ -6,6 +6,7 @@ use crate::{
     watch::{queries::NoValue, reader::Reader},
 };
 use anyhow::bail;
+use driftsim::counted::counted;
 use model::ModelCard;
 use std::collections::BTreeSet;
 
@@ -27,11 +28,12 @@ pub fn few_rows(scenario: &Scenario) -> Vec<String> {
         let draws: f64 = draws.sum();
         if draws > MANY_DRAWS * rows.rows() as f64 {
             notes.push(format!(
-                "{}: payload {} draws about {draws:.0} times from {} rows: a signal that drifts is a verdict on those rows, not \
-                 on the traffic that they stand for",
+                "{}: payload {} draws about {draws:.0} times from {}: a signal that drifts is a verdict on {}, not on the \
+                 traffic that the table stands for",
                 rows.place,
                 payload.name,
-                rows.rows(),
+                counted(rows.rows() as u64, "row", "rows"),
+                if rows.rows() == 1 { "that row" } else { "those rows" },
             ));
         }
     }

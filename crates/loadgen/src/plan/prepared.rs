@@ -243,7 +243,7 @@ fn usable(kinds: &[Malformed], card: &ModelCard) -> Result<Vec<Malformed>, Strin
         return Ok(Malformed::ALL.into_iter().filter(spoils).collect());
     }
     match kinds.iter().find(|&kind| !spoils(kind)) {
-        Some(kind) => Err(format!("{kind:?} is valid input for this model")),
+        Some(kind) => Err(format!("{} is valid input for this model; leave it out", kind.name())),
         None => Ok(kinds.to_vec()),
     }
 }
@@ -275,6 +275,14 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
         assert_eq!(requests(0, 42), requests(0, 42));
         assert_ne!(requests(0, 42), requests(0, 43));
         assert_ne!(requests(0, 42), requests(1, 42));
+    }
+
+    #[test]
+    fn a_kind_that_is_valid_input_is_named_as_in_the_scenario() {
+        let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
+        card.features.iter_mut().for_each(|feature| feature.missing_ratio = 0.1);
+        let problem = usable(&[Malformed::Nan, Malformed::NullFeature], &card).unwrap_err();
+        assert_eq!(problem, "null_feature is valid input for this model; leave it out");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::{
     snapshot::{Counter, Expected, SignalKey},
 };
 use drift::{Verdict, judge};
+use driftsim::counted::counted;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -82,9 +83,10 @@ fn state(increases: &CounterIncreases, (version, signal): &SignalKey, expected: 
     let (state, reason) = match judgement.verdict {
         Verdict::Steady => (State::Steady, None),
         Verdict::Drifting => (State::Drifting, None),
-        Verdict::CannotTell { rows, needs } => {
-            (State::CannotTell, Some(format!("{rows} rows, at least {needs} are needed")))
-        }
+        Verdict::CannotTell { rows, needs } => (
+            State::CannotTell,
+            Some(format!("{}, at least {needs} are needed", counted(rows, "row", "rows"))),
+        ),
     };
     SignalState {
         state,

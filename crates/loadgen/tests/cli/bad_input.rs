@@ -90,7 +90,7 @@ fn a_table_of_the_command_line_is_read_by_its_flags_and_refused_with_their_names
     }
     assert_eq!(stub.seen(), 0);
     let good = run(&[&table[..], &["--separator", ";", "--missing", "?", "--missing", "n/a"]].concat());
-    assert!(good.stderr.contains("1 rows lack petal_width"), "{}", good.stderr);
+    assert!(good.stderr.contains("1 row lacks petal_width"), "{}", good.stderr);
     assert_eq!(stub.seen(), 25);
     for flags in [["--separator", ";"], ["--missing", "NA"]] {
         let run = run(&flags);

@@ -9,6 +9,7 @@ use crate::{
     text,
     watch::{PhaseWatch, PrometheusWatch, State, Vitals, instances::AT_ONCE},
 };
+use driftsim::counted::counted;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, time::Duration};
 
@@ -292,10 +293,12 @@ fn vital(
 fn too_few(vital: Vital, vitals: &Vitals) -> Option<String> {
     let (count, needs, what) = match vital {
         Vital::Throughput => return None,
-        Vital::ClassShare => (vitals.predictions, drift::MIN_ROWS as f64, "predictions"),
-        _ => (vitals.requests, FEWEST_REQUESTS, "requests"),
+        Vital::ClassShare => (vitals.predictions, drift::MIN_ROWS as f64, ["prediction", "predictions"]),
+        _ => (vitals.requests, FEWEST_REQUESTS, ["request", "requests"]),
     };
-    (count < needs).then(|| format!("{count} {what}, at least {needs} are needed"))
+    let [singular, plural] = what;
+    (count < needs)
+        .then(|| format!("{}, at least {needs} are needed", counted(count as u64, singular, plural)))
 }
 
 /// Returns why a whole phase cannot be judged if the service was not read for too long.

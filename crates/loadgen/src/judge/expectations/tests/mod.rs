@@ -260,7 +260,7 @@ fn a_share_of_few_requests_cannot_be_decided() {
     watch.observe(seconds(10), reading(100, 0, 50, 50));
     watch.observe(seconds(20), reading(100, 19, 51, 50));
     for (expect, why) in [
-        ("vital: class_share, phase: storm, shifts_by: 0.2", "1 predictions, at least 60 are needed"),
+        ("vital: class_share, phase: storm, shifts_by: 0.2", "1 prediction, at least 60 are needed"),
         ("vital: client_error_ratio, phase: storm, exceeds: 0.9", "19 requests, at least 20 are needed"),
     ] {
         let outcome = outcome(&format!("vitals: [ {{ {expect} }} ]"), &watch, None, None);
