@@ -1,6 +1,6 @@
 """Takes real tables the whole way: `just table-drills` calls it with the programs' folder, a work folder and the tables, or none for all.
 
-For each table: train on four fifths, serve, watch by Prometheus with the shipped rules; play `normal`, `drift` and `demo`; send the
+For each table: train on four fifths, serve, watch by Prometheus with the shipped rules; run `normal`, `drift` and `demo`; send the
 other fifth as real rows, with their true classes as feedback; send the same rows drifted; judge the other fifth by `driftsim check`.
 The drifts of the real rows are those of `drift.yaml`, 7 in 10 rows beyond the reference.
 """
@@ -108,8 +108,8 @@ class Stack:
             process.wait()
 
 
-def play(folder, model, scenario, *flags):
-    """Plays a scenario against a stack of its own: alerts look back for an hour, beyond the scenario before."""
+def run(folder, model, scenario, *flags):
+    """Runs a scenario against a new service and a new Prometheus server: alerts look back for an hour, beyond the scenario before."""
     report = folder / "report.json"
     subprocess.run(["rm", "-rf", folder / "tsdb"], check=True)
     with Stack(folder, model) as stack:
@@ -139,12 +139,12 @@ def whole_way(name, load, target):
     (folder / "real_rows.yaml").write_text(REAL_ROWS % {"rate": rate})
     cells = [series.group(1) if series else "?"]
     for scenario in ("normal", "drift", "demo"):
-        cells.append(str(play(folder, model, scenario)[0]))
-    code, report = play(folder, model, folder / "real_rows.yaml", "--table", folder / "held.csv")
+        cells.append(str(run(folder, model, scenario)[0]))
+    code, report = run(folder, model, folder / "real_rows.yaml", "--table", folder / "held.csv")
     feedback = report.get("feedback", {})
     cells += [str(code), f"{feedback.get('accepted', 0)} of {feedback.get('due', 0)}"]
     # Only whether the drift is seen: so many draws from the held-out rows are a verdict on those rows (docs/scenarios.md).
-    _, report = play(folder, model, "drift", "--table", folder / "held.csv")
+    _, report = run(folder, model, "drift", "--table", folder / "held.csv")
     signals = [e for e in report["expectations"] if "drifts" in e["expected"]]
     cells.append(f"{sum(e['verdict'] == 'passed' for e in signals)} of {len(signals)}")
     checked = program(
