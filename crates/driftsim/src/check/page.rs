@@ -4,6 +4,7 @@ use super::{
     judged::{Judged, JudgedBin, JudgedSignal, Overall},
     word,
 };
+use crate::counted::counted;
 use drift::Verdict;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -38,10 +39,10 @@ pub(super) fn render(judged: &Judged) -> String {
                 main {
                     h1 { (judged.table) }
                     p.verdict.(class) { (judged.summary()) }
-                    p.meta { (judged.rows) " rows against model " (judged.model) " " (judged.version) }
+                    p.meta { (counted(judged.rows, "row", "rows")) " against model " (judged.model) " " (judged.version) }
                     @if let Some(accuracy) = judged.accuracy {
                         p.meta {
-                            "accuracy " (format!("{accuracy:.3}")) " on " (judged.labelled_rows) " rows with a class"
+                            "accuracy " (format!("{accuracy:.3}")) " on " (counted(judged.labelled_rows, "row", "rows")) " with a class"
                             @if let Some(reference) = judged.reference_accuracy {
                                 (format!(", {reference:.3} on the reference"))
                             }

@@ -64,7 +64,7 @@ pub(super) fn render(judged: &Judged) -> String {
     }
     let further = judged.unreadable_rows.saturating_sub(judged.problems.len() as u64);
     if further > 0 {
-        text += &format!("not read: {further} further rows\n");
+        text += &format!("not read: {}\n", counted(further, "further row", "further rows"));
     }
     printable_lines(&text)
 }

@@ -201,6 +201,9 @@ fn a_table_is_judged_with_an_exit_code() {
     let (code, text) = check(&table, &["--target", "bought"]);
     assert!(code == Some(2) && text.contains("shop.csv:1: --target: no column \"bought\""), "{text}");
 
+    let one = file(folder.path(), "one.csv", "kind,price\ntea,1.5\n");
+    let (_, text) = check(&one, &[]);
+    assert!(text.contains("\n1 row, cannot tell: 1 row, needs 60\n"), "{text}");
     let few = file(folder.path(), "few.csv", "kind,price\ntea,1.5\ncoffee,2\n");
     let (code, text) = check(&few, &[]);
     assert_eq!(code, Some(2), "{text}");

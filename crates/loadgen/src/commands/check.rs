@@ -12,6 +12,7 @@ use cli_io::{
     printable::{MOST_QUOTED, printable, printable_message},
     stdout::print,
 };
+use driftsim::counted::counted;
 use model::ModelCard;
 use std::{
     path::{Path, PathBuf},
@@ -127,7 +128,7 @@ fn is_constant(ramps: &[Ramp]) -> bool {
 /// Returns the course of a phase's rate.
 fn rate(phase: &Phase) -> String {
     match &phase.executor {
-        Executor::Closed { vus, .. } => format!("{vus} users"),
+        Executor::Closed { vus, .. } => counted(*vus as u64, "user", "users"),
         Executor::Open { ramps, .. } if is_constant(ramps) => format!("{}/s", ramps[0].from),
         Executor::Open { ramps, .. } => {
             let start = ramps.first().map(|ramp| ramp.from);

@@ -105,3 +105,32 @@ pub async fn check_queries(scenario: &Scenario, reader: &Reader) -> anyhow::Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_few_rows_are_named_with_their_number_of_rows() {
+        let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
+        let notes = |rows: usize| {
+            let folder = tempfile::tempdir().unwrap();
+            let header = "sepal_length,sepal_width,petal_length,petal_width,species\n";
+            let text = format!("{header}{}", "5.1,3.5,1.4,0.2,setosa\n".repeat(rows));
+            std::fs::write(folder.path().join("rows.csv"), text).unwrap();
+            let yaml = "name: x\npayloads: { p: { source: { table: rows.csv } } }\n\
+                        phases: [ { name: a, executor: constant-arrival-rate, rate: 10, duration: 1s } ]\n";
+            let mut scenario = Scenario::parse(yaml, "x").unwrap();
+            scenario.read_tables(Some(folder.path()), &card).unwrap();
+            few_rows(&scenario)
+        };
+        let one = notes(1).concat();
+        assert!(
+            one.contains("draws about 10 times from 1 row: a signal that drifts is a verdict on that row"),
+            "{one}"
+        );
+        let three = notes(3).concat();
+        assert!(three.contains("from 3 rows: a signal that drifts is a verdict on those rows"), "{three}");
+        assert!(notes(4).is_empty());
+    }
+}

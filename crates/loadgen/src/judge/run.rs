@@ -2,6 +2,7 @@
 
 use super::{Verdict, expectations::ExpectationOutcome, thresholds::ThresholdOutcome};
 use crate::engine::Totals;
+use driftsim::counted::counted;
 use serde::{Deserialize, Serialize};
 
 /// The verdict on a run.
@@ -82,7 +83,10 @@ pub fn run_verdict(
         return (RunVerdict::Failed, Some("nothing of what the scenario expects could be checked".into()));
     }
     if missed.is_none() && totals.settled() > 0 && totals.completed == 0 {
-        return (RunVerdict::Failed, Some(format!("not one of {} requests was answered", totals.settled())));
+        return (
+            RunVerdict::Failed,
+            Some(format!("{} without a single answer", counted(totals.settled(), "request", "requests"))),
+        );
     }
     if missed.is_none() {
         return (RunVerdict::Passed, None);

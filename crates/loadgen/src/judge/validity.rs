@@ -5,6 +5,7 @@ use crate::{
     engine::{Failure, PhaseRecord},
     scenario::{Assertion, Expectation, Metric, Threshold, Vital, VitalAssertion},
 };
+use driftsim::counted::counted;
 
 /// Tolerated lateness, in seconds: a few of Linux' 4 ms scheduler ticks on a machine that is shared with the target.
 const TOLERATED_LAG: f64 = 0.010;
@@ -31,8 +32,8 @@ time, or its threads had no time left in a closed loop; lower the load, or give 
 pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<String> {
     if let Some(count) = record.failures.get(&Failure::OwnLimit) {
         return Some(format!(
-            "{phase}: {count} requests found no socket or port left on this machine; raise `ulimit -n`, lower the rate, or \
-             use more machines"
+            "{phase}: {} found no socket or port left on this machine; raise `ulimit -n`, lower the rate, or use more machines",
+            counted(*count, "request", "requests")
         ));
     }
     let response = record.response.quantile(0.99).unwrap_or(0.0);

@@ -7,6 +7,7 @@ use crate::{
     report::summary::{measured, word},
     text::rate,
 };
+use driftsim::counted::counted;
 use maud::{Markup, html};
 
 /// A cell of a table: its text, and a class that the style sheet defines.
@@ -53,7 +54,11 @@ pub(super) fn verdict(page: &Page) -> Markup {
             report.thresholds.iter().filter(|outcome| broken(outcome.verdict, outcome.value)).count();
         let (class, words) = match (missed, broken) {
             (0, 0) => ("open", "nothing missed so far".to_owned()),
-            _ => ("bad", format!("so far {missed} expectations missed, {broken} thresholds not kept")),
+            _ => {
+                let missed = counted(missed as u64, "expectation", "expectations");
+                let broken = counted(broken as u64, "threshold", "thresholds");
+                ("bad", format!("so far {missed} missed, {broken} not kept"))
+            }
         };
         return html! { p.verdict.(class) { (words) } };
     }

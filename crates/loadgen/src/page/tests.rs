@@ -203,7 +203,7 @@ fn at_the_start_nothing_is_claimed() {
 #[test]
 fn while_it_runs_only_what_is_certain_is_said() {
     let running = fragment(&page(8.0, Stage::Running));
-    assert!(running.contains("so far 0 expectations missed, 1 thresholds not kept"), "{running}");
+    assert!(running.contains("so far 0 expectations missed, 1 threshold not kept"), "{running}");
     assert!(running.contains(">not kept so far<") && running.contains(">pending<"));
     // Prometheus is not read, so there is nothing to wait for.
     assert!(running.contains(">not checked<"));

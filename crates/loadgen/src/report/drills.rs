@@ -7,7 +7,7 @@ use crate::{
     scenario::{Executor, Payload, Phase, Scenario, Source, TableSource},
     watch::PrometheusWatch,
 };
-use driftsim::{DriftSpec, presets};
+use driftsim::{DriftSpec, counted::counted, presets};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
@@ -140,7 +140,9 @@ fn injected(phase: &Phase, payloads: &[Payload]) -> String {
 fn load(executor: &Executor) -> String {
     let span = |span| humantime::format_duration(span).to_string();
     match executor {
-        Executor::Closed { vus, duration } => format!("{vus} users for {}", span(*duration)),
+        Executor::Closed { vus, duration } => {
+            format!("{} for {}", counted(*vus as u64, "user", "users"), span(*duration))
+        }
         Executor::Open { ramps, .. } => {
             let ramps: Vec<String> = ramps
                 .iter()

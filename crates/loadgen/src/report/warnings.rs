@@ -5,6 +5,7 @@ use crate::{
     judge::{expectations::Observations, thresholds::ThresholdOutcome},
     scenario::Metric,
 };
+use driftsim::counted::counted;
 
 /// Returns what limits the meaning of a report.
 pub(super) fn warnings(
@@ -24,14 +25,16 @@ pub(super) fn warnings(
     let unanswered: u64 = phases.iter().map(|phase| phase.totals.failed + phase.totals.timed_out).sum();
     if unanswered > 0 && !thresholds.iter().any(looked_at) {
         warnings.push(format!(
-            "{unanswered} requests had no answer, and no threshold looks at that: add one on unexpected_rate"
+            "{} had no answer, and no threshold is on that: add one on unexpected_rate",
+            counted(unanswered, "request", "requests")
         ));
     }
     let lost: u64 = phases.iter().map(|phase| phase.feedback.refused + phase.feedback.failed).sum();
     if lost > 0 {
         let due: u64 = phases.iter().map(|phase| phase.feedback.due).sum();
         warnings.push(format!(
-            "{lost} of {due} pieces of feedback were not accepted: the service does not know those true classes"
+            "{lost} of {} not accepted: the service does not know those true classes",
+            counted(due, "piece of feedback was", "pieces of feedback were")
         ));
     }
     for phase in phases.iter().filter(|phase| phase.saturated()) {

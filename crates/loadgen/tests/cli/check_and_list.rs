@@ -25,6 +25,7 @@ phases:
     stages: [ { target: 30, duration: 10s }, { target: 30, duration: 5s } ]
     mix: { c: 1 }
   - { name: users, executor: constant-vus, vus: 2, duration: 1s }
+  - { name: alone, executor: constant-vus, vus: 1, duration: 1s }
 ";
     loadgen.write("x.yaml", text);
     let run = loadgen.call(&["check", "x.yaml"]);
@@ -40,6 +41,7 @@ phases:
         ["ramp", "ramping-arrival-rate", "10 to 30 to 30/s", "15s", "about 350", "c 350"]
     );
     assert_eq!(row("users"), ["users", "constant-vus", "2 users", "1s", "as answers come", "a 75 %, b 25 %"]);
+    assert_eq!(row("alone")[2], "1 user");
 }
 
 #[test]
