@@ -9,6 +9,7 @@ use cli_io::printable::{MOST_QUOTED, printable, quoted};
 
 /// What is done with each column of the file.
 pub(super) struct Layout {
+    /// The names of all columns.
     pub(super) header: Vec<String>,
     pub(super) target: Option<usize>,
     /// The columns that are kept as text.
@@ -36,6 +37,10 @@ pub(super) fn layout(text: &[u8], file: &str, options: &CsvOptions) -> Result<La
     check_header(header, options).map_err(error)
 }
 
+/// Returns what is done with each column of this header.
+///
+/// # Errors
+/// What is wrong with the header or the options, and how to fix it.
 fn check_header(header: Vec<String>, options: &CsvOptions) -> Result<Layout, String> {
     let target = options.target.as_ref();
     if header.iter().all(String::is_empty) {

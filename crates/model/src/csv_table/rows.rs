@@ -1,7 +1,8 @@
-//! Reads the rows of a text in which the header and the number of fields are known.
+//! Reads the rows of a text, and decides which cells are missing values.
 
 use super::{CsvOptions, layout::Layout};
 
+/// Returns a reader of the text, which checks neither the number of fields nor anything else about a row.
 pub(super) fn reader<'a>(text: &'a [u8], options: &CsvOptions) -> csv::Reader<&'a [u8]> {
     csv::ReaderBuilder::new().flexible(true).delimiter(options.separator).from_reader(without_mark(text))
 }
@@ -11,10 +12,12 @@ pub(super) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
+/// Returns whether a row has a class.
 pub(super) fn is_labelled(record: &csv::StringRecord, options: &CsvOptions, layout: &Layout) -> bool {
     layout.target.is_none_or(|target| !is_missing(record[target].trim(), options))
 }
 
+/// Returns whether a cell without outer spaces is a missing value.
 pub(super) fn is_missing(cell: &str, options: &CsvOptions) -> bool {
     cell.is_empty() || options.missing.iter().any(|token| token == cell)
 }

@@ -23,7 +23,7 @@ pub(super) struct Unfit {
 /// A fault that several columns can have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shared {
-    /// Tells this fault from others.
+    /// Distinguishes this fault from others.
     pub key: String,
     /// How to fix it in all columns.
     pub remedy: String,
