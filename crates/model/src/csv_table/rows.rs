@@ -2,7 +2,7 @@
 
 use super::{CsvOptions, layout::Layout};
 
-/// Returns a reader of the text, which checks neither the number of fields nor anything else about a row.
+/// Returns a reader of the rows below the header, which may have any number of fields.
 pub(super) fn reader<'a>(text: &'a [u8], options: &CsvOptions) -> csv::Reader<&'a [u8]> {
     csv::ReaderBuilder::new().flexible(true).delimiter(options.separator).from_reader(without_mark(text))
 }
