@@ -2,7 +2,7 @@
 
 use drift::{FalseAlarmBudget, Judgement, Verdict, judge};
 use driftsim::{DriftSpec, Row, RowSource};
-use model::{Classifier, ModelFile};
+use model::{ModelFile, Predictor};
 use std::fmt::Write;
 
 pub(crate) fn rows(file: &ModelFile, spec: &DriftSpec, seed: u64) -> RowSource {
@@ -12,7 +12,7 @@ pub(crate) fn rows(file: &ModelFile, spec: &DriftSpec, seed: u64) -> RowSource {
 /// Watches a model's traffic.
 pub(crate) struct Monitor {
     file: ModelFile,
-    classifier: Classifier,
+    predictor: Predictor,
     critical: Vec<f64>,
 }
 
@@ -21,7 +21,8 @@ impl Monitor {
         let signals = &file.card.reference.signals;
         let budget = FalseAlarmBudget::default();
         let critical = signals.iter().map(|s| s.critical_chi2(budget.alpha(signals.len())));
-        Self { critical: critical.collect(), classifier: Classifier::new(file), file: file.clone() }
+        let predictor = Predictor::built_in(file).unwrap();
+        Self { critical: critical.collect(), predictor, file: file.clone() }
     }
 
     /// Returns one judgement per signal, on so many rows.
@@ -29,8 +30,8 @@ impl Monitor {
         let signals = &self.file.card.reference.signals;
         let mut counts: Vec<Vec<u64>> = signals.iter().map(|signal| vec![0; signal.bins.len()]).collect();
         for row in rows.take(count) {
-            let prediction = self.classifier.predict(&row.values).unwrap();
-            let outputs = [prediction.class as f64, prediction.confidence, prediction.distance].map(Some);
+            let prediction = self.predictor.predict_row(&row.values).unwrap();
+            let outputs = prediction.signal_values().map(Some);
             for ((signal, counts), value) in
                 signals.iter().zip(&mut counts).zip(row.values.into_iter().chain(outputs))
             {
