@@ -343,6 +343,8 @@ g.dashboard(
         + g.fill(60)
         + g.stacked('percent')
         + g.thinLines
+        + g.override(g.named('below'), [g.color('dark-blue')])
+        + g.override(g.named('above'), [g.color('dark-red')])
         + g.noData('No predicted numbers. Predicted classes are in the panel Prediction distribution.')
         + g.pooled,
         g.timeseries('Rise of the error against its limit', |||
