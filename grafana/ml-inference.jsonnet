@@ -26,8 +26,8 @@ local errorFigure(title, description, figure, min) =
 // The bins of the predictions of models that predict numbers.
 local predicted(bins) = 'max by (bin) (job_version_signal_bin_window:signal_bin:ratio{job=~"$job",version=~"$version",signal="prediction",bin=~"%s",window="$window"} and on (job, version) job_version:feedback_absolute_error:predicts_number{job=~"$job",version=~"$version"})' % bins;
 
-// For panels about classes.
-local classesOnly = g.noData('No predicted classes. Models that predict numbers have panels of their own below.');
+// For panels about classes, which are empty for models that predict numbers.
+local classesOnly(reason) = g.noData(reason + ' Models that predict numbers have panels of their own below.');
 
 g.dashboard(
   'ml-inference',
@@ -106,7 +106,7 @@ g.dashboard(
         + g.fill(60)
         + g.stacked('percent')
         + g.thinLines
-        + classesOnly
+        + classesOnly('No predicted classes in the last minute.')
         + g.pooled,
         g.timeseries('CPU usage', |||
           Processor cores in use by each instance.
@@ -207,7 +207,7 @@ g.dashboard(
           g.query('95 % interval, high', 'max by (version) (job_version_window:feedback:accuracy_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ])
         + g.max(1)
-        + classesOnly
+        + classesOnly('No feedback about predicted classes.')
         + g.band('95 % interval, low', '95 % interval, high', 'blue')
         + g.override(g.matching('/^realised/'), [g.color('blue')])
         + g.override(g.matching('/^(estimated|reference)/'), g.dashed)
@@ -226,7 +226,7 @@ g.dashboard(
           g.query('limit of the drop {{version}}', 'max by (version) (job_version_window:feedback:accuracy_drop_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ], min=null)
         + g.override(g.matching('/^limit /'), g.dashed)
-        + classesOnly
+        + classesOnly('Cannot tell: fewer than 60 rows with feedback about predicted classes.')
         + g.pooled,
       ]),
       g.line(5, [
@@ -260,7 +260,7 @@ g.dashboard(
         ])
         + g.max(1)
         + g.override(g.matching('/^precision /'), g.dashed)
-        + classesOnly
+        + classesOnly('Cannot tell: fewer than 20 rows of each class with feedback.')
         + g.pooled,
         g.timeseries('Drop of recall against its limit', |||
           How far the recall of a class lies below that on the reference (ModelRecallDrop). Dashed: its limit, which is
@@ -271,7 +271,7 @@ g.dashboard(
           g.query('limit {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:recall_drop_limit{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_class_window:feedback:recall_drop{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ], min=null)
         + g.override(g.matching('/^limit /'), g.dashed)
-        + classesOnly
+        + classesOnly('Cannot tell: fewer than 60 rows of each class with feedback.')
         + g.pooled,
       ]),
       g.line(9, [
