@@ -8,6 +8,27 @@ local positioned(bins) =
   local place(series, at, bin) = 'label_replace(%s, "position", "%s", "bin", "%s")' % [series, at, bin];
   place(place(place(place(place(bins, '1', '.*'), '0', 'below'), '2', 'above'), '3', 'other'), '4', 'missing');
 
+// A figure of the errors of predicted numbers with its 95 % interval and, dashed, its value on the reference.
+local errorFigure(title, description, figure, min) =
+  local recorded(name, aggregate='max') = '%s by (version) (job_version_window:feedback:%s{job=~"$job",version=~"$version",window="$feedback_window"})' % [aggregate, name];
+  g.timeseries(title, description, 'none', [
+    g.query('{{version}}', recorded(figure)),
+    g.query('reference {{version}}', 'max by (version) (job_version:model_reference_%s:max{job=~"$job",version=~"$version"})' % figure),
+    g.query('95 % interval, low', recorded(figure + '_low', 'min')),
+    g.query('95 % interval, high', recorded(figure + '_high')),
+  ], min=min)
+  + g.override(g.matching('/^(?!reference|95)/'), [g.color('blue')])
+  + g.override(g.matching('/^reference/'), [g.color('#808080')] + g.dashed)
+  + g.band('95 % interval, low', '95 % interval, high', 'blue')
+  + g.noData('Cannot tell: no model that predicts numbers, or fewer than 60 rows with feedback.')
+  + g.pooled;
+
+// The bins of the predictions of models that predict numbers.
+local predicted(bins) = 'max by (bin) (job_version_signal_bin_window:signal_bin:ratio{job=~"$job",version=~"$version",signal="prediction",bin=~"%s",window="$window"} and on (job, version) job_version:feedback_absolute_error:predicts_number{job=~"$job",version=~"$version"})' % bins;
+
+// For panels about classes, which are empty for models that predict numbers.
+local classesOnly(reason) = g.noData(reason + ' Models that predict numbers have panels of their own below.');
+
 g.dashboard(
   'ml-inference',
   'Model health',
@@ -85,6 +106,7 @@ g.dashboard(
         + g.fill(60)
         + g.stacked('percent')
         + g.thinLines
+        + classesOnly('No predicted classes in the last minute.')
         + g.pooled,
         g.timeseries('CPU usage', |||
           Processor cores in use by each instance.
@@ -167,24 +189,26 @@ g.dashboard(
     g.section('Quality', [
       g.line(9, [
         g.timeseries('Accuracy against estimate', |||
-          Solid: accuracy by feedback, with the 95 % Wilson interval. Dashed: the accuracy that calibrated confidence
-          estimates, on the same rows and on all rows with or without feedback. The estimate on all rows is grey and
-          dotted where it is not valid, because more than 5 % of the rows are outside the range of the training data.
+          Solid: accuracy by feedback, with the 95 % Wilson interval. Dashed: the accuracy that confidence estimates, on
+          the same rows and on all rows with or without feedback; it is the mean confidence less the difference between
+          confidence and accuracy on the reference. The estimate on all rows is grey and dotted where it is not valid,
+          because more than 5 % of the rows are outside the range of the training data. A model without probabilities or
+          without reference accuracy has no estimate.
           Dotted orange: what always answering the commonest class would have got right of the rows with feedback.
           During a rollout select one version.
         |||, 'percentunit', [
           g.query('realised {{version}}', 'max by (version) (job_version_window:feedback:accuracy{job=~"$job",version=~"$version",window="$feedback_window"})'),
           g.query('always the commonest class {{version}}', 'max by (version) (job_version_window:feedback:accuracy_baseline{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('estimated, rows with feedback {{version}}', 'max by (version) (job_version_window:feedback_confidence:mean{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('estimated, all rows {{version}}', 'max by (version) (job_version_window:prediction_confidence:mean{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 1)'),
-          g.query('not valid: all rows {{version}}', 'max by (version) (job_version_window:prediction_confidence:mean{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 0)'),
+          g.query('estimated, rows with feedback {{version}}', 'max by (version) (job_version_window:feedback_confidence:estimate{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('estimated, all rows {{version}}', 'max by (version) (job_version_window:prediction_confidence:estimate{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 1)'),
+          g.query('not valid: all rows {{version}}', 'max by (version) (job_version_window:prediction_confidence:estimate{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 0)'),
           g.query('reference {{version}}', 'max by (version) (job_version:model_reference_accuracy:max{job=~"$job",version=~"$version"})'),
           g.query('95 % interval, low', 'min by (version) (job_version_window:feedback:accuracy_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
           g.query('95 % interval, high', 'max by (version) (job_version_window:feedback:accuracy_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ])
         + g.max(1)
-        + g.override(g.named('95 % interval, high'), [{ id: 'custom.fillBelowTo', value: '95 % interval, low' }, { id: 'custom.fillOpacity', value: 15 }, { id: 'custom.lineWidth', value: 0 }, g.color('blue')])
-        + g.override(g.named('95 % interval, low'), [{ id: 'custom.lineWidth', value: 0 }, g.color('blue')])
+        + classesOnly('No feedback about predicted classes.')
+        + g.band('95 % interval, low', '95 % interval, high', 'blue')
         + g.override(g.matching('/^realised/'), [g.color('blue')])
         + g.override(g.matching('/^(estimated|reference)/'), g.dashed)
         + g.override(g.matching('/^always /'), [g.color('orange')] + g.dotted)
@@ -194,7 +218,7 @@ g.dashboard(
           Gap: realised accuracy below the estimate for the same rows (ModelAccuracyGap, concept drift). Drop:
           realised accuracy below the accuracy on the reference (ModelAccuracyDrop). Dashed: their limits, which are
           0.05 or what chance explains at this number of rows, whichever is more. No line: fewer than 60 rows with
-          feedback.
+          feedback, or a reference without true classes; and no gap without probabilities.
         |||, 'percentunit', [
           g.query('gap {{version}}', 'max by (version) (job_version_window:feedback:accuracy_gap{job=~"$job",version=~"$version",window="$feedback_window"})'),
           g.query('limit of the gap {{version}}', 'max by (version) (job_version_window:feedback:accuracy_gap_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
@@ -202,13 +226,14 @@ g.dashboard(
           g.query('limit of the drop {{version}}', 'max by (version) (job_version_window:feedback:accuracy_drop_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ], min=null)
         + g.override(g.matching('/^limit /'), g.dashed)
+        + classesOnly('Cannot tell: fewer than 60 rows with feedback about predicted classes.')
         + g.pooled,
       ]),
       g.line(5, [
         g.stateTimeline('Estimate valid', |||
           Whether the estimate of accuracy is valid. It is not where more than 5 % of the rows are outside the range
           of the training data or of categories that it does not have, because confidence has no meaning there;
-          ModelAccuracyGap does not fire then. Cannot tell: no rows.
+          ModelAccuracyGap does not fire then. Cannot tell: no rows, or a model without an estimate.
         |||, [[-1, 'cannot tell', '#808080'], [0, 'not valid', 'orange'], [1, 'valid', 'green']], [
           g.query('{{version}}', 'max by (version) (job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"}) or max by (version) (0 * job_version:signal_reference_rows:max{job=~"$job",version=~"$version"} - 1)'),
         ])
@@ -235,6 +260,7 @@ g.dashboard(
         ])
         + g.max(1)
         + g.override(g.matching('/^precision /'), g.dashed)
+        + classesOnly('Cannot tell: fewer than 20 rows of each class with feedback.')
         + g.pooled,
         g.timeseries('Drop of recall against its limit', |||
           How far the recall of a class lies below that on the reference (ModelRecallDrop). Dashed: its limit, which is
@@ -245,6 +271,7 @@ g.dashboard(
           g.query('limit {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:recall_drop_limit{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_class_window:feedback:recall_drop{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ], min=null)
         + g.override(g.matching('/^limit /'), g.dashed)
+        + classesOnly('Cannot tell: fewer than 60 rows of each class with feedback.')
         + g.pooled,
       ]),
       g.line(9, [
@@ -271,7 +298,7 @@ g.dashboard(
       g.line(8, [
         g.timeseries('Rows with feedback', |||
           Number of rows with feedback in the window. Below the dashed line, 60, accuracy is not compared with its
-          limits.
+          limits, and the errors of predicted numbers have no figures.
         |||, 'short', [
           g.query('{{version}}', 'max by (version) (job_version_window:feedback:rows{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ])
@@ -300,6 +327,52 @@ g.dashboard(
           g.query('{{reason}}', 'sum by (reason) (rate(feedback_rejected_total{job=~"$job",instance=~"$instance"}[$__rate_interval]))'),
         ])
         + g.softMax(1),
+      ]),
+    ]),
+    g.section('Predicted numbers', [
+      g.line(9, [
+        g.timeseries('Predicted numbers', |||
+          Share of the predictions in each bin of the reference over the window, for models that predict a number. Below
+          and above are outside the range that was predicted for the reference. During a rollout select one version.
+        |||, 'percentunit', [
+          g.query('{{bin}}', predicted('below')),
+          g.query('{{bin}}', predicted('q.+')),
+          g.query('{{bin}}', predicted('above')),
+        ])
+        + g.max(1)
+        + g.fill(60)
+        + g.stacked('percent')
+        + g.thinLines
+        + g.override(g.named('below'), [g.color('dark-blue')])
+        + g.override(g.named('above'), [g.color('dark-red')])
+        + g.noData('No predicted numbers. Predicted classes are in the panel Prediction distribution.')
+        + g.pooled,
+        g.timeseries('Rise of the error against its limit', |||
+          How far the mean absolute error is above that of the reference (ModelErrorRise), in the unit of the predicted
+          number. Dashed: its limit, which is a tenth of the error on the reference or what chance explains at this number
+          of rows, whichever is more. No line: fewer than 60 rows with feedback, or a reference without true numbers.
+        |||, 'none', [
+          g.query('rise {{version}}', 'max by (version) (job_version_window:feedback:error_rise{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('limit {{version}}', 'max by (version) (job_version_window:feedback:error_rise_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
+        ], min=null)
+        + g.override(g.matching('/^limit /'), g.dashed)
+        + g.noData('Cannot tell: no model that predicts numbers, or fewer than 60 rows with feedback.')
+        + g.pooled,
+      ]),
+      g.line(9, [
+        errorFigure('Mean absolute error', |||
+          Mean of the errors without their sign, by feedback, in the unit of the predicted number, with the 95 % interval.
+          Dashed: on the reference. No line: fewer than 60 rows with feedback.
+        |||, 'mean_absolute_error', 0),
+        errorFigure('Root mean square error', |||
+          Root of the mean square of the errors, by feedback, in the unit of the predicted number, with the 95 % interval.
+          Large errors weigh more than in the mean absolute error. Dashed: on the reference. No line: fewer than 60 rows
+          with feedback.
+        |||, 'root_mean_square_error', 0),
+        errorFigure('Bias', |||
+          Mean of the errors, predicted less actual, by feedback, in the unit of the predicted number, with the 95 %
+          interval. Above 0: predictions are too high. Dashed: on the reference. No line: fewer than 60 rows with feedback.
+        |||, 'bias', null),
       ]),
     ]),
     g.section('Bins of each signal', [

@@ -180,6 +180,8 @@ local custom(settings) = defaults({ custom+: settings });
   // The axis reaches at least to this value. Without it, a line that is 0 throughout has an axis up to 100.
   softMax(value):: custom({ axisSoftMax: value }),
   decimals(count):: defaults({ decimals: count }),
+  // What the panel shows when no query has a series.
+  noData(text):: defaults({ noValue: text }),
   fill(percent):: custom({ fillOpacity: percent }),
   stepwise:: custom({ lineInterpolation: 'stepAfter' }),
   stacked(mode):: custom({ stacking+: { mode: mode } }),
@@ -194,6 +196,13 @@ local custom(settings) = defaults({ custom+: settings });
   named(name):: { id: 'byName', options: name },
   matching(regexp):: { id: 'byRegexp', options: regexp },
   color:: fixed,
+  // Fills the band between the series `low` and `high` in the color, and draws neither.
+  band(low, high, color):: self.override(self.named(high), [
+    { id: 'custom.fillBelowTo', value: low },
+    { id: 'custom.fillOpacity', value: 15 },
+    { id: 'custom.lineWidth', value: 0 },
+    fixed(color),
+  ]) + self.override(self.named(low), [{ id: 'custom.lineWidth', value: 0 }, fixed(color)]),
   dashed:: [
     { id: 'custom.lineStyle', value: { fill: 'dash', dash: [8, 8] } },
     { id: 'custom.lineWidth', value: 1 },

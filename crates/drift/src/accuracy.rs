@@ -6,7 +6,7 @@ use crate::FalseAlarmBudget;
 pub const PRACTICAL_GAP: f64 = 0.05;
 
 /// The standard normal quantile for intervals of 95 %.
-const Z95: f64 = 1.959_964;
+pub(crate) const Z95: f64 = 1.959_964;
 
 /// Returns the 95 % interval around a share of `right` in `rows`, by E. B. Wilson, "Probable Inference, the Law of
 /// Succession, and Statistical Inference" (1927). Unlike the textbook's, it stays within [0, 1] and keeps its width near
@@ -25,6 +25,20 @@ pub fn wilson(right: u64, rows: u64) -> Option<[f64; 2]> {
     let middle = share + square / (2.0 * n);
     let width = Z95 * (share * (1.0 - share) / n + square / (4.0 * n * n)).sqrt();
     Some([middle - width, middle + width].map(|end| end / (1.0 + square / n)))
+}
+
+/// Returns the accuracy to expect of rows from the mean `confidence` of a model on them: less what its confidence was too high by
+/// on the reference, and between 0 and 1. For a calibrated model that is about 0.
+///
+/// The difference is taken to be the same at every confidence. It is not for a model that is badly calibrated and gets rows much
+/// harder or easier than those of the reference.
+///
+/// ```
+/// // 0.95 confident and right in 0.80 of the reference rows; now it is 0.93 confident.
+/// assert!((drift::accuracy_estimate(0.93, 0.95, 0.80) - 0.78).abs() < 1e-12);
+/// ```
+pub fn accuracy_estimate(confidence: f64, reference_confidence: f64, reference_accuracy: f64) -> f64 {
+    (confidence - (reference_confidence - reference_accuracy)).clamp(0.0, 1.0)
 }
 
 /// Returns how far accuracy may be below the `expected` one before that is significant and matters in practice: the limit of
@@ -66,6 +80,13 @@ mod tests {
             assert!(high - low > 1e-3);
         }
         assert_eq!(wilson(0, 0), None);
+    }
+
+    #[test]
+    fn an_estimate_is_an_accuracy() {
+        assert_eq!(accuracy_estimate(0.9, 0.9, 0.9), 0.9);
+        assert_eq!(accuracy_estimate(0.99, 0.7, 0.9), 1.0);
+        assert_eq!(accuracy_estimate(0.4, 0.95, 0.5), 0.0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Rows are counted bin by bin ([`bins`]); counts become shares, beside the shares in the reference ([`shares`]); their distance
 //! ([`mod@psi`]; [`companions`] has other distances for display) is compared with what chance explains ([`critical`]), which gives
 //! a [`verdict`] and the smallest drift that it could have detected ([`detectable`]). [`accuracy`] does the same for the accuracy
-//! on rows with feedback. Counts can be added up over time and over replicas before all of that, so nothing here keeps state.
+//! on rows with feedback, and [`error_rise`] for the errors of predicted numbers. Counts can be added up over time and over replicas before all of that, so nothing here keeps state.
 //!
 //! What does not belong here: files, HTTP, metric names, clocks, random numbers.
 //!
@@ -29,17 +29,19 @@ pub mod companions;
 pub mod critical;
 pub mod detectable;
 mod error;
+pub mod error_rise;
 pub mod psi;
 pub mod reference;
 pub mod shares;
 pub mod verdict;
 
-pub use accuracy::{accuracy_gap_limit, wilson};
+pub use accuracy::{accuracy_estimate, accuracy_gap_limit, wilson};
 pub use bins::Bins;
 pub use companions::{js_distance, ks_distance};
 pub use critical::{FalseAlarmBudget, critical_chi2};
 pub use detectable::detectable_psi;
 pub use error::DriftError;
+pub use error_rise::{ErrorSums, Estimate, ReferenceErrors};
 pub use psi::{Psi, psi};
 pub use reference::SignalReference;
 pub use shares::{Shares, smoothed};

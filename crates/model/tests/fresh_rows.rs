@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use drift::{FalseAlarmBudget, Verdict, accuracy_gap_limit, judge};
+use drift::{FalseAlarmBudget, Verdict, accuracy_estimate, accuracy_gap_limit, judge};
 use model::{ModelFile, Predictor, Table, TrainOptions, table::Column, train};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -147,12 +147,12 @@ fn sound_traffic_of_any_law_stays_steady() {
             // Nor do the alerts on accuracy have anything to say once the truth about all of it is known.
             let Watched { accuracy, confidence, .. } = watched;
             let reference = &watched.file.card.reference;
-            for (expectation, expected) in
-                [("confidence", confidence), ("reference", reference.accuracy.unwrap())]
-            {
+            let on_reference = reference.accuracy.unwrap();
+            let estimate = accuracy_estimate(confidence, reference.confidence.unwrap(), on_reference);
+            for (expectation, expected) in [("estimate", estimate), ("reference", on_reference)] {
                 let limit =
                     accuracy_gap_limit(expected, FRESH as u64, reference.rows, &FalseAlarmBudget::default());
-                // Confidence that is too low would hide a drop just as one that is too high would cry wolf.
+                // An estimate that is too low would hide a drop just as one that is too high would raise false alarms.
                 let gap = (expected - accuracy).abs();
                 assert!(
                     gap < limit,

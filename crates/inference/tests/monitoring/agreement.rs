@@ -2,8 +2,8 @@
 
 use crate::promtool::{Window, test_rules};
 use drift::{
-    Bins, FalseAlarmBudget, Shares, Verdict, accuracy_gap_limit, js_distance, judge, ks_distance, smoothed,
-    wilson,
+    Bins, ErrorSums, FalseAlarmBudget, ReferenceErrors, Shares, Verdict, accuracy_estimate,
+    accuracy_gap_limit, js_distance, judge, ks_distance, smoothed, wilson,
 };
 use std::fmt::Write;
 
@@ -30,7 +30,7 @@ const WINDOWS: [Window; 2] = [
 const QUALITY: Window = Window {
     name: "1h",
     rules: &["minutes", "drift", "quality"],
-    groups: &["versions", "minutes", "drift", "drift-companions", "confidence", "quality"],
+    groups: &["versions", "minutes", "drift", "drift-companions", "confidence", "quality", "errors"],
     step: "1m",
     steps: 60,
     at: "63m",
@@ -153,15 +153,22 @@ fn compare(window: &Window, cases: &[Case]) {
 #[test]
 fn prometheus_bounds_accuracy_as_the_crate_does() {
     let (mut series, mut checks) = (String::new(), String::new());
-    // Right and wrong answers a minute, mean confidence, accuracy and rows of the reference.
+    // Right and wrong answers a minute, mean confidence; accuracy, mean confidence and rows of the reference.
     let cases = [
-        (1, 0, 1.0, 0.99, 147),
-        (0, 1, 0.5, 0.5, 147),
-        (9, 1, 0.97, 0.95, 30),
-        (99, 1, 0.993, 0.98, 1_000_000),
-        (600_000, 400_000, 0.61, 0.6, 1_000_000),
+        (1, 0, 1.0, 0.99, 0.99, 147),
+        (0, 1, 0.5, 0.5, 0.49, 147),
+        (9, 1, 0.97, 0.95, 0.94, 30),
+        (99, 1, 0.993, 0.98, 0.981, 1_000_000),
+        (600_000, 400_000, 0.61, 0.6, 0.6, 1_000_000),
+        // Not calibrated: too confident, not confident enough, and estimates beyond 1 and below 0.
+        (8, 2, 0.95, 0.8, 0.95, 500),
+        (8, 2, 0.6, 0.8, 0.58, 500),
+        (9, 1, 0.99, 0.9, 0.7, 500),
+        (1, 9, 0.3, 0.5, 0.95, 500),
     ];
-    for (number, (right, wrong, confidence, accuracy, reference)) in cases.into_iter().enumerate() {
+    for (number, (right, wrong, confidence, accuracy, reference_confidence, reference)) in
+        cases.into_iter().enumerate()
+    {
         let labels = format!("job=\"j\",instance=\"{number}\"");
         let mut give = |name: &str, labels: String, start: f64, step: f64| {
             let _ = writeln!(
@@ -173,6 +180,7 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
         give("model_info", format!("{version},model=\"m\""), 1.0, 0.0);
         give("signal_reference_rows", version.clone(), f64::from(reference), 0.0);
         give("model_reference_accuracy", version.clone(), accuracy, 0.0);
+        give("model_reference_confidence", version.clone(), reference_confidence, 0.0);
         for class in ["a", "b", "c", "d"] {
             let labels = format!("{version},class=\"{class}\"");
             give("model_reference_recall", labels.clone(), accuracy, 0.0);
@@ -190,6 +198,7 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
         let [low, high] = wilson(right, rows).unwrap();
         let budget = FalseAlarmBudget::default();
         let limit = |expected| accuracy_gap_limit(expected, rows, reference as u64, &budget);
+        let estimate = accuracy_estimate(confidence, reference_confidence, accuracy);
         // All feedback is about class a, so its recall is the accuracy. Each of the four classes has a quarter of the budget.
         let of_class = FalseAlarmBudget { one_alarm_in: 4 * budget.one_alarm_in, ..budget };
         let smoothed = (accuracy * f64::from(reference) + 1.0) / (f64::from(reference) + 2.0);
@@ -197,7 +206,8 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
         for (level, name, value) in [
             ("job_version", "accuracy_low", low),
             ("job_version", "accuracy_high", high),
-            ("job_version", "accuracy_gap_limit", limit(confidence)),
+            ("job_version", "accuracy_gap", estimate - right as f64 / rows as f64),
+            ("job_version", "accuracy_gap_limit", limit(estimate)),
             ("job_version", "accuracy_drop_limit", limit(accuracy)),
             ("job_version_class", "recall_low", low),
             ("job_version_class", "recall_high", high),
@@ -208,6 +218,86 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
             let _ = writeln!(
                 checks,
                 "      - {{ expr: 'abs({level}_window:feedback:{name}{{{labels}}} - {value:?}) < bool 1e-9', \
+                 eval_time: {}, exp_samples: [ {{ labels: '{{job=\"j\",{labels}}}', value: 1 }} ] }}",
+                QUALITY.at
+            );
+        }
+    }
+    test_rules(&QUALITY, &series, &checks);
+}
+
+#[test]
+fn prometheus_measures_errors_as_the_crate_does() {
+    let (mut series, mut checks) = (String::new(), String::new());
+    // The errors of a minute, how often each occurs in it; mean, standard deviation and rows of the reference.
+    let cases: [(&[f64], u64, f64, f64, u64); 6] = [
+        (&[1.0, -2.0, 0.5, -0.25, 3.0], 1, 1.2, 0.9, 147),
+        (&[100.0, -250.0, 75.5], 1, 130.0, 80.0, 1000),
+        (&[-1.0, -2.0], 1, 0.1, 0.1, 60),
+        (&[0.001, -0.002, 0.0], 1, 0.0005, 0.0003, 500),
+        (&[1e5, -2e5, 3e5, 0.5], 10, 1.4e5, 1e5, 500),
+        // So many rows that a tenth of the reference's error is the limit.
+        (&[1.0, -2.0, 4.0], 100_000, 2.5, 1.2, 1_000_000),
+    ];
+    for (number, (errors, times, mean_absolute, absolute_sd, rows)) in cases.into_iter().enumerate() {
+        let version = format!("job=\"j\",instance=\"{number}\",version=\"v{number}\"");
+        let mut give = |name: &str, labels: &str, start: f64, step: f64| {
+            let _ = writeln!(
+                series,
+                "      - {{ series: '{name}{{{version}{labels}}}', values: '{start:?}+{step:?}x65' }}"
+            );
+        };
+        give("signal_reference_rows", "", rows as f64, 0.0);
+        give("model_reference_mean_absolute_error", "", mean_absolute, 0.0);
+        give("model_reference_absolute_error_sd", "", absolute_sd, 0.0);
+        let per_minute =
+            |of: &dyn Fn(f64) -> f64| times as f64 * errors.iter().map(|&error| of(error)).sum::<f64>();
+        for (sign, side) in [("over", 1.0), ("under", -1.0)] {
+            let labels = format!(",sign=\"{sign}\"");
+            let on_side = |error: f64| (error > 0.0) == (side > 0.0);
+            let sum = per_minute(&|error| if on_side(error) { error.abs() } else { 0.0 });
+            give("feedback_absolute_error_sum", &labels, 0.0, sum);
+            let count = per_minute(&|error| f64::from(u8::from(on_side(error))));
+            give("feedback_absolute_error_count", &labels, 0.0, count);
+        }
+        give("feedback_squared_error_sum", "", 0.0, per_minute(&|error| error.powi(2)));
+        give("feedback_error_fourth_power_sum", "", 0.0, per_minute(&|error| error.powi(4)));
+
+        let minutes = (QUALITY.steps * times) as f64;
+        let mut sums = ErrorSums::default();
+        errors.iter().for_each(|&error| sums.add(error));
+        sums = ErrorSums {
+            rows: QUALITY.steps * times * sums.rows,
+            over: minutes * sums.over,
+            under: minutes * sums.under,
+            squared: minutes * sums.squared,
+            fourth_power: minutes * sums.fourth_power,
+        };
+        let reference = ReferenceErrors { mean_absolute, absolute_sd, rows };
+        let mut expected = vec![
+            ("error_rise".to_owned(), sums.rise(&reference).unwrap()),
+            (
+                "error_rise_limit".to_owned(),
+                sums.rise_limit(&reference, &FalseAlarmBudget::default()).unwrap(),
+            ),
+        ];
+        for (name, estimate) in [
+            ("mean_absolute_error", sums.mean_absolute_error()),
+            ("root_mean_square_error", sums.root_mean_square_error()),
+            ("bias", sums.bias()),
+        ] {
+            let estimate = estimate.unwrap();
+            expected.push((name.to_owned(), estimate.value));
+            expected.push((format!("{name}_low"), estimate.low));
+            expected.push((format!("{name}_high"), estimate.high));
+        }
+        for (name, value) in expected {
+            let labels = format!("version=\"v{number}\",window=\"{}\"", QUALITY.name);
+            // Errors have the unit of the number, so the tolerance is relative where they are large.
+            let tolerance = 1e-9 * value.abs().max(1.0);
+            let _ = writeln!(
+                checks,
+                "      - {{ expr: 'abs(job_version_window:feedback:{name}{{{labels}}} - {value:?}) < bool {tolerance:?}', \
                  eval_time: {}, exp_samples: [ {{ labels: '{{job=\"j\",{labels}}}', value: 1 }} ] }}",
                 QUALITY.at
             );

@@ -3,22 +3,47 @@ use crate::{
     promql::{family, metrics},
 };
 use inference::{load_model, metrics::Metrics, route::Route};
+use model::{ModelCard, card::ErrorReference};
 use std::collections::BTreeSet;
 
 /// What Prometheus itself, and the load generator, give.
 pub const GIVEN: [&str; 3] = ["up", "ALERTS", "loadgen_phase_active"];
 
-/// Every metric that the service publishes.
+/// Every metric that the service publishes, for a model that predicts classes and for one that predicts numbers.
 pub fn published() -> BTreeSet<String> {
-    let metrics = Metrics::new();
-    metrics.of_model(&load_model(None).unwrap().card, &drift::FalseAlarmBudget::default());
-    metrics.of_route(Route::Predict);
-    let page = metrics.render();
-    page.lines()
+    let classes = load_model(None).unwrap().card;
+    let numbers = numbers(&classes);
+    let pages = [classes, numbers].map(|card| {
+        let metrics = Metrics::new();
+        metrics.of_model(&card, &drift::FalseAlarmBudget::default());
+        metrics.of_route(Route::Predict);
+        metrics.render()
+    });
+    pages
+        .iter()
+        .flat_map(|page| page.lines())
         .filter_map(|line| line.strip_prefix("# TYPE "))
         .filter_map(|line| line.split(' ').next())
         .map(str::to_owned)
         .collect()
+}
+
+/// Returns the card of a model that predicts a number.
+fn numbers(classes: &ModelCard) -> ModelCard {
+    let mut card = classes.clone();
+    card.classes.clear();
+    card.training.class_scores.clear();
+    card.reference.signals.retain(|signal| signal.name != "confidence");
+    card.reference.accuracy = None;
+    card.reference.confidence = None;
+    card.reference.errors = Some(ErrorReference {
+        mean_absolute: 1.0,
+        absolute_sd: 0.8,
+        root_mean_square: 1.3,
+        bias: 0.0,
+        r_squared: None,
+    });
+    card
 }
 
 /// Every series that a recording rule makes.
