@@ -30,6 +30,8 @@ pub mod check;
 pub mod cli;
 mod drifted_distribution;
 pub mod duration;
+#[cfg(test)]
+mod fixtures;
 pub mod model_card;
 mod origin;
 pub mod output;
