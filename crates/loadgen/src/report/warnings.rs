@@ -31,7 +31,7 @@ pub(super) fn warnings(
     if lost > 0 {
         let due: u64 = phases.iter().map(|phase| phase.feedback.due).sum();
         warnings.push(format!(
-            "{lost} of {due} pieces of feedback were not accepted: the service does not know those true classes"
+            "{lost} of {due} pieces of feedback were not accepted: the service does not know what was true of those rows"
         ));
     }
     for phase in phases.iter().filter(|phase| phase.saturated()) {
