@@ -176,7 +176,7 @@ mod tests {
         let monitor = Monitor::new(&iris());
         let mut counts = vec![0; monitor.bins()];
         let mut count = |values: [Option<f64>; 4]| {
-            let row = Row { values: values.to_vec(), class: None, drifted: false };
+            let row = Row { values: values.to_vec(), class: None, number: None, drifted: false };
             (monitor.count(&row, None, &mut counts), counts.iter().sum::<u64>())
         };
         assert_eq!(count([None, Some(3.0), Some(4.0), Some(1.0)]), (Counted::Refused, 4));

@@ -78,7 +78,7 @@ pub(crate) fn run(settings: &Settings, truth: &GroundTruth, workers: Workers) ->
 fn one(truth: &GroundTruth, seed: u64) -> Result<Vec<NullWindows>> {
     let monitor = truth.train(derive(seed, &[0]))?.monitor;
     let mut source = truth.steady.reseeded(derive(seed, &[1]));
-    let mut row = Row { values: Vec::new(), class: None, drifted: false };
+    let mut row = Row { values: Vec::new(), class: None, number: None, drifted: false };
     // What the ground truth is in this model's bins; no window of those that are judged is part of it.
     let truth = counted(&monitor, &mut source, &mut row, TRUTH_ROWS);
     WINDOWS

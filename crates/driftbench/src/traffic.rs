@@ -27,7 +27,7 @@ impl Traffic {
         rng.set_stream(ARRIVALS);
         let gap = 1.0 / rate;
         let first: f64 = Exp1.sample(&mut rng);
-        let row = Row { values: Vec::new(), class: None, drifted: false };
+        let row = Row { values: Vec::new(), class: None, number: None, drifted: false };
         Self { source: truth.reseeded(seed), rng, gap, next: start + gap * first, row }
     }
 

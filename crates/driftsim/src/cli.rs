@@ -27,7 +27,8 @@ enum Command {
     /// Write rows to stdout, like the model's reference or drifting away from it
     ///
     /// Without --spec and --preset no row drifts. The last two columns are `class`, the true one, and `drifted`; where
-    /// a feature has such a name, underscores are added.
+    /// a feature has such a name, underscores are added. There is no `class` if the model predicts a number, or if the true
+    /// classes of its reference are not known.
     Generate(Generate),
     /// Judge a table against a model: does each signal still follow the reference?
     ///
@@ -53,7 +54,7 @@ struct Generate {
     /// The same seed gives the same rows
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// A model file that `inference train` wrote; Iris without it
+    /// A model file that `inference train` or `inference profile` wrote; Iris without it
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// How rows are written

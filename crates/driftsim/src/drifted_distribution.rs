@@ -40,8 +40,8 @@ enum Kind {
 }
 
 impl DriftedDistribution {
-    /// Applies a spec to a model of whose rows `shares` are of each class.
-    pub(crate) fn new(spec: &DriftSpec, card: &ModelCard, shares: &[f64]) -> Result<Self, SpecError> {
+    /// Applies a spec to a model whose rows are drawn from `origin`.
+    pub(crate) fn new(spec: &DriftSpec, card: &ModelCard, origin: &Origin) -> Result<Self, SpecError> {
         let mut distribution =
             Self { shares: None, relabelled: None, shuffled: Vec::new(), changes: Vec::new() };
         // Operations may change how many decimals there are, for those that follow.
@@ -88,9 +88,12 @@ impl DriftedDistribution {
             }
             match operation {
                 Operation::ClassShares(wanted) => {
-                    distribution.shares = Some(class_shares(wanted, card, shares, &place)?);
+                    distribution.shares = Some(class_shares(wanted, card, origin.shares(), &place)?);
                 }
-                Operation::Relabel => distribution.relabelled = Some(card.classes.len()),
+                Operation::Relabel => {
+                    check_relabel(card, origin, &place)?;
+                    distribution.relabelled = Some(card.classes.len());
+                }
                 _ => {}
             }
         }
@@ -213,6 +216,24 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// Checks that rows have classes that can be replaced.
+fn check_relabel(card: &ModelCard, origin: &Origin, place: &str) -> Result<(), SpecError> {
+    let error = |problem: &str| SpecError::Model { place: place.to_owned(), problem: problem.to_owned() };
+    if card.predicts_number() {
+        return Err(error(
+            "gives rows another true class, but the model predicts a number; change the numbers in the target column of a table \
+             and send its rows instead",
+        ));
+    }
+    match origin {
+        Origin::Pool { has_classes: false, .. } => Err(error(
+            "gives rows another true class, but those of simulated rows are not known, because the reference has no true \
+             classes; send rows of a table that has them instead",
+        )),
+        Origin::Pool { .. } | Origin::Table(_) => Ok(()),
+    }
+}
+
 /// Returns the share of every class: those that are named, and the rest as it was among the others.
 fn class_shares(
     wanted: &ClassShares,
@@ -221,6 +242,13 @@ fn class_shares(
     place: &str,
 ) -> Result<Vec<f64>, SpecError> {
     let error = |problem: String| SpecError::Model { place: place.to_owned(), problem };
+    if card.predicts_number() {
+        return Err(error(
+            "the model predicts a number and has no classes; change features instead, with `shift`, `scale`, `noise`, `extreme` or \
+             `shuffle`"
+                .into(),
+        ));
+    }
     if reference.iter().all(|&share| share == 0.0) {
         return Err(error(
             "no row of the table has a class of the model; name the column with the class in `target`".into(),
@@ -257,6 +285,7 @@ fn class_shares(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{RowSource, fixtures};
     use model::Values;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
@@ -266,18 +295,18 @@ mod tests {
     }
 
     fn pool(card: &ModelCard) -> Origin {
-        Origin::Pool(card.pool().unwrap())
+        Origin::Pool { pool: card.pool().unwrap(), has_classes: true }
     }
 
     fn distribution(operations: &str) -> Result<DriftedDistribution, String> {
         let spec = DriftSpec::from_yaml(&format!("operations: [{operations}]"), "d").unwrap();
         let card = iris();
-        DriftedDistribution::new(&spec, &card, pool(&card).shares()).map_err(|error| error.to_string())
+        DriftedDistribution::new(&spec, &card, &pool(&card)).map_err(|error| error.to_string())
     }
 
     fn altered(operations: &str) -> Vec<Option<f64>> {
         let values = vec![Some(5.1), None, Some(1.4), Some(0.2)];
-        let mut row = Row { values, class: Some(0), drifted: true };
+        let mut row = Row { values, class: Some(0), number: None, drifted: true };
         let pool = pool(&iris());
         distribution(operations).unwrap().apply(&mut row, &pool, &mut ChaCha8Rng::seed_from_u64(1));
         row.values
@@ -358,10 +387,10 @@ mod tests {
         let Values::Numeric(numeric) = &mut card.features[0].values else { panic!() };
         (numeric.decimals, numeric.extreme) = (Some(0), [1.05, 1.6]);
         let pool = pool(&card);
-        let distribution = DriftedDistribution::new(&spec, &card, pool.shares()).unwrap();
+        let distribution = DriftedDistribution::new(&spec, &card, &pool).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for _ in 0..100 {
-            let mut row = Row { values: vec![Some(0.0); 4], class: None, drifted: true };
+            let mut row = Row { values: vec![Some(0.0); 4], class: None, number: None, drifted: true };
             distribution.apply(&mut row, &pool, &mut rng);
             assert_eq!(row.values[0], Some(2.0));
             assert!((4.5..=6.0).contains(&row.values[1].unwrap()));
@@ -370,15 +399,60 @@ mod tests {
 
     #[test]
     fn a_class_without_rows_cannot_be_drawn() {
-        let spec =
-            DriftSpec::from_yaml("operations: [class_shares: { named: { setosa: 0.5 } }]", "d").unwrap();
-        let error = |shares| DriftedDistribution::new(&spec, &iris(), shares).unwrap_err().to_string();
+        let wanted = ClassShares::Named(vec![("setosa".to_owned(), 0.5)]);
+        let place = "operations[0].class_shares";
+        let error = |shares: &[f64]| class_shares(&wanted, &iris(), shares, place).unwrap_err().to_string();
         assert_eq!(
             error(&[0.0, 0.5, 0.5]),
             "operations[0].class_shares: there is no row of class \"setosa\" to draw"
         );
         // A table without labels.
         assert!(error(&[0.0; 3]).contains("no row of the table has a class of the model"));
+    }
+
+    #[test]
+    fn operations_on_classes_are_refused_where_there_are_none() {
+        let error = |card: &ModelCard, operation: &str| {
+            let spec = DriftSpec::from_yaml(&format!("operations: [{operation}]"), "d").unwrap();
+            let source = RowSource::new(card, &spec, 1);
+            source.map(|_| ()).map_err(|error| error.to_string())
+        };
+        let regression = fixtures::regression().card;
+        for (operation, expected) in [
+            (
+                "class_shares: { last: 0.9 }",
+                "operations[0].class_shares: the model predicts a number and has no classes; change features instead",
+            ),
+            (
+                "class_shares: { named: { a: 0.9 } }",
+                "operations[0].class_shares: the model predicts a number and has no classes; change features instead",
+            ),
+            (
+                "relabel: {}",
+                "operations[0].relabel: gives rows another true class, but the model predicts a number; change the numbers",
+            ),
+        ] {
+            let error = error(&regression, operation).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let without_truth = fixtures::without_truth().card;
+        let unknown = error(&without_truth, "relabel: {}").unwrap_err();
+        assert!(unknown.contains("those of simulated rows are not known"), "{unknown}");
+        assert_eq!(error(&without_truth, "class_shares: { named: { low: 0.9 } }"), Ok(()));
+        assert_eq!(
+            error(&without_truth, "class_shares: { last: 0.9 }").unwrap_err(),
+            "operations[0].class_shares: there is no row of class \"none\" to draw"
+        );
+    }
+
+    #[test]
+    fn predicted_classes_have_other_shares_where_no_true_ones_are_known() {
+        let card = fixtures::without_truth().card;
+        let spec = DriftSpec::from_yaml("operations: [class_shares: { named: { high: 0.9 } }]", "d").unwrap();
+        let rows = RowSource::new(&card, &spec, 1).unwrap().take(1000);
+        let high = rows.filter(|row| row.values[0].is_some_and(|area| area > 80.0)).count();
+        // Four standard deviations of √(1000 · 0.9 · 0.1) are 38; a synthetic row may lie just beyond the border.
+        assert!((850..=950).contains(&high), "{high}");
     }
 
     #[test]
@@ -389,14 +463,14 @@ mod tests {
         let mut counts = [0; 3];
         for _ in 0..1000 {
             let values = vec![Some(5.1), None, Some(1.4), Some(0.2)];
-            let mut row = Row { values: values.clone(), class: Some(1), drifted: true };
+            let mut row = Row { values: values.clone(), class: Some(1), number: None, drifted: true };
             distribution.apply(&mut row, &pool, &mut rng);
             assert_eq!(row.values, values);
             counts[row.class.unwrap()] += 1;
         }
         // Four standard deviations of √(1000 · ½ · ½) are 63.
         assert!(counts[1] == 0 && (counts[0] - 500_i32).abs() < 63, "{counts:?}");
-        let mut unlabelled = Row { values: vec![None; 4], class: None, drifted: true };
+        let mut unlabelled = Row { values: vec![None; 4], class: None, number: None, drifted: true };
         distribution.apply(&mut unlabelled, &pool, &mut rng);
         assert_eq!(unlabelled.class, None);
     }

@@ -31,6 +31,8 @@ pub mod cli;
 pub mod counted;
 mod drifted_distribution;
 pub mod duration;
+#[cfg(test)]
+mod fixtures;
 pub mod model_card;
 mod origin;
 pub mod output;

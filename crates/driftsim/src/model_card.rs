@@ -1,7 +1,7 @@
-//! Loads the model whose reference rows are drawn from.
+//! Loads the model card whose reference rows are drawn from.
 
 use anyhow::{Context, Result};
-use cli_io::file_kind::{self, Wanted};
+use cli_io::file_kind::{self, FileKind, Wanted};
 use model::{ModelCard, ModelFile, TrainOptions};
 use std::path::Path;
 
@@ -20,4 +20,23 @@ pub fn load_card(path: Option<&Path>) -> Result<ModelCard> {
         None => model::train(&model::iris::table(), &TrainOptions::new("iris"))?,
     };
     Ok(file.card)
+}
+
+/// Reads the card of a model file or of a profile, or a card as `GET /model` answers it. `flag` names what the path is from.
+///
+/// # Errors
+/// If the file cannot be read or holds no card, or the card contradicts itself.
+pub fn read_card(flag: &str, path: &Path) -> Result<ModelCard> {
+    let place = || format!("{flag}: {}", path.display());
+    let bytes = std::fs::read(path).with_context(place)?;
+    let read = || {
+        let text = str::from_utf8(&bytes).context("is not text")?;
+        if FileKind::guess(&bytes) == Some(FileKind::Model) {
+            return Ok(ModelFile::from_json(text)?.card);
+        }
+        let card: ModelCard = serde_json::from_str(text)?;
+        card.check()?;
+        Ok(card)
+    };
+    read().map_err(|error| file_kind::explain(error, &bytes, Wanted::Model)).with_context(place)
 }

@@ -1,6 +1,6 @@
 //! Rows as text: CSV for tables, JSONL for requests.
 
-use crate::Row;
+use crate::{Row, source::has_true_classes};
 use model::{Feature, ModelCard};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
@@ -32,7 +32,8 @@ pub(crate) fn write(
 fn write_csv(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl Write) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     let mut header: Vec<String> = card.features.iter().map(|feature| feature.name.clone()).collect();
-    for truth in ["class", "drifted"] {
+    let classes = has_true_classes(card);
+    for truth in ["class", "drifted"].into_iter().skip(usize::from(!classes)) {
         let name = free_name(truth, &header);
         header.push(name);
     }
@@ -44,9 +45,9 @@ fn write_csv(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl W
             (Some(value), Some(categorical)) => categorical.text(*value).to_owned(),
         };
         let cells = row.values.iter().zip(&card.features).map(text);
-        let class = row.class.map_or("", |class| &card.classes[class]);
-        let truth = [class.to_owned(), row.drifted.to_string()];
-        csv.write_record(cells.chain(truth)).map_err(io_error)?;
+        let class = || row.class.map_or(String::new(), |class| card.classes[class].clone());
+        let truth = [classes.then(class), Some(row.drifted.to_string())];
+        csv.write_record(cells.chain(truth.into_iter().flatten())).map_err(io_error)?;
     }
     csv.flush()
 }
@@ -85,6 +86,7 @@ fn write_jsonl(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl
 #[derive(Serialize)]
 struct Line<'a> {
     features: Features<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<&'a str>,
     drifted: bool,
 }
@@ -116,13 +118,35 @@ impl Serialize for Features<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{DriftSpec, RowSource, fixtures};
+
+    #[test]
+    fn rows_without_a_true_class_have_no_column_for_it() {
+        for file in [fixtures::regression(), fixtures::without_truth()] {
+            let written = |format| {
+                let rows = RowSource::new(&file.card, &DriftSpec::steady(), 1).unwrap().take(3);
+                let mut out = Vec::new();
+                write(format, &file.card, rows, &mut out).unwrap();
+                String::from_utf8(out).unwrap()
+            };
+            let csv = written(Format::Csv);
+            assert!(csv.starts_with("area,floor,city,drifted\n"), "{csv}");
+            assert!(csv.lines().skip(1).all(|line| line.split(',').count() == 4 && line.ends_with(",false")));
+            let jsonl = written(Format::Jsonl);
+            assert_eq!(jsonl.matches("},\"drifted\":false}").count(), 3, "{jsonl}");
+        }
+    }
 
     fn written(format: Format) -> String {
         let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         card.features[0].name = "class".into();
         card.features[1].name = "width, at \"most\"".into();
-        let row =
-            Row { values: vec![Some(5.0), None, Some(1e21), Some(-0.25)], class: Some(2), drifted: true };
+        let row = Row {
+            values: vec![Some(5.0), None, Some(1e21), Some(-0.25)],
+            class: Some(2),
+            number: None,
+            drifted: true,
+        };
         let mut out = Vec::new();
         write(format, &card, std::iter::once(row), &mut out).unwrap();
         String::from_utf8(out).unwrap()

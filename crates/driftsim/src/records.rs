@@ -16,6 +16,15 @@ pub enum Interface {
     Scenario,
 }
 
+/// What is true of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Label {
+    /// The position of the true class.
+    Class(usize),
+    /// The true number, which is finite.
+    Number(f64),
+}
+
 /// How the cells of one feature are read.
 enum Cells {
     Numeric,
@@ -34,14 +43,15 @@ pub(crate) struct RecordReader {
     columns: Vec<usize>,
     /// How the cells of each feature are read.
     cells: Vec<Cells>,
-    /// The column with the true class.
+    /// The column with the true class or number.
     target: Option<usize>,
-    classes: HashMap<Vec<u8>, usize>,
+    /// The classes; `None` if the model predicts a number.
+    classes: Option<HashMap<Vec<u8>, usize>>,
 }
 
 impl RecordReader {
     /// Matches a header with the features of a model by name. Returns also what in it may be a mistake. `target` is the column with
-    /// the true class, which the table may lack.
+    /// the true class or number, which the table may lack.
     ///
     /// # Errors
     /// If the header lacks a feature of the model or has one twice; `place` is the name of the table.
@@ -61,13 +71,14 @@ impl RecordReader {
             columns,
             cells: card.features.iter().map(Cells::new).collect(),
             target: target.and_then(|target| names.iter().position(|name| name == target)),
-            classes: card.classes.iter().map(|class| class.clone().into_bytes()).zip(0..).collect(),
+            classes: (!card.predicts_number())
+                .then(|| card.classes.iter().map(|class| class.clone().into_bytes()).zip(0..).collect()),
             names,
         };
         Ok((reader, notes))
     }
 
-    /// Returns whether the table has the column with the true class.
+    /// Returns whether the table has the column with the true class or number.
     pub(crate) fn has_target(&self) -> bool {
         self.target.is_some()
     }
@@ -98,11 +109,14 @@ impl RecordReader {
         Ok(())
     }
 
-    /// Returns the true class of a record that [`RecordReader::read`] has read, if it has one that the model knows. Any other
-    /// text in the column of the class is counted.
-    pub(crate) fn label(&self, record: &ByteRecord, unknown: &mut UnknownLabels) -> Option<usize> {
+    /// Returns the true class or number of a record that [`RecordReader::read`] has read, if it has one that the model knows. Any
+    /// other text in the column is counted.
+    pub(crate) fn label(&self, record: &ByteRecord, unknown: &mut UnknownLabels) -> Option<Label> {
         let text = record[self.target?].trim_ascii();
-        let label = self.classes.get(text).copied();
+        let label = match &self.classes {
+            Some(classes) => classes.get(text).copied().map(Label::Class),
+            None => number(text).map(Label::Number),
+        };
         if label.is_none() {
             unknown.add(text);
         }
@@ -132,12 +146,14 @@ impl Cells {
                 let otherwise = || own.value(&String::from_utf8_lossy(cell));
                 Ok(Some(known.get(cell).copied().unwrap_or_else(otherwise)))
             }
-            Self::Numeric => {
-                let number = str::from_utf8(cell).ok().and_then(|text| text.parse::<f64>().ok());
-                number.filter(|number| number.is_finite()).map(Some).ok_or(())
-            }
+            Self::Numeric => number(cell).map(Some).ok_or(()),
         }
     }
+}
+
+/// Returns the finite number that a cell has.
+fn number(cell: &[u8]) -> Option<f64> {
+    str::from_utf8(cell).ok()?.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 fn header_name(field: &[u8]) -> String {

@@ -1,6 +1,9 @@
 //! Rows without end, drawn from a model or a table.
 
-use crate::{DriftSpec, SpecError, TableRows, drifted_distribution::DriftedDistribution, origin::Origin};
+use crate::{
+    DriftSpec, SpecError, TableRows, drifted_distribution::DriftedDistribution, origin::Origin,
+    records::Label,
+};
 use model::{ModelCard, Pool, simulator::SimulatorError};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,9 +14,11 @@ use std::sync::Arc;
 pub struct Row {
     /// One value per feature, in the model's order: a finite number or the position of a category. `None` is missing.
     pub values: Vec<Option<f64>>,
-    /// The true class, as a position in the model's classes; `None` for a row of a table that has none. Operations on features do not
-    /// change it, even where the values no longer show it.
+    /// The true class, as a position in the model's classes; `None` where it is not known, and if the model predicts a number.
+    /// Operations on features do not change it, even where the values no longer show it.
     pub class: Option<usize>,
+    /// The true number, if the model predicts one and the row is from a table that has it. No operation changes it.
+    pub number: Option<f64>,
     /// Whether the row was drawn from the drifted distribution. Its values may still be typical of the original one, especially if
     /// only class shares drift.
     pub drifted: bool,
@@ -24,7 +29,7 @@ pub struct Row {
 /// The same card, spec and seed give the same rows. Random numbers are ChaCha8's, seeded by `seed_from_u64`, on three
 /// streams, so that row n is made from the same numbers with and without drift:
 /// - stream 0: one uniform number per row, below `share` for a row that drifts;
-/// - stream 1: what the row would be without drift: one uniform number for the class, one for the row of the pool or the table,
+/// - stream 1: what the row would be without drift: one uniform number for the class or group, one for the row of the pool or the table,
 ///   and, from the pool, one per feature;
 /// - stream 2: the numbers of the operations, for rows that drift.
 #[derive(Debug, Clone)]
@@ -43,7 +48,8 @@ impl RowSource {
     /// # Errors
     /// When the spec names features or classes that the model doesn't have, or the card contradicts itself.
     pub fn new(card: &ModelCard, spec: &DriftSpec, seed: u64) -> Result<Self, SpecError> {
-        Self::of(Origin::Pool(pool(card)?), card, spec, seed)
+        let origin = Origin::Pool { pool: pool(card)?, has_classes: has_true_classes(card) };
+        Self::of(origin, card, spec, seed)
     }
 
     /// Creates a source of rows that are drawn from a table with replacement and drift as `spec` says.
@@ -62,7 +68,7 @@ impl RowSource {
     fn of(origin: Origin, card: &ModelCard, spec: &DriftSpec, seed: u64) -> Result<Self, SpecError> {
         let [drifting, drawing, altering] = streams(seed);
         Ok(Self {
-            distribution: DriftedDistribution::new(spec, card, origin.shares())?,
+            distribution: DriftedDistribution::new(spec, card, &origin)?,
             share: if spec.operations.is_empty() { 0.0 } else { spec.share },
             drifting,
             drawing,
@@ -81,11 +87,21 @@ impl RowSource {
     pub fn fill(&mut self, row: &mut Row) {
         row.drifted = self.drifting.random::<f64>() < self.share;
         let shares = if row.drifted { self.distribution.shares.as_deref() } else { None };
-        row.class = self.origin.draw(shares, &mut self.drawing, &mut row.values);
+        (row.class, row.number) = match self.origin.draw(shares, &mut self.drawing, &mut row.values) {
+            Some(Label::Class(class)) => (Some(class), None),
+            Some(Label::Number(number)) => (None, Some(number)),
+            None => (None, None),
+        };
         if row.drifted {
             self.distribution.apply(row, &self.origin, &mut self.altering);
         }
     }
+}
+
+/// Returns whether rows that are drawn for a model have their true class. They have none if the model predicts a number, or if its
+/// reference has no true classes: such rows are grouped by the predicted numbers or classes.
+pub fn has_true_classes(card: &ModelCard) -> bool {
+    !card.predicts_number() && card.reference.accuracy.is_some()
 }
 
 /// Decodes the simulator of a card.
@@ -108,7 +124,7 @@ impl Iterator for RowSource {
     type Item = Row;
 
     fn next(&mut self) -> Option<Row> {
-        let mut row = Row { values: Vec::new(), class: None, drifted: false };
+        let mut row = Row { values: Vec::new(), class: None, number: None, drifted: false };
         self.fill(&mut row);
         Some(row)
     }
@@ -117,10 +133,16 @@ impl Iterator for RowSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{TableOptions, fixtures};
+    use model::ModelFile;
+    use std::io::Write;
+
+    fn iris_file() -> ModelFile {
+        model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap()
+    }
 
     fn iris(spec: &DriftSpec, seed: u64) -> RowSource {
-        let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
-        RowSource::new(&file.card, spec, seed).unwrap()
+        RowSource::new(&iris_file().card, spec, seed).unwrap()
     }
 
     #[test]
@@ -134,7 +156,12 @@ mod tests {
         let giant = iris(&DriftSpec::preset("giant").unwrap(), 42).next().unwrap();
         assert_eq!(
             giant,
-            Row { values: [8.4, 4.9, 8.0, 3.2].map(Some).to_vec(), class: Some(2), drifted: true }
+            Row {
+                values: [8.4, 4.9, 8.0, 3.2].map(Some).to_vec(),
+                class: Some(2),
+                number: None,
+                drifted: true
+            }
         );
     }
 
@@ -153,6 +180,43 @@ mod tests {
         let spec = DriftSpec { share: 0.5, ..DriftSpec::preset("noise").unwrap() };
         let reseeded = iris(&spec, 1).reseeded(8);
         assert!(reseeded.zip(iris(&spec, 8)).take(100).all(|(reseeded, other)| reseeded == other));
+    }
+
+    #[test]
+    fn rows_have_a_class_only_where_the_true_one_is_known() {
+        for (file, known) in
+            [(fixtures::regression(), false), (fixtures::without_truth(), false), (iris_file(), true)]
+        {
+            assert_eq!(has_true_classes(&file.card), known);
+            for preset in ["giant", "noise", "unit_change"] {
+                let spec = DriftSpec { share: 0.5, ..DriftSpec::preset(preset).unwrap() };
+                let rows: Vec<Row> = RowSource::new(&file.card, &spec, 3).unwrap().take(200).collect();
+                assert!(rows.iter().all(|row| row.class.is_some() == known && row.number.is_none()));
+                assert!(rows.iter().any(|row| row.drifted) && rows.iter().any(|row| !row.drifted));
+                let full = |row: &Row| row.values.len() == file.card.features.len();
+                assert!(
+                    rows.iter().all(|row| full(row) && row.values.iter().flatten().all(|v| v.is_finite()))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_a_table_have_the_number_of_their_target() {
+        let card = fixtures::regression().card;
+        let mut file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+        file.write_all(fixtures::flats(50).as_bytes()).unwrap();
+        let table = TableRows::open("table", file.path(), &TableOptions::of(&card), &card).unwrap();
+        let spec = DriftSpec::from_yaml("operations: [shift: { features: area, by_sd: 5 }]", "d").unwrap();
+        let table = Arc::new(table);
+        let source = |spec| RowSource::of_table(Arc::clone(&table), &card, spec, 1).unwrap();
+        for (steady, drifted) in source(&DriftSpec::steady()).zip(source(&spec)).take(100) {
+            let number = steady.number.unwrap();
+            let expected = 3.0 * steady.values[0].unwrap() + 5.0 * steady.values[1].unwrap();
+            assert!((0.0..=10.5).contains(&(number - expected)), "{steady:?}");
+            assert_eq!((steady.class, drifted.number), (None, Some(number)));
+            assert!(drifted.values[0] > steady.values[0]);
+        }
     }
 
     #[test]

@@ -72,9 +72,12 @@ pub enum Operation {
         /// Names or patterns.
         features: Vec<String>,
     },
-    /// Draws rows with other class shares: prior shift. The values of each class stay as they are.
+    /// Draws rows with other class shares: prior shift. The values of each class stay as they are. Where the true classes of a model's
+    /// reference are not known, these are the predicted classes.
     ClassShares(ClassShares),
     /// Gives the row another true class, each of the other classes with the same probability: concept drift. Its values do not change.
+    /// There is no such operation for a model that predicts a number, because it would need the size of the error: a table whose
+    /// target column was changed says it.
     Relabel,
 }
 

@@ -1,7 +1,7 @@
 //! The rows of a table, held in memory to be drawn from.
 
 use crate::{
-    records::{Interface, RecordReader},
+    records::{Interface, Label, RecordReader},
     unknown_labels::UnknownLabels,
 };
 use anyhow::{Context, Result, ensure};
@@ -18,7 +18,7 @@ use std::{fmt::Write, io::Read, path::Path};
 /// The most problems that an error names; further ones are only counted.
 const NAMED: usize = 10;
 
-/// Rows of a model's features, with their true classes where the table has them.
+/// Rows of a model's features, with their true classes or numbers where the table has them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableRows {
     /// The table's name, for messages.
@@ -26,12 +26,14 @@ pub struct TableRows {
     features: usize,
     /// Row by row; NaN is missing.
     values: Vec<f64>,
-    labels: Vec<Option<usize>>,
-    /// The rows of each class, by position.
+    labels: Vec<Option<Label>>,
+    /// The rows of each class, by position; empty if the model predicts a number.
     classes: Vec<Vec<usize>>,
-    /// The share of each class among the rows with a label.
+    /// The share of each class among the rows with a label; empty if the model predicts a number.
     shares: Vec<f64>,
-    /// What the column of the class has instead, if it has labels that are not classes of the model.
+    /// How many rows have a label.
+    labelled: usize,
+    /// What the column with the labels has instead, if some are not classes of the model, or not numbers if it predicts one.
     pub unknown_labels: Option<String>,
     /// What in the table may be a mistake, in sentences for people.
     pub notes: Vec<String>,
@@ -40,7 +42,7 @@ pub struct TableRows {
 /// How a table is read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableOptions {
-    /// The column with the true class and the texts that stand for a missing value.
+    /// The column with the true class or number and the texts that stand for a missing value.
     pub notation: Notation,
     /// What separates the fields.
     pub separator: u8,
@@ -56,7 +58,8 @@ impl TableOptions {
 }
 
 impl TableRows {
-    /// Reads a CSV file, plain or compressed with gzip. Columns are matched by name; a table may lack the column with the class.
+    /// Reads a CSV file, plain or compressed with gzip. Columns are matched by name; a table may lack the column with the true
+    /// class or number.
     /// `field` names the flag or field that the path is from.
     ///
     /// # Errors
@@ -88,6 +91,7 @@ impl TableRows {
             labels: Vec::new(),
             classes: vec![Vec::new(); card.classes.len()],
             shares: Vec::new(),
+            labelled: 0,
             unknown_labels: None,
             notes: Vec::new(),
         };
@@ -116,15 +120,16 @@ impl TableRows {
         Ok(rows.counted())
     }
 
-    fn label(&mut self, label: Option<usize>) {
-        if let Some(class) = label {
+    fn label(&mut self, label: Option<Label>) {
+        if let Some(Label::Class(class)) = label {
             self.classes[class].push(self.labels.len());
         }
+        self.labelled += usize::from(label.is_some());
         self.labels.push(label);
     }
 
     fn counted(mut self) -> Self {
-        let labelled = self.labelled().max(1) as f64;
+        let labelled = self.labelled.max(1) as f64;
         self.shares = self.classes.iter().map(|rows| rows.len() as f64 / labelled).collect();
         self
     }
@@ -156,12 +161,13 @@ impl TableRows {
         self.labels.len()
     }
 
-    /// Returns how many rows have a true class.
+    /// Returns how many rows have a true class or number.
     pub fn labelled(&self) -> usize {
-        self.classes.iter().map(Vec::len).sum()
+        self.labelled
     }
 
-    /// Returns the share of each class among the rows with a label; all are 0 if no row has one.
+    /// Returns the share of each class among the rows with a label; all are 0 if no row has one, and there are none if the model
+    /// predicts a number.
     pub fn shares(&self) -> &[f64] {
         &self.shares
     }
@@ -173,7 +179,7 @@ impl TableRows {
         shares: Option<&[f64]>,
         rng: &mut impl Rng,
         values: &mut Vec<Option<f64>>,
-    ) -> Option<usize> {
+    ) -> Option<Label> {
         let row = self.pick(shares, rng);
         values.clear();
         values.extend(self.row(row).iter().map(|&value| present(value)));
@@ -224,6 +230,7 @@ fn unreadable(place: &str, unread: u64, problems: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
     use std::collections::BTreeMap;
@@ -254,8 +261,12 @@ mod tests {
         let mut drawn: BTreeMap<(String, Option<usize>), u32> = BTreeMap::new();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut values = Vec::new();
+        let class_of = |label: Option<Label>| match label {
+            Some(Label::Class(class)) => Some(class),
+            Some(Label::Number(_)) | None => None,
+        };
         for _ in 0..4000 {
-            let class = rows.draw(None, &mut rng, &mut values);
+            let class = class_of(rows.draw(None, &mut rng, &mut values));
             *drawn.entry((format!("{values:?}"), class)).or_default() += 1;
         }
         let share =
@@ -265,14 +276,39 @@ mod tests {
         assert!((share([8.0, 7.0, 6.0, 5.0], None) - 0.25).abs() < 0.032);
         assert!((share([12.0, 11.0, 10.0, 9.0], Some(2)) - 0.25).abs() < 0.032);
         assert_eq!(drawn.len(), 3);
-        let class = rows.draw(Some(&[0.0, 0.0, 1.0]), &mut rng, &mut values);
-        assert_eq!((class, values[0]), (Some(2), Some(12.0)));
+        let label = rows.draw(Some(&[0.0, 0.0, 1.0]), &mut rng, &mut values);
+        assert_eq!((label, values[0]), (Some(Label::Class(2)), Some(12.0)));
     }
 
     #[test]
     fn a_table_without_classes_has_rows_without_labels() {
         let rows = read("petal_width,petal_length,sepal_width,sepal_length\n1,2,3,4\n").unwrap();
         assert_eq!((rows.rows(), rows.labelled()), (1, 0));
+    }
+
+    #[test]
+    fn the_target_of_a_model_that_predicts_a_number_is_read_as_a_number() {
+        let card = fixtures::regression().card;
+        let read =
+            |text: &str| TableRows::read(text.as_bytes(), "t.csv", &TableOptions::of(&card), &card).unwrap();
+        let rows =
+            read("area,floor,city,price\n50,1,Bonn, 155.5\n60,2,Bonn,\n70,3,Celle,NaN\n70,3,Celle,1e999\n");
+        assert_eq!((rows.rows(), rows.labelled()), (4, 1));
+        assert_eq!(rows.shares(), [0.0; 0]);
+        assert_eq!(rows.notes, ["3 rows have no number in column price: they have \"\", 1e999, NaN"]);
+        let (mut rng, mut values, mut seen) = (ChaCha8Rng::seed_from_u64(1), Vec::new(), Vec::new());
+        for _ in 0..100 {
+            let label = rows.draw(None, &mut rng, &mut values);
+            assert_eq!(label, (values[0] == Some(50.0)).then_some(Label::Number(155.5)));
+            seen.push(label.is_some());
+        }
+        assert!(seen.contains(&true) && seen.contains(&false));
+        let none = read("area,floor,city,price\n50,1,Bonn,much\n60,2,Bonn,much\n");
+        assert_eq!(
+            (none.labelled(), none.notes),
+            (0, vec!["column price has no number: it has much".to_owned()])
+        );
+        assert_eq!(read("area,floor,city\n50,1,Bonn\n").labelled(), 0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The labels of a table that are not classes of the model.
+//! The labels of a table that are not classes of the model, or not numbers if the model predicts one.
 
 use crate::records::{listed, name};
 use model::ModelCard;
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 /// The most labels, and the most classes, that a note names.
 const NAMED: usize = 5;
 
-/// Counts rows whose label is not a class of the model.
+/// Counts rows whose label is not a class of the model, or not a number if the model predicts one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct UnknownLabels {
     /// How many rows have such a label.
@@ -43,21 +43,23 @@ impl UnknownLabels {
         }
     }
 
-    /// Returns what to say about them, if there are any: the table has `rows` rows, and `target` is the column with the class.
+    /// Returns what to say about them, if there are any: the table has `rows` rows, and `target` is the column with the labels.
     pub(crate) fn note(&self, rows: u64, target: &str, card: &ModelCard) -> Option<String> {
         let column = name(target);
         let labels: Vec<_> = self.first.iter().map(|label| String::from_utf8_lossy(label)).collect();
         let labels = first_of(&labels, labels.len());
+        let label = if card.predicts_number() { "number" } else { "class of the model" };
         match self.rows {
             0 => None,
+            all if all == rows && card.predicts_number() => {
+                Some(format!("column {column} has no number: it has {labels}"))
+            }
             all if all == rows => Some(format!(
                 "column {column} has no class of the model: it has {labels}; the model's are {}",
                 first_of(&card.classes, card.classes.len())
             )),
-            1 => Some(format!("1 row has no class of the model in column {column}: it has {labels}")),
-            some => {
-                Some(format!("{some} rows have no class of the model in column {column}: they have {labels}"))
-            }
+            1 => Some(format!("1 row has no {label} in column {column}: it has {labels}")),
+            some => Some(format!("{some} rows have no {label} in column {column}: they have {labels}")),
         }
     }
 }

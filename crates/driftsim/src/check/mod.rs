@@ -31,11 +31,11 @@ pub struct Args {
     /// Table to judge: a CSV file with a header, plain or compressed with gzip, or - for standard input
     #[arg(long, value_name = "FILE.csv|-")]
     current: PathBuf,
-    /// What it should be like: a model file, or a model card as GET /model answers it; - reads it from standard input
+    /// What it should be like: a model file, a profile, or a model card as GET /model answers it; - reads it from standard input
     #[arg(long, value_name = "MODEL.json|CARD.json|-")]
     reference: PathBuf,
-    /// Column with the true class, from which the accuracy follows; without the flag, the one that the model was trained on, if
-    /// the table has it
+    /// Column with the true class, from which the accuracy follows if the reference holds the model; without the flag, the one
+    /// that the model was trained on, if the table has it
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
     /// How the result is written
@@ -64,7 +64,7 @@ pub enum Format {
 pub struct Reference {
     /// The model's card.
     pub card: ModelCard,
-    /// The model, if the file holds it; without it the signals of its output are not checked.
+    /// The model, if the file holds it; without it the signals of its output are not checked, and there is no accuracy.
     pub predictor: Option<Predictor>,
 }
 
@@ -141,5 +141,53 @@ fn word(verdict: Verdict) -> &'static str {
         Verdict::Steady => "steady",
         Verdict::Drifting => "drifting",
         Verdict::CannotTell { .. } => "cannot tell",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+    use model::ModelFile;
+    use std::io::Write as _;
+
+    /// Judges a table against a profile that is read from a file, in all formats.
+    fn judged(file: &ModelFile, table: &str) -> (Judged, [String; 3]) {
+        let mut profile = tempfile::NamedTempFile::new().unwrap();
+        profile.write_all(file.to_json().unwrap().as_bytes()).unwrap();
+        let reference = read_reference(profile.path()).unwrap();
+        let reading = Reading { place: "t.csv", missing: &[], separator: b',', target: None };
+        let tally = Tally::count(table.as_bytes(), &reading, &reference).unwrap();
+        let judged = Judged::new(&reference, &tally, "t.csv").unwrap();
+        let shown =
+            [text::render(&judged), serde_json::to_string_pretty(&judged).unwrap(), page::render(&judged)];
+        (judged, shown)
+    }
+
+    #[test]
+    fn a_profile_judges_the_features_and_notes_that_outputs_are_not_checked() {
+        for file in [fixtures::regression(), fixtures::without_truth()] {
+            let (steady, shown) = judged(&file, &fixtures::flats(300));
+            assert_eq!((steady.overall, steady.signals.len()), (Overall::Steady, 3), "{}", shown[0]);
+            assert_eq!((steady.accuracy, steady.reference_accuracy), (None, None));
+            for shown in &shown {
+                assert!(shown.contains("the signals of its output are not checked"), "{shown}");
+                assert!(!shown.contains("class of the model"), "{shown}");
+            }
+            let [text, _, page] = &shown;
+            assert!(!text.contains("accuracy") && !page.contains("accuracy"), "{text}");
+            let header = "area,floor,city,price\n".to_owned();
+            let (drifted, _) = judged(&file, &(header + &"5000,1,Bonn,3\n".repeat(100)));
+            assert_eq!(drifted.overall, Overall::Drift);
+        }
+    }
+
+    #[test]
+    fn a_target_without_numbers_is_noted_for_a_model_that_predicts_one() {
+        let rows = "50,1,Bonn,10\n50,1,Bonn,?\n".repeat(40);
+        let (judged, _) = judged(&fixtures::regression(), &format!("area,floor,city,price\n{rows}"));
+        assert_eq!((judged.rows, judged.labelled_rows), (80, 0));
+        let expected = "40 rows have no number in column price: they have ?";
+        assert!(judged.notes.iter().any(|note| note == expected), "{:?}", judged.notes);
     }
 }

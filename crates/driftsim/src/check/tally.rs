@@ -6,7 +6,7 @@ use super::{
     parallel::map_reduce,
 };
 use crate::{
-    records::{Interface, RecordReader},
+    records::{Interface, Label, RecordReader},
     unknown_labels::UnknownLabels,
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -43,7 +43,7 @@ pub struct Reading<'a> {
     pub missing: &'a [String],
     /// What separates the fields.
     pub separator: u8,
-    /// The column with the true class, which the table must have. Without it, the table may have the column that the model was
+    /// The column with the true class or number, which the table must have. Without it, the table may have the column that the model was
     /// trained on.
     pub target: Option<&'a str>,
 }
@@ -78,7 +78,7 @@ struct Rows<'a> {
     separator: u8,
     reference: &'a Reference,
     reader: RecordReader,
-    /// The column with the true class, which the table may lack.
+    /// The column with the true class or number, which the table may lack.
     target: Option<&'a str>,
 }
 
@@ -161,9 +161,9 @@ impl<'a> Rows<'a> {
             bins[signal.bins.index(value)] += 1;
         }
         let label = self.reader.label(record, &mut counts.unknown);
-        if let (Some(label), Some(prediction)) = (label, &prediction) {
+        if let (Some(Label::Class(class)), Some(prediction)) = (label, &prediction) {
             counts.labelled[0] += 1;
-            counts.labelled[1] += u64::from(prediction.class() == Some(label));
+            counts.labelled[1] += u64::from(prediction.class() == Some(class));
         }
         counts.rows += 1;
         Ok(())

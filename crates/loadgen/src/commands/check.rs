@@ -1,6 +1,6 @@
 //! `loadgen check`: what a scenario would send, or everything that is wrong with it.
 
-use super::preflight::{check_signals, few_rows};
+use super::preflight::{check_feedback, check_signals, few_rows};
 use crate::{
     exit::Exit,
     plan::{Plan, Shard, arrivals::planned},
@@ -25,7 +25,7 @@ pub struct Args {
     /// Scenario files, or names
     #[arg(required = true, value_hint = ValueHint::FilePath)]
     files: Vec<String>,
-    /// Model file to fit the scenarios to; prints which features their roles stand for
+    /// Model file or profile to fit the scenarios to; prints which features their roles stand for
     #[arg(long, value_name = "MODEL.json", value_hint = ValueHint::FilePath)]
     model: Option<PathBuf>,
 }
@@ -70,10 +70,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Finds what does not fit a model: roles, signals, tables and payloads.
+/// Finds what does not fit a model: roles, signals, feedback, tables and payloads.
 fn fit(scenario: &mut Scenario, folder: Option<&Path>, card: &ModelCard) -> anyhow::Result<()> {
     scenario.fit(card).map_err(anyhow::Error::msg)?;
     check_signals(scenario, card)?;
+    check_feedback(scenario, card)?;
     for note in scenario.read_tables(folder, card)?.iter().chain(&few_rows(scenario)) {
         eprintln!("warning: {}", printable_message(note));
     }

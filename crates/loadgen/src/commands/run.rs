@@ -1,6 +1,6 @@
 //! `loadgen run`: runs a scenario and writes its report. [`crate::session`] follows the run while requests are sent.
 
-use super::preflight::{check_alerts, check_queries, check_signals, few_rows};
+use super::preflight::{check_alerts, check_feedback, check_queries, check_signals, few_rows};
 use crate::{
     connect::{Endpoint, Target, Tls},
     engine,
@@ -45,13 +45,17 @@ pub struct Args {
     /// The inference service
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, default_value = "http://127.0.0.1:8000", value_parser = http_url)]
     pub target: Url,
+    /// The target's model card, in place of that which GET /model answers: a profile, a model file, or a card alone
+    #[arg(long, value_name = "CARD.json", value_hint = ValueHint::FilePath)]
+    pub profile: Option<PathBuf>,
     /// A Prometheus server, to check the scenario's alerts
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = http_url)]
     pub prometheus: Option<Url>,
     /// Additional certificate authorities to trust over https:// (PEM)
     #[arg(long, value_name = "FILE.pem", value_hint = ValueHint::FilePath)]
     pub ca_cert: Option<PathBuf>,
-    /// Take rows from this CSV file instead of drawing them for the model; labels too, if it has the column of the class
+    /// Take rows from this CSV file instead of drawing them for the model; true classes or numbers too, if it has
+    /// the column with them
     #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
     pub table: Option<PathBuf>,
     /// Text that stands for a missing value in the table, such as NA, beside the empty cell and the model's own; may be repeated
@@ -170,9 +174,13 @@ async fn execute(
     let address = target.endpoint.url();
     let routes = Routes::new(&scenario.payloads, address.path());
     let reader = Reader::new(&target, routes, prometheus.clone())?;
-    let card = reader.card().await.map_err(|error| anyhow!("--target {address}: {error}"))?;
+    let card = match &args.profile {
+        Some(path) => driftsim::model_card::read_card("--profile", path)?,
+        None => reader.card().await.map_err(|error| anyhow!("--target {address}: {error}"))?,
+    };
     scenario.fit(&card).map_err(|problem| anyhow!("expect: {problem}"))?;
     check_signals(&scenario, &card)?;
+    check_feedback(&scenario, &card)?;
     let notes = scenario.read_tables(found.folder(), &card)?;
     for note in simulator_warning(&scenario, &card).iter().chain(&notes).chain(&few_rows(&scenario)) {
         eprintln!("warning: {}", printable_message(note));

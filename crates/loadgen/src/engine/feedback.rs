@@ -1,4 +1,4 @@
-//! Sends the true class of a row some time after its prediction.
+//! Sends the true class or number of a row some time after its prediction.
 
 use super::{
     record::FeedbackOutcome,
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Uri};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{rc::Rc, time::Duration};
 
 /// Where the service takes feedback.
@@ -40,7 +40,7 @@ impl Request {
         Ok(Some(Self { after: feedback.after, uri, headers }))
     }
 
-    fn about(&self, prediction_id: &str, label: &str) -> hyper::Request<Full<Bytes>> {
+    fn about(&self, prediction_id: &str, label: &Value) -> hyper::Request<Full<Bytes>> {
         let body = json!({ "prediction_id": prediction_id, "label": label }).to_string();
         let mut request = hyper::Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
@@ -52,8 +52,8 @@ impl Request {
 
 /// Feedback that is due on a prediction.
 pub(super) struct Due {
-    /// The true class.
-    pub(super) label: String,
+    /// The name of the true class, or the true number.
+    pub(super) label: Value,
     /// The id that the prediction was answered with; without one, feedback cannot be sent.
     pub(super) prediction_id: Option<String>,
 }

@@ -10,6 +10,7 @@ use model::ModelCard;
 use rand::{Rng, RngExt};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use reqwest::header::HeaderValue;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// A request without the instant at which it is due.
@@ -21,8 +22,8 @@ pub struct PreparedRequest {
     pub body: Option<Bytes>,
     /// The media type it is declared as, unless the payload's headers say.
     pub content_type: Option<HeaderValue>,
-    /// The true class, if the prediction gets feedback.
-    pub label: Option<String>,
+    /// The name of the true class, or the true number, if the prediction gets feedback.
+    pub label: Option<Value>,
 }
 
 /// What a stream of random numbers is used for. Each purpose has a stream of its own, so that none changes the numbers of another.
@@ -192,7 +193,9 @@ impl BodySource {
             Self::Rows { rows, card, feedback } => {
                 let row = row(rows);
                 let chosen = is_chosen(feedback);
-                let label = row.class.filter(|_| chosen).map(|class| card.classes[class].clone());
+                let class = || row.class.map(|class| card.classes[class].as_str().into());
+                let truth = || class().or(row.number.map(Value::from));
+                let label = if chosen { truth() } else { None };
                 with_body(proper(&row.values, card), JSON, label)
             }
             Self::Malformed { rows, kinds, rng, card } => {
@@ -252,6 +255,7 @@ fn usable(kinds: &[Malformed], card: &ModelCard) -> Result<Vec<Malformed>, Strin
 mod tests {
     use super::*;
     use crate::scenario::Scenario;
+    use std::io::Write;
 
     fn requests(vu: usize, seed: u64) -> Vec<PreparedRequest> {
         let yaml = "
@@ -283,6 +287,35 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
         card.features.iter_mut().for_each(|feature| feature.missing_ratio = 0.1);
         let problem = usable(&[Malformed::Nan, Malformed::NullFeature], &card).unwrap_err();
         assert_eq!(problem, "null_feature is valid input for this model; leave it out");
+    }
+
+    #[test]
+    fn labels_are_the_names_of_classes_or_the_numbers_of_a_table() {
+        let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
+        let labels = |card: &ModelCard| {
+            let mut file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+            let header = "sepal_length,sepal_width,petal_length,petal_width";
+            write!(file, "{header},species,weight\n1,2,3,4,setosa,5.25\n").unwrap();
+            let yaml = format!(
+                "name: x\npayloads: {{ a: {{ source: {{ table: {:?} }}, feedback: {{ share: 0.5 }} }} }}\n\
+                 phases: [ {{ name: a, executor: constant-vus, vus: 2, duration: 1s }} ]",
+                file.path()
+            );
+            let mut scenario = Scenario::parse(&yaml, "x").unwrap();
+            scenario.read_tables(None, card).unwrap();
+            let card = Arc::new(card.clone());
+            let requests = PreparedRequests::new(&scenario.phases[0], 0, 0, &scenario.payloads, &card, 1);
+            let mut requests = requests.unwrap();
+            let labels: Vec<Option<Value>> = (0..40).map(|_| requests.draw().label).collect();
+            assert!(labels.contains(&None));
+            let sent: Vec<Value> = labels.into_iter().flatten().collect();
+            assert!(sent.iter().all(|label| *label == sent[0]));
+            sent[0].clone()
+        };
+        assert_eq!(labels(&card), "setosa");
+        card.classes.clear();
+        card.notation.target = Some("weight".into());
+        assert_eq!(labels(&card), 5.25);
     }
 
     #[test]

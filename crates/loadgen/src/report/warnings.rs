@@ -33,7 +33,7 @@ pub(super) fn warnings(
     if lost > 0 {
         let due: u64 = phases.iter().map(|phase| phase.feedback.due).sum();
         warnings.push(format!(
-            "{lost} of {} not accepted: the service does not know those true classes",
+            "{lost} of {} not accepted: the service does not know what was true of those rows",
             counted(due, "piece of feedback was", "pieces of feedback were")
         ));
     }

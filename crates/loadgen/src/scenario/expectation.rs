@@ -16,7 +16,7 @@ pub struct Expectation {
     pub phase: Option<usize>,
     /// What is expected.
     pub assertion: Assertion,
-    /// It is expected only of a model that predicts no class for this share of its reference or more.
+    /// It is expected only of a model that predicts no class, or numbers of no bin, for this share of its reference or more.
     pub if_class_share_below: Option<f64>,
     /// Why it cannot be expected of the model; found by [`super::Scenario::fit`].
     pub inapplicable: Option<String>,

@@ -87,7 +87,7 @@ pub struct Payload {
     pub feedback: Option<Feedback>,
 }
 
-/// Which predictions get feedback with the true class of the row, and when.
+/// Which predictions get feedback with the true class or number of the row, and when.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Feedback {
     /// How long after the prediction it is sent.

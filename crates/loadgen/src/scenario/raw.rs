@@ -79,7 +79,7 @@ pub(super) struct RawPayload {
     /// What a right answer is
     #[serde(default)]
     pub(super) expect: RawAnswer,
-    /// Sends the true class of its rows to /feedback
+    /// Sends the true classes or numbers of its rows to /feedback
     pub(super) feedback: Option<RawFeedback>,
 }
 

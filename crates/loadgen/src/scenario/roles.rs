@@ -1,7 +1,7 @@
 //! Fits a scenario to a model: replaces roles such as `most_important_feature` by the signals that they stand for, and finds the
 //! expectations that the model cannot meet.
 
-use super::{AlertPattern, Assertion, Scenario};
+use super::{AlertPattern, Assertion, Scenario, Vital};
 use driftsim::roles;
 use model::ModelCard;
 
@@ -14,6 +14,10 @@ impl Scenario {
         let predicted = card.reference.by_role().prediction;
         let share = predicted.counts.iter().copied().max().unwrap_or_default() as f64 / predicted.rows as f64;
         for expectation in &mut self.expectations {
+            expectation.inapplicable = missing_output(&expectation.assertion, card);
+            if expectation.inapplicable.is_some() {
+                continue;
+            }
             match &mut expectation.assertion {
                 Assertion::Signal { signal, .. } => *signal = signal_of(signal, card)?,
                 Assertion::AlertFires { alert, .. } | Assertion::AlertQuiet { alert } => {
@@ -25,14 +29,32 @@ impl Scenario {
             if let Some(limit) = expectation.if_class_share_below
                 && share >= limit
             {
+                let one = if card.predicts_number() { "numbers of one bin" } else { "one class" };
                 expectation.inapplicable = Some(format!(
-                    "the model predicts one class for {:.0} % of its reference, so its predictions can hardly shift",
+                    "the model predicts {one} for {:.0} % of its reference, so its predictions can hardly shift",
                     100.0 * share
                 ));
             }
         }
         Ok(())
     }
+}
+
+/// Returns why the model lacks the output that an expectation is about, if it does.
+fn missing_output(assertion: &Assertion, card: &ModelCard) -> Option<String> {
+    // No feature has a signal of this name.
+    let without = |signal: &str| signal == "confidence" && card.reference.confidence.is_none();
+    let confidence = match assertion {
+        Assertion::Vital { vital: Vital::ClassShare, .. } if card.predicts_number() => {
+            return Some("the model predicts a number, so there are no shares of classes".to_owned());
+        }
+        Assertion::Signal { signal, .. } => without(signal),
+        Assertion::AlertFires { alert, .. } | Assertion::AlertQuiet { alert } => {
+            alert.labels.get("signal").is_some_and(|signal| without(signal))
+        }
+        Assertion::Query { .. } | Assertion::Vital { .. } => false,
+    };
+    confidence.then(|| "the model gives no probabilities, so it has no signal confidence".to_owned())
 }
 
 /// Returns the signals that the roles of a scenario's language stand for, for people.
@@ -140,5 +162,62 @@ mod tests {
         prediction.counts = vec![130, 10, 7];
         let reason = fitted(expect, &card).unwrap().expectations[0].inapplicable.clone().unwrap();
         assert!(reason.starts_with("the model predicts one class for 88 % of its reference"), "{reason}");
+    }
+
+    /// Returns a card of a model that predicts a number.
+    fn regression() -> ModelCard {
+        let mut card = without_confidence();
+        card.classes.clear();
+        card
+    }
+
+    /// Returns a card of a model that gives no probabilities.
+    fn without_confidence() -> ModelCard {
+        let mut card = iris();
+        card.reference.confidence = None;
+        card.reference.signals.retain(|signal| signal.name != "confidence");
+        card
+    }
+
+    #[test]
+    fn outputs_that_a_model_lacks_are_not_expected_of_it() {
+        let inapplicable = |expect: &str, card: &ModelCard| {
+            fitted(expect, card).unwrap().expectations[0].inapplicable.clone().unwrap_or_default()
+        };
+        let share = "vitals: [ { vital: class_share, phase: p, exceeds: 0.5, if_class_share_below: 0.9 } ]";
+        assert_eq!(
+            inapplicable(share, &regression()),
+            "the model predicts a number, so there are no shares of classes"
+        );
+        assert_eq!(inapplicable(share, &without_confidence()), "");
+        for expect in [
+            "signals: [ { signal: confidence, phase: p, stays: steady } ]",
+            "signals: [ { signal: confidence, phase: p, drifts_within: 1s } ]",
+            "alerts: [ { alert: A, labels: { signal: confidence }, phase: p, fires_within: 1s } ]",
+            "quiet: [ { alert: A, labels: { signal: confidence } } ]",
+        ] {
+            for card in [regression(), without_confidence()] {
+                let reason = inapplicable(expect, &card);
+                assert_eq!(reason, "the model gives no probabilities, so it has no signal confidence");
+            }
+            assert_eq!(inapplicable(expect, &iris()), "");
+        }
+        // The signal of a feature with that name is another one.
+        let mut card = without_confidence();
+        card.features[0].name = "confidence".into();
+        card.reference.signals[0].name = "feature_confidence".into();
+        let expect = "signals: [ { signal: confidence, phase: p, stays: steady } ]";
+        assert!(inapplicable(expect, &card).starts_with("the model gives no probabilities"));
+    }
+
+    #[test]
+    fn predicted_numbers_of_mostly_one_bin_are_not_expected_to_shift() {
+        let mut card = regression();
+        let expect =
+            "signals: [ { signal: prediction, phase: p, drifts_within: 1s, if_class_share_below: 0.7 } ]";
+        assert_eq!(fitted(expect, &card).unwrap().expectations[0].inapplicable, None);
+        card.reference.signals[4].counts = vec![130, 10, 7];
+        let reason = fitted(expect, &card).unwrap().expectations[0].inapplicable.clone().unwrap();
+        assert!(reason.starts_with("the model predicts numbers of one bin for 88 %"), "{reason}");
     }
 }

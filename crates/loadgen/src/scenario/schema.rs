@@ -114,7 +114,7 @@ impl JsonSchema for RawTable {
                     "file": { "type": "string", "minLength": 1, "description": "The path, relative to the scenario's own folder" },
                     "target": {
                         "type": ["string", "null"],
-                        "description": "The column with the true class, if it is called otherwise than where the model was trained",
+                        "description": "The column with the true class or number, if it is called otherwise than where the model was trained",
                     },
                     "missing": {
                         "type": ["array", "null"],

@@ -18,7 +18,7 @@ use std::{
 pub struct TableSource {
     /// The CSV file.
     pub file: PathBuf,
-    /// The column with the true class, if it is called otherwise than where the model was trained.
+    /// The column with the true class or number, if it is called otherwise than where the model was trained.
     pub target: Option<String>,
     /// Texts that stand for a missing value, if they are others than where the model was trained.
     pub missing: Option<Vec<String>>,
@@ -78,17 +78,27 @@ impl TableSource {
         }
     }
 
-    /// Returns why a payload of these rows cannot send feedback: none has a class of the model.
-    fn without_classes(&self, rows: &TableRows, card: &ModelCard) -> anyhow::Error {
+    /// Returns why a payload of these rows cannot send feedback: none has a class of the model, or a number if it predicts one.
+    fn without_labels(&self, rows: &TableRows, card: &ModelCard) -> anyhow::Error {
         let place = &rows.place;
+        let [one, several, truth] = if card.predicts_number() {
+            ["a true number", "true numbers", "true number"]
+        } else {
+            ["a class of the model", "classes of the model", "true class"]
+        };
         if let Some(labels) = &rows.unknown_labels {
-            return anyhow!("{place}: feedback needs rows with a class of the model, but {labels}");
+            return anyhow!("{place}: feedback needs rows with {one}, but {labels}");
         }
-        let column = self.options(card).notation.target;
-        let column = column.map_or("a column with the true class".to_owned(), |name| {
-            format!("a column {} with classes of the model", printable(&name, MOST_QUOTED))
-        });
-        anyhow!("{place}: feedback needs {column}, which this table lacks")
+        match self.options(card).notation.target {
+            Some(name) => {
+                let column = printable(&name, MOST_QUOTED);
+                anyhow!("{place}: feedback needs a column {column} with {several}, which this table lacks")
+            }
+            None => anyhow!(
+                "{place}: feedback needs a column with the {truth}, and the model card names none; name it in `target` \
+                 (table: {{ file: FILE.csv, target: COLUMN }})"
+            ),
+        }
     }
 }
 
@@ -142,7 +152,7 @@ impl Scenario {
                 }
             };
             if payload.feedback.is_some() && rows.labelled() == 0 {
-                return Err(located(&payload.name, source.without_classes(&rows, card)));
+                return Err(located(&payload.name, source.without_labels(&rows, card)));
             }
             source.rows = Some(rows);
         }
@@ -216,6 +226,43 @@ mod tests {
             "{error}"
         );
     }
+
+    #[test]
+    fn feedback_about_numbers_needs_a_column_of_numbers() {
+        let mut card = iris();
+        card.classes.clear();
+        let error = |text: &str, target: Option<&str>| {
+            let card = ModelCard {
+                notation: model::Notation { target: target.map(str::to_owned), ..card.notation.clone() },
+                ..card.clone()
+            };
+            let file = table(text);
+            let source = format!("{{ source: {{ table: {:?} }}, feedback: {{}} }}", file.path());
+            scenario(&source).read_tables(None, &card).map_err(|error| format!("{error:#}"))
+        };
+        let numbers = format!("{HEADER},weight\n1,2,3,4,5.5\n1,2,3,4,\n");
+        assert_eq!(error(&numbers, Some("weight")).unwrap().len(), 1, "a note on the row without a number");
+        let lacking = error(&numbers, Some("price")).unwrap_err();
+        assert!(
+            lacking.ends_with("feedback needs a column price with true numbers, which this table lacks"),
+            "{lacking}"
+        );
+        let texts = error(&format!("{HEADER},weight\n1,2,3,4,heavy\n"), Some("weight")).unwrap_err();
+        assert!(
+            texts.ends_with(
+                "feedback needs rows with a true number, but column weight has no number: it has heavy"
+            ),
+            "{texts}"
+        );
+        let unnamed = error(&numbers, None).unwrap_err();
+        assert!(
+            unnamed.contains(
+                "a column with the true number, and the model card names none; name it in `target`"
+            ),
+            "{unnamed}"
+        );
+    }
+
     #[test]
     fn a_class_column_without_classes_of_the_model_is_named_with_its_labels() {
         let file = table(&format!("{HEADER},species\n1,2,3,4,Setosa\n1,2,3,4,\n"));

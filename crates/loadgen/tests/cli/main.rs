@@ -6,6 +6,8 @@
 mod bad_input;
 mod check_and_list;
 mod completions;
+#[path = "../common/flats.rs"]
+mod flats;
 mod https;
 mod page;
 mod requests;

@@ -332,3 +332,33 @@ fn quiet_cannot_be_decided_without_the_rules() {
     assert!(run.stdout.contains("CANNOT TELL"), "{}", run.stdout);
     assert!(run.stdout.contains("the rules of Prometheus could not be read: "), "{}", run.stdout);
 }
+
+#[test]
+fn a_profile_takes_the_place_of_the_card_of_a_target_that_answers_none() {
+    let stub = Stub::start(StubOptions { moved_to: Some("/elsewhere"), ..StubOptions::default() });
+    let scenario = "
+name: x
+payloads: { usual: { source: { model: {} } } }
+phases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1s } ]
+thresholds: { unexpected_rate: ['count==0'] }
+";
+    let loadgen = Loadgen::new();
+    loadgen.run(scenario, &stub.url, &[]).expect_code(104);
+    let file = model::train(&model::iris::table(), &model::TrainOptions::new("profiled")).unwrap();
+    loadgen.write("file.json", &file.to_json().unwrap());
+    loadgen.write("card.json", &serde_json::to_string(&file.card).unwrap());
+    for name in ["file.json", "card.json"] {
+        let run = loadgen.run(scenario, &stub.url, &["--profile", name]);
+        run.expect_judged(0);
+        assert_eq!(run.report["model"], format!("profiled {}", file.card.version));
+    }
+    assert_eq!(stub.seen(), 100);
+    loadgen.write("broken.json", "{ \"name\": \"x\" }");
+    let run = loadgen.run(scenario, &stub.url, &["--profile", "broken.json"]);
+    run.expect_code(104);
+    assert!(
+        run.stderr.contains("--profile: broken.json: seems to be JSON of another kind"),
+        "{}",
+        run.stderr
+    );
+}

@@ -6,6 +6,9 @@ mod alerting;
 mod alertmanager;
 mod browser;
 mod feedback;
+#[path = "../common/flats.rs"]
+mod flats;
+mod numbers;
 mod page;
 mod prometheus;
 mod server;

@@ -27,12 +27,15 @@ impl Service {
     }
 
     pub fn of(settings: Settings, model: ModelFile) -> Self {
+        Self::serving(settings, LoadedModel::built_in(model).unwrap())
+    }
+
+    pub fn serving(settings: Settings, model: LoadedModel) -> Self {
         let (sender, receiver) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let settings = Settings { workers: Some(1), drain: Duration::ZERO, ..settings };
-                let model = LoadedModel::built_in(model).unwrap();
                 let application = Application::build(&settings, model).unwrap();
                 sender.send(application.address()).unwrap();
                 let stopped = async {

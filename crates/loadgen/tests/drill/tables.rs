@@ -151,7 +151,7 @@ fn trained(kind: Kind) -> ModelFile {
 }
 
 /// A shipped scenario in a quarter of the time. Times of answers are left out: several services share this machine.
-fn shortened(name: &str) -> String {
+pub fn shortened(name: &str) -> String {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").join(name);
     let text = std::fs::read_to_string(file.with_extension("yaml")).unwrap();
     let mut shorter = String::new();
@@ -168,7 +168,7 @@ fn shortened(name: &str) -> String {
     shorter
 }
 
-fn played(scenario: &str, service: &Service, flags: &[&str]) -> (String, Value) {
+pub fn played(scenario: &str, service: &Service, flags: &[&str]) -> (String, Value) {
     let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     std::io::Write::write_all(&mut file, scenario.as_bytes()).unwrap();
     let (code, words, report) = run(file.path().to_str().unwrap(), service, None, flags);

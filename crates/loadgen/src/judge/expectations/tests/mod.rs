@@ -296,3 +296,38 @@ fn an_interruption_misses_nothing() {
     assert_eq!(interrupted.verdict, Verdict::NotChecked);
     assert!(interrupted.detail.starts_with("interrupted"), "{}", interrupted.detail);
 }
+
+#[test]
+fn outputs_that_were_not_counted_are_neither_passed_nor_failed() {
+    let mut watch = Watch::new(&schedule());
+    for second in 0..=20 {
+        let ok = 20 * second;
+        // A model that predicts a number has no series of classes and no signal of confidence.
+        let page = format!(
+            r#"inference_requests_total{{endpoint="/predict",status="200"}} {ok}
+signal_reference_rows{{version="v"}} 1000
+signal_critical_chi2{{version="v",signal="prediction"}} 20
+signal_bin_expected_ratio{{version="v",signal="prediction",bin="low"}} 0.5
+signal_bin_expected_ratio{{version="v",signal="prediction",bin="high"}} 0.5
+signal_bin_total{{version="v",signal="prediction",bin="low"}} {half}
+signal_bin_total{{version="v",signal="prediction",bin="high"}} {half}
+"#,
+            half = ok / 2
+        );
+        let snapshot = Snapshot::new(&parse(&page).unwrap(), &Routes::predict());
+        watch.observe(seconds(second), Ok(snapshot));
+    }
+    watch.close(seconds(20));
+    let verdict = |expect: &str| outcome(expect, &watch, None, None).verdict;
+    assert_eq!(verdict("signals: [ { signal: prediction, phase: storm, stays: steady } ]"), Verdict::Passed);
+    for expect in [
+        "vitals: [ { vital: class_share, phase: storm, exceeds: 0.1 } ]",
+        "vitals: [ { vital: class_share, phase: storm, stays_below: 0.9 } ]",
+        "vitals: [ { vital: class_share, phase: storm, shifts_by: 0.1 } ]",
+        "vitals: [ { vital: class_share, class: x, phase: storm, rises_by: 2 } ]",
+        "signals: [ { signal: confidence, phase: storm, stays: steady } ]",
+        "signals: [ { signal: confidence, phase: storm, drifts_within: 1s } ]",
+    ] {
+        assert_eq!(verdict(expect), Verdict::CannotTell, "{expect}");
+    }
+}
