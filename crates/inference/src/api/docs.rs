@@ -1,6 +1,10 @@
 //! `/openapi.json` and, at `/docs`, a page to try it. The page is part of the binary: it needs no network.
 
-use super::{ApiError, State, feedback, health, model_card, predict, sent};
+use super::{
+    ApiError, State, feedback, health, model_card,
+    oip::{infer, metadata},
+    predict, sent,
+};
 use crate::{refusal::Refusal, rows};
 use actix_web::{
     HttpResponse,
@@ -33,7 +37,16 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
         model_card::card,
         health::alive,
         health::ready,
-        health::metrics
+        health::metrics,
+        metadata::server,
+        metadata::live,
+        metadata::ready,
+        metadata::model,
+        metadata::version,
+        metadata::model_ready,
+        metadata::version_ready,
+        infer::infer,
+        infer::version_infer
     )
 )]
 struct ApiDoc;
@@ -51,6 +64,10 @@ impl Docs {
             .pointer_mut("/paths/~1predict/post/requestBody/content/application~1json")
             .context("the OpenAPI document has no body for /predict")?;
         body["example"] = serde_json::from_str(&rows::example(card))?;
+        for path in ["/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"] {
+            let body = &mut openapi["paths"][path]["post"]["requestBody"]["content"]["application/json"];
+            body["example"] = serde_json::from_str(&rows::tensors::example(card))?;
+        }
         Ok(Self {
             openapi: serde_json::to_vec(&openapi)?.into(),
             config: Arc::new(Config::from("../openapi.json")),

@@ -1,6 +1,6 @@
 //! `POST /predict`: predicts the classes of rows.
 
-use super::{ApiError, State, body, large, sent};
+use super::{ApiError, State, body, large, sent, sent::Answered};
 use crate::{
     faults::Faults,
     reason::Reason,
@@ -8,7 +8,11 @@ use crate::{
     refusal::{ErrorBody, Refusal},
     rows::{ParsedRows, Rows},
 };
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{self, Bytes},
+};
 use model::{ModelCard, Prediction};
 use serde::Serialize;
 use std::{
@@ -104,21 +108,71 @@ pub(super) async fn predict(
 ) -> Result<HttpResponse, ApiError> {
     let deadline = Instant::now() + state.request_timeout;
     let body = body::read(&request, payload, &state).await?;
+    respond(Native, &request, body, &state, deadline).await
+}
+
+/// How one protocol asks for predictions and is answered.
+pub(super) trait Protocol: Copy + Send + 'static {
+    /// What the answer needs to know of the request.
+    type Request;
+
+    /// Reads the rows of a body.
+    fn read(self, body: &[u8], state: &State) -> Result<(ParsedRows, Self::Request), Refusal>;
+
+    /// Writes the answer.
+    fn write(
+        self,
+        request: &Self::Request,
+        predictions: &Predictions,
+        state: &State,
+    ) -> Result<Answered, Refusal>;
+}
+
+/// Answers a request whose body has arrived: takes its permits, injects faults, and does the work on this worker or, for a
+/// large request, on another thread.
+pub(super) async fn respond<P: Protocol>(
+    protocol: P,
+    request: &HttpRequest,
+    body: Bytes,
+    state: &web::Data<State>,
+    deadline: Instant,
+) -> Result<HttpResponse, ApiError> {
+    let read_and_answer = move |body: &[u8], state: &State| {
+        let (rows, request) = protocol.read(body, state)?;
+        protocol.write(&request, &count_predictions(rows, state)?, state)
+    };
     if state.limits.is_large_body(body.len()) {
-        let large = large::turn(body.len(), &state, deadline).await?;
-        inject_faults(&request, &state, deadline).await?;
-        return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
+        let large = large::turn(body.len(), state, deadline).await?;
+        inject_faults(request, state, deadline).await?;
+        return large.work(state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
     }
     let permit = state.admit()?;
-    inject_faults(&request, &state, deadline).await?;
-    let rows = ParsedRows::parse(&body, &state.card)?;
+    inject_faults(request, state, deadline).await?;
+    let (rows, asked) = protocol.read(&body, state)?;
     if state.limits.is_large_answer(rows.rows.len()) {
         // While it waits, a request holds only its body; the rows are parsed again afterwards.
-        drop((rows, permit));
-        let large = large::turn(body.len(), &state, deadline).await?;
-        return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
+        drop((rows, asked, permit));
+        let large = large::turn(body.len(), state, deadline).await?;
+        return large.work(state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
     }
-    Ok(sent::json(StatusCode::OK, answer(rows, &state)?, permit))
+    let answer = protocol.write(&asked, &count_predictions(rows, state)?, state)?;
+    Ok(sent::answered(StatusCode::OK, answer, permit))
+}
+
+/// The protocol of `/predict`.
+#[derive(Clone, Copy)]
+struct Native;
+
+impl Protocol for Native {
+    type Request = ();
+
+    fn read(self, body: &[u8], state: &State) -> Result<(ParsedRows, ()), Refusal> {
+        Ok((ParsedRows::parse(body, &state.card)?, ()))
+    }
+
+    fn write(self, (): &(), predictions: &Predictions, state: &State) -> Result<Answered, Refusal> {
+        Ok(write(&predictions.predictions, predictions.batch, state)?.into())
+    }
 }
 
 /// Injects the faults that the headers ask for, if that is allowed.
@@ -144,19 +198,23 @@ async fn wait(delay: Duration, deadline: Instant) -> Result<(), Refusal> {
     }
 }
 
-fn read_and_answer(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
-    answer(ParsedRows::parse(body, &state.card)?, state)
+/// Predictions that are counted.
+pub(super) struct Predictions {
+    /// One per row, in their order.
+    pub(super) predictions: Vec<Prediction>,
+    /// Whether the rows were sent as a list, and are answered as one.
+    pub(super) batch: bool,
 }
 
-/// Counts the values of rows, scores them, counts the predictions and writes the answer.
-fn answer(parsed: ParsedRows, state: &State) -> Result<Vec<u8>, Refusal> {
+/// Counts the values of rows, scores them and counts the predictions.
+pub(super) fn count_predictions(parsed: ParsedRows, state: &State) -> Result<Predictions, Refusal> {
     state.limits.check_answer(parsed.rows.len())?;
     // Counted first: a row that is then refused because a value is missing is a sign of drift, too.
     parsed.rows.iter().for_each(|row| state.metrics.observed(row));
     let rows = parsed.complete(&state.card)?;
     let predictions = score(&rows, state)?;
     predictions.iter().for_each(|prediction| state.metrics.predicted(prediction));
-    write(&predictions, rows.is_batch(), state)
+    Ok(Predictions { predictions, batch: rows.is_batch() })
 }
 
 fn score(rows: &Rows, state: &State) -> Result<Vec<Prediction>, Refusal> {

@@ -1,11 +1,17 @@
 //! Turns a request body into rows of values, in two steps. The first accepts any JSON; the second checks it against the
 //! model. So each error has a code and names a field, instead of repeating a parser's message.
+//!
+//! Layout:
+//! - this module: the body of `/predict`, and the rules by which a value is read
+//! - `raw`: any JSON, before it is checked
+//! - [`tensors`]: requests of the Open Inference Protocol
 
 mod raw;
+pub mod tensors;
 
 use crate::{reason::Reason, refusal::Refusal};
 use model::{Feature, ModelCard, Values};
-use raw::{Body, Cell, Instances, Kind, Row, shortened};
+use raw::{Body, Cell, CellRef, Instances, Kind, Row, shortened};
 
 /// The rows of a request, each with one value per feature: a number, or the position of a category. `None` is a missing value.
 ///
@@ -15,8 +21,17 @@ use raw::{Body, Cell, Instances, Kind, Row, shortened};
 pub struct ParsedRows {
     /// The rows, at least one.
     pub rows: Vec<Vec<Option<f64>>>,
-    /// Whether they were sent as `instances`, and are answered as a list.
-    pub batch: bool,
+    /// Where they stood in the request.
+    pub form: Form,
+}
+
+/// Where the rows stood in the request, which is how messages name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One row, in `features`.
+    One,
+    /// A list with this name.
+    List(&'static str),
 }
 
 /// Rows that the model can score: a value is missing only where values were missing in the reference, too.
@@ -46,8 +61,8 @@ impl ParsedRows {
             return Err(Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(name));
         }
         match (fields.features, fields.instances) {
-            (Some(row), None) => Ok(Self { rows: vec![check_row(row, "features", card)?], batch: false }),
-            (None, Some(instances)) => Ok(Self { rows: check_instances(instances, card)?, batch: true }),
+            (Some(row), None) => Ok(Self { rows: vec![check_row(row, "features", card)?], form: Form::One }),
+            (None, Some(instances)) => Ok(Self { rows: check_instances(instances, card)?, form: Form::List("instances") }),
             (Some(_), Some(_)) => {
                 let message = "give \"features\" for one row or \"instances\" for many, not both";
                 Err(Refusal::new(Reason::DuplicateField, message).at("instances"))
@@ -77,7 +92,10 @@ impl ParsedRows {
     }
 
     fn place(&self, index: usize) -> String {
-        if self.batch { format!("instances[{index}]") } else { "features".to_owned() }
+        match self.form {
+            Form::One => "features".to_owned(),
+            Form::List(name) => format!("{name}[{index}]"),
+        }
     }
 }
 
@@ -87,9 +105,9 @@ impl Rows {
         &self.0.rows
     }
 
-    /// Returns whether they were sent as `instances`, and are answered as a list.
+    /// Returns whether they were sent as a list, and are answered as one.
     pub fn is_batch(&self) -> bool {
-        self.0.batch
+        self.0.form != Form::One
     }
 
     /// Returns the path of a row in the request.
@@ -101,12 +119,15 @@ impl Rows {
 /// Returns a valid request body, for messages and documentation: the mean of each number, with as many decimals as the data, and
 /// the first of each feature's categories.
 pub fn example(card: &ModelCard) -> String {
-    let value = |feature: &Feature| match &feature.values {
+    let values: Vec<String> = card.features.iter().map(example_value).collect();
+    format!("{{\"features\":[{}]}}", values.join(","))
+}
+
+fn example_value(feature: &Feature) -> String {
+    match &feature.values {
         Values::Numeric(numeric) => format!("{:.*}", numeric.decimals.map_or(3, usize::from), numeric.mean),
         Values::Categorical(categorical) => categorical.json(0.0).to_string(),
-    };
-    let values: Vec<String> = card.features.iter().map(value).collect();
-    format!("{{\"features\":[{}]}}", values.join(","))
+    }
 }
 
 fn unreadable(body: &[u8], error: &serde_json::Error) -> Refusal {
@@ -157,7 +178,7 @@ fn check_row(row: Row, place: &str, card: &ModelCard) -> Result<Vec<Option<f64>>
             }
             let cells = cells.into_iter().zip(&card.features).enumerate();
             cells
-                .map(|(index, (cell, feature))| value(cell, feature, card, || format!("{place}[{index}]")))
+                .map(|(index, (cell, feature))| value(cell.as_ref(), feature, card, || format!("{place}[{index}]")))
                 .collect()
         }
         Row::Named(cells) => check_named(cells, place, card),
@@ -185,7 +206,7 @@ fn check_named(
         if row[index].is_some() {
             return Err(Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(field));
         }
-        row[index] = Some(value(cell, &card.features[index], card, || field)?);
+        row[index] = Some(value(cell.as_ref(), &card.features[index], card, || field)?);
     }
     row.into_iter()
         .zip(&card.features)
@@ -202,26 +223,26 @@ fn check_named(
 
 /// Returns the value of a cell for a feature. A category that the model does not know is valid: that is what drift looks like.
 fn value(
-    cell: Cell,
+    cell: CellRef<'_>,
     feature: &Feature,
     card: &ModelCard,
     field: impl FnOnce() -> String,
 ) -> Result<Option<f64>, Refusal> {
     let (value, kind) = match (&feature.values, cell) {
-        (_, Cell::Null) => return Ok(None),
-        (Values::Numeric(_), Cell::Number(number)) => (Some(number), Kind::Number),
-        (Values::Numeric(_), Cell::Text(_)) => (None, Kind::String),
-        (Values::Numeric(_), Cell::Boolean(_)) => (None, Kind::Boolean),
-        (Values::Categorical(own), Cell::Text(text)) => {
-            let value = own.value(&text);
-            if value as usize >= own.categories.len() && is_missing(&text, card) {
+        (_, CellRef::Null) => return Ok(None),
+        (Values::Numeric(_), CellRef::Number(number)) => (Some(number), Kind::Number),
+        (Values::Numeric(_), CellRef::Text(_)) => (None, Kind::String),
+        (Values::Numeric(_), CellRef::Boolean(_)) => (None, Kind::Boolean),
+        (Values::Categorical(own), CellRef::Text(text)) => {
+            let value = own.value(text);
+            if value as usize >= own.categories.len() && is_missing(text, card) {
                 return Ok(None);
             }
             (Some(value), Kind::String)
         }
-        (Values::Categorical(own), Cell::Number(number)) => (own.value_of_number(number), Kind::Number),
-        (Values::Categorical(own), Cell::Boolean(boolean)) => (own.value_of_boolean(boolean), Kind::Boolean),
-        (_, Cell::Other(kind)) => (None, kind),
+        (Values::Categorical(own), CellRef::Number(number)) => (own.value_of_number(number), Kind::Number),
+        (Values::Categorical(own), CellRef::Boolean(boolean)) => (own.value_of_boolean(boolean), Kind::Boolean),
+        (_, CellRef::Other(kind)) => (None, kind),
     };
     if value.is_some() {
         return Ok(value);
@@ -262,13 +283,13 @@ mod tests {
     #[test]
     fn the_three_forms_agree() {
         let row = vec![[5.1, 3.5, 1.4, 0.2].map(Some).to_vec()];
-        let one = ParsedRows { rows: row.clone(), batch: false };
+        let one = ParsedRows { rows: row.clone(), form: Form::One };
         assert_eq!(parse(r#"{"features":[5.1,3.5,1.4,0.2]}"#), Ok(one));
         let named = r#"{"petal_width":0.2,"sepal_length":5.1,"sepal_width":3.5,"petal_length":1.4}"#;
         assert_eq!(parse(&format!(r#"{{"features":{named}}}"#)).unwrap().rows, row);
         assert_eq!(
             parse(&format!(r#"{{"instances":[{named}]}}"#)),
-            Ok(ParsedRows { rows: row, batch: true })
+            Ok(ParsedRows { rows: row, form: Form::List("instances") })
         );
     }
 
