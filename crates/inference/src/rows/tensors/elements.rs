@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
 /// What is wrong with an element; its place is added by the caller.
+#[derive(Debug)]
 pub(super) struct Fault {
     reason: Reason,
     message: String,
