@@ -47,7 +47,7 @@ def main():
             check_numbers(iris, iris_proxy)
             check_text(customers, customers_proxy)
             check_errors(iris_proxy)
-            check_mlserver(iris, customers, customers_proxy)
+            check_mlserver(iris, customers)
             check_feedback(iris, iris_proxy)
     print("every answer agrees with that of /predict")
 
@@ -134,7 +134,7 @@ class Recorder:
             if requests and self.captures and self.name:
                 pending += chunk
                 head, found, body = pending.partition(b"\r\n\r\n")
-                length = re.search(rb"(?i)content-length: *(\d+)", head)
+                length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
                 if found and len(body) == int(length[1] if length else 0):
                     self.captures.mkdir(parents=True, exist_ok=True)
                     stored = pending.replace(self.address.encode(), b"127.0.0.1:8000")
@@ -233,12 +233,12 @@ def check_errors(proxy):
             raise AssertionError(f"{word} was not refused")
 
 
-def check_mlserver(iris, customers, proxy):
+def check_mlserver(iris, customers):
     """MLServer's codecs make the requests and read the answers; the bytes go over HTTP as JSON."""
-    frame = pandas.DataFrame(CUSTOMERS).convert_dtypes(convert_string=False, convert_boolean=False)
-    frame = frame.dropna()
-    expected = customers.predict(json.loads(frame.to_json(orient="records")))
-    requests = {"pandas": (customers, "customers", PandasCodec.encode_request(frame), expected)}
+    # MLServer 1.7.1 does not know the type that pandas 3 gives to columns of text. It sends null for NaN.
+    frame = pandas.DataFrame(CUSTOMERS).astype({"city": object, "plan": object})
+    expected = customers.predict(CUSTOMERS)
+    requests = {"pandas": (customers, "customers", PandasCodec.encode_request(frame, use_bytes=False), expected)}
     requests["numpy"] = (iris, "iris", NumpyRequestCodec.encode_request(FLOWERS), iris.predict(FLOWERS.tolist()))
     for name, (service, model, request, expected) in requests.items():
         request.id = "eight"

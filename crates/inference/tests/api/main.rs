@@ -14,6 +14,7 @@ mod feedback;
 mod harness;
 mod lifecycle;
 mod memory;
+mod oip;
 mod pipes;
 mod predict;
 mod raw;
