@@ -43,11 +43,7 @@ pub(super) async fn read_tensors(
 
 /// Reads the body of a request. After a refusal, actix reads and discards the rest of the body, so that a client that sends
 /// everything before it reads receives the answer instead of a connection error.
-async fn receive(
-    request: &HttpRequest,
-    mut payload: Payload,
-    state: &State,
-) -> Result<Bytes, Refusal> {
+async fn receive(request: &HttpRequest, mut payload: Payload, state: &State) -> Result<Bytes, Refusal> {
     check_encoding(request)?;
     let mut body = BytesMut::new();
     // Most bodies arrive together with their head. Only others are counted as arriving and have a deadline.

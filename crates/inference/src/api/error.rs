@@ -81,7 +81,11 @@ impl ResponseError for ApiError {
         if let Some(allow) = self.allow {
             response.insert_header((header::ALLOW, allow));
         }
-        response.content_type(ContentType::json()).body(if self.is_oip { self.refusal.to_text_json() } else { self.refusal.to_json() })
+        response.content_type(ContentType::json()).body(if self.is_oip {
+            self.refusal.to_text_json()
+        } else {
+            self.refusal.to_json()
+        })
     }
 }
 

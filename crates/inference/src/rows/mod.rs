@@ -62,7 +62,9 @@ impl ParsedRows {
         }
         match (fields.features, fields.instances) {
             (Some(row), None) => Ok(Self { rows: vec![check_row(row, "features", card)?], form: Form::One }),
-            (None, Some(instances)) => Ok(Self { rows: check_instances(instances, card)?, form: Form::List("instances") }),
+            (None, Some(instances)) => {
+                Ok(Self { rows: check_instances(instances, card)?, form: Form::List("instances") })
+            }
             (Some(_), Some(_)) => {
                 let message = "give \"features\" for one row or \"instances\" for many, not both";
                 Err(Refusal::new(Reason::DuplicateField, message).at("instances"))
@@ -178,7 +180,9 @@ fn check_row(row: Row, place: &str, card: &ModelCard) -> Result<Vec<Option<f64>>
             }
             let cells = cells.into_iter().zip(&card.features).enumerate();
             cells
-                .map(|(index, (cell, feature))| value(cell.as_ref(), feature, card, || format!("{place}[{index}]")))
+                .map(|(index, (cell, feature))| {
+                    value(cell.as_ref(), feature, card, || format!("{place}[{index}]"))
+                })
                 .collect()
         }
         Row::Named(cells) => check_named(cells, place, card),
@@ -241,7 +245,9 @@ fn value(
             (Some(value), Kind::String)
         }
         (Values::Categorical(own), CellRef::Number(number)) => (own.value_of_number(number), Kind::Number),
-        (Values::Categorical(own), CellRef::Boolean(boolean)) => (own.value_of_boolean(boolean), Kind::Boolean),
+        (Values::Categorical(own), CellRef::Boolean(boolean)) => {
+            (own.value_of_boolean(boolean), Kind::Boolean)
+        }
         (_, CellRef::Other(kind)) => (None, kind),
     };
     if value.is_some() {

@@ -297,18 +297,14 @@ async fn categories_are_read_as_by_predict() {
         .await
         .1;
     let infer = async |new: Value, code: Value, city: Value| {
-        let input = |name: &str, datatype: &str, data: Value| {
-            json!({ "name": name, "shape": [2, 1], "datatype": datatype, "data": data })
-        };
+        let input = |name: &str, datatype: &str, data: Value| json!({ "name": name, "shape": [2, 1], "datatype": datatype, "data": data });
         let body = json!({ "inputs": [
             input("plan", "BYTES", json!(["monthly", "yearly"])), new, code,
             input("city", "BYTES", city), input("age", "INT32", json!([30, 40])),
         ]});
         answer(service.client.post(service.url("/v2/models/customers/infer")).body(body.to_string())).await
     };
-    let input = |name: &str, datatype: &str, data: Value| {
-        json!({ "name": name, "shape": [2], "datatype": datatype, "data": data })
-    };
+    let input = |name: &str, datatype: &str, data: Value| json!({ "name": name, "shape": [2], "datatype": datatype, "data": data });
     let probabilities = |answer: &Value| {
         let of_row = |row: usize| answer["predictions"][row]["probabilities"].as_array().unwrap().clone();
         [of_row(0), of_row(1)].concat()

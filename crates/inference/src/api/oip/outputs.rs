@@ -82,7 +82,8 @@ impl Wanted {
             let output = Output::ALL.into_iter().find(|output| output.name() == wanted.name);
             let output = output.ok_or_else(|| {
                 let known = Output::ALL.map(Output::name).join(", ");
-                let message = format!("unknown output {:?}; the outputs are {known}", shortened(&wanted.name));
+                let message =
+                    format!("unknown output {:?}; the outputs are {known}", shortened(&wanted.name));
                 Refusal::new(Reason::UnknownOutput, message).at(place())
             })?;
             if outputs.iter().any(|(known, _)| *known == output) {
@@ -99,11 +100,7 @@ impl Wanted {
 }
 
 /// Writes the answer, which has one prediction id per row in its parameters.
-pub(super) fn write(
-    wanted: &Wanted,
-    predictions: &[Prediction],
-    state: &State,
-) -> Result<Answered, Refusal> {
+pub(super) fn write(wanted: &Wanted, predictions: &[Prediction], state: &State) -> Result<Answered, Refusal> {
     let now = SystemTime::now();
     let mut ids = String::with_capacity(predictions.len() * (receipt::TEXT_LENGTH + 1));
     for prediction in predictions {

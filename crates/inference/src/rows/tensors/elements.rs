@@ -4,7 +4,7 @@ use super::{Data, Input, datatype::Datatype, json};
 use crate::{
     reason::Reason,
     refusal::Refusal,
-    rows::raw::{CellRef, Kind},
+    rows::raw::{CellRef, Kind, shortened},
 };
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -30,7 +30,11 @@ impl Fault {
 /// The elements of a tensor, as many as its shape says.
 pub(super) enum Elements<'a> {
     /// Numbers and booleans in binary form.
-    Binary { datatype: Datatype, width: usize, bytes: &'a [u8] },
+    Binary {
+        datatype: Datatype,
+        width: usize,
+        bytes: &'a [u8],
+    },
     Numbers(Vec<Option<f64>>),
     Booleans(Vec<Option<bool>>),
     Texts(Vec<Option<Cow<'a, str>>>),
@@ -41,9 +45,7 @@ impl<'a> Elements<'a> {
     pub(super) fn read(input: &Input<'a>) -> Result<Self, Refusal> {
         let count = input.shape.iter().product();
         match (input.data, input.datatype.width()) {
-            (Data::Binary(bytes), Some(width)) => {
-                Ok(Self::Binary { datatype: input.datatype, width, bytes })
-            }
+            (Data::Binary(bytes), Some(width)) => Ok(Self::Binary { datatype: input.datatype, width, bytes }),
             (Data::Binary(bytes), None) => texts(bytes, count, input).map(Self::Texts),
             (Data::Json(data), _) => Self::from_json(data, count, input),
         }
@@ -77,7 +79,7 @@ impl<'a> Elements<'a> {
         let mut reader = Reader { elements, count, input, flat: None, refusal: None };
         let mut json = serde_json::Deserializer::from_str(data.get());
         if let Err(error) = (Nested { reader: &mut reader, depth: 0 }).deserialize(&mut json) {
-            let place = format!("inputs.{}.data", crate::rows::raw::shortened(&input.name));
+            let place = format!("inputs.{}.data", shortened(&input.name));
             return Err(reader.refusal.unwrap_or_else(|| json::unreadable(&error, &place)));
         }
         let got = reader.elements.len();
@@ -99,8 +101,7 @@ impl<'a> Elements<'a> {
 
 fn wrong_count(input: &Input<'_>, count: usize, got: usize) -> Refusal {
     let message = format!("shape {:?} has {count} elements, but the data have {got}", input.shape);
-    Refusal::new(Reason::WrongDataSize, message)
-        .at(format!("inputs.{}.data", crate::rows::raw::shortened(&input.name)))
+    Refusal::new(Reason::WrongDataSize, message).at(format!("inputs.{}.data", shortened(&input.name)))
 }
 
 /// Reads texts in binary form, each after its length in four bytes.
@@ -121,8 +122,7 @@ fn texts<'a>(
             rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
         });
         let Some((text, rest)) = text else {
-            let message =
-                "the data end within an element; each is its length in four bytes, little-endian, and then its bytes";
+            let message = "the data end within an element; each is its length in four bytes, little-endian, and then its bytes";
             return Err(Refusal::new(Reason::WrongDataSize, message).at(input.place(position)));
         };
         let text = std::str::from_utf8(text).map_err(|_| {
@@ -170,7 +170,7 @@ impl<'a> Nested<'_, '_, 'a> {
 
     fn wrong_shape<T, E: Error>(self) -> Result<T, E> {
         let shape = &self.reader.input.shape;
-        let name = crate::rows::raw::shortened(&self.reader.input.name);
+        let name = shortened(&self.reader.input.name);
         let message = format!("the data must be one flat list, or lists nested like shape {shape:?}");
         self.refuse(Refusal::new(Reason::WrongShape, message).at(format!("inputs.{name}.data")))
     }
@@ -203,36 +203,34 @@ impl<'a> Nested<'_, '_, 'a> {
 }
 
 fn push<'a>(elements: &mut Elements<'a>, datatype: Datatype, scalar: Scalar<'a>) -> Result<(), Fault> {
-    let (expected, kind) = match (elements, scalar) {
-        (Elements::Numbers(numbers), Scalar::Null) => return Ok(numbers.push(None)),
-        (Elements::Booleans(booleans), Scalar::Null) => return Ok(booleans.push(None)),
-        (Elements::Texts(texts), Scalar::Null) => return Ok(texts.push(None)),
-        (Elements::Texts(texts), Scalar::Text(text)) => return Ok(texts.push(Some(text))),
-        (Elements::Booleans(booleans), Scalar::Boolean(boolean)) => {
-            return Ok(booleans.push(Some(boolean)));
-        }
+    let wrong = |expected: &str, scalar: &Scalar<'_>| {
+        let message = format!("must be {expected} for {datatype}, got {}", scalar.kind());
+        Err(Fault::new(Reason::WrongType, message))
+    };
+    match (elements, scalar) {
+        (Elements::Numbers(numbers), Scalar::Null) => numbers.push(None),
+        (Elements::Booleans(booleans), Scalar::Null) => booleans.push(None),
+        (Elements::Texts(texts), Scalar::Null) => texts.push(None),
+        (Elements::Texts(texts), Scalar::Text(text)) => texts.push(Some(text)),
+        (Elements::Booleans(booleans), Scalar::Boolean(boolean)) => booleans.push(Some(boolean)),
         (Elements::Numbers(numbers), Scalar::Whole(number)) => {
             let is_integer = matches!(datatype, Datatype::Integer { .. });
-            let number = if is_integer { datatype.check_range(number)? } else { number as f64 };
-            return Ok(numbers.push(Some(number)));
+            numbers.push(Some(if is_integer { datatype.check_range(number)? } else { number as f64 }));
         }
-        (Elements::Numbers(numbers), Scalar::Number(number)) => {
-            let number = match datatype {
-                Datatype::Integer { .. } if number.fract() != 0.0 => {
-                    let message = format!("must be a whole number for {datatype}, got {number}");
-                    return Err(Fault::new(Reason::WrongType, message));
-                }
-                // Saturates beyond i128, which is out of every range.
-                Datatype::Integer { .. } => datatype.check_range(number as i128)?,
-                _ => number,
-            };
-            return Ok(numbers.push(Some(number)));
-        }
-        (Elements::Texts(_), scalar) => ("a string", scalar.kind()),
-        (Elements::Booleans(_), scalar) => ("true or false", scalar.kind()),
-        (Elements::Numbers(_) | Elements::Binary { .. }, scalar) => ("a number", scalar.kind()),
-    };
-    Err(Fault::new(Reason::WrongType, format!("must be {expected} for {datatype}, got {kind}")))
+        (Elements::Numbers(numbers), Scalar::Number(number)) => numbers.push(Some(match datatype {
+            Datatype::Integer { .. } if number.fract() != 0.0 => {
+                let message = format!("must be a whole number for {datatype}, got {number}");
+                return Err(Fault::new(Reason::WrongType, message));
+            }
+            // Saturates beyond i128, which is out of every range.
+            Datatype::Integer { .. } => datatype.check_range(number as i128)?,
+            _ => number,
+        })),
+        (Elements::Texts(_), scalar) => return wrong("a string", &scalar),
+        (Elements::Booleans(_), scalar) => return wrong("true or false", &scalar),
+        (Elements::Numbers(_) | Elements::Binary { .. }, scalar) => return wrong("a number", &scalar),
+    }
+    Ok(())
 }
 
 impl Scalar<'_> {
@@ -296,9 +294,7 @@ impl<'de> Visitor<'de> for Nested<'_, '_, 'de> {
         }
         let expected = shape[self.depth];
         let mut count = 0;
-        while items
-            .next_element_seed(Nested { reader: &mut *self.reader, depth: self.depth + 1 })?
-            .is_some()
+        while items.next_element_seed(Nested { reader: &mut *self.reader, depth: self.depth + 1 })?.is_some()
         {
             count += 1;
         }

@@ -252,7 +252,8 @@ impl<'a> Input<'a> {
 
 /// Reads a shape of one or two dimensions whose product does not overflow.
 fn read_shape(shape: &RawValue, place: &str) -> Result<Vec<usize>, Refusal> {
-    let refuse = |message: String| Err(Refusal::new(Reason::WrongShape, message).at(format!("{place}.shape")));
+    let refuse =
+        |message: String| Err(Refusal::new(Reason::WrongShape, message).at(format!("{place}.shape")));
     let Ok(shape) = serde_json::from_str::<Vec<i64>>(shape.get()) else {
         return refuse("the shape must be a list of whole numbers such as [2,1]".to_owned());
     };
@@ -311,7 +312,9 @@ impl Layout {
                 [_, got] | [got] => Err(wrong_width(one, got, card)),
                 _ => unreachable!("a shape has one or two dimensions"),
             },
-            [one] if position(&one.name).is_none() && one.shape.get(1).is_none_or(|&columns| columns == 1) => {
+            [one]
+                if position(&one.name).is_none() && one.shape.get(1).is_none_or(|&columns| columns == 1) =>
+            {
                 Ok(Self::Matrix { rows: one.shape[0] })
             }
             [first, ..] => Self::columns(inputs, first.shape[0], card),

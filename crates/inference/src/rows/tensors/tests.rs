@@ -169,11 +169,7 @@ fn every_fault_has_a_code_and_a_place() {
             "wrong_shape",
             "inputs.sepal_width.shape",
         ),
-        (
-            changed(&|inputs| inputs[3]["data"] = json!([1, "2"])),
-            "wrong_type",
-            "inputs.petal_width.data[1]",
-        ),
+        (changed(&|inputs| inputs[3]["data"] = json!([1, "2"])), "wrong_type", "inputs.petal_width.data[1]"),
         (
             changed(&|inputs| inputs[3]["parameters"] = json!({ "binary_data_size": 16 })),
             "duplicate_field",
@@ -234,12 +230,12 @@ fn deep_and_broken_json_is_refused() {
     let deep = "[".repeat(100_000);
     assert_eq!(read(deep.as_bytes(), None).unwrap_err().reason.code(), "malformed_json");
     let nested = format!("{deep}{}", "]".repeat(100_000));
-    let body =
-        format!(r#"{{"inputs":[{{"name":"x","shape":[4],"datatype":"FP64","data":{nested}}}]}}"#);
+    let body = format!(r#"{{"inputs":[{{"name":"x","shape":[4],"datatype":"FP64","data":{nested}}}]}}"#);
     assert_eq!(read(body.as_bytes(), None).unwrap_err().reason.code(), "wrong_shape");
     for (value, code) in [("NaN", "malformed_json"), ("1e999", "number_out_of_range")] {
-        let body =
-            format!(r#"{{"inputs":[{{"name":"x","shape":[1,4],"datatype":"FP64","data":[{value},2,3,4]}}]}}"#);
+        let body = format!(
+            r#"{{"inputs":[{{"name":"x","shape":[1,4],"datatype":"FP64","data":[{value},2,3,4]}}]}}"#
+        );
         assert_eq!(read(body.as_bytes(), None).unwrap_err().reason.code(), code);
     }
 }
