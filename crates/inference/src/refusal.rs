@@ -64,6 +64,23 @@ impl Refusal {
     }
 }
 
+/// The JSON body of a refusal in the Open Inference Protocol, whose clients expect a text.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TextErrorBody {
+    /// The wrong field, what is wrong and how to fix it, and the stable word for the kind of error
+    #[schema(example = "inputs.input-0: expected 4 features, got 2 (wrong_feature_count)")]
+    error: String,
+}
+
+impl Refusal {
+    /// Returns the JSON body that a client of the Open Inference Protocol receives.
+    pub fn to_text_json(&self) -> Vec<u8> {
+        let place = self.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+        let body = TextErrorBody { error: format!("{place}{} ({})", self.message, self.reason.code()) };
+        serde_json::to_vec(&body).unwrap_or_else(|_| unreachable!("strings are always valid JSON"))
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason.code(), self.message)

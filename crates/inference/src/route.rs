@@ -24,6 +24,24 @@ pub enum Route {
     OpenApi,
     /// `/admin/reload`
     Reload,
+    /// `/v2`: the server, in the Open Inference Protocol
+    OipServer,
+    /// `/v2/health/live`
+    OipLive,
+    /// `/v2/health/ready`
+    OipReady,
+    /// The metadata of a model
+    OipModel,
+    /// The metadata of a version of a model
+    OipVersion,
+    /// Whether a model is ready
+    OipModelReady,
+    /// Whether a version of a model is ready
+    OipVersionReady,
+    /// Predictions of a model
+    OipInfer,
+    /// Predictions of a version of a model
+    OipVersionInfer,
     /// Every path that matches none of the above
     Unmatched,
 }
@@ -42,6 +60,15 @@ impl Route {
             Self::DocsFile => "/docs/{file:.*}",
             Self::OpenApi => "/openapi.json",
             Self::Reload => "/admin/reload",
+            Self::OipServer => "/v2",
+            Self::OipLive => "/v2/health/live",
+            Self::OipReady => "/v2/health/ready",
+            Self::OipModel => "/v2/models/{model}",
+            Self::OipVersion => "/v2/models/{model}/versions/{version}",
+            Self::OipModelReady => "/v2/models/{model}/ready",
+            Self::OipVersionReady => "/v2/models/{model}/versions/{version}/ready",
+            Self::OipInfer => "/v2/models/{model}/infer",
+            Self::OipVersionInfer => "/v2/models/{model}/versions/{version}/infer",
             Self::Unmatched => "unmatched",
         }
     }
@@ -49,8 +76,13 @@ impl Route {
     /// Returns the methods that the route serves, in the form of the `Allow` header.
     pub fn allowed_methods(self) -> &'static str {
         match self {
-            Self::Predict | Self::Feedback | Self::Reload => "POST",
+            Self::Predict | Self::Feedback | Self::Reload | Self::OipInfer | Self::OipVersionInfer => "POST",
             _ => "GET, HEAD",
         }
+    }
+
+    /// Returns whether the route belongs to the Open Inference Protocol, in which an error is one text.
+    pub fn is_oip(self) -> bool {
+        self.pattern().starts_with("/v2")
     }
 }

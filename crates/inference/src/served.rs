@@ -6,7 +6,6 @@ use crate::{
     external, load_model,
     metrics::{Metrics, ModelMetrics},
     receipt::ModelVersion,
-    rows,
 };
 use actix_web::web::Bytes;
 use anyhow::{Context, Result};
@@ -93,7 +92,7 @@ impl Served {
             predictor: Predictor::new(engine, &card.features, &card.reference.shape),
             limits: Limits::new(settings, &card),
             version: ModelVersion::new(&card.version),
-            openapi: crate::api::openapi_document(&rows::example(&card))?,
+            openapi: crate::api::openapi_document(&card)?,
             described: Arc::new(Described {
                 metrics: metrics.of_model(&card, &settings.false_alarm_budget()),
                 card,

@@ -17,14 +17,34 @@ use futures_util::StreamExt;
 use std::{future::poll_fn, task::Poll, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
-/// Reads the body of a request. After a refusal, actix reads and discards the rest of the body, so that a client that sends
-/// everything before it reads receives the answer instead of a connection error.
-pub(super) async fn read(
+/// Reads the body of a request that must be declared as JSON.
+pub(super) async fn read(request: &HttpRequest, payload: Payload, state: &State) -> Result<Bytes, Refusal> {
+    check_json(request)?;
+    receive(request, payload, state).await
+}
+
+/// Reads the body of a request that may be JSON with tensors in binary form behind it. It need not be declared, because
+/// clients of Triton declare nothing.
+pub(super) async fn read_tensors(
     request: &HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
     state: &State,
 ) -> Result<Bytes, Refusal> {
-    check_headers(request)?;
+    let media_type = request.content_type();
+    if !media_type.is_empty() && !is_json(media_type) && !is_binary(media_type) {
+        let message = format!(
+            "the body must be declared as Content-Type: application/json or application/octet-stream, or not at \
+             all, got {media_type:?}"
+        );
+        return Err(Refusal::new(Reason::UnsupportedMediaType, message).at("Content-Type"));
+    }
+    receive(request, payload, state).await
+}
+
+/// Reads the body of a request. After a refusal, actix reads and discards the rest of the body, so that a client that sends
+/// everything before it reads receives the answer instead of a connection error.
+async fn receive(request: &HttpRequest, mut payload: Payload, state: &State) -> Result<Bytes, Refusal> {
+    check_encoding(request)?;
     let mut body = BytesMut::new();
     // Most bodies arrive together with their head. Only others are counted as arriving and have a deadline.
     let mut arrival: Option<Arrival> = None;
@@ -92,15 +112,25 @@ fn too_large(limit: usize) -> Refusal {
     Refusal::new(Reason::BodyTooLarge, message)
 }
 
-fn check_headers(request: &HttpRequest) -> Result<(), Refusal> {
+fn check_json(request: &HttpRequest) -> Result<(), Refusal> {
     let media_type = request.content_type();
-    let is_json = media_type.eq_ignore_ascii_case("application/json")
-        || (media_type.len() > 5 && media_type[media_type.len() - 5..].eq_ignore_ascii_case("+json"));
-    if !is_json {
-        let message =
-            format!("the body must be declared as Content-Type: application/json, got {media_type:?}");
-        return Err(Refusal::new(Reason::UnsupportedMediaType, message).at("Content-Type"));
+    if is_json(media_type) {
+        return Ok(());
     }
+    let message = format!("the body must be declared as Content-Type: application/json, got {media_type:?}");
+    Err(Refusal::new(Reason::UnsupportedMediaType, message).at("Content-Type"))
+}
+
+fn is_json(media_type: &str) -> bool {
+    media_type.eq_ignore_ascii_case("application/json")
+        || (media_type.len() > 5 && media_type[media_type.len() - 5..].eq_ignore_ascii_case("+json"))
+}
+
+fn is_binary(media_type: &str) -> bool {
+    media_type.eq_ignore_ascii_case("application/octet-stream")
+}
+
+fn check_encoding(request: &HttpRequest) -> Result<(), Refusal> {
     match request.headers().get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
             let message = format!("the body must not be compressed, got Content-Encoding: {encoding:?}");

@@ -1,7 +1,11 @@
 //! `/openapi.json` and, at `/docs`, a page to try it. The page is part of the binary: it needs no network.
 
-use super::{ApiError, State, feedback, health, model_card, predict, reload, sent};
-use crate::refusal::Refusal;
+use super::{
+    ApiError, State, feedback, health, model_card,
+    oip::{infer, metadata},
+    predict, reload, sent,
+};
+use crate::{refusal::Refusal, rows};
 use actix_web::{
     HttpResponse,
     http::{
@@ -11,6 +15,7 @@ use actix_web::{
     web::{self, Bytes},
 };
 use anyhow::{Context, Result};
+use model::ModelCard;
 use std::{borrow::Cow, sync::Arc};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
@@ -33,18 +38,31 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
         reload::reload,
         health::alive,
         health::ready,
-        health::metrics
+        health::metrics,
+        metadata::server,
+        metadata::live,
+        metadata::ready,
+        metadata::model,
+        metadata::version,
+        metadata::model_ready,
+        metadata::version_ready,
+        infer::infer,
+        infer::version_infer
     )
 )]
 struct ApiDoc;
 
-/// Returns the OpenAPI document, with this example of a request for predictions.
-pub(crate) fn openapi_document(example: &str) -> Result<Bytes> {
+/// Returns the OpenAPI document, with examples of requests to this model.
+pub(crate) fn openapi_document(card: &ModelCard) -> Result<Bytes> {
     let mut openapi = serde_json::to_value(ApiDoc::openapi())?;
     let body = openapi
         .pointer_mut("/paths/~1predict/post/requestBody/content/application~1json")
         .context("the OpenAPI document has no body for /predict")?;
-    body["example"] = serde_json::from_str(example)?;
+    body["example"] = serde_json::from_str(&rows::example(card))?;
+    for path in ["/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"] {
+        let body = &mut openapi["paths"][path]["post"]["requestBody"]["content"]["application/json"];
+        body["example"] = serde_json::from_str(&rows::tensors::example(card))?;
+    }
     Ok(serde_json::to_vec(&openapi)?.into())
 }
 

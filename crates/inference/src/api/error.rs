@@ -20,19 +20,22 @@ pub struct ApiError {
     refusal: Refusal,
     status: StatusCode,
     allow: Option<&'static str>,
+    /// Whether the body is in the form of the Open Inference Protocol.
+    is_oip: bool,
 }
 
 impl ApiError {
     /// Refuses a path that matches no route.
     pub(super) fn not_found(path: &str) -> Self {
-        Refusal::new(Reason::NotFound, format!("there is nothing at {path}; see /docs")).into()
+        let refusal = Refusal::new(Reason::NotFound, format!("there is nothing at {path}; see /docs"));
+        Self { is_oip: path.starts_with("/v2/"), ..refusal.into() }
     }
 
     /// Refuses a method that the route does not serve; the `Allow` header lists those that it does.
     pub(super) fn method_not_allowed(method: &Method, path: &str, route: Route) -> Self {
         let allow = route.allowed_methods();
         let refusal = Refusal::new(Reason::MethodNotAllowed, format!("{path} serves {allow}, not {method}"));
-        Self { allow: Some(allow), ..refusal.into() }
+        Self { allow: Some(allow), is_oip: route.is_oip(), ..refusal.into() }
     }
 
     /// Answers with the status that a fault header asks for.
@@ -40,6 +43,11 @@ impl ApiError {
         let refusal =
             Refusal::new(Reason::FaultInjected, "this error was injected because a fault header asks for it");
         Self { status, ..refusal.into() }
+    }
+
+    /// Answers in the form of the Open Inference Protocol.
+    pub(super) fn in_oip(self) -> Self {
+        Self { is_oip: true, ..self }
     }
 
     /// Returns the reason, which is counted and logged.
@@ -50,7 +58,7 @@ impl ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        Self { status: refusal.reason.status(), allow: None, refusal }
+        Self { status: refusal.reason.status(), allow: None, is_oip: false, refusal }
     }
 }
 
@@ -76,7 +84,11 @@ impl ResponseError for ApiError {
         if let Some(allow) = self.allow {
             response.insert_header((header::ALLOW, allow));
         }
-        response.content_type(ContentType::json()).body(self.refusal.to_json())
+        response.content_type(ContentType::json()).body(if self.is_oip {
+            self.refusal.to_text_json()
+        } else {
+            self.refusal.to_json()
+        })
     }
 }
 

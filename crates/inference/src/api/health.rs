@@ -17,11 +17,16 @@ pub(super) async fn alive() -> HttpResponse {
     (status = 503, description = "Stopping", body = crate::refusal::ErrorBody)
 ))]
 pub(super) async fn ready(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
+    check_ready(&state)?;
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "status": "ready" })))
+}
+
+/// Refuses while the service is stopping.
+pub(super) fn check_ready(state: &State) -> Result<(), ApiError> {
     if state.is_ready() {
-        Ok(HttpResponse::Ok().json(serde_json::json!({ "status": "ready" })))
-    } else {
-        Err(Refusal::new(Reason::NotReady, "the service is stopping").into())
+        return Ok(());
     }
+    Err(Refusal::new(Reason::NotReady, "the service is stopping").into())
 }
 
 /// The limit on concurrent requests for metrics per listener, enough for several Prometheus servers.

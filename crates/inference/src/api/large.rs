@@ -39,11 +39,11 @@ pub(super) async fn turn(bytes: usize, state: &State, deadline: Instant) -> Resu
 
 impl Large {
     /// Does the work on another thread and returns the answer.
-    pub(super) async fn work(
+    pub(super) async fn work<A: Into<sent::Answered> + Send + 'static>(
         self,
         state: &Data<State>,
         status: StatusCode,
-        work: impl FnOnce(&State) -> Result<Vec<u8>, Refusal> + Send + 'static,
+        work: impl FnOnce(&State) -> Result<A, Refusal> + Send + 'static,
     ) -> Result<HttpResponse, ApiError> {
         let state = Data::clone(state);
         let Self { large, core, in_flight } = self;
@@ -54,6 +54,6 @@ impl Large {
             (answer, large, in_flight)
         });
         let (answer, large, in_flight) = worked.await.map_err(Refusal::internal)?;
-        Ok(sent::json(status, answer?, (large, in_flight)))
+        Ok(sent::answered(status, answer?, (large, in_flight)))
     }
 }

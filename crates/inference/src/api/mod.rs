@@ -9,6 +9,7 @@ mod instrument;
 mod large;
 pub mod limits;
 mod model_card;
+mod oip;
 mod pieces;
 mod predict;
 mod reload;
@@ -44,6 +45,7 @@ pub fn routes(config: &mut ServiceConfig, state: &Arc<State>, scrapes: &web::Dat
         .service(resource(state, Route::DocsFile, |r| {
             r.route(get().to(docs::file)).route(head().to(docs::file))
         }))
+        .configure(|config| oip::routes(config, state))
         .configure(|config| health(config, state, scrapes));
 }
 

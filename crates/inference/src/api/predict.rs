@@ -1,6 +1,6 @@
 //! `POST /predict`: predicts the classes of rows.
 
-use super::{ApiError, State, body, large, sent};
+use super::{ApiError, State, body, large, sent, sent::Answered};
 use crate::{
     faults::Faults,
     reason::Reason,
@@ -9,7 +9,11 @@ use crate::{
     rows::{ParsedRows, Rows},
     served::Served,
 };
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{self, Bytes},
+};
 use model::{EngineError, ModelCard, Output, Prediction, ValueProblem};
 use serde::Serialize;
 use std::{
@@ -60,7 +64,7 @@ pub(super) enum Value {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Answer<'a> {
     /// Position of the class in the model's list, or the predicted number
-    prediction: Answered,
+    prediction: PredictedValue,
     /// Name of the class; absent if a number is predicted
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<&'a str>,
@@ -78,7 +82,7 @@ pub(super) struct Answer<'a> {
 /// What was predicted.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-pub(super) enum Answered {
+pub(super) enum PredictedValue {
     /// The position of a class
     Class(usize),
     /// A number
@@ -117,22 +121,85 @@ pub(super) async fn predict(
 ) -> Result<HttpResponse, ApiError> {
     let deadline = Instant::now() + state.request_timeout;
     let body = body::read(&request, payload, &state).await?;
+    respond(Native, &request, body, &state, deadline).await
+}
+
+/// How one protocol asks for predictions and is answered.
+pub(super) trait Protocol: Clone + Send + 'static {
+    /// What the answer needs to know of the request.
+    type Request;
+
+    /// Reads the rows of a body.
+    fn read(&self, body: &[u8], served: &Served) -> Result<(ParsedRows, Self::Request), Refusal>;
+
+    /// Writes the answer.
+    fn write(
+        &self,
+        request: &Self::Request,
+        predictions: &Predictions,
+        served: &Served,
+        state: &State,
+    ) -> Result<Answered, Refusal>;
+}
+
+/// Answers a request whose body has arrived: takes its permits, injects faults, and does the work on this worker or, for a
+/// large request, on another thread.
+pub(super) async fn respond<P: Protocol>(
+    protocol: P,
+    request: &HttpRequest,
+    body: Bytes,
+    state: &web::Data<State>,
+    deadline: Instant,
+) -> Result<HttpResponse, ApiError> {
     if state.served().limits.is_large_body(body.len()) {
-        let large = large::turn(body.len(), &state, deadline).await?;
-        inject_faults(&request, &state, deadline).await?;
-        return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
+        let large = large::turn(body.len(), state, deadline).await?;
+        inject_faults(request, state, deadline).await?;
+        return large
+            .work(state, StatusCode::OK, move |state| read_and_answer(&protocol, &body, state))
+            .await;
     }
     let permit = state.admit()?;
-    inject_faults(&request, &state, deadline).await?;
+    inject_faults(request, state, deadline).await?;
     let served = state.served();
-    let rows = ParsedRows::parse(&body, &served.card)?;
+    let (rows, asked) = protocol.read(&body, &served)?;
     if served.limits.is_large_answer(rows.rows.len()) {
         // While it waits, a request holds only its body; the rows are parsed again afterwards.
-        drop((rows, permit, served));
-        let large = large::turn(body.len(), &state, deadline).await?;
-        return large.work(&state, StatusCode::OK, move |state| read_and_answer(&body, state)).await;
+        drop((rows, asked, permit, served));
+        let large = large::turn(body.len(), state, deadline).await?;
+        return large
+            .work(state, StatusCode::OK, move |state| read_and_answer(&protocol, &body, state))
+            .await;
     }
-    Ok(sent::json(StatusCode::OK, answer(rows, &served, &state)?, permit))
+    let answer = protocol.write(&asked, &count_predictions(rows, &served)?, &served, state)?;
+    Ok(sent::answered(StatusCode::OK, answer, permit))
+}
+
+fn read_and_answer<P: Protocol>(protocol: &P, body: &[u8], state: &State) -> Result<Answered, Refusal> {
+    let served = state.served();
+    let (rows, request) = protocol.read(body, &served)?;
+    protocol.write(&request, &count_predictions(rows, &served)?, &served, state)
+}
+
+/// The protocol of `/predict`.
+#[derive(Clone, Copy)]
+struct Native;
+
+impl Protocol for Native {
+    type Request = ();
+
+    fn read(&self, body: &[u8], served: &Served) -> Result<(ParsedRows, ()), Refusal> {
+        Ok((ParsedRows::parse(body, &served.card)?, ()))
+    }
+
+    fn write(
+        &self,
+        (): &(),
+        predictions: &Predictions,
+        served: &Served,
+        state: &State,
+    ) -> Result<Answered, Refusal> {
+        Ok(write(&predictions.predictions, predictions.batch, served, state)?.into())
+    }
 }
 
 /// Injects the faults that the headers ask for, if that is allowed.
@@ -158,27 +225,24 @@ async fn wait(delay: Duration, deadline: Instant) -> Result<(), Refusal> {
     }
 }
 
-fn read_and_answer(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
-    let served = state.served();
-    answer(ParsedRows::parse(body, &served.card)?, &served, state)
-}
-
-fn answer(parsed: ParsedRows, served: &Served, state: &State) -> Result<Vec<u8>, Refusal> {
-    served.limits.check_answer(parsed.rows.len())?;
-    let batch = parsed.batch;
-    let predictions = predictions(parsed, served)?;
-    write(&predictions, batch, served, state)
+/// Predictions that are counted.
+pub(super) struct Predictions {
+    /// One per row, in their order.
+    pub(super) predictions: Vec<Prediction>,
+    /// Whether the rows were sent as a list, and are answered as one.
+    pub(super) batch: bool,
 }
 
 /// Counts the values of rows, scores them and counts the predictions.
-pub(super) fn predictions(parsed: ParsedRows, served: &Served) -> Result<Vec<Prediction>, Refusal> {
+fn count_predictions(parsed: ParsedRows, served: &Served) -> Result<Predictions, Refusal> {
+    served.limits.check_answer(parsed.rows.len())?;
     // Counted first: a row that is then refused because a value is missing is a sign of drift, too.
     parsed.rows.iter().for_each(|row| served.metrics.observed(row));
     let rows = parsed.complete(&served.card)?;
     let predictions =
         served.predictor.predict(rows.batch()).map_err(|error| refusal(error, &rows, &served.card))?;
     predictions.iter().for_each(|prediction| served.metrics.predicted(prediction));
-    Ok(predictions)
+    Ok(Predictions { predictions, batch: rows.is_batch() })
 }
 
 /// Returns the refusal of rows that the model cannot score. Where the model fails for another reason, that is logged and not sent.
@@ -212,9 +276,9 @@ fn write(
         }
         let (answered, class, probabilities) = match &prediction.output {
             Output::Class { class, probabilities } => {
-                (Answered::Class(*class), Some(card.classes[*class].as_str()), probabilities.as_deref())
+                (PredictedValue::Class(*class), Some(card.classes[*class].as_str()), probabilities.as_deref())
             }
-            Output::Number(number) => (Answered::Number(*number), None, None),
+            Output::Number(number) => (PredictedValue::Number(*number), None, None),
         };
         let answer = Answer {
             prediction: answered,
@@ -238,7 +302,7 @@ pub(super) fn largest_answer(card: &ModelCard) -> usize {
     const NUMBER: usize = 25;
     let longest = |class: Option<&str>| {
         let answer = Answer {
-            prediction: Answered::Class(card.classes.len()),
+            prediction: PredictedValue::Class(card.classes.len()),
             class,
             probabilities: Some(&[]),
             prediction_id: "=".repeat(receipt::TEXT_LENGTH),

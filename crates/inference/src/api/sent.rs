@@ -3,6 +3,7 @@
 //! actix drops a body when it has written the last of it into the connection's buffer. So a body that is handed over in
 //! small pieces lives until nearly all of it is sent. An answer that fits the buffer as a whole releases its permits at once.
 
+use crate::rows::tensors::HEADER_LENGTH;
 use actix_web::{
     HttpResponse,
     body::{BodySize, MessageBody},
@@ -33,6 +34,39 @@ pub(super) fn body<T: Unpin + 'static>(
 ) -> HttpResponse {
     let bytes = bytes.into();
     if bytes.len() <= PIECE { response.body(bytes) } else { response.body(Kept { bytes, _kept: kept }) }
+}
+
+/// An answer to a request for predictions.
+pub(super) struct Answered {
+    bytes: Vec<u8>,
+    /// If tensors in binary form follow the JSON: the length of the JSON.
+    json_length: Option<usize>,
+}
+
+impl Answered {
+    /// Creates an answer of JSON with tensors in binary form behind it.
+    pub(super) fn with_tensors(bytes: Vec<u8>, json_length: usize) -> Self {
+        Self { bytes, json_length: Some(json_length) }
+    }
+}
+
+impl From<Vec<u8>> for Answered {
+    fn from(json: Vec<u8>) -> Self {
+        Self { bytes: json, json_length: None }
+    }
+}
+
+/// Returns such an answer; `kept` is dropped as by [`json`].
+pub(super) fn answered<T: Unpin + 'static>(
+    status: StatusCode,
+    answer: impl Into<Answered>,
+    kept: T,
+) -> HttpResponse {
+    let Answered { bytes, json_length } = answer.into();
+    let Some(length) = json_length else { return json(status, bytes, kept) };
+    let mut response = HttpResponse::build(status);
+    response.content_type(ContentType::octet_stream()).insert_header((HEADER_LENGTH, length));
+    body(&mut response, bytes, kept)
 }
 
 struct Kept<T> {

@@ -77,9 +77,15 @@ impl RouteMetrics {
 fn usual_answers(route: Route) -> &'static [(MethodLabel, &'static [u16])] {
     match route {
         Route::Predict => &[(MethodLabel::Post, &[200, 400, 408, 413, 415, 422, 500, 503, 504])],
+        Route::OipInfer | Route::OipVersionInfer => {
+            &[(MethodLabel::Post, &[200, 400, 404, 408, 413, 415, 422, 500, 503, 504])]
+        }
         Route::Feedback => &[(MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500, 503])],
         Route::Reload => &[(MethodLabel::Post, &[200, 401, 409])],
-        Route::Readyz => &[(MethodLabel::Get, &[200, 503])],
+        Route::OipModel | Route::OipVersion => &[(MethodLabel::Get, &[200, 404])],
+        Route::OipModelReady | Route::OipVersionReady => &[(MethodLabel::Get, &[200, 404, 503])],
+        Route::OipServer | Route::OipLive => &[(MethodLabel::Get, &[200])],
+        Route::Readyz | Route::OipReady => &[(MethodLabel::Get, &[200, 503])],
         Route::DocsFile => &[(MethodLabel::Get, &[200, 404])],
         Route::Docs => &[(MethodLabel::Get, &[308])],
         // The method of a request that cannot be parsed is not known.

@@ -1,11 +1,17 @@
 //! Turns a request body into rows of values, in two steps. The first accepts any JSON; the second checks it against the
 //! model. So each error has a code and names a field, instead of repeating a parser's message.
+//!
+//! Layout:
+//! - this module: the body of `/predict`, and the rules by which a value is read
+//! - `raw`: any JSON, before it is checked
+//! - [`tensors`]: requests of the Open Inference Protocol
 
 mod raw;
+pub mod tensors;
 
 use crate::{reason::Reason, refusal::Refusal};
 use model::{Batch, Feature, ModelCard, OtherCategory, Values};
-use raw::{Body, Cell, Instances, Kind, Row, shortened};
+use raw::{Body, Cell, CellRef, Instances, Kind, Row, shortened};
 
 /// The rows of a request, each with one value per feature: a number, or the position of a category. `None` is a missing value.
 ///
@@ -17,8 +23,17 @@ pub struct ParsedRows {
     pub rows: Vec<Vec<Option<f64>>>,
     /// The texts of the categories that the model card does not list.
     pub others: Vec<OtherCategory>,
-    /// Whether they were sent as `instances`, and are answered as a list.
-    pub batch: bool,
+    /// Where they stood in the request.
+    pub form: Form,
+}
+
+/// Where the rows stood in the request, which is how messages name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One row, in `features`.
+    One,
+    /// A list with this name.
+    List(&'static str),
 }
 
 /// Rows that the model can score: a value is missing only where values were missing in the reference, too.
@@ -51,7 +66,7 @@ impl ParsedRows {
             (Some(row), None) => {
                 let mut reader = RowReader::new(card);
                 reader.read(row, "features")?;
-                Ok(reader.finished(false))
+                Ok(reader.finished(Form::One))
             }
             (None, Some(instances)) => Ok(check_instances(instances, card)?),
             (Some(_), Some(_)) => {
@@ -83,7 +98,10 @@ impl ParsedRows {
     }
 
     fn place(&self, index: usize) -> String {
-        if self.batch { format!("instances[{index}]") } else { "features".to_owned() }
+        match self.form {
+            Form::One => "features".to_owned(),
+            Form::List(name) => format!("{name}[{index}]"),
+        }
     }
 }
 
@@ -98,9 +116,9 @@ impl Rows {
         Batch { rows: &self.0.rows, others: &self.0.others }
     }
 
-    /// Returns whether they were sent as `instances`, and are answered as a list.
+    /// Returns whether they were sent as a list, and are answered as one.
     pub fn is_batch(&self) -> bool {
-        self.0.batch
+        self.0.form != Form::One
     }
 
     /// Returns the path of a row in the request.
@@ -112,12 +130,15 @@ impl Rows {
 /// Returns a valid request body, for messages and documentation: the mean of each number, with as many decimals as the data, and
 /// the first of each feature's categories.
 pub fn example(card: &ModelCard) -> String {
-    let value = |feature: &Feature| match &feature.values {
+    let values: Vec<String> = card.features.iter().map(example_value).collect();
+    format!("{{\"features\":[{}]}}", values.join(","))
+}
+
+fn example_value(feature: &Feature) -> String {
+    match &feature.values {
         Values::Numeric(numeric) => format!("{:.*}", numeric.decimals.map_or(3, usize::from), numeric.mean),
         Values::Categorical(categorical) => categorical.json(0.0).to_string(),
-    };
-    let values: Vec<String> = card.features.iter().map(value).collect();
-    format!("{{\"features\":[{}]}}", values.join(","))
+    }
 }
 
 fn unreadable(body: &[u8], error: &serde_json::Error) -> Refusal {
@@ -155,7 +176,7 @@ fn check_instances(instances: Instances, card: &ModelCard) -> Result<ParsedRows,
     for (index, row) in rows.into_iter().enumerate() {
         reader.read(row, &format!("instances[{index}]"))?;
     }
-    Ok(reader.finished(true))
+    Ok(reader.finished(Form::List("instances")))
 }
 
 /// Reads rows one by one.
@@ -170,8 +191,8 @@ impl<'a> RowReader<'a> {
         Self { card, rows: Vec::new(), others: Vec::new() }
     }
 
-    fn finished(self, batch: bool) -> ParsedRows {
-        ParsedRows { rows: self.rows, others: self.others, batch }
+    fn finished(self, form: Form) -> ParsedRows {
+        ParsedRows { rows: self.rows, others: self.others, form }
     }
 
     fn read(&mut self, row: Row, place: &str) -> Result<(), Refusal> {
@@ -231,59 +252,69 @@ impl<'a> RowReader<'a> {
             .collect()
     }
 
-    /// Returns the value of a cell for a feature. A category that the model card does not list is valid: that is what drift looks
-    /// like. Its text is kept, because the model may know it.
     fn value(
         &mut self,
         cell: Cell,
-        index: usize,
+        feature: usize,
         field: impl FnOnce() -> String,
     ) -> Result<Option<f64>, Refusal> {
-        let feature = &self.card.features[index];
-        let (value, kind) = match (&feature.values, &cell) {
-            (_, Cell::Null) => return Ok(None),
-            (Values::Numeric(_), Cell::Number(number)) => (Some(*number), Kind::Number),
-            (Values::Numeric(_), Cell::Text(_)) => (None, Kind::String),
-            (Values::Numeric(_), Cell::Boolean(_)) => (None, Kind::Boolean),
-            (Values::Categorical(own), Cell::Text(text)) => {
-                let value = own.value(text);
-                if value as usize >= own.categories.len() && is_missing(text, self.card) {
-                    return Ok(None);
-                }
-                (Some(value), Kind::String)
-            }
-            (Values::Categorical(own), Cell::Number(number)) => (own.value_of_number(*number), Kind::Number),
-            (Values::Categorical(own), Cell::Boolean(boolean)) => {
-                (own.value_of_boolean(*boolean), Kind::Boolean)
-            }
-            (_, Cell::Other(kind)) => (None, *kind),
-        };
-        let refusal = match (&feature.values, value) {
-            (Values::Categorical(own), Some(value)) => {
-                if value as usize >= own.categories.len() {
-                    let text = match cell {
-                        Cell::Text(text) if text.trim().len() == text.len() => text,
-                        Cell::Text(text) => text.trim().into(),
-                        Cell::Number(number) => number.to_string().into(),
-                        Cell::Boolean(boolean) => boolean.to_string().into(),
-                        Cell::Null | Cell::Other(_) => Box::default(),
-                    };
-                    self.others.push(OtherCategory { row: self.rows.len(), feature: index, text });
-                }
-                return Ok(Some(value));
-            }
-            (Values::Numeric(_), Some(number)) => return Ok(Some(number)),
-            (Values::Numeric(_), None) => {
-                Refusal::new(Reason::NotANumber, format!("must be a number, got {kind}"))
-            }
-            (Values::Categorical(own), None) => {
-                let example = own.json(0.0);
-                let message = format!("must be a category such as {example}, got {kind}");
-                Refusal::new(Reason::NotACategory, message)
-            }
-        };
-        Err(refusal.at(field()))
+        let row = self.rows.len();
+        value(cell.as_ref(), [row, feature], self.card, &mut self.others, field)
     }
+}
+
+/// Returns the value of a cell at this row and feature. A category that the model card does not list is valid: that is what drift
+/// looks like. Its text is added to `others`, because the model may know it.
+fn value(
+    cell: CellRef<'_>,
+    [row, feature]: [usize; 2],
+    card: &ModelCard,
+    others: &mut Vec<OtherCategory>,
+    field: impl FnOnce() -> String,
+) -> Result<Option<f64>, Refusal> {
+    let values = &card.features[feature].values;
+    let (value, kind) = match (values, cell) {
+        (_, CellRef::Null) => return Ok(None),
+        (Values::Numeric(_), CellRef::Number(number)) => (Some(number), Kind::Number),
+        (Values::Numeric(_), CellRef::Text(_)) => (None, Kind::String),
+        (Values::Numeric(_), CellRef::Boolean(_)) => (None, Kind::Boolean),
+        (Values::Categorical(own), CellRef::Text(text)) => {
+            let value = own.value(text);
+            if value as usize >= own.categories.len() && is_missing(text, card) {
+                return Ok(None);
+            }
+            (Some(value), Kind::String)
+        }
+        (Values::Categorical(own), CellRef::Number(number)) => (own.value_of_number(number), Kind::Number),
+        (Values::Categorical(own), CellRef::Boolean(boolean)) => {
+            (own.value_of_boolean(boolean), Kind::Boolean)
+        }
+        (_, CellRef::Other(kind)) => (None, kind),
+    };
+    let refusal = match (values, value) {
+        (Values::Categorical(own), Some(value)) => {
+            if value as usize >= own.categories.len() {
+                let text = match cell {
+                    CellRef::Text(text) => text.trim().into(),
+                    CellRef::Number(number) => number.to_string().into(),
+                    CellRef::Boolean(boolean) => boolean.to_string().into(),
+                    CellRef::Null | CellRef::Other(_) => Box::default(),
+                };
+                others.push(OtherCategory { row, feature, text });
+            }
+            return Ok(Some(value));
+        }
+        (Values::Numeric(_), Some(number)) => return Ok(Some(number)),
+        (Values::Numeric(_), None) => {
+            Refusal::new(Reason::NotANumber, format!("must be a number, got {kind}"))
+        }
+        (Values::Categorical(own), None) => {
+            let example = own.json(0.0);
+            let message = format!("must be a category such as {example}, got {kind}");
+            Refusal::new(Reason::NotACategory, message)
+        }
+    };
+    Err(refusal.at(field()))
 }
 
 /// Returns whether a text stands for a missing value, as in the table that the model was trained on.
@@ -312,13 +343,13 @@ mod tests {
     #[test]
     fn the_three_forms_agree() {
         let row = vec![[5.1, 3.5, 1.4, 0.2].map(Some).to_vec()];
-        let one = ParsedRows { rows: row.clone(), others: Vec::new(), batch: false };
+        let one = ParsedRows { rows: row.clone(), others: Vec::new(), form: Form::One };
         assert_eq!(parse(r#"{"features":[5.1,3.5,1.4,0.2]}"#), Ok(one));
         let named = r#"{"petal_width":0.2,"sepal_length":5.1,"sepal_width":3.5,"petal_length":1.4}"#;
         assert_eq!(parse(&format!(r#"{{"features":{named}}}"#)).unwrap().rows, row);
         assert_eq!(
             parse(&format!(r#"{{"instances":[{named}]}}"#)),
-            Ok(ParsedRows { rows: row, others: Vec::new(), batch: true })
+            Ok(ParsedRows { rows: row, others: Vec::new(), form: Form::List("instances") })
         );
     }
 

@@ -40,6 +40,28 @@ pub(super) enum Cell {
     Other(Kind),
 }
 
+/// A borrowed value in the place of a feature's, wherever it was read from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum CellRef<'a> {
+    Number(f64),
+    Text(&'a str),
+    Boolean(bool),
+    Null,
+    Other(Kind),
+}
+
+impl Cell {
+    pub(super) fn as_ref(&self) -> CellRef<'_> {
+        match self {
+            Self::Number(number) => CellRef::Number(*number),
+            Self::Text(text) => CellRef::Text(text),
+            Self::Boolean(boolean) => CellRef::Boolean(*boolean),
+            Self::Null => CellRef::Null,
+            Self::Other(kind) => CellRef::Other(*kind),
+        }
+    }
+}
+
 /// A kind of JSON value, as messages call it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {

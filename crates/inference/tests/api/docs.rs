@@ -33,7 +33,23 @@ async fn the_document_lists_every_route_and_its_example_works() {
     let service = Service::start();
     let document: Value = service.get_json("/openapi.json").await;
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths, ["/feedback", "/healthz", "/metrics", "/model", "/predict", "/readyz"]);
+    let oip = [
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/{model}",
+        "/v2/models/{model}/infer",
+        "/v2/models/{model}/ready",
+        "/v2/models/{model}/versions/{version}",
+        "/v2/models/{model}/versions/{version}/infer",
+        "/v2/models/{model}/versions/{version}/ready",
+    ];
+    let native = ["/feedback", "/healthz", "/metrics", "/model", "/predict", "/readyz"];
+    assert_eq!(paths, [&native[..], &oip[..]].concat());
+    let example = &document["paths"]["/v2/models/{model}/infer"]["post"]["requestBody"]["content"]["application/json"]
+        ["example"];
+    let request = service.client.post(service.url("/v2/models/iris/infer")).body(example.to_string());
+    assert_eq!(request.send().await.unwrap().status(), 200);
     let example =
         &document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["example"];
     assert_eq!(service.predict(&example.to_string()).await.0, 200);

@@ -14,6 +14,7 @@ mod feedback;
 mod harness;
 mod lifecycle;
 mod memory;
+mod oip;
 mod onnx;
 mod pipes;
 mod predict;

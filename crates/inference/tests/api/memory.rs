@@ -273,6 +273,32 @@ fn memory_stays_below_what_is_announced_whatever_clients_send() {
         ("/feedback", fill("{\"label\":{\"\":0", ",\"\":0", "}}")),
         ("/feedback", fill("[{\"label\":[{\"\":0}", ",{\"\":0}", "]}]")),
     ];
+    let tensor = |rows: usize, columns: usize, datatype: &str, element: &str| {
+        let data = vec![element; rows * columns].join(",");
+        format!(
+            r#"{{"inputs":[{{"name":"x","shape":[{rows},{columns}],"datatype":"{datatype}","data":[{data}]}}]}}"#
+        )
+    };
+    let infer = "/v2/models/iris/infer";
+    let oip = [
+        (infer, tensor(100_000, 4, "INT8", "0")),
+        (infer, tensor(65_000, 4, "BYTES", r#""""#)),
+        (infer, fill("{\"inputs\":[0", ",0", "]}")),
+        (infer, fill("{\"inputs\":[{}", ",{}", "]}")),
+        (infer, fill("{\"inputs\":[{\"a\":0", ",\"a\":0", "}]}")),
+        (infer, fill("{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP64\",\"shape\":[0", ",0", "]}]}")),
+        (
+            infer,
+            fill(
+                "{\"inputs\":[{\"name\":\"x\",\"data\":[[]",
+                ",[]",
+                "],\"shape\":[4],\"datatype\":\"FP64\"}]}",
+            ),
+        ),
+        (infer, fill("{\"inputs\":[],\"outputs\":[{\"name\":\"\"}", ",{\"name\":\"\"}", "]}")),
+        (infer, fill("{\"inputs\":[],\"parameters\":{\"\":0", ",\"\":0", "}}")),
+    ];
+    let narrow_rows = ("/v2/models/narrow/infer", tensor(130_000, 1, "INT8", "0"));
     // A model of one feature lets a body hold the most rows.
     let dir = tempfile::tempdir().unwrap();
     let (table, narrow) = (dir.path().join("narrow.csv"), dir.path().join("narrow.json"));
@@ -287,7 +313,9 @@ fn memory_stays_below_what_is_announced_whatever_clients_send() {
     assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
     let narrow = ["--model", narrow.to_str().unwrap()];
     let cases = bodies.iter().map(|(path, body)| (&[][..], *path, body));
+    let cases = cases.chain(oip.iter().map(|(path, body)| (&[][..], *path, body)));
     let cases = cases.chain(bodies[..5].iter().map(|(path, body)| (&narrow[..], *path, body)));
+    let cases = cases.chain([(&narrow[..], narrow_rows.0, &narrow_rows.1)]);
     for (model, path, body) in cases {
         // One large request at a time, and little else: what is announced is then mostly what that one may take.
         let flags = [

@@ -1,10 +1,9 @@
-//! Checks that the body of a 200 from `/predict` is a prediction: a proxy's error page is an answer, too, and would count as
+//! Checks that the body of a 200 to a request for predictions is a prediction: a proxy's error page is an answer, too, and would count as
 //! one by its status.
 //!
 //! What does not belong here: whether the prediction is correct.
 
-use crate::scenario::{Payload, Source, request::DEFAULT_PATH};
-use hyper::Method;
+use crate::scenario::{Payload, Source, request::Protocol};
 use reqwest::header::ACCEPT_ENCODING;
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -22,19 +21,22 @@ pub(super) enum ExpectedAnswer {
     Many(usize),
     /// One prediction, or a list of any length.
     OneOrMany,
+    /// The tensors of one row, by the Open Inference Protocol.
+    Tensors,
 }
 
 impl ExpectedAnswer {
     /// Creates it from the body and the path of the payload.
     pub(super) fn new(payload: &Payload) -> Self {
-        let path = payload.path.split('?').next().unwrap_or_default();
-        if path != DEFAULT_PATH
-            || payload.method != Method::POST
-            || payload.headers.contains_key(ACCEPT_ENCODING)
-        {
-            return Self::Any;
-        }
+        let protocol = Protocol::of(payload).filter(|_| !payload.headers.contains_key(ACCEPT_ENCODING));
         match &payload.source {
+            _ if protocol.is_none() => Self::Any,
+            Source::Model | Source::Drift(_) | Source::Table(_)
+                if protocol == Some(Protocol::OpenInference) =>
+            {
+                Self::Tensors
+            }
+            _ if protocol == Some(Protocol::OpenInference) => Self::Any,
             Source::Model | Source::Drift(_) | Source::Table(_) => Self::One,
             Source::Malformed(_) | Source::Fixed(None) => Self::OneOrMany,
             Source::Fixed(Some(body)) => Self::asked_by(&body.text),
@@ -59,7 +61,7 @@ impl ExpectedAnswer {
         match self {
             _ if status != 200 => 0,
             Self::Any => 0,
-            Self::One => LARGEST,
+            Self::One | Self::Tensors => LARGEST,
             Self::Many(rows) => LARGEST.saturating_mul(rows.max(1)),
             Self::OneOrMany => LARGEST << 8,
         }
@@ -70,6 +72,12 @@ impl ExpectedAnswer {
     pub(super) fn is_met(self, status: u16, body: Option<&[u8]>) -> bool {
         if status != 200 || self == Self::Any {
             return true;
+        }
+        if self == Self::Tensors {
+            let answer = body.map(serde_json::from_slice::<TensorAnswer>);
+            let is_one_row = |output: &Output| output.shape.first() == Some(&1);
+            return matches!(answer, Some(Ok(TensorAnswer { outputs }))
+                if !outputs.is_empty() && outputs.iter().all(is_one_row));
         }
         // Bytes after the JSON value, such as a second one, are an error, and so is a field that occurs twice.
         let Some(Ok(answer)) = body.map(serde_json::from_slice::<Answer>) else { return false };
@@ -87,8 +95,26 @@ pub(super) fn prediction_id(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Identified {
         prediction_id: Option<String>,
+        parameters: Option<Parameters>,
     }
-    serde_json::from_slice::<Identified>(body).ok()?.prediction_id
+    #[derive(Deserialize)]
+    struct Parameters {
+        /// Of one row: one id. Those of several would be separated by commas.
+        prediction_ids: Option<String>,
+    }
+    let answer: Identified = serde_json::from_slice(body).ok()?;
+    answer.prediction_id.or_else(|| answer.parameters?.prediction_ids)
+}
+
+/// An answer of the Open Inference Protocol.
+#[derive(Deserialize)]
+struct TensorAnswer {
+    outputs: Vec<Output>,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    shape: Vec<u64>,
 }
 
 /// One prediction or many. Other fields are ignored.
@@ -129,8 +155,20 @@ mod tests {
     #[test]
     fn the_id_of_a_prediction_is_found() {
         assert_eq!(prediction_id(ONE.as_bytes()).as_deref(), Some("x"));
+        let tensors = br#"{"parameters":{"prediction_ids":"x"},"outputs":[]}"#;
+        assert_eq!(prediction_id(tensors).as_deref(), Some("x"));
         assert_eq!(prediction_id(br#"{"prediction":0}"#), None);
         assert_eq!(prediction_id(b"<html>"), None);
+    }
+
+    #[test]
+    fn tensors_of_one_row_are_recognised() {
+        let tensors =
+            |outputs: &str| is_met(ExpectedAnswer::Tensors, &format!(r#"{{"outputs":[{outputs}]}}"#));
+        assert!(tensors(r#"{"name":"predict","shape":[1,1],"data":["setosa"]}"#));
+        assert!(!tensors(r#"{"name":"predict","shape":[2,1],"data":["setosa","setosa"]}"#));
+        assert!(!tensors("") && !tensors("{}"));
+        assert!(!is_met(ExpectedAnswer::Tensors, ONE) && !is_met(ExpectedAnswer::Tensors, "<html>"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod arrivals;
 pub mod prepared;
 pub mod shard;
+mod tensors;
 
 pub use arrivals::Arrivals;
 pub use prepared::{PreparedRequest, PreparedRequests};

@@ -2,7 +2,8 @@
 
 use crate::{
     malformed::{Malformed, proper},
-    scenario::{Payload, Phase, Source, TableSource},
+    plan::tensors::tensors,
+    scenario::{Payload, Phase, Source, TableSource, request::Protocol},
 };
 use bytes::Bytes;
 use driftsim::{DriftSpec, Row, RowSource};
@@ -71,6 +72,8 @@ enum BodySource {
     Rows {
         rows: Box<RowSource>,
         card: Arc<ModelCard>,
+        /// Whether they are sent by the Open Inference Protocol.
+        open_inference: bool,
         /// The share of the predictions that get feedback, and what decides which.
         feedback: Option<(f64, Box<ChaCha8Rng>)>,
     },
@@ -154,7 +157,8 @@ impl BodySource {
             RowSource::new(card, spec, seed).map(Box::new).map_err(|error| error.to_string())
         };
         let feedback = payload.feedback.map(|own| (own.share, Box::new(feedback)));
-        let of_rows = |rows| Self::Rows { rows, card: Arc::clone(card), feedback };
+        let open_inference = Protocol::of(payload) == Some(Protocol::OpenInference);
+        let of_rows = |rows| Self::Rows { rows, card: Arc::clone(card), open_inference, feedback };
         Ok(match &payload.source {
             Source::Model => of_rows(rows(&DriftSpec::steady())?),
             Source::Drift(spec) => of_rows(rows(spec)?),
@@ -190,13 +194,14 @@ impl BodySource {
         };
         match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
-            Self::Rows { rows, card, feedback } => {
+            Self::Rows { rows, card, open_inference, feedback } => {
                 let row = row(rows);
                 let chosen = is_chosen(feedback);
                 let class = || row.class.map(|class| card.classes[class].as_str().into());
                 let truth = || class().or(row.number.map(Value::from));
                 let label = if chosen { truth() } else { None };
-                with_body(proper(&row.values, card), JSON, label)
+                let body = if *open_inference { tensors } else { proper };
+                with_body(body(&row.values, card), JSON, label)
             }
             Self::Malformed { rows, kinds, rng, card } => {
                 let kind = kinds[rng.random_range(0..kinds.len())];

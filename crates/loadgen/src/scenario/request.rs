@@ -19,6 +19,28 @@ use std::time::Duration;
 /// Where predictions are asked for.
 pub(crate) const DEFAULT_PATH: &str = "/predict";
 
+/// How a payload asks for predictions, which its path decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// `/predict`
+    Native,
+    /// The Open Inference Protocol v2: `/v2/models/…/infer`
+    OpenInference,
+}
+
+impl Protocol {
+    /// Returns the protocol of a payload; `None` if it does not ask for predictions.
+    pub(crate) fn of(payload: &Payload) -> Option<Self> {
+        let path = payload.path.split('?').next().unwrap_or_default();
+        match path {
+            _ if payload.method != Method::POST => None,
+            DEFAULT_PATH => Some(Self::Native),
+            _ if path.starts_with("/v2/models/") && path.ends_with("/infer") => Some(Self::OpenInference),
+            _ => None,
+        }
+    }
+}
+
 /// They say how long the body is; one that lies breaks the connection.
 const FRAMING: [HeaderName; 2] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
 
@@ -78,8 +100,11 @@ fn feedback(raw: &RawFeedback, payload: &Payload, problems: &mut Problems) -> Op
         problems.add(path, "needs rows with a true class: a source of model, drift or table");
         return None;
     }
-    if payload.path.split('?').next() != Some(DEFAULT_PATH) || payload.method != Method::POST {
-        problems.add(path, format!("is about predictions: it needs POST {DEFAULT_PATH}"));
+    if Protocol::of(payload).is_none() {
+        problems.add(
+            path,
+            format!("is about predictions: it needs POST {DEFAULT_PATH} or POST /v2/models/NAME/infer"),
+        );
         return None;
     }
     if payload.headers.contains_key(ACCEPT_ENCODING) {

@@ -1,0 +1,396 @@
+//! Reads requests of the [Open Inference Protocol](https://github.com/kserve/open-inference-protocol) with the binary tensor
+//! extension: from bytes to rows, without HTTP.
+//!
+//! Layout:
+//! - this module: the request, and which input holds which feature
+//! - [`datatype`]: the datatypes of tensors and how their elements are laid out
+//! - `elements`: the data of a tensor, as JSON or in binary form
+//! - `json`: JSON objects whose values are read later, when it is known what they must be
+//!
+//! Reading has two steps, so that a request with too many rows is refused before its rows take memory:
+//! [`InferRequest::parse`] reads the JSON and checks shapes and sizes, and [`InferRequest::rows`] reads the elements.
+
+pub mod datatype;
+mod elements;
+mod json;
+
+use super::{
+    Form, ParsedRows,
+    raw::{CellRef, shortened},
+    value,
+};
+use crate::{reason::Reason, refusal::Refusal};
+use datatype::Datatype;
+use elements::Elements;
+use json::{Parameters, items, object};
+use model::{ModelCard, Values};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// The header that says how many bytes of a body are JSON; the tensors in binary form follow.
+pub const HEADER_LENGTH: &str = "Inference-Header-Content-Length";
+
+/// A request whose shapes and sizes are checked. Its elements are not read yet.
+#[derive(Debug)]
+pub struct InferRequest<'a> {
+    /// The id that the answer repeats.
+    pub id: Option<Cow<'a, str>>,
+    /// The outputs that the client names; empty for the default ones.
+    pub outputs: Vec<WantedOutput>,
+    /// Whether the default outputs are sent in binary form.
+    pub binary_outputs: bool,
+    inputs: Vec<Input<'a>>,
+    layout: Layout,
+}
+
+/// An output that the client names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedOutput {
+    /// Its name, which the model may not have.
+    pub name: String,
+    /// Whether it is sent in binary form.
+    pub binary: bool,
+}
+
+/// One tensor.
+#[derive(Debug)]
+struct Input<'a> {
+    name: Cow<'a, str>,
+    datatype: Datatype,
+    /// One or two dimensions, each at least 1.
+    shape: Vec<usize>,
+    data: Data<'a>,
+}
+
+/// The elements of a tensor, unread.
+#[derive(Debug, Clone, Copy)]
+enum Data<'a> {
+    Json(&'a RawValue),
+    Binary(&'a [u8]),
+}
+
+/// Which elements are the values of which feature.
+#[derive(Debug)]
+enum Layout {
+    /// One tensor holds all features, row by row.
+    Matrix { rows: usize },
+    /// Each feature has an input; `None` for a feature that may be missing and is.
+    Columns { rows: usize, inputs: Vec<Option<usize>> },
+}
+
+impl<'a> InferRequest<'a> {
+    /// Reads a body, of which the first `header_length` bytes are JSON; all of it, if there is no such header.
+    ///
+    /// # Errors
+    /// If the body is not a request of the protocol, or its inputs are not the features of this model. The error names the input.
+    pub fn parse(body: &'a [u8], header_length: Option<usize>, card: &ModelCard) -> Result<Self, Refusal> {
+        let (header, mut binary) = match header_length {
+            None => (body, &[][..]),
+            Some(length) => body.split_at_checked(length).ok_or_else(|| {
+                let message = format!(
+                    "the JSON is declared to be {length} bytes long, but the whole body has {} bytes",
+                    body.len()
+                );
+                Refusal::new(Reason::WrongDataSize, message).at(HEADER_LENGTH)
+            })?,
+        };
+        let root = serde_json::from_slice(header).map_err(|error| super::unreadable(header, &error))?;
+        let fields = object(root, "the body", "")?;
+        let known = ["id", "parameters", "inputs", "outputs", "model_name", "model_version"];
+        let [id, parameters, inputs, outputs, _, _] = fields.take(known, "")?;
+        let id = id.map(|id| json::text(id, "id")).transpose()?.flatten();
+        let binary_outputs = Parameters::read(parameters, "parameters")?.flag("binary_data_output")?;
+        let outputs = read_outputs(outputs, binary_outputs)?;
+        let Some(inputs) = inputs else {
+            let message = format!("\"inputs\" is missing; send {}", example(card));
+            return Err(Refusal::new(Reason::MissingField, message).at("inputs"));
+        };
+        let mut read = Vec::new();
+        for (index, input) in items(inputs, "inputs")?.into_iter().enumerate() {
+            let input = Input::read(input, index, header_length.is_some(), &mut binary)?;
+            // Each further input would be unknown or given twice, so there is no need to read all of a long list.
+            if read.len() > card.features.len() {
+                break;
+            }
+            read.push(input);
+        }
+        let layout = Layout::of(&read, card)?;
+        if !binary.is_empty() {
+            let message = format!(
+                "the body has {} bytes more than the \"binary_data_size\" of the inputs add up to",
+                binary.len()
+            );
+            return Err(Refusal::new(Reason::WrongDataSize, message).at("inputs"));
+        }
+        Ok(Self { id, outputs, binary_outputs, inputs: read, layout })
+    }
+
+    /// Returns the number of rows, at least one.
+    pub fn row_count(&self) -> usize {
+        match self.layout {
+            Layout::Matrix { rows } | Layout::Columns { rows, .. } => rows,
+        }
+    }
+
+    /// Reads the elements.
+    ///
+    /// # Errors
+    /// If the data do not fit their shape, or an element is not a value of its feature. The error names the element.
+    pub fn rows(&self, card: &ModelCard) -> Result<ParsedRows, Refusal> {
+        let read = |input: &Input<'a>| Elements::read(input);
+        let elements = self.inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let width = card.features.len();
+        // For each feature: its input, the position of its first value there, and the distance to the next.
+        let sources: Vec<Option<(usize, usize, usize)>> = match &self.layout {
+            Layout::Matrix { .. } => (0..width).map(|feature| Some((0, feature, width))).collect(),
+            Layout::Columns { inputs, .. } => inputs.iter().map(|at| at.map(|at| (at, 0, 1))).collect(),
+        };
+        let mut others = Vec::new();
+        let mut cell = |row: usize, feature: usize| {
+            let Some((at, first, step)) = sources[feature] else { return Ok(None) };
+            let (input, position) = (&self.inputs[at], first + row * step);
+            let place = || input.place(position);
+            let cell = elements[at].get(position).map_err(|fault| fault.at(place()))?;
+            value(cell, [row, feature], card, &mut others, place).map_err(|refusal| {
+                let one_each = matches!(self.layout, Layout::Matrix { .. }) && width > 1;
+                explain(refusal, cell, &card.features[feature], one_each)
+            })
+        };
+        let row = |row| (0..width).map(|feature| cell(row, feature)).collect();
+        let rows = (0..self.row_count()).map(row).collect::<Result<Vec<_>, _>>()?;
+        Ok(ParsedRows { rows, others, form: Form::List("rows") })
+    }
+}
+
+/// Adds to a refused value how to send it in a tensor.
+fn explain(mut refusal: Refusal, cell: CellRef<'_>, feature: &model::Feature, one_each: bool) -> Refusal {
+    let name = &feature.name;
+    let datatype = match (&feature.values, cell) {
+        (Values::Numeric(_), _) => "a numeric datatype such as FP64",
+        (Values::Categorical(own), _) if own.json(0.0).is_boolean() => "BOOL or BYTES",
+        (Values::Categorical(own), _) if own.json(0.0).is_number() => "BYTES or a numeric datatype",
+        (Values::Categorical(_), _) => "BYTES",
+    };
+    let input = if one_each { "as an input of its own, " } else { "" };
+    refusal.message = format!("{name:?} {}; send it {input}with {datatype}", refusal.message);
+    refusal
+}
+
+impl<'a> Input<'a> {
+    /// Reads one tensor and takes its elements off the binary data if they are there.
+    fn read(
+        input: &'a RawValue,
+        index: usize,
+        has_header_length: bool,
+        binary: &mut &'a [u8],
+    ) -> Result<Self, Refusal> {
+        let place = format!("inputs[{index}]");
+        let fields = object(input, "an input", &place)?;
+        let [name, shape, datatype, parameters, data] =
+            fields.take(["name", "shape", "datatype", "parameters", "data"], &place)?;
+        let missing = |field: &str| {
+            let message = format!("{place} has no {field:?}");
+            Refusal::new(Reason::MissingField, message).at(format!("{place}.{field}"))
+        };
+        let name = name.map(|name| json::text(name, &format!("{place}.name"))).transpose()?.flatten();
+        let name = name.ok_or_else(|| missing("name"))?;
+        let place = format!("inputs.{}", shortened(&name));
+        let datatype = Datatype::read(datatype.ok_or_else(|| missing("datatype"))?, &place)?;
+        let shape = read_shape(shape.ok_or_else(|| missing("shape"))?, &place)?;
+        // Checked by `read_shape`.
+        let count: usize = shape.iter().product();
+        let size = Parameters::read(parameters, &format!("{place}.parameters"))?.size("binary_data_size")?;
+        let wrong = |message| Err(Refusal::new(Reason::WrongDataSize, message).at(place.clone()));
+        let data = match (data, size) {
+            (Some(_), Some(_)) => {
+                let message = "give \"data\" or the parameter \"binary_data_size\", not both";
+                return Err(Refusal::new(Reason::DuplicateField, message).at(place));
+            }
+            (None, None) => return Err(missing("data")),
+            (Some(data), None) => Data::Json(data),
+            (None, Some(_)) if !has_header_length => {
+                return wrong(format!("data in binary form need the header {HEADER_LENGTH}"));
+            }
+            (None, Some(size)) => {
+                let Some((own, rest)) = binary.split_at_checked(size) else {
+                    return wrong(format!(
+                        "\"binary_data_size\" is {size}, but only {} bytes follow in the body",
+                        binary.len()
+                    ));
+                };
+                let expected = datatype.width().map(|width| count.saturating_mul(width));
+                if expected.is_some_and(|expected| expected != size) {
+                    return wrong(format!(
+                        "shape {shape:?} of {datatype} takes {} bytes, but \"binary_data_size\" is {size}",
+                        expected.unwrap_or_default()
+                    ));
+                }
+                *binary = rest;
+                Data::Binary(own)
+            }
+        };
+        let at_most = match data {
+            Data::Json(data) => data.get().len(),
+            Data::Binary(data) => data.len(),
+        };
+        if count > at_most {
+            return wrong(format!("shape {shape:?} has {count} elements, but the data have fewer"));
+        }
+        Ok(Self { name, datatype, shape, data })
+    }
+
+    /// Returns the path of an element.
+    fn place(&self, position: usize) -> String {
+        let name = shortened(&self.name);
+        match self.shape[..] {
+            [_, columns] if columns > 1 => {
+                format!("inputs.{name}.data[{}][{}]", position / columns, position % columns)
+            }
+            _ => format!("inputs.{name}.data[{position}]"),
+        }
+    }
+}
+
+/// Reads a shape of one or two dimensions whose product does not overflow.
+fn read_shape(shape: &RawValue, place: &str) -> Result<Vec<usize>, Refusal> {
+    let refuse =
+        |message: String| Err(Refusal::new(Reason::WrongShape, message).at(format!("{place}.shape")));
+    let Ok(shape) = serde_json::from_str::<Vec<i64>>(shape.get()) else {
+        return refuse("the shape must be a list of whole numbers such as [2,1]".to_owned());
+    };
+    if !(1..=2).contains(&shape.len()) {
+        return refuse(format!("the shape must have one or two dimensions, got {}", shape.len()));
+    }
+    if let Some(negative) = shape.iter().find(|&&size| size < 0) {
+        return refuse(format!("the shape must not be negative, got {negative}"));
+    }
+    if shape.contains(&0) {
+        let message = format!("the shape {shape:?} has no elements; send at least one row");
+        return Err(Refusal::new(Reason::EmptyBatch, message).at(format!("{place}.shape")));
+    }
+    let shape: Vec<usize> =
+        shape.into_iter().map(|size| usize::try_from(size).unwrap_or(usize::MAX)).collect();
+    if shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size)).is_none() {
+        return refuse(format!("the shape {shape:?} is larger than any body"));
+    }
+    Ok(shape)
+}
+
+fn read_outputs(outputs: Option<&RawValue>, binary: bool) -> Result<Vec<WantedOutput>, Refusal> {
+    let Some(outputs) = outputs else { return Ok(Vec::new()) };
+    let mut read = Vec::new();
+    for (index, output) in items(outputs, "outputs")?.into_iter().enumerate() {
+        let place = format!("outputs[{index}]");
+        // MLServer's client repeats shape, datatype and data, all null, from its class of tensors.
+        let [name, parameters, _, _, _] = object(output, "an output", &place)?
+            .take(["name", "parameters", "shape", "datatype", "data"], &place)?;
+        let name = name.map(|name| json::text(name, &format!("{place}.name"))).transpose()?.flatten();
+        let Some(name) = name else {
+            let message = format!("{place} has no \"name\"");
+            return Err(Refusal::new(Reason::MissingField, message).at(format!("{place}.name")));
+        };
+        let parameters = Parameters::read(parameters, &format!("{place}.parameters"))?;
+        let binary = parameters.optional_flag("binary_data")?.unwrap_or(binary);
+        read.push(WantedOutput { name: name.into_owned(), binary });
+    }
+    Ok(read)
+}
+
+impl Layout {
+    fn of(inputs: &[Input<'_>], card: &ModelCard) -> Result<Self, Refusal> {
+        let width = card.features.len();
+        let position = |name: &str| card.features.iter().position(|feature| feature.name == name);
+        match inputs {
+            [] => {
+                let message = format!("\"inputs\" is empty; send {}", example(card));
+                Err(Refusal::new(Reason::EmptyBatch, message).at("inputs"))
+            }
+            [one] if width > 1 => match one.shape[..] {
+                [rows, columns] if columns == width => Ok(Self::Matrix { rows }),
+                [rows, 1] if position(&one.name).is_some() => Self::columns(inputs, rows, card),
+                [rows] if position(&one.name).is_some() => Self::columns(inputs, rows, card),
+                [columns] if columns == width => Ok(Self::Matrix { rows: 1 }),
+                [_, got] | [got] => Err(wrong_width(one, got, card)),
+                _ => unreachable!("a shape has one or two dimensions"),
+            },
+            [one]
+                if position(&one.name).is_none() && one.shape.get(1).is_none_or(|&columns| columns == 1) =>
+            {
+                Ok(Self::Matrix { rows: one.shape[0] })
+            }
+            [first, ..] => Self::columns(inputs, first.shape[0], card),
+        }
+    }
+
+    fn columns(inputs: &[Input<'_>], rows: usize, card: &ModelCard) -> Result<Self, Refusal> {
+        let names =
+            || card.features.iter().map(|feature| feature.name.as_str()).collect::<Vec<_>>().join(", ");
+        let mut places = vec![None; card.features.len()];
+        for (at, input) in inputs.iter().enumerate() {
+            let name = shortened(&input.name);
+            let place = format!("inputs.{name}");
+            let Some(feature) = card.features.iter().position(|feature| feature.name == input.name) else {
+                let message = format!("unknown input {name:?}; the inputs are {}", names());
+                return Err(Refusal::new(Reason::UnknownFeature, message).at(place));
+            };
+            if places[feature].replace(at).is_some() {
+                return Err(
+                    Refusal::new(Reason::DuplicateField, format!("input {name:?} is given twice")).at(place)
+                );
+            }
+            let refuse =
+                |message| Err(Refusal::new(Reason::WrongShape, message).at(format!("{place}.shape")));
+            if let Some(&columns) = input.shape.get(1).filter(|&&columns| columns != 1) {
+                return refuse(format!(
+                    "input {name:?} is one feature, so its shape must be [n] or [n,1], got {columns} columns"
+                ));
+            }
+            if input.shape[0] != rows {
+                return refuse(format!(
+                    "input {name:?} has {} rows, but {:?} has {rows}; all inputs need the same number",
+                    input.shape[0],
+                    shortened(&inputs[0].name)
+                ));
+            }
+        }
+        for (feature, place) in card.features.iter().zip(&places) {
+            // A feature that has missing values in the reference may be left out.
+            if place.is_none() && feature.missing_ratio == 0.0 {
+                let message = format!("input {:?} is missing; the inputs are {}", feature.name, names());
+                let place = format!("inputs.{}", feature.name);
+                return Err(Refusal::new(Reason::MissingFeature, message).at(place));
+            }
+        }
+        Ok(Self::Columns { rows, inputs: places })
+    }
+}
+
+fn wrong_width(input: &Input<'_>, got: usize, card: &ModelCard) -> Refusal {
+    let width = card.features.len();
+    let names: Vec<&str> = card.features.iter().map(|feature| feature.name.as_str()).collect();
+    let message = format!(
+        "expected {width} features, got {got}; send one input of shape [n,{width}], or an input of shape [n,1] for each of {}",
+        names.join(", ")
+    );
+    Refusal::new(Reason::WrongFeatureCount, message).at(format!("inputs.{}", shortened(&input.name)))
+}
+
+/// Returns a valid request, for messages and documentation: the row of [`super::example`], as one input per feature.
+pub fn example(card: &ModelCard) -> String {
+    let inputs: Vec<String> = card
+        .features
+        .iter()
+        .map(|feature| {
+            let (datatype, value) = match &feature.values {
+                Values::Numeric(_) => ("FP64", super::example_value(feature)),
+                Values::Categorical(own) => ("BYTES", serde_json::Value::from(own.text(0.0)).to_string()),
+            };
+            let name = serde_json::Value::from(feature.name.as_str());
+            format!("{{\"name\":{name},\"shape\":[1,1],\"datatype\":\"{datatype}\",\"data\":[{value}]}}")
+        })
+        .collect();
+    format!("{{\"inputs\":[{}]}}", inputs.join(","))
+}
+
+#[cfg(test)]
+mod tests;
