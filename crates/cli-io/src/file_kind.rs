@@ -218,7 +218,8 @@ impl WrongKind {
         // For these texts, the readers themselves report an empty file or the place of an error.
         let is_wanted = match wanted {
             Wanted::Model => kind == FileKind::Model,
-            Wanted::Onnx => kind == FileKind::Onnx,
+            // A model may begin as YAML does.
+            Wanted::Onnx => matches!(kind, FileKind::Onnx | FileKind::Yaml),
             Wanted::Table => matches!(kind, FileKind::Table | FileKind::Yaml | FileKind::Empty),
             // JSON is YAML.
             Wanted::Scenario | Wanted::DriftSpec => !kind.is_certain(),

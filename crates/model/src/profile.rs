@@ -112,7 +112,7 @@ pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<Mode
         accuracy: report.held_out_accuracy,
         errors,
     };
-    let (mut reference, distances) = reference(table, &design, answers, &twins(table), &mut rng);
+    let (mut reference, _) = reference(table, &design, answers, &twins(table), &mut rng);
     reference.shape = with_empty_groups(reference.shape, &table.class_counts());
     let importances = match &engine {
         Some(engine) => importances_of_engine(&raw, &outputs, engine.as_ref()),
@@ -131,15 +131,11 @@ pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<Mode
     card.training.warnings.extend(limits(&card, &truth));
 
     begins(Step::Simulator);
-    let own = |row: usize| {
-        let confidence = confidences.as_ref().map(|own| own[row]);
-        [Some(values[row]), confidence, Some(distances[row])].into_iter().flatten().collect()
-    };
     let source = Source {
         table,
-        outputs: all.iter().map(|&row| own(row)).collect(),
         predicted: values.clone(),
         test_rows: &[],
+        held_out: Vec::new(),
         predictor: engine.map(|engine| Predictor::new(engine, &card.features, &card.reference.shape)),
     };
     card.simulator = simulator(&source, &card, &mut rng);

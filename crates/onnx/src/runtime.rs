@@ -1,6 +1,6 @@
 //! Finds and loads the library of ONNX Runtime.
 
-use ort::environment::Environment;
+use ort::{environment::Environment, logging::LogLevel};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -51,7 +51,10 @@ impl Runtime {
         let absolute = fs::canonicalize(&path).map_err(|error| unusable(error.to_string()))?;
         let builder = ort::init_from(&absolute).map_err(|error| unusable(explained(error)))?;
         let environment = builder.with_name("inference").with_telemetry(false).build();
-        let runtime = Self(environment.map_err(|error| unusable(error.to_string()))?);
+        let environment = environment.map_err(|error| unusable(error.to_string()))?;
+        // What goes wrong is part of an error, and need not be written to standard error as well.
+        environment.set_log_level(LogLevel::Fatal);
+        let runtime = Self(environment);
         // The bindings hold it weakly.
         Ok(LOADED.get_or_init(|| runtime).clone())
     }

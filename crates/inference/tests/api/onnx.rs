@@ -29,7 +29,7 @@ struct Case {
     probabilities: Option<Vec<Vec<f64>>>,
 }
 
-fn cases() -> PathBuf {
+fn cases_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/tests/cases")
 }
 
@@ -127,7 +127,7 @@ async fn difference(case: &Case, folder: &Path) -> Result<(), String> {
 #[tokio::test]
 async fn answers_equal_those_of_onnx_runtime() {
     let mut folders: Vec<PathBuf> =
-        fs::read_dir(cases()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(cases_folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.retain(|folder| folder.join("case.json").is_file());
     folders.sort();
     assert!(folders.len() >= 20, "the stored cases are missing");
@@ -146,4 +146,92 @@ async fn answers_equal_those_of_onnx_runtime() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// A table that fits the damaged models: four numbers and two classes.
+fn four_columns() -> String {
+    let row = |row: u32| {
+        let value = |column: u32| f64::from((row * 37 + column * 101) % 97) / 24.0 - 2.0;
+        format!("{},{},{},{},{}\n", value(0), value(1), value(2), value(3), ["x", "y"][row as usize % 2])
+    };
+    "a,b,c,d,class\n".to_owned() + &(0..120).map(row).collect::<String>()
+}
+
+#[test]
+fn damaged_and_hostile_models_are_refused_with_a_reason() {
+    let cases = [
+        ("truncated", "cannot be run by ONNX Runtime: Failed to load model because protobuf parsing failed"),
+        ("not_onnx", "cannot be run by ONNX Runtime"),
+        ("empty", "seems to be an empty file; give a model in the ONNX format"),
+        ("pickled", "seems to be a Python pickle, as joblib or scikit-learn writes; convert it to ONNX"),
+        ("zeros", "cannot be run by ONNX Runtime"),
+        ("future_opset", "cannot be run by ONNX Runtime: ONNX Runtime only *guarantees* support"),
+        ("future_opset_ml", "Opset 99 is under development"),
+        ("future_ir", "cannot be run by ONNX Runtime: Unsupported model IR version: 99"),
+        ("unknown_op", "No Op registered for FlyToTheMoon"),
+        ("unknown_domain", "com.example:Fly(-1) is not a registered function/op"),
+        ("cycle", "the graph is not acyclic"),
+        ("dangling", "Node input 'nowhere' is not a graph input"),
+        ("duplicate_input", "Duplicate definition-site for (X)"),
+        ("nested_30", "input \"yes\" has 0 dimensions"),
+        ("nested_200", "protobuf parsing failed"),
+        ("double_trees", "does not match expected type (tensor(float))"),
+        ("external_missing", "keeps its weights in other files (external data)"),
+        ("external_parent", "keeps its weights in other files (external data)"),
+        ("external_absolute", "keeps its weights in other files (external data)"),
+        ("shape_mismatch", "the model failed"),
+        ("index_out_of_range", "indices element out of data bounds"),
+        ("divide_by_zero", "Integer division by zero"),
+        ("huge_alloc", "Failed to allocate memory"),
+        ("huge_alloc_per_row", "Failed to allocate memory"),
+        ("image_input", "has 4 dimensions; supported are rows × columns"),
+        ("sequence_input", "but only tensors are supported"),
+        ("scalar_input", "has 0 dimensions"),
+        ("float16_input", "has elements of type f16; supported are float, double"),
+        ("no_inputs", "the model has no input"),
+        ("no_outputs", "the model has no output"),
+        ("int8_output", "no output can be read: \"probabilities\" of type"),
+        ("float16_output", "no output can be read"),
+        ("complex_output", "tensor(complex64)"),
+        ("cube_output", "no output can be read"),
+        ("sequence_output", "no output can be read"),
+        ("sum_of_three", "does not hold probabilities: row 1 has"),
+        ("negative", "does not hold probabilities: row 1 has"),
+        ("nan_output", "does not hold probabilities: row 1 has NaN"),
+        ("infinite_output", "does not hold probabilities: row 1 has inf"),
+        ("rows_lost", "has shape [1, 2] for 120 rows"),
+        ("rows_doubled", "has shape [240, 2] for 120 rows"),
+        ("unknown_label", "the model answers \"99\", but the target column has"),
+        ("invalid_utf8_labels", "output \"label\": invalid utf-8"),
+        ("hostile_labels", "but the target column has"),
+    ];
+    let scratch = tempfile::tempdir().unwrap();
+    let (data, out) = (scratch.path().join("table.csv"), scratch.path().join("card.json"));
+    fs::write(&data, four_columns()).unwrap();
+    let mut problems = Vec::new();
+    for (name, expected) in cases {
+        let model = cases_folder().join(format!("bad/{name}.onnx"));
+        assert!(model.is_file(), "{name}");
+        let path = |path: &Path| path.display().to_string();
+        let arguments = [
+            "profile",
+            "--data",
+            &path(&data),
+            "--target",
+            "class",
+            "--onnx",
+            &path(&model),
+            "--out",
+            &path(&out),
+        ];
+        let output = inference(&arguments.map(str::to_owned));
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        let start = format!("error: --onnx {}: ", path(&model));
+        let clear = message.starts_with(&start) && message.contains(expected) && message.lines().count() <= 2;
+        if output.status.code() != Some(1) || !clear || message.contains("/onnxruntime_src/") {
+            problems.push(format!("{name} ({}): {message}", output.status));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(!out.exists());
 }
