@@ -356,5 +356,9 @@ thresholds: { unexpected_rate: ['count==0'] }
     loadgen.write("broken.json", "{ \"name\": \"x\" }");
     let run = loadgen.run(scenario, &stub.url, &["--profile", "broken.json"]);
     run.expect_code(104);
-    assert!(run.stderr.contains("--profile: broken.json: seems to be JSON of another kind"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("--profile: broken.json: seems to be JSON of another kind"),
+        "{}",
+        run.stderr
+    );
 }
