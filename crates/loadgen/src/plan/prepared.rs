@@ -275,13 +275,6 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
     }
 
     #[test]
-    fn the_same_seed_draws_the_same_requests() {
-        assert_eq!(requests(0, 42), requests(0, 42));
-        assert_ne!(requests(0, 42), requests(0, 43));
-        assert_ne!(requests(0, 42), requests(1, 42));
-    }
-
-    #[test]
     fn labels_are_the_names_of_classes_or_the_numbers_of_a_table() {
         let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         let labels = |card: &ModelCard| {
@@ -308,6 +301,13 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
         card.classes.clear();
         card.notation.target = Some("weight".into());
         assert_eq!(labels(&card), 5.25);
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_requests() {
+        assert_eq!(requests(0, 42), requests(0, 42));
+        assert_ne!(requests(0, 42), requests(0, 43));
+        assert_ne!(requests(0, 42), requests(1, 42));
     }
 
     #[test]
