@@ -3,9 +3,12 @@
 //!
 //! Layout:
 //! - this module: the body of `/predict`, and the rules by which a value is read
-//! - `raw`: any JSON, before it is checked
+//! - `raw`: any JSON, before it is checked; `json`: objects whose values are read later, when it is known what they must be
+//! - [`frames`]: requests of TensorFlow Serving and MLflow
 //! - [`tensors`]: requests of the Open Inference Protocol
 
+pub mod frames;
+mod json;
 mod raw;
 pub mod tensors;
 
@@ -62,9 +65,10 @@ impl ParsedRows {
         }
         match (fields.features, fields.instances) {
             (Some(row), None) => Ok(Self { rows: vec![check_row(row, "features", card)?], form: Form::One }),
-            (None, Some(instances)) => {
-                Ok(Self { rows: check_instances(instances, card)?, form: Form::List("instances") })
-            }
+            (None, Some(instances)) => Ok(Self {
+                rows: check_instances(instances, "instances", card)?,
+                form: Form::List("instances"),
+            }),
             (Some(_), Some(_)) => {
                 let message = "give \"features\" for one row or \"instances\" for many, not both";
                 Err(Refusal::new(Reason::DuplicateField, message).at("instances"))
@@ -152,20 +156,24 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> Refusal {
     Refusal::new(reason, format!("not readable as JSON: {message}{hint}"))
 }
 
-fn check_instances(instances: Instances, card: &ModelCard) -> Result<Vec<Vec<Option<f64>>>, Refusal> {
+fn check_instances(
+    instances: Instances,
+    list: &str,
+    card: &ModelCard,
+) -> Result<Vec<Vec<Option<f64>>>, Refusal> {
     let rows = match instances {
         Instances::Rows(rows) => rows,
         Instances::Other(kind) => {
-            let message = format!("\"instances\" must be a list of rows, got {kind}");
-            return Err(Refusal::new(Reason::WrongType, message).at("instances"));
+            let message = format!("{list:?} must be a list of rows, got {kind}");
+            return Err(Refusal::new(Reason::WrongType, message).at(list));
         }
     };
     if rows.is_empty() {
-        return Err(Refusal::new(Reason::EmptyBatch, "\"instances\" has no rows").at("instances"));
+        return Err(Refusal::new(Reason::EmptyBatch, format!("{list:?} has no rows")).at(list));
     }
     rows.into_iter()
         .enumerate()
-        .map(|(index, row)| check_row(row, &format!("instances[{index}]"), card))
+        .map(|(index, row)| check_row(row, &format!("{list}[{index}]"), card))
         .collect()
 }
 

@@ -58,7 +58,7 @@ struct Named {
 }
 
 /// Checks that a path names the model that is served.
-fn check_model(request: &HttpRequest, card: &ModelCard) -> Result<(), ApiError> {
+pub(super) fn check_model(request: &HttpRequest, card: &ModelCard) -> Result<(), ApiError> {
     let named: Named =
         request.match_info().load().map_err(|_| ApiError::not_found(request.path()).in_oip())?;
     let is_served =
