@@ -66,7 +66,7 @@ async fn refusals_are_texts_that_name_the_place() {
         ),
         (
             mlflow,
-            json!({ "inputs": { "sepal_length": [1, 2], "sepal_width": [1], "petal_length": [1], "petal_width": [1] } }),
+            json!({ "inputs": { "sepal_length": [1], "sepal_width": [1, 2], "petal_length": [1], "petal_width": [1] } }),
             422,
             "inputs.sepal_width: ",
             "wrong_shape",
