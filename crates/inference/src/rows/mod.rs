@@ -3,9 +3,12 @@
 //!
 //! Layout:
 //! - this module: the body of `/predict`, and the rules by which a value is read
-//! - `raw`: any JSON, before it is checked
+//! - `raw`: any JSON, before it is checked; `json`: objects whose values are read later, when it is known what they must be
+//! - [`frames`]: requests of TensorFlow Serving and MLflow
 //! - [`tensors`]: requests of the Open Inference Protocol
 
+pub mod frames;
+mod json;
 mod raw;
 pub mod tensors;
 
@@ -68,7 +71,7 @@ impl ParsedRows {
                 reader.read(row, "features")?;
                 Ok(reader.finished(Form::One))
             }
-            (None, Some(instances)) => Ok(check_instances(instances, card)?),
+            (None, Some(instances)) => check_instances(instances, "instances", card),
             (Some(_), Some(_)) => {
                 let message = "give \"features\" for one row or \"instances\" for many, not both";
                 Err(Refusal::new(Reason::DuplicateField, message).at("instances"))
@@ -161,22 +164,26 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> Refusal {
     Refusal::new(reason, format!("not readable as JSON: {message}{hint}"))
 }
 
-fn check_instances(instances: Instances, card: &ModelCard) -> Result<ParsedRows, Refusal> {
+fn check_instances(
+    instances: Instances,
+    list: &'static str,
+    card: &ModelCard,
+) -> Result<ParsedRows, Refusal> {
     let rows = match instances {
         Instances::Rows(rows) => rows,
         Instances::Other(kind) => {
-            let message = format!("\"instances\" must be a list of rows, got {kind}");
-            return Err(Refusal::new(Reason::WrongType, message).at("instances"));
+            let message = format!("{list:?} must be a list of rows, got {kind}");
+            return Err(Refusal::new(Reason::WrongType, message).at(list));
         }
     };
     if rows.is_empty() {
-        return Err(Refusal::new(Reason::EmptyBatch, "\"instances\" has no rows").at("instances"));
+        return Err(Refusal::new(Reason::EmptyBatch, format!("{list:?} has no rows")).at(list));
     }
     let mut reader = RowReader::new(card);
     for (index, row) in rows.into_iter().enumerate() {
-        reader.read(row, &format!("instances[{index}]"))?;
+        reader.read(row, &format!("{list}[{index}]"))?;
     }
-    Ok(reader.finished(Form::List("instances")))
+    Ok(reader.finished(Form::List(list)))
 }
 
 /// Reads rows one by one.

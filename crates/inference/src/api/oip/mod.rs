@@ -79,6 +79,6 @@ impl Named {
 }
 
 /// Checks that a request's path names the model that is served.
-fn check_model(request: &HttpRequest, card: &ModelCard) -> Result<(), ApiError> {
+pub(super) fn check_model(request: &HttpRequest, card: &ModelCard) -> Result<(), ApiError> {
     Named::of(request)?.check(card).map_err(|refusal| ApiError::from(refusal).in_oip())
 }
