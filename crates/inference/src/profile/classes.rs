@@ -70,7 +70,7 @@ mod tests {
         let classes = texts(&["0", "1", "yes"]);
         assert_eq!(labels(&texts(&["1.0", "0", "yes", "1"]), &classes).unwrap(), [1, 0, 2, 1]);
         let error = labels(&texts(&["Yes", "1"]), &classes).unwrap_err().to_string();
-        assert!(error.starts_with("it has Yes, but the classes are 0, 1, yes"), "{error}");
+        assert!(error.starts_with("it has \"Yes\", but the classes are \"0\", \"1\", \"yes\""), "{error}");
     }
 
     #[test]

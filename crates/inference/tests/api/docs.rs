@@ -45,7 +45,16 @@ async fn the_document_lists_every_route_and_its_example_works() {
         "/v2/models/{model}/versions/{version}/infer",
         "/v2/models/{model}/versions/{version}/ready",
     ];
-    let native = ["/feedback", "/healthz", "/invocations", "/metrics", "/model", "/predict", "/readyz"];
+    let native = [
+        "/admin/reload",
+        "/feedback",
+        "/healthz",
+        "/invocations",
+        "/metrics",
+        "/model",
+        "/predict",
+        "/readyz",
+    ];
     assert_eq!(paths, [&native[..], &oip[..]].concat());
     let example = &document["paths"]["/v2/models/{model}/infer"]["post"]["requestBody"]["content"]["application/json"]
         ["example"];
