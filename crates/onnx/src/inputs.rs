@@ -75,14 +75,26 @@ impl Inputs {
         Ok(Self { inputs, features: features.to_vec(), rows: fixed.first().copied() })
     }
 
-    /// Returns the inputs and the features that they take, for people.
+    /// Describes which features the inputs take, for people. Inputs with the name of their only feature share a line.
     pub fn describe(&self) -> Vec<String> {
-        let describe = |input: &Input| {
-            let names: Vec<&str> =
-                input.features.iter().map(|&feature| self.features[feature].name.as_str()).collect();
-            format!("{} ({}): {}", input.name, input.element.name(), names.join(", "))
-        };
-        self.inputs.iter().map(describe).collect()
+        const SHOWN: usize = 12;
+        let name = |&feature: &usize| self.features[feature].name.as_str();
+        let (same, other): (Vec<&Input>, Vec<&Input>) =
+            self.inputs.iter().partition(|input| input.features.iter().map(name).eq([input.name.as_str()]));
+        let mut lines = Vec::new();
+        if !same.is_empty() {
+            let count = same.len();
+            let what = if count == 1 { "input takes the column" } else { "inputs take the columns" };
+            lines.push(format!("{count} {what} of the same name"));
+        }
+        lines.extend(other.iter().map(|input| {
+            let names: Vec<&str> = input.features.iter().map(name).collect();
+            let more = names.len().saturating_sub(SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let shown = names[..names.len().min(SHOWN)].join(", ");
+            format!("input {} ({}) takes {shown}{more}", input.name, input.element.name())
+        }));
+        lines
     }
 
     /// Returns the tensors for the rows from `first` on, `count` in number. If the model takes more rows at a time, the last row is

@@ -26,7 +26,7 @@ pub(super) fn answered(path: &Path, args: &Args, table: &ReferenceTable) -> Resu
     let rows = table.values.first().map_or(0, Vec::len);
     let read = describe(args, table, &answers, model.sha256()).with_context(place)?;
     let mut notes = read.notes;
-    notes.extend(inputs.describe().into_iter().map(|input| format!("input {input}")));
+    notes.extend(inputs.describe());
     let engine = OnnxEngine::new(Arc::new(model), inputs, read.external.clone());
     let outputs = engine.outputs(answers, rows).map_err(anyhow::Error::msg).with_context(place)?;
     Ok(Answered {
