@@ -323,7 +323,7 @@ fn only(features: &[Feature], fits: impl Fn(&str) -> bool) -> Option<usize> {
     found.next().filter(|_| found.next().is_none())
 }
 
-/// Returns what exporters leave of a name: they write an underscore for most signs, and one before a digit at the start.
+/// Returns a name as exporters rewrite it: they write an underscore for most signs, and one before a digit at the start.
 fn plain(name: &str) -> String {
     let plain: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
     plain.trim_start_matches('_').to_owned()
@@ -341,7 +341,24 @@ fn matrices(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, U
             all().into_iter().partition(|&at| features[at].categorical().is_some());
         [numeric.into_iter(), categorical.into_iter()]
     };
-    let mut open = declared.iter().filter(|input| input.columns.is_none()).count();
+    // An open matrix takes the columns that those of a fixed width leave.
+    for element_is_text in [false, true] {
+        let own = || declared.iter().filter(|input| (input.element == Element::Text) == element_is_text);
+        if own().filter(|input| input.columns.is_none()).count() > 1 {
+            return Err(UnfitInputs(format!(
+                "more than one input has an open number of columns, so it is not known which columns each takes: {}",
+                own().map(Declared::describe).collect::<Vec<_>>().join(", ")
+            )));
+        }
+    }
+    let fixed = |text: bool| -> usize {
+        declared
+            .iter()
+            .filter(|input| (input.element == Element::Text) == text)
+            .filter_map(|input| input.columns)
+            .sum()
+    };
+    let totals = [left[0].len(), left[1].len()];
     let inputs: Vec<Input> = declared
         .iter()
         .map(|input| {
@@ -349,8 +366,8 @@ fn matrices(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, U
             let width = match input.columns {
                 Some(columns) => columns,
                 None => {
-                    open -= 1;
-                    left.len()
+                    let text = input.element == Element::Text;
+                    totals[usize::from(text)].saturating_sub(fixed(text))
                 }
             };
             let features: Vec<usize> = left.by_ref().take(width).collect();
@@ -358,7 +375,6 @@ fn matrices(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, U
             Input { name: name.clone(), element: *element, features, matrix: *matrix }
         })
         .collect();
-    debug_assert_eq!(open, 0);
     let fits = declared
         .iter()
         .zip(&inputs)

@@ -35,8 +35,8 @@ pub(crate) struct Roles {
 }
 
 impl Roles {
-    /// Finds the outputs with labels and with scores. Of several outputs with scores, the first whose name speaks of
-    /// probabilities is taken, and otherwise the first.
+    /// Finds the outputs with labels and with scores. Of several outputs with scores, the first whose name contains
+    /// `prob` is taken, and otherwise the first.
     ///
     /// # Errors
     /// Describes the outputs if none can be read.
@@ -161,7 +161,12 @@ fn scores(name: &str, value: &DynValue, given: usize, rows: usize) -> Result<Sco
     let (answered, columns) = match &shape[..] {
         [rows, columns] => (*rows as usize, *columns as usize),
         [rows] => (*rows as usize, 1),
-        _ => (1, 1),
+        [] => (1, 1),
+        _ => {
+            return Err(format!(
+                "output {name:?} has shape {shape:?}, but at most two dimensions are supported"
+            ));
+        }
     };
     if answered != given || columns == 0 {
         return Err(format!("output {name:?} has shape {shape:?} for {given} rows"));
@@ -190,6 +195,9 @@ fn scores_of_maps(
             (Ok(one), Ok(other)) => one.cmp(&other),
             _ => one.cmp(other),
         });
+        if entries.is_empty() {
+            return Ok(Err(format!("output {name:?} has an empty map")));
+        }
         if names.is_empty() {
             names = entries.iter().map(|(label, _)| label.clone()).collect();
         }

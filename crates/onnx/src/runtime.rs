@@ -102,7 +102,11 @@ fn of_prefix(prefix: &Path) -> Option<PathBuf> {
     let mut versions: Vec<PathBuf> = versions
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python3")))
         .collect();
-    versions.sort();
+    // Version 3.9 is before 3.11.
+    versions.sort_by_key(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.trim_start_matches("python3.").parse::<u32>().unwrap_or_default()
+    });
     let packages = versions.iter().rev().flat_map(|version| {
         ["site-packages", "dist-packages"].map(|packages| version.join(packages).join("onnxruntime"))
     });
@@ -147,9 +151,8 @@ mod tests {
         }
         let found = of_prefix(&root).unwrap();
         fs::remove_dir_all(&root).unwrap();
-        // By name: 3.9 sorts above 3.11.
         assert!(
-            found.ends_with("python3.9/site-packages/onnxruntime/capi/libonnxruntime.so.1.19.0"),
+            found.ends_with("python3.11/site-packages/onnxruntime/capi/libonnxruntime.so.1.32.0"),
             "{found:?}"
         );
         assert_eq!(of_prefix(&root), None);

@@ -2,7 +2,7 @@
 
 use super::{
     ApiError, State, body,
-    oip::check_model,
+    oip::Named,
     predict::{Predictions, Protocol, respond},
     sent::Answered,
 };
@@ -36,7 +36,7 @@ pub(super) enum FrameValue<'a> {
     Number(f64),
 }
 
-/// Predicts rows, as TensorFlow Serving and KServe V1 are asked.
+/// Predicts rows sent by the protocol of TensorFlow Serving and KServe V1.
 #[utoipa::path(post, path = "/v1/models/{model}:predict", tag = "other protocols",
     params(("model" = String, Path, description = "The model's name")),
     request_body(content = serde_json::Value, description = "`instances`: a list of rows"),
@@ -51,11 +51,12 @@ pub(super) async fn v1_predict(
     payload: web::Payload,
     state: web::Data<State>,
 ) -> Result<HttpResponse, ApiError> {
-    check_model(&request, &state.served().card)?;
-    answer(Frames(frames::instances), &request, payload, &state).await.map_err(ApiError::in_oip)
+    let named = Named::of(&request)?;
+    let protocol = Frames { read: frames::instances, named: Some(named) };
+    answer(protocol, &request, payload, &state).await.map_err(ApiError::in_oip)
 }
 
-/// Predicts rows, as MLflow is asked.
+/// Predicts rows sent by the protocol of MLflow.
 #[utoipa::path(post, path = "/invocations", tag = "other protocols",
     request_body(content = serde_json::Value, description = "One of `dataframe_split`, `dataframe_records`, `instances` and `inputs`"),
     responses(
@@ -68,7 +69,8 @@ pub(super) async fn invocations(
     payload: web::Payload,
     state: web::Data<State>,
 ) -> Result<HttpResponse, ApiError> {
-    answer(Frames(frames::dataframe), &request, payload, &state).await.map_err(ApiError::in_oip)
+    let protocol = Frames { read: frames::dataframe, named: None };
+    answer(protocol, &request, payload, &state).await.map_err(ApiError::in_oip)
 }
 
 async fn answer(
@@ -78,19 +80,32 @@ async fn answer(
     state: &web::Data<State>,
 ) -> Result<HttpResponse, ApiError> {
     let deadline = Instant::now() + state.request_timeout;
+    protocol.check_name(&state.served())?;
     let body = body::read(request, payload, state).await?;
     respond(protocol, request, body, state, deadline).await
 }
 
 /// A protocol that sends rows as JSON.
-#[derive(Clone, Copy)]
-struct Frames(fn(&[u8], &model::ModelCard) -> Result<ParsedRows, Refusal>);
+#[derive(Clone)]
+struct Frames {
+    read: fn(&[u8], &model::ModelCard) -> Result<ParsedRows, Refusal>,
+    /// The model that the path names, if it names one.
+    named: Option<Named>,
+}
+
+impl Frames {
+    fn check_name(&self, served: &Served) -> Result<(), Refusal> {
+        self.named.as_ref().map_or(Ok(()), |named| named.check(&served.card))
+    }
+}
 
 impl Protocol for Frames {
     type Request = ();
 
     fn read(&self, body: &[u8], served: &Served) -> Result<(ParsedRows, ()), Refusal> {
-        Ok(((self.0)(body, &served.card)?, ()))
+        // Another model may be served since the path was read.
+        self.check_name(served)?;
+        Ok(((self.read)(body, &served.card)?, ()))
     }
 
     fn write(

@@ -1,4 +1,4 @@
-//! Matches what a model calls the classes with what a table calls them.
+//! Matches the labels of a model with the class names of a table.
 
 use anyhow::{Result, bail};
 use cli_io::printable::quoted;
@@ -40,13 +40,15 @@ pub(super) fn labels(texts: &[String], classes: &[String]) -> Result<Vec<usize>>
     Ok(texts.iter().filter_map(place).collect())
 }
 
-/// Returns the position of a text among names.
+/// Returns the position of a text among names: of the same text, or else of the number or the boolean that it is, in whatever form.
 pub(super) fn position(text: &str, names: &[String]) -> Option<usize> {
     let number = |text: &str| text.parse::<f64>().ok();
+    let is_boolean = ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word));
     names
         .iter()
         .position(|name| name == text)
         .or_else(|| names.iter().position(|name| number(name).is_some() && number(name) == number(text)))
+        .or_else(|| names.iter().position(|name| is_boolean && name.eq_ignore_ascii_case(text)))
 }
 
 /// Lists some names.

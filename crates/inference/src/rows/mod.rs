@@ -198,7 +198,9 @@ impl<'a> RowReader<'a> {
         Self { card, rows: Vec::new(), others: Vec::new() }
     }
 
-    fn finished(self, form: Form) -> ParsedRows {
+    fn finished(mut self, form: Form) -> ParsedRows {
+        // A row of named values has them in the order of the client.
+        self.others.sort_unstable_by_key(|other| (other.row, other.feature));
         ParsedRows { rows: self.rows, others: self.others, form }
     }
 
@@ -553,6 +555,27 @@ mod tests {
         refused(r#"["a",1,1]"#, "false", "a number");
         refused(r#"["a",true,false]"#, "1", "a boolean");
         refused(r#"["a",true,[1]]"#, "1", "a list");
+    }
+
+    /// A model may know categories that its card does not list, so their texts must belong to their own features.
+    #[test]
+    fn texts_of_unlisted_categories_stay_with_their_features() {
+        let body: String = (0..60)
+            .map(|row| format!("{},{},{}\n", ["a", "b"][row % 2], ["c", "d"][row / 2 % 2], row % 2))
+            .collect();
+        let text = format!("one,two,class\n{body}");
+        let table = model::read_csv(text.as_bytes(), "t", &model::CsvOptions::new("class")).unwrap().table;
+        let card = train(&table, &TrainOptions::new("t")).unwrap().card;
+        let others = |row: &str| {
+            let body = format!(r#"{{"instances":[["a","c"],{row}]}}"#);
+            let rows = ParsedRows::parse(body.as_bytes(), &card).unwrap().complete(&card).unwrap();
+            [0, 1].map(|feature| rows.batch().other(1, feature).map(str::to_owned))
+        };
+        let both = [Some("x".to_owned()), Some("y".to_owned())];
+        assert_eq!(others(r#"["x"," y "]"#), both);
+        assert_eq!(others(r#"{"one":"x","two":"y"}"#), both);
+        assert_eq!(others(r#"{"two":"y","one":"x"}"#), both);
+        assert_eq!(others(r#"{"two":"y","one":"b"}"#), [None, Some("y".to_owned())]);
     }
 
     #[test]

@@ -235,3 +235,94 @@ fn damaged_and_hostile_models_are_refused_with_a_reason() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
     assert!(!out.exists());
 }
+
+/// A row that a model cannot score is an error of the client, as long as the model can score others.
+#[tokio::test]
+async fn a_row_that_the_model_cannot_score_is_the_clients_error() {
+    let folder = cases_folder().join("embedding");
+    let case: Case = serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("card.json");
+    profile(&case, &folder, &out).unwrap();
+    let service = served(&folder, &out).unwrap();
+    let good = case.rows[0].clone();
+    let mut beyond = good.clone();
+    // The last column is a position in a table of three.
+    *beyond.last_mut().unwrap() = json!(700);
+    let (status, body) = service.predict(&json!({ "instances": [good, beyond, good] }).to_string()).await;
+    assert_eq!((status, &body["error"]["code"]), (422, &json!("unscorable_row")), "{body}");
+    assert_eq!(body["error"]["field"], "instances[1]");
+    let mut huge = good.clone();
+    huge[0] = json!(1e300);
+    let (status, body) = service.predict(&json!({ "features": huge }).to_string()).await;
+    assert_eq!((status, &body["error"]["code"]), (422, &json!("number_out_of_range")), "{body}");
+    assert_eq!(service.predict(&json!({ "features": good }).to_string()).await.0, 200);
+    assert_eq!(service.metric("inference_rejections_total", &[("reason", "internal")]).await, 0.0);
+}
+
+/// Names of classes go with the model's own, in whatever order they are typed.
+#[test]
+fn named_probabilities_keep_their_names() {
+    let folder = cases_folder().join("logistic_zipmap");
+    let read = || -> Case { serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap() };
+    let scratch = tempfile::tempdir().unwrap();
+    let classes = |names: Option<&[&str]>| {
+        let out = scratch.path().join("card.json");
+        let names = names.map(|names| names.iter().map(|&name| name.to_owned()).collect());
+        profile(&Case { classes: names, ..read() }, &folder, &out).map(|_| {
+            let file: Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
+            (file["card"]["classes"].clone(), file["card"]["reference"]["accuracy"].clone())
+        })
+    };
+    let usual = classes(None).unwrap();
+    assert_eq!(classes(Some(&["Gentoo", "Chinstrap", "Adelie"])).unwrap(), usual);
+    let error = classes(Some(&["a", "b"])).unwrap_err();
+    assert!(error.contains("--classes: names 2 classes, but the model has 3"), "{error}");
+}
+
+/// Answers that the table has make a profile, too, which `serve` refuses with a reason.
+#[test]
+fn answers_of_a_table_make_a_profile() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).display().to_string();
+    let p_yes = |row: u32| f64::from((row * 37) % 97) / 97.0;
+    let row = |row: u32| {
+        let p = p_yes(row);
+        let (predicted, truth) =
+            (if p >= 0.5 { "yes" } else { "no" }, if row % 10 == 0 { "no" } else { "yes" });
+        format!("{},{predicted},{},{p},{truth}\n", row % 13, 1.0 - p)
+    };
+    let rows: String = (0..200).map(row).collect();
+    fs::write(path("t.csv"), format!("x,answer,p_no,p_yes,truth\n{rows}")).unwrap();
+    let run = |more: &[&str]| {
+        let [data, card] = ["t.csv", "card.json"].map(path);
+        let usual = ["profile", "--data", &data, "--target", "truth", "--out", &card];
+        let arguments: Vec<String> = usual.iter().chain(more).map(ToString::to_string).collect();
+        let output = inference(&arguments);
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), text)
+    };
+    let (code, text) = run(&["--predictions", "answer", "--probabilities", "p_no,p_yes"]);
+    assert_eq!(code, Some(0), "{text}");
+    let file: Value = serde_json::from_slice(&fs::read(path("card.json")).unwrap()).unwrap();
+    let card = &file["card"];
+    assert_eq!((&card["classes"], card["features"].as_array().unwrap().len()), (&json!(["no", "yes"]), 1));
+    let right = (0..200).filter(|&row| (p_yes(row) >= 0.5) == (row % 10 != 0)).count() as f64;
+    assert!((card["reference"]["accuracy"].as_f64().unwrap() - right / 200.0).abs() < 1e-12);
+    let sure: f64 = (0..200).map(|row| p_yes(row).max(1.0 - p_yes(row))).sum::<f64>() / 200.0;
+    assert!((card["reference"]["confidence"].as_f64().unwrap() - sure).abs() < 1e-12);
+
+    for (flags, expected) in [
+        (&["--predictions", "answer", "--probabilities", "p_yes,p_no"][..], "may be in another order"),
+        (&["--predictions", "answer", "--probabilities", "x,p_no"], "--probabilities: row "),
+        (&["--predictions", "answers"], "no column \"answers\""),
+        (&["--predictions", "p_yes"], "the model predicts a number, but the column has"),
+    ] {
+        let (code, text) = run(flags);
+        assert!(code == Some(1) && text.contains(expected), "{flags:?}: {text}");
+    }
+    let [data, card] = ["t.csv", "card.json"].map(path);
+    let output = inference(&["serve".into(), "--model".into(), data, "--profile".into(), card]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("was made from a table's own answers"), "{text}");
+}
