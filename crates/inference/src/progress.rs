@@ -1,10 +1,10 @@
-//! What a long command is doing, on standard error where that is a terminal.
+//! Shows the progress of long commands on standard error, if that is a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use model::Step;
 use std::time::Duration;
 
-/// A line that says what is being done; it is removed at the end.
+/// Shows the current step on one line, and removes the line when dropped.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
@@ -16,12 +16,12 @@ impl Progress {
         Self(bar)
     }
 
-    pub(crate) fn says(&self, what: &'static str) {
+    pub(crate) fn set_message(&self, what: &'static str) {
         self.0.set_message(what);
     }
 
-    pub(crate) fn begins(&self, step: Step) {
-        self.says(match step {
+    pub(crate) fn set_step(&self, step: Step) {
+        self.set_message(match step {
             Step::Fit => "fitting the weights",
             Step::Validate => "validating on rows that were left out",
             Step::Reference => "measuring the reference",

@@ -1,4 +1,4 @@
-//! Takes a new model file when the process receives SIGHUP.
+//! Reloads the model files when the process receives SIGHUP.
 
 use crate::api::State;
 use anyhow::{Context, Result};

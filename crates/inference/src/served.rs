@@ -48,7 +48,7 @@ impl LoadedModel {
     }
 }
 
-/// What feedback needs of a model, also after another one took its place.
+/// The parts of a model that feedback needs, kept after the model is replaced.
 pub struct Described {
     /// The model card.
     pub card: ModelCard,

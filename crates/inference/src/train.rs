@@ -38,7 +38,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     args.table.check_out(&args.out)?;
     let progress = Progress::new();
-    progress.says("reading the table");
+    progress.set_message("reading the table");
     let mut data = args.table.open()?;
     let options = args.table.options(Some(&args.target));
     let read = read_csv(data.text(), &data.place, &options);
@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let out = OutputFile::new("--out", &args.out)?;
     let out_is_stdout = out.is_stdout();
-    let file = model::train_with_progress(&table, &options, |step| progress.begins(step))?;
+    let file = model::train_with_progress(&table, &options, |step| progress.set_step(step))?;
     out.write(file.to_json()?.as_bytes())?;
     drop(progress);
 

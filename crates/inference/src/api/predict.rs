@@ -1,4 +1,4 @@
-//! `POST /predict`: predicts the classes of rows.
+//! `POST /predict`: predicts rows.
 
 use super::{ApiError, State, body, large, sent, sent::Answered};
 use crate::{
@@ -124,7 +124,7 @@ pub(super) async fn predict(
     respond(Native, &request, body, &state, deadline).await
 }
 
-/// How one protocol asks for predictions and is answered.
+/// Reads the requests and writes the answers of one protocol.
 pub(super) trait Protocol: Clone + Send + 'static {
     /// What the answer needs to know of the request.
     type Request;

@@ -1,4 +1,4 @@
-//! `POST /admin/reload`: takes a new model file, for who has the token of administrators.
+//! Handles `POST /admin/reload`, which loads the model files again. Requires the administrators' token.
 
 use super::{ApiError, State, sent};
 use crate::{
@@ -14,7 +14,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-/// What became of an attempt to take a new model file.
+/// The outcome of a reload.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Reloaded<'a> {
     /// `changed` or `unchanged`
@@ -47,7 +47,7 @@ pub(super) async fn reload(request: HttpRequest, state: web::Data<State>) -> Res
     Ok(sent::json(StatusCode::OK, serde_json::to_vec(&answer).map_err(Refusal::internal)?, ()))
 }
 
-/// Checks the token. Hashes are compared, so that the time it takes does not tell how much of a token is right.
+/// Checks the token. Hashes are compared, so that the duration of the comparison reveals nothing about the token.
 fn authorize(request: &HttpRequest, expected: [u8; 32]) -> Result<(), Refusal> {
     let header = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
     let token = header.and_then(|value| {

@@ -1,4 +1,4 @@
-//! Answers that the table itself has.
+//! Reads a model's answers from columns of the table.
 
 use super::{
     Answered, Args,

@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<()> {
     let of_model = args.onnx.as_ref().and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
     let name = args.table.name(args.name.as_deref().or(of_model.as_deref()))?;
     let progress = Progress::new();
-    progress.says("reading the table");
+    progress.set_message("reading the table");
     let mut data = args.table.open()?;
     let aside = args.predictions.iter().chain(&args.probabilities).cloned().collect();
     let options = CsvOptions { aside, ..args.table.options(args.target.as_deref()) };
@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> Result<()> {
     let out = OutputFile::new("--out", &args.out)?;
     let out_is_stdout = out.is_stdout();
 
-    progress.says("asking the model");
+    progress.set_message("running the model");
     let answered = match &args.onnx {
         Some(path) => onnx::answered(path, args, &table)?,
         None => columns::answered(args, &table)?,
@@ -105,7 +105,7 @@ pub fn run(args: &Args) -> Result<()> {
         table,
     };
     let notes: Vec<String> = input.table.notes.iter().cloned().chain(answered.notes).collect();
-    let mut file = model::profile(input.clone(), |step| progress.begins(step))?;
+    let mut file = model::profile(input.clone(), |step| progress.set_step(step))?;
     if args.calibrate {
         file = calibrated(input, &file, args, &progress)?;
     }
@@ -143,7 +143,7 @@ fn calibrated(
     let again = onnx::with_temperature(path, args, &input.table, &input.classes, calibration.temperature)?;
     let input =
         ProfileInput { outputs: again.outputs, engine: again.engine, external: again.external, ..input };
-    Ok(model::profile(input, |step| progress.begins(step))?)
+    Ok(model::profile(input, |step| progress.set_step(step))?)
 }
 
 /// Returns what is true of each row.

@@ -117,7 +117,7 @@ fn header_length(request: &HttpRequest) -> Result<Option<usize>, Refusal> {
     })
 }
 
-/// The protocol, as one request speaks it.
+/// The protocol, with the path and the header of one request.
 #[derive(Clone)]
 struct Oip {
     named: Named,

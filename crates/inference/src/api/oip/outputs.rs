@@ -1,9 +1,9 @@
 //! The tensors of an answer.
 //!
 //! `predict` has shape `[n, 1]`, as that of MLServer's scikit-learn runtime. It holds the names of the classes, because the
-//! positions that scikit-learn would answer with mean nothing without the model card; `label` holds the positions. A prediction
-//! id is no tensor of the model, and clients that name their outputs must not lose it, so `parameters` always hold the ids. The
-//! protocol allows only strings, numbers and booleans there: the ids are one string, separated by commas, which no id contains.
+//! positions that scikit-learn would answer with mean nothing without the model card; `label` holds the positions. Prediction
+//! ids are not tensors of the model, and clients that name their outputs must still receive them, so `parameters` always hold the
+//! ids. The protocol allows only strings, numbers and booleans there: the ids are one string, separated by commas, which no id contains.
 
 use crate::{
     api::{State, sent::Answered},
@@ -78,7 +78,7 @@ impl Output {
     }
 }
 
-/// What a client wants to be answered.
+/// The id and the outputs that a request asks for.
 pub(super) struct Wanted {
     id: Option<String>,
     /// The outputs, each with whether it is sent in binary form.
