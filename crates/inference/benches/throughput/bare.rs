@@ -39,7 +39,7 @@ pub fn serve_static() {
 
 /// Serves an ONNX classifier with one matrix of single-precision numbers and integer labels.
 pub fn serve_onnx(model: &Path) {
-    let library = std::env::var_os(onnx::LIBRARY_VARIABLE).expect("the path of ONNX Runtime");
+    let library = std::env::var_os(onnx::runtime::LIBRARY_VARIABLE).expect("the path of ONNX Runtime");
     let builder = ort::init_from(Path::new(&library)).expect("ONNX Runtime loads");
     let environment = builder.with_telemetry(false).build().expect("ONNX Runtime starts");
     let bytes = std::fs::read(model).expect("the model's file");

@@ -158,7 +158,7 @@ struct OnnxFiles {
 impl OnnxFiles {
     /// Makes the profile; `None` if there is no ONNX Runtime.
     fn make() -> Option<Self> {
-        std::env::var_os(onnx::LIBRARY_VARIABLE)?;
+        std::env::var_os(onnx::runtime::LIBRARY_VARIABLE)?;
         let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/tests/cases/gradient_boosting");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (model, profile) = (case.join("model.onnx"), folder.path().join("card.json"));
