@@ -15,8 +15,14 @@ onnxruntime := "1.32.0"
 evidently := "0.7.23"
 tritonclient := "2.73.0"
 mlserver := "1.7.1"
+skl2onnx := "1.20.0"
+# MLServer starts its workers in a way that uvloop 0.22 does not allow.
+mlserver_uvloop := "0.21.0"
 # Evidently imports a name that pandas 3 does not have.
 evidently_pandas := "2.3.3"
+
+# The commit whose batches of rows `just bench` compares with.
+bench_baseline := "4c37d2d"
 
 _list:
     @just --list --unsorted
@@ -88,9 +94,40 @@ lint:
     cargo clippy --locked --workspace --all-targets -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 
-# Throughput of the service as a ratio to a bare actix endpoint, and the cost of counting one row
-bench: (_install "wrk" "wrk")
-    cargo bench --locked --package inference --bench throughput --bench recording
+# Throughput as a ratio to bare actix endpoints and to a former commit, time to start, memory, and the cost of counting a row; `--requests N` before memory is read
+bench *flags: (_install "wrk" "wrk") (_install "python3" "python3") _bench-baseline
+    INFERENCE_BASELINE="$(realpath "${CARGO_TARGET_DIR:-target}/bench/inference-{{ bench_baseline }}")" \
+        ORT_DYLIB_PATH="$(just onnxruntime)" \
+        cargo bench --locked --package inference --bench throughput --bench recording -- "$@"
+
+# The program as it was at a former commit, whose batches of rows are compared with.
+_bench-baseline:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    target="$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")"
+    out="$target/bench"
+    [ ! -x "$out/inference-{{ bench_baseline }}" ] || exit 0
+    mkdir -p "$out/{{ bench_baseline }}"
+    git archive {{ bench_baseline }} | tar -x -C "$out/{{ bench_baseline }}"
+    cargo build --locked --release --package inference \
+        --manifest-path "$out/{{ bench_baseline }}/Cargo.toml" --target-dir "$target"
+    cp "$target/release/inference" "$out/inference-{{ bench_baseline }}"
+
+# Requests per second beside MLServer's, with the same scikit-learn model over the Open Inference Protocol
+bench-mlserver: (_install "wrk" "wrk") (_install "python3" "python3")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    out="${CARGO_TARGET_DIR:-target}/bench-mlserver"
+    python3 -c 'import ensurepip' 2>/dev/null || just _install python3-venv python3-venv
+    if ! "$out/venv/bin/python" -c 'import mlserver_sklearn, skl2onnx' 2>/dev/null; then
+        python3 -m venv "$out/venv"
+        "$out/venv/bin/pip" install --quiet --disable-pip-version-check mlserver=={{ mlserver }} \
+            mlserver-sklearn=={{ mlserver }} uvloop=={{ mlserver_uvloop }} \
+            scikit-learn=={{ sklearn }} skl2onnx=={{ skl2onnx }}
+    fi
+    cargo build --locked --release --package inference
+    ORT_DYLIB_PATH="$(just onnxruntime)" "$out/venv/bin/python" -W ignore crates/inference/benches/mlserver_peer.py \
+        "${CARGO_TARGET_DIR:-target}/release/inference" "$out"
 
 # Pace of the load generator beside oha's, its punctuality, and its figures for a server that stalls
 bench-loadgen:

@@ -18,6 +18,7 @@ use model::{Output, Prediction};
 use sha2::Sha256;
 use std::{
     collections::HashSet,
+    ops::Deref,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -92,6 +93,22 @@ impl From<&Prediction> for Predicted {
     }
 }
 
+/// An id as text.
+#[derive(Debug, Clone, Copy)]
+pub struct Id {
+    text: [u8; TEXT_LENGTH],
+    length: usize,
+}
+
+impl Deref for Id {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // Base64 is ASCII.
+        std::str::from_utf8(&self.text[..self.length]).unwrap_or_default()
+    }
+}
+
 /// The content of an id.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Receipt {
@@ -151,28 +168,39 @@ impl Receipts {
     }
 
     /// Issues the id of a prediction that a model of this version made `at` this time.
-    pub fn issue(&self, at: SystemTime, predicted: Predicted, version: ModelVersion) -> String {
+    pub fn issue(&self, at: SystemTime, predicted: Predicted, version: ModelVersion) -> Id {
         let millis = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        let mut bytes = Vec::with_capacity(MOST_SIGNED + MAC);
-        bytes.push(match predicted {
+        // On the stack, because ids of a batch are issued by the million.
+        let mut buffer = [0; MOST_SIGNED + MAC];
+        let mut length = 0;
+        let mut push = |bytes: &[u8]| {
+            buffer[length..length + bytes.len()].copy_from_slice(bytes);
+            length += bytes.len();
+        };
+        push(&[match predicted {
             Predicted::Class { confidence: Some(_), .. } => CLASS_AND_CONFIDENCE,
             Predicted::Class { confidence: None, .. } => CLASS,
             Predicted::Number(_) => NUMBER,
-        });
-        bytes.extend_from_slice(&millis.to_be_bytes()[8 - TIME..]);
+        }]);
+        push(&millis.to_be_bytes()[8 - TIME..]);
         match predicted {
             Predicted::Class { class, confidence } => {
-                bytes.extend_from_slice(&(class as u16).to_be_bytes());
-                let scaled = confidence.map(|confidence| (confidence * f64::from(u16::MAX)).round() as u16);
-                bytes.extend(scaled.into_iter().flat_map(u16::to_be_bytes));
+                push(&(class as u16).to_be_bytes());
+                if let Some(confidence) = confidence {
+                    push(&((confidence * f64::from(u16::MAX)).round() as u16).to_be_bytes());
+                }
             }
-            Predicted::Number(number) => bytes.extend_from_slice(&number.to_be_bytes()),
+            Predicted::Number(number) => push(&number.to_be_bytes()),
         }
-        bytes.extend_from_slice(&version.0);
-        bytes.extend_from_slice(&self.serial.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-        let mac = self.mac.clone().chain_update(&bytes).finalize().into_bytes();
-        bytes.extend_from_slice(&mac[..MAC]);
-        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+        push(&version.0);
+        push(&self.serial.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let mac = self.mac.clone().chain_update(&buffer[..length]).finalize().into_bytes();
+        buffer[length..length + MAC].copy_from_slice(&mac[..MAC]);
+        let mut text = [0; TEXT_LENGTH];
+        let Ok(length) = BASE64_URL_SAFE_NO_PAD.encode_slice(&buffer[..length + MAC], &mut text) else {
+            unreachable!("the text of the longest id fits")
+        };
+        Id { text, length }
     }
 
     /// Verifies an id that was issued with the same key, on any replica, and returns its content.
@@ -227,7 +255,7 @@ mod tests {
 
     fn issue(receipts: &Receipts, at: SystemTime, class: usize, confidence: f64) -> String {
         let predicted = Predicted::Class { class, confidence: Some(confidence) };
-        receipts.issue(at, predicted, ModelVersion::new("0123456789ab"))
+        receipts.issue(at, predicted, ModelVersion::new("0123456789ab")).to_string()
     }
 
     #[test]
@@ -303,13 +331,13 @@ mod tests {
             Predicted::Class { class: 7, confidence: None },
         ] {
             let id = receipts().issue(UNIX_EPOCH, predicted, version);
-            assert!(id.len() <= TEXT_LENGTH, "{id}");
+            assert!(id.len() <= TEXT_LENGTH, "{}", &*id);
             let read = receipts().verify(&id).unwrap();
             assert_eq!((read.predicted, read.version.as_str()), (predicted, "ffffffffffff"));
         }
         // Python: m = bytes([2]) + bytes(6) + struct.pack(">d", 0.1) + b"\xff" * 6 + (7).to_bytes(8, "big"), signed as above
         let id = receipts().issue(UNIX_EPOCH, Predicted::Number(0.1), version);
-        assert_eq!(id, "AgAAAAAAAD-5mZmZmZma________AAAAAAAAAAe-0Xs2BTO1_FxqPXy6PQQA");
+        assert_eq!(&*id, "AgAAAAAAAD-5mZmZmZma________AAAAAAAAAAe-0Xs2BTO1_FxqPXy6PQQA");
         assert_eq!(id.len(), TEXT_LENGTH);
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Settings,
-    api::limits::Limits,
+    api::{answer::AnswerTexts, limits::Limits},
     external, load_model,
     metrics::{Metrics, ModelMetrics},
     receipt::ModelVersion,
@@ -64,6 +64,8 @@ pub struct Served {
     pub card_json: Bytes,
     /// Scores rows and measures their distance.
     pub predictor: Predictor,
+    /// The texts of its answers.
+    pub answers: AnswerTexts,
     /// The limits on one request.
     pub limits: Limits,
     /// The version, as prediction ids carry it.
@@ -90,6 +92,7 @@ impl Served {
         Ok(Self {
             card_json: serde_json::to_vec(&card)?.into(),
             predictor: Predictor::new(engine, &card.features, &card.reference.shape),
+            answers: AnswerTexts::new(&card),
             limits: Limits::new(settings, &card),
             version: ModelVersion::new(&card.version),
             openapi: crate::api::openapi_document(&card)?,

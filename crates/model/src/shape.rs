@@ -285,6 +285,7 @@ impl Distance {
         let least = |least: f64, squared: f64| if squared < least { squared } else { least };
         match &self.0 {
             Kind::PerClass(classes) => {
+                scratch.resize(row.len(), 0.0);
                 classes.iter().map(|class| class.squared(row, scratch)).fold(f64::INFINITY, least)
             }
             Kind::Shared(shared) => shared.squared(row, scratch).fold(f64::INFINITY, least),
@@ -321,18 +322,17 @@ impl Whitening {
         Self { means: class.means.clone(), factor }
     }
 
-    /// Returns the squared distance, by forward substitution of L·z = x − mean.
-    fn squared(&self, row: &[f64], z: &mut Vec<f64>) -> f64 {
-        z.clear();
-        let mut start = 0;
+    /// Returns the squared distance, by forward substitution of L·z = x − mean; `z` has one place per column.
+    fn squared(&self, row: &[f64], z: &mut [f64]) -> f64 {
+        let mut factor = &self.factor[..];
         let mut squared = 0.0;
         for (i, (&value, &mean)) in row.iter().zip(&self.means).enumerate() {
-            let line = &self.factor[start..=start + i];
-            let known: f64 = line.iter().zip(z.iter()).map(|(l, z)| l * z).sum();
+            let (line, below) = factor.split_at(i + 1);
+            let known: f64 = line.iter().zip(&z[..i]).map(|(l, z)| l * z).sum();
             let solved = (value - mean - known) * line[i];
             squared += solved * solved;
-            z.push(solved);
-            start += i + 1;
+            z[i] = solved;
+            factor = below;
         }
         squared
     }

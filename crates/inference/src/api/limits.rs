@@ -1,6 +1,6 @@
 //! The limits on one request.
 
-use super::predict;
+use super::answer::AnswerTexts;
 use crate::{Settings, memory::SMALL_ANSWER, reason::Reason, refusal::Refusal};
 use bytesize::ByteSize;
 use model::ModelCard;
@@ -34,7 +34,7 @@ impl Limits {
     /// Computes the limits for a model.
     pub fn new(settings: &Settings, card: &ModelCard) -> Self {
         Self {
-            row: predict::largest_answer(card),
+            row: AnswerTexts::new(card).largest_answer(),
             small_body: SMALL_BODY.max(SMALL_FEATURE * card.features.len()),
             answer: settings.answer_limit,
             tensor_rows: settings.body_limit.saturating_mul(TENSOR_ROWS_PER_BODY_BYTE)

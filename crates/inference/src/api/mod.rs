@@ -1,5 +1,6 @@
 //! The HTTP routes, the state that they share, and their error responses.
 
+pub mod answer;
 mod body;
 mod docs;
 mod error;

@@ -4,7 +4,6 @@ use super::{ApiError, State, body, large, sent, sent::Answered};
 use crate::{
     faults::Faults,
     reason::Reason,
-    receipt,
     refusal::{ErrorBody, Refusal},
     rows::{ParsedRows, Rows},
     served::Served,
@@ -14,8 +13,7 @@ use actix_web::{
     http::StatusCode,
     web::{self, Bytes},
 };
-use model::{EngineError, ModelCard, Output, Prediction, ValueProblem};
-use serde::Serialize;
+use model::{EngineError, ModelCard, Prediction, ValueProblem};
 use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime},
@@ -61,7 +59,8 @@ pub(super) enum Value {
 }
 
 /// The answer for one row.
-#[derive(Serialize, ToSchema)]
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents the answer, which `AnswerTexts` writes")]
 pub(super) struct Answer<'a> {
     /// Position of the class in the model's list, or the predicted number
     prediction: PredictedValue,
@@ -80,8 +79,9 @@ pub(super) struct Answer<'a> {
 }
 
 /// What was predicted.
-#[derive(Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[serde(untagged)]
+#[expect(dead_code, reason = "documents the answer")]
 pub(super) enum PredictedValue {
     /// The position of a class
     Class(usize),
@@ -237,11 +237,11 @@ pub(super) struct Predictions {
 fn count_predictions(parsed: ParsedRows, served: &Served) -> Result<Predictions, Refusal> {
     served.limits.check_answer(parsed.rows.len())?;
     // Counted first: a row that is then refused because a value is missing is a sign of drift, too.
-    parsed.rows.iter().for_each(|row| served.metrics.observed(row));
+    served.metrics.observed_all(&parsed.rows);
     let rows = parsed.complete(&served.card)?;
     let predictions =
         served.predictor.predict(rows.batch()).map_err(|error| refusal(error, &rows, &served.card))?;
-    predictions.iter().for_each(|prediction| served.metrics.predicted(prediction));
+    served.metrics.predicted_all(&predictions);
     Ok(Predictions { predictions, batch: rows.is_batch() })
 }
 
@@ -271,7 +271,6 @@ fn write(
     state: &State,
 ) -> Result<Vec<u8>, Refusal> {
     let now = SystemTime::now();
-    let card = &served.card;
     // Grown step by step, or with all answers held before the first is written, it would take several times its size.
     let mut bytes = Vec::with_capacity(served.limits.answer_bytes(predictions.len()));
     if batch {
@@ -281,43 +280,11 @@ fn write(
         if index > 0 {
             bytes.push(b',');
         }
-        let (answered, class, probabilities) = match &prediction.output {
-            Output::Class { class, probabilities } => {
-                (PredictedValue::Class(*class), Some(card.classes[*class].as_str()), probabilities.as_deref())
-            }
-            Output::Number(number) => (PredictedValue::Number(*number), None, None),
-        };
-        let answer = Answer {
-            prediction: answered,
-            class,
-            probabilities,
-            prediction_id: state.receipts.issue(now, prediction.into(), served.version),
-            model: &card.name,
-            version: &card.version,
-        };
-        serde_json::to_writer(&mut bytes, &answer).map_err(Refusal::internal)?;
+        let id = state.receipts.issue(now, prediction.into(), served.version);
+        served.answers.write(&prediction.output, &id, &mut bytes).map_err(Refusal::internal)?;
     }
     if batch {
         bytes.extend_from_slice(b"]}");
     }
     Ok(bytes)
-}
-
-/// Returns the most bytes that the answer to one row can take, with its separator.
-pub(super) fn largest_answer(card: &ModelCard) -> usize {
-    // A double-precision number has at most 17 significant digits, a point, a sign, and an exponent of five.
-    const NUMBER: usize = 25;
-    let longest = |class: Option<&str>| {
-        let answer = Answer {
-            prediction: PredictedValue::Class(card.classes.len()),
-            class,
-            probabilities: Some(&[]),
-            prediction_id: "=".repeat(receipt::TEXT_LENGTH),
-            model: &card.name,
-            version: &card.version,
-        };
-        serde_json::to_vec(&answer).map_or(0, |bytes| bytes.len())
-    };
-    let classes = card.classes.iter().map(|class| longest(Some(class)));
-    classes.max().unwrap_or_else(|| longest(None) + NUMBER) + card.classes.len() * NUMBER + 1
 }

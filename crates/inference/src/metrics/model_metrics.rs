@@ -42,6 +42,13 @@ impl SignalCounters {
     fn count(&self, value: Option<f64>) {
         self.counters[self.bins.index(value)].increment(1);
     }
+
+    /// Counts many values, with one atomic addition per bin.
+    fn count_all(&self, values: impl Iterator<Item = Option<f64>>) {
+        let mut counts = vec![0; self.counters.len()];
+        values.for_each(|value| counts[self.bins.index(value)] += 1);
+        self.counters.iter().zip(counts).for_each(|(counter, count)| counter.increment(count));
+    }
 }
 
 /// The errors of predicted numbers that feedback was accepted about. The sums of a histogram give the mean absolute error, the root
@@ -103,6 +110,16 @@ impl ModelMetrics {
         }
     }
 
+    /// Counts the values of many rows, as [`ModelMetrics::observed`] each.
+    pub fn observed_all(&self, rows: &[Vec<Option<f64>>]) {
+        if let [row] = rows {
+            return self.observed(row);
+        }
+        for (at, signal) in self.features.iter().enumerate() {
+            signal.count_all(rows.iter().map(|row| row[at]));
+        }
+    }
+
     /// Counts a prediction.
     pub fn predicted(&self, prediction: &Prediction) {
         if let Some(class) = prediction.class() {
@@ -114,6 +131,23 @@ impl ModelMetrics {
             signal.count(Some(confidence));
         }
         self.distance.count(Some(prediction.distance));
+    }
+
+    /// Counts many predictions, as [`ModelMetrics::predicted`] each.
+    pub fn predicted_all(&self, predictions: &[Prediction]) {
+        if let [prediction] = predictions {
+            return self.predicted(prediction);
+        }
+        let mut outputs = vec![0; self.outputs.len()];
+        predictions.iter().filter_map(Prediction::class).for_each(|class| outputs[class] += 1);
+        self.outputs.iter().zip(outputs).for_each(|(counter, count)| counter.increment(count));
+        self.prediction.count_all(predictions.iter().map(|prediction| Some(prediction.value())));
+        if let Some(signal) = &self.confidence {
+            let confidences = || predictions.iter().filter_map(|prediction| prediction.confidence);
+            confidences().for_each(|confidence| self.confidences.record(confidence));
+            signal.count_all(confidences().map(Some));
+        }
+        self.distance.count_all(predictions.iter().map(|prediction| Some(prediction.distance)));
     }
 
     /// Counts accepted feedback about a class by the positions of the predicted and of the actual class.

@@ -68,7 +68,7 @@ impl ParsedRows {
         match (fields.features, fields.instances) {
             (Some(row), None) => {
                 let mut reader = RowReader::new(card);
-                reader.read(row, "features")?;
+                reader.read(row, || "features".to_owned())?;
                 Ok(reader.finished(Form::One))
             }
             (None, Some(instances)) => check_instances(instances, "instances", card),
@@ -181,7 +181,7 @@ fn check_instances(
     }
     let mut reader = RowReader::new(card);
     for (index, row) in rows.into_iter().enumerate() {
-        reader.read(row, &format!("{list}[{index}]"))?;
+        reader.read(row, || format!("{list}[{index}]"))?;
     }
     Ok(reader.finished(Form::List(list)))
 }
@@ -189,13 +189,16 @@ fn check_instances(
 /// Reads rows one by one.
 struct RowReader<'a> {
     card: &'a ModelCard,
+    /// Whether every feature is numeric.
+    numeric: bool,
     rows: Vec<Vec<Option<f64>>>,
     others: Vec<OtherCategory>,
 }
 
 impl<'a> RowReader<'a> {
     fn new(card: &'a ModelCard) -> Self {
-        Self { card, rows: Vec::new(), others: Vec::new() }
+        let numeric = card.features.iter().all(|feature| feature.numeric().is_some());
+        Self { card, numeric, rows: Vec::new(), others: Vec::new() }
     }
 
     fn finished(mut self, form: Form) -> ParsedRows {
@@ -204,49 +207,55 @@ impl<'a> RowReader<'a> {
         ParsedRows { rows: self.rows, others: self.others, form }
     }
 
-    fn read(&mut self, row: Row, place: &str) -> Result<(), Refusal> {
+    /// Reads the next row; `place` returns its path in the request.
+    fn read(&mut self, row: Row, place: impl Fn() -> String) -> Result<(), Refusal> {
         let row = match row {
+            Row::Numbers(numbers) if self.numeric && numbers.len() == self.card.features.len() => numbers,
+            Row::Numbers(numbers) => self.listed(numbers.into_iter().map(Cell::from).collect(), place)?,
             Row::Array(cells) => self.listed(cells, place)?,
             Row::Named(cells) => self.named(cells, place)?,
             Row::Other(kind) => {
                 let message =
                     format!("a row must be a list of values or an object of named values, got {kind}");
-                return Err(Refusal::new(Reason::WrongType, message).at(place));
+                return Err(Refusal::new(Reason::WrongType, message).at(place()));
             }
         };
         self.rows.push(row);
         Ok(())
     }
 
-    fn listed(&mut self, cells: Vec<Cell>, place: &str) -> Result<Vec<Option<f64>>, Refusal> {
+    fn listed(&mut self, cells: Vec<Cell>, place: impl Fn() -> String) -> Result<Vec<Option<f64>>, Refusal> {
         let (expected, got) = (self.card.features.len(), cells.len());
         if got != expected {
             let noun = if expected == 1 { "feature" } else { "features" };
             let message = format!("expected {expected} {noun}, got {got}");
-            return Err(Refusal::new(Reason::WrongFeatureCount, message).at(place));
+            return Err(Refusal::new(Reason::WrongFeatureCount, message).at(place()));
         }
         let cells = cells.into_iter().enumerate();
-        cells.map(|(index, cell)| self.value(cell, index, || format!("{place}[{index}]"))).collect()
+        cells.map(|(index, cell)| self.value(cell, index, || format!("{}[{index}]", place()))).collect()
     }
 
-    fn named(&mut self, cells: Vec<(String, Cell)>, place: &str) -> Result<Vec<Option<f64>>, Refusal> {
+    fn named(
+        &mut self,
+        cells: Vec<(String, Cell)>,
+        place: impl Fn() -> String,
+    ) -> Result<Vec<Option<f64>>, Refusal> {
         let card = self.card;
         let names =
             || card.features.iter().map(|feature| feature.name.as_str()).collect::<Vec<_>>().join(", ");
         let mut row: Vec<Option<Option<f64>>> = vec![None; card.features.len()];
         for (name, cell) in cells {
-            let field = format!("{place}.{}", shortened(&name));
+            let field = || format!("{}.{}", place(), shortened(&name));
             let Some(index) = card.features.iter().position(|feature| feature.name == name) else {
-                let name = shortened(&name);
-                let message = format!("unknown feature {name:?}; the features are {}", names());
-                return Err(Refusal::new(Reason::UnknownFeature, message).at(field));
+                let message = format!("unknown feature {:?}; the features are {}", shortened(&name), names());
+                return Err(Refusal::new(Reason::UnknownFeature, message).at(field()));
             };
             if row[index].is_some() {
                 return Err(
-                    Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(field)
+                    Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(field())
                 );
             }
-            row[index] = Some(self.value(cell, index, || field)?);
+            row[index] = Some(self.value(cell, index, field)?);
         }
         row.into_iter()
             .zip(&card.features)
@@ -255,7 +264,7 @@ impl<'a> RowReader<'a> {
                 let value = value.or((feature.missing_ratio > 0.0).then_some(None));
                 value.ok_or_else(|| {
                     let message = format!("{:?} is missing; the features are {}", feature.name, names());
-                    Refusal::new(Reason::MissingFeature, message).at(format!("{place}.{}", feature.name))
+                    Refusal::new(Reason::MissingFeature, message).at(format!("{}.{}", place(), feature.name))
                 })
             })
             .collect()

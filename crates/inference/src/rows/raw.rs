@@ -26,6 +26,9 @@ pub(super) enum Instances {
 
 /// A value in the place of a row.
 pub(super) enum Row {
+    /// A list of numbers and nulls, which are the values of numeric features as they are.
+    Numbers(Vec<Option<f64>>),
+    /// A list with other values, too.
     Array(Vec<Cell>),
     Named(Vec<(String, Cell)>),
     Other(Kind),
@@ -113,6 +116,12 @@ trait FromAny<'de>: Sized {
     }
 }
 
+impl From<Option<f64>> for Cell {
+    fn from(number: Option<f64>) -> Self {
+        number.map_or(Self::Null, Self::Number)
+    }
+}
+
 impl FromAny<'_> for Cell {
     fn other(kind: Kind) -> Self {
         if matches!(kind, Kind::Null) { Self::Null } else { Self::Other(kind) }
@@ -137,7 +146,17 @@ impl<'de> FromAny<'de> for Row {
     }
 
     fn array<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
-        let mut cells = Vec::new();
+        let mut numbers = Vec::new();
+        let other = loop {
+            match items.next_element()? {
+                Some(Cell::Number(number)) => numbers.push(Some(number)),
+                Some(Cell::Null) => numbers.push(None),
+                Some(other) => break other,
+                None => return Ok(Self::Numbers(numbers)),
+            }
+        };
+        let mut cells: Vec<Cell> = numbers.into_iter().map(Cell::from).collect();
+        cells.push(other);
         while let Some(cell) = items.next_element()? {
             cells.push(cell);
         }

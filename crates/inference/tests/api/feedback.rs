@@ -83,7 +83,7 @@ async fn is_accepted_on_any_replica_with_the_key_and_after_a_restart() {
 
 fn issue(key: &str, version: &str, at: SystemTime, class: usize) -> String {
     let predicted = Predicted::Class { class, confidence: Some(0.9) };
-    Receipts::new(key.as_bytes(), 7).issue(at, predicted, ModelVersion::new(version))
+    Receipts::new(key.as_bytes(), 7).issue(at, predicted, ModelVersion::new(version)).to_string()
 }
 
 #[tokio::test]
