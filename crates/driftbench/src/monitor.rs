@@ -74,7 +74,7 @@ impl Monitor {
         Self {
             signals: signals.collect(),
             predictor,
-            required: file.card.features.iter().map(|feature| feature.missing_ratio == 0.0).collect(),
+            required: file.card.features.iter().map(|feature| !feature.may_be_missing()).collect(),
         }
     }
 

@@ -140,7 +140,7 @@ impl TableRows {
             let missing = self.values.iter().skip(*at).step_by(self.features).filter(|value| value.is_nan());
             missing.count()
         };
-        let required = (0..self.features).filter(|&at| card.features[at].missing_ratio == 0.0);
+        let required = (0..self.features).filter(|&at| !card.features[at].may_be_missing());
         required
             .map(|at| (at, lacking(&at)))
             .filter(|(_, lacking)| *lacking > 0)

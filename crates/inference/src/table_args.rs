@@ -59,6 +59,7 @@ impl TableArgs {
             drop: self.drop.clone(),
             missing: self.missing.clone(),
             drop_unlabelled: self.drop_unlabelled,
+            keep_spaces: false,
             separator: self.separator,
         }
     }

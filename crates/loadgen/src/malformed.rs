@@ -112,7 +112,7 @@ impl Malformed {
             Self::BeyondF64 => with_first(texts(), "1e999"),
             Self::EmptyBody => String::new(),
             Self::NullFeature => {
-                let required = card.features.iter().position(|feature| feature.missing_ratio == 0.0)?;
+                let required = card.features.iter().position(|feature| !feature.may_be_missing())?;
                 let mut texts = texts();
                 *texts.get_mut(required)? = "null".into();
                 features(&texts)

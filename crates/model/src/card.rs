@@ -47,9 +47,11 @@ pub struct Feature {
     pub unit: Option<String>,
     /// What its values are.
     pub values: Values,
-    /// Share of reference rows in which the value is missing. Only a feature with a share above 0 may be missing
-    /// from a request.
+    /// Share of reference rows in which the value is missing.
     pub missing_ratio: f64,
+    /// Whether the model takes missing values, also if the reference has none.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accepts_missing: bool,
     /// How much the predictions depend on it: the standard deviation over the rows of what the feature adds to a class's logit,
     /// averaged over the classes, as a share of the sum over all features.
     pub importance: f64,
@@ -220,7 +222,16 @@ impl ModelCard {
     }
 }
 
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl Feature {
+    /// Returns whether the value may be missing from a request.
+    pub fn may_be_missing(&self) -> bool {
+        self.accepts_missing || self.missing_ratio > 0.0
+    }
+
     /// Returns the numbers of a numeric feature.
     pub fn numeric(&self) -> Option<&Numeric> {
         match &self.values {
@@ -267,8 +278,9 @@ impl Categorical {
     /// Returns the value of a category's text. Outer spaces do not count; booleans may be written in any case, and numbers with
     /// or without a fraction.
     pub fn value(&self, text: &str) -> f64 {
+        let exact = self.categories.iter().position(|category| category == text);
         let text = text.trim();
-        let found = self.categories.iter().position(|category| category == text);
+        let found = exact.or_else(|| self.categories.iter().position(|category| category == text));
         let found = found.or_else(|| match self.written {
             Written::Text => None,
             Written::Boolean => {

@@ -54,6 +54,8 @@ pub struct ProfileInput {
     pub truth: Truth,
     /// The model, to score rows that are not in the table.
     pub engine: Option<Arc<dyn Engine>>,
+    /// For each feature whether the model takes missing values; empty if that is not known.
+    pub accepts_missing: Vec<bool>,
     /// The model's file and how it is read, if there is one.
     pub external: Option<ExternalModel>,
     /// Seed of the simulator.
@@ -84,7 +86,8 @@ pub fn reference_features(table: &ReferenceTable) -> Vec<Feature> {
 /// # Errors
 /// If the answers do not fit the rows, or a part of the profile is not finite.
 pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<ModelFile, ProfileError> {
-    let ProfileInput { name, table: raw, classes, outputs, truth, engine, external, seed } = input;
+    let ProfileInput { name, table: raw, classes, outputs, truth, engine, accepts_missing, external, seed } =
+        input;
     check(&raw, &classes, &outputs, &truth)?;
     begins(Step::Reference);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -128,6 +131,9 @@ pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<Mode
         reference,
         simulator: Simulator::new(Vec::new(), 0, &[]),
     };
+    for (feature, accepts) in card.features.iter_mut().zip(accepts_missing) {
+        feature.accepts_missing = accepts;
+    }
     card.training.warnings.extend(limits(&card, &truth));
 
     begins(Step::Simulator);
@@ -410,6 +416,18 @@ fn limits(card: &ModelCard, truth: &Truth) -> Vec<String> {
             }
         }
         _ => {}
+    }
+    if let Some(r_squared) = reference.errors.as_ref().and_then(|errors| errors.r_squared)
+        && r_squared <= 0.0
+    {
+        warnings.push(format!(
+            "the model is no better than always answering the mean (R² {r_squared:.3}): are the target and the order of the columns right?"
+        ));
+    }
+    if card.training.auroc.is_some_and(|auroc| auroc < 0.4) {
+        warnings.push(
+            "the area under the ROC curve is below 0.5: the order of the classes may be reversed".into(),
+        );
     }
     if let Some(errors) = &reference.errors
         && errors.r_squared.is_some_and(|r_squared| r_squared > 0.999)

@@ -470,7 +470,14 @@ mod tests {
     }
 
     fn feature(values: Values) -> Feature {
-        Feature { name: "f".into(), unit: None, values, missing_ratio: 0.0, importance: 0.0 }
+        Feature {
+            name: "f".into(),
+            unit: None,
+            values,
+            missing_ratio: 0.0,
+            accepts_missing: false,
+            importance: 0.0,
+        }
     }
 
     /// A number with two decimals, and two categories.

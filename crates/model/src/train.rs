@@ -293,6 +293,7 @@ pub(crate) fn features(table: &Table, design: &Design, importances: &[f64]) -> V
         unit: column.unit.clone(),
         values: describe(column, values, *slot),
         missing_ratio: missing_ratio(values),
+        accepts_missing: false,
         importance: if all > 0.0 { own / all } else { 0.0 },
     };
     columns.map(describe).collect()

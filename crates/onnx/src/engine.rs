@@ -106,7 +106,10 @@ impl OnnxEngine {
         let fails = |row: &Vec<Option<f64>>, others: &[OtherCategory]| match self
             .try_score(Batch { rows: std::slice::from_ref(row), others })
         {
-            Err(EngineError::Failed(problem)) => Some(problem),
+            // Alone, it is the first of its batch.
+            Err(EngineError::Failed(problem)) => {
+                Some(problem.replace(" for row 0", "").replace(": row 0 ", ": it "))
+            }
             _ => None,
         };
         if self.known_good.as_ref().is_none_or(|good| fails(good, &[]).is_some()) {

@@ -75,6 +75,16 @@ impl Inputs {
         Ok(Self { inputs, features: features.to_vec(), rows: fixed.first().copied() })
     }
 
+    /// Returns for each feature whether its input can hold a missing value.
+    pub fn accept_missing(&self) -> Vec<bool> {
+        let mut accept = vec![false; self.features.len()];
+        for input in &self.inputs {
+            let own = matches!(input.element, Element::Float32 | Element::Float64 | Element::Text);
+            input.features.iter().for_each(|&feature| accept[feature] = own);
+        }
+        accept
+    }
+
     /// Describes which features the inputs take, for people. Inputs with the name of their only feature share a line.
     pub fn describe(&self) -> Vec<String> {
         const SHOWN: usize = 12;
@@ -404,12 +414,13 @@ fn check(input: &Input, features: &[Feature]) -> Result<(), UnfitInputs> {
         };
         let number = matches!(input.element, Element::Float32 | Element::Float64);
         match &feature.values {
+            Values::Numeric(_) if input.element == Element::Text => {
+                return unfit(format!(
+                    "holds numbers, which would not be written as in the table; read it as text with --categorical {name:?}"
+                ));
+            }
             Values::Numeric(numeric) => {
-                if !number
-                    && input.element != Element::Text
-                    && numeric.decimals != Some(0)
-                    && numeric.range.is_some()
-                {
+                if !number && numeric.decimals != Some(0) && numeric.range.is_some() {
                     return unfit("has numbers with a fraction".into());
                 }
             }

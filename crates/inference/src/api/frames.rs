@@ -116,8 +116,9 @@ impl Protocol for Frames {
         state: &State,
     ) -> Result<Answered, Refusal> {
         let now = SystemTime::now();
-        let issue =
-            |prediction: &model::Prediction| state.receipts.issue(now, prediction.into(), served.version);
+        let issue = |prediction: &model::Prediction| {
+            state.receipts.issue(now, prediction.into(), served.version).to_string()
+        };
         let value = |prediction: &model::Prediction| match prediction.class() {
             Some(class) => FrameValue::Class(served.card.classes[class].as_str()),
             None => FrameValue::Number(prediction.value()),

@@ -14,6 +14,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use arc_swap::{ArcSwap, Guard};
+use model::ModelCard;
 use sha2::{Digest, Sha256};
 use std::{
     collections::VecDeque,
@@ -151,6 +152,15 @@ impl State {
         // A model that comes back counts on where it left off, because its series are the same.
         let new = Served::new(&self.settings, &self.metrics, model)?;
         let version = new.card.version.clone();
+        let names = |card: &ModelCard| card.features.iter().map(|own| own.name.clone()).collect::<Vec<_>>();
+        let (before, after) = (names(&self.served.load().card), names(&new.card));
+        if before != after {
+            tracing::warn!(
+                ?before,
+                ?after,
+                "the new model has other features: requests for the former ones are refused"
+            );
+        }
         // Listed before the swap, so that feedback about it is accepted at every moment.
         {
             let old = &self.served.load().described;

@@ -48,6 +48,7 @@ pub(super) fn position(text: &str, names: &[String]) -> Option<usize> {
         .iter()
         .position(|name| name == text)
         .or_else(|| names.iter().position(|name| number(name).is_some() && number(name) == number(text)))
+        .or_else(|| names.iter().position(|name| name.trim() == text.trim()))
         .or_else(|| names.iter().position(|name| is_boolean && name.eq_ignore_ascii_case(text)))
 }
 

@@ -44,6 +44,7 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
             classes: Vec::new(),
             outputs,
             engine: None,
+            accepts_missing: Vec::new(),
             external: None,
             notes: Vec::new(),
         });
@@ -78,7 +79,14 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
         probabilities: probabilities.as_ref().map(|own| own[row].clone()),
     };
     let outputs = predicted.into_iter().enumerate().map(output).collect();
-    Ok(Answered { classes, outputs, engine: None, external: None, notes: Vec::new() })
+    Ok(Answered {
+        classes,
+        outputs,
+        engine: None,
+        accepts_missing: Vec::new(),
+        external: None,
+        notes: Vec::new(),
+    })
 }
 
 /// Returns the probabilities of each row, if there are any.

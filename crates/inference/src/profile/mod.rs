@@ -64,6 +64,8 @@ struct Answered {
     classes: Vec<String>,
     outputs: Vec<Output>,
     engine: Option<Arc<dyn Engine>>,
+    /// For each feature whether the model takes missing values; empty if that is not known.
+    accepts_missing: Vec<bool>,
     external: Option<ExternalModel>,
     /// What is remarkable about the model, in lines for people.
     notes: Vec<String>,
@@ -82,7 +84,8 @@ pub fn run(args: &Args) -> Result<()> {
     progress.set_message("reading the table");
     let mut data = args.table.open()?;
     let aside = args.predictions.iter().chain(&args.probabilities).cloned().collect();
-    let options = CsvOptions { aside, ..args.table.options(args.target.as_deref()) };
+    // A model takes texts as they are, outer spaces included.
+    let options = CsvOptions { aside, keep_spaces: true, ..args.table.options(args.target.as_deref()) };
     let read = read_reference(data.text(), &data.place, &options);
     let table = read.map_err(|error| data.explain(error.into()))?;
     let out = OutputFile::new("--out", &args.out)?;
@@ -100,6 +103,7 @@ pub fn run(args: &Args) -> Result<()> {
         outputs: answered.outputs,
         truth,
         engine: answered.engine,
+        accepts_missing: answered.accepts_missing,
         external: answered.external,
         seed: args.seed,
         table,

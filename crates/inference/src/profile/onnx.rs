@@ -27,12 +27,14 @@ pub(super) fn answered(path: &Path, args: &Args, table: &ReferenceTable) -> Resu
     let read = describe(args, table, &answers, model.sha256()).with_context(place)?;
     let mut notes = read.notes;
     notes.extend(inputs.describe());
+    let accepts_missing = inputs.accept_missing();
     let engine = OnnxEngine::new(Arc::new(model), inputs, read.external.clone());
     let outputs = engine.outputs(answers, rows).map_err(anyhow::Error::msg).with_context(place)?;
     Ok(Answered {
         classes: read.classes,
         outputs,
         engine: Some(Arc::new(engine)),
+        accepts_missing,
         external: Some(read.external),
         notes,
     })
@@ -58,12 +60,14 @@ pub(super) fn with_temperature(
     let rows = rows(table);
     let answers = model.run_within(&inputs, batch(&rows, table), LIMIT);
     let answers = answers.map_err(|error| named(error, table)).with_context(place)?;
+    let accepts_missing = inputs.accept_missing();
     let engine = OnnxEngine::new(Arc::new(model), inputs, external.clone());
     let outputs = engine.outputs(answers, rows.len()).map_err(anyhow::Error::msg).with_context(place)?;
     Ok(Answered {
         classes: classes.to_vec(),
         outputs,
         engine: Some(Arc::new(engine)),
+        accepts_missing,
         external: Some(external),
         notes: Vec::new(),
     })
@@ -114,6 +118,11 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str
         temperature: 1.0,
     };
     let truth = table.target.as_ref().map(distinct);
+    if let Some(scores) = answers.scores.as_ref().filter(|_| args.logits)
+        && not_probabilities(scores).is_none()
+    {
+        bail!("--logits: output {:?} holds probabilities already; leave the flag out", scores.output);
+    }
     let Some(labels) = &answers.labels else {
         let scores = answers.scores.as_ref().context("the model has no output")?;
         if is_regression(args, scores, truth.as_deref()) {
@@ -252,8 +261,11 @@ fn labels_in_order(
         check_count(&args.classes, count)?;
         let own = named.unwrap_or_else(|| {
             // What the model calls them, if it names them at all, and otherwise their numbers.
+            let is_number = |label: &String| label.parse::<f64>().is_ok();
             if seen.iter().all(|label| args.classes.contains(label)) {
                 args.classes.clone()
+            } else if seen.len() == count && !seen.iter().all(is_number) {
+                seen.to_vec()
             } else {
                 (0..count).map(|class| class.to_string()).collect()
             }
@@ -294,15 +306,20 @@ fn labels_in_order(
         return Ok(truth.iter().map(own).collect());
     }
     bail!(
-        "the model answers {}, but the target column has {}: name what the model's answers stand for, in their order, such as \
-         --classes {}",
+        "the model answers {}, but the target column has {}: name the table's classes in the order of the model's answers with --classes; \
+         --classes {} would say that {} is {}",
         listed(seen),
         listed(truth),
-        truth.join(",")
+        truth.join(","),
+        listed(&seen[..1]),
+        listed(&truth[..1])
     )
 }
 
 fn check_count(classes: &[String], count: usize) -> Result<()> {
+    if let Some(twice) = classes.iter().enumerate().find(|(at, class)| classes[..*at].contains(class)) {
+        bail!("--classes: names {:?} twice", twice.1);
+    }
     ensure!(
         classes.len() == count,
         "--classes: names {} classes, but the model has {count}: {}",

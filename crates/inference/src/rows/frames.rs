@@ -135,7 +135,7 @@ fn positions(names: &[String], place: &str, card: &ModelCard) -> Result<Vec<Opti
         }
     }
     for (feature, column) in card.features.iter().zip(&columns) {
-        if column.is_none() && feature.missing_ratio == 0.0 {
+        if column.is_none() && !feature.may_be_missing() {
             let message = format!("{:?} is missing; the features are {}", feature.name, known());
             return Err(Refusal::new(Reason::MissingFeature, message).at(place));
         }

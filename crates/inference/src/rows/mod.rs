@@ -90,7 +90,7 @@ impl ParsedRows {
     pub fn complete(self, card: &ModelCard) -> Result<Rows, Refusal> {
         for (index, row) in self.rows.iter().enumerate() {
             for (feature, value) in card.features.iter().zip(row) {
-                if value.is_none() && feature.missing_ratio == 0.0 {
+                if value.is_none() && !feature.may_be_missing() {
                     let message = format!("{:?} is missing, but the model needs a value", feature.name);
                     let field = format!("{}.{}", self.place(index), feature.name);
                     return Err(Refusal::new(Reason::MissingValue, message).at(field));
@@ -261,7 +261,7 @@ impl<'a> RowReader<'a> {
             .zip(&card.features)
             .map(|(value, feature)| {
                 // A feature that has missing values in the reference may be left out.
-                let value = value.or((feature.missing_ratio > 0.0).then_some(None));
+                let value = value.or(feature.may_be_missing().then_some(None));
                 value.ok_or_else(|| {
                     let message = format!("{:?} is missing; the features are {}", feature.name, names());
                     Refusal::new(Reason::MissingFeature, message).at(format!("{}.{}", place(), feature.name))
@@ -313,7 +313,8 @@ fn value(
         (Values::Categorical(own), Some(value)) => {
             if value as usize >= own.categories.len() {
                 let text = match cell {
-                    CellRef::Text(text) => text.trim().into(),
+                    // As it is: a model may know a category with outer spaces.
+                    CellRef::Text(text) => text.into(),
                     CellRef::Number(number) => number.to_string().into(),
                     CellRef::Boolean(boolean) => boolean.to_string().into(),
                     CellRef::Null | CellRef::Other(_) => Box::default(),
@@ -581,7 +582,8 @@ mod tests {
             [0, 1].map(|feature| rows.batch().other(1, feature).map(str::to_owned))
         };
         let both = [Some("x".to_owned()), Some("y".to_owned())];
-        assert_eq!(others(r#"["x"," y "]"#), both);
+        assert_eq!(others(r#"["x","y"]"#), both);
+        assert_eq!(others(r#"["b"," y "]"#), [None, Some(" y ".to_owned())]);
         assert_eq!(others(r#"{"one":"x","two":"y"}"#), both);
         assert_eq!(others(r#"{"two":"y","one":"x"}"#), both);
         assert_eq!(others(r#"{"two":"y","one":"b"}"#), [None, Some("y".to_owned())]);

@@ -5,7 +5,7 @@ use super::{
     classes::ClassColumn,
     column::{ColumnType, Profile},
     layout::Layout,
-    rows::{is_labelled, is_missing, problem_of, reader, rows_of, without_mark},
+    rows::{cell_of, is_labelled, is_missing, problem_of, reader, rows_of, without_mark},
     unfit::{Unfit, counted},
 };
 use cli_io::table_lines::LineCounter;
@@ -88,7 +88,7 @@ pub(super) fn profile(
             classes.add(&record[target]);
         }
         for (at, (cell, profile)) in record.iter().zip(&mut profiles).enumerate() {
-            let cell = cell.trim();
+            let cell = cell_of(cell, options);
             if !layout.dropped[at] && !is_missing(cell, options) {
                 profile.add(cell, line);
             }
@@ -110,7 +110,7 @@ fn count_lacking_texts(text: &[u8], options: &CsvOptions, layout: &Layout, profi
     }
     rows_of(text, options, layout, |record| {
         for &at in &lacking {
-            let cell = record[at].trim();
+            let cell = cell_of(&record[at], options);
             if !is_missing(cell, options) {
                 profiles[at].count_text(cell);
             }

@@ -17,6 +17,8 @@ pub struct CsvOptions {
     pub missing: Vec<String>,
     /// Whether to leave out the rows without a value in the target column. They are an error otherwise.
     pub drop_unlabelled: bool,
+    /// Whether texts keep their outer spaces. Numbers and the target never do.
+    pub keep_spaces: bool,
     /// What separates the fields.
     pub separator: u8,
 }
@@ -32,6 +34,7 @@ impl CsvOptions {
             drop: Vec::new(),
             missing: Vec::new(),
             drop_unlabelled: false,
+            keep_spaces: false,
             separator: b',',
         }
     }

@@ -47,3 +47,17 @@ pub(super) fn problem_of(part: &str, error: &csv::Error) -> String {
         _ => format!("cannot read {part}: {error}"),
     }
 }
+
+/// Returns a cell as it is read: without outer spaces, unless it is a text that keeps them.
+pub(super) fn cell_of<'a>(cell: &'a str, options: &CsvOptions) -> &'a str {
+    let trimmed = cell.trim();
+    if options.keep_spaces
+        && trimmed.len() < cell.len()
+        && trimmed.parse::<f64>().is_err()
+        && !is_missing(trimmed, options)
+    {
+        cell
+    } else {
+        trimmed
+    }
+}

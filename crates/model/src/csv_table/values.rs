@@ -4,7 +4,7 @@ use super::{
     CsvOptions,
     column::{ColumnType, Profile},
     layout::Layout,
-    rows::{is_missing, rows_of},
+    rows::{cell_of, is_missing, rows_of},
     unfit::counted,
 };
 use crate::{
@@ -68,7 +68,7 @@ pub(super) fn read_values(
     rows_of(text, options, layout, |record| {
         let features = columns.iter().zip(types).zip(&mut values).zip(&known).enumerate();
         for (feature, (((&at, column_type), values), known)) in features {
-            let cell = record[at].trim();
+            let cell = cell_of(&record[at], options);
             let value = match column_type {
                 _ if is_missing(cell, options) => f64::NAN,
                 ColumnType::Numeric => cell.parse().unwrap_or(f64::NAN),

@@ -353,7 +353,7 @@ impl Layout {
         }
         for (feature, place) in card.features.iter().zip(&places) {
             // A feature that has missing values in the reference may be left out.
-            if place.is_none() && feature.missing_ratio == 0.0 {
+            if place.is_none() && !feature.may_be_missing() {
                 let message = format!("input {:?} is missing; the inputs are {}", feature.name, names());
                 let place = format!("inputs.{}", feature.name);
                 return Err(Refusal::new(Reason::MissingFeature, message).at(place));
