@@ -12,10 +12,18 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && mkdir /out \
     && cp target/release/inference target/release/loadgen target/release/driftsim /out/
 
+# The library of ONNX Runtime, which its Python package contains (28 MB). It is loaded only if an ONNX model is served.
+FROM python:3.13-slim-bookworm AS onnxruntime
+RUN pip download --no-cache-dir --no-deps --dest /wheel onnxruntime==1.32.0 \
+    && python -m zipfile -e /wheel/*.whl /wheel \
+    && cp /wheel/onnxruntime/capi/libonnxruntime.so.1.32.0 /libonnxruntime.so
+
 # Only the C libraries and the binaries (about 20 MB): no shell, no package manager. Its `nonroot` user is 65532. The
 # binaries speak plain HTTP and embed the model, the API documentation and the scenarios.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /out/ /usr/local/bin/
+COPY --from=onnxruntime /libonnxruntime.so /usr/local/lib/
+ENV ORT_DYLIB_PATH=/usr/local/lib/libonnxruntime.so
 # A scratch place to work in; scenario files are mounted here, under scenarios/.
 WORKDIR /drill
 # Other containers cannot reach the loopback address of this one.

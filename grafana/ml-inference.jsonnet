@@ -9,7 +9,7 @@ local positioned(bins) =
   place(place(place(place(place(bins, '1', '.*'), '0', 'below'), '2', 'above'), '3', 'other'), '4', 'missing');
 
 // The routes for predictions, of which each protocol has its own; the same pattern as in the rules.
-local predictions = 'endpoint=~"/predict|/v2/.+/infer"';
+local predictions = 'endpoint=~"/predict|/invocations|/v1/.+:predict|/v2/.+/infer"';
 
 // A figure of the errors of predicted numbers with its 95 % interval and, dashed, its value on the reference.
 local errorFigure(title, description, figure, min) =

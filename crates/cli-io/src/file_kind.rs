@@ -157,11 +157,12 @@ impl FileKind {
                 "write the table as CSV, and train a model on it with `inference train`"
             }
             (Wanted::Model, Self::Onnx) => {
-                "give it beside its profile, with --model and --profile; `inference profile --onnx FILE --data TABLE \
-                 --target COLUMN --out CARD` makes the profile"
+                "describe it with `inference profile --onnx FILE --data TABLE --target COLUMN --out CARD`; `inference serve` then \
+                 takes both, --model FILE --profile CARD, and other programs take the card"
             }
             (Wanted::Model | Wanted::Onnx, kind) if kind.is_foreign_model() => {
-                "convert it to ONNX (skl2onnx, onnxmltools, torch.onnx.export, or CatBoost's save_model with format=\"onnx\")"
+                "convert it to ONNX (skl2onnx, onnxmltools, torch.onnx.export, or CatBoost's save_model with format=\"onnx\"), \
+                 and describe it with `inference profile`"
             }
             (Wanted::Onnx, Self::Model) => "a model of `inference train` is given with --model alone",
             (Wanted::Onnx, _) => "give a model in the ONNX format",
@@ -218,7 +219,8 @@ impl WrongKind {
         // For these texts, the readers themselves report an empty file or the place of an error.
         let is_wanted = match wanted {
             Wanted::Model => kind == FileKind::Model,
-            Wanted::Onnx => kind == FileKind::Onnx,
+            // A model may begin as YAML does.
+            Wanted::Onnx => matches!(kind, FileKind::Onnx | FileKind::Yaml),
             Wanted::Table => matches!(kind, FileKind::Table | FileKind::Yaml | FileKind::Empty),
             // JSON is YAML.
             Wanted::Scenario | Wanted::DriftSpec => !kind.is_certain(),
@@ -348,7 +350,7 @@ mod tests {
             (
                 b"{\"format\": 2, \"card\": {",
                 Wanted::Table,
-                "seems to be a model file of `inference train`; give the",
+                "seems to be a model file of `inference train` or `inference profile`; give the",
             ),
             (b"a,b\n1,2\n", Wanted::Report, "seems to be a table; give a report"),
             // Readers explain these better.

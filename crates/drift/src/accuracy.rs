@@ -27,11 +27,11 @@ pub fn wilson(right: u64, rows: u64) -> Option<[f64; 2]> {
     Some([middle - width, middle + width].map(|end| end / (1.0 + square / n)))
 }
 
-/// Returns the accuracy to expect of rows from the mean `confidence` of a model on them: less what its confidence was too high by
-/// on the reference, and between 0 and 1. For a calibrated model that is about 0.
+/// Returns the accuracy to expect on rows from the mean `confidence` of a model on them: the confidence, less the difference between
+/// confidence and accuracy on the reference, limited to 0 and 1. The difference is about 0 for a calibrated model.
 ///
-/// The difference is taken to be the same at every confidence. It is not for a model that is badly calibrated and gets rows much
-/// harder or easier than those of the reference.
+/// This assumes that the difference is the same on all rows. It is not if a model is badly calibrated and the rows are much harder
+/// or easier than those of the reference.
 ///
 /// ```
 /// // 0.95 confident and right in 0.80 of the reference rows; now it is 0.93 confident.

@@ -1,9 +1,10 @@
 //! The command line.
 
 use crate::Settings;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use cli_io::{output_file::OutputFile, printable::printable_lines, stdout::print};
+use driftsim::source::has_true_classes;
 use std::path::PathBuf;
 
 /// Measure how soon each drift is detected, and how often there is a false alarm
@@ -32,6 +33,12 @@ impl Cli {
     /// If the input is invalid, or the figures cannot be written.
     pub fn run(&self) -> Result<()> {
         let card = driftsim::load_card(self.model.as_deref())?;
+        ensure!(
+            has_true_classes(&card),
+            "--model: model {:?} predicts a number, or its reference has no true classes, but the benchmark trains models on \
+             simulated rows with their true classes; give a model file of `inference train`",
+            card.name
+        );
         // Opened first: a long run must not end with a path that cannot be written.
         let json = self.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
         let report = crate::run(&self.settings, &card)?;

@@ -133,9 +133,10 @@ impl Iterator for RowSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{TableOptions, fixtures};
+    use crate::{ClassShares, Operation, TableOptions, fixtures};
     use model::ModelFile;
-    use std::io::Write;
+    use proptest::prelude::*;
+    use std::{io::Write, sync::LazyLock};
 
     fn iris_file() -> ModelFile {
         model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap()
@@ -216,6 +217,48 @@ mod tests {
             assert!((0.0..=10.5).contains(&(number - expected)), "{steady:?}");
             assert_eq!((steady.class, drifted.number), (None, Some(number)));
             assert!(drifted.values[0] > steady.values[0]);
+        }
+    }
+
+    /// Any list of operations on all features.
+    fn operations() -> impl Strategy<Value = Vec<Operation>> {
+        let all = || vec!["*".to_owned()];
+        let operation = prop_oneof![
+            (-10.0..10.0).prop_map(move |by_sd| Operation::Shift { features: all(), by_sd }),
+            (0.1..100.0).prop_map(move |factor| Operation::Scale { features: all(), factor }),
+            (0.1..3.0).prop_map(move |by_sd| Operation::Noise { features: all(), by_sd }),
+            Just(Operation::Extreme { features: all() }),
+            Just(Operation::Shuffle { features: all() }),
+            (0.0..=1.0).prop_map(|share| Operation::ClassShares(ClassShares::Last(share))),
+            Just(Operation::Relabel),
+        ];
+        prop::collection::vec(operation, 0..4)
+    }
+
+    static FLATS: LazyLock<ModelCard> = LazyLock::new(|| fixtures::regression().card);
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_drift_of_a_model_of_numbers_is_refused_exactly_if_it_is_about_classes(
+            operations in operations(),
+            share in 0.0..=1.0,
+            seed in any::<u64>(),
+        ) {
+            let about_classes = |own: &Operation| matches!(own, Operation::ClassShares(_) | Operation::Relabel);
+            let refused = operations.iter().any(about_classes);
+            let spec = DriftSpec { description: String::new(), share, operations };
+            match RowSource::new(&FLATS, &spec, seed) {
+                Err(error) => prop_assert!(refused, "{error}"),
+                Ok(rows) => {
+                    prop_assert!(!refused);
+                    for row in rows.take(20) {
+                        prop_assert!(row.class.is_none() && row.number.is_none());
+                        prop_assert!(row.values.iter().flatten().all(|value| value.is_finite()));
+                    }
+                }
+            }
         }
     }
 

@@ -1,15 +1,17 @@
 //! Loads an ONNX model with its profile, and tries it before the service takes its port.
 
 use crate::{LoadedModel, Settings, model_file::read_model_file};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use cli_io::file_kind::{self, Wanted};
-use model::{Batch, ModelCard, ModelFile};
-use onnx::{OnnxEngine, OnnxModel, Runtime};
+use model::{Batch, EngineError, ModelCard, ModelFile};
+use onnx::{OnnxEngine, OnnxModel, RunError, Runtime};
 use rand::SeedableRng;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-/// Simulated rows that the model is tried on, and how long it may take for them.
+/// Simulated rows that the model must score before it is served.
 const TRIED: usize = 64;
+
+/// The time limit for scoring them.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Loads a model and its profile.
@@ -51,11 +53,11 @@ pub(crate) fn load(model: &Path, profile: &Path, settings: &Settings) -> Result<
     let loaded = read(&runtime, &bytes, sessions).with_context(place)?;
     let inputs = loaded.inputs(&card.features).with_context(place)?;
     let engine = OnnxEngine::new(Arc::new(loaded), inputs, external);
-    try_out(&engine, &card).with_context(place)?;
-    Ok(LoadedModel { card, engine: Arc::new(engine) })
+    let known_good = try_out(&engine, &card).with_context(place)?;
+    Ok(LoadedModel { card, engine: Arc::new(engine.with_known_good(known_good)) })
 }
 
-/// Reads a model, and says what the file seems to be if it is none.
+/// Reads a model. If the file is not an ONNX model, the error names the format that it appears to have.
 ///
 /// # Errors
 /// If it is not a model that the runtime can run.
@@ -64,8 +66,8 @@ pub(crate) fn read(runtime: &Runtime, bytes: &[u8], sessions: usize) -> Result<O
         .map_err(|error| file_kind::explain(error.into(), bytes, Wanted::Onnx))
 }
 
-/// Runs the model on simulated rows and reads its answers.
-fn try_out(engine: &OnnxEngine, card: &ModelCard) -> Result<()> {
+/// Runs the model on simulated rows and reads its answers. Returns one of the rows.
+fn try_out(engine: &OnnxEngine, card: &ModelCard) -> Result<Vec<Option<f64>>> {
     let pool = card.pool()?;
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
     let rows: Vec<Vec<Option<f64>>> = (0..TRIED)
@@ -77,7 +79,13 @@ fn try_out(engine: &OnnxEngine, card: &ModelCard) -> Result<()> {
         })
         .collect();
     let batch = Batch { rows: &rows, others: &[] };
-    let answers = engine.model().run_within(engine.inputs(), batch, LIMIT)?;
+    let answers = engine.model().run_within(engine.inputs(), batch, LIMIT);
+    let answers = answers.map_err(|error| match error {
+        RunError::Engine(EngineError::Value { feature, problem, .. }) => {
+            anyhow!("a simulated row: {:?} {problem}", card.features[feature].name)
+        }
+        other => other.into(),
+    })?;
     engine.outputs(answers, rows.len()).map_err(anyhow::Error::msg)?;
-    Ok(())
+    rows.into_iter().next().context("there is no simulated row")
 }

@@ -92,6 +92,8 @@ reasons! {
     UnknownDatatype = "unknown_datatype", UNPROCESSABLE_ENTITY;
     /// A wanted output that the model does not have.
     UnknownOutput = "unknown_output", UNPROCESSABLE_ENTITY;
+    /// A row that the model cannot score.
+    UnscorableRow = "unscorable_row", UNPROCESSABLE_ENTITY;
     /// A prediction id that cannot be read.
     MalformedPredictionId = "malformed_prediction_id", UNPROCESSABLE_ENTITY;
     /// A prediction id that was not signed with this service's key.

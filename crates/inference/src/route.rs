@@ -42,6 +42,10 @@ pub enum Route {
     OipInfer,
     /// Predictions of a version of a model
     OipVersionInfer,
+    /// Predictions as TensorFlow Serving and KServe V1 are asked for them
+    V1Predict,
+    /// Predictions as MLflow is asked for them
+    Invocations,
     /// Every path that matches none of the above
     Unmatched,
 }
@@ -69,6 +73,8 @@ impl Route {
             Self::OipVersionReady => "/v2/models/{model}/versions/{version}/ready",
             Self::OipInfer => "/v2/models/{model}/infer",
             Self::OipVersionInfer => "/v2/models/{model}/versions/{version}/infer",
+            Self::V1Predict => "/v1/models/{model}:predict",
+            Self::Invocations => "/invocations",
             Self::Unmatched => "unmatched",
         }
     }
@@ -76,13 +82,19 @@ impl Route {
     /// Returns the methods that the route serves, in the form of the `Allow` header.
     pub fn allowed_methods(self) -> &'static str {
         match self {
-            Self::Predict | Self::Feedback | Self::Reload | Self::OipInfer | Self::OipVersionInfer => "POST",
+            Self::Predict
+            | Self::Feedback
+            | Self::Reload
+            | Self::OipInfer
+            | Self::OipVersionInfer
+            | Self::V1Predict
+            | Self::Invocations => "POST",
             _ => "GET, HEAD",
         }
     }
 
-    /// Returns whether the route belongs to the Open Inference Protocol, in which an error is one text.
+    /// Returns whether the route belongs to a protocol in which an error is one text.
     pub fn is_oip(self) -> bool {
-        self.pattern().starts_with("/v2")
+        self.pattern().starts_with("/v") || self == Self::Invocations
     }
 }

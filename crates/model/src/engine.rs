@@ -1,4 +1,4 @@
-//! The interface of everything that predicts: the built-in linear model, and models of other programs.
+//! Defines [`Engine`], the interface of models: the built-in one and those of other libraries.
 
 use crate::{
     Feature, Prediction,
@@ -20,6 +20,7 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// Returns the text of a category that the model card does not list, if it is known.
     pub fn other(&self, row: usize, feature: usize) -> Option<&'a str> {
+        debug_assert!(self.others.is_sorted_by_key(|other| (other.row, other.feature)));
         let found = self.others.binary_search_by_key(&(row, feature), |other| (other.row, other.feature));
         found.ok().map(|at| &*self.others[at].text)
     }
@@ -63,6 +64,14 @@ pub enum EngineError {
         /// What is wrong with the value.
         problem: ValueProblem,
     },
+    /// A row that the model cannot score, for a reason that is not known to be in one of its values.
+    #[error("row {row}: {problem}")]
+    Row {
+        /// Position of the row.
+        row: usize,
+        /// What the model says.
+        problem: String,
+    },
     /// The model failed, for a reason that is not known to be in a row.
     #[error("the model failed: {0}")]
     Failed(String),
@@ -73,7 +82,7 @@ pub enum EngineError {
 pub enum ValueProblem {
     /// It is so large that scoring overflows.
     TooLarge(f64),
-    /// It is missing, and the model's input has no way to say so.
+    /// The value is missing, and the model's input cannot represent a missing value.
     Missing,
     /// The model takes whole numbers.
     NotWhole(f64),
@@ -182,7 +191,7 @@ impl Output {
         }
     }
 
-    /// Adds the distance, and the confidence, which is the greatest probability.
+    /// Returns the prediction with this output and distance. Its confidence is the probability of the predicted class.
     pub fn at_distance(self, distance: f64) -> Prediction {
         Prediction { confidence: self.confidence(), output: self, distance }
     }

@@ -176,7 +176,20 @@ impl ModelFile {
             )?;
             ensure(weights.intercepts.len() == classes, "weights.intercepts", "there must be one per class")?;
         }
+        ensure(
+            self.weights.is_none() || self.external.is_none(),
+            "external",
+            "a model with weights of its own has no other file",
+        )?;
         if let Some(external) = &self.external {
+            let labels: Vec<&str> = external.labels.iter().map(String::as_str).collect();
+            let distinct = labels.iter().enumerate().all(|(at, label)| !labels[..at].contains(label));
+            ensure(distinct, "external.labels", "they must differ")?;
+            ensure(
+                self.card.reference.confidence.is_some() == (external.probabilities > 0),
+                "external.probabilities",
+                "the card must have a confidence exactly if there are probabilities",
+            )?;
             ensure(external.labels.len() == classes, "external.labels", "there must be one per class")?;
             ensure(
                 matches!((external.probabilities, classes), (0, _) | (1, 2))
@@ -242,6 +255,11 @@ impl ModelCard {
                 .all(|share| (0.0..=1.0).contains(share)),
             "card.reference",
             "accuracy and confidence must be in [0, 1]",
+        )?;
+        ensure(
+            classes > 0 || (reference.accuracy.is_none() && reference.confidence.is_none()),
+            "card.reference",
+            "a predicted number has neither accuracy nor confidence",
         )?;
         let names = signal_names(card.features.iter().map(|feature| feature.name.as_str()));
         let outputs =

@@ -41,12 +41,12 @@ const SCORED_TOGETHER: usize = 256;
 pub(crate) struct Source<'a> {
     /// The rows of the reference. Their labels are the classes of the pool.
     pub(crate) table: &'a Table,
-    /// The values of the output's signals for each row.
-    pub(crate) outputs: Vec<Vec<f64>>,
     /// For each row, the value of the signal `prediction` that a new row like it has.
     pub(crate) predicted: Vec<f64>,
     /// The rows that the model was not fitted to.
     pub(crate) test_rows: &'a [usize],
+    /// The values of the output's signals for each of those.
+    pub(crate) held_out: Vec<Vec<f64>>,
     /// Scores synthetic rows. Without it, their outputs are not compared with the reference.
     pub(crate) predictor: Option<Predictor>,
 }
@@ -85,8 +85,8 @@ pub(crate) fn simulator(source: &Source, card: &ModelCard, rng: &mut ChaCha8Rng)
     simulator.check = check(&simulator, &class_rows, card, predictor, rng);
     if source.test_rows.len() as u64 >= drift::MIN_ROWS {
         // With the outputs that the reference has, because the served shape was measured on these rows, too.
-        let held_out =
-            source.test_rows.iter().map(|&row| bins_of(card, &table.row(row), &source.outputs[row]));
+        let rows = source.test_rows.iter().zip(&source.held_out);
+        let held_out = rows.map(|(&row, outputs)| bins_of(card, &table.row(row), outputs));
         simulator.check.held_out_rows = source.test_rows.len() as u64;
         // Against the other rows alone: rows that are part of a reference are more like it than new rows.
         simulator.check.held_out_drifting =

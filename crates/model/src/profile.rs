@@ -15,7 +15,7 @@ use crate::{
     train::{Step, features},
 };
 use drift::SignalReference;
-use rand::SeedableRng;
+use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const IMPORTANCE_VALUES: usize = 400_000;
 /// A difference between mean confidence and accuracy that is worth a warning.
 const MISCALIBRATED: f64 = 0.03;
 
-/// What is known of the truth about the rows of a reference.
+/// The true classes or numbers of the reference rows, if they are known.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Truth {
     /// Nothing.
@@ -50,7 +50,7 @@ pub struct ProfileInput {
     pub classes: Vec<String>,
     /// What the model answers to each row.
     pub outputs: Vec<Output>,
-    /// What is true of each row.
+    /// The true class or number of each row.
     pub truth: Truth,
     /// The model, to score rows that are not in the table.
     pub engine: Option<Arc<dyn Engine>>,
@@ -112,10 +112,10 @@ pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<Mode
         accuracy: report.held_out_accuracy,
         errors,
     };
-    let (mut reference, distances) = reference(table, &design, answers, &twins(table), &mut rng);
+    let (mut reference, _) = reference(table, &design, answers, &twins(table), &mut rng);
     reference.shape = with_empty_groups(reference.shape, &table.class_counts());
     let importances = match &engine {
-        Some(engine) => importances_of_engine(&raw, &outputs, engine.as_ref()),
+        Some(engine) => importances_of_engine(&raw, &outputs, engine.as_ref(), &mut rng),
         None => importances_of_answers(&reference.signals, table, &values),
     };
     let mut card = ModelCard {
@@ -131,15 +131,11 @@ pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<Mode
     card.training.warnings.extend(limits(&card, &truth));
 
     begins(Step::Simulator);
-    let own = |row: usize| {
-        let confidence = confidences.as_ref().map(|own| own[row]);
-        [Some(values[row]), confidence, Some(distances[row])].into_iter().flatten().collect()
-    };
     let source = Source {
         table,
-        outputs: all.iter().map(|&row| own(row)).collect(),
         predicted: values.clone(),
         test_rows: &[],
+        held_out: Vec::new(),
         predictor: engine.map(|engine| Predictor::new(engine, &card.features, &card.reference.shape)),
     };
     card.simulator = simulator(&source, &card, &mut rng);
@@ -176,7 +172,18 @@ fn check(
     if let Some(row) = outputs.iter().position(|output| !fits(output)) {
         return error(format!("the answer to row {row} does not fit the classes: {:?}", outputs[row]));
     }
+    let known = match truth {
+        Truth::Unknown => rows,
+        Truth::Classes(labels) => labels.len(),
+        Truth::Numbers(numbers) => numbers.len(),
+    };
+    if known != rows {
+        return error(format!("the truth is known of {known} rows, but the table has {rows}"));
+    }
     match truth {
+        Truth::Numbers(numbers) if numbers.iter().any(|number| !number.is_finite()) => {
+            error("a true number is not finite".into())
+        }
         Truth::Classes(labels)
             if classes.is_empty() || labels.iter().any(|&label| label >= classes.len()) =>
         {
@@ -314,18 +321,24 @@ fn errors(predicted: &[f64], truth: &[f64]) -> ErrorReference {
 
 /// Returns how much the answers change when a feature's values are exchanged between rows, for each feature (L. Breiman, "Random
 /// Forests", 2001, section 10, with the change of the answer in place of the loss, because there may be no truth).
-fn importances_of_engine(table: &ReferenceTable, outputs: &[Output], engine: &dyn Engine) -> Vec<f64> {
+fn importances_of_engine(
+    table: &ReferenceTable,
+    outputs: &[Output],
+    engine: &dyn Engine,
+    rng: &mut ChaCha8Rng,
+) -> Vec<f64> {
     let features = table.columns.len();
     let count = IMPORTANCE_ROWS.min((IMPORTANCE_VALUES / features).max(drift::MIN_ROWS as usize));
     let step = outputs.len().div_ceil(count).max(1);
     let rows: Vec<usize> = (0..outputs.len()).step_by(step).collect();
+    let mut exchanged = rows.clone();
+    exchanged.shuffle(rng);
     let others = Batch { rows: &[], others: &table.others };
     let importance = |feature: usize| {
         let mut changed = Vec::with_capacity(rows.len());
         let mut texts = Vec::new();
         for (place, &row) in rows.iter().enumerate() {
-            // Neighbours may be alike in a sorted table.
-            let from = rows[(place + rows.len() / 2) % rows.len()];
+            let from = exchanged[place];
             let source = |own: usize| if own == feature { from } else { row };
             let value = |own: usize| present(table.values[own][source(own)]);
             changed.push((0..features).map(value).collect::<Vec<_>>());
@@ -343,7 +356,7 @@ fn importances_of_engine(table: &ReferenceTable, outputs: &[Output], engine: &dy
     (0..features).into_par_iter().map(importance).collect()
 }
 
-/// Returns how much a feature tells about the answers, for each feature: the mutual information of their bins.
+/// Returns the mutual information between the bins of each feature and those of the answers, in nats.
 fn importances_of_answers(signals: &[SignalReference], table: &Table, predicted: &[f64]) -> Vec<f64> {
     let prediction = &signals[table.columns.len()].bins;
     let answers: Vec<usize> = predicted.iter().map(|&value| prediction.index(Some(value))).collect();
@@ -360,7 +373,12 @@ fn importances_of_answers(signals: &[SignalReference], table: &Table, predicted:
             0.0 => 0.0,
             _ => count / all * (count * all / (line(cell / width) * column(cell % width))).ln(),
         };
-        joint.iter().enumerate().map(term).sum::<f64>().max(0.0)
+        // With few rows it is too high by about (bins − 1)·(answers − 1)/(2·rows) (G. A. Miller, "Note on the bias of information
+        // estimates", 1955).
+        let used = |sums: &mut dyn Iterator<Item = f64>| sums.filter(|sum| *sum > 0.0).count() as f64;
+        let free =
+            (used(&mut (0..signal.bins.len()).map(line)) - 1.0) * (used(&mut (0..width).map(column)) - 1.0);
+        (joint.iter().enumerate().map(term).sum::<f64>() - free / (2.0 * all)).max(0.0)
     };
     signals.par_iter().zip(&table.values).map(importance).collect()
 }

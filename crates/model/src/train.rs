@@ -138,9 +138,16 @@ pub fn train_with_progress(
     let scored = Outputs::of_logits(&unseen, calibration.temperature);
     // With plenty of rows a single one hardly changes the weights, and the weights of the folds differ more from the served ones.
     let twins = twins(table);
-    let mut logits = if plenty { as_served.clone() } else { unseen };
+    // One copy of the logits less, which count on large tables.
+    let mut logits = if plenty {
+        drop(unseen);
+        as_served.clone()
+    } else {
+        unseen
+    };
     twins.iter().for_each(|&row| logits[row].clone_from(&as_served[row]));
     let outputs = Outputs::of_logits(&logits, calibration.temperature);
+    drop(logits);
 
     begins(Step::Reference);
     // Not that of `outputs`, which score fitted rows by the served weights if rows are plenty: with 20 rows per weight and classes
@@ -183,11 +190,12 @@ pub fn train_with_progress(
         simulator: Simulator::new(Vec::new(), 0, &[]),
     };
     begins(Step::Simulator);
+    drop((design, as_served));
     let mut file = ModelFile::unchecked(card, weights);
-    let own = |row: usize| vec![outputs.predictions[row] as f64, outputs.confidences[row], distances[row]];
+    let own = |&row: &usize| vec![outputs.predictions[row] as f64, outputs.confidences[row], distances[row]];
     let source = Source {
         table,
-        outputs: (0..table.len()).map(own).collect(),
+        held_out: test_rows.iter().map(own).collect(),
         predicted: scored.predictions.iter().map(|&class| class as f64).collect(),
         test_rows: &test_rows,
         predictor: Predictor::built_in(&file),

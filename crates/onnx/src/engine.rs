@@ -1,7 +1,7 @@
 //! From the labels and scores of a model to predictions.
 
 use crate::{Answers, Inputs, OnnxModel, Scores};
-use model::{Batch, Engine, EngineError, Output, file::ExternalModel};
+use model::{Batch, Engine, EngineError, OtherCategory, Output, file::ExternalModel};
 use std::sync::Arc;
 
 /// How far the sum of probabilities may be from 1, and a probability outside of [0, 1]. Single-precision sums over many trees are
@@ -14,12 +14,20 @@ pub struct OnnxEngine {
     model: Arc<OnnxModel>,
     inputs: Inputs,
     external: ExternalModel,
+    /// A row that the model can score, if one is known.
+    known_good: Option<Vec<Option<f64>>>,
 }
 
 impl OnnxEngine {
     /// Creates the engine of a profile's model. The number of the card's classes is that of `external`'s labels.
     pub fn new(model: Arc<OnnxModel>, inputs: Inputs, external: ExternalModel) -> Self {
-        Self { model, inputs, external }
+        Self { model, inputs, external, known_good: None }
+    }
+
+    /// Remembers a row that the model could score. If the model later fails on other rows but not on this one, the other rows are the
+    /// cause.
+    pub fn with_known_good(self, row: Vec<Option<f64>>) -> Self {
+        Self { known_good: Some(row), ..self }
     }
 
     /// Returns the model.
@@ -80,8 +88,37 @@ impl OnnxEngine {
 
 impl Engine for OnnxEngine {
     fn score(&self, batch: Batch) -> Result<Vec<Output>, EngineError> {
+        match self.try_score(batch) {
+            Err(EngineError::Failed(problem)) => Err(self.cause(batch, problem)),
+            scored => scored,
+        }
+    }
+}
+
+impl OnnxEngine {
+    fn try_score(&self, batch: Batch) -> Result<Vec<Output>, EngineError> {
         let answers = self.model.run(&self.inputs, batch)?;
         self.outputs(answers, batch.rows.len()).map_err(EngineError::Failed)
+    }
+
+    /// Returns the error for rows that the model failed on: the first row that it fails on alone, unless it fails on a good row, too.
+    fn cause(&self, batch: Batch, problem: String) -> EngineError {
+        let fails = |row: &Vec<Option<f64>>, others: &[OtherCategory]| match self
+            .try_score(Batch { rows: std::slice::from_ref(row), others })
+        {
+            Err(EngineError::Failed(problem)) => Some(problem),
+            _ => None,
+        };
+        if self.known_good.as_ref().is_none_or(|good| fails(good, &[]).is_some()) {
+            return EngineError::Failed(problem);
+        }
+        let first = batch.rows.iter().enumerate().find_map(|(at, row)| {
+            let own = batch.others.iter().filter(|other| other.row == at);
+            let own: Vec<OtherCategory> =
+                own.map(|other| OtherCategory { row: 0, ..other.clone() }).collect();
+            Some(EngineError::Row { row: at, problem: fails(row, &own)? })
+        });
+        first.unwrap_or(EngineError::Failed(problem))
     }
 }
 
@@ -126,15 +163,20 @@ fn probabilities(scores: &Scores, external: &ExternalModel) -> Result<Vec<f64>, 
                     scores.output
                 ));
             }
-            own.extend_from_slice(numbers);
+            own.extend(numbers.iter().map(|p| p.clamp(0.0, 1.0)));
             if columns == 1 {
-                own.insert(0, 1.0 - numbers[0]);
+                own.insert(0, 1.0 - own[0]);
             }
-            if external.temperature != 1.0 {
-                // Probabilities of 0 stay 0.
-                own.iter_mut().for_each(|p| *p = p.max(0.0).powf(1.0 / external.temperature));
+            if external.temperature == 1.0 {
+                // What rounding adds would be an accuracy above 1 in the mean.
                 let sum: f64 = own.iter().sum();
-                own.iter_mut().for_each(|p| *p /= sum);
+                if sum > 1.0 {
+                    own.iter_mut().for_each(|p| *p /= sum);
+                }
+            } else {
+                // As the calibration reads them: a probability of 0 has the least logarithm.
+                own.iter_mut().for_each(|p| *p = p.max(f64::MIN_POSITIVE).ln() / external.temperature);
+                softmax(&mut own);
             }
         }
         if own.iter().any(|p| !p.is_finite()) {

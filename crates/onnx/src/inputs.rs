@@ -75,14 +75,26 @@ impl Inputs {
         Ok(Self { inputs, features: features.to_vec(), rows: fixed.first().copied() })
     }
 
-    /// Returns the inputs and the features that they take, for people.
+    /// Describes which features the inputs take, for people. Inputs with the name of their only feature share a line.
     pub fn describe(&self) -> Vec<String> {
-        let describe = |input: &Input| {
-            let names: Vec<&str> =
-                input.features.iter().map(|&feature| self.features[feature].name.as_str()).collect();
-            format!("{} ({}): {}", input.name, input.element.name(), names.join(", "))
-        };
-        self.inputs.iter().map(describe).collect()
+        const SHOWN: usize = 12;
+        let name = |&feature: &usize| self.features[feature].name.as_str();
+        let (same, other): (Vec<&Input>, Vec<&Input>) =
+            self.inputs.iter().partition(|input| input.features.iter().map(name).eq([input.name.as_str()]));
+        let mut lines = Vec::new();
+        if !same.is_empty() {
+            let count = same.len();
+            let what = if count == 1 { "input takes the column" } else { "inputs take the columns" };
+            lines.push(format!("{count} {what} of the same name"));
+        }
+        lines.extend(other.iter().map(|input| {
+            let names: Vec<&str> = input.features.iter().map(name).collect();
+            let more = names.len().saturating_sub(SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let shown = names[..names.len().min(SHOWN)].join(", ");
+            format!("input {} ({}) takes {shown}{more}", input.name, input.element.name())
+        }));
+        lines
     }
 
     /// Returns the tensors for the rows from `first` on, `count` in number. If the model takes more rows at a time, the last row is
@@ -311,7 +323,7 @@ fn only(features: &[Feature], fits: impl Fn(&str) -> bool) -> Option<usize> {
     found.next().filter(|_| found.next().is_none())
 }
 
-/// Returns what exporters leave of a name: they write an underscore for most signs, and one before a digit at the start.
+/// Returns a name as exporters rewrite it: they write an underscore for most signs, and one before a digit at the start.
 fn plain(name: &str) -> String {
     let plain: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
     plain.trim_start_matches('_').to_owned()
@@ -329,7 +341,24 @@ fn matrices(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, U
             all().into_iter().partition(|&at| features[at].categorical().is_some());
         [numeric.into_iter(), categorical.into_iter()]
     };
-    let mut open = declared.iter().filter(|input| input.columns.is_none()).count();
+    // An open matrix takes the columns that those of a fixed width leave.
+    for element_is_text in [false, true] {
+        let own = || declared.iter().filter(|input| (input.element == Element::Text) == element_is_text);
+        if own().filter(|input| input.columns.is_none()).count() > 1 {
+            return Err(UnfitInputs(format!(
+                "more than one input has an open number of columns, so it is not known which columns each takes: {}",
+                own().map(Declared::describe).collect::<Vec<_>>().join(", ")
+            )));
+        }
+    }
+    let fixed = |text: bool| -> usize {
+        declared
+            .iter()
+            .filter(|input| (input.element == Element::Text) == text)
+            .filter_map(|input| input.columns)
+            .sum()
+    };
+    let totals = [left[0].len(), left[1].len()];
     let inputs: Vec<Input> = declared
         .iter()
         .map(|input| {
@@ -337,8 +366,8 @@ fn matrices(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, U
             let width = match input.columns {
                 Some(columns) => columns,
                 None => {
-                    open -= 1;
-                    left.len()
+                    let text = input.element == Element::Text;
+                    totals[usize::from(text)].saturating_sub(fixed(text))
                 }
             };
             let features: Vec<usize> = left.by_ref().take(width).collect();
@@ -346,7 +375,6 @@ fn matrices(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, U
             Input { name: name.clone(), element: *element, features, matrix: *matrix }
         })
         .collect();
-    debug_assert_eq!(open, 0);
     let fits = declared
         .iter()
         .zip(&inputs)

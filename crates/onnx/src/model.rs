@@ -35,7 +35,7 @@ pub enum LoadError {
     /// It has parts in other files.
     #[error(
         "keeps its weights in other files (external data), which are not read; save it as one file: \
-         onnx.save(model, path, save_as_external_data=False)"
+         torch.onnx.export(…, external_data=False) or onnx.save(model, path, save_as_external_data=False)"
     )]
     ExternalData,
     /// None of its outputs can be read.
@@ -50,7 +50,7 @@ pub enum RunError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// It did not answer within the time limit.
-    #[error("did not answer {rows} rows within {} s", limit.as_secs())]
+    #[error("did not answer {rows} rows within {limit:?}")]
     TimedOut {
         /// The number of rows.
         rows: usize,
@@ -144,8 +144,12 @@ impl OnnxModel {
                 Some(options) => session.run_with_options(tensors, options),
                 None => session.run(tensors),
             };
-            let outputs = outputs.map_err(|error| EngineError::Failed(error.to_string()))?;
-            let answers = self.roles.read(&outputs, count).map_err(EngineError::Failed)?;
+            let outputs = outputs.map_err(|error| EngineError::Failed(plain(&error.to_string())))?;
+            // A model that takes a fixed number of rows answers for that number.
+            let answers = self
+                .roles
+                .read(&outputs, inputs.rows.unwrap_or(count), count)
+                .map_err(EngineError::Failed)?;
             all.append(answers).map_err(EngineError::Failed)?;
         }
         Ok(all)
@@ -200,5 +204,35 @@ fn explained(message: &str) -> LoadError {
     if external.iter().any(|part| message.contains(part)) {
         return LoadError::ExternalData;
     }
-    LoadError::Unreadable(message.trim().to_owned())
+    LoadError::Unreadable(plain(message))
+}
+
+/// Returns a message of the runtime without the place in its source code and the signature there.
+fn plain(message: &str) -> String {
+    let message = message.trim();
+    let Some((before, place)) = message.split_once("/onnxruntime_src/") else { return message.to_owned() };
+    let Some(start) = place.find('(') else { return message.to_owned() };
+    let mut depth = 0;
+    let end = place[start..].char_indices().find(|&(_, c)| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth == 0
+    });
+    let after = end.map_or("", |(at, _)| place[start + at + 1..].trim_start());
+    format!("{before}{after}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_the_source_code_of_the_runtime_are_left_out() {
+        let message = "Load failed:/onnxruntime_src/onnxruntime/core/graph/model.cc:256 onnxruntime::Model::Model(onnx::ModelProto&&, \
+                       const std::function<void(int)>&) Unsupported model IR version: 99, max supported IR version: 14";
+        assert_eq!(
+            plain(message),
+            "Load failed:Unsupported model IR version: 99, max supported IR version: 14"
+        );
+        assert_eq!(plain(" the graph is not acyclic. "), "the graph is not acyclic.");
+    }
 }

@@ -35,8 +35,8 @@ pub(crate) struct Roles {
 }
 
 impl Roles {
-    /// Finds the outputs with labels and with scores. Of several outputs with scores, the first whose name speaks of
-    /// probabilities is taken, and otherwise the first.
+    /// Finds the outputs with labels and with scores. Of several outputs with scores, the first whose name contains
+    /// `prob` is taken, and otherwise the first.
     ///
     /// # Errors
     /// Describes the outputs if none can be read.
@@ -66,21 +66,28 @@ impl Roles {
         })
     }
 
-    /// Reads the outputs for `rows` rows; further rows are left out.
+    /// Reads the outputs for `given` rows and keeps the first `rows` of them.
     ///
     /// # Errors
-    /// If an output has another form than it declares.
-    pub(crate) fn read(&self, outputs: &SessionOutputs, rows: usize) -> Result<Answers, String> {
+    /// If an output has another form than it declares, or not one answer per row.
+    pub(crate) fn read(
+        &self,
+        outputs: &SessionOutputs,
+        given: usize,
+        rows: usize,
+    ) -> Result<Answers, String> {
         fn find<'a>(
             outputs: &'a SessionOutputs,
             name: Option<&'a String>,
         ) -> Option<(&'a str, &'a DynValue)> {
             name.and_then(|name| Some((name.as_str(), outputs.get(name)?)))
         }
-        let labels =
-            find(outputs, self.label.as_ref()).map(|(name, value)| labels(name, value, rows)).transpose()?;
-        let scores =
-            find(outputs, self.scores.as_ref()).map(|(name, value)| scores(name, value, rows)).transpose()?;
+        let labels = find(outputs, self.label.as_ref())
+            .map(|(name, value)| labels(name, value, given, rows))
+            .transpose()?;
+        let scores = find(outputs, self.scores.as_ref())
+            .map(|(name, value)| scores(name, value, given, rows))
+            .transpose()?;
         Ok(Answers { labels, scores })
     }
 }
@@ -113,7 +120,7 @@ fn is_scores(dtype: &ValueType) -> bool {
     }
 }
 
-fn labels(name: &str, value: &DynValue, rows: usize) -> Result<Vec<String>, String> {
+fn labels(name: &str, value: &DynValue, given: usize, rows: usize) -> Result<Vec<String>, String> {
     let error = |error: ort::Error| format!("output {name:?}: {error}");
     let ValueType::Tensor { ty, .. } = value.dtype() else {
         return Err(format!("output {name:?} is {}, not labels", value.dtype()));
@@ -129,17 +136,17 @@ fn labels(name: &str, value: &DynValue, rows: usize) -> Result<Vec<String>, Stri
         TensorElementType::Int32 => texts!(i32),
         _ => texts!(bool),
     };
-    if labels.len() < rows {
-        return Err(format!("output {name:?} has {} labels for {rows} rows", labels.len()));
+    if labels.len() != given {
+        return Err(format!("output {name:?} has {} labels for {given} rows", labels.len()));
     }
     labels.truncate(rows);
     Ok(labels)
 }
 
-fn scores(name: &str, value: &DynValue, rows: usize) -> Result<Scores, String> {
+fn scores(name: &str, value: &DynValue, given: usize, rows: usize) -> Result<Scores, String> {
     let error = |error: ort::Error| format!("output {name:?}: {error}");
     if let ValueType::Sequence(_) = value.dtype() {
-        return scores_of_maps(name, value, rows).map_err(error)?;
+        return scores_of_maps(name, value, given, rows).map_err(error)?;
     }
     let (shape, mut values): (_, Vec<f64>) = match value.dtype() {
         ValueType::Tensor { ty: TensorElementType::Float64, .. } => {
@@ -151,25 +158,35 @@ fn scores(name: &str, value: &DynValue, rows: usize) -> Result<Scores, String> {
             (shape, values.iter().map(|&value| f64::from(value)).collect())
         }
     };
-    let (given, columns) = match &shape[..] {
+    let (answered, columns) = match &shape[..] {
         [rows, columns] => (*rows as usize, *columns as usize),
         [rows] => (*rows as usize, 1),
-        _ => (1, 1),
+        [] => (1, 1),
+        _ => {
+            return Err(format!(
+                "output {name:?} has shape {shape:?}, but at most two dimensions are supported"
+            ));
+        }
     };
-    if given < rows || columns == 0 {
-        return Err(format!("output {name:?} has shape {shape:?} for {rows} rows"));
+    if answered != given || columns == 0 {
+        return Err(format!("output {name:?} has shape {shape:?} for {given} rows"));
     }
     values.truncate(rows * columns);
     Ok(Scores { output: name.to_owned(), columns, names: None, values })
 }
 
 /// Reads a list of maps from labels to probabilities, which scikit-learn's converter writes by default.
-fn scores_of_maps(name: &str, value: &DynValue, rows: usize) -> ort::Result<Result<Scores, String>> {
+fn scores_of_maps(
+    name: &str,
+    value: &DynValue,
+    given: usize,
+    rows: usize,
+) -> ort::Result<Result<Scores, String>> {
     let mut names: Vec<String> = Vec::new();
     let mut values = Vec::new();
     let maps = value.try_extract_sequence::<ort::value::DynMapValueType>()?;
-    if maps.len() < rows {
-        return Ok(Err(format!("output {name:?} has {} maps for {rows} rows", maps.len())));
+    if maps.len() != given {
+        return Ok(Err(format!("output {name:?} has {} maps for {given} rows", maps.len())));
     }
     for map in &maps[..rows] {
         let mut entries = entries(map)?;
@@ -178,6 +195,9 @@ fn scores_of_maps(name: &str, value: &DynValue, rows: usize) -> ort::Result<Resu
             (Ok(one), Ok(other)) => one.cmp(&other),
             _ => one.cmp(other),
         });
+        if entries.is_empty() {
+            return Ok(Err(format!("output {name:?} has an empty map")));
+        }
         if names.is_empty() {
             names = entries.iter().map(|(label, _)| label.clone()).collect();
         }

@@ -1,6 +1,6 @@
 //! Finds and loads the library of ONNX Runtime.
 
-use ort::environment::Environment;
+use ort::{environment::Environment, logging::LogLevel};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -51,7 +51,10 @@ impl Runtime {
         let absolute = fs::canonicalize(&path).map_err(|error| unusable(error.to_string()))?;
         let builder = ort::init_from(&absolute).map_err(|error| unusable(explained(error)))?;
         let environment = builder.with_name("inference").with_telemetry(false).build();
-        let runtime = Self(environment.map_err(|error| unusable(error.to_string()))?);
+        let environment = environment.map_err(|error| unusable(error.to_string()))?;
+        // What goes wrong is part of an error, and need not be written to standard error as well.
+        environment.set_log_level(LogLevel::Fatal);
+        let runtime = Self(environment);
         // The bindings hold it weakly.
         Ok(LOADED.get_or_init(|| runtime).clone())
     }
@@ -99,7 +102,11 @@ fn of_prefix(prefix: &Path) -> Option<PathBuf> {
     let mut versions: Vec<PathBuf> = versions
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python3")))
         .collect();
-    versions.sort();
+    // Version 3.9 is before 3.11.
+    versions.sort_by_key(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.trim_start_matches("python3.").parse::<u32>().unwrap_or_default()
+    });
     let packages = versions.iter().rev().flat_map(|version| {
         ["site-packages", "dist-packages"].map(|packages| version.join(packages).join("onnxruntime"))
     });
@@ -144,9 +151,8 @@ mod tests {
         }
         let found = of_prefix(&root).unwrap();
         fs::remove_dir_all(&root).unwrap();
-        // By name: 3.9 sorts above 3.11.
         assert!(
-            found.ends_with("python3.9/site-packages/onnxruntime/capi/libonnxruntime.so.1.19.0"),
+            found.ends_with("python3.11/site-packages/onnxruntime/capi/libonnxruntime.so.1.32.0"),
             "{found:?}"
         );
         assert_eq!(of_prefix(&root), None);

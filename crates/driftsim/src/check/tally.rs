@@ -153,6 +153,7 @@ impl<'a> Rows<'a> {
             EngineError::Value { feature, problem, .. } => {
                 format!("column {}: {problem}", quoted(&card.features[feature].name))
             }
+            EngineError::Row { problem, .. } => format!("the model cannot score the row: {problem}"),
             EngineError::Failed(_) => error.to_string(),
         })?;
         let outputs = prediction.iter().flat_map(|prediction| prediction.signal_values().map(Some));

@@ -1,7 +1,7 @@
 //! `/openapi.json` and, at `/docs`, a page to try it. The page is part of the binary: it needs no network.
 
 use super::{
-    ApiError, State, feedback, health, model_card,
+    ApiError, State, feedback, frames, health, model_card,
     oip::{infer, metadata},
     predict, reload, sent,
 };
@@ -47,7 +47,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
         metadata::model_ready,
         metadata::version_ready,
         infer::infer,
-        infer::version_infer
+        infer::version_infer,
+        frames::v1_predict,
+        frames::invocations
     )
 )]
 struct ApiDoc;

@@ -5,6 +5,7 @@ mod body;
 mod docs;
 mod error;
 mod feedback;
+mod frames;
 mod health;
 mod instrument;
 mod large;
@@ -46,6 +47,8 @@ pub fn routes(config: &mut ServiceConfig, state: &Arc<State>, scrapes: &web::Dat
         .service(resource(state, Route::DocsFile, |r| {
             r.route(get().to(docs::file)).route(head().to(docs::file))
         }))
+        .service(resource(state, Route::V1Predict, |r| r.route(post().to(frames::v1_predict))))
+        .service(resource(state, Route::Invocations, |r| r.route(post().to(frames::invocations))))
         .configure(|config| oip::routes(config, state))
         .configure(|config| health(config, state, scrapes));
 }

@@ -247,7 +247,14 @@ fn count_predictions(parsed: ParsedRows, served: &Served) -> Result<Predictions,
 
 /// Returns the refusal of rows that the model cannot score. Where the model fails for another reason, that is logged and not sent.
 fn refusal(error: EngineError, rows: &Rows, card: &ModelCard) -> Refusal {
-    let EngineError::Value { row, feature, problem } = error else { return Refusal::internal(error) };
+    let (row, feature, problem) = match error {
+        EngineError::Value { row, feature, problem } => (row, feature, problem),
+        EngineError::Row { row, problem } => {
+            let message = format!("the model cannot score this row: {problem}");
+            return Refusal::new(Reason::UnscorableRow, message).at(rows.place(row));
+        }
+        EngineError::Failed(_) => return Refusal::internal(error),
+    };
     let reason = match problem {
         ValueProblem::TooLarge(_) | ValueProblem::NotWhole(_) => Reason::NumberOutOfRange,
         ValueProblem::Missing => Reason::MissingValue,

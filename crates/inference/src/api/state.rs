@@ -25,7 +25,7 @@ use std::{
 };
 use utoipa_swagger_ui::Config;
 
-/// Former models of the process that feedback is accepted about: as many as a daily retraining makes in a month.
+/// The number of former models for which feedback is accepted: a month of daily retraining.
 const FORMER: usize = 32;
 
 /// The state that all handlers share.
@@ -151,12 +151,16 @@ impl State {
         // A model that comes back counts on where it left off, because its series are the same.
         let new = Served::new(&self.settings, &self.metrics, model)?;
         let version = new.card.version.clone();
+        // Listed before the swap, so that feedback about it is accepted at every moment.
+        {
+            let old = &self.served.load().described;
+            let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+            former.retain(|model| model.card.version != version);
+            former.push_front(Arc::clone(old));
+            former.truncate(FORMER);
+        }
         let old = self.served.swap(Arc::new(new));
-        old.metrics.retire();
-        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
-        former.retain(|model| model.card.version != version);
-        former.push_front(Arc::clone(&old.described));
-        former.truncate(FORMER);
+        self.metrics.retire(&old.card, &old.metrics);
         Ok(ReloadOutcome::Changed)
     }
 

@@ -48,6 +48,8 @@ metric_families::families! { pub(super)
         "Probability of the predicted class.", CONFIDENCE_BUCKETS;
     FEEDBACK: Counter = "feedback_total", ["predicted", "actual"],
         "Accepted feedback, by predicted and actual class: a confusion matrix.";
+    FEEDBACK_FORMER: Counter = "feedback_former_total", ["version", "predicted", "actual"],
+        "Accepted feedback about former models of the process, by predicted and actual class.";
     FEEDBACK_REJECTED: Counter = "feedback_rejected_total", ["reason"],
         "Feedback refused, by reason.";
     FEEDBACK_LAG: Histogram = "feedback_lag_seconds", [],

@@ -84,6 +84,11 @@ impl Metrics {
         with_local_recorder(&self.recorder, || ModelMetrics::new(card, budget))
     }
 
+    /// Removes a model from those that are listed as being served. From then on, feedback about it is counted apart.
+    pub fn retire(&self, card: &ModelCard, model: &ModelMetrics) {
+        with_local_recorder(&self.recorder, || model.retire(card));
+    }
+
     /// Counts accepted feedback by the seconds since the prediction.
     pub fn feedback_accepted(&self, lag_seconds: f64) {
         self.feedback_lag.record(lag_seconds);

@@ -1,15 +1,19 @@
 //! The metrics of one model: its signals, its outputs, its feedback, and what its reference leads to expect.
 
 use super::families::{
-    CONFIDENCE, FEEDBACK, FEEDBACK_CONFIDENCE, FEEDBACK_ERROR, FEEDBACK_FOURTH_POWER, FEEDBACK_SQUARED_ERROR,
-    INFO, LOAD_TIME, LOADED, OUTPUT, REFERENCE_ABSOLUTE_ERROR, REFERENCE_ABSOLUTE_ERROR_SD,
-    REFERENCE_ACCURACY, REFERENCE_BIAS, REFERENCE_CLASS_ROWS, REFERENCE_CONFIDENCE, REFERENCE_RECALL,
-    REFERENCE_SQUARED_ERROR, SIGNAL_BINS, SIGNAL_CRITICAL, SIGNAL_EXPECTED, SIGNAL_FREEDOM, SIGNAL_ROWS,
+    CONFIDENCE, FEEDBACK, FEEDBACK_CONFIDENCE, FEEDBACK_ERROR, FEEDBACK_FORMER, FEEDBACK_FOURTH_POWER,
+    FEEDBACK_SQUARED_ERROR, INFO, LOAD_TIME, LOADED, OUTPUT, REFERENCE_ABSOLUTE_ERROR,
+    REFERENCE_ABSOLUTE_ERROR_SD, REFERENCE_ACCURACY, REFERENCE_BIAS, REFERENCE_CLASS_ROWS,
+    REFERENCE_CONFIDENCE, REFERENCE_RECALL, REFERENCE_SQUARED_ERROR, SIGNAL_BINS, SIGNAL_CRITICAL,
+    SIGNAL_EXPECTED, SIGNAL_FREEDOM, SIGNAL_ROWS,
 };
 use drift::{Bins, FalseAlarmBudget, SignalReference};
 use metrics::{Counter, Gauge, Histogram};
 use model::{ModelCard, Prediction};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::OnceLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// The metrics of one model. An event costs a few atomic additions.
 pub struct ModelMetrics {
@@ -21,6 +25,8 @@ pub struct ModelMetrics {
     confidences: Histogram,
     /// One counter per pair of classes: the predicted class selects the row, the actual class the column.
     feedback: Vec<Counter>,
+    /// The same for a model that is no longer served. The rules join the version on `feedback`, which is that of the served model.
+    former_feedback: OnceLock<Vec<Counter>>,
     feedback_confidence: Option<Histogram>,
     errors: Option<ErrorHistograms>,
     info: Gauge,
@@ -73,6 +79,7 @@ impl ModelMetrics {
                 .flat_map(|predicted| classes().map(move |actual| [predicted.clone(), actual]))
                 .map(|labels| FEEDBACK.with(labels))
                 .collect(),
+            former_feedback: OnceLock::new(),
             feedback_confidence: signals.confidence.map(|_| FEEDBACK_CONFIDENCE.with([version()])),
             errors: card.predicts_number().then(|| ErrorHistograms {
                 over: FEEDBACK_ERROR.with([version(), "over".into()]),
@@ -84,8 +91,15 @@ impl ModelMetrics {
         }
     }
 
-    /// Removes the model from those that are listed as being served.
-    pub fn retire(&self) {
+    /// Removes the model from those that are listed as being served, and registers the counters of feedback about it in the recorder
+    /// that is local to the thread. Feedback about the next model uses the counters that this one had.
+    pub(super) fn retire(&self, card: &ModelCard) {
+        let classes = || card.classes.iter().cloned();
+        let counters = classes().flat_map(|predicted| {
+            let version = card.version.clone();
+            classes().map(move |actual| FEEDBACK_FORMER.with([version.clone(), predicted.clone(), actual]))
+        });
+        self.former_feedback.get_or_init(|| counters.collect());
         self.info.set(0.0);
     }
 
@@ -138,7 +152,8 @@ impl ModelMetrics {
 
     /// Counts accepted feedback about a class by the positions of the predicted and of the actual class.
     pub fn class_feedback(&self, predicted: usize, confidence: Option<f64>, actual: usize) {
-        self.feedback[predicted * self.outputs.len() + actual].increment(1);
+        let counters = self.former_feedback.get().unwrap_or(&self.feedback);
+        counters[predicted * self.outputs.len() + actual].increment(1);
         if let (Some(histogram), Some(confidence)) = (&self.feedback_confidence, confidence) {
             histogram.record(confidence);
         }

@@ -76,8 +76,10 @@ impl RouteMetrics {
 /// Returns the answers that are expected of a route, by method; their series exist from the start.
 fn usual_answers(route: Route) -> &'static [(MethodLabel, &'static [u16])] {
     match route {
-        Route::Predict => &[(MethodLabel::Post, &[200, 400, 408, 413, 415, 422, 500, 503, 504])],
-        Route::OipInfer | Route::OipVersionInfer => {
+        Route::Predict | Route::Invocations => {
+            &[(MethodLabel::Post, &[200, 400, 408, 413, 415, 422, 500, 503, 504])]
+        }
+        Route::OipInfer | Route::OipVersionInfer | Route::V1Predict => {
             &[(MethodLabel::Post, &[200, 400, 404, 408, 413, 415, 422, 500, 503, 504])]
         }
         Route::Feedback => &[(MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500, 503])],

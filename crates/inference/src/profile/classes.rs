@@ -1,4 +1,4 @@
-//! Matches what a model calls the classes with what a table calls them.
+//! Matches the labels of a model with the class names of a table.
 
 use anyhow::{Result, bail};
 use cli_io::printable::quoted;
@@ -40,13 +40,15 @@ pub(super) fn labels(texts: &[String], classes: &[String]) -> Result<Vec<usize>>
     Ok(texts.iter().filter_map(place).collect())
 }
 
-/// Returns the position of a text among names.
+/// Returns the position of a text among names: of the same text, or else of the number or the boolean that it is, in whatever form.
 pub(super) fn position(text: &str, names: &[String]) -> Option<usize> {
     let number = |text: &str| text.parse::<f64>().ok();
+    let is_boolean = ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word));
     names
         .iter()
         .position(|name| name == text)
         .or_else(|| names.iter().position(|name| number(name).is_some() && number(name) == number(text)))
+        .or_else(|| names.iter().position(|name| is_boolean && name.eq_ignore_ascii_case(text)))
 }
 
 /// Lists some names.
@@ -70,7 +72,7 @@ mod tests {
         let classes = texts(&["0", "1", "yes"]);
         assert_eq!(labels(&texts(&["1.0", "0", "yes", "1"]), &classes).unwrap(), [1, 0, 2, 1]);
         let error = labels(&texts(&["Yes", "1"]), &classes).unwrap_err().to_string();
-        assert!(error.starts_with("it has Yes, but the classes are 0, 1, yes"), "{error}");
+        assert!(error.starts_with("it has \"Yes\", but the classes are \"0\", \"1\", \"yes\""), "{error}");
     }
 
     #[test]

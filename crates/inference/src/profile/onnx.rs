@@ -1,4 +1,4 @@
-//! Answers of an ONNX model.
+//! Runs an ONNX model on the table and determines how its outputs are read.
 
 use super::{
     Answered, Args,
@@ -26,7 +26,7 @@ pub(super) fn answered(path: &Path, args: &Args, table: &ReferenceTable) -> Resu
     let rows = table.values.first().map_or(0, Vec::len);
     let read = describe(args, table, &answers, model.sha256()).with_context(place)?;
     let mut notes = read.notes;
-    notes.extend(inputs.describe().into_iter().map(|input| format!("input {input}")));
+    notes.extend(inputs.describe());
     let engine = OnnxEngine::new(Arc::new(model), inputs, read.external.clone());
     let outputs = engine.outputs(answers, rows).map_err(anyhow::Error::msg).with_context(place)?;
     Ok(Answered {
@@ -135,13 +135,19 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str
             ),
         };
         check_count(&classes, count)?;
+        ensure!(
+            count <= MAX_CLASSES,
+            "output {:?} has {count} probabilities per row, but at most {MAX_CLASSES} classes are possible",
+            scores.output
+        );
         if let Some(problem) = not_probabilities(scores).filter(|_| !args.logits) {
             bail!(
                 "output {:?} does not hold probabilities: {problem}; if it holds logits, give --logits",
                 scores.output
             );
         }
-        return Ok(Read { external: external(classes.clone(), scores.columns), classes, notes: Vec::new() });
+        let notes = vec![reading(scores, &classes)];
+        return Ok(Read { external: external(classes.clone(), scores.columns), classes, notes });
     };
     ensure!(
         !args.regression,
@@ -162,7 +168,17 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str
     };
     let labels = labels_in_order(args, &seen, scores, truth.as_deref())?;
     let count = scores.map_or(0, |scores| scores.columns);
-    let classes = if args.classes.is_empty() { labels.clone() } else { args.classes.clone() };
+    // The names of a model stay with its probabilities, in whatever order they are typed.
+    let is_renamed = labels.iter().any(|label| !args.classes.contains(label));
+    let classes = if args.classes.is_empty() || !is_renamed { labels.clone() } else { args.classes.clone() };
+    if classes != labels {
+        let pairs = labels.iter().zip(&classes).map(|(label, class)| format!("{label} is {class}"));
+        notes.push(format!("the model's labels: {}", pairs.collect::<Vec<_>>().join(", ")));
+    }
+    if truth.is_none() && scores.is_none() {
+        notes
+            .push(format!("the classes are those that the model answers to the table: {}", listed(&classes)));
+    }
     if let Some(scores) = scores {
         ensure!(
             count == labels.len() || (count == 1 && labels.len() == 2),
@@ -171,7 +187,8 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str
             labels.len(),
             listed(&labels)
         );
-        check_order(scores, answers.labels.as_deref().unwrap_or_default(), &labels)?;
+        check_order(scores, answers.labels.as_deref().unwrap_or_default(), &labels, args.logits)?;
+        notes.push(reading(scores, &classes));
     }
     ensure!(
         (2..=MAX_CLASSES).contains(&classes.len()),
@@ -181,24 +198,38 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str
     Ok(Read { external: external(labels, count), classes, notes })
 }
 
-/// Checks that most labels are those of the greatest score, which shows whether the columns are in the order of the classes.
-fn check_order(scores: &Scores, labels: &[String], classes: &[String]) -> Result<()> {
-    if scores.columns < 2 {
-        return Ok(());
+/// Describes which class each column of probabilities belongs to.
+fn reading(scores: &Scores, classes: &[String]) -> String {
+    let output = &scores.output;
+    match scores.columns {
+        1 => format!("output {output:?} is read as the probability of {}", listed(&classes[1..])),
+        _ => format!("the columns of output {output:?} are read as the probabilities of {}", listed(classes)),
     }
-    let agrees = |(label, numbers): &(&String, &[f64])| {
-        let own = classes.iter().position(|class| class == *label).map(|at| numbers[at]);
-        own.is_some_and(|own| numbers.iter().all(|other| *other <= own))
+}
+
+/// Checks that the labels are those of the greatest scores, which shows whether the columns are in the order of the classes.
+fn check_order(scores: &Scores, labels: &[String], classes: &[String], logits: bool) -> Result<()> {
+    let columns = scores.columns;
+    let greatest = |numbers: &[f64]| match columns {
+        1 => usize::from(numbers[0] >= if logits { 0.0 } else { 0.5 }),
+        _ => (0..columns).fold(0, |best, at| if numbers[at] > numbers[best] { at } else { best }),
     };
-    let agreeing = labels.iter().zip(scores.values.chunks_exact(scores.columns)).filter(agrees).count();
-    ensure!(
-        2 * agreeing >= labels.len(),
-        "of {} rows only {agreeing} have the label of their greatest probability, so the columns of output {:?} may be in another \
-         order than {}; give the order with --classes",
-        labels.len(),
-        scores.output,
-        listed(classes)
-    );
+    let mut counts = vec![vec![0_usize; classes.len()]; classes.len()];
+    for (label, numbers) in labels.iter().zip(scores.values.chunks_exact(columns)) {
+        if let Some(own) = classes.iter().position(|class| class == label) {
+            counts[own][greatest(numbers)] += 1;
+        }
+    }
+    for (at, (class, counts)) in classes.iter().zip(&counts).enumerate() {
+        let most = counts.iter().copied().max().unwrap_or_default();
+        ensure!(
+            counts[at] == most,
+            "the rows with the label {class:?} have their greatest probability mostly in another column of output {:?}, so the columns \
+             may be in another order than {}; give the order with --classes",
+            scores.output,
+            listed(classes)
+        );
+    }
     Ok(())
 }
 
@@ -208,7 +239,7 @@ fn is_regression(args: &Args, scores: &Scores, truth: Option<&[String]>) -> bool
     args.regression || scores.columns == 1 && !two_classes
 }
 
-/// Returns what the model calls the classes, in the order of its probabilities.
+/// Returns the model's labels of the classes, in the order of its probabilities.
 fn labels_in_order(
     args: &Args,
     seen: &[String],
@@ -227,6 +258,15 @@ fn labels_in_order(
                 (0..count).map(|class| class.to_string()).collect()
             }
         });
+        // Without probabilities to compare with, labels from 1 on could be taken for those from 0 on.
+        let is_numbered = own.iter().any(|label| !args.classes.contains(label));
+        ensure!(
+            !is_numbered || scores.is_some() || seen.contains(&own[0]),
+            "--classes: the model answers {}, but never {:?}: it is not known with which number its labels begin; add rows of the \
+             first class",
+            listed(seen),
+            own[0]
+        );
         if let Some(odd) = seen.iter().find(|label| !own.contains(label)) {
             bail!(
                 "--classes: the model answers {odd:?}, which is neither one of the classes nor the number of one: {}",

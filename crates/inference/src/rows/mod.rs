@@ -3,9 +3,12 @@
 //!
 //! Layout:
 //! - this module: the body of `/predict`, and the rules by which a value is read
-//! - `raw`: any JSON, before it is checked
+//! - `raw`: any JSON, before it is checked; `json`: objects whose values are read later, when it is known what they must be
+//! - [`frames`]: requests of TensorFlow Serving and MLflow
 //! - [`tensors`]: requests of the Open Inference Protocol
 
+pub mod frames;
+mod json;
 mod raw;
 pub mod tensors;
 
@@ -68,7 +71,7 @@ impl ParsedRows {
                 reader.read(row, || "features".to_owned())?;
                 Ok(reader.finished(Form::One))
             }
-            (None, Some(instances)) => Ok(check_instances(instances, card)?),
+            (None, Some(instances)) => check_instances(instances, "instances", card),
             (Some(_), Some(_)) => {
                 let message = "give \"features\" for one row or \"instances\" for many, not both";
                 Err(Refusal::new(Reason::DuplicateField, message).at("instances"))
@@ -161,22 +164,26 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> Refusal {
     Refusal::new(reason, format!("not readable as JSON: {message}{hint}"))
 }
 
-fn check_instances(instances: Instances, card: &ModelCard) -> Result<ParsedRows, Refusal> {
+fn check_instances(
+    instances: Instances,
+    list: &'static str,
+    card: &ModelCard,
+) -> Result<ParsedRows, Refusal> {
     let rows = match instances {
         Instances::Rows(rows) => rows,
         Instances::Other(kind) => {
-            let message = format!("\"instances\" must be a list of rows, got {kind}");
-            return Err(Refusal::new(Reason::WrongType, message).at("instances"));
+            let message = format!("{list:?} must be a list of rows, got {kind}");
+            return Err(Refusal::new(Reason::WrongType, message).at(list));
         }
     };
     if rows.is_empty() {
-        return Err(Refusal::new(Reason::EmptyBatch, "\"instances\" has no rows").at("instances"));
+        return Err(Refusal::new(Reason::EmptyBatch, format!("{list:?} has no rows")).at(list));
     }
     let mut reader = RowReader::new(card);
     for (index, row) in rows.into_iter().enumerate() {
-        reader.read(row, || format!("instances[{index}]"))?;
+        reader.read(row, || format!("{list}[{index}]"))?;
     }
-    Ok(reader.finished(Form::List("instances")))
+    Ok(reader.finished(Form::List(list)))
 }
 
 /// Reads rows one by one.
@@ -194,7 +201,9 @@ impl<'a> RowReader<'a> {
         Self { card, numeric, rows: Vec::new(), others: Vec::new() }
     }
 
-    fn finished(self, form: Form) -> ParsedRows {
+    fn finished(mut self, form: Form) -> ParsedRows {
+        // A row of named values has them in the order of the client.
+        self.others.sort_unstable_by_key(|other| (other.row, other.feature));
         ParsedRows { rows: self.rows, others: self.others, form }
     }
 
@@ -555,6 +564,27 @@ mod tests {
         refused(r#"["a",1,1]"#, "false", "a number");
         refused(r#"["a",true,false]"#, "1", "a boolean");
         refused(r#"["a",true,[1]]"#, "1", "a list");
+    }
+
+    /// A model may know categories that its card does not list, so their texts must belong to their own features.
+    #[test]
+    fn texts_of_unlisted_categories_stay_with_their_features() {
+        let body: String = (0..60)
+            .map(|row| format!("{},{},{}\n", ["a", "b"][row % 2], ["c", "d"][row / 2 % 2], row % 2))
+            .collect();
+        let text = format!("one,two,class\n{body}");
+        let table = model::read_csv(text.as_bytes(), "t", &model::CsvOptions::new("class")).unwrap().table;
+        let card = train(&table, &TrainOptions::new("t")).unwrap().card;
+        let others = |row: &str| {
+            let body = format!(r#"{{"instances":[["a","c"],{row}]}}"#);
+            let rows = ParsedRows::parse(body.as_bytes(), &card).unwrap().complete(&card).unwrap();
+            [0, 1].map(|feature| rows.batch().other(1, feature).map(str::to_owned))
+        };
+        let both = [Some("x".to_owned()), Some("y".to_owned())];
+        assert_eq!(others(r#"["x"," y "]"#), both);
+        assert_eq!(others(r#"{"one":"x","two":"y"}"#), both);
+        assert_eq!(others(r#"{"two":"y","one":"x"}"#), both);
+        assert_eq!(others(r#"{"two":"y","one":"b"}"#), [None, Some("y".to_owned())]);
     }
 
     #[test]

@@ -34,6 +34,7 @@ async fn the_document_lists_every_route_and_its_example_works() {
     let document: Value = service.get_json("/openapi.json").await;
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
     let oip = [
+        "/v1/models/{model}:predict",
         "/v2",
         "/v2/health/live",
         "/v2/health/ready",
@@ -44,7 +45,16 @@ async fn the_document_lists_every_route_and_its_example_works() {
         "/v2/models/{model}/versions/{version}/infer",
         "/v2/models/{model}/versions/{version}/ready",
     ];
-    let native = ["/feedback", "/healthz", "/metrics", "/model", "/predict", "/readyz"];
+    let native = [
+        "/admin/reload",
+        "/feedback",
+        "/healthz",
+        "/invocations",
+        "/metrics",
+        "/model",
+        "/predict",
+        "/readyz",
+    ];
     assert_eq!(paths, [&native[..], &oip[..]].concat());
     let example = &document["paths"]["/v2/models/{model}/infer"]["post"]["requestBody"]["content"]["application/json"]
         ["example"];

@@ -238,10 +238,10 @@ fn a_model_of_another_library_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model");
     let cases: [(&[u8], &str, &str); 5] = [
-        (b"\x80\x04\x95\x10\x00", "a Python pickle", "inference train"),
-        (b"\x08\x0a\x12\x08skl2onnx\x1a", "an ONNX model", "inference train"),
-        (b"tree\nversion=v4\n", "a LightGBM model", "inference train"),
-        (b"{\"learner\":{\"gradient_booster\":{}}}", "an XGBoost model", "inference train"),
+        (b"\x80\x04\x95\x10\x00", "a Python pickle", "inference profile"),
+        (b"\x08\x0a\x12\x08skl2onnx\x1a", "an ONNX model", "inference profile"),
+        (b"tree\nversion=v4\n", "a LightGBM model", "inference profile"),
+        (b"{\"learner\":{\"gradient_booster\":{}}}", "an XGBoost model", "inference profile"),
         (b"a,b\n1,2\n", "a table", "inference train --data"),
     ];
     for (bytes, kind, remedy) in cases {

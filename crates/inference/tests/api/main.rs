@@ -11,6 +11,7 @@ mod connections;
 mod docs;
 mod faults;
 mod feedback;
+mod frames;
 mod harness;
 mod lifecycle;
 mod memory;

@@ -298,6 +298,12 @@ fn memory_stays_below_what_is_announced_whatever_clients_send() {
         (infer, fill("{\"inputs\":[],\"outputs\":[{\"name\":\"\"}", ",{\"name\":\"\"}", "]}")),
         (infer, fill("{\"inputs\":[],\"parameters\":{\"\":0", ",\"\":0", "}}")),
     ];
+    let frames = [
+        ("/invocations", fill("{\"dataframe_split\":{\"columns\":[\"a\"],\"data\":[[0]", ",[0]", "]}}")),
+        ("/invocations", fill("{\"dataframe_records\":[{\"a\":0}", ",{\"a\":0}", "]}")),
+        ("/invocations", fill("{\"inputs\":{\"a\":[0", ",0", "]}}")),
+        ("/invocations", fill("{\"inputs\":{\"a\":[0],\"\":0", ",\"\":0", "}}")),
+    ];
     let narrow_rows = ("/v2/models/narrow/infer", tensor(130_000, 1, "INT8", "0"));
     // A model of one feature lets a body hold the most rows.
     let dir = tempfile::tempdir().unwrap();
@@ -315,6 +321,7 @@ fn memory_stays_below_what_is_announced_whatever_clients_send() {
     let cases = bodies.iter().map(|(path, body)| (&[][..], *path, body));
     let cases = cases.chain(oip.iter().map(|(path, body)| (&[][..], *path, body)));
     let cases = cases.chain(bodies[..5].iter().map(|(path, body)| (&narrow[..], *path, body)));
+    let cases = cases.chain(frames.iter().map(|(path, body)| (&narrow[..], *path, body)));
     let cases = cases.chain([(&narrow[..], narrow_rows.0, &narrow_rows.1)]);
     for (model, path, body) in cases {
         // One large request at a time, and little else: what is announced is then mostly what that one may take.

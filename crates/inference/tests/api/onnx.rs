@@ -29,7 +29,7 @@ struct Case {
     probabilities: Option<Vec<Vec<f64>>>,
 }
 
-fn cases() -> PathBuf {
+fn cases_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/tests/cases")
 }
 
@@ -127,7 +127,7 @@ async fn difference(case: &Case, folder: &Path) -> Result<(), String> {
 #[tokio::test]
 async fn answers_equal_those_of_onnx_runtime() {
     let mut folders: Vec<PathBuf> =
-        fs::read_dir(cases()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(cases_folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.retain(|folder| folder.join("case.json").is_file());
     folders.sort();
     assert!(folders.len() >= 20, "the stored cases are missing");
@@ -146,4 +146,183 @@ async fn answers_equal_those_of_onnx_runtime() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// A table that fits the damaged models: four numbers and two classes.
+fn four_columns() -> String {
+    let row = |row: u32| {
+        let value = |column: u32| f64::from((row * 37 + column * 101) % 97) / 24.0 - 2.0;
+        format!("{},{},{},{},{}\n", value(0), value(1), value(2), value(3), ["x", "y"][row as usize % 2])
+    };
+    "a,b,c,d,class\n".to_owned() + &(0..120).map(row).collect::<String>()
+}
+
+#[test]
+fn damaged_and_hostile_models_are_refused_with_a_reason() {
+    let cases = [
+        ("truncated", "cannot be run by ONNX Runtime: Failed to load model because protobuf parsing failed"),
+        ("not_onnx", "cannot be run by ONNX Runtime"),
+        ("empty", "seems to be an empty file; give a model in the ONNX format"),
+        ("pickled", "seems to be a Python pickle, as joblib or scikit-learn writes; convert it to ONNX"),
+        ("zeros", "cannot be run by ONNX Runtime"),
+        ("future_opset", "cannot be run by ONNX Runtime: ONNX Runtime only *guarantees* support"),
+        ("future_opset_ml", "Opset 99 is under development"),
+        ("future_ir", "cannot be run by ONNX Runtime: Unsupported model IR version: 99"),
+        ("unknown_op", "No Op registered for FlyToTheMoon"),
+        ("unknown_domain", "com.example:Fly(-1) is not a registered function/op"),
+        ("cycle", "the graph is not acyclic"),
+        ("dangling", "Node input 'nowhere' is not a graph input"),
+        ("duplicate_input", "Duplicate definition-site for (X)"),
+        ("nested_30", "input \"yes\" has 0 dimensions"),
+        ("nested_200", "protobuf parsing failed"),
+        ("double_trees", "does not match expected type (tensor(float))"),
+        ("external_missing", "keeps its weights in other files (external data)"),
+        ("external_parent", "keeps its weights in other files (external data)"),
+        ("external_absolute", "keeps its weights in other files (external data)"),
+        ("shape_mismatch", "the model failed"),
+        ("index_out_of_range", "indices element out of data bounds"),
+        ("divide_by_zero", "Integer division by zero"),
+        ("huge_alloc", "Failed to allocate memory"),
+        ("huge_alloc_per_row", "Failed to allocate memory"),
+        ("image_input", "has 4 dimensions; supported are rows × columns"),
+        ("sequence_input", "but only tensors are supported"),
+        ("scalar_input", "has 0 dimensions"),
+        ("float16_input", "has elements of type f16; supported are float, double"),
+        ("no_inputs", "the model has no input"),
+        ("no_outputs", "the model has no output"),
+        ("int8_output", "no output can be read: \"probabilities\" of type"),
+        ("float16_output", "no output can be read"),
+        ("complex_output", "tensor(complex64)"),
+        ("cube_output", "no output can be read"),
+        ("sequence_output", "no output can be read"),
+        ("sum_of_three", "does not hold probabilities: row 1 has"),
+        ("negative", "does not hold probabilities: row 1 has"),
+        ("nan_output", "does not hold probabilities: row 1 has NaN"),
+        ("infinite_output", "does not hold probabilities: row 1 has inf"),
+        ("rows_lost", "has shape [1, 2] for 120 rows"),
+        ("rows_doubled", "has shape [240, 2] for 120 rows"),
+        ("unknown_label", "the model answers \"99\", but the target column has"),
+        ("invalid_utf8_labels", "output \"label\": invalid utf-8"),
+        ("hostile_labels", "but the target column has"),
+    ];
+    let scratch = tempfile::tempdir().unwrap();
+    let (data, out) = (scratch.path().join("table.csv"), scratch.path().join("card.json"));
+    fs::write(&data, four_columns()).unwrap();
+    let mut problems = Vec::new();
+    for (name, expected) in cases {
+        let model = cases_folder().join(format!("bad/{name}.onnx"));
+        assert!(model.is_file(), "{name}");
+        let path = |path: &Path| path.display().to_string();
+        let arguments = [
+            "profile",
+            "--data",
+            &path(&data),
+            "--target",
+            "class",
+            "--onnx",
+            &path(&model),
+            "--out",
+            &path(&out),
+        ];
+        let output = inference(&arguments.map(str::to_owned));
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        let start = format!("error: --onnx {}: ", path(&model));
+        let clear = message.starts_with(&start) && message.contains(expected) && message.lines().count() <= 2;
+        if output.status.code() != Some(1) || !clear || message.contains("/onnxruntime_src/") {
+            problems.push(format!("{name} ({}): {message}", output.status));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(!out.exists());
+}
+
+/// A row that a model cannot score is an error of the client, as long as the model can score others.
+#[tokio::test]
+async fn a_row_that_the_model_cannot_score_is_the_clients_error() {
+    let folder = cases_folder().join("embedding");
+    let case: Case = serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("card.json");
+    profile(&case, &folder, &out).unwrap();
+    let service = served(&folder, &out).unwrap();
+    let good = case.rows[0].clone();
+    let mut beyond = good.clone();
+    // The last column is a position in a table of three.
+    *beyond.last_mut().unwrap() = json!(700);
+    let (status, body) = service.predict(&json!({ "instances": [good, beyond, good] }).to_string()).await;
+    assert_eq!((status, &body["error"]["code"]), (422, &json!("unscorable_row")), "{body}");
+    assert_eq!(body["error"]["field"], "instances[1]");
+    let mut huge = good.clone();
+    huge[0] = json!(1e300);
+    let (status, body) = service.predict(&json!({ "features": huge }).to_string()).await;
+    assert_eq!((status, &body["error"]["code"]), (422, &json!("number_out_of_range")), "{body}");
+    assert_eq!(service.predict(&json!({ "features": good }).to_string()).await.0, 200);
+    assert_eq!(service.metric("inference_rejections_total", &[("reason", "internal")]).await, 0.0);
+}
+
+/// Names of classes go with the model's own, in whatever order they are typed.
+#[test]
+fn named_probabilities_keep_their_names() {
+    let folder = cases_folder().join("logistic_zipmap");
+    let read = || -> Case { serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap() };
+    let scratch = tempfile::tempdir().unwrap();
+    let classes = |names: Option<&[&str]>| {
+        let out = scratch.path().join("card.json");
+        let names = names.map(|names| names.iter().map(|&name| name.to_owned()).collect());
+        profile(&Case { classes: names, ..read() }, &folder, &out).map(|_| {
+            let file: Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
+            (file["card"]["classes"].clone(), file["card"]["reference"]["accuracy"].clone())
+        })
+    };
+    let usual = classes(None).unwrap();
+    assert_eq!(classes(Some(&["Gentoo", "Chinstrap", "Adelie"])).unwrap(), usual);
+    let error = classes(Some(&["a", "b"])).unwrap_err();
+    assert!(error.contains("--classes: names 2 classes, but the model has 3"), "{error}");
+}
+
+/// Answers that the table has make a profile, too, which `serve` refuses with a reason.
+#[test]
+fn answers_of_a_table_make_a_profile() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).display().to_string();
+    let p_yes = |row: u32| f64::from((row * 37) % 97) / 97.0;
+    let row = |row: u32| {
+        let p = p_yes(row);
+        let (predicted, truth) =
+            (if p >= 0.5 { "yes" } else { "no" }, if row % 10 == 0 { "no" } else { "yes" });
+        format!("{},{predicted},{},{p},{truth}\n", row % 13, 1.0 - p)
+    };
+    let rows: String = (0..200).map(row).collect();
+    fs::write(path("t.csv"), format!("x,answer,p_no,p_yes,truth\n{rows}")).unwrap();
+    let run = |more: &[&str]| {
+        let [data, card] = ["t.csv", "card.json"].map(path);
+        let usual = ["profile", "--data", &data, "--target", "truth", "--out", &card];
+        let arguments: Vec<String> = usual.iter().chain(more).map(ToString::to_string).collect();
+        let output = inference(&arguments);
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), text)
+    };
+    let (code, text) = run(&["--predictions", "answer", "--probabilities", "p_no,p_yes"]);
+    assert_eq!(code, Some(0), "{text}");
+    let file: Value = serde_json::from_slice(&fs::read(path("card.json")).unwrap()).unwrap();
+    let card = &file["card"];
+    assert_eq!((&card["classes"], card["features"].as_array().unwrap().len()), (&json!(["no", "yes"]), 1));
+    let right = (0..200).filter(|&row| (p_yes(row) >= 0.5) == (row % 10 != 0)).count() as f64;
+    assert!((card["reference"]["accuracy"].as_f64().unwrap() - right / 200.0).abs() < 1e-12);
+    let sure: f64 = (0..200).map(|row| p_yes(row).max(1.0 - p_yes(row))).sum::<f64>() / 200.0;
+    assert!((card["reference"]["confidence"].as_f64().unwrap() - sure).abs() < 1e-12);
+
+    for (flags, expected) in [
+        (&["--predictions", "answer", "--probabilities", "p_yes,p_no"][..], "may be in another order"),
+        (&["--predictions", "answer", "--probabilities", "x,p_no"], "--probabilities: row "),
+        (&["--predictions", "answers"], "no column \"answers\""),
+        (&["--predictions", "p_yes"], "the model predicts a number, but the column has"),
+    ] {
+        let (code, text) = run(flags);
+        assert!(code == Some(1) && text.contains(expected), "{flags:?}: {text}");
+    }
+    let [data, card] = ["t.csv", "card.json"].map(path);
+    let output = inference(&["serve".into(), "--model".into(), data, "--profile".into(), card]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("was made from a table's own answers"), "{text}");
 }

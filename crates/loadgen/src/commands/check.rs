@@ -1,6 +1,6 @@
 //! `loadgen check`: what a scenario would send, or everything that is wrong with it.
 
-use super::preflight::{check_feedback, check_signals, few_rows};
+use super::preflight::{check_signals, few_rows};
 use crate::{
     exit::Exit,
     plan::{Plan, Shard, arrivals::planned},
@@ -74,7 +74,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 fn fit(scenario: &mut Scenario, folder: Option<&Path>, card: &ModelCard) -> anyhow::Result<()> {
     scenario.fit(card).map_err(anyhow::Error::msg)?;
     check_signals(scenario, card)?;
-    check_feedback(scenario, card)?;
+    scenario.check_feedback(card)?;
     for note in scenario.read_tables(folder, card)?.iter().chain(&few_rows(scenario)) {
         eprintln!("warning: {}", printable_message(note));
     }

@@ -1,14 +1,12 @@
-//! Finds before a run what would only show after it: signals, alerts and queries that can't be, feedback without a truth.
+//! Finds before a run what would only show after it: signals, alerts and queries that can't be.
 
 use crate::{
     plan::arrivals::planned,
-    scenario::{Assertion, Executor, Payload, Scenario, SignalAssertion, Source, TableSource},
+    scenario::{Assertion, Executor, Scenario, SignalAssertion, Source, TableSource},
     watch::{queries::NoValue, reader::Reader},
 };
 use anyhow::bail;
-use cli_io::printable::{MOST_QUOTED, printable};
 use driftsim::counted::counted;
-use driftsim::source::has_true_classes;
 use model::ModelCard;
 use std::collections::BTreeSet;
 
@@ -40,29 +38,6 @@ pub fn few_rows(scenario: &Scenario) -> Vec<String> {
         }
     }
     notes
-}
-
-/// Finds feedback on simulated rows whose true class or number is not known.
-///
-/// # Errors
-/// Names the first payload with such feedback.
-pub fn check_feedback(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()> {
-    let simulated = |source: &Source| matches!(source, Source::Model | Source::Drift(_));
-    let unknown = |payload: &&Payload| payload.feedback.is_some() && simulated(&payload.source);
-    let Some(payload) = scenario.payloads.iter().find(unknown).filter(|_| !has_true_classes(card)) else {
-        return Ok(());
-    };
-    let (why, truth) = if card.predicts_number() {
-        ("predicts a number, and the true numbers of simulated rows are not known", "numbers")
-    } else {
-        ("has a reference without true classes, so those of simulated rows are not known", "classes")
-    };
-    bail!(
-        "payloads.{}.feedback: model {} {why}; take rows from a table with the true {truth} (source: {{ table: FILE.csv }}, or \
-         loadgen run --table FILE.csv for all payloads)",
-        payload.name,
-        printable(&card.name, MOST_QUOTED)
-    );
 }
 
 /// Finds misspelt signals.
@@ -169,33 +144,6 @@ mod tests {
              phases: [ {{ name: p, executor: constant-vus, vus: 2, duration: 1s }} ]\nexpect: {{ {expect} }}"
         );
         Scenario::parse(&text, "x").unwrap()
-    }
-
-    #[test]
-    fn feedback_needs_rows_whose_truth_is_known() {
-        let mut without_truth = iris();
-        without_truth.reference.accuracy = None;
-        let mut regression = without_truth.clone();
-        regression.classes.clear();
-        let simulated = [
-            "{ source: { model: {} }, feedback: {} }",
-            "{ source: { drift: { preset: giant } }, feedback: {} }",
-        ];
-        for payload in simulated {
-            let error = |card: &ModelCard| {
-                check_feedback(&scenario(payload, ""), card).map_err(|error| error.to_string())
-            };
-            assert_eq!(error(&iris()), Ok(()));
-            let number = error(&regression).unwrap_err();
-            assert!(number.starts_with("payloads.a.feedback: model iris predicts a number, and"), "{number}");
-            assert!(number.contains("true numbers (source: { table: FILE.csv }, or"), "{number}");
-            let class = error(&without_truth).unwrap_err();
-            assert!(class.contains("has a reference without true classes"), "{class}");
-            assert!(class.contains("true classes (source: { table: FILE.csv }, or"), "{class}");
-        }
-        for payload in ["{ source: { model: {} } }", "{ source: { table: t.csv }, feedback: {} }"] {
-            assert!(check_feedback(&scenario(payload, ""), &regression).is_ok(), "{payload}");
-        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `loadgen run`: runs a scenario and writes its report. [`crate::session`] follows the run while requests are sent.
 
-use super::preflight::{check_alerts, check_feedback, check_queries, check_signals, few_rows};
+use super::preflight::{check_alerts, check_queries, check_signals, few_rows};
 use crate::{
     connect::{Endpoint, Target, Tls},
     engine,
@@ -180,7 +180,7 @@ async fn execute(
     };
     scenario.fit(&card).map_err(|problem| anyhow!("expect: {problem}"))?;
     check_signals(&scenario, &card)?;
-    check_feedback(&scenario, &card)?;
+    scenario.check_feedback(&card)?;
     let notes = scenario.read_tables(found.folder(), &card)?;
     for note in simulator_warning(&scenario, &card).iter().chain(&notes).chain(&few_rows(&scenario)) {
         eprintln!("warning: {}", printable_message(note));

@@ -152,18 +152,6 @@ mod tests {
         assert!(format!("{:?}", scenario.expectations).contains("feature_distance"));
     }
 
-    #[test]
-    fn predictions_of_mostly_one_class_are_not_expected_to_shift() {
-        let mut card = iris();
-        let expect = "vitals: [ { vital: class_share, phase: p, exceeds: 0.5, if_class_share_below: 0.7 } ]";
-        assert_eq!(fitted(expect, &card).unwrap().expectations[0].inapplicable, None);
-        let prediction =
-            card.reference.signals.iter_mut().find(|signal| signal.name == "prediction").unwrap();
-        prediction.counts = vec![130, 10, 7];
-        let reason = fitted(expect, &card).unwrap().expectations[0].inapplicable.clone().unwrap();
-        assert!(reason.starts_with("the model predicts one class for 88 % of its reference"), "{reason}");
-    }
-
     /// Returns a card of a model that predicts a number.
     fn regression() -> ModelCard {
         let mut card = without_confidence();

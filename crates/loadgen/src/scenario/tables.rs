@@ -1,12 +1,12 @@
 //! The tables that a scenario takes rows from.
 
 use super::{Payload, Scenario, Source};
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use cli_io::{
     printable::{MOST_QUOTED, printable},
     table_file::TableFile,
 };
-use driftsim::{DriftSpec, Interface, TableOptions, TableRows};
+use driftsim::{DriftSpec, Interface, TableOptions, TableRows, source::has_true_classes};
 use model::ModelCard;
 use std::{
     path::{Path, PathBuf},
@@ -127,6 +127,29 @@ impl Scenario {
                 .map_err(|error| source.located(&payload.name, error))?;
         }
         Ok(())
+    }
+
+    /// Finds feedback on simulated rows whose true class or number is not known.
+    ///
+    /// # Errors
+    /// Names the first payload with such feedback.
+    pub fn check_feedback(&self, card: &ModelCard) -> anyhow::Result<()> {
+        let simulated = |source: &Source| matches!(source, Source::Model | Source::Drift(_));
+        let unknown = |payload: &&Payload| payload.feedback.is_some() && simulated(&payload.source);
+        let Some(payload) = self.payloads.iter().find(unknown).filter(|_| !has_true_classes(card)) else {
+            return Ok(());
+        };
+        let (why, truth) = if card.predicts_number() {
+            ("predicts a number, and the true numbers of simulated rows are not known", "numbers")
+        } else {
+            ("has a reference without true classes, so those of simulated rows are not known", "classes")
+        };
+        bail!(
+            "payloads.{}.feedback: model {} {why}; take rows from a table with the true {truth} (source: {{ table: FILE.csv }}, \
+             or loadgen run --table FILE.csv for all payloads)",
+            payload.name,
+            printable(&card.name, MOST_QUOTED)
+        );
     }
 
     /// Reads the tables of all payloads for a model, and returns what is remarkable about them. Paths in the scenario are
@@ -261,6 +284,28 @@ mod tests {
             ),
             "{unnamed}"
         );
+    }
+
+    #[test]
+    fn feedback_needs_rows_whose_truth_is_known() {
+        let mut without_truth = iris();
+        without_truth.reference.accuracy = None;
+        let mut regression = without_truth.clone();
+        regression.classes.clear();
+        for source in ["model: {}", "drift: { preset: giant }"] {
+            let scenario = scenario(&format!("{{ source: {{ {source} }}, feedback: {{}} }}"));
+            let error = |card: &ModelCard| scenario.check_feedback(card).map_err(|error| error.to_string());
+            assert_eq!(error(&iris()), Ok(()));
+            let number = error(&regression).unwrap_err();
+            assert!(number.starts_with("payloads.a.feedback: model iris predicts a number, and"), "{number}");
+            assert!(number.contains("true numbers (source: { table: FILE.csv }, or"), "{number}");
+            let class = error(&without_truth).unwrap_err();
+            assert!(class.contains("has a reference without true classes"), "{class}");
+            assert!(class.contains("true classes (source: { table: FILE.csv }, or"), "{class}");
+        }
+        for payload in ["{ source: { model: {} } }", "{ source: { table: t.csv }, feedback: {} }"] {
+            assert!(scenario(payload).check_feedback(&regression).is_ok(), "{payload}");
+        }
     }
 
     #[test]

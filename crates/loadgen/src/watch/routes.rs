@@ -40,11 +40,15 @@ impl Routes {
 fn matches(pattern: &str, path: &str) -> bool {
     let mut steps = path.split('/');
     for wanted in pattern.split('/') {
-        let braces = wanted.starts_with('{') && wanted.ends_with('}');
+        // What follows a name in braces, such as the verb of `{model}:predict`.
+        let suffix = wanted.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(_, suffix)| suffix);
+        let braces = suffix.is_some();
         match steps.next() {
             // A tail such as `{rest:.*}` matches the rest of the path.
             Some(_) if braces && wanted.contains('*') => return true,
-            Some(step) if step == wanted || braces && !step.is_empty() => {}
+            Some(step) if step == wanted => {}
+            Some(step)
+                if suffix.is_some_and(|suffix| step.len() > suffix.len() && step.ends_with(suffix)) => {}
             _ => return false,
         }
     }
@@ -58,6 +62,9 @@ mod tests {
     #[test]
     fn a_pattern_stands_for_its_paths() {
         assert!(matches("/predict", "/predict"));
+        assert!(matches("/v1/models/{model}:predict", "/v1/models/iris:predict"));
+        assert!(!matches("/v1/models/{model}:predict", "/v1/models/iris:explain"));
+        assert!(!matches("/v1/models/{model}:predict", "/v1/models/:predict"));
         assert!(matches("/v2/models/{model}/infer", "/v2/models/iris/infer"));
         assert!(matches("/v2/models/{model}/versions/{version}/infer", "/v2/models/iris/versions/1/infer"));
         assert!(matches("/files/{rest:.*}", "/files/a/b"));

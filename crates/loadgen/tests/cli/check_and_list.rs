@@ -11,6 +11,26 @@ fn check_prints_what_would_be_sent() {
 }
 
 #[test]
+fn shipped_scenarios_fit_models_of_numbers_and_without_confidence() {
+    let loadgen = Loadgen::new();
+    for (name, (file, _)) in
+        [("numbers.json", flats::regression()), ("classes.json", flats::without_confidence())]
+    {
+        loadgen.write(name, &file.to_json().unwrap());
+        let scenarios = ["normal", "drift", "demo", "high_load", "error_storm"];
+        let run = loadgen.call(&[&["check", "--model", name][..], &scenarios].concat());
+        run.expect_code(0);
+        assert_eq!(run.stdout.matches(": good").count(), 5, "{}", run.stdout);
+    }
+    let run = loadgen.call(&["check", "--model", "numbers.json", "concept_drift"]);
+    run.expect_code(104);
+    let expected =
+        "concept_drift: payloads.usual.feedback: model flats predicts a number, and the true numbers of";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+    loadgen.call(&["check", "--model", "classes.json", "concept_drift"]).expect_code(0);
+}
+
+#[test]
 fn check_prints_rates_durations_and_payloads() {
     let loadgen = Loadgen::new();
     let text = "
@@ -143,24 +163,4 @@ fn a_listed_name_with_a_dot_is_found() {
     let run = loadgen.call(&["check", "my.v2"]);
     run.expect_code(104);
     assert!(run.stderr.contains("my.v2:"), "{}", run.stderr);
-}
-
-#[test]
-fn shipped_scenarios_fit_models_of_numbers_and_without_confidence() {
-    let loadgen = Loadgen::new();
-    for (name, (file, _)) in
-        [("numbers.json", flats::regression()), ("classes.json", flats::without_confidence())]
-    {
-        loadgen.write(name, &file.to_json().unwrap());
-        let scenarios = ["normal", "drift", "demo", "high_load", "error_storm"];
-        let run = loadgen.call(&[&["check", "--model", name][..], &scenarios].concat());
-        run.expect_code(0);
-        assert_eq!(run.stdout.matches(": good").count(), 5, "{}", run.stdout);
-    }
-    let run = loadgen.call(&["check", "--model", "numbers.json", "concept_drift"]);
-    run.expect_code(104);
-    let expected =
-        "concept_drift: payloads.usual.feedback: model flats predicts a number, and the true numbers of";
-    assert!(run.stderr.contains(expected), "{}", run.stderr);
-    loadgen.call(&["check", "--model", "classes.json", "concept_drift"]).expect_code(0);
 }

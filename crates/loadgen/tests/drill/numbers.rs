@@ -41,8 +41,8 @@ fn normal_and_drift_run_on_models_of_numbers_and_without_confidence() {
 #[test]
 fn true_numbers_of_a_table_are_sent_as_feedback() {
     let (_, model) = flats::regression();
-    let bias_of_reference = model.card.reference.errors.as_ref().unwrap().mean_absolute;
-    assert!((bias_of_reference / flats::ERROR - 1.0).abs() < 0.1, "{bias_of_reference}");
+    let reference_error = model.card.reference.errors.as_ref().unwrap().mean_absolute;
+    assert!((reference_error / flats::ERROR - 1.0).abs() < 0.1, "{reference_error}");
     let service = serving(model);
     let folder = tempfile::tempdir().unwrap();
     let rows = folder.path().join("fresh.csv");

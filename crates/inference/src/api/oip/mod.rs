@@ -52,19 +52,19 @@ pub(super) fn routes(config: &mut ServiceConfig, state: &Arc<State>) {
 
 /// The model that a path names.
 #[derive(Debug, Clone, Deserialize)]
-struct Named {
+pub(super) struct Named {
     model: String,
     version: Option<String>,
 }
 
 impl Named {
     /// Returns the model that a request's path names.
-    fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+    pub(super) fn of(request: &HttpRequest) -> Result<Self, ApiError> {
         request.match_info().load().map_err(|_| ApiError::not_found(request.path()).in_oip())
     }
 
     /// Checks that the model is served.
-    fn check(&self, card: &ModelCard) -> Result<(), Refusal> {
+    pub(super) fn check(&self, card: &ModelCard) -> Result<(), Refusal> {
         let version = self.version.as_ref();
         if self.model == card.name && version.is_none_or(|version| *version == card.version) {
             return Ok(());

@@ -1,7 +1,11 @@
 //! The datatypes of tensors, and their elements in binary form: little-endian, row by row.
 
-use super::{elements::Fault, json};
-use crate::{reason::Reason, refusal::Refusal, rows::raw::shortened};
+use super::elements::Fault;
+use crate::{
+    reason::Reason,
+    refusal::Refusal,
+    rows::{json, raw::shortened},
+};
 use serde_json::value::RawValue;
 use std::fmt;
 

@@ -1,10 +1,13 @@
 //! The elements of a tensor. Numbers in binary form stay where they are until a row is built.
 
-use super::{Data, Input, datatype::Datatype, json};
+use super::{Data, Input, datatype::Datatype};
 use crate::{
     reason::Reason,
     refusal::Refusal,
-    rows::raw::{CellRef, Kind, shortened},
+    rows::{
+        json,
+        raw::{CellRef, Kind, shortened},
+    },
 };
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;

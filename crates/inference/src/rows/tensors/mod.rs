@@ -5,24 +5,22 @@
 //! - this module: the request, and which input holds which feature
 //! - [`datatype`]: the datatypes of tensors and how their elements are laid out
 //! - `elements`: the data of a tensor, as JSON or in binary form
-//! - `json`: JSON objects whose values are read later, when it is known what they must be
 //!
 //! Reading has two steps, so that a request with too many rows is refused before its rows take memory:
 //! [`InferRequest::parse`] reads the JSON and checks shapes and sizes, and [`InferRequest::rows`] reads the elements.
 
 pub mod datatype;
 mod elements;
-mod json;
 
 use super::{
     Form, ParsedRows,
+    json::{self, Parameters, items, object},
     raw::{CellRef, shortened},
     value,
 };
 use crate::{reason::Reason, refusal::Refusal};
 use datatype::Datatype;
 use elements::Elements;
-use json::{Parameters, items, object};
 use model::{ModelCard, Values};
 use serde_json::value::RawValue;
 use std::borrow::Cow;

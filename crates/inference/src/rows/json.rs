@@ -16,6 +16,13 @@ use std::{borrow::Cow, fmt};
 /// The entries of an object, in their order.
 pub(super) struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
+impl<'a> Entries<'a> {
+    /// Returns the names and values.
+    pub(super) fn into_vec(self) -> Vec<(Cow<'a, str>, &'a RawValue)> {
+        self.0
+    }
+}
+
 /// A text that borrows from the body where it has no escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
