@@ -45,9 +45,7 @@ pub fn serve_onnx(model: &Path) {
     let bytes = std::fs::read(model).expect("the model's file");
     // The options of the service's own sessions.
     let session = Session::builder(&environment)
-        .and_then(|builder| {
-            Ok(builder.with_intra_threads(1)?.with_inter_threads(1)?.commit_from_memory(&bytes)?)
-        })
+        .and_then(|builder| builder.with_intra_threads(1)?.with_inter_threads(1)?.commit_from_memory(&bytes))
         .expect("the model loads");
     let session = web::Data::new(Mutex::new(session));
     serve(move |config| {
