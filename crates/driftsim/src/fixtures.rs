@@ -30,6 +30,7 @@ pub(crate) fn regression() -> ModelFile {
         outputs,
         truth: Truth::Numbers(numbers),
         engine: None,
+        accepts_missing: Vec::new(),
         external: None,
         seed: 42,
     })
@@ -50,6 +51,7 @@ pub(crate) fn without_truth() -> ModelFile {
         outputs,
         truth: Truth::Unknown,
         engine: None,
+        accepts_missing: Vec::new(),
         external: None,
         seed: 42,
     })

@@ -102,6 +102,7 @@ fn profiled(
         outputs,
         truth,
         engine: Some(Arc::clone(&engine)),
+        accepts_missing: Vec::new(),
         external: None,
         seed: 42,
     };

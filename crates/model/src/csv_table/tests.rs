@@ -302,7 +302,7 @@ fn numeric_targets_are_said_to_be_unsupported() {
     assert_eq!(
         message,
         "data.csv: column \"class\": 101 different values, but at most 100 classes are possible; \
-         the target is numeric: train fits classifiers only and does not support numeric targets (regression); \
+         the target is numeric: train fits classifiers only, and `inference profile` describes regression models that were trained elsewhere; \
          name a column of classes with --target, or replace the numbers by classes such as low and high"
     );
     let texts = error(&format!("a,class\n{}", numeric.replace(',', ",c")));
