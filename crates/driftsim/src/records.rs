@@ -93,7 +93,7 @@ impl RecordReader {
             ));
         }
         for ((value, &column), cells) in row.iter_mut().zip(&self.columns).zip(&self.cells) {
-            let cell = record[column].trim_ascii();
+            let cell = &record[column];
             *value = cells.value(cell, &self.missing).map_err(|()| {
                 let flag = match self.interface {
                     Interface::CommandLine => "--missing",
@@ -102,7 +102,7 @@ impl RecordReader {
                 format!(
                     "column {}: expected a finite number, got {} ({flag} makes it a missing value)",
                     quoted(&self.names[column]),
-                    quoted(&String::from_utf8_lossy(cell))
+                    quoted(&String::from_utf8_lossy(cell.trim_ascii()))
                 )
             })?;
         }
@@ -136,15 +136,16 @@ impl Cells {
         }
     }
 
-    /// Returns the value of a cell; an error if it should be a number and is not.
-    fn value(&self, cell: &[u8], missing: &[String]) -> Result<Option<f64>, ()> {
+    /// Returns the value of a cell; an error if it should be a number and is not. A category may have outer spaces.
+    fn value(&self, written: &[u8], missing: &[String]) -> Result<Option<f64>, ()> {
+        let cell = written.trim_ascii();
         if cell.is_empty() || missing.iter().any(|token| token.as_bytes() == cell) {
             return Ok(None);
         }
         match self {
             Self::Categorical(known, own) => {
                 let otherwise = || own.value(&String::from_utf8_lossy(cell));
-                Ok(Some(known.get(cell).copied().unwrap_or_else(otherwise)))
+                Ok(Some(known.get(written).or_else(|| known.get(cell)).copied().unwrap_or_else(otherwise)))
             }
             Self::Numeric => number(cell).map(Some).ok_or(()),
         }

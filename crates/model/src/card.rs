@@ -414,6 +414,13 @@ mod tests {
     }
 
     #[test]
+    fn outer_spaces_count_where_categories_have_them() {
+        let padded = categorical(&[" Gov", "Private", "Private "], &[]);
+        assert_eq!([" Gov", "Private", "Private "].map(|text| padded.value(text)), [0.0, 1.0, 2.0]);
+        assert_eq!(["Gov", " Private"].map(|text| padded.value(text)), [3.0, 1.0]);
+    }
+
+    #[test]
     fn categories_of_equal_value_are_distinguished_as_text() {
         for (one, other) in [("1", "01"), ("1", "1.0"), ("true", "True")] {
             let own = categorical(&[one, other], &[]);

@@ -355,3 +355,17 @@ fn a_column_that_begins_with_many_numbers_has_all_its_categories() {
     let counts = |code: f64| read.table.values[0].iter().filter(|&&value| value == code).count();
     assert_eq!([counts(0.0), counts(1.0), counts(2.0)], [21, 2480, 1499]);
 }
+
+#[test]
+fn texts_keep_their_outer_spaces_where_a_model_is_to_read_them() {
+    let rows: String =
+        (0..60).map(|row| format!("{}, {} ,{}\n", [" a", "a"][row % 2], row % 7, row % 2)).collect();
+    let text = format!("letter,number,class\n{rows}");
+    let kept = CsvOptions { keep_spaces: true, ..CsvOptions::new("class") };
+    let table = read_reference(text.as_bytes(), "data.csv", &kept).unwrap();
+    assert_eq!(table.columns[0].categories.as_ref().unwrap().known, [" a", "a"]);
+    assert!(table.columns[1].categories.is_none());
+    assert_eq!((table.values[0][..3].to_vec(), table.values[1][8]), (vec![0.0, 1.0, 0.0], 1.0));
+    let trained = read_csv(text.as_bytes(), "data.csv", &CsvOptions::new("class")).unwrap().table;
+    assert_eq!(trained.columns[0].categories.as_ref().unwrap().known, ["a"]);
+}
