@@ -207,6 +207,11 @@ pub struct SignalsByRole<'a> {
 }
 
 impl ModelCard {
+    /// Returns whether the model was trained elsewhere.
+    pub fn is_profile(&self) -> bool {
+        self.training.alpha.is_none()
+    }
+
     /// Returns whether the model predicts a number instead of a class.
     pub fn predicts_number(&self) -> bool {
         self.classes.is_empty()

@@ -24,7 +24,7 @@ use raw::{Body, Cell, CellRef, Instances, Kind, Row, shortened};
 pub struct ParsedRows {
     /// The rows, at least one.
     pub rows: Vec<Vec<Option<f64>>>,
-    /// The texts of the categories that the model card does not list.
+    /// The texts of the categories that the card of a model that was trained elsewhere does not list.
     pub others: Vec<OtherCategory>,
     /// Where they stood in the request.
     pub form: Form,
@@ -311,7 +311,8 @@ fn value(
     };
     let refusal = match (values, value) {
         (Values::Categorical(own), Some(value)) => {
-            if value as usize >= own.categories.len() {
+            // The built-in model does not use the text.
+            if value as usize >= own.categories.len() && card.is_profile() {
                 let text = match cell {
                     // As it is: a model may know a category with outer spaces.
                     CellRef::Text(text) => text.into(),
@@ -575,7 +576,13 @@ mod tests {
             .collect();
         let text = format!("one,two,class\n{body}");
         let table = model::read_csv(text.as_bytes(), "t", &model::CsvOptions::new("class")).unwrap().table;
-        let card = train(&table, &TrainOptions::new("t")).unwrap().card;
+        let mut card = train(&table, &TrainOptions::new("t")).unwrap().card;
+        let others_of = |row: &str, card: &ModelCard| {
+            let body = format!(r#"{{"instances":[{row}]}}"#);
+            ParsedRows::parse(body.as_bytes(), card).unwrap().others.len()
+        };
+        assert_eq!(others_of(r#"["x","y"]"#, &card), 0, "the built-in model does not use them");
+        card.training.alpha = None;
         let others = |row: &str| {
             let body = format!(r#"{{"instances":[["a","c"],{row}]}}"#);
             let rows = ParsedRows::parse(body.as_bytes(), &card).unwrap().complete(&card).unwrap();
