@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_case_is_the_one_that_is_missed_most() {
+    fn the_slowest_case_has_the_greatest_median_and_of_equals_is_the_first() {
         let case = |about: &str, times: &[Option<f64>]| DetectedCase {
             about: about.to_owned(),
             verdict: DetectionDelays::of(times.iter().copied()),

@@ -29,7 +29,8 @@ pub const WINDOWS: [u64; 4] = [60, 300, 1500, 30_000];
 /// Rows that show what the ground truth is in a model's bins: shares of 1 in 10 are then known to 1 %.
 const TRUTH_ROWS: u64 = 100_000;
 
-/// Returns which levels' limits a PSI of so many rows exceeds; `None` where rows are too few for an answer.
+/// Compares the PSI of a window of `rows` rows with the limit at each probability of a false alarm in [`LEVELS`], and returns for each
+/// whether it is exceeded; `None` if the rows are too few.
 pub(crate) fn exceeded(
     monitor: &Monitor,
     signal: usize,

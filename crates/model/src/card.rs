@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_not_in_the_reference_differs_from_every_other() {
+    fn the_placeholder_for_an_unseen_category_is_not_a_category_of_the_reference() {
         let taken = categorical(&["unseen", "never seen"], &["a category that was never seen"]);
         assert_eq!(taken.text(3.0), "\u{fffd}");
         assert_eq!(categorical(&["unseen"], &["never seen"]).text(2.0), "a category that was never seen");

@@ -233,8 +233,8 @@ fn check_order(scores: &Scores, labels: &[String], classes: &[String], logits: b
         let most = counts.iter().copied().max().unwrap_or_default();
         ensure!(
             counts[at] == most,
-            "the rows with the label {class:?} have their greatest probability mostly in another column of output {:?}, so the columns \
-             may be in another order than {}; give the order with --classes",
+            "for the rows that the model labels {class:?}, the greatest probability is more often in the column of another class of \
+             output {:?}; the columns may not be in the order {}; give their order with --classes",
             scores.output,
             listed(classes)
         );

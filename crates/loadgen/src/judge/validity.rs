@@ -19,8 +19,8 @@ const TOLERATED_LATE: f64 = 0.01;
 /// Fewer late requests count as a short disturbance of the machine, not as a generator that cannot keep up.
 const FEWEST_LATE: u64 = 30;
 
-/// A thread that ran or waited for a core for this share of a phase had almost no time left: its figures show how fast it
-/// can send.
+/// If a thread of the generator ran or waited for a core for at least this share of a phase, it had almost no idle time: the
+/// measured figures may show the generator's limit instead of the target's.
 pub const SATURATED: f64 = 0.95;
 
 /// The reason if a limit is missed through the generator's own doing.

@@ -10,7 +10,7 @@ use model::{ModelCard, Values};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The server.
+/// The metadata of the server.
 #[derive(Serialize, ToSchema)]
 pub(in crate::api) struct ServerMetadata {
     name: &'static str,
@@ -19,7 +19,7 @@ pub(in crate::api) struct ServerMetadata {
     extensions: [&'static str; 1],
 }
 
-/// The model.
+/// The metadata of the served model, as the Open Inference Protocol defines it.
 #[derive(Serialize, ToSchema)]
 pub(in crate::api) struct ModelMetadata<'a> {
     name: &'a str,
