@@ -1,4 +1,4 @@
-//! Accuracy on rows with feedback, and how far chance may move it from the expected accuracy.
+//! Accuracy on rows with feedback, and how far it may be below the expected accuracy by chance.
 
 use crate::FalseAlarmBudget;
 
@@ -9,8 +9,8 @@ pub const PRACTICAL_GAP: f64 = 0.05;
 pub(crate) const Z95: f64 = 1.959_964;
 
 /// Returns the 95 % interval around a share of `right` in `rows`, by E. B. Wilson, "Probable Inference, the Law of
-/// Succession, and Statistical Inference" (1927). Unlike the textbook's, it stays within [0, 1] and keeps its width near
-/// either end. `None` without rows.
+/// Succession, and Statistical Inference" (1927). Unlike the normal approximation, it stays within [0, 1] and does not shrink to
+/// a point at either end. `None` without rows.
 ///
 /// ```
 /// let [low, high] = drift::wilson(81, 263).unwrap(); // R. G. Newcombe (1998), Table I
@@ -34,23 +34,23 @@ pub fn wilson(right: u64, rows: u64) -> Option<[f64; 2]> {
 /// or easier than those of the reference.
 ///
 /// ```
-/// // 0.95 confident and right in 0.80 of the reference rows; now it is 0.93 confident.
+/// // On the reference, confidence is 0.95 and accuracy 0.80. On the rows, confidence is 0.93.
 /// assert!((drift::accuracy_estimate(0.93, 0.95, 0.80) - 0.78).abs() < 1e-12);
 /// ```
 pub fn accuracy_estimate(confidence: f64, reference_confidence: f64, reference_accuracy: f64) -> f64 {
     (confidence - (reference_confidence - reference_accuracy)).clamp(0.0, 1.0)
 }
 
-/// Returns how far accuracy may be below the `expected` one before that is significant and matters in practice: the limit of
-/// the alerts on accuracy. `labelled` is the number of rows with feedback, `reference_rows` the number of rows that the expected
-/// accuracy was measured on.
+/// Returns the greatest distance of accuracy below the `expected` accuracy that is not significant or does not matter in practice.
+/// Alerts on accuracy use this limit. `labelled` is the number of rows with feedback, and `reference_rows` the number of rows that
+/// the expected accuracy was measured on.
 ///
 /// It is the greater of [`PRACTICAL_GAP`] and Bernstein's bound, L/(3m) + √((L/(3m))² + 2·L·v/m), with v =
 /// expected·(1 − expected), 1/m = 1/labelled + 1/reference_rows and L = ln(1/α) (S. Boucheron, G. Lugosi, P. Massart,
-/// "Concentration Inequalities", 2013, section 2.8). For coins of unlike probability, as confidences are, v is the most that the
-/// variance can be. The bound holds for any number of rows, where a normal approximation would give false alarms at an
-/// accuracy near 1. It covers sampling only, not the difference between the served fit and the fits that calibrated it. Infinite
-/// without rows.
+/// "Concentration Inequalities", 2013, section 2.8). Rows differ in their probability of a correct prediction; v is the greatest
+/// variance that they can have with this mean. The bound holds for any number of rows, where a normal approximation would give
+/// false alarms at an accuracy near 1. It covers sampling only, not the difference between the weights that are served and those
+/// that the calibration was measured with. Returns infinity if there are no rows.
 pub fn accuracy_gap_limit(
     expected: f64,
     labelled: u64,
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn intervals_stay_within_their_range() {
+    fn wilson_intervals_stay_within_0_and_1() {
         for (right, rows) in [(0, 1), (1, 1), (0, 20), (20, 20), (999, 1000)] {
             let [low, high] = wilson(right, rows).unwrap();
             let share = right as f64 / rows as f64;
@@ -83,15 +83,15 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_is_an_accuracy() {
+    fn accuracy_estimates_stay_within_0_and_1() {
         assert_eq!(accuracy_estimate(0.9, 0.9, 0.9), 0.9);
         assert_eq!(accuracy_estimate(0.99, 0.7, 0.9), 1.0);
         assert_eq!(accuracy_estimate(0.4, 0.95, 0.5), 0.0);
     }
 
     #[test]
-    fn chance_stays_below_the_limit() {
-        // The exact tail of a binomial of 60 rows at 0.95, added up: the probability that accuracy falls short by more.
+    fn accuracy_exceeds_the_limit_by_chance_less_often_than_the_budget_allows() {
+        // Adds up the exact binomial probabilities of 60 rows at an accuracy of 0.95 that lie beyond the limit.
         let budget = FalseAlarmBudget::default();
         let limit = accuracy_gap_limit(0.95, 60, u64::MAX, &budget);
         let mut term = 0.95_f64.powi(60);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_the_root_of_bernsteins_inequality() {
+    fn the_limit_solves_bernsteins_inequality() {
         // scipy: brentq(lambda t: m*t*t/(2*v + 2*t/3) + log(15/604800), 1e-12, 1e3), m = 1/(1/labelled + 1/reference)
         let exact = [
             (0.9, 60, 147, 0.310_297_040_842_538_7),
@@ -122,13 +122,17 @@ mod tests {
     }
 
     #[test]
-    fn more_rows_narrow_it_down_to_what_matters() {
+    fn the_limit_falls_with_more_rows_to_the_practical_gap() {
         let at = |rows| accuracy_gap_limit(0.9, rows, 1_000_000, &FalseAlarmBudget::default());
         assert!(at(60) > at(600) && at(600) > at(6_000));
         assert_eq!(at(1_000_000), PRACTICAL_GAP);
-        for sure in [0.0, 0.9, 1.0] {
-            let limit = accuracy_gap_limit(sure, 0, 147, &FalseAlarmBudget::default());
-            assert_eq!(limit, f64::INFINITY, "without rows there is no limit: {sure}");
+        for accuracy in [0.0, 0.9, 1.0] {
+            let limit = accuracy_gap_limit(accuracy, 0, 147, &FalseAlarmBudget::default());
+            assert_eq!(
+                limit,
+                f64::INFINITY,
+                "the limit is infinite without rows, at an accuracy of {accuracy}"
+            );
         }
     }
 }

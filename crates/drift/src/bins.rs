@@ -1,22 +1,21 @@
 //! The bins in which values are counted: quantiles of the reference, and bins for missing values and values out of range.
 //!
-//! Edges lie between values that data can take (5.05 for data written to one decimal), so that no rounding, unit
-//! conversion or float noise ever decides on which side of an edge a row falls.
+//! Edges lie between the values that data can take (5.05 for data written to one decimal), so that rounding, unit
+//! conversion and float noise cannot move a row across an edge.
 
 use serde::{Deserialize, Serialize};
 
-/// The number of reference rows per quantile bin, whose share is then known to about 18 % (1/√30). With fewer rows per bin, the
-/// noise of the reference hides drift.
+/// The number of reference rows per quantile bin. The share of such a bin is known to within about 18 % (1/√30). With fewer rows
+/// per bin, the noise of the reference hides drift.
 const ROWS_PER_BIN: usize = 30;
 
-/// Deciles are the usual bins of PSI; more bins reduce the power against broad shifts.
+/// The greatest number of quantile bins. Deciles are usual for PSI; with more bins, broad shifts are detected less often.
 const MAX_BINS: usize = 10;
 
-/// With more decimals than this a column is taken as continuous: its values then hardly ever tie.
+/// A column with more decimals than this is treated as continuous, because its values are hardly ever equal.
 const MAX_DECIMALS: u8 = 6;
 
-/// Values closer than this share of the column's greatest magnitude differ by the noise of their computation, not by what
-/// they measure.
+/// The greatest difference between two values that counts as rounding noise, as a share of the column's greatest magnitude.
 const FLOAT_NOISE: f64 = 1e-9;
 
 /// Integers up to this size, and their halves, are exact in an `f64`.
@@ -24,9 +23,9 @@ const EXACT: f64 = (1u64 << 52) as f64;
 
 /// The bins of one signal.
 ///
-/// Numeric bins stand in the order `below`, the quantile bins from low to high, `above`, `missing`. Without any edge
-/// (a column never seen filled) they are `present` and `missing`. A categorical feature has a bin per category, then `other` for
-/// rare categories and for those never seen, then `missing`. Classes are a closed set.
+/// Numeric bins stand in the order `below`, the quantile bins from low to high, `above`, `missing`. A column without any value in
+/// the reference has no edges; its bins are `present` and `missing`. A categorical feature has one bin per category, then `other`
+/// for rare and unknown categories, then `missing`. Predicted classes have one bin per class and no others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bins {
@@ -48,10 +47,10 @@ pub enum Bins {
 }
 
 impl Bins {
-    /// Numeric bins at the quantiles of `values`, missing ones (`None`) aside.
+    /// Creates numeric bins at the quantiles of `values`. `None` is a missing value and has no influence on the edges.
     ///
-    /// There are about one bin for every 30 rows, at least 2 and at most 10; heavy ties give fewer, a constant column
-    /// one. Values must be finite.
+    /// There is about one bin per 30 rows, at least 2 and at most 10. A column with many equal values has fewer bins, and a
+    /// constant column has one. Values must be finite.
     pub fn of_values(values: &[Option<f64>]) -> Self {
         let mut sorted: Vec<f64> = values.iter().flatten().copied().collect();
         debug_assert!(sorted.iter().all(|v| v.is_finite()));
@@ -90,7 +89,7 @@ impl Bins {
         }
     }
 
-    /// Returns whether there are no bins, as of a signal without classes.
+    /// Returns whether there are no bins, which is the case only for an empty list of classes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -133,7 +132,7 @@ impl Bins {
             Self::Categories { categories } => category_labels(categories),
             Self::Numeric { edges } if edges.is_empty() => vec!["present".into(), MISSING.into()],
             Self::Numeric { edges } => {
-                // Padded, so that the names sort in the order of the values.
+                // Numbers are padded with zeros, so that the names sort in the order of the values.
                 let width = (edges.len() - 1).to_string().len();
                 let quantiles = edges
                     .windows(2)
@@ -148,20 +147,20 @@ impl Bins {
     }
 }
 
-/// The label of the bin for rare categories and those never seen.
+/// The label of the bin for rare and unknown categories.
 pub const OTHER: &str = "other";
 
 /// The label of the bin for missing values.
 pub const MISSING: &str = "missing";
 
-/// Longer category names are cut in labels.
+/// The greatest length of a category's label, in characters. Longer names are cut.
 const MAX_LABEL: usize = 64;
 
 /// Returns the labels of a categorical signal's bins: distinct, and valid as the value of a metric label.
 fn category_labels(categories: &[String]) -> Vec<String> {
     let mut labels: Vec<String> = Vec::with_capacity(categories.len() + 2);
     for category in categories {
-        // The exporter folds backslashes together, and lines end at newlines.
+        // The exporter merges repeated backslashes, and a newline would end the line of the metric.
         let valid = |c: char| if c.is_control() || c == '\\' { '_' } else { c };
         let mut label: String = category.chars().take(MAX_LABEL).map(valid).collect();
         while label == OTHER || label == MISSING || labels.contains(&label) {
@@ -173,7 +172,7 @@ fn category_labels(categories: &[String]) -> Vec<String> {
     labels
 }
 
-/// Returns how many decimals all `values` are written with, or `None` if they are treated as continuous.
+/// Returns the number of decimals that is enough to write all `values`, or `None` if they are treated as continuous.
 ///
 /// ```
 /// assert_eq!(drift::bins::decimals(&[5.1, 4.25, 3.0]), Some(2));
@@ -193,18 +192,18 @@ pub fn decimals(values: &[f64]) -> Option<u8> {
     (largest * 10f64.powi(most.into()) < EXACT).then_some(most)
 }
 
-/// Returns the number of quantile bins that `rows` reference rows can carry.
+/// Returns the number of quantile bins for this number of reference rows.
 fn bin_count(rows: usize) -> usize {
     ((rows + ROWS_PER_BIN / 2) / ROWS_PER_BIN).clamp(2, MAX_BINS)
 }
 
-/// Returns the ranks at which quantile bins would be cut if there were no ties.
+/// Returns the ranks at which quantile bins would begin if all values were different.
 fn cut_ranks(rows: usize) -> impl Iterator<Item = usize> {
     let bins = bin_count(rows);
     (1..bins).map(move |i| (i * rows + bins / 2) / bins)
 }
 
-/// Returns the rank nearest to `target` at which the sorted values step up by more than `noise`, if they ever do.
+/// Returns the rank nearest to `target` at which a value exceeds the one before it by more than `noise`, if there is such a rank.
 fn nearest_step(sorted: &[f64], target: usize, noise: f64) -> Option<usize> {
     let steps = |rank: &usize| sorted[*rank] - sorted[rank - 1] > noise;
     let down = (1..=target.min(sorted.len() - 1)).rev().find(steps);
@@ -263,7 +262,8 @@ impl Grid {
     }
 }
 
-/// Returns how far beyond the outermost values the range ends: about one spacing, and well beyond float noise.
+/// Returns the distance between the outermost values and the ends of the range: about the mean distance between neighbouring
+/// values, and well above float noise.
 fn margin(min: f64, max: f64, rows: usize, noise: f64) -> f64 {
     let spacing = max / rows as f64 - min / rows as f64;
     spacing.max(1e3 * noise).max(f64::MIN_POSITIVE * 1e10)
@@ -275,7 +275,7 @@ fn shortest_between(low: f64, high: f64) -> f64 {
     (0..17)
         .filter_map(|digits| format!("{middle:.digits$e}").parse::<f64>().ok())
         .find(|edge| low < *edge && *edge < high)
-        // Neighbouring floats have nothing between them: the upper one then opens its own bin.
+        // There is no float between two neighbouring ones. Then the upper one is the edge, and belongs to the bin above it.
         .unwrap_or(high)
 }
 
@@ -299,22 +299,22 @@ mod tests {
     }
 
     #[test]
-    fn bins_grow_with_the_reference() {
+    fn the_number_of_bins_grows_with_the_number_of_reference_rows() {
         assert_eq!([30, 60, 147, 300, 1_000_000].map(bin_count), [2, 2, 5, 10, 10]);
     }
 
     #[test]
-    fn the_number_of_bins_changes_at_half_a_bin_of_rows() {
+    fn the_number_of_bins_is_rows_divided_by_30_rounded() {
         assert_eq!([44, 74, 75, 284, 285].map(bin_count), [2, 2, 3, 9, 10]);
         assert_eq!(cut_ranks(147).collect::<Vec<_>>(), [29, 59, 88, 118]);
         assert_eq!(cut_ranks(60).collect::<Vec<_>>(), [30]);
     }
 
     #[test]
-    fn cuts_move_to_the_nearest_step() {
+    fn cuts_move_to_the_nearest_change_of_value() {
         assert_eq!(nearest_step(&[0.0, 1.0, 1.0, 1.0, 2.0], 2, 0.0), Some(1));
         assert_eq!(nearest_step(&[0.0, 1.0, 1.0, 1.0, 2.0], 3, 0.0), Some(4));
-        // At the same distance, the lower one.
+        // Of two steps at the same distance, the lower one is taken.
         assert_eq!(nearest_step(&[0.0, 1.0, 1.0, 2.0], 2, 0.0), Some(1));
         assert_eq!(nearest_step(&[0.0, 1.0, 2.0], 1, 0.0), Some(1));
         let stepping_at = |ranks: &[usize]| -> Vec<f64> {
@@ -327,15 +327,15 @@ mod tests {
         assert_eq!(
             nearest_step(&[0.0, 0.5, 0.5, 1.5], 1, 0.5),
             Some(3),
-            "a step of the noise itself is none"
+            "a step as large as the noise does not count"
         );
-        // A target at or beyond an end, as for a single row.
+        // The target may be at an end or beyond it, as it is for a single row.
         assert_eq!(nearest_step(&[0.0, 1.0], 9, 0.0), Some(1));
         assert_eq!(nearest_step(&[0.0, 1.0], 0, 0.0), Some(1));
     }
 
     #[test]
-    fn tied_values_share_an_edge() {
+    fn equal_values_fall_into_the_same_bin() {
         let values: Vec<f64> = (0..300).map(|i| f64::from(i / 150)).collect();
         assert_eq!(edges(&values), [-0.5, 0.5, 1.5]);
     }
@@ -345,7 +345,7 @@ mod tests {
         assert_eq!(decimals(&[0.123_456]), Some(6));
         assert_eq!(decimals(&[0.123_456_7]), None);
         assert_eq!(decimals(&[]), Some(0));
-        // Up to 2^52, halves of the steps are exact.
+        // Halves of the steps are exact up to 2^52.
         assert_eq!(decimals(&[4_503_599_627_370_495.0]), Some(0));
         assert_eq!(decimals(&[-4_503_599_627_370_496.0]), None);
         assert_eq!(decimals(&[450_359_962_737_049.5]), Some(1));
@@ -366,13 +366,13 @@ mod tests {
 
     #[test]
     fn continuous_edges_are_the_shortest_numbers_in_their_gaps() {
-        // Thirds from 0 to 19.67 in two bins: one spacing is 0.33.
+        // Thirds from 0 to 19.67 in two bins; the margin is 0.33.
         let thirds: Vec<f64> = (0..60).map(|i| f64::from(i) / 3.0).collect();
         assert_eq!(edges(&thirds), [-0.2, 9.8, 19.8]);
         assert_eq!(shortest_between(2.0, 4.0), 3.0);
         assert_eq!(shortest_between(0.1, 0.2), 0.15);
         assert_eq!(shortest_between(-4.0, -2.0), -3.0);
-        // Neighbouring floats have nothing between them.
+        // There is no float between two neighbouring ones.
         let next = 1.0_f64.next_up();
         assert_eq!(shortest_between(1.0, next), next);
         assert_eq!(shortest_between(1.0, next.next_up()), next);
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn the_margin_is_a_spacing_or_what_exceeds_float_noise() {
+    fn the_margin_is_one_spacing_or_well_above_float_noise() {
         assert_eq!(margin(0.0, 100.0, 10, 0.0), 10.0);
         assert_eq!(margin(-100.0, 100.0, 10, 0.0), 20.0);
         assert_eq!(margin(0.0, 100.0, 10, 0.1), 100.0);
@@ -390,32 +390,32 @@ mod tests {
     }
 
     #[test]
-    fn bins_beyond_the_range_exist_where_there_is_a_range() {
+    fn only_numeric_signals_with_edges_have_bins_beyond_the_range() {
         let bins = |edges: &[f64]| Bins::Numeric { edges: edges.to_vec() };
         assert_eq!(bins(&[0.0, 1.0, 2.0]).beyond(), [0, 3]);
-        let (never_filled, none) = (bins(&[]), Bins::Classes { labels: Vec::new() });
-        assert!(never_filled.beyond().is_empty() && none.beyond().is_empty());
-        assert!(none.is_empty() && !never_filled.is_empty());
-        assert_eq!((never_filled.len(), bins(&[0.0, 1.0]).len()), (2, 4));
-        assert_eq!(never_filled.index(Some(f64::NAN)), 1);
+        let (without_values, none) = (bins(&[]), Bins::Classes { labels: Vec::new() });
+        assert!(without_values.beyond().is_empty() && none.beyond().is_empty());
+        assert!(none.is_empty() && !without_values.is_empty());
+        assert_eq!((without_values.len(), bins(&[0.0, 1.0]).len()), (2, 4));
+        assert_eq!(without_values.index(Some(f64::NAN)), 1);
     }
 
     #[test]
-    fn a_constant_column_has_one_bin_and_sees_a_change() {
+    fn other_values_of_a_constant_column_fall_outside_its_only_bin() {
         let bins = Bins::of_values(&[Some(7.0); 50]);
         assert_eq!(bins.labels(), ["below", "q1 [6.5, 7.5)", "above", "missing"]);
         assert_eq!(bins.index(Some(8.0)), 2);
     }
 
     #[test]
-    fn a_column_never_filled_has_present_and_missing() {
+    fn a_column_without_values_has_the_bins_present_and_missing() {
         let bins = Bins::of_values(&[None; 50]);
         assert_eq!(bins.labels(), ["present", "missing"]);
         assert_eq!((bins.index(Some(3.0)), bins.index(None)), (0, 1));
     }
 
     #[test]
-    fn continuous_edges_are_short_to_read() {
+    fn continuous_edges_have_few_digits() {
         let thirds: Vec<f64> = (0..60).map(|i| f64::from(i) / 3.0).collect();
         let edges = edges(&thirds);
         assert_eq!(edges.len(), 3);
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn float_noise_makes_no_bins() {
+    fn differences_within_float_noise_create_no_bins() {
         let values: Vec<f64> = (0..100).map(|i| 1.0 / 3.0 + f64::from(i) * 1e-15).collect();
         let edges = edges(&values);
         assert_eq!(edges.len(), 2, "{edges:?}");
@@ -431,20 +431,20 @@ mod tests {
     }
 
     #[test]
-    fn ten_bins_sort_by_name() {
+    fn names_of_ten_bins_sort_in_the_order_of_the_bins() {
         let labels = Bins::of_values(&(0..400).map(|i| Some(f64::from(i))).collect::<Vec<_>>()).labels();
         let quantiles: Vec<_> = labels.iter().filter(|label| label.starts_with('q')).collect();
         assert_eq!(quantiles.len(), 10);
         assert!(quantiles.is_sorted());
         assert!(quantiles[0].starts_with("q01 ["));
-        // Nine need no padding.
+        // Nine bins need no padding.
         let labels = Bins::of_values(&(0..270).map(|i| Some(f64::from(i))).collect::<Vec<_>>()).labels();
         assert!(labels[1].starts_with("q1 [") && labels[9].starts_with("q9 ["), "{labels:?}");
     }
 
     proptest! {
         #[test]
-        fn no_value_sits_on_an_edge(
+        fn no_value_lies_on_an_edge(
             values in prop::collection::vec(-1000i32..1000, 1..400),
             scale in prop::sample::select(vec![1.0, 10.0, 100.0, 3.0, 7.7]),
         ) {
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn categories_that_were_never_seen_are_counted_as_other() {
+    fn unknown_categories_are_counted_as_other() {
         let categories = ["yes", "no"].map(str::to_owned).to_vec();
         let bins = Bins::Categories { categories };
         assert_eq!(

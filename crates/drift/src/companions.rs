@@ -1,4 +1,4 @@
-//! Distances with a familiar scale, for display beside PSI. No verdict uses them.
+//! Other well-known distances, for display beside PSI. No verdict uses them.
 
 use crate::Shares;
 
@@ -20,15 +20,15 @@ pub fn js_distance(shares: &Shares) -> f64 {
             (p * (p / mean).log2() + q * (q / mean).log2()) / 2.0
         })
         .sum();
-    // Rounding may leave a little less than nothing.
+    // Rounding may make the divergence slightly negative.
     divergence.max(0.0).sqrt()
 }
 
 /// Returns the Kolmogorov–Smirnov distance over the bins in their order, in [0, 1]: the largest difference between the
 /// cumulative shares, that is, the largest share of rows that moved past an edge.
 ///
-/// Missing values count as the last bin. For categories, whose order has no meaning, neither has this distance. It is a lower bound of
-/// the distance before binning.
+/// Missing values count as the last bin. The distance has no meaning for categories, because they have no order. It is a lower
+/// bound of the distance before binning.
 ///
 /// ```
 /// let shares = drift::Shares { expected: vec![0.3, 0.4, 0.3], seen: vec![0.1, 0.4, 0.5], rows: 100 };
@@ -56,15 +56,15 @@ mod tests {
     }
 
     #[test]
-    fn opposites_are_as_far_as_can_be() {
-        let apart = Shares { expected: vec![1.0, 1e-300], seen: vec![1e-300, 1.0], rows: 1 };
-        assert!((js_distance(&apart) - 1.0).abs() < 1e-12);
-        assert!((ks_distance(&apart) - 1.0).abs() < 1e-12);
+    fn shares_without_overlap_have_distance_1() {
+        let separate = Shares { expected: vec![1.0, 1e-300], seen: vec![1e-300, 1.0], rows: 1 };
+        assert!((js_distance(&separate) - 1.0).abs() < 1e-12);
+        assert!((ks_distance(&separate) - 1.0).abs() < 1e-12);
     }
 
     proptest! {
         #[test]
-        fn both_are_distances(weights in prop::collection::vec((1u32..1000, 1u32..1000), 2..12)) {
+        fn distances_are_symmetric_within_0_and_1_and_0_for_equal_shares(weights in prop::collection::vec((1u32..1000, 1u32..1000), 2..12)) {
             let there = shares(&weights);
             let back = shares(&weights.iter().map(|&(a, b)| (b, a)).collect::<Vec<_>>());
             for distance in [js_distance, ks_distance] {

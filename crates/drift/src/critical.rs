@@ -1,4 +1,4 @@
-//! Critical values: what chance alone exceeds only as often as the budget of false alarms allows.
+//! Critical values: limits that PSI exceeds by chance only as often as the budget of false alarms allows.
 
 use crate::shares::smooth;
 use statrs::distribution::{Beta, ChiSquared, ContinuousCDF};
@@ -14,7 +14,7 @@ pub struct FalseAlarmBudget {
 }
 
 impl Default for FalseAlarmBudget {
-    /// Returns one false alarm a week, with a judgement every 15 s.
+    /// Returns a budget of one false alarm per week, with a verdict every 15 s.
     fn default() -> Self {
         Self { one_alarm_in: Duration::from_secs(7 * 24 * 3600), judged_every: Duration::from_secs(15) }
     }
@@ -23,8 +23,8 @@ impl Default for FalseAlarmBudget {
 impl FalseAlarmBudget {
     /// Returns the probability of a false alarm for one verdict on one of `signals` signals (Bonferroni).
     ///
-    /// More frequent verdicts on windows that share most of their rows, and several windows, need a little more than the budget in
-    /// some cases and less in others; `driftbench` measures how much in all.
+    /// Several windows, and frequent verdicts on windows that share most of their rows, cause slightly more false alarms than the
+    /// budget in some cases and fewer in others; `driftbench` measures the sum of these effects.
     pub fn alpha(&self, signals: usize) -> f64 {
         let judgements = self.one_alarm_in.as_secs_f64() / self.judged_every.as_secs_f64();
         1.0 / (judgements * signals.max(1) as f64)
@@ -34,11 +34,12 @@ impl FalseAlarmBudget {
 /// Returns the value that N·PSI between one bin and the rest exceeds with probability `alpha`, when `count` of `rows` = N reference rows fell
 /// into the bin.
 ///
-/// The bin's true share is unknown: it is a Beta variable, of `shape` and N − `count` + ½ (Jeffreys' prior: a `shape` of
-/// `count` + ½). With x the upper or lower quantile of N times that, p = (c + ½)/(N + 1) and q = (x + ½)/(N + 1), N·PSI is
-/// N·(q − p)·(ln(q/p) − ln((1 − q)/(1 − p))). For common bins that is less than χ² allows. The share of a rare bin has a
-/// longer tail than a normal variable: of 147 rows in shares of 1 to 19, PSI exceeds a χ² limit of 1 in 100,000 in up
-/// to 48 of 100,000 windows.
+/// The bin's true share is unknown. It is modelled as a Beta variable with parameters `shape` and N − `count` + ½ (with Jeffreys'
+/// prior, `shape` is `count` + ½). With x the upper or lower quantile of N times that, p = (c + ½)/(N + 1) and
+/// q = (x + ½)/(N + 1), N·PSI is
+/// N·(q − p)·(ln(q/p) − ln((1 − q)/(1 − p))). For common bins that is less than the χ² quantile. The share of a rare bin has a
+/// longer tail than a normal variable: if 1 to 19 of 147 rows fall into the bin, up to 48 of 100,000 windows exceed a χ² limit
+/// that 1 of 100,000 should exceed.
 pub(crate) fn rare_bin_chi2(shape: f64, count: u64, rows: u64, alpha: f64) -> f64 {
     let (count, rows) = (count as f64, rows as f64);
     let Ok(share) = Beta::new(shape, rows - count + 0.5) else { unreachable!("both shapes are above 0") };
@@ -53,7 +54,7 @@ pub(crate) fn rare_bin_chi2(shape: f64, count: u64, rows: u64, alpha: f64) -> f6
 /// Returns the value that a χ² variable with `degrees_of_freedom` (at least 1) exceeds with probability `alpha` in (0, 1).
 ///
 /// # Panics
-/// If an argument is out of range: both come from constants, never from input.
+/// If an argument is out of range. Both come from constants, never from input.
 ///
 /// ```
 /// assert!((drift::critical_chi2(0.05, 3) - 7.814_728).abs() < 1e-6); // any table of χ²
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn agrees_with_published_and_computed_quantiles() {
+    fn critical_values_agree_with_published_and_computed_quantiles() {
         // The first three: NIST/SEMATECH e-Handbook, table of χ² critical values. The rest: closed forms,
         // −2 ln α for two degrees of freedom, and for four the root of exp(−x/2)(1 + x/2) = α by bisection.
         let table = [(0.05, 1, 3.841), (0.01, 9, 21.666), (0.001, 4, 18.467), (3.5e-6, 2, 25.126)];
@@ -100,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn arguments_out_of_range_panic() {
+    fn an_alpha_or_degrees_of_freedom_out_of_range_panic() {
         for (alpha, freedom) in [(0.0, 1), (1.0, 1), (-0.1, 1), (0.5, 0)] {
             assert!(std::panic::catch_unwind(|| critical_chi2(alpha, freedom)).is_err(), "{alpha} {freedom}");
         }
     }
 
     #[test]
-    fn the_default_budget_is_one_a_week() {
+    fn the_default_budget_is_one_false_alarm_per_week() {
         let alpha = FalseAlarmBudget::default().alpha(7);
         assert!((alpha - 15.0 / 604_800.0 / 7.0).abs() < 1e-18);
     }

@@ -1,33 +1,33 @@
-//! Errors in numbers that came from outside, such as a scraped page.
+//! Errors in numbers from outside, such as those of a scraped page.
 
 use thiserror::Error;
 
 /// Why counts can't be compared with a reference.
 #[derive(Debug, Error, PartialEq)]
 pub enum DriftError {
-    /// Expected ratios and counts speak of different bins.
-    #[error("{expected} expected ratios but {counts} counts: they must name the same bins")]
+    /// The numbers of expected shares and of counts differ.
+    #[error("there are {expected} expected ratios but {counts} counts; give one of each per bin")]
     LengthMismatch {
-        /// How many expected ratios were given.
+        /// The number of expected shares.
         expected: usize,
-        /// How many counts were given.
+        /// The number of counts.
         counts: usize,
     },
-    /// A ratio that no reference can have.
+    /// An expected share is out of range.
     #[error("expected ratio of bin {bin} must be above 0 and at most 1, got {ratio}")]
     BadRatio {
         /// Position of the bin.
         bin: usize,
-        /// What it held.
+        /// The invalid share.
         ratio: f64,
     },
-    /// A reference without rows says nothing.
-    #[error("the reference has no rows")]
+    /// The reference has no rows to compare with.
+    #[error("the reference must have at least 1 row, got 0")]
     EmptyReference,
-    /// Counts that no service can have counted.
-    #[error("the counts add up to more rows than can be counted")]
+    /// The sum of the counts is out of range.
+    #[error("the counts must add up to at most {}, which they exceed", u64::MAX)]
     TooManyRows,
-    /// A critical value that is not a positive number.
+    /// The critical value is not a positive number.
     #[error("the critical chi-squared must be a positive number, got {0}")]
     BadCritical(f64),
 }

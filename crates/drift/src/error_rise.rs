@@ -1,13 +1,13 @@
-//! The errors of predicted numbers on rows with feedback, and how far chance may move their mean above that of the reference.
+//! The errors of predicted numbers on rows with feedback, and how far their mean may exceed that of the reference by chance.
 
 use crate::{FalseAlarmBudget, MIN_ROWS, accuracy::Z95};
 
-/// The smallest rise of the mean absolute error that matters in practice, as a share of the reference's. It is relative, because
-/// errors have the unit of the predicted number. A tenth is also the standard error of the mean absolute error of 60 rows, the
-/// fewest that are judged, if errors are normal: √(π/2 − 1)/√60 = 0.098.
+/// The smallest rise of the mean absolute error that matters in practice, as a share of the error on the reference. It is relative,
+/// because errors have the unit of the predicted number. A tenth is also about the relative standard error of the mean absolute
+/// error of 60 rows, the fewest that are judged, if errors are normal: √(π/2 − 1)/√60 = 0.098.
 pub const PRACTICAL_RISE: f64 = 0.1;
 
-/// Sums over the errors (predicted less actual) of rows with feedback. They can be added up over time and over replicas.
+/// Sums over the errors (predicted minus actual number) of rows with feedback. Sums can be added up over time and over replicas.
 ///
 /// ```
 /// let mut sums = drift::ErrorSums::default();
@@ -26,16 +26,16 @@ pub struct ErrorSums {
     pub over: f64,
     /// The sum of the errors below 0, without their sign.
     pub under: f64,
-    /// The sum of their squares.
+    /// The sum of the squared errors.
     pub squared: f64,
-    /// The sum of their fourth powers.
+    /// The sum of the fourth powers of the errors.
     pub fourth_power: f64,
 }
 
-/// A figure and its 95 % interval.
+/// An estimated number and its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
-    /// The figure.
+    /// The estimate.
     pub value: f64,
     /// The lower end of the interval.
     pub low: f64,
@@ -46,9 +46,9 @@ pub struct Estimate {
 /// The absolute errors on the reference rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReferenceErrors {
-    /// Their mean.
+    /// The mean of the absolute errors.
     pub mean_absolute: f64,
-    /// Their standard deviation.
+    /// The standard deviation of the absolute errors.
     pub absolute_sd: f64,
     /// The number of reference rows.
     pub rows: u64,
@@ -96,14 +96,14 @@ impl ErrorSums {
         Some(self.mean(self.over + self.under)? - reference.mean_absolute)
     }
 
-    /// Returns how far the mean absolute error may be above that of the reference before that is significant and matters in
-    /// practice. `None` below 60 rows.
+    /// Returns the greatest rise of the mean absolute error above that of the reference that is not significant or does not matter
+    /// in practice. `None` below 60 rows.
     ///
-    /// It is the greater of [`PRACTICAL_RISE`] of the reference's and √(2·L)·√(s²/n + s_ref²/N), with L = ln(1/α) and the
-    /// standard deviations s of the absolute error. √(2·L) is where Chernoff's bound of a normal variable, P(Z > z) ≤ exp(−z²/2),
-    /// is α (S. Boucheron, G. Lugosi, P. Massart, "Concentration Inequalities", 2013, section 2.2), and the root in Bernstein's
-    /// bound, which limits accuracy; the other term of that needs a greatest possible error. It is above the exact quantile, which
-    /// makes up for standard deviations that are measured on the same rows as the means.
+    /// It is the greater of [`PRACTICAL_RISE`] times the reference's error and √(2·L)·√(s²/n + s_ref²/N), with L = ln(1/α) and the
+    /// standard deviations s of the absolute error. √(2·L) is the z at which Chernoff's bound of a normal variable,
+    /// P(Z > z) ≤ exp(−z²/2), is α (S. Boucheron, G. Lugosi, P. Massart, "Concentration Inequalities", 2013, section 2.2). It is
+    /// above the exact quantile, which makes up for standard deviations that are measured on the same rows as the means. Bernstein's
+    /// bound, which limits accuracy, cannot be used here, because it needs a greatest possible error.
     pub fn rise_limit(&self, reference: &ReferenceErrors, budget: &FalseAlarmBudget) -> Option<f64> {
         let mean = self.mean(self.over + self.under)?;
         let variance = self.absolute_variance(mean) + reference.absolute_sd.powi(2) / reference.rows as f64;
@@ -115,12 +115,13 @@ impl ErrorSums {
         (self.rows >= MIN_ROWS).then(|| sum / self.rows as f64)
     }
 
-    /// Returns the variance of the mean absolute error. The mean of the squares of absolute errors is that of errors.
+    /// Returns the variance of the mean absolute error. The squares of absolute errors are those of the errors.
     fn absolute_variance(&self, mean: f64) -> f64 {
         self.variance(self.squared / self.rows as f64, mean)
     }
 
-    /// Returns the variance of a mean, from the mean of the squares. Rounding may leave less than nothing where all are equal.
+    /// Returns the variance of a mean, from the mean of the squares. If all values are equal, rounding could make it negative, so it is
+    /// at least 0.
     fn variance(&self, mean_of_squares: f64, mean: f64) -> f64 {
         (mean_of_squares - mean.powi(2)).max(0.0) / self.rows as f64
     }
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_numpy() {
+    fn means_and_intervals_agree_with_numpy() {
         // i = numpy.arange(80); e = i*37 % 101/10 - 4; a = abs(e); z = 1.959964; se = lambda x: x.std()/80**.5
         // of a and of e: mean, mean -/+ z*se; of e*e the roots of the same
         let exact = [
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_agrees_with_numpy() {
+    fn the_limit_of_the_rise_agrees_with_numpy() {
         // max(.1*mean, sqrt(2*log(604800/15))*sqrt(a.var()/80 + sd**2/rows))
         let exact = [
             (2.0, 1.5, 147, 1.014_383_316_691_453_8),
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn below_sixty_rows_nothing_is_known() {
+    fn there_is_no_estimate_below_60_rows() {
         let reference = ReferenceErrors { mean_absolute: 1.0, absolute_sd: 1.0, rows: 147 };
         let few = sums((0..59).map(f64::from));
         assert_eq!((few.mean_absolute_error(), few.root_mean_square_error(), few.bias()), (None, None, None));
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_errors_have_no_width() {
+    fn equal_errors_have_intervals_of_width_0() {
         // 0.1² added up a hundred times is not exactly a hundred times 0.1².
         let equal = sums([0.1; 100]);
         for estimate in [equal.mean_absolute_error(), equal.root_mean_square_error(), equal.bias()] {
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn one_enormous_error_is_no_rise() {
+    fn a_single_enormous_error_does_not_exceed_the_limit() {
         let reference = ReferenceErrors { mean_absolute: 0.8, absolute_sd: 0.6, rows: 1000 };
         let usual = (0..1000).map(|i| f64::from(i % 5) * 0.8 - 1.6);
         for enormous in [1e2, 1e4, 1e8] {
@@ -214,7 +215,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn intervals_hold_their_figure(errors in prop::collection::vec(-1e3..1e3_f64, 60..200)) {
+        fn intervals_contain_their_estimate(errors in prop::collection::vec(-1e3..1e3_f64, 60..200)) {
             let all = sums(errors.iter().copied());
             for estimate in [all.mean_absolute_error(), all.root_mean_square_error(), all.bias()] {
                 let Estimate { value, low, high } = estimate.unwrap();

@@ -1,9 +1,10 @@
-//! Decides whether traffic still follows its reference: pure mathematics on counts.
+//! Decides from counts whether traffic still follows its reference. Everything here is a pure function of numbers.
 //!
 //! Rows are counted bin by bin ([`bins`]); counts become shares, beside the shares in the reference ([`shares`]); their distance
-//! ([`mod@psi`]; [`companions`] has other distances for display) is compared with what chance explains ([`critical`]), which gives
-//! a [`verdict`] and the smallest drift that it could have detected ([`detectable`]). [`accuracy`] does the same for the accuracy
-//! on rows with feedback, and [`error_rise`] for the errors of predicted numbers. Counts can be added up over time and over replicas before all of that, so nothing here keeps state.
+//! ([`mod@psi`]; [`companions`] has other distances for display) is compared with the limit for chance ([`critical`]), which gives
+//! a [`verdict`] and the smallest drift that could have been detected ([`detectable`]). [`accuracy`] does the same for the accuracy
+//! on rows with feedback, and [`error_rise`] for the errors of predicted numbers. Counts are added up over time and over replicas
+//! before they come here, so nothing here keeps state.
 //!
 //! What does not belong here: files, HTTP, metric names, clocks, random numbers.
 //!

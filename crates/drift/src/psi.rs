@@ -7,7 +7,7 @@ use crate::Shares;
 pub struct Psi {
     /// The index: 0 for perfect agreement, without upper bound.
     pub value: f64,
-    /// How many rows were counted.
+    /// The number of counted rows.
     pub rows: u64,
 }
 
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_numbers_computed_elsewhere() {
+    fn psi_agrees_with_numbers_computed_in_python() {
         // Python, for N in (50, 1000): n = min(100, N)
         //   p = [(n*e/N + .5)/(n + 2) for e in ref]; q = [(n*c/100 + .5)/(n + 2) for c in (7, 21, 40, 32)]
         //   sum((b - a)*math.log(b/a) for a, b in zip(p, q))
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn opposite_replicas_cancel_when_pooled() {
+    fn opposite_shifts_of_two_replicas_cancel_when_pooled() {
         let (a, b) = ([999, 1], [1, 999]);
         let pooled: Vec<u64> = a.iter().zip(b).map(|(a, b)| a + b).collect();
         assert!(of(&[500, 500], &pooled).value < 1e-12);
@@ -60,7 +60,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_finite_and_never_negative(
+        fn psi_is_finite_and_never_negative(
             (weights, counts) in (2usize..12).prop_flat_map(|bins| (
                 prop::collection::vec(1u64..1000, bins),
                 prop::collection::vec(0u64..1_000_000, bins),

@@ -16,13 +16,13 @@ pub struct SignalReference {
     pub bins: Bins,
     /// Smoothed share of the rows to expect in each bin: above 0, adding up to 1.
     ///
-    /// One row more than were seen is expected below the reference's range and one above it: a fresh value lies beyond the
-    /// greatest of N with probability 1/(N + 1) (S. S. Wilks, "Determination of Sample Sizes for Setting Tolerance
+    /// One more row than was observed is expected below the reference's range, and one above it, because a new value lies beyond
+    /// the greatest of N values with probability 1/(N + 1) (S. S. Wilks, "Determination of Sample Sizes for Setting Tolerance
     /// Limits", 1941).
     pub expected: Vec<f64>,
-    /// How many reference rows there were.
+    /// The number of reference rows.
     pub rows: u64,
-    /// How many of them are in each bin.
+    /// The number of reference rows in each bin.
     pub counts: Vec<u64>,
 }
 
@@ -64,7 +64,7 @@ impl SignalReference {
     fn of_counts(name: String, counts: Vec<u64>, bins: Bins) -> Self {
         let all: u64 = counts.iter().sum();
         let (rows, beyond) = (all as f64, bins.beyond());
-        // One row more at either end, and then as many rows as there were, of which the bins have their shares.
+        // Adds one row at either end, then scales the counts back to the number of rows.
         let kept = if beyond.is_empty() { 1.0 } else { rows / (rows + beyond.len() as f64) };
         let likely = |(bin, &count): (usize, &u64)| {
             kept * (count as f64 + if beyond.contains(&bin) { 1.0 } else { 0.0 })
@@ -76,10 +76,11 @@ impl SignalReference {
     /// Returns the degrees of freedom of the null distribution of PSI: the filled bins less one, and one more for the two bins beyond
     /// the range; at least 1.
     ///
-    /// That the two together are worth one was found by simulation. With many rows in the window and 60 to 1,000 in the
-    /// reference, the share of windows above the χ² limit is then 0.6 to 1.0 of what it should be, from 1 in 100 to 1 in
-    /// 10,000; with nothing expected beyond the range and no degree of freedom for it, it is 5 to a hundred times as
-    /// much. Bins that the reference leaves empty otherwise (a category, missing values) are held open by smoothing alone.
+    /// Simulations showed that those two bins together count as one degree of freedom. With many rows in the window and 60 to 1,000
+    /// in the reference, the share of windows above the χ² limit is then 0.6 to 1.0 of the nominal share, for nominal shares of 1 in
+    /// 100 to 1 in 10,000. If no rows were expected beyond the range, and no degree of freedom were counted for it, the share would
+    /// be 5 to 100 times the nominal one. Other empty bins (a category, missing values) have an expected share only by smoothing and
+    /// add no degree of freedom.
     pub fn degrees_of_freedom(&self) -> usize {
         let filled = self.counts.iter().filter(|&&count| count > 0).count();
         let beyond = usize::from(!self.bins.beyond().is_empty());
@@ -91,14 +92,15 @@ impl SignalReference {
     pub fn critical_chi2(&self, alpha: f64) -> f64 {
         let chances = self.counts.len() as f64;
         let alone = |shape, count| rare_bin_chi2(shape, count, self.rows, alpha / chances);
-        // Missing values and other categories that the reference never has are drift; a class that it never predicts may come.
+        // A missing value or an unknown category is drift if the reference has none. A class that the model never predicted on the
+        // reference may still be predicted without drift.
         let possible = |count: u64| count > 0 || matches!(self.bins, Bins::Classes { .. });
         let rare = self
             .counts
             .iter()
             .filter(|&&count| possible(count))
             .map(|&count| alone(count as f64 + 0.5, count));
-        // Beyond the range lies the share of one spacing between sorted rows.
+        // The share of rows beyond the range is distributed like one gap between sorted rows.
         let outer = self.bins.beyond().first().map(|_| alone(1.0, 1));
         rare.chain(outer).fold(critical_chi2(alpha, self.degrees_of_freedom()), f64::max)
     }
@@ -109,12 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn empty_bins_expect_little_but_not_nothing() {
+    fn expected_shares_of_empty_bins_are_small_and_above_0() {
         let values: Vec<Option<f64>> = (0..147).map(|i| Some(f64::from(i))).collect();
         let reference = SignalReference::of_values("x", &values);
         assert_eq!(reference.bins.len(), 8);
         assert_eq!(reference.degrees_of_freedom(), 5);
-        // One row of 149 is expected at either end, none is missing.
+        // One row of 149 is expected at either end, and none is missing.
         assert!((reference.expected[0] - (147.0 / 149.0 + 0.5) / 151.0).abs() < 1e-15);
         assert!((reference.expected[7] - 0.5 / 151.0).abs() < 1e-15);
         let shares = crate::Shares::new(&reference.expected, 147, &[1; 8]).unwrap();
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_values_of_the_reference_are_expected() {
+    fn missing_values_are_expected_at_the_rate_of_the_reference() {
         let values: Vec<Option<f64>> = (0..100).map(|i| (i % 4 != 0).then_some(f64::from(i))).collect();
         let reference = SignalReference::of_values("x", &values);
         let missing = reference.expected.last().copied().unwrap();
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rare_category_asks_for_more_evidence_than_a_common_one() {
+    fn a_rare_class_raises_the_critical_value() {
         let of = |rare: usize| {
             let categories: Vec<usize> = (0..147).map(|row| usize::from(row >= rare)).collect();
             SignalReference::of_classes("x", &categories, &["a".into(), "b".into()]).critical_chi2(3.5e-6)
@@ -146,9 +148,9 @@ mod tests {
     }
 
     #[test]
-    fn missing_values_count_where_the_reference_has_them() {
+    fn missing_values_raise_the_critical_value_if_the_reference_has_some() {
         let critical = |values: &[Option<f64>]| SignalReference::of_values("x", values).critical_chi2(3.5e-6);
-        // No bin is rare; the empty bin for missing values would ask for 40.25 (scipy, as above, with 8 bins).
+        // No bin is rare. If the empty bin for missing values counted, the value would be 40.25 (scipy, as above, with 8 bins).
         let filled: Vec<Option<f64>> = (0..147).map(|i| Some(f64::from(i))).collect();
         assert!((critical(&filled) - 33.158_686_417).abs() < 1e-6, "{}", critical(&filled));
         // One missing value of 147, in four bins: s = beta.isf(3.5e-6 / 4, 1.5, 146.5)
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_was_never_predicted_is_possible() {
+    fn a_class_never_predicted_on_the_reference_raises_the_critical_value() {
         let categories: Vec<usize> = (0..40).map(|row| row % 2).collect();
         let labels = ["a", "b", "c"].map(str::to_owned);
         let critical = SignalReference::of_classes("x", &categories, &labels).critical_chi2(3.5e-6);

@@ -5,29 +5,30 @@ use crate::DriftError;
 /// Expected and observed shares of the bins of one signal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shares {
-    /// One a bin, above 0, adding up to 1.
+    /// The expected share of each bin: above 0, adding up to 1.
     pub expected: Vec<f64>,
-    /// The same of the counted rows.
+    /// The share of the counted rows in each bin: above 0, adding up to 1.
     pub seen: Vec<f64>,
-    /// How many rows were counted.
+    /// The number of counted rows.
     pub rows: u64,
 }
 
 impl Shares {
-    /// `expected` are a reference's [`smoothed`] ratios, `reference_rows` its rows N, `counts` the M rows to compare.
+    /// Compares M counted rows with a reference of N = `reference_rows` rows. `expected` are the [`smoothed`] shares of the
+    /// reference, and `counts` the counted rows, both per bin.
     ///
-    /// Both sides are smoothed as if they stood on n = min(M, N) rows: (n·share + ½) / (n + B/2). With each smoothed by
-    /// its own rows, a bin that is empty on both sides would be expected at ½/N and observed at ½/M; so much traffic
-    /// against a small reference would seem to drift for ever, and the more of it the surer.
+    /// Both sides are smoothed as if they were of n = min(M, N) rows: (n·share + ½) / (n + B/2). If each were smoothed by its own
+    /// number of rows, a bin that is empty on both sides would have an expected share of about ½/N and an observed share of about
+    /// ½/M. Much traffic would then seem to drift from a small reference although it does not.
     ///
     /// # Errors
-    /// When the slices differ in length, an expected ratio is not in (0, 1], the reference has no rows, or the counts
-    /// add up to more than a `u64` holds.
+    /// Returns an error if the slices differ in length, an expected share is not in (0, 1], the reference has no rows, or the sum of
+    /// the counts does not fit into a `u64`.
     pub fn new(expected: &[f64], reference_rows: u64, counts: &[u64]) -> Result<Self, DriftError> {
         if expected.len() != counts.len() {
             return Err(DriftError::LengthMismatch { expected: expected.len(), counts: counts.len() });
         }
-        // Written so that NaN is refused too.
+        // The condition is negated so that NaN is refused, too.
         if let Some(bin) = expected.iter().position(|&p| !(p > 0.0 && p <= 1.0)) {
             return Err(DriftError::BadRatio { bin, ratio: expected[bin] });
         }
@@ -42,7 +43,7 @@ impl Shares {
         Ok(Self {
             expected: expected
                 .iter()
-                // The share that the smoothed ratio came from; rounding may leave a little less than nothing.
+                // Recovers the share before smoothing, which rounding may make slightly negative.
                 .map(|ratio| smoothed(((ratio * (known + bins as f64 / 2.0) - 0.5) / known).max(0.0)))
                 .collect(),
             seen: counts.iter().map(|&count| smoothed(count as f64 / seen.max(1.0))).collect(),
@@ -50,7 +51,7 @@ impl Shares {
         })
     }
 
-    /// Expected and observed share, bin by bin.
+    /// Returns the expected and the observed share of each bin.
     pub fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
         self.expected.iter().copied().zip(self.seen.iter().copied())
     }
@@ -62,9 +63,9 @@ pub(crate) fn smooth(rows_in_bin: f64, rows: f64, bins: usize) -> f64 {
     (rows_in_bin + 0.5) / (rows + bins as f64 / 2.0)
 }
 
-/// Smoothed shares of plain counts, (c + ½) / (n + B/2), with n rows in B bins.
+/// Returns the smoothed shares (c + ½) / (n + B/2) of n rows that are counted in B bins.
 ///
-/// Every ratio is above 0 and they add up to 1, with no rows at all too.
+/// Every share is above 0 and they add up to 1, even if there are no rows.
 pub fn smoothed(counts: &[u64]) -> Vec<f64> {
     let rows = counts.iter().sum::<u64>() as f64;
     counts.iter().map(|&count| smooth(count as f64, rows, counts.len())).collect()
@@ -76,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn refuses_what_it_cannot_compare() {
+    fn invalid_expected_shares_and_counts_are_refused() {
         let mismatch = Err(DriftError::LengthMismatch { expected: 1, counts: 2 });
         assert_eq!(Shares::new(&[1.0], 9, &[1, 2]), mismatch);
         assert_eq!(Shares::new(&[0.0, 1.0], 9, &[1, 2]), Err(DriftError::BadRatio { bin: 0, ratio: 0.0 }));
@@ -89,8 +90,8 @@ mod tests {
     }
 
     #[test]
-    fn no_rows_and_like_rows_are_what_was_expected() {
-        // Bins that are empty on both sides included, however many rows there are.
+    fn rows_like_the_reference_have_the_expected_shares() {
+        // The last three bins are empty on both sides, which must not count as a difference at any number of rows.
         let expected = smoothed(&[70, 77, 0, 0, 0]);
         for scale in [0, 1, 1_000, 1_000_000_000] {
             let shares = Shares::new(&expected, 147, &[70 * scale, 77 * scale, 0, 0, 0]).unwrap();
@@ -101,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_side_adds_up_and_no_share_is_nothing(
+        fn shares_are_above_0_and_add_up_to_1(
             (weights, counts) in (1usize..12).prop_flat_map(|bins| (
                 prop::collection::vec(1u64..1000, bins),
                 prop::collection::vec(0u64..1_000_000, bins),

@@ -2,25 +2,26 @@
 
 use crate::{DriftError, Psi, Shares, detectable::detectable_psi, psi::psi};
 
-/// The smallest PSI that matters in practice. Credit scoring by convention calls 0.1 and more a shift (N. Siddiqi, "Credit Risk Scorecards", 2006).
+/// The smallest PSI that matters in practice. By convention, credit scoring treats 0.1 and more as a shift (N. Siddiqi, "Credit
+/// Risk Scorecards", 2006).
 pub const PRACTICAL_PSI: f64 = 0.1;
 
-/// Fewer rows than this give no verdict: the χ² approximation wants about five rows in every bin, and a profile has
-/// up to ten quantile bins besides those for values out of range.
+/// The fewest rows that are judged. The χ² approximation needs about five rows in every bin, and a signal has up to ten quantile
+/// bins and further ones for missing values and values out of range.
 pub const MIN_ROWS: u64 = 60;
 
 /// Whether traffic follows its reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The distance is explained by chance, or too small to matter.
+    /// The distance may be due to chance, or is too small to matter.
     Steady,
-    /// The distance is greater than chance explains, and matters.
+    /// The distance is greater than chance explains, and large enough to matter.
     Drifting,
     /// There are too few rows for a verdict.
     CannotTell {
-        /// Rows that were counted.
+        /// The number of counted rows.
         rows: u64,
-        /// Rows that are needed.
+        /// The number of rows that a verdict needs.
         needs: u64,
     },
 }
@@ -32,15 +33,15 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The distance from the reference.
     pub psi: Psi,
-    /// The limit that PSI must exceed; infinite without rows.
+    /// The limit above which PSI is drift. It is infinite if there are no rows.
     pub threshold: f64,
-    /// 1/N + 1/M, by which χ² is scaled; infinite without rows.
+    /// 1/N + 1/M, the factor between χ² and PSI. It is infinite if there are no rows.
     pub noise: f64,
 }
 
 impl Judgement {
-    /// Returns the smallest true PSI that would have been detected with a probability of 90 %, see [`detectable_psi`]. Infinite
-    /// without a verdict.
+    /// Returns the smallest true PSI that would have been detected with a probability of 90 %, see [`detectable_psi`]. It is infinite
+    /// if there are too few rows for a verdict.
     pub fn detectable_psi(&self, degrees_of_freedom: usize) -> f64 {
         match self.verdict {
             Verdict::CannotTell { .. } => f64::INFINITY,
@@ -57,7 +58,7 @@ impl Judgement {
 /// Without drift PSI is distributed about as (1/N + 1/M)·χ² (Yurdakul 2018), since both samples are noisy.
 ///
 /// # Errors
-/// If the numbers contradict each other: see [`DriftError`].
+/// Returns a [`DriftError`] if the numbers contradict each other.
 pub fn judge(
     expected: &[f64],
     counts: &[u64],
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_reference_can_prove_little() {
+    fn a_shift_is_drift_against_a_large_reference_but_not_a_small_one() {
         let counts = [400, 300, 200, 100];
         assert_eq!(verdict(counts, 100), Verdict::Steady);
         assert_eq!(verdict(counts, 100_000), Verdict::Drifting);
@@ -120,8 +121,8 @@ mod tests {
     }
 
     #[test]
-    fn the_limits_belong_to_the_steady_side() {
-        // 60 rows suffice, and a PSI is drift only above its threshold.
+    fn a_psi_equal_to_the_threshold_is_steady() {
+        // 60 rows are enough for a verdict, and PSI is drift only above its threshold.
         let fewest = judge(&EXPECTED, &[60, 0, 0, 0], 1_000_000, 1.0).unwrap();
         assert_eq!((fewest.verdict, fewest.psi.rows), (Verdict::Drifting, 60));
         assert_eq!(verdict([59, 0, 0, 0], 1_000_000), Verdict::CannotTell { rows: 59, needs: 60 });
@@ -129,7 +130,7 @@ mod tests {
         let exact = judged(1.0).psi.value / (1.0 / 1000.0 + 1.0 / 1000.0);
         assert_eq!(judged(exact * (1.0 + 1e-12)).verdict, Verdict::Steady);
         assert_eq!(judged(exact * (1.0 - 1e-12)).verdict, Verdict::Drifting);
-        // At a threshold that equals PSI to the last bit.
+        // The threshold equals PSI to the last bit.
         let mut critical = exact * (1.0 - 1e-15);
         while judged(critical).threshold < judged(critical).psi.value {
             critical = critical.next_up();
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_numbers_that_cannot_be() {
+    fn an_empty_reference_and_invalid_critical_values_are_refused() {
         assert_eq!(judge(&EXPECTED, &[1; 4], 0, 1.0), Err(DriftError::EmptyReference));
         for critical in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
             assert!(matches!(judge(&EXPECTED, &[1; 4], 9, critical), Err(DriftError::BadCritical(_))));
