@@ -334,9 +334,7 @@ fn importances_of_engine(
     rng: &mut ChaCha8Rng,
 ) -> Vec<f64> {
     let features = table.columns.len();
-    let count = IMPORTANCE_ROWS.min((IMPORTANCE_VALUES / features).max(drift::MIN_ROWS as usize));
-    let step = outputs.len().div_ceil(count).max(1);
-    let rows: Vec<usize> = (0..outputs.len()).step_by(step).collect();
+    let rows = measured_rows(outputs.len(), features);
     let mut exchanged = rows.clone();
     exchanged.shuffle(rng);
     let others = Batch { rows: &[], others: &table.others };
@@ -360,6 +358,12 @@ fn importances_of_engine(
         scored.map_or(0.0, changes)
     };
     (0..features).into_par_iter().map(importance).collect()
+}
+
+/// Returns the rows that importance is measured on, evenly spaced in a table of so many rows and features.
+fn measured_rows(rows: usize, features: usize) -> Vec<usize> {
+    let count = IMPORTANCE_ROWS.min((IMPORTANCE_VALUES / features).max(drift::MIN_ROWS as usize));
+    (0..rows).step_by(rows.div_ceil(count).max(1)).collect()
 }
 
 /// Returns the mutual information between the bins of each feature and those of the answers, in nats.
@@ -450,3 +454,6 @@ fn limits(card: &ModelCard, truth: &Truth) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests;
