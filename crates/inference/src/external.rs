@@ -3,7 +3,7 @@
 use crate::{LoadedModel, Settings, model_file::read_model_file};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use cli_io::file_kind::{self, Wanted};
-use model::{Batch, EngineError, ModelCard, ModelFile};
+use model::{Batch, BatchRows, EngineError, ModelCard, ModelFile};
 use onnx::{OnnxEngine, OnnxModel, RunError, Runtime};
 use rand::SeedableRng;
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -70,15 +70,14 @@ pub(crate) fn read(runtime: &Runtime, bytes: &[u8], sessions: usize) -> Result<O
 fn try_out(engine: &OnnxEngine, card: &ModelCard) -> Result<Vec<Option<f64>>> {
     let pool = card.pool()?;
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
-    let rows: Vec<Vec<Option<f64>>> = (0..TRIED)
-        .map(|_| {
-            let class = pool.class(rand::RngExt::random(&mut rng));
-            let mut row = Vec::new();
-            pool.draw(class, &mut rng, &mut row);
-            row
-        })
-        .collect();
-    let batch = Batch { rows: &rows, others: &[] };
+    let (mut values, mut row) = (Vec::new(), Vec::new());
+    for _ in 0..TRIED {
+        let class = pool.class(rand::RngExt::random(&mut rng));
+        pool.draw(class, &mut rng, &mut row);
+        values.extend_from_slice(&row);
+    }
+    let rows = BatchRows::new(&values, card.features.len());
+    let batch = Batch { rows, others: &[] };
     let answers = engine.model().run_within(engine.inputs(), batch, LIMIT);
     let answers = answers.map_err(|error| match error {
         RunError::Engine(EngineError::Value { feature, problem, .. }) => {
@@ -87,5 +86,5 @@ fn try_out(engine: &OnnxEngine, card: &ModelCard) -> Result<Vec<Option<f64>>> {
         other => other.into(),
     })?;
     engine.outputs(answers, rows.len()).map_err(anyhow::Error::msg)?;
-    rows.into_iter().next().context("there is no simulated row")
+    Ok(rows[0].to_vec())
 }

@@ -100,12 +100,19 @@ pub struct Id {
     length: usize,
 }
 
+impl Id {
+    /// Returns the text as bytes, which are ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
+}
+
 impl Deref for Id {
     type Target = str;
 
     fn deref(&self) -> &str {
         // Base64 is ASCII.
-        std::str::from_utf8(&self.text[..self.length]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
 

@@ -116,6 +116,9 @@ impl Design {
 /// Returns the sum of products. It has eight partial sums, which the compiler can compute in parallel; it must not reorder the
 /// additions of a single one.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    if a.len() < 8 {
+        return a.iter().zip(b).map(|(a, b)| a * b).sum();
+    }
     let mut sums = [0.0; 8];
     let (a_blocks, b_blocks) = (a.chunks_exact(8), b.chunks_exact(8));
     let rest: f64 = a_blocks.remainder().iter().zip(b_blocks.remainder()).map(|(a, b)| a * b).sum();

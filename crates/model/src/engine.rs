@@ -5,24 +5,83 @@ use crate::{
     encoding::{Encoding, Scaling, Slot},
     logistic::{Weights, argmax},
 };
-use std::fmt;
+use smallvec::SmallVec;
+use std::{fmt, ops::Index, slice::ChunksExact};
 use thiserror::Error;
 
 /// Rows to score. Each has one value per feature: a number, or the position of a category. `None` is a missing value.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
     /// The rows.
-    pub rows: &'a [Vec<Option<f64>>],
+    pub rows: BatchRows<'a>,
     /// The texts of the categories that the model card does not list, in the order of rows and features.
     pub others: &'a [OtherCategory],
+}
+
+/// Rows of equal length in one list of values, row by row.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchRows<'a> {
+    values: &'a [Option<f64>],
+    features: usize,
+}
+
+impl<'a> BatchRows<'a> {
+    /// Divides a list of values into rows of `features` values each.
+    ///
+    /// # Panics
+    /// If `features` is 0, or the number of values is not a multiple of it.
+    pub fn new(values: &'a [Option<f64>], features: usize) -> Self {
+        assert!(features > 0 && values.len().is_multiple_of(features), "one value per row and feature");
+        Self { values, features }
+    }
+
+    /// Returns a batch of a single row.
+    pub fn one(row: &'a [Option<f64>]) -> Self {
+        Self::new(row, row.len())
+    }
+
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.values.len() / self.features
+    }
+
+    /// Returns whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Returns the number of values in a row.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Returns the rows, in their order.
+    pub fn iter(&self) -> ChunksExact<'a, Option<f64>> {
+        self.values.chunks_exact(self.features)
+    }
+}
+
+impl<'a> IntoIterator for BatchRows<'a> {
+    type Item = &'a [Option<f64>];
+    type IntoIter = ChunksExact<'a, Option<f64>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl Index<usize> for BatchRows<'_> {
+    type Output = [Option<f64>];
+
+    fn index(&self, row: usize) -> &Self::Output {
+        &self.values[row * self.features..(row + 1) * self.features]
+    }
 }
 
 impl<'a> Batch<'a> {
     /// Returns the text of a category that the model card does not list, if it is known.
     pub fn other(&self, row: usize, feature: usize) -> Option<&'a str> {
-        debug_assert!(self.others.is_sorted_by_key(|other| (other.row, other.feature)));
-        let found = self.others.binary_search_by_key(&(row, feature), |other| (other.row, other.feature));
-        found.ok().map(|at| &*self.others[at].text)
+        OtherCategory::find(self.others, row, feature)
     }
 }
 
@@ -37,6 +96,18 @@ pub struct OtherCategory {
     pub text: Box<str>,
 }
 
+impl OtherCategory {
+    /// Returns the text for a row and a feature, if `others` has one. They must be in the order of rows and features.
+    pub(crate) fn find(others: &[Self], row: usize, feature: usize) -> Option<&str> {
+        debug_assert!(others.is_sorted_by_key(|other| (other.row, other.feature)));
+        let found = others.binary_search_by_key(&(row, feature), |other| (other.row, other.feature));
+        found.ok().map(|at| &*others[at].text)
+    }
+}
+
+/// One probability per class. Up to four are stored without an allocation, which would take much of the time per row of a batch.
+pub type Probabilities = SmallVec<[f64; 4]>;
+
 /// What a model answers to one row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
@@ -45,7 +116,7 @@ pub enum Output {
         /// Its position in the classes of the model card.
         class: usize,
         /// One probability per class, which add up to 1; `None` if the model gives none.
-        probabilities: Option<Vec<f64>>,
+        probabilities: Option<Probabilities>,
     },
     /// A number.
     Number(f64),
@@ -130,7 +201,7 @@ impl Linear {
 impl Engine for Linear {
     fn score(&self, batch: Batch) -> Result<Vec<Output>, EngineError> {
         let mut encoded = Vec::with_capacity(self.encoding.width());
-        let score = |(at, row): (usize, &Vec<Option<f64>>)| {
+        let score = |(at, row): (usize, &[Option<f64>])| {
             self.encoding.encode(row, &mut encoded);
             let probabilities = self.weights.probabilities(&encoded);
             if probabilities.iter().any(|probability| !probability.is_finite()) {

@@ -51,7 +51,7 @@ pub use card::{
 };
 pub use csv_table::{CsvError, CsvOptions, CsvTable, ReferenceTable, read_csv, read_reference};
 pub use encoding::Encoding;
-pub use engine::{Batch, Engine, EngineError, OtherCategory, Output, ValueProblem};
+pub use engine::{Batch, BatchRows, Engine, EngineError, OtherCategory, Output, Probabilities, ValueProblem};
 pub use file::{FileError, ModelFile};
 pub use predictor::{Prediction, Predictor};
 pub use profile::{ProfileError, ProfileInput, Truth, profile, reference_features};

@@ -3,6 +3,7 @@
 use crate::{
     TrainError,
     design::{Design, dot},
+    engine::Probabilities,
 };
 use argmin::{
     core::{CostFunction, Error, Executor, Gradient},
@@ -38,9 +39,9 @@ pub struct Weights {
 
 impl Weights {
     /// Returns the class probabilities of an encoded row; they add up to 1, or are NaN where the row overflows.
-    pub fn probabilities(&self, row: &[f64]) -> Vec<f64> {
+    pub fn probabilities(&self, row: &[f64]) -> Probabilities {
         let classes = self.coefficients.iter().zip(&self.intercepts);
-        let mut logits: Vec<f64> =
+        let mut logits: Probabilities =
             classes.map(|(weights, intercept)| intercept + dot(weights, row)).collect();
         softmax(&mut logits);
         logits

@@ -1,7 +1,7 @@
 //! Builds the simulator of a model: synthetic rows, weighted such that every signal has the distribution of its reference.
 
 use crate::{
-    Batch, ModelCard, Predictor, Simulator, Table,
+    Batch, BatchRows, ModelCard, Predictor, Simulator, Table,
     simulator::{Levels, MISSING, Pool, SimulatorCheck},
     synthesis::{Coded, synthetic_rows},
 };
@@ -204,7 +204,8 @@ fn outputs_of(predictor: Option<&Predictor>, rows: &[Vec<Option<f64>>], card: &M
         [Some(0.0), confidence, Some(f64::MAX)].into_iter().flatten().collect()
     };
     let score = |rows: &[Vec<Option<f64>>]| -> Vec<Vec<f64>> {
-        match predictor.predict(Batch { rows, others: &[] }) {
+        let values = rows.concat();
+        match predictor.predict(Batch { rows: BatchRows::new(&values, card.features.len()), others: &[] }) {
             Ok(predictions) => predictions.iter().map(|own| own.signal_values().collect()).collect(),
             Err(_) => rows
                 .iter()

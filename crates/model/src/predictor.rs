@@ -3,7 +3,7 @@
 use crate::{
     Feature, ModelFile,
     encoding::Encoding,
-    engine::{Batch, Engine, EngineError, Linear, Output, too_large},
+    engine::{Batch, BatchRows, Engine, EngineError, Linear, Output, too_large},
     shape::{Distance, Shape},
 };
 use std::sync::Arc;
@@ -68,10 +68,13 @@ impl Predictor {
     /// # Panics
     /// If a row has not one value per feature.
     pub fn predict(&self, batch: Batch) -> Result<Vec<Prediction>, EngineError> {
-        assert!(batch.rows.iter().all(|row| row.len() == self.encoding.features()), "one value per feature");
+        assert!(
+            batch.rows.is_empty() || batch.rows.features() == self.encoding.features(),
+            "one value per feature"
+        );
         let outputs = self.engine.score(batch)?;
         let (mut encoded, mut buffer) = (Vec::with_capacity(self.encoding.width()), Vec::new());
-        let predict = |(at, (row, output)): (usize, (&Vec<Option<f64>>, Output))| {
+        let predict = |(at, (row, output)): (usize, (&[Option<f64>], Output))| {
             self.encoding.encode(row, &mut encoded);
             let distance = self.distance.of(&encoded, &mut buffer);
             if !distance.is_finite() {
@@ -87,7 +90,7 @@ impl Predictor {
     /// # Errors
     /// If the model cannot take one of the values, or fails.
     pub fn predict_row(&self, row: &[Option<f64>]) -> Result<Prediction, EngineError> {
-        let mut predictions = self.predict(Batch { rows: &[row.to_vec()], others: &[] })?;
+        let mut predictions = self.predict(Batch { rows: BatchRows::one(row), others: &[] })?;
         predictions.pop().ok_or_else(|| EngineError::Failed("no output for the row".into()))
     }
 }
@@ -131,8 +134,9 @@ mod tests {
         let odds = (2.5 - standardised).exp();
         assert_eq!(prediction.class(), Some(1));
         assert!((prediction.confidence.unwrap() / (odds / (1.0 + odds)) - 1.0).abs() < 1e-12);
-        let rows = [[Some(0.0), Some(1.0)], [Some(1e6), Some(1e200)]].map(|row| row.to_vec());
-        let error = built_in(&file).predict(Batch { rows: &rows, others: &[] }).unwrap_err();
+        let rows = [Some(0.0), Some(1.0), Some(1e6), Some(1e200)];
+        let batch = Batch { rows: BatchRows::new(&rows, 2), others: &[] };
+        let error = built_in(&file).predict(batch).unwrap_err();
         let problem = ValueProblem::TooLarge(1e200);
         assert_eq!(error, EngineError::Value { row: 1, feature: 1, problem });
     }

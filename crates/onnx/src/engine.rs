@@ -1,7 +1,9 @@
 //! From the labels and scores of a model to predictions.
 
 use crate::{Answers, Inputs, OnnxModel, Scores};
-use model::{Batch, Engine, EngineError, OtherCategory, Output, file::ExternalModel};
+use model::{
+    Batch, BatchRows, Engine, EngineError, OtherCategory, Output, Probabilities, file::ExternalModel,
+};
 use std::sync::Arc;
 
 /// How far the sum of probabilities may be from 1, and a probability outside of [0, 1]. Single-precision sums over many trees are
@@ -73,8 +75,8 @@ impl OnnxEngine {
         let class_of = classes_of_labels.transpose()?;
         (0..rows)
             .map(|row| {
-                let probabilities =
-                    probabilities.as_ref().map(|all| all[row * classes..(row + 1) * classes].to_vec());
+                let own = |all: &Vec<f64>| Probabilities::from(&all[row * classes..(row + 1) * classes]);
+                let probabilities = probabilities.as_ref().map(own);
                 let class = match (&class_of, &probabilities) {
                     (Some(classes), _) => classes[row],
                     (None, Some(probabilities)) => greatest(probabilities),
@@ -103,8 +105,8 @@ impl OnnxEngine {
 
     /// Returns the error for rows that the model failed on: the first row that it fails on alone, unless it fails on a good row, too.
     fn cause(&self, batch: Batch, problem: String) -> EngineError {
-        let fails = |row: &Vec<Option<f64>>, others: &[OtherCategory]| match self
-            .try_score(Batch { rows: std::slice::from_ref(row), others })
+        let fails = |row: &[Option<f64>], others: &[OtherCategory]| match self
+            .try_score(Batch { rows: BatchRows::one(row), others })
         {
             // Alone, it is the first of its batch.
             Err(EngineError::Failed(problem)) => {

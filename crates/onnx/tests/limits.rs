@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use model::{Batch, CsvOptions, read_reference, reference_features};
+use model::{Batch, BatchRows, CsvOptions, read_reference, reference_features};
 use onnx::{OnnxModel, RunError, Runtime};
 use std::{fs, path::Path, time::Duration};
 
@@ -14,8 +14,7 @@ fn a_model_that_does_not_end_is_ended() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/bad/loop_forever.onnx");
     let model = OnnxModel::load(&Runtime::load(None).unwrap(), &fs::read(path).unwrap(), 1).unwrap();
     let inputs = model.inputs(&reference_features(&table)).unwrap();
-    let rows = [[Some(1.0); 4].to_vec()];
-    let batch = Batch { rows: &rows, others: &[] };
+    let batch = Batch { rows: BatchRows::one(&[Some(1.0); 4]), others: &[] };
     let error = model.run_within(&inputs, batch, Duration::from_millis(200)).unwrap_err();
     assert!(matches!(error, RunError::TimedOut { rows: 1, .. }), "{error}");
 }

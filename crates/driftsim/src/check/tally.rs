@@ -12,8 +12,8 @@ use crate::{
 use anyhow::{Context, Result, bail, ensure};
 use cli_io::printable::quoted;
 use csv::{ByteRecord, ReaderBuilder};
-use model::{Batch, EngineError};
-use std::{io::Read, iter, slice};
+use model::{Batch, BatchRows, EngineError};
+use std::{io::Read, iter};
 
 /// Problems that are kept in words; further ones are only counted.
 const NAMED: usize = 10;
@@ -144,9 +144,9 @@ impl<'a> Rows<'a> {
     }
 
     /// Scores a row and counts its values and what the model makes of them.
-    fn add(&self, row: &Vec<Option<f64>>, record: &ByteRecord, counts: &mut Counts) -> Result<(), String> {
+    fn add(&self, row: &[Option<f64>], record: &ByteRecord, counts: &mut Counts) -> Result<(), String> {
         let card = &self.reference.card;
-        let batch = Batch { rows: slice::from_ref(row), others: &[] };
+        let batch = Batch { rows: BatchRows::one(row), others: &[] };
         let predictions = self.reference.predictor.as_ref().map(|predictor| predictor.predict(batch));
         let prediction = predictions.transpose().map(|own| own.and_then(|mut own| own.pop()));
         let prediction = prediction.map_err(|error| match error {

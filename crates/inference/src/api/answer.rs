@@ -32,17 +32,17 @@ impl AnswerTexts {
         }
     }
 
-    /// Adds an answer to `bytes`. The id is base64, which needs no escapes.
+    /// Adds an answer to `bytes`. The text of the id is base64, which needs no escapes.
     ///
     /// # Errors
     /// If serde fails, which it does not for numbers.
-    pub fn write(&self, output: &Output, id: &str, bytes: &mut Vec<u8>) -> serde_json::Result<()> {
+    pub fn write(&self, output: &Output, id: &[u8], bytes: &mut Vec<u8>) -> serde_json::Result<()> {
         match output {
             Output::Class { class, probabilities } => {
                 bytes.extend_from_slice(self.classes[*class].as_bytes());
                 if let Some(probabilities) = probabilities {
                     bytes.extend_from_slice(PROBABILITIES.as_bytes());
-                    serde_json::to_writer(&mut *bytes, probabilities)?;
+                    serde_json::to_writer(&mut *bytes, &probabilities[..])?;
                 }
             }
             Output::Number(number) => {
@@ -51,7 +51,7 @@ impl AnswerTexts {
             }
         }
         bytes.extend_from_slice(PREDICTION_ID.as_bytes());
-        bytes.extend_from_slice(id.as_bytes());
+        bytes.extend_from_slice(id);
         bytes.extend_from_slice(self.end.as_bytes());
         Ok(())
     }
@@ -80,7 +80,7 @@ mod tests {
         let id = "A".repeat(receipt::TEXT_LENGTH);
         let answer = |output: Output| -> Value {
             let mut bytes = Vec::new();
-            texts.write(&output, &id, &mut bytes).unwrap();
+            texts.write(&output, id.as_bytes(), &mut bytes).unwrap();
             assert!(bytes.len() < texts.largest_answer(), "{output:?}");
             serde_json::from_slice(&bytes).unwrap()
         };
@@ -90,8 +90,8 @@ mod tests {
             all.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
             all
         };
-        let probabilities = vec![-2.2250738585072014e-308; 3];
-        let own = json!({"prediction": 1, "class": card.classes[1], "probabilities": probabilities});
+        let probabilities = model::Probabilities::from_slice(&[-2.2250738585072014e-308; 3]);
+        let own = json!({"prediction": 1, "class": card.classes[1], "probabilities": &probabilities[..]});
         assert_eq!(answer(Output::Class { class: 1, probabilities: Some(probabilities) }), with(own));
         let own = json!({"prediction": 2, "class": card.classes[2]});
         assert_eq!(answer(Output::Class { class: 2, probabilities: None }), with(own));

@@ -162,7 +162,7 @@ pub(super) async fn respond<P: Protocol>(
     inject_faults(request, state, deadline).await?;
     let served = state.served();
     let (rows, asked) = protocol.read(&body, &served)?;
-    if served.limits.is_large_answer(rows.rows.len()) {
+    if served.limits.is_large_answer(rows.rows().len()) {
         // While it waits, a request holds only its body; the rows are parsed again afterwards.
         drop((rows, asked, permit, served));
         let large = large::turn(body.len(), state, deadline).await?;
@@ -235,9 +235,9 @@ pub(super) struct Predictions {
 
 /// Counts the values of rows, scores them and counts the predictions.
 fn count_predictions(parsed: ParsedRows, served: &Served) -> Result<Predictions, Refusal> {
-    served.limits.check_answer(parsed.rows.len())?;
+    served.limits.check_answer(parsed.rows().len())?;
     // Counted first: a row that is then refused because a value is missing is a sign of drift, too.
-    served.metrics.observed_all(&parsed.rows);
+    served.metrics.observed_all(parsed.rows());
     let rows = parsed.complete(&served.card)?;
     let predictions =
         served.predictor.predict(rows.batch()).map_err(|error| refusal(error, &rows, &served.card))?;
@@ -281,7 +281,7 @@ fn write(
             bytes.push(b',');
         }
         let id = state.receipts.issue(now, prediction.into(), served.version);
-        served.answers.write(&prediction.output, &id, &mut bytes).map_err(Refusal::internal)?;
+        served.answers.write(&prediction.output, id.as_bytes(), &mut bytes).map_err(Refusal::internal)?;
     }
     if batch {
         bytes.extend_from_slice(b"]}");

@@ -9,7 +9,7 @@ use super::families::{
 };
 use drift::{Bins, FalseAlarmBudget, SignalReference};
 use metrics::{Counter, Gauge, Histogram};
-use model::{ModelCard, Prediction};
+use model::{BatchRows, ModelCard, Prediction};
 use std::{
     sync::OnceLock,
     time::{SystemTime, UNIX_EPOCH},
@@ -111,9 +111,9 @@ impl ModelMetrics {
     }
 
     /// Counts the values of many rows, as [`ModelMetrics::observed`] each.
-    pub fn observed_all(&self, rows: &[Vec<Option<f64>>]) {
-        if let [row] = rows {
-            return self.observed(row);
+    pub fn observed_all(&self, rows: BatchRows<'_>) {
+        if rows.len() == 1 {
+            return self.observed(&rows[0]);
         }
         for (at, signal) in self.features.iter().enumerate() {
             signal.count_all(rows.iter().map(|row| row[at]));

@@ -76,7 +76,7 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
     }
     let output = |(row, class): (usize, usize)| Output::Class {
         class,
-        probabilities: probabilities.as_ref().map(|own| own[row].clone()),
+        probabilities: probabilities.as_ref().map(|own| own[row].as_slice().into()),
     };
     let outputs = predicted.into_iter().enumerate().map(output).collect();
     Ok(Answered {

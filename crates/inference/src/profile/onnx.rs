@@ -7,7 +7,7 @@ use super::{
 use crate::external;
 use ::onnx::{Answers, OnnxEngine, OnnxModel, Runtime, Scores, engine::unlike_probabilities};
 use anyhow::{Context, Result, bail, ensure};
-use model::{Batch, ReferenceTable, file::ExternalModel, reference_features};
+use model::{Batch, BatchRows, ReferenceTable, file::ExternalModel, reference_features};
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 /// How long the model may take for the whole table.
@@ -21,7 +21,8 @@ pub(super) fn answered(path: &Path, args: &Args, table: &ReferenceTable) -> Resu
     let place = || format!("--onnx {}", path.display());
     let model = load(path, args)?;
     let inputs = model.inputs(&reference_features(table)).with_context(place)?;
-    let answers = model.run_within(&inputs, batch(&rows(table), table), LIMIT);
+    let values = values(table);
+    let answers = model.run_within(&inputs, batch(&values, table), LIMIT);
     let answers = answers.map_err(|error| named(error, table)).with_context(place)?;
     let rows = table.values.first().map_or(0, Vec::len);
     let read = describe(args, table, &answers, model.sha256()).with_context(place)?;
@@ -57,12 +58,13 @@ pub(super) fn with_temperature(
     let external = ExternalModel { temperature, ..external };
     let model = load(path, args)?;
     let inputs = model.inputs(&reference_features(table)).with_context(place)?;
-    let rows = rows(table);
-    let answers = model.run_within(&inputs, batch(&rows, table), LIMIT);
+    let values = values(table);
+    let answers = model.run_within(&inputs, batch(&values, table), LIMIT);
     let answers = answers.map_err(|error| named(error, table)).with_context(place)?;
+    let rows = table.values.first().map_or(0, Vec::len);
     let accepts_missing = inputs.accept_missing();
     let engine = OnnxEngine::new(Arc::new(model), inputs, external.clone());
-    let outputs = engine.outputs(answers, rows.len()).map_err(anyhow::Error::msg).with_context(place)?;
+    let outputs = engine.outputs(answers, rows).map_err(anyhow::Error::msg).with_context(place)?;
     Ok(Answered {
         classes: classes.to_vec(),
         outputs,
@@ -81,14 +83,15 @@ fn load(path: &Path, args: &Args) -> Result<OnnxModel> {
     external::read(&runtime, &bytes, threads).with_context(place)
 }
 
-fn rows(table: &ReferenceTable) -> Vec<Vec<Option<f64>>> {
+/// Returns the values of the table, row by row.
+fn values(table: &ReferenceTable) -> Vec<Option<f64>> {
     let rows = table.values.first().map_or(0, Vec::len);
     let value = |value: f64| (!value.is_nan()).then_some(value);
-    (0..rows).map(|row| table.values.iter().map(|column| value(column[row])).collect()).collect()
+    (0..rows).flat_map(|row| table.values.iter().map(move |column| value(column[row]))).collect()
 }
 
-fn batch<'a>(rows: &'a [Vec<Option<f64>>], table: &'a ReferenceTable) -> Batch<'a> {
-    Batch { rows, others: &table.others }
+fn batch<'a>(values: &'a [Option<f64>], table: &'a ReferenceTable) -> Batch<'a> {
+    Batch { rows: BatchRows::new(values, table.columns.len()), others: &table.others }
 }
 
 /// Names the column of a value that the model cannot take.

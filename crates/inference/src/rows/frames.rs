@@ -71,7 +71,7 @@ fn read_split(split: &RawValue, card: &ModelCard) -> Result<ParsedRows, Refusal>
         names.push(json::text(name, place)?.unwrap_or_default().into_owned());
     }
     let columns = positions(&names, place, card)?;
-    let (mut rows, mut others) = (Vec::new(), Vec::new());
+    let (mut values, mut others) = (Vec::new(), Vec::new());
     for (index, row) in items(data, DATA)?.into_iter().enumerate() {
         let place = format!("{DATA}[{index}]");
         let cells: Vec<Cell> =
@@ -80,15 +80,16 @@ fn read_split(split: &RawValue, card: &ModelCard) -> Result<ParsedRows, Refusal>
             let message = format!("expected {} values, one per column, got {}", names.len(), cells.len());
             return Err(Refusal::new(Reason::WrongFeatureCount, message).at(place));
         }
-        let value = |(feature, at): (usize, &Option<usize>)| match at {
-            Some(at) => {
-                value(cells[*at].as_ref(), [index, feature], card, &mut others, || format!("{place}[{at}]"))
-            }
-            None => Ok(None),
-        };
-        rows.push(columns.iter().enumerate().map(value).collect::<Result<Vec<_>, _>>()?);
+        for (feature, at) in columns.iter().enumerate() {
+            values.push(match at {
+                Some(at) => value(cells[*at].as_ref(), [index, feature], card, &mut others, || {
+                    format!("{place}[{at}]")
+                })?,
+                None => None,
+            });
+        }
     }
-    not_empty(ParsedRows { rows, others, form: Form::List(DATA) }, DATA)
+    not_empty(ParsedRows { values, features: columns.len(), others, form: Form::List(DATA) }, DATA)
 }
 
 /// Reads `{"age": […], "city": […]}`, one list per feature.
@@ -107,18 +108,19 @@ fn read_columns(inputs: &RawValue, card: &ModelCard) -> Result<ParsedRows, Refus
             return Err(Refusal::new(Reason::WrongShape, message).at(place));
         }
     }
-    let mut others = Vec::new();
-    let mut row = |index: usize| {
-        let value = |(feature, at): (usize, &Option<usize>)| match at {
-            Some(at) => value(cells[*at][index].as_ref(), [index, feature], card, &mut others, || {
-                format!("inputs.{}[{index}]", card.features[feature].name)
-            }),
-            None => Ok(None),
-        };
-        columns.iter().enumerate().map(value).collect()
+    let (mut values, mut others) = (Vec::new(), Vec::new());
+    let mut value = |index: usize, feature: usize, at: Option<usize>| match at {
+        Some(at) => value(cells[at][index].as_ref(), [index, feature], card, &mut others, || {
+            format!("inputs.{}[{index}]", card.features[feature].name)
+        }),
+        None => Ok(None),
     };
-    let rows = (0..cells.first().map_or(0, Vec::len)).map(&mut row).collect::<Result<Vec<_>, _>>()?;
-    not_empty(ParsedRows { rows, others, form: Form::List("inputs") }, "inputs")
+    for index in 0..cells.first().map_or(0, Vec::len) {
+        for (feature, &at) in columns.iter().enumerate() {
+            values.push(value(index, feature, at)?);
+        }
+    }
+    not_empty(ParsedRows { values, features: columns.len(), others, form: Form::List("inputs") }, "inputs")
 }
 
 /// Returns for each feature the position of its column; `None` for one that may be missing and is.
@@ -144,7 +146,7 @@ fn positions(names: &[String], place: &str, card: &ModelCard) -> Result<Vec<Opti
 }
 
 fn not_empty(parsed: ParsedRows, list: &str) -> Result<ParsedRows, Refusal> {
-    if parsed.rows.is_empty() {
+    if parsed.values.is_empty() {
         return Err(Refusal::new(Reason::EmptyBatch, format!("{list:?} has no rows")).at(list));
     }
     Ok(parsed)

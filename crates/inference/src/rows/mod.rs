@@ -13,7 +13,7 @@ mod raw;
 pub mod tensors;
 
 use crate::{reason::Reason, refusal::Refusal};
-use model::{Batch, Feature, ModelCard, OtherCategory, Values};
+use model::{Batch, BatchRows, Feature, ModelCard, OtherCategory, Values};
 use raw::{Body, Cell, CellRef, Instances, Kind, Row, shortened};
 
 /// The rows of a request, each with one value per feature: a number, or the position of a category. `None` is a missing value.
@@ -22,8 +22,10 @@ use raw::{Body, Cell, CellRef, Instances, Kind, Row, shortened};
 /// values are a sign of drift, too.
 #[derive(Debug, PartialEq)]
 pub struct ParsedRows {
-    /// The rows, at least one.
-    pub rows: Vec<Vec<Option<f64>>>,
+    /// The values of the rows, at least one row, one behind the other.
+    values: Vec<Option<f64>>,
+    /// The number of values in a row.
+    features: usize,
     /// The texts of the categories that the card of a model that was trained elsewhere does not list.
     pub others: Vec<OtherCategory>,
     /// Where they stood in the request.
@@ -83,12 +85,20 @@ impl ParsedRows {
         }
     }
 
+    /// Returns the rows, at least one.
+    pub fn rows(&self) -> BatchRows<'_> {
+        BatchRows::new(&self.values, self.features)
+    }
+
     /// Checks that no value is missing that the model needs.
     ///
     /// # Errors
     /// If a value is missing of a feature that has none missing in the reference; the first one is named.
     pub fn complete(self, card: &ModelCard) -> Result<Rows, Refusal> {
-        for (index, row) in self.rows.iter().enumerate() {
+        if self.values.iter().all(Option::is_some) {
+            return Ok(Rows(self));
+        }
+        for (index, row) in self.rows().iter().enumerate() {
             for (feature, value) in card.features.iter().zip(row) {
                 if value.is_none() && !feature.may_be_missing() {
                     let message = format!("{:?} is missing, but the model needs a value", feature.name);
@@ -110,13 +120,13 @@ impl ParsedRows {
 
 impl Rows {
     /// Returns the rows, at least one.
-    pub fn rows(&self) -> &[Vec<Option<f64>>] {
-        &self.0.rows
+    pub fn rows(&self) -> BatchRows<'_> {
+        self.0.rows()
     }
 
     /// Returns the rows as a model takes them.
     pub fn batch(&self) -> Batch<'_> {
-        Batch { rows: &self.0.rows, others: &self.0.others }
+        Batch { rows: self.rows(), others: &self.0.others }
     }
 
     /// Returns whether they were sent as a list, and are answered as one.
@@ -186,25 +196,33 @@ fn check_instances(
     Ok(reader.finished(Form::List(list)))
 }
 
+/// Returns whether every feature is numeric.
+fn is_numeric(card: &ModelCard) -> bool {
+    card.features.iter().all(|feature| feature.numeric().is_some())
+}
+
 /// Reads rows one by one.
 struct RowReader<'a> {
     card: &'a ModelCard,
     /// Whether every feature is numeric.
     numeric: bool,
-    rows: Vec<Vec<Option<f64>>>,
+    /// The values of the rows that were read.
+    values: Vec<Option<f64>>,
+    /// The number of rows that were read.
+    rows: usize,
     others: Vec<OtherCategory>,
 }
 
 impl<'a> RowReader<'a> {
     fn new(card: &'a ModelCard) -> Self {
-        let numeric = card.features.iter().all(|feature| feature.numeric().is_some());
-        Self { card, numeric, rows: Vec::new(), others: Vec::new() }
+        let numeric = is_numeric(card);
+        Self { card, numeric, values: Vec::new(), rows: 0, others: Vec::new() }
     }
 
     fn finished(mut self, form: Form) -> ParsedRows {
         // A row of named values has them in the order of the client.
         self.others.sort_unstable_by_key(|other| (other.row, other.feature));
-        ParsedRows { rows: self.rows, others: self.others, form }
+        ParsedRows { values: self.values, features: self.card.features.len(), others: self.others, form }
     }
 
     /// Reads the next row; `place` returns its path in the request.
@@ -220,7 +238,8 @@ impl<'a> RowReader<'a> {
                 return Err(Refusal::new(Reason::WrongType, message).at(place()));
             }
         };
-        self.rows.push(row);
+        self.values.extend(row);
+        self.rows += 1;
         Ok(())
     }
 
@@ -276,8 +295,7 @@ impl<'a> RowReader<'a> {
         feature: usize,
         field: impl FnOnce() -> String,
     ) -> Result<Option<f64>, Refusal> {
-        let row = self.rows.len();
-        value(cell.as_ref(), [row, feature], self.card, &mut self.others, field)
+        value(cell.as_ref(), [self.rows, feature], self.card, &mut self.others, field)
     }
 }
 
@@ -362,15 +380,12 @@ mod tests {
 
     #[test]
     fn the_three_forms_agree() {
-        let row = vec![[5.1, 3.5, 1.4, 0.2].map(Some).to_vec()];
-        let one = ParsedRows { rows: row.clone(), others: Vec::new(), form: Form::One };
-        assert_eq!(parse(r#"{"features":[5.1,3.5,1.4,0.2]}"#), Ok(one));
+        let values = [5.1, 3.5, 1.4, 0.2].map(Some).to_vec();
+        let expected = |form| ParsedRows { values: values.clone(), features: 4, others: Vec::new(), form };
+        assert_eq!(parse(r#"{"features":[5.1,3.5,1.4,0.2]}"#), Ok(expected(Form::One)));
         let named = r#"{"petal_width":0.2,"sepal_length":5.1,"sepal_width":3.5,"petal_length":1.4}"#;
-        assert_eq!(parse(&format!(r#"{{"features":{named}}}"#)).unwrap().rows, row);
-        assert_eq!(
-            parse(&format!(r#"{{"instances":[{named}]}}"#)),
-            Ok(ParsedRows { rows: row, others: Vec::new(), form: Form::List("instances") })
-        );
+        assert_eq!(parse(&format!(r#"{{"features":{named}}}"#)), Ok(expected(Form::One)));
+        assert_eq!(parse(&format!(r#"{{"instances":[{named}]}}"#)), Ok(expected(Form::List("instances"))));
     }
 
     #[test]
@@ -425,10 +440,10 @@ mod tests {
         let parse = |body: &str| {
             ParsedRows::parse(body.as_bytes(), &card)
                 .and_then(|rows| rows.complete(&card))
-                .map(|rows| rows.rows().to_vec())
+                .map(|rows| rows.rows()[0].to_vec())
         };
         let row = parse(r#"{"features":{"sepal_length":5.1,"petal_length":1.4,"petal_width":0.2}}"#).unwrap();
-        assert_eq!(row, [vec![Some(5.1), None, Some(1.4), Some(0.2)]]);
+        assert_eq!(row, [Some(5.1), None, Some(1.4), Some(0.2)]);
         let cases = [
             (r#"{"features":{"sepal_length":5.1,"petal_length":1.4}}"#, "missing_feature"),
             (
@@ -521,8 +536,8 @@ mod tests {
         let example = example(&CARD);
         assert!(message("{}").ends_with(&example));
         // About the means that UCI's iris.names states, of another selection of the rows.
-        let row = &ParsedRows::parse(example.as_bytes(), &CARD).unwrap().rows[0];
-        for (value, mean) in row.iter().zip([5.84, 3.05, 3.76, 1.20]) {
+        let parsed = ParsedRows::parse(example.as_bytes(), &CARD).unwrap();
+        for (value, mean) in parsed.rows()[0].iter().zip([5.84, 3.05, 3.76, 1.20]) {
             assert!((value.unwrap() - mean).abs() < 0.15, "{example}");
         }
         assert_eq!(example.len(), "{\"features\":[5.8,3.1,3.8,1.2]}".len(), "one decimal, as the data have");
@@ -550,7 +565,7 @@ mod tests {
         let card = train(&table, &TrainOptions::new("t")).unwrap().card;
         let parse = |row: &str| {
             ParsedRows::parse(format!(r#"{{"features":{row}}}"#).as_bytes(), &card)
-                .map(|rows| rows.rows[0].clone())
+                .map(|rows| rows.rows()[0].to_vec())
                 .map_err(|refusal| (refusal.reason.code(), refusal.message))
         };
         assert_eq!(parse(r#"["b",true,2]"#), Ok([1.0, 1.0, 1.0].map(Some).to_vec()));
@@ -613,7 +628,7 @@ mod tests {
         };
         let parse = |card: &ModelCard, row: &str| {
             let body = format!(r#"{{"features":{row}}}"#);
-            ParsedRows::parse(body.as_bytes(), card).map(|rows| rows.rows[0].clone()).unwrap()
+            ParsedRows::parse(body.as_bytes(), card).map(|rows| rows.rows()[0].to_vec()).unwrap()
         };
         let own = card(&["NA", "?"]);
         for (row, expected) in [
@@ -641,8 +656,8 @@ mod tests {
 
         #[test]
         fn numbers_come_through_exactly(row in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 4)) {
-            let rows = parse(&serde_json::json!({ "features": row }).to_string()).unwrap().rows;
-            prop_assert_eq!(&rows[0], &row.into_iter().map(Some).collect::<Vec<_>>());
+            let parsed = parse(&serde_json::json!({ "features": row }).to_string()).unwrap();
+            prop_assert_eq!(parsed.values, row.into_iter().map(Some).collect::<Vec<_>>());
         }
     }
 }

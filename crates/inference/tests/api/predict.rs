@@ -21,7 +21,7 @@ async fn answers_like_the_model_itself() {
             assert_eq!(status, 200, "{body}");
             assert_eq!(body["prediction"], class);
             assert_eq!(body["class"], IRIS.card.classes[class]);
-            assert_eq!(body["probabilities"], json!(probabilities));
+            assert_eq!(body["probabilities"], json!(probabilities.as_deref()));
             assert_eq!(body["model"], "iris");
             assert_eq!(body["version"], IRIS.card.version);
         }

@@ -2,7 +2,8 @@
 
 use inference::LoadedModel;
 use model::{
-    Batch, CsvOptions, Engine, EngineError, ModelFile, Output, ProfileInput, Truth, profile, read_reference,
+    Batch, BatchRows, CsvOptions, Engine, EngineError, ModelFile, Output, ProfileInput, Truth, profile,
+    read_reference,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -58,7 +59,7 @@ struct Sizes;
 
 impl Engine for Sizes {
     fn score(&self, batch: Batch) -> Result<Vec<Output>, EngineError> {
-        let size = |row: &Vec<Option<f64>>| size_of(row[0].unwrap_or(80.0));
+        let size = |row: &[Option<f64>]| size_of(row[0].unwrap_or(80.0));
         Ok(batch.rows.iter().map(|row| Output::Class { class: size(row), probabilities: None }).collect())
     }
 }
@@ -94,7 +95,9 @@ fn profiled(
     truth: Truth,
     engine: Arc<dyn Engine>,
 ) -> (ModelFile, LoadedModel) {
-    let outputs = engine.score(Batch { rows, others: &table.others }).unwrap();
+    let outputs = engine
+        .score(Batch { rows: BatchRows::new(&rows.concat(), table.columns.len()), others: &table.others })
+        .unwrap();
     let input = ProfileInput {
         name: "flats".into(),
         table,

@@ -1,8 +1,8 @@
 //! Describes a model that was trained elsewhere, from a reference table and what the model answers to it.
 
 use crate::{
-    Batch, Calibration, Engine, Feature, FileError, ModelCard, ModelFile, OtherCategory, Output, Predictor,
-    ReferenceTable, Simulator, Table, TrainingReport,
+    Batch, BatchRows, Calibration, Engine, Feature, FileError, ModelCard, ModelFile, OtherCategory, Output,
+    Predictor, ReferenceTable, Simulator, Table, TrainingReport,
     card::{ErrorReference, is_label},
     design::Design,
     file::ExternalModel,
@@ -337,21 +337,20 @@ fn importances_of_engine(
     let rows = measured_rows(outputs.len(), features);
     let mut exchanged = rows.clone();
     exchanged.shuffle(rng);
-    let others = Batch { rows: &[], others: &table.others };
     let importance = |feature: usize| {
-        let mut changed = Vec::with_capacity(rows.len());
+        let mut changed = Vec::with_capacity(rows.len() * features);
         let mut texts = Vec::new();
         for (place, &row) in rows.iter().enumerate() {
             let from = exchanged[place];
             let source = |own: usize| if own == feature { from } else { row };
             let value = |own: usize| present(table.values[own][source(own)]);
-            changed.push((0..features).map(value).collect::<Vec<_>>());
+            changed.extend((0..features).map(value));
             texts.extend((0..features).filter_map(|own| {
-                let text = others.other(source(own), own)?;
+                let text = OtherCategory::find(&table.others, source(own), own)?;
                 Some(OtherCategory { row: place, feature: own, text: text.into() })
             }));
         }
-        let scored = engine.score(Batch { rows: &changed, others: &texts });
+        let scored = engine.score(Batch { rows: BatchRows::new(&changed, features), others: &texts });
         let changes = |scored: Vec<Output>| -> f64 {
             rows.iter().zip(&scored).map(|(&row, other)| outputs[row].difference(other)).sum()
         };

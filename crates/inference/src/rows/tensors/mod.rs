@@ -154,9 +154,13 @@ impl<'a> InferRequest<'a> {
                 explain(refusal, cell, &card.features[feature], one_each)
             })
         };
-        let row = |row| (0..width).map(|feature| cell(row, feature)).collect();
-        let rows = (0..self.row_count()).map(row).collect::<Result<Vec<_>, _>>()?;
-        Ok(ParsedRows { rows, others, form: Form::List("rows") })
+        let mut values = Vec::with_capacity(self.row_count() * width);
+        for row in 0..self.row_count() {
+            for feature in 0..width {
+                values.push(cell(row, feature)?);
+            }
+        }
+        Ok(ParsedRows { values, features: width, others, form: Form::List("rows") })
     }
 }
 
