@@ -14,7 +14,7 @@ pub mod tensors;
 
 use crate::{reason::Reason, refusal::Refusal};
 use model::{Batch, BatchRows, Feature, ModelCard, OtherCategory, Values};
-use raw::{Body, Cell, CellRef, Instances, Kind, Row, shortened};
+use raw::{Body, Cell, CellRef, Instances, Kind, RawRows, Row, shortened};
 
 /// The rows of a request, each with one value per feature: a number, or the position of a category. `None` is a missing value.
 ///
@@ -22,7 +22,7 @@ use raw::{Body, Cell, CellRef, Instances, Kind, Row, shortened};
 /// values are a sign of drift, too.
 #[derive(Debug, PartialEq)]
 pub struct ParsedRows {
-    /// The values of the rows, at least one row, one behind the other.
+    /// The values of at least one row, row by row.
     values: Vec<Option<f64>>,
     /// The number of values in a row.
     features: usize,
@@ -68,11 +68,7 @@ impl ParsedRows {
             return Err(Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(name));
         }
         match (fields.features, fields.instances) {
-            (Some(row), None) => {
-                let mut reader = RowReader::new(card);
-                reader.read(row, || "features".to_owned())?;
-                Ok(reader.finished(Form::One))
-            }
+            (Some(row), None) => check_rows(row, Form::One, card),
             (None, Some(instances)) => check_instances(instances, "instances", card),
             (Some(_), Some(_)) => {
                 let message = "give \"features\" for one row or \"instances\" for many, not both";
@@ -111,9 +107,16 @@ impl ParsedRows {
     }
 
     fn place(&self, index: usize) -> String {
-        match self.form {
-            Form::One => "features".to_owned(),
-            Form::List(name) => format!("{name}[{index}]"),
+        self.form.place(index)
+    }
+}
+
+impl Form {
+    /// Returns the path of a row in the request.
+    fn place(self, index: usize) -> String {
+        match self {
+            Self::One => "features".to_owned(),
+            Self::List(name) => format!("{name}[{index}]"),
         }
     }
 }
@@ -186,37 +189,40 @@ fn check_instances(
             return Err(Refusal::new(Reason::WrongType, message).at(list));
         }
     };
-    if rows.is_empty() {
+    if rows.rows.is_empty() {
         return Err(Refusal::new(Reason::EmptyBatch, format!("{list:?} has no rows")).at(list));
     }
-    let mut reader = RowReader::new(card);
-    for (index, row) in rows.into_iter().enumerate() {
-        reader.read(row, || format!("{list}[{index}]"))?;
+    check_rows(rows, Form::List(list), card)
+}
+
+fn check_rows(raw: RawRows, form: Form, card: &ModelCard) -> Result<ParsedRows, Refusal> {
+    let features = card.features.len();
+    let all_numeric = card.features.iter().all(|feature| feature.numeric().is_some());
+    if all_numeric && raw.rows.iter().all(|row| matches!(row, Row::Numbers(count) if *count == features)) {
+        // Numbers and nulls are the values of numeric features as they are.
+        return Ok(ParsedRows { values: raw.numbers, features, others: Vec::new(), form });
     }
-    Ok(reader.finished(Form::List(list)))
+    let mut checker = RowChecker::new(card);
+    let mut numbers = raw.numbers.into_iter();
+    for (index, row) in raw.rows.into_iter().enumerate() {
+        checker.check(row, &mut numbers, || form.place(index))?;
+    }
+    Ok(checker.finished(form))
 }
 
-/// Returns whether every feature is numeric.
-fn is_numeric(card: &ModelCard) -> bool {
-    card.features.iter().all(|feature| feature.numeric().is_some())
-}
-
-/// Reads rows one by one.
-struct RowReader<'a> {
+/// Checks rows one by one.
+struct RowChecker<'a> {
     card: &'a ModelCard,
-    /// Whether every feature is numeric.
-    numeric: bool,
-    /// The values of the rows that were read.
+    /// The values of the rows that were checked.
     values: Vec<Option<f64>>,
-    /// The number of rows that were read.
+    /// The number of rows that were checked.
     rows: usize,
     others: Vec<OtherCategory>,
 }
 
-impl<'a> RowReader<'a> {
+impl<'a> RowChecker<'a> {
     fn new(card: &'a ModelCard) -> Self {
-        let numeric = is_numeric(card);
-        Self { card, numeric, values: Vec::new(), rows: 0, others: Vec::new() }
+        Self { card, values: Vec::new(), rows: 0, others: Vec::new() }
     }
 
     fn finished(mut self, form: Form) -> ParsedRows {
@@ -225,11 +231,15 @@ impl<'a> RowReader<'a> {
         ParsedRows { values: self.values, features: self.card.features.len(), others: self.others, form }
     }
 
-    /// Reads the next row; `place` returns its path in the request.
-    fn read(&mut self, row: Row, place: impl Fn() -> String) -> Result<(), Refusal> {
+    /// Checks the next row, which takes its numbers from `numbers`; `place` returns its path in the request.
+    fn check(
+        &mut self,
+        row: Row,
+        numbers: &mut impl Iterator<Item = Option<f64>>,
+        place: impl Fn() -> String,
+    ) -> Result<(), Refusal> {
         let row = match row {
-            Row::Numbers(numbers) if self.numeric && numbers.len() == self.card.features.len() => numbers,
-            Row::Numbers(numbers) => self.listed(numbers.into_iter().map(Cell::from).collect(), place)?,
+            Row::Numbers(count) => self.listed(numbers.take(count).map(Cell::from).collect(), place)?,
             Row::Array(cells) => self.listed(cells, place)?,
             Row::Named(cells) => self.named(cells, place)?,
             Row::Other(kind) => {
@@ -551,6 +561,11 @@ mod tests {
         let two = rows(r#"{"instances":[[1,2,3,4],[5,6,7,8]]}"#);
         assert_eq!((two.is_batch(), two.place(1)), (true, "instances[1]".to_owned()));
         assert_eq!(two.rows()[1], [5.0, 6.0, 7.0, 8.0].map(Some));
+        let named = r#"{"sepal_length":9,"sepal_width":10,"petal_length":11,"petal_width":12}"#;
+        let mixed = rows(&format!(r#"{{"instances":[[1,2,3,4],{named},[5,6,7,8]]}}"#));
+        assert!(mixed.rows().iter().eq(
+            [[1.0, 2.0, 3.0, 4.0], [9.0, 10.0, 11.0, 12.0], [5.0, 6.0, 7.0, 8.0]].map(|row| row.map(Some))
+        ));
     }
 
     #[test]
@@ -572,6 +587,10 @@ mod tests {
         // What the reference does not have is other.
         assert_eq!(parse(r#"["z",false,3]"#), Ok([2.0, 0.0, 2.0].map(Some).to_vec()));
         assert_eq!(parse(r#"[null,"true","1"]"#), Ok(vec![None, Some(1.0), Some(0.0)]));
+        let mixed = r#"{"instances":[[null,null,2],["b",true,2],{"code":1,"flag":false,"letter":"a"},[null,null,1]]}"#;
+        let mixed = ParsedRows::parse(mixed.as_bytes(), &card).unwrap();
+        let expected = [[None, None, Some(1.0)], [Some(1.0); 3], [Some(0.0); 3], [None, None, Some(0.0)]];
+        assert!(mixed.rows().iter().eq(expected), "{mixed:?}");
         let refused = |row: &str, example: &str, kind: &str| {
             let expected = format!("must be a category such as {example}, got {kind}");
             assert_eq!(parse(row), Err(("not_a_category", expected)), "{row}");

@@ -1,6 +1,6 @@
 //! Parses any JSON body without an error, whatever its fields are. The parent module checks the result against the model.
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
 /// A whole body.
@@ -12,7 +12,7 @@ pub(super) enum Body {
 /// The fields of the body's object.
 #[derive(Default)]
 pub(super) struct Fields {
-    pub(super) features: Option<Row>,
+    pub(super) features: Option<RawRows>,
     pub(super) instances: Option<Instances>,
     pub(super) unknown: Option<String>,
     pub(super) repeated: Option<&'static str>,
@@ -20,14 +20,22 @@ pub(super) struct Fields {
 
 /// The value of `instances`.
 pub(super) enum Instances {
-    Rows(Vec<Row>),
+    Rows(RawRows),
     Other(Kind),
+}
+
+/// Rows as they were sent.
+#[derive(Default)]
+pub(super) struct RawRows {
+    pub(super) rows: Vec<Row>,
+    /// The values of all rows that are [`Row::Numbers`], row by row. A list per row would take much of the time of a batch.
+    pub(super) numbers: Vec<Option<f64>>,
 }
 
 /// A value in the place of a row.
 pub(super) enum Row {
-    /// A list of numbers and nulls, which are the values of numeric features as they are.
-    Numbers(Vec<Option<f64>>),
+    /// A list of this many numbers and nulls, which are in [`RawRows::numbers`].
+    Numbers(usize),
     /// A list with other values, too.
     Array(Vec<Cell>),
     Named(Vec<(String, Cell)>),
@@ -89,30 +97,32 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A type that can be read from every kind of JSON value.
-trait FromAny<'de>: Sized {
-    fn other(kind: Kind) -> Self;
+/// Reads a value from every kind of JSON value.
+trait ReadAny<'de>: Sized {
+    type Value;
 
-    fn text(_: &str) -> Self {
-        Self::other(Kind::String)
+    fn other(self, kind: Kind) -> Self::Value;
+
+    fn text(self, _: &str) -> Self::Value {
+        self.other(Kind::String)
     }
 
-    fn boolean(_: bool) -> Self {
-        Self::other(Kind::Boolean)
+    fn boolean(self, _: bool) -> Self::Value {
+        self.other(Kind::Boolean)
     }
 
-    fn number(_: f64) -> Self {
-        Self::other(Kind::Number)
+    fn number(self, _: f64) -> Self::Value {
+        self.other(Kind::Number)
     }
 
-    fn array<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+    fn array<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Self::other(Kind::Array))
+        Ok(self.other(Kind::Array))
     }
 
-    fn object<A: MapAccess<'de>>(mut entries: A) -> Result<Self, A::Error> {
+    fn object<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Self::other(Kind::Object))
+        Ok(self.other(Kind::Object))
     }
 }
 
@@ -122,81 +132,103 @@ impl From<Option<f64>> for Cell {
     }
 }
 
-impl FromAny<'_> for Cell {
-    fn other(kind: Kind) -> Self {
-        if matches!(kind, Kind::Null) { Self::Null } else { Self::Other(kind) }
+struct CellReader;
+
+impl ReadAny<'_> for CellReader {
+    type Value = Cell;
+
+    fn other(self, kind: Kind) -> Cell {
+        if matches!(kind, Kind::Null) { Cell::Null } else { Cell::Other(kind) }
     }
 
-    fn number(number: f64) -> Self {
-        Self::Number(number)
+    fn number(self, number: f64) -> Cell {
+        Cell::Number(number)
     }
 
-    fn text(text: &str) -> Self {
-        Self::Text(text.into())
+    fn text(self, text: &str) -> Cell {
+        Cell::Text(text.into())
     }
 
-    fn boolean(boolean: bool) -> Self {
-        Self::Boolean(boolean)
+    fn boolean(self, boolean: bool) -> Cell {
+        Cell::Boolean(boolean)
     }
 }
 
-impl<'de> FromAny<'de> for Row {
-    fn other(kind: Kind) -> Self {
-        Self::Other(kind)
+/// Reads a row; one that has only numbers and nulls is added to `numbers`.
+struct RowReader<'a> {
+    numbers: &'a mut Vec<Option<f64>>,
+}
+
+impl<'de> ReadAny<'de> for RowReader<'_> {
+    type Value = Row;
+
+    fn other(self, kind: Kind) -> Row {
+        Row::Other(kind)
     }
 
-    fn array<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
-        let mut numbers = Vec::new();
+    fn array<A: SeqAccess<'de>>(self, mut items: A) -> Result<Row, A::Error> {
+        let start = self.numbers.len();
         let other = loop {
             match items.next_element()? {
-                Some(Cell::Number(number)) => numbers.push(Some(number)),
-                Some(Cell::Null) => numbers.push(None),
+                Some(Cell::Number(number)) => self.numbers.push(Some(number)),
+                Some(Cell::Null) => self.numbers.push(None),
                 Some(other) => break other,
-                None => return Ok(Self::Numbers(numbers)),
+                None => return Ok(Row::Numbers(self.numbers.len() - start)),
             }
         };
-        let mut cells: Vec<Cell> = numbers.into_iter().map(Cell::from).collect();
+        let mut cells: Vec<Cell> = self.numbers.drain(start..).map(Cell::from).collect();
         cells.push(other);
         while let Some(cell) = items.next_element()? {
             cells.push(cell);
         }
-        Ok(Self::Array(cells))
+        Ok(Row::Array(cells))
     }
 
-    fn object<A: MapAccess<'de>>(mut entries: A) -> Result<Self, A::Error> {
+    fn object<A: MapAccess<'de>>(self, mut entries: A) -> Result<Row, A::Error> {
         let mut cells = Vec::new();
         while let Some(entry) = entries.next_entry()? {
             cells.push(entry);
         }
-        Ok(Self::Named(cells))
+        Ok(Row::Named(cells))
     }
 }
 
-impl<'de> FromAny<'de> for Instances {
-    fn other(kind: Kind) -> Self {
-        Self::Other(kind)
+struct InstancesReader;
+
+impl<'de> ReadAny<'de> for InstancesReader {
+    type Value = Instances;
+
+    fn other(self, kind: Kind) -> Instances {
+        Instances::Other(kind)
     }
 
-    fn array<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
-        let mut rows = Vec::new();
-        while let Some(row) = items.next_element()? {
-            rows.push(row);
+    fn array<A: SeqAccess<'de>>(self, mut items: A) -> Result<Instances, A::Error> {
+        let mut raw = RawRows::default();
+        while let Some(row) = items.next_element_seed(AnyVisitor(RowReader { numbers: &mut raw.numbers }))? {
+            raw.rows.push(row);
         }
-        Ok(Self::Rows(rows))
+        Ok(Instances::Rows(raw))
     }
 }
 
-impl<'de> FromAny<'de> for Body {
-    fn other(kind: Kind) -> Self {
-        Self::Other(kind)
+struct BodyReader;
+
+impl<'de> ReadAny<'de> for BodyReader {
+    type Value = Body;
+
+    fn other(self, kind: Kind) -> Body {
+        Body::Other(kind)
     }
 
-    fn object<A: MapAccess<'de>>(mut entries: A) -> Result<Self, A::Error> {
+    fn object<A: MapAccess<'de>>(self, mut entries: A) -> Result<Body, A::Error> {
         let mut fields = Fields::default();
         while let Some(name) = entries.next_key::<String>()? {
             match name.as_str() {
                 "features" => {
-                    set(&mut fields.features, entries.next_value()?, "features", &mut fields.repeated)
+                    let mut numbers = Vec::new();
+                    let row = entries.next_value_seed(AnyVisitor(RowReader { numbers: &mut numbers }))?;
+                    let row = RawRows { rows: vec![row], numbers };
+                    set(&mut fields.features, row, "features", &mut fields.repeated)
                 }
                 "instances" => {
                     set(&mut fields.instances, entries.next_value()?, "instances", &mut fields.repeated)
@@ -207,7 +239,7 @@ impl<'de> FromAny<'de> for Body {
                 }
             }
         }
-        Ok(Self::Object(fields))
+        Ok(Body::Object(fields))
     }
 }
 
@@ -226,55 +258,63 @@ pub(super) fn shortened(name: &str) -> String {
     }
 }
 
-struct AnyVisitor<T>(std::marker::PhantomData<T>);
+struct AnyVisitor<R>(R);
 
-impl<'de, T: FromAny<'de>> Visitor<'de> for AnyVisitor<T> {
-    type Value = T;
+impl<'de, R: ReadAny<'de>> Visitor<'de> for AnyVisitor<R> {
+    type Value = R::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<T, E> {
-        Ok(T::other(Kind::Null))
+    fn visit_unit<E>(self) -> Result<R::Value, E> {
+        Ok(self.0.other(Kind::Null))
     }
 
-    fn visit_bool<E>(self, boolean: bool) -> Result<T, E> {
-        Ok(T::boolean(boolean))
+    fn visit_bool<E>(self, boolean: bool) -> Result<R::Value, E> {
+        Ok(self.0.boolean(boolean))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<T, E> {
-        Ok(T::text(text))
+    fn visit_str<E>(self, text: &str) -> Result<R::Value, E> {
+        Ok(self.0.text(text))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<T, E> {
-        Ok(T::number(number))
+    fn visit_f64<E>(self, number: f64) -> Result<R::Value, E> {
+        Ok(self.0.number(number))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<T, E> {
-        Ok(T::number(number as f64))
+    fn visit_u64<E>(self, number: u64) -> Result<R::Value, E> {
+        Ok(self.0.number(number as f64))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<T, E> {
-        Ok(T::number(number as f64))
+    fn visit_i64<E>(self, number: i64) -> Result<R::Value, E> {
+        Ok(self.0.number(number as f64))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<T, A::Error> {
-        T::array(items)
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<R::Value, A::Error> {
+        self.0.array(items)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<T, A::Error> {
-        T::object(entries)
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<R::Value, A::Error> {
+        self.0.object(entries)
+    }
+}
+
+impl<'de, R: ReadAny<'de>> DeserializeSeed<'de> for AnyVisitor<R> {
+    type Value = R::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<R::Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
 macro_rules! read_anything {
-    ($($type:ty),*) => {$(
+    ($($type:ty: $reader:ident),*) => {$(
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(AnyVisitor(std::marker::PhantomData))
+                AnyVisitor($reader).deserialize(deserializer)
             }
         }
     )*};
 }
-read_anything!(Body, Instances, Row, Cell);
+read_anything!(Body: BodyReader, Instances: InstancesReader, Cell: CellReader);
