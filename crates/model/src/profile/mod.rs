@@ -158,7 +158,7 @@ fn check(
     let error = |problem: String| Err(ProfileError::Answers(problem));
     if rows < drift::MIN_ROWS as usize {
         return error(format!(
-            "the table has {rows} rows, but a reference needs at least {}",
+            "the table has {rows} rows, but a reference needs at least {}; add rows",
             drift::MIN_ROWS
         ));
     }
@@ -166,7 +166,7 @@ fn check(
         return error(format!("there are {} answers for {rows} rows", outputs.len()));
     }
     if let Some(odd) = classes.iter().find(|class| !is_label(class)) {
-        return error(format!("class {odd:?} has a control character or a backslash in its name"));
+        return error(format!("class {odd:?} has a control character or a backslash in its name; rename it"));
     }
     let fits = |output: &Output| match output {
         Output::Class { class, probabilities } => {
@@ -262,6 +262,14 @@ fn with_empty_groups(shape: Shape, rows: &[usize]) -> Shape {
     Shape { classes: own.collect(), spread }
 }
 
+/// Returns how the probabilities would be calibrated on these rows, whose true classes are `labels`; `None` without probabilities.
+pub fn calibration(outputs: &[Output], labels: &[usize]) -> Option<Calibration> {
+    let logarithm = |p: &f64| p.max(f64::MIN_POSITIVE).ln();
+    let logits = outputs.iter().map(|output| Some(output.probabilities()?.iter().map(logarithm).collect()));
+    let logits: Option<Vec<Vec<f64>>> = logits.collect();
+    logits.map(|logits| Calibration::fit(&logits, labels))
+}
+
 fn report(
     table: &Table,
     outputs: &[Output],
@@ -294,12 +302,7 @@ fn report(
     report.held_out_accuracy = Some(accuracy);
     report.baseline_accuracy = Some(baseline);
     if confidences.is_some() {
-        let logarithm = |p: &f64| p.max(f64::MIN_POSITIVE).ln();
-        let logits: Option<Vec<Vec<f64>>> = outputs
-            .iter()
-            .map(|output| Some(output.probabilities()?.iter().map(logarithm).collect()))
-            .collect();
-        report.calibration = logits.map(|logits| Calibration::fit(&logits, labels));
+        report.calibration = calibration(outputs, labels);
         let both = report.class_scores.iter().all(|score| score.rows > 0);
         report.auroc = if both { auroc(table, &own) } else { None };
     }
