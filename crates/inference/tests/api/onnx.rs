@@ -436,3 +436,16 @@ fn errors_of_a_profile_name_the_cell_and_the_remedy() {
     let text = run("embedding", &changed("embedding", 11, &beyond), &["--target", &case.target]);
     assert!(text.contains("t.csv:11: the model failed") && text.contains("leave the row out"), "{text}");
 }
+
+/// Boosted trees that are profiled on their training rows are noticed, and a linear regression has no such rows to fear.
+#[test]
+fn a_regressor_on_its_training_rows_is_noticed() {
+    let warned = |name: &str| {
+        let folder = cases_folder().join(name);
+        let case: Case = serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let text = profile(&case, &folder, &scratch.path().join("card.json")).unwrap();
+        text.contains("these may be rows that the model was trained on")
+    };
+    assert_eq!([warned("regression"), warned("regression_linear")], [true, false]);
+}

@@ -10,6 +10,7 @@ use crate::{
     rarity,
     reference::{Answers, Outputs, reference, twins},
     scores::{auroc, class_scores, warnings},
+    seen_rows::drawn_to_truth,
     shape::{ClassCentre, Shape, Spread},
     table::{Column, present},
     train::{Step, features},
@@ -134,7 +135,13 @@ pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<Mode
     for (feature, accepts) in card.features.iter_mut().zip(accepts_missing) {
         feature.accepts_missing = accepts;
     }
-    card.training.warnings.extend(limits(&card, &truth));
+    let drawn = match (&engine, &truth) {
+        (Some(engine), Truth::Numbers(numbers)) => {
+            drawn_to_truth(&raw, &outputs, numbers, engine.as_ref(), seed)
+        }
+        _ => None,
+    };
+    card.training.warnings.extend(limits(&card, &truth, drawn));
 
     begins(Step::Simulator);
     let source = Source {
@@ -396,8 +403,8 @@ fn importances_of_answers(signals: &[SignalReference], table: &Table, predicted:
     signals.par_iter().zip(&table.values).map(importance).collect()
 }
 
-/// Returns what limits the use of a profile, in sentences.
-fn limits(card: &ModelCard, truth: &Truth) -> Vec<String> {
+/// Returns what limits the use of a profile, in sentences. `drawn` is the correlation that [`drawn_to_truth`] found.
+fn limits(card: &ModelCard, truth: &Truth, drawn: Option<f64>) -> Vec<String> {
     let mut warnings = Vec::new();
     let reference = &card.reference;
     let rows = reference.rows;
@@ -440,6 +447,11 @@ fn limits(card: &ModelCard, truth: &Truth) -> Vec<String> {
         && errors.r_squared.is_some_and(|r_squared| r_squared > 0.999)
     {
         warnings.push(format!("the model explains all of the variance on {rows} rows: {training_rows}"));
+    } else if let Some(correlation) = drawn {
+        warnings.push(format!(
+            "answers to the table's rows are nearer to their true numbers than answers to slightly changed rows (correlation \
+             {correlation:.2}): {training_rows}"
+        ));
     }
     if reference.confidence.is_none() && !card.predicts_number() {
         warnings.push(

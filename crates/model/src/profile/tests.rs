@@ -499,7 +499,7 @@ mod warnings {
         (card.reference.accuracy, card.reference.confidence, card.training.auroc) =
             (Some(0.8), Some(0.8), Some(0.9));
         change(&mut card);
-        limits(&card, truth)
+        limits(&card, truth, None)
     }
 
     fn known(change: impl FnOnce(&mut ModelCard)) -> Vec<String> {
