@@ -128,7 +128,8 @@ fn first_failing(
     rows: &[Vec<Option<f64>>],
 ) -> Option<usize> {
     let fails = |row: usize| {
-        let others = table.others.iter().filter(|other| other.row == row);
+        let first = table.others.partition_point(|other| other.row < row);
+        let others = table.others[first..].iter().take_while(|other| other.row == row);
         let others: Vec<_> = others.map(|other| OtherCategory { row: 0, ..other.clone() }).collect();
         model.run(inputs, Batch { rows: &rows[row..=row], others: &others }).is_err()
     };

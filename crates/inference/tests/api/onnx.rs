@@ -336,7 +336,6 @@ fn answers_of_a_table_make_a_profile() {
             &["--predictions", "answer", "--probabilities", "p_no,answer"],
             "t.csv:2: column \"answer\" of --probabilities",
         ),
-        (&["--predictions", "answer", "--calibrate"], "--onnx"),
     ] {
         let (code, text) = run(flags);
         assert!(code == Some(1) && text.contains(expected), "{flags:?}: {text}");
