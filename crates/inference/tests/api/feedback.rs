@@ -287,8 +287,8 @@ impl Engine for Tenfold {
 /// A service whose model predicts numbers up to 2000, with errors of 1.
 fn of_numbers() -> Service {
     let rows: String = (1..=200).map(|x| format!("{x},{}\n", 10 * x + 2 * (x % 2) - 1)).collect();
-    let options = CsvOptions { target: Some("y".into()), ..CsvOptions::default() };
-    let table = read_reference(format!("x,y\n{rows}").as_bytes(), "table.csv", &options).unwrap();
+    let text = format!("x,y\n{rows}");
+    let table = read_reference(text.as_bytes(), "table.csv", &CsvOptions::new("y")).unwrap();
     let number = |text: &String| text.parse::<f64>().unwrap();
     let input = ProfileInput {
         name: "tenfold".into(),
