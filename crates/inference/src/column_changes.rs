@@ -62,7 +62,7 @@ impl ColumnChanges {
 
 /// Says in one line what differs, as in `added "city"; removed "town"; "age" takes texts instead of numbers`.
 impl fmt::Display for ColumnChanges {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quoted =
             |names: &[String]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         let mut parts = Vec::new();
@@ -105,11 +105,9 @@ mod tests {
 
     fn card(header: &str, row: impl Fn(usize) -> String) -> ModelCard {
         let rows: String = (0..90).map(|at| format!("{},{}\n", row(at), ["x", "y"][at % 2])).collect();
-        let options = CsvOptions { target: Some("class".into()), ..CsvOptions::default() };
         let text = format!("{header},class\n{rows}");
-        train(&read_csv(text.as_bytes(), "table.csv", &options).unwrap().table, &TrainOptions::new("m"))
-            .unwrap()
-            .card
+        let table = read_csv(text.as_bytes(), "table.csv", &CsvOptions::new("class")).unwrap().table;
+        train(&table, &TrainOptions::new("m")).unwrap().card
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) struct Reloaded<'a> {
     /// Its version
     version: &'a str,
     /// How its columns differ from those of the model before
-    columns: &'a ColumnChanges,
+    columns: ColumnChanges,
 }
 
 /// Reads the files of the model again, and serves the new model. Requests are answered meanwhile.
@@ -49,7 +49,7 @@ pub(super) async fn reload(request: HttpRequest, state: web::Data<State>) -> Res
         outcome: reload.outcome.as_str(),
         model: &card.name,
         version: &card.version,
-        columns: &reload.columns,
+        columns: reload.columns.clone(),
     };
     Ok(sent::json(StatusCode::OK, serde_json::to_vec(&answer).map_err(Refusal::internal)?, ()))
 }
