@@ -11,7 +11,7 @@
 //! - [`faults`]: faults that a request asks for
 //! - [`permits`], [`arrivals`]: the limits on requests in flight and on arriving bodies; [`memory`]: the most memory that
 //!   clients can make the service hold
-//! - [`receipt`]: signed prediction ids; `secret_file`: the key that signs them; `reload`: takes a new model file
+//! - [`receipt`]: signed prediction ids; `secret_file`: the key that signs them; `reload`: takes a new model file; [`column_changes`]: what differs from the former one
 //!
 //! The service counts and keeps no history. Verdicts are queries over the counts.
 
@@ -19,6 +19,7 @@ pub mod api;
 pub mod app;
 pub mod arrivals;
 pub mod cli;
+pub mod column_changes;
 pub mod connection;
 pub mod environment;
 mod external;

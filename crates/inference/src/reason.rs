@@ -108,6 +108,8 @@ reasons! {
     RepeatedPredictionId = "repeated_prediction_id", UNPROCESSABLE_ENTITY;
     /// A label that is not one of the model's classes.
     UnknownLabel = "unknown_label", UNPROCESSABLE_ENTITY;
+    /// A true number so far from the predicted one that counting the error would spoil the sums of errors.
+    ErrorTooLarge = "error_too_large", UNPROCESSABLE_ENTITY;
     /// An internal error.
     Internal = "internal", INTERNAL_SERVER_ERROR;
     /// Too many concurrent requests.
@@ -122,7 +124,7 @@ reasons! {
 
 impl Reason {
     /// The reasons to refuse feedback about one prediction.
-    pub const OF_FEEDBACK: [Self; 11] = [
+    pub const OF_FEEDBACK: [Self; 12] = [
         Self::WrongType,
         Self::MissingField,
         Self::UnknownField,
@@ -134,5 +136,6 @@ impl Reason {
         Self::ForeignVersion,
         Self::RepeatedPredictionId,
         Self::UnknownLabel,
+        Self::ErrorTooLarge,
     ];
 }

@@ -329,9 +329,14 @@ impl Categorical {
         self.json_of(self.text(value))
     }
 
-    /// Returns the JSON of a category's name: a number or a boolean where the categories are written so.
+    /// Returns the JSON of a category's name: a number or a boolean where the categories are written so. Numbers that a reader of
+    /// JSON may round stay text.
     pub fn json_of(&self, text: &str) -> serde_json::Value {
+        const EXACT: f64 = (1_u64 << 53) as f64;
         let number = || text.parse().ok().and_then(serde_json::Number::from_f64);
+        if text.parse().is_ok_and(|number: f64| number.abs() >= EXACT) {
+            return text.into();
+        }
         match self.written {
             Written::Boolean if text.eq_ignore_ascii_case("true") => true.into(),
             Written::Boolean if text.eq_ignore_ascii_case("false") => false.into(),
@@ -466,6 +471,8 @@ mod tests {
         let number = categorical(&["1", "2.5", "1e3"], &[]);
         assert_eq!([0.0, 1.0, 2.0].map(|value| number.json(value).to_string()), ["1", "2.5", "1000.0"]);
         assert_eq!(number.json_of("x"), "x");
+        // The service refuses integers that it may have rounded.
+        assert_eq!(number.json_of("9007199254740993"), "9007199254740993");
         let boolean = categorical(&["False", "TRUE"], &[]);
         assert_eq!([0.0, 1.0].map(|value| boolean.json(value).to_string()), ["false", "true"]);
         assert_eq!(boolean.json(2.0), "unseen");

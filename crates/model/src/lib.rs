@@ -38,6 +38,7 @@ pub mod profile;
 mod rarity;
 mod reference;
 mod scores;
+mod seen_rows;
 pub mod shape;
 pub mod simulator;
 mod split;

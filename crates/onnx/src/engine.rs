@@ -110,7 +110,7 @@ impl OnnxEngine {
         {
             // Alone, it is the first of its batch.
             Err(EngineError::Failed(problem)) => {
-                Some(problem.replace(" for row 0", "").replace(": row 0 ", ": it "))
+                Some(problem.replace(" for row 1", "").replace(": row 1 ", ": it "))
             }
             _ => None,
         };
@@ -131,12 +131,12 @@ impl OnnxEngine {
 fn numbers(scores: &Scores) -> Result<Vec<Output>, String> {
     if scores.columns != 1 {
         return Err(format!(
-            "output {:?} has {} numbers per row, but one is expected",
+            "output {:?} has {} numbers per row, but one is expected; make the profile again with this model",
             scores.output, scores.columns
         ));
     }
     if let Some(row) = scores.values.iter().position(|value| !value.is_finite()) {
-        return Err(format!("output {:?} is {} for row {row}", scores.output, scores.values[row]));
+        return Err(format!("output {:?} is {} for row {}", scores.output, scores.values[row], row + 1));
     }
     Ok(scores.values.iter().map(|&number| Output::Number(number)).collect())
 }
@@ -164,8 +164,9 @@ fn probabilities(scores: &Scores, external: &ExternalModel) -> Result<Vec<f64>, 
         } else {
             if let Some(problem) = unlike_probabilities(numbers) {
                 return Err(format!(
-                    "output {:?} does not hold probabilities: row {row} {problem}",
-                    scores.output
+                    "output {:?} does not hold probabilities: row {} {problem}",
+                    scores.output,
+                    row + 1
                 ));
             }
             own.extend(numbers.iter().map(|p| p.clamp(0.0, 1.0)));
@@ -185,7 +186,7 @@ fn probabilities(scores: &Scores, external: &ExternalModel) -> Result<Vec<f64>, 
             }
         }
         if own.iter().any(|p| !p.is_finite()) {
-            return Err(format!("output {:?} is not finite for row {row}", scores.output));
+            return Err(format!("output {:?} is not finite for row {}", scores.output, row + 1));
         }
         all.extend_from_slice(&own);
     }

@@ -62,7 +62,7 @@ impl Inputs {
         fixed.dedup();
         if fixed.len() > 1 {
             return Err(UnfitInputs(format!(
-                "the inputs take different numbers of rows: {}",
+                "the inputs take different numbers of rows: {}; export the model with an open number of rows",
                 declared.iter().map(Declared::describe).collect::<Vec<_>>().join(", ")
             )));
         }
@@ -421,19 +421,23 @@ fn check(input: &Input, features: &[Feature]) -> Result<(), UnfitInputs> {
             }
             Values::Numeric(numeric) => {
                 if !number && numeric.decimals != Some(0) && numeric.range.is_some() {
-                    return unfit("has numbers with a fraction".into());
+                    return unfit(
+                        "has numbers with a fraction; round them, or export the model with an input of floats".into(),
+                    );
                 }
             }
             Values::Categorical(own) if input.element != Element::Text => {
                 let text = own.categories.iter().chain(&own.rare).find(|text| number_of(text).is_none());
                 if let Some(text) = text {
-                    return unfit(format!("has the text {text:?}"));
+                    return unfit(format!(
+                        "has the text {text:?}; correct the cells, or export the model with an input of strings"
+                    ));
                 }
             }
             Values::Categorical(_) => {}
         }
         if feature.missing_ratio > 0.0 && !number && input.element != Element::Text {
-            return unfit("has missing values".into());
+            return unfit("has missing values; fill them, or leave their rows out".into());
         }
     }
     Ok(())

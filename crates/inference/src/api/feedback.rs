@@ -226,7 +226,16 @@ fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> R
             Truth::Class { predicted: class, confidence, actual }
         }
         Predicted::Number(number) if card.predicts_number() && number.is_finite() => {
-            Truth::Error(label.error(number).map_err(unknown)?)
+            let (error, largest) = (label.error(number).map_err(unknown)?, model.metrics.largest_error());
+            if error.abs() > largest {
+                let message = format!(
+                    "the error is {:.1e}, but errors of this model are counted up to {largest:.1e}; send the label in the unit of \
+                     the predictions",
+                    error.abs()
+                );
+                return Err(Refusal::new(Reason::ErrorTooLarge, message).at(path(place, "label")));
+            }
+            Truth::Error(error)
         }
         Predicted::Class { .. } | Predicted::Number(_) => {
             let message = "of an output that the model does not have".into();
@@ -271,15 +280,8 @@ impl Label<'_> {
     fn error(&self, predicted: f64) -> Result<f64, String> {
         let (Self::Text(sent) | Self::Literal(sent)) = self;
         let number = sent.trim().parse().ok().filter(|number: &f64| number.is_finite());
-        let number = number
-            .ok_or_else(|| format!("the model predicts a number, but the label is {}", quoted(sent)))?;
-        let error = predicted - number;
-        // The fourth power is counted, too.
-        if error.powi(4).is_finite() {
-            Ok(error)
-        } else {
-            Err(format!("the error of {error:e} is too large to be counted"))
-        }
+        let problem = || format!("the model predicts a number, but the label is {}", quoted(sent));
+        Ok(predicted - number.ok_or_else(problem)?)
     }
 
     /// Returns the position of the class; an error says why there is none.

@@ -2,6 +2,7 @@
 
 use super::{ApiError, State, sent};
 use crate::{
+    column_changes::ColumnChanges,
     reason::Reason,
     refusal::{ErrorBody, Refusal},
 };
@@ -23,6 +24,8 @@ pub(super) struct Reloaded<'a> {
     model: &'a str,
     /// Its version
     version: &'a str,
+    /// How its columns differ from those of the model before
+    columns: ColumnChanges,
 }
 
 /// Reads the files of the model again, and serves the new model. Requests are answered meanwhile.
@@ -39,11 +42,15 @@ pub(super) async fn reload(request: HttpRequest, state: web::Data<State>) -> Res
     let Some(expected) = state.admin_token else { return Err(ApiError::not_found(request.path())) };
     authorize(&request, expected)?;
     let reloading = state.clone();
-    let outcome = web::block(move || reloading.reload()).await.map_err(Refusal::internal)?;
-    let outcome = outcome.map_err(|error| Refusal::new(Reason::ReloadFailed, format!("{error:#}")))?;
-    let served = state.served();
-    let answer =
-        Reloaded { outcome: outcome.as_str(), model: &served.card.name, version: &served.card.version };
+    let reload = web::block(move || reloading.reload()).await.map_err(Refusal::internal)?;
+    let reload = reload.map_err(|error| Refusal::new(Reason::ReloadFailed, format!("{error:#}")))?;
+    let card = &reload.served.card;
+    let answer = Reloaded {
+        outcome: reload.outcome.as_str(),
+        model: &card.name,
+        version: &card.version,
+        columns: reload.columns.clone(),
+    };
     Ok(sent::json(StatusCode::OK, serde_json::to_vec(&answer).map_err(Refusal::internal)?, ()))
 }
 

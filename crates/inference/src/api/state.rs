@@ -4,6 +4,7 @@ use super::{docs, large};
 use crate::{
     Settings,
     arrivals::Arrivals,
+    column_changes::ColumnChanges,
     memory::WorstCase,
     metrics::{Metrics, ReloadOutcome},
     permits::{Permit, Permits},
@@ -14,7 +15,6 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use arc_swap::{ArcSwap, Guard};
-use model::ModelCard;
 use sha2::{Digest, Sha256};
 use std::{
     collections::VecDeque,
@@ -65,6 +65,16 @@ pub struct State {
     pub allow_fault_injection: bool,
     pub(super) docs: Arc<Config<'static>>,
     ready: AtomicBool,
+}
+
+/// What came of reading the model files again.
+pub struct Reload {
+    /// Whether another model is served.
+    pub outcome: ReloadOutcome,
+    /// The model that is served.
+    pub served: Arc<Described>,
+    /// How its columns differ from those of the model before.
+    pub columns: ColumnChanges,
 }
 
 impl State {
@@ -120,58 +130,58 @@ impl State {
     ///
     /// # Errors
     /// If the files cannot be used; the old model is then still served.
-    pub fn reload(&self) -> Result<ReloadOutcome> {
+    pub fn reload(&self) -> Result<Reload> {
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let read = LoadedModel::load(&self.settings);
-        let outcome = read.and_then(|model| self.serve(model));
-        self.metrics.reloaded(*outcome.as_ref().unwrap_or(&ReloadOutcome::Failed));
-        let served = self.served();
-        let card = &served.card;
-        match &outcome {
-            Ok(outcome) => {
-                tracing::info!(
-                    outcome = outcome.as_str(),
-                    model = card.name,
-                    version = card.version,
-                    "reloaded"
+        let reload = read.and_then(|model| self.serve(model));
+        match &reload {
+            Ok(Reload { outcome, served, columns }) => {
+                self.metrics.reloaded(*outcome);
+                let (outcome, card) = (outcome.as_str(), &served.card);
+                if columns.is_empty() {
+                    tracing::info!(outcome, model = card.name, version = card.version, "reloaded");
+                } else {
+                    tracing::warn!(
+                        outcome,
+                        model = card.name,
+                        version = card.version,
+                        %columns,
+                        "reloaded a model with other columns: requests with the former ones may be refused or misread"
+                    );
+                }
+            }
+            Err(error) => {
+                self.metrics.reloaded(ReloadOutcome::Failed);
+                tracing::error!(
+                    version = self.served().card.version,
+                    error = format!("{error:#}"),
+                    "the new model cannot be served; the old one still is"
                 );
             }
-            Err(error) => tracing::error!(
-                version = card.version,
-                error = format!("{error:#}"),
-                "the new model cannot be served; the old one still is"
-            ),
         }
-        outcome
+        reload
     }
 
-    fn serve(&self, model: LoadedModel) -> Result<ReloadOutcome> {
-        if model.card.version == self.served.load().card.version {
-            return Ok(ReloadOutcome::Unchanged);
+    fn serve(&self, model: LoadedModel) -> Result<Reload> {
+        let old = Arc::clone(&self.served.load().described);
+        if model.card.version == old.card.version {
+            let columns = ColumnChanges::default();
+            return Ok(Reload { outcome: ReloadOutcome::Unchanged, served: old, columns });
         }
         // A model that comes back counts on where it left off, because its series are the same.
         let new = Served::new(&self.settings, &self.metrics, model)?;
-        let version = new.card.version.clone();
-        let names = |card: &ModelCard| card.features.iter().map(|own| own.name.clone()).collect::<Vec<_>>();
-        let (before, after) = (names(&self.served.load().card), names(&new.card));
-        if before != after {
-            tracing::warn!(
-                ?before,
-                ?after,
-                "the new model has other features: requests for the former ones are refused"
-            );
-        }
+        let served = Arc::clone(&new.described);
+        let columns = ColumnChanges::between(&old.card, &served.card);
         // Listed before the swap, so that feedback about it is accepted at every moment.
         {
-            let old = &self.served.load().described;
             let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
-            former.retain(|model| model.card.version != version);
-            former.push_front(Arc::clone(old));
+            former.retain(|model| model.card.version != served.card.version);
+            former.push_front(Arc::clone(&old));
             former.truncate(FORMER);
         }
-        let old = self.served.swap(Arc::new(new));
+        self.served.store(Arc::new(new));
         self.metrics.retire(&old.card, &old.metrics);
-        Ok(ReloadOutcome::Changed)
+        Ok(Reload { outcome: ReloadOutcome::Changed, served, columns })
     }
 
     /// Returns a permit for a request.

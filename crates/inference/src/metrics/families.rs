@@ -58,9 +58,9 @@ metric_families::families! { pub(super)
         "Confidence of the predictions that feedback was accepted about.", CONFIDENCE_BUCKETS;
     FEEDBACK_ERROR: Histogram = "feedback_absolute_error", ["version", "sign"],
         "Absolute error of predicted numbers that feedback was accepted about, by sign: over or under.", ERROR_BUCKETS;
-    FEEDBACK_SQUARED_ERROR: Histogram = "feedback_squared_error", ["version"],
-        "Squared error of the same predictions.", ONE_BUCKET;
-    FEEDBACK_FOURTH_POWER: Histogram = "feedback_error_fourth_power", ["version"],
+    FEEDBACK_SQUARED_ERROR: Histogram = "feedback_squared_error", ["version", "size"],
+        "Squared error of the same predictions, by the size of the error: usual or large.", ONE_BUCKET;
+    FEEDBACK_FOURTH_POWER: Histogram = "feedback_error_fourth_power", ["version", "size"],
         "Fourth power of their error, from which the interval of the squared error follows.", ONE_BUCKET;
     SIGNAL_BINS: Counter = "signal_bin_total", ["version", "signal", "bin"],
         "Rows observed, by signal and bin of the reference.";

@@ -4,6 +4,7 @@
 //! - `families`: the declaration of every metric
 //! - `labels`: closed sets of label values
 //! - `model_metrics`: signals, outputs and feedback of one model
+//! - `error_size`: which errors of predicted numbers are counted, and in which sums
 //! - `route_metrics`: requests and durations of one route
 //! - `process`: the standard process metrics
 //!
@@ -11,6 +12,7 @@
 //! rate. Handlers report events and never use a metric's name. What does not belong here: verdicts, which are queries over
 //! these counts.
 
+mod error_size;
 mod families;
 mod labels;
 mod model_metrics;

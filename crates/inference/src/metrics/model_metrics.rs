@@ -1,5 +1,6 @@
 //! The metrics of one model: its signals, its outputs, its feedback, and what its reference leads to expect.
 
+use super::error_size::{ErrorSizes, SIZES};
 use super::families::{
     CONFIDENCE, FEEDBACK, FEEDBACK_CONFIDENCE, FEEDBACK_ERROR, FEEDBACK_FORMER, FEEDBACK_FOURTH_POWER,
     FEEDBACK_SQUARED_ERROR, INFO, LOAD_TIME, LOADED, OUTPUT, REFERENCE_ABSOLUTE_ERROR,
@@ -54,10 +55,12 @@ impl SignalCounters {
 /// The errors of predicted numbers that feedback was accepted about. The sums of a histogram give the mean absolute error, the root
 /// mean square error, the bias, and the intervals of all three.
 struct ErrorHistograms {
+    sizes: ErrorSizes,
     over: Histogram,
     under: Histogram,
-    squared: Histogram,
-    fourth_power: Histogram,
+    /// One per size, as are the fourth powers.
+    squared: [Histogram; SIZES.len()],
+    fourth_power: [Histogram; SIZES.len()],
 }
 
 impl ModelMetrics {
@@ -84,8 +87,9 @@ impl ModelMetrics {
             errors: card.predicts_number().then(|| ErrorHistograms {
                 over: FEEDBACK_ERROR.with([version(), "over".into()]),
                 under: FEEDBACK_ERROR.with([version(), "under".into()]),
-                squared: FEEDBACK_SQUARED_ERROR.with([version()]),
-                fourth_power: FEEDBACK_FOURTH_POWER.with([version()]),
+                sizes: ErrorSizes::of(card),
+                squared: SIZES.map(|size| FEEDBACK_SQUARED_ERROR.with([version(), size.into()])),
+                fourth_power: SIZES.map(|size| FEEDBACK_FOURTH_POWER.with([version(), size.into()])),
             }),
             info,
         }
@@ -159,13 +163,19 @@ impl ModelMetrics {
         }
     }
 
-    /// Counts accepted feedback about a number by its error: predicted less actual. The fourth power of the error must be finite.
+    /// Returns the largest error of a number that is counted; 0 for a model that does not predict numbers.
+    pub fn largest_error(&self) -> f64 {
+        self.errors.as_ref().map_or(0.0, |errors| errors.sizes.largest)
+    }
+
+    /// Counts accepted feedback about a number by its error: predicted less actual, at most [`ModelMetrics::largest_error`] in size.
     pub fn number_feedback(&self, error: f64) {
         let Some(errors) = &self.errors else { return };
         let side = if error > 0.0 { &errors.over } else { &errors.under };
         side.record(error.abs());
-        errors.squared.record(error.powi(2));
-        errors.fourth_power.record(error.powi(4));
+        let size = errors.sizes.index(error);
+        errors.squared[size].record(error.powi(2));
+        errors.fourth_power[size].record(error.powi(4));
     }
 }
 

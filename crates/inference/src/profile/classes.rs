@@ -22,16 +22,22 @@ pub(super) fn distinct<'a>(texts: impl IntoIterator<Item = &'a String>) -> Vec<S
 /// Returns the position of each text in the classes. Numbers of the same value are the same class, whatever their form.
 ///
 /// # Errors
-/// Lists the texts that are no class, and the classes.
-pub(super) fn labels(texts: &[String], classes: &[String]) -> Result<Vec<usize>> {
+/// Names the cell of the first text that is no class, by what `cell` returns for its row, and lists these texts and the classes.
+pub(super) fn labels(
+    texts: &[String],
+    classes: &[String],
+    cell: impl Fn(usize) -> String,
+) -> Result<Vec<usize>> {
     let known = distinct(texts);
     let places: Vec<Option<usize>> = known.iter().map(|text| position(text, classes)).collect();
     let unknown: Vec<&String> =
         known.iter().zip(&places).filter(|(_, place)| place.is_none()).map(|(text, _)| text).collect();
     if !unknown.is_empty() {
+        let first = texts.iter().position(|text| unknown.contains(&text)).unwrap_or_default();
         bail!(
-            "it has {}, but the classes are {}; name the classes as the table writes them with --classes, in the order of the \
+            "{}: the column has {}, but the classes are {}; name the classes as the table writes them with --classes, in the order of the \
              model's probabilities or of its numbers for them",
+            cell(first),
             listed(unknown),
             listed(classes)
         );
@@ -71,9 +77,13 @@ mod tests {
     #[test]
     fn numbers_are_matched_by_value_and_other_texts_exactly() {
         let classes = texts(&["0", "1", "yes"]);
-        assert_eq!(labels(&texts(&["1.0", "0", "yes", "1"]), &classes).unwrap(), [1, 0, 2, 1]);
-        let error = labels(&texts(&["Yes", "1"]), &classes).unwrap_err().to_string();
-        assert!(error.starts_with("it has \"Yes\", but the classes are \"0\", \"1\", \"yes\""), "{error}");
+        let cell = |row: usize| format!("row {row}");
+        assert_eq!(labels(&texts(&["1.0", "0", "yes", "1"]), &classes, cell).unwrap(), [1, 0, 2, 1]);
+        let error = labels(&texts(&["1", "Yes"]), &classes, cell).unwrap_err().to_string();
+        assert!(
+            error.starts_with("row 1: the column has \"Yes\", but the classes are \"0\", \"1\", \"yes\""),
+            "{error}"
+        );
     }
 
     #[test]

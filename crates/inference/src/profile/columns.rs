@@ -19,11 +19,14 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
     else {
         bail!("give --onnx FILE or --predictions COLUMN");
     };
+    let cell = |row: usize| format!("{}: column {column:?} of --predictions", table.place(row));
     let missing = predictions.iter().filter(|text| text.is_empty()).count();
-    ensure!(
-        missing == 0,
-        "--predictions {column}: {missing} rows have no answer; leave them out of the table"
-    );
+    if let Some(row) = predictions.iter().position(String::is_empty) {
+        bail!(
+            "{}: there is no answer, as in {missing} rows in all; leave these rows out of the table",
+            cell(row)
+        );
+    }
     let different = distinct(predictions);
     let number = |text: &String| text.parse().ok().filter(|number: &f64| number.is_finite());
     let numbers: Option<Vec<f64>> = predictions.iter().map(number).collect();
@@ -35,10 +38,17 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
             });
     if is_number {
         let numbers = numbers.with_context(|| {
-            let odd = different.iter().find(|text| number(text).is_none());
-            format!("--predictions {column}: a number is expected, got {:?}", odd.map_or("", String::as_str))
+            let row = predictions.iter().position(|text| number(text).is_none()).unwrap_or_default();
+            let text = &predictions[row];
+            format!(
+                "{}: expected a number, got {text:?}; correct the cell, or leave --regression out if these are classes",
+                cell(row)
+            )
         })?;
-        ensure!(probabilities.is_empty(), "--probabilities: a predicted number has none");
+        ensure!(
+            probabilities.is_empty(),
+            "--probabilities: a predicted number has none; leave the flag out, or leave --regression out if these are classes"
+        );
         let outputs = numbers.into_iter().map(Output::Number).collect();
         return Ok(Answered {
             classes: Vec::new(),
@@ -60,8 +70,8 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
          model predicts a number with --regression",
         classes.len()
     );
-    let predicted = labels(predictions, &classes).with_context(|| format!("--predictions {column}"))?;
-    let probabilities = self::probabilities(args, probabilities, &classes)?;
+    let predicted = labels(predictions, &classes, cell)?;
+    let probabilities = self::probabilities(args, table, probabilities, &classes)?;
     if let Some(probabilities) = &probabilities {
         let agrees = |(class, own): (&usize, &Vec<f64>)| own.iter().all(|p| *p <= own[*class]);
         let agreeing =
@@ -90,7 +100,12 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
 }
 
 /// Returns the probabilities of each row, if there are any.
-fn probabilities(args: &Args, columns: &[Vec<String>], classes: &[String]) -> Result<Option<Vec<Vec<f64>>>> {
+fn probabilities(
+    args: &Args,
+    table: &ReferenceTable,
+    columns: &[Vec<String>],
+    classes: &[String],
+) -> Result<Option<Vec<Vec<f64>>>> {
     if columns.is_empty() {
         return Ok(None);
     }
@@ -107,13 +122,17 @@ fn probabilities(args: &Args, columns: &[Vec<String>], classes: &[String]) -> Re
         for (texts, name) in columns.iter().zip(&args.probabilities) {
             let text = &texts[row];
             own.push(text.parse().ok().filter(|p: &f64| p.is_finite()).with_context(|| {
-                format!("--probabilities {name}: expected a number in row {}, got {text:?}", row + 1)
+                format!(
+                    "{}: column {name:?} of --probabilities: expected a number, got {text:?}; correct the cell, or leave the row out",
+                    table.place(row)
+                )
             })?);
         }
         if let Some(problem) = ::onnx::engine::unlike_probabilities(&own) {
             bail!(
-                "--probabilities: row {} {problem}, but probabilities are between 0 and 1 and add up to 1",
-                row + 1
+                "{}: --probabilities: the row {problem}, but probabilities are between 0 and 1 and add up to 1; are these the right \
+                 columns?",
+                table.place(row)
             );
         }
         if own.len() == 1 {

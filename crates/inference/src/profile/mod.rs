@@ -8,7 +8,7 @@ mod columns;
 mod onnx;
 
 use crate::{inspect, progress::Progress, table_args::TableArgs};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use cli_io::{output_file::OutputFile, printable::printable_lines, stdout::print};
 use model::{
     CsvOptions, Engine, Output, ProfileInput, ReferenceTable, Truth, file::ExternalModel, read_reference,
@@ -93,7 +93,11 @@ pub fn run(args: &Args) -> Result<()> {
 
     progress.set_message("running the model");
     let answered = match &args.onnx {
-        Some(path) => onnx::answered(path, args, &table)?,
+        Some(path) => {
+            let run = onnx::Run::new(path, args, &table)?;
+            let answered = run.answered(1.0)?;
+            if args.calibrate { run.answered(temperature(&answered, args, &table)?)? } else { answered }
+        }
         None => columns::answered(args, &table)?,
     };
     let truth = truth(args, &table, &answered.classes)?;
@@ -109,10 +113,8 @@ pub fn run(args: &Args) -> Result<()> {
         table,
     };
     let notes: Vec<String> = input.table.notes.iter().cloned().chain(answered.notes).collect();
-    let mut file = model::profile(input.clone(), |step| progress.set_step(step))?;
-    if args.calibrate {
-        file = calibrated(input, &file, args, &progress)?;
-    }
+    let place = || data.place.clone();
+    let file = model::profile(input, |step| progress.set_step(step)).with_context(place)?;
     out.write(file.to_json()?.as_bytes())?;
     drop(progress);
 
@@ -132,37 +134,35 @@ pub fn run(args: &Args) -> Result<()> {
     print(&text)
 }
 
-/// Makes the profile again, with probabilities that are calibrated by what the first one measured.
-fn calibrated(
-    input: ProfileInput,
-    file: &model::ModelFile,
-    args: &Args,
-    progress: &Progress,
-) -> Result<model::ModelFile> {
-    let (Some(calibration), Some(path)) = (&file.card.training.calibration, &args.onnx) else {
-        bail!(
-            "--calibrate: needs a model that gives probabilities, and a target column with the true classes"
-        );
+/// Returns the temperature that makes mean confidence equal accuracy.
+fn temperature(answered: &Answered, args: &Args, table: &ReferenceTable) -> Result<f64> {
+    let calibration = match truth(args, table, &answered.classes)? {
+        Truth::Classes(labels) => model::profile::calibration(&answered.outputs, &labels),
+        Truth::Unknown | Truth::Numbers(_) => None,
     };
-    let again = onnx::with_temperature(path, args, &input.table, &input.classes, calibration.temperature)?;
-    let input =
-        ProfileInput { outputs: again.outputs, engine: again.engine, external: again.external, ..input };
-    Ok(model::profile(input, |step| progress.set_step(step))?)
+    let calibration = calibration.context(
+        "--calibrate: needs a model that gives probabilities, and a column with the true classes; name that with --target, or \
+         leave --calibrate out",
+    )?;
+    Ok(calibration.temperature)
 }
 
 /// Returns what is true of each row.
 fn truth(args: &Args, table: &ReferenceTable, classes: &[String]) -> Result<Truth> {
     let (Some(texts), Some(column)) = (&table.target, &args.target) else { return Ok(Truth::Unknown) };
+    let cell = |row: usize| format!("{}: column {column:?} of --target", table.place(row));
     if !classes.is_empty() {
-        return classes::labels(texts, classes)
-            .map(Truth::Classes)
-            .with_context(|| format!("--target {column}: the truth does not fit what the model answers"));
+        return classes::labels(texts, classes, cell).map(Truth::Classes);
     }
-    let number = |text: &String| {
+    let number = |(row, text): (usize, &String)| {
         let number = text.parse().ok().filter(|number: &f64| number.is_finite());
         number.with_context(|| {
-            format!("--target {column}: the model predicts a number, but the column has {text:?}")
+            format!(
+                "{}: the model predicts a number, but the column has {text:?}; correct the cell, name the column of the true \
+                 numbers, or name the classes with --classes if the model predicts these",
+                cell(row)
+            )
         })
     };
-    texts.iter().map(number).collect::<Result<_>>().map(Truth::Numbers)
+    texts.iter().enumerate().map(number).collect::<Result<_>>().map(Truth::Numbers)
 }

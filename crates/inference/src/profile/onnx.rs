@@ -5,78 +5,77 @@ use super::{
     classes::{MAX_CLASSES, distinct, listed, position},
 };
 use crate::external;
-use ::onnx::{Answers, OnnxEngine, OnnxModel, Runtime, Scores, engine::unlike_probabilities};
-use anyhow::{Context, Result, bail, ensure};
-use model::{Batch, BatchRows, ReferenceTable, file::ExternalModel, reference_features};
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use ::onnx::{
+    Answers, Inputs, OnnxEngine, OnnxModel, RunError, Runtime, Scores, engine::unlike_probabilities,
+};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use model::{Batch, BatchRows, EngineError, OtherCategory, ReferenceTable, file::ExternalModel, reference_features};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Rows that are tried one by one to find the one that the model fails on.
+const MOST_TRIED: usize = 10_000;
 
 /// How long the model may take for the whole table.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Runs the model on the table and reads its answers.
-///
-/// # Errors
-/// If the model cannot be run, does not fit the table, or its answers cannot be read.
-pub(super) fn answered(path: &Path, args: &Args, table: &ReferenceTable) -> Result<Answered> {
-    let place = || format!("--onnx {}", path.display());
-    let model = load(path, args)?;
-    let inputs = model.inputs(&reference_features(table)).with_context(place)?;
-    let values = values(table);
-    let answers = model.run_within(&inputs, batch(&values, table), LIMIT);
-    let answers = answers.map_err(|error| named(error, table)).with_context(place)?;
-    let rows = table.values.first().map_or(0, Vec::len);
-    let read = describe(args, table, &answers, model.sha256()).with_context(place)?;
-    let mut notes = read.notes;
-    notes.extend(inputs.describe());
-    let accepts_missing = inputs.accept_missing();
-    let engine = OnnxEngine::new(Arc::new(model), inputs, read.external.clone());
-    let outputs = engine.outputs(answers, rows).map_err(anyhow::Error::msg).with_context(place)?;
-    Ok(Answered {
-        classes: read.classes,
-        outputs,
-        engine: Some(Arc::new(engine)),
-        accepts_missing,
-        external: Some(read.external),
-        notes,
-    })
+/// A model, and what it answers to the rows of the table.
+pub(super) struct Run {
+    path: PathBuf,
+    model: Arc<OnnxModel>,
+    inputs: Inputs,
+    answers: Answers,
+    rows: usize,
+    read: Read,
 }
 
-/// Returns the answers with this temperature.
-///
-/// # Errors
-/// As [`answered`].
-pub(super) fn with_temperature(
-    path: &Path,
-    args: &Args,
-    table: &ReferenceTable,
-    classes: &[String],
-    temperature: f64,
-) -> Result<Answered> {
-    let first = answered(path, args, table)?;
-    let place = || format!("--onnx {}", path.display());
-    let Some(external) = first.external else { bail!("{}: is not described", place()) };
-    let external = ExternalModel { temperature, ..external };
-    let model = load(path, args)?;
-    let inputs = model.inputs(&reference_features(table)).with_context(place)?;
-    let values = values(table);
-    let answers = model.run_within(&inputs, batch(&values, table), LIMIT);
-    let answers = answers.map_err(|error| named(error, table)).with_context(place)?;
-    let rows = table.values.first().map_or(0, Vec::len);
-    let accepts_missing = inputs.accept_missing();
-    let engine = OnnxEngine::new(Arc::new(model), inputs, external.clone());
-    let outputs = engine.outputs(answers, rows).map_err(anyhow::Error::msg).with_context(place)?;
-    Ok(Answered {
-        classes: classes.to_vec(),
-        outputs,
-        engine: Some(Arc::new(engine)),
-        accepts_missing,
-        external: Some(external),
-        notes: Vec::new(),
-    })
+impl Run {
+    /// Runs the model on the table and determines how its answers are read.
+    ///
+    /// # Errors
+    /// If the model cannot be run, does not fit the table, or its answers cannot be read.
+    pub(super) fn new(path: &Path, args: &Args, table: &ReferenceTable) -> Result<Self> {
+        let place = || place(path);
+        let model = load(path, args)?;
+        let inputs = model.inputs(&reference_features(table)).with_context(place)?;
+        let values = values(table);
+        let batch = batch(&values, table);
+        let answers = model.run_within(&inputs, batch, LIMIT);
+        let answers =
+            answers.map_err(|error| explained(error, &model, &inputs, table, batch)).with_context(place)?;
+        let read = describe(args, table, &answers, model.sha256()).with_context(place)?;
+        Ok(Self { path: path.to_owned(), model: Arc::new(model), inputs, answers, rows: batch.rows.len(), read })
+    }
+
+    /// Returns the answers, with probabilities of this temperature. Does not run the model again.
+    ///
+    /// # Errors
+    /// If the answers are not what they are read as.
+    pub(super) fn answered(&self, temperature: f64) -> Result<Answered> {
+        let external = ExternalModel { temperature, ..self.read.external.clone() };
+        let engine = OnnxEngine::new(Arc::clone(&self.model), self.inputs.clone(), external.clone());
+        let outputs = engine.outputs(self.answers.clone(), self.rows).map_err(anyhow::Error::msg);
+        Ok(Answered {
+            classes: self.read.classes.clone(),
+            outputs: outputs.with_context(|| place(&self.path))?,
+            engine: Some(Arc::new(engine)),
+            accepts_missing: self.inputs.accept_missing(),
+            external: Some(external),
+            notes: self.read.notes.iter().cloned().chain(self.inputs.describe()).collect(),
+        })
+    }
+}
+
+fn place(path: &Path) -> String {
+    format!("--onnx {}", path.display())
 }
 
 fn load(path: &Path, args: &Args) -> Result<OnnxModel> {
-    let place = || format!("--onnx {}", path.display());
+    let place = || place(path);
     let bytes = fs::read(path).with_context(place)?;
     let runtime = Runtime::load(args.onnxruntime.as_deref())?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -94,14 +93,44 @@ fn batch<'a>(values: &'a [Option<f64>], table: &'a ReferenceTable) -> Batch<'a> 
     Batch { rows: BatchRows::new(values, table.columns.len()), others: &table.others }
 }
 
-/// Names the column of a value that the model cannot take.
-fn named(error: ::onnx::RunError, table: &ReferenceTable) -> anyhow::Error {
+/// Adds to an error of the model where in the table its cause is, and what to do.
+fn explained(
+    error: RunError,
+    model: &OnnxModel,
+    inputs: &Inputs,
+    table: &ReferenceTable,
+    batch: Batch,
+) -> anyhow::Error {
     match error {
-        ::onnx::RunError::Engine(model::EngineError::Value { row, feature, problem }) => {
-            anyhow::anyhow!("row {} of the table: {:?} {problem}", row + 1, table.columns[feature].name)
+        RunError::Engine(EngineError::Value { row, feature, problem }) => {
+            let (place, name) = (table.place(row), &table.columns[feature].name);
+            anyhow!("{place}: column {name:?}: {problem}; correct the cell, or leave the row out")
         }
-        other => other.into(),
+        RunError::TimedOut { .. } => anyhow!("{error}; give a table with fewer rows"),
+        RunError::Engine(_) => match first_failing(model, inputs, batch) {
+            Some(row) => {
+                anyhow!(
+                    "{}: {error}, on this row and not on those before it; leave the row out",
+                    table.place(row)
+                )
+            }
+            None => anyhow!(
+                "{error}; does {} have the columns that the model was trained on, in their order? Leave others out with --drop",
+                table.file
+            ),
+        },
     }
+}
+
+/// Returns the first row that the model fails on alone, if it does not fail on the very first.
+fn first_failing(model: &OnnxModel, inputs: &Inputs, batch: Batch) -> Option<usize> {
+    let fails = |row: usize| {
+        let first = batch.others.partition_point(|other| other.row < row);
+        let others = batch.others[first..].iter().take_while(|other| other.row == row);
+        let others: Vec<_> = others.map(|other| OtherCategory { row: 0, ..other.clone() }).collect();
+        model.run(inputs, Batch { rows: BatchRows::one(&batch.rows[row]), others: &others }).is_err()
+    };
+    (0..batch.rows.len().min(MOST_TRIED)).find(|&row| fails(row)).filter(|&row| row > 0)
 }
 
 /// The classes of a model, and how its answers are read.
@@ -122,14 +151,15 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str
     };
     let truth = table.target.as_ref().map(distinct);
     if let Some(scores) = answers.scores.as_ref().filter(|_| args.logits)
-        && not_probabilities(scores).is_none()
+        && not_probabilities(scores, table).is_none()
     {
         bail!("--logits: output {:?} holds probabilities already; leave the flag out", scores.output);
     }
     let Some(labels) = &answers.labels else {
         let scores = answers.scores.as_ref().context("the model has no output")?;
         if is_regression(args, scores, truth.as_deref()) {
-            ensure!(!args.logits, "--logits: the model predicts a number");
+            ensure!(!args.logits, "--logits: the model predicts a number; leave the flag out");
+            check_numbers(scores, table)?;
             return Ok(Read { classes: Vec::new(), external: external(Vec::new(), 0), notes: Vec::new() });
         }
         let count = scores.columns.max(2);
@@ -149,10 +179,10 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str
         check_count(&classes, count)?;
         ensure!(
             count <= MAX_CLASSES,
-            "output {:?} has {count} probabilities per row, but at most {MAX_CLASSES} classes are possible",
+            "output {:?} has {count} probabilities per row, but models of more than {MAX_CLASSES} classes are not supported",
             scores.output
         );
-        if let Some(problem) = not_probabilities(scores).filter(|_| !args.logits) {
+        if let Some(problem) = not_probabilities(scores, table).filter(|_| !args.logits) {
             bail!(
                 "output {:?} does not hold probabilities: {problem}; if it holds logits, give --logits",
                 scores.output
@@ -167,7 +197,8 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str
     );
     let seen = distinct(labels);
     let mut notes = Vec::new();
-    let problem = answers.scores.as_ref().and_then(|scores| Some((scores, not_probabilities(scores)?)));
+    let problem =
+        answers.scores.as_ref().and_then(|scores| Some((scores, not_probabilities(scores, table)?)));
     let scores = match problem {
         Some((scores, problem)) if !args.logits => {
             notes.push(format!(
@@ -321,11 +352,11 @@ fn labels_in_order(
 
 fn check_count(classes: &[String], count: usize) -> Result<()> {
     if let Some(twice) = classes.iter().enumerate().find(|(at, class)| classes[..*at].contains(class)) {
-        bail!("--classes: names {:?} twice", twice.1);
+        bail!("--classes: names {:?} twice; name each class once", twice.1);
     }
     ensure!(
         classes.len() == count,
-        "--classes: names {} classes, but the model has {count}: {}",
+        "--classes: names {} classes, but the model has {count}: {}; name all of them, in the order of the probabilities",
         classes.len(),
         listed(classes)
     );
@@ -333,9 +364,30 @@ fn check_count(classes: &[String], count: usize) -> Result<()> {
 }
 
 /// Returns why scores are not probabilities, if they are not.
-fn not_probabilities(scores: &Scores) -> Option<String> {
-    let rows = scores.values.chunks_exact(scores.columns).enumerate();
-    rows.filter_map(|(row, numbers)| Some((row, unlike_probabilities(numbers)?)))
-        .map(|(row, problem)| format!("row {} {problem}", row + 1))
-        .next()
+fn not_probabilities(scores: &Scores, table: &ReferenceTable) -> Option<String> {
+    let mut rows = scores.values.chunks_exact(scores.columns).enumerate();
+    rows.find_map(|(row, numbers)| {
+        let problem = unlike_probabilities(numbers)?;
+        Some(format!("row {} {problem} ({})", row + 1, table.place(row)))
+    })
+}
+
+/// Checks that there is one finite number per row.
+fn check_numbers(scores: &Scores, table: &ReferenceTable) -> Result<()> {
+    ensure!(
+        scores.columns == 1,
+        "output {:?} has {} numbers per row, but models that predict several numbers are not supported; if they are the \
+         probabilities of classes, leave --regression out",
+        scores.output,
+        scores.columns
+    );
+    if let Some(row) = scores.values.iter().position(|value| !value.is_finite()) {
+        bail!(
+            "{}: output {:?} is {} for this row; leave the row out, or give the model values that it can score",
+            table.place(row),
+            scores.output,
+            scores.values[row]
+        );
+    }
+    Ok(())
 }

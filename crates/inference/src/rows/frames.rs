@@ -19,7 +19,8 @@ use serde_json::value::RawValue;
 pub fn instances(body: &[u8], card: &ModelCard) -> Result<ParsedRows, Refusal> {
     let root = serde_json::from_slice(body).map_err(|error| super::unreadable(body, &error))?;
     let [rows, _] = object(root, "the body", "")?.take(["instances", "signature_name"], "")?;
-    rows_of(rows.ok_or_else(|| missing("\"instances\" is missing", "instances"))?, "instances", card)
+    let rows = rows.ok_or_else(|| missing("\"instances\" is missing", "instances"))?;
+    rows_of(rows, "instances", card)?.exact(body, card)
 }
 
 /// Reads one of MLflow's four forms.
@@ -30,7 +31,7 @@ pub fn dataframe(body: &[u8], card: &ModelCard) -> Result<ParsedRows, Refusal> {
     let root = serde_json::from_slice(body).map_err(|error| super::unreadable(body, &error))?;
     let known = ["dataframe_split", "dataframe_records", "instances", "inputs", "params"];
     let [split, records, instances, inputs, _] = object(root, "the body", "")?.take(known, "")?;
-    match (split, records, instances, inputs) {
+    let parsed = match (split, records, instances, inputs) {
         (Some(split), None, None, None) => read_split(split, card),
         (None, Some(rows), None, None) => rows_of(rows, "dataframe_records", card),
         (None, None, Some(rows), None) => rows_of(rows, "instances", card),
@@ -42,7 +43,8 @@ pub fn dataframe(body: &[u8], card: &ModelCard) -> Result<ParsedRows, Refusal> {
             "send exactly one of \"dataframe_split\", \"dataframe_records\", \"instances\" and \"inputs\"",
             "dataframe_split",
         )),
-    }
+    };
+    parsed?.exact(body, card)
 }
 
 fn missing(message: &str, field: &str) -> Refusal {

@@ -3,10 +3,12 @@
 //!
 //! Layout:
 //! - this module: the body of `/predict`, and the rules by which a value is read
+//! - `exact`: integers that cannot be held exactly are refused
 //! - `raw`: any JSON, before it is checked; `json`: objects whose values are read later, when it is known what they must be
 //! - [`frames`]: requests of TensorFlow Serving and MLflow
 //! - [`tensors`]: requests of the Open Inference Protocol
 
+mod exact;
 pub mod frames;
 mod json;
 mod raw;
@@ -68,8 +70,8 @@ impl ParsedRows {
             return Err(Refusal::new(Reason::DuplicateField, format!("{name:?} is given twice")).at(name));
         }
         match (fields.features, fields.instances) {
-            (Some(row), None) => check_rows(row, Form::One, card),
-            (None, Some(instances)) => check_instances(instances, "instances", card),
+            (Some(row), None) => check_rows(row, Form::One, card)?.exact(body, card),
+            (None, Some(instances)) => check_instances(instances, "instances", card)?.exact(body, card),
             (Some(_), Some(_)) => {
                 let message = "give \"features\" for one row or \"instances\" for many, not both";
                 Err(Refusal::new(Reason::DuplicateField, message).at("instances"))
@@ -152,6 +154,8 @@ pub fn example(card: &ModelCard) -> String {
 
 fn example_value(feature: &Feature) -> String {
     match &feature.values {
+        // With an exponent, because it would be refused as an integer.
+        Values::Numeric(numeric) if exact::may_be_rounded(numeric.mean) => format!("{:e}", numeric.mean),
         Values::Numeric(numeric) => format!("{:.*}", numeric.decimals.map_or(3, usize::from), numeric.mean),
         Values::Categorical(categorical) => categorical.json(0.0).to_string(),
     }
@@ -330,6 +334,12 @@ fn value(
                 return Ok(None);
             }
             (Some(value), Kind::String)
+        }
+        // As a number it may be another code than was sent.
+        (Values::Categorical(_), CellRef::Number(number)) if exact::may_be_rounded(number) => {
+            let message =
+                "a number beyond 2^53 is rounded, so it may be another category; send it as a string";
+            return Err(Refusal::new(Reason::NumberOutOfRange, message).at(field()));
         }
         (Values::Categorical(own), CellRef::Number(number)) => (own.value_of_number(number), Kind::Number),
         (Values::Categorical(own), CellRef::Boolean(boolean)) => {
@@ -551,6 +561,17 @@ mod tests {
             assert!((value.unwrap() - mean).abs() < 0.15, "{example}");
         }
         assert_eq!(example.len(), "{\"features\":[5.8,3.1,3.8,1.2]}".len(), "one decimal, as the data have");
+        // Large means are no integers in the example, which would be refused.
+        let mut card = CARD.clone();
+        if let Values::Numeric(numeric) = &mut card.features[0].values {
+            (numeric.mean, numeric.decimals) = (1.25e17, Some(0));
+        }
+        let example = super::example(&card);
+        assert_eq!(
+            ParsedRows::parse(example.as_bytes(), &card).unwrap().rows[0][0],
+            Some(1.25e17),
+            "{example}"
+        );
     }
 
     #[test]
@@ -600,6 +621,9 @@ mod tests {
         refused(r#"["a",1,1]"#, "false", "a number");
         refused(r#"["a",true,false]"#, "1", "a boolean");
         refused(r#"["a",true,[1]]"#, "1", "a list");
+        // A code that would be rounded may be that of another category.
+        assert_eq!(parse(r#"["a",true,9007199254740993]"#).unwrap_err().0, "number_out_of_range");
+        assert_eq!(parse(r#"["a",true,"9007199254740993"]"#).unwrap()[2], Some(2.0));
     }
 
     /// A model may know categories that its card does not list, so their texts must belong to their own features.

@@ -1,10 +1,14 @@
 use crate::harness::{IRIS, Service, answer, metric};
 use inference::{
-    Settings,
+    LoadedModel, Settings,
     receipt::{ModelVersion, Predicted, Receipts},
 };
+use model::{Batch, CsvOptions, Engine, EngineError, Output, ProfileInput, Truth, profile, read_reference};
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 const KEY: &str = "a key of the tests, more than thirty-two bytes long";
 
@@ -268,4 +272,72 @@ async fn a_number_or_boolean_stands_for_the_class_of_equal_value() {
         assert_eq!((status, body["error"]["code"].as_str()), (422, Some("unknown_label")), "{label}");
         assert!(body["error"]["message"].as_str().unwrap().contains(words), "{label}: {body}");
     }
+}
+
+/// Predicts ten times the only feature.
+#[derive(Debug)]
+struct Tenfold;
+
+impl Engine for Tenfold {
+    fn score(&self, batch: Batch) -> Result<Vec<Output>, EngineError> {
+        Ok(batch.rows.iter().map(|row| Output::Number(10.0 * row[0].unwrap_or_default())).collect())
+    }
+}
+
+/// A service whose model predicts numbers up to 2000, with errors of 1.
+fn of_numbers() -> Service {
+    let rows: String = (1..=200).map(|x| format!("{x},{}\n", 10 * x + 2 * (x % 2) - 1)).collect();
+    let text = format!("x,y\n{rows}");
+    let table = read_reference(text.as_bytes(), "table.csv", &CsvOptions::new("y")).unwrap();
+    let number = |text: &String| text.parse::<f64>().unwrap();
+    let input = ProfileInput {
+        name: "tenfold".into(),
+        classes: Vec::new(),
+        outputs: (1..=200).map(|x| Output::Number(10.0 * f64::from(x))).collect(),
+        truth: Truth::Numbers(table.target.iter().flatten().map(number).collect()),
+        engine: Some(Arc::new(Tenfold)),
+        accepts_missing: Vec::new(),
+        external: None,
+        seed: 1,
+        table,
+    };
+    let card = profile(input, |_| {}).unwrap().card;
+    Service::loaded(Settings::default(), LoadedModel { card, engine: Arc::new(Tenfold) })
+}
+
+/// A sum in double precision that once took the fourth power of 1e18 would never show usual errors again.
+#[tokio::test]
+async fn a_number_too_far_off_is_refused_and_a_wrong_unit_is_counted() {
+    let service = of_numbers();
+    let predicted = async || {
+        let (_, body) = service.predict(r#"{"features":[100]}"#).await;
+        body["prediction_id"].as_str().unwrap().to_owned()
+    };
+    let sum = async |metric: &str, size: &str| service.metric(metric, &[("size", size)]).await;
+    for (label, code) in [
+        ("1e300", "error_too_large"),
+        ("-1e18", "error_too_large"),
+        ("\"1e12\"", "error_too_large"),
+        ("1e999", "unknown_label"),
+        ("\"NaN\"", "unknown_label"),
+        ("\"inf\"", "unknown_label"),
+    ] {
+        let id = predicted().await;
+        let (status, body) = tell_text(&service, &id, label).await;
+        assert_eq!((status, &body["error"]["code"]), (422, &json!(code)), "{label}: {body}");
+        assert_eq!(body["error"]["field"], "label");
+        // The prediction can still be given feedback.
+        assert_eq!(tell_text(&service, &id, "999").await.0, 202, "{label}");
+    }
+    assert_eq!(service.metric("feedback_rejected_total", &[("reason", "error_too_large")]).await, 3.0);
+    assert_eq!(sum("feedback_squared_error_sum", "usual").await, 6.0);
+
+    // In another unit, 1000 times too large. Usual errors stay visible beside it.
+    assert_eq!(tell_text(&service, &predicted().await, "1000000").await.0, 202);
+    let large = 999_000_f64;
+    assert_eq!(sum("feedback_squared_error_sum", "large").await, large.powi(2));
+    assert_eq!(service.metric("feedback_absolute_error_sum", &[("sign", "under")]).await, large);
+    assert_eq!(tell_text(&service, &predicted().await, "998").await.0, 202);
+    assert_eq!(sum("feedback_error_fourth_power_sum", "usual").await, 6.0 + 16.0);
+    assert_eq!(sum("feedback_error_fourth_power_sum", "large").await, large.powi(4));
 }

@@ -87,3 +87,57 @@ async fn refusals_are_texts_that_name_the_place() {
         assert!(got == status && fits, "{body}: {got} {text}");
     }
 }
+
+/// As text, because a JSON value would round the integers before they are sent.
+#[tokio::test]
+async fn integers_that_would_be_rounded_are_refused_by_every_protocol() {
+    let service = Service::start();
+    let names = "\"columns\":[\"sepal_length\",\"sepal_width\",\"petal_length\",\"petal_width\"]";
+    let columns = |value: &str| {
+        format!(r#"{{"sepal_length":[5],"sepal_width":[{value}],"petal_length":[1],"petal_width":[0.2]}}"#)
+    };
+    let named = |value: &str| {
+        format!(r#"{{"petal_width":0.2,"sepal_length":5,"sepal_width":{value},"petal_length":1}}"#)
+    };
+    let bodies = |value: &str| {
+        let row = format!("[5,{value},1,0.2]");
+        let tensor = r#""name":"x","shape":[1,4],"datatype":"INT64""#;
+        [
+            ("/predict", format!(r#"{{"features":{row}}}"#)),
+            ("/predict", format!(r#"{{"instances":[[5,3,1,0.2],{row}]}}"#)),
+            ("/predict", format!(r#"{{"features":{}}}"#, named(value))),
+            ("/v1/models/iris:predict", format!(r#"{{"instances":[{row}]}}"#)),
+            ("/v1/models/iris:predict", format!(r#"{{"instances":[{}]}}"#, named(value))),
+            ("/invocations", format!(r#"{{"inputs":{}}}"#, columns(value))),
+            ("/invocations", format!(r#"{{"dataframe_records":[{}]}}"#, named(value))),
+            ("/invocations", format!(r#"{{"dataframe_split":{{{names},"data":[{row}]}}}}"#)),
+            ("/v2/models/iris/infer", format!(r#"{{"inputs":[{{{tensor},"data":[5,{value},1,0]}}]}}"#)),
+        ]
+    };
+    let ask = async |path: &str, body: String| {
+        let request = service.client.post(service.url(path)).header("Content-Type", "application/json");
+        answer(request.body(body)).await
+    };
+    let mut refused = 0.0;
+    for value in ["9007199254740993", "-9007199254740993", "18446744073709551615", "100000000000000000000000"]
+    {
+        for (path, body) in bodies(value) {
+            let (status, json) = ask(path, body.clone()).await;
+            let text = json.to_string();
+            assert_eq!(status, 422, "{body} {text}");
+            assert!(text.contains("number_out_of_range") && text.contains(value), "{body} {text}");
+            if path != "/v2/models/iris/infer" {
+                assert!(text.contains("sepal_width") && text.contains("decimal point"), "{body} {text}");
+            }
+            refused += 1.0;
+        }
+    }
+    let reason = [("reason", "number_out_of_range")];
+    assert_eq!(service.metric("inference_rejections_total", &reason).await, refused);
+    // What is held exactly, and what is no integer, is scored.
+    for value in ["9007199254740992", "9007199254740993.0", "1e20"] {
+        for (path, body) in bodies(value).into_iter().take(8) {
+            assert_eq!(ask(path, body.clone()).await.0, 200, "{body}");
+        }
+    }
+}

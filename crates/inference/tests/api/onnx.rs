@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 /// How far a probability may be from that of ONNX Runtime itself, and a number relative to it.
@@ -314,9 +315,27 @@ fn answers_of_a_table_make_a_profile() {
 
     for (flags, expected) in [
         (&["--predictions", "answer", "--probabilities", "p_yes,p_no"][..], "may be in another order"),
-        (&["--predictions", "answer", "--probabilities", "x,p_no"], "--probabilities: row "),
+        (
+            &["--predictions", "answer", "--probabilities", "x,p_no"],
+            "t.csv:2: --probabilities: the row adds up to 2",
+        ),
         (&["--predictions", "answers"], "no column \"answers\""),
-        (&["--predictions", "p_yes"], "the model predicts a number, but the column has"),
+        (
+            &["--predictions", "p_yes"],
+            "t.csv:2: column \"truth\" of --target: the model predicts a number, but the column has \"no\"; correct the cell",
+        ),
+        (
+            &["--predictions", "answer", "--regression"],
+            "t.csv:2: column \"answer\" of --predictions: expected a number",
+        ),
+        (
+            &["--predictions", "answer", "--classes", "no,maybe"],
+            "t.csv:3: column \"answer\" of --predictions: the column has",
+        ),
+        (
+            &["--predictions", "answer", "--probabilities", "p_no,answer"],
+            "t.csv:2: column \"answer\" of --probabilities",
+        ),
     ] {
         let (code, text) = run(flags);
         assert!(code == Some(1) && text.contains(expected), "{flags:?}: {text}");
@@ -325,4 +344,107 @@ fn answers_of_a_table_make_a_profile() {
     let output = inference(&["serve".into(), "--model".into(), data, "--profile".into(), card]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("was made from a table's own answers"), "{text}");
+}
+
+/// The model is read and run once, so that it may come through a pipe.
+#[test]
+fn calibration_makes_confidence_equal_accuracy_with_one_run_of_the_model() {
+    for name in ["calibrated", "mlp_torch_logits"] {
+        let folder = cases_folder().join(name);
+        let case: Case = serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let out = scratch.path().join("card.json");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inference"));
+        command.args(["profile", "--calibrate", "--onnx", "/dev/stdin", "--target", &case.target, "--data"]);
+        command.arg(folder.join("table.csv")).arg("--out").arg(&out);
+        if let Some(classes) = &case.classes {
+            command.args(["--classes", &classes.join(",")]);
+        }
+        if case.logits {
+            command.arg("--logits");
+        }
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(&fs::read(folder.join("model.onnx")).unwrap()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let file: Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
+        let reference = &file["card"]["reference"];
+        let number = |of: &str| reference[of].as_f64().unwrap();
+        let rows = number("rows");
+        // Half an error is added, so that certainty is never claimed.
+        let expected = (number("accuracy") * rows + 0.5) / (rows + 1.0);
+        assert!((number("confidence") - expected).abs() < 1e-4, "{name}: {reference}");
+        assert_ne!(file["external"]["temperature"], json!(1.0), "{name}");
+    }
+}
+
+/// Each error says where the cause is, and what to do.
+#[test]
+fn errors_of_a_profile_name_the_cell_and_the_remedy() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).display().to_string();
+    let run = |case: &str, table: &str, flags: &[&str]| {
+        fs::write(path("t.csv"), table).unwrap();
+        let model = cases_folder().join(case).join("model.onnx").display().to_string();
+        let [data, out] = ["t.csv", "card.json"].map(path);
+        let usual = ["profile", "--data", &data, "--onnx", &model, "--out", &out];
+        let output = inference(&usual.iter().chain(flags).map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let table = |case: &str| fs::read_to_string(cases_folder().join(case).join("table.csv")).unwrap();
+    let changed = |case: &str, line: usize, to: &dyn Fn(&str) -> String| {
+        let text = table(case);
+        let lines =
+            text.lines().enumerate().map(|(at, own)| if at + 1 == line { to(own) } else { own.into() });
+        lines.collect::<Vec<String>>().join("\n")
+    };
+    // The first cell of line 7.
+    let first = |cell: &'static str| move |line: &str| format!("{cell},{}", line.split_once(',').unwrap().1);
+    // A number that single precision cannot hold.
+    let text = run("regression", &changed("regression", 7, &first("1e100")), &["--target", "progression"]);
+    assert!(
+        text.contains("t.csv:7: column \"age\": 1e100 is too large to score; correct the cell"),
+        "{text}"
+    );
+    // A true number that is a text.
+    let last = |line: &str| format!("{},many", line.rsplit_once(',').unwrap().0);
+    let text = run("regression", &changed("regression", 9, &last), &["--target", "progression"]);
+    assert!(
+        text.contains("t.csv:9: column \"progression\" of --target: the model predicts a number"),
+        "{text}"
+    );
+    assert!(text.contains("correct the cell"), "{text}");
+    // Too few rows.
+    let few: String = table("regression").lines().take(12).map(|line| format!("{line}\n")).collect();
+    let text = run("regression", &few, &["--target", "progression"]);
+    assert!(
+        text.contains("t.csv: the table has 11 rows, but a reference needs at least 60; add rows"),
+        "{text}"
+    );
+    // A row that the model itself fails on: the last feature is a position in a table of three.
+    let beyond = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        let (last, others) = cells[..cells.len() - 1].split_last().unwrap();
+        assert!(last.parse::<f64>().is_ok(), "{line}");
+        format!("{},700,{}", others.join(","), cells[cells.len() - 1])
+    };
+    let case: Case =
+        serde_json::from_slice(&fs::read(cases_folder().join("embedding/case.json")).unwrap()).unwrap();
+    let text = run("embedding", &changed("embedding", 11, &beyond), &["--target", &case.target]);
+    assert!(text.contains("t.csv:11: the model failed") && text.contains("leave the row out"), "{text}");
+}
+
+/// Boosted trees that are profiled on their training rows are noticed, and a linear regression has no such rows to fear.
+#[test]
+fn a_regressor_on_its_training_rows_is_noticed() {
+    let warned = |name: &str| {
+        let folder = cases_folder().join(name);
+        let case: Case = serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let text = profile(&case, &folder, &scratch.path().join("card.json")).unwrap();
+        text.contains("these may be rows that the model was trained on")
+    };
+    assert_eq!([warned("regression"), warned("regression_linear")], [true, false]);
 }

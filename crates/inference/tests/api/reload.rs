@@ -5,7 +5,7 @@ use crate::{
     harness::{Service, answer, metric, until},
 };
 use inference::{LoadedModel, Settings};
-use model::{ModelFile, TrainOptions, iris, train};
+use model::{CsvOptions, ModelFile, TrainOptions, iris, read_csv, train};
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::{
@@ -75,7 +75,15 @@ async fn signals_of_two_versions_stay_apart_and_feedback_about_the_former_is_acc
     let version = model(2).card.version;
     assert_eq!(
         (status, &body),
-        (200, &json!({"outcome": "changed", "model": "flowers", "version": version}))
+        (
+            200,
+            &json!({
+                "outcome": "changed",
+                "model": "flowers",
+                "version": version,
+                "columns": {"added": [], "removed": [], "retyped": [], "reordered": false},
+            })
+        )
     );
     let (_, new) = service.predict(FLOWER).await;
     assert_eq!(new["version"], json!(version));
@@ -131,6 +139,58 @@ async fn a_broken_file_leaves_the_old_model_serving() {
     assert_eq!(service.metric("model_reloads_total", &[("outcome", "failed")]).await, 5.0);
     assert_eq!(service.metric("inference_rejections_total", &[("reason", "reload_failed")]).await, 5.0);
     assert_eq!(service.metric("model_loaded", &[]).await, 1.0);
+}
+
+/// A model of a table with these columns.
+fn model_of(header: &str, row: impl Fn(usize) -> String) -> ModelFile {
+    let rows: String = (0..90).map(|at| format!("{},{}\n", row(at), ["x", "y"][at % 2])).collect();
+    let text = format!("{header},class\n{rows}");
+    let table = read_csv(text.as_bytes(), "table.csv", &CsvOptions::new("class")).unwrap().table;
+    train(&table, &TrainOptions::new("columns")).unwrap()
+}
+
+#[tokio::test]
+async fn columns_that_a_reload_adds_removes_or_retypes_are_named() {
+    let number = |at: usize| format!("{}.5", at * 7 % 31);
+    let old = model_of("age,town", |at| format!("{},{}", number(at), ["u", "v"][at / 2 % 2]));
+    let new = model_of("age,income", |at| format!("{},{}", ["old", "young"][at / 3 % 2], number(at)));
+    let files = files();
+    put(&files.model, old.to_json().unwrap().as_bytes());
+    let service = start(&files);
+    put(&files.model, new.to_json().unwrap().as_bytes());
+    let bearer = format!("Bearer {TOKEN}");
+    let (status, body) = reload(&service, Some(&bearer)).await;
+    let expected = json!({
+        "added": ["income"],
+        "removed": ["town"],
+        "retyped": [{"name": "age", "from": "numbers", "to": "texts"}],
+        "reordered": false,
+    });
+    assert_eq!((status, &body["outcome"], &body["columns"]), (200, &json!("changed"), &expected), "{body}");
+    let none = json!({"added": [], "removed": [], "retyped": [], "reordered": false});
+    assert_eq!(reload(&service, Some(&bearer)).await.1["columns"], none);
+
+    // At a signal they are logged.
+    put(&files.model, old.to_json().unwrap().as_bytes());
+    let mut process = Binary::start(&["--model", &files.model.display().to_string()]);
+    put(&files.model, new.to_json().unwrap().as_bytes());
+    process.signal("HUP");
+    let client = Client::builder().no_proxy().build().unwrap();
+    until("the model changes", || async {
+        let url = format!("http://{}/metrics", process.address);
+        let page = client.get(url).send().await.unwrap().text().await.unwrap();
+        metric(&page, "model_reloads_total", &[("outcome", "changed")]) == Some(1.0)
+    })
+    .await;
+    process.signal("TERM");
+    process.wait();
+    let log = process.rest_of_log();
+    let line = log.lines().find(|line| line.contains("other columns")).unwrap_or_else(|| panic!("{log}"));
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(
+        line["fields"]["columns"],
+        "added \"income\"; removed \"town\"; \"age\" takes texts instead of numbers"
+    );
 }
 
 #[tokio::test]

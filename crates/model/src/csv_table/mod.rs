@@ -26,11 +26,11 @@ use crate::{
     table::{Column, Notation},
 };
 use classes::check_classes;
-use cli_io::printable::quoted;
+use cli_io::{printable::quoted, table_lines::LineCounter};
 use column::ColumnType;
 use first_reading::{FirstReading, profile};
 use layout::{Layout, layout};
-use rows::rows_of;
+use rows::{rows_of, without_mark};
 use std::io::Read;
 use unfit::{counted, sentences};
 use useless::useless_columns;
@@ -54,6 +54,10 @@ pub struct CsvTable {
 /// A table for the reference of a model that was trained elsewhere.
 #[derive(Debug, Clone)]
 pub struct ReferenceTable {
+    /// The file's name, for messages.
+    pub file: String,
+    /// The line of each row in the file.
+    pub lines: Vec<u64>,
     /// The features.
     pub columns: Vec<Column>,
     /// Their values, column by column, as in [`Table`].
@@ -118,7 +122,9 @@ pub fn read_reference(
         read_values(&text, options, &layout, &columns, &types, &first.profiles, first.rows, true, &mut notes);
     let mut target = layout.target.map(|_| Vec::with_capacity(first.rows));
     let mut aside: Vec<Vec<String>> = vec![Vec::with_capacity(first.rows); layout.aside.len()];
+    let (mut lines, mut counter) = (Vec::with_capacity(first.rows), LineCounter::new(without_mark(&text)));
     rows_of(&text, options, &layout, |record| {
+        lines.push(record.position().map_or(0, |position| counter.line_of(position.byte())));
         if let (Some(texts), Some(at)) = (&mut target, layout.target) {
             texts.push(record[at].trim().to_owned());
         }
@@ -127,7 +133,18 @@ pub fn read_reference(
         }
     });
     let notation = notation(options);
-    Ok(ReferenceTable { columns: described, values, others, target, aside, notation, notes })
+    let file = file.to_owned();
+    Ok(ReferenceTable { file, lines, columns: described, values, others, target, aside, notation, notes })
+}
+
+impl ReferenceTable {
+    /// Returns where a row stands, as `table.csv:12`.
+    pub fn place(&self, row: usize) -> String {
+        match self.lines.get(row) {
+            Some(line) => format!("{}:{line}", self.file),
+            None => self.file.clone(),
+        }
+    }
 }
 
 fn text_of(input: &mut impl Read, file: &str) -> Result<Vec<u8>, CsvError> {

@@ -10,6 +10,7 @@ use crate::{
     rarity,
     reference::{Answers, Outputs, reference, twins},
     scores::{auroc, class_scores, warnings},
+    seen_rows::drawn_to_truth,
     shape::{ClassCentre, Shape, Spread},
     table::{Column, present},
     train::{Step, features},
@@ -134,7 +135,13 @@ pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<Mode
     for (feature, accepts) in card.features.iter_mut().zip(accepts_missing) {
         feature.accepts_missing = accepts;
     }
-    card.training.warnings.extend(limits(&card, &truth));
+    let drawn = match (&engine, &truth) {
+        (Some(engine), Truth::Numbers(numbers)) => {
+            drawn_to_truth(&raw, &outputs, numbers, engine.as_ref(), seed)
+        }
+        _ => None,
+    };
+    card.training.warnings.extend(limits(&card, &truth, drawn));
 
     begins(Step::Simulator);
     let source = Source {
@@ -158,7 +165,7 @@ fn check(
     let error = |problem: String| Err(ProfileError::Answers(problem));
     if rows < drift::MIN_ROWS as usize {
         return error(format!(
-            "the table has {rows} rows, but a reference needs at least {}",
+            "the table has {rows} rows, but a reference needs at least {}; add rows",
             drift::MIN_ROWS
         ));
     }
@@ -166,7 +173,7 @@ fn check(
         return error(format!("there are {} answers for {rows} rows", outputs.len()));
     }
     if let Some(odd) = classes.iter().find(|class| !is_label(class)) {
-        return error(format!("class {odd:?} has a control character or a backslash in its name"));
+        return error(format!("class {odd:?} has a control character or a backslash in its name; rename it"));
     }
     let fits = |output: &Output| match output {
         Output::Class { class, probabilities } => {
@@ -262,6 +269,14 @@ fn with_empty_groups(shape: Shape, rows: &[usize]) -> Shape {
     Shape { classes: own.collect(), spread }
 }
 
+/// Returns how the probabilities would be calibrated on these rows, whose true classes are `labels`; `None` without probabilities.
+pub fn calibration(outputs: &[Output], labels: &[usize]) -> Option<Calibration> {
+    let logarithm = |p: &f64| p.max(f64::MIN_POSITIVE).ln();
+    let logits = outputs.iter().map(|output| Some(output.probabilities()?.iter().map(logarithm).collect()));
+    let logits: Option<Vec<Vec<f64>>> = logits.collect();
+    logits.map(|logits| Calibration::fit(&logits, labels))
+}
+
 fn report(
     table: &Table,
     outputs: &[Output],
@@ -294,12 +309,7 @@ fn report(
     report.held_out_accuracy = Some(accuracy);
     report.baseline_accuracy = Some(baseline);
     if confidences.is_some() {
-        let logarithm = |p: &f64| p.max(f64::MIN_POSITIVE).ln();
-        let logits: Option<Vec<Vec<f64>>> = outputs
-            .iter()
-            .map(|output| Some(output.probabilities()?.iter().map(logarithm).collect()))
-            .collect();
-        report.calibration = logits.map(|logits| Calibration::fit(&logits, labels));
+        report.calibration = calibration(outputs, labels);
         let both = report.class_scores.iter().all(|score| score.rows > 0);
         report.auroc = if both { auroc(table, &own) } else { None };
     }
@@ -392,8 +402,8 @@ fn importances_of_answers(signals: &[SignalReference], table: &Table, predicted:
     signals.par_iter().zip(&table.values).map(importance).collect()
 }
 
-/// Returns what limits the use of a profile, in sentences.
-fn limits(card: &ModelCard, truth: &Truth) -> Vec<String> {
+/// Returns what limits the use of a profile, in sentences. `drawn` is the correlation that [`drawn_to_truth`] found.
+fn limits(card: &ModelCard, truth: &Truth, drawn: Option<f64>) -> Vec<String> {
     let mut warnings = Vec::new();
     let reference = &card.reference;
     let rows = reference.rows;
@@ -436,6 +446,11 @@ fn limits(card: &ModelCard, truth: &Truth) -> Vec<String> {
         && errors.r_squared.is_some_and(|r_squared| r_squared > 0.999)
     {
         warnings.push(format!("the model explains all of the variance on {rows} rows: {training_rows}"));
+    } else if let Some(correlation) = drawn {
+        warnings.push(format!(
+            "answers to the table's rows are nearer to their true numbers than answers to slightly changed rows (correlation \
+             {correlation:.2}): {training_rows}"
+        ));
     }
     if reference.confidence.is_none() && !card.predicts_number() {
         warnings.push(

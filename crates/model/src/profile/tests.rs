@@ -90,7 +90,7 @@ mod answers {
             input.outputs.truncate(59);
             input.truth = Truth::Unknown;
         });
-        assert_eq!(refused, "the table has 59 rows, but a reference needs at least 60");
+        assert_eq!(refused, "the table has 59 rows, but a reference needs at least 60; add rows");
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod answers {
         };
         assert!(problem(infinite).starts_with("the answer to row 0 does not fit"));
         let labels = problem(|input| input.classes[1] = "a\\b".into());
-        assert_eq!(labels, "class \"a\\\\b\" has a control character or a backslash in its name");
+        assert_eq!(labels, "class \"a\\\\b\" has a control character or a backslash in its name; rename it");
     }
 
     #[test]
@@ -499,7 +499,7 @@ mod warnings {
         (card.reference.accuracy, card.reference.confidence, card.training.auroc) =
             (Some(0.8), Some(0.8), Some(0.9));
         change(&mut card);
-        limits(&card, truth)
+        limits(&card, truth, None)
     }
 
     fn known(change: impl FnOnce(&mut ModelCard)) -> Vec<String> {

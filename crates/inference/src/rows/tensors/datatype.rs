@@ -4,13 +4,10 @@ use super::elements::Fault;
 use crate::{
     reason::Reason,
     refusal::Refusal,
-    rows::{json, raw::shortened},
+    rows::{exact, json, raw::shortened},
 };
 use serde_json::value::RawValue;
 use std::fmt;
-
-/// Beyond 2⁵³ a double-precision number does not hold every whole number.
-const LARGEST_EXACT: u64 = 1 << 53;
 
 /// A datatype of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,11 +120,11 @@ impl Datatype {
 }
 
 fn whole(number: i128) -> Result<f64, Fault> {
-    if number.unsigned_abs() > u128::from(LARGEST_EXACT) {
-        let message = format!(
-            "{number} is beyond 2^53, where not every whole number can be scored exactly; send it as FP64 if that is acceptable"
-        );
-        return Err(Fault::new(Reason::NumberOutOfRange, message));
+    if number.unsigned_abs() > u128::from(exact::LARGEST_EXACT) {
+        return Err(Fault::from(exact::refusal(
+            &number.to_string(),
+            "send it as FP64 if that is acceptable",
+        )));
     }
     Ok(number as f64)
 }

@@ -30,6 +30,12 @@ impl Fault {
     }
 }
 
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.reason, refusal.message)
+    }
+}
+
 /// The elements of a tensor, as many as its shape says.
 pub(super) enum Elements<'a> {
     /// Numbers and booleans in binary form.
