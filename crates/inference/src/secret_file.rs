@@ -91,7 +91,7 @@ mod tests {
             (&[b'a'; 100], "different bytes, got 1"),
             // These are 32 zero bytes in base64.
             (b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", "different bytes, got 2"),
-            (&[b'\n'; 100], "0 bytes"),
+            (&[b'\n'; 100], "at least 32 bytes, got 0"),
             (&[7; 70_000], "larger than 64 KiB"),
         ] {
             fs::write(&path, content).unwrap();

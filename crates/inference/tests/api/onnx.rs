@@ -137,9 +137,9 @@ async fn answers_equal_those_of_onnx_runtime() {
         assert!(!case.rows.is_empty() && case.rows.len() == case.labels.len(), "{}", folder.display());
         let name = folder.file_name().unwrap().display().to_string();
         match difference(&case, folder).await {
-            // Two columns could be the input, and a guess would be silent.
+            // Two columns could be the input, so the model is refused.
             Err(problem) if name == "columns_clash" => {
-                assert!(problem.contains("more than one whose name"), "{problem}");
+                assert!(problem.contains("needs exactly one column of that name"), "{problem}");
             }
             Err(problem) => problems.push(format!("{name}: {problem}")),
             Ok(()) => assert_ne!(name, "columns_clash"),

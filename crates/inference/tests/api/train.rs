@@ -190,7 +190,7 @@ fn types_scores_and_warnings_are_printed() {
         "by always predicting the most frequent class",
         "AUROC",
         "simulated rows: ",
-        "warning: class \"rare\" has 3 rows: at least 20 are needed",
+        "warning: class \"rare\" has 3 rows, but at least 20 are needed",
         "warning: the model is not better than always predicting the most frequent class",
     ] {
         assert!(words.contains(part), "{part} is missing in {words}");
