@@ -1,7 +1,7 @@
-//! Response bodies that hold permits until they are sent.
+//! Defines response bodies that hold permits until they are sent.
 //!
-//! actix drops a body when it has written the last of it into the connection's buffer. So a body that is handed over in
-//! small pieces lives until nearly all of it is sent. An answer that fits the buffer as a whole releases its permits at once.
+//! actix drops a body when it has written the last part of it to the connection's buffer. So a body that is passed on in small
+//! pieces exists until nearly all of it is sent. An answer that fits into the buffer as a whole releases its permits immediately.
 
 use crate::rows::tensors::HEADER_LENGTH;
 use actix_web::{
@@ -16,17 +16,17 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Bytes handed over at a time. An answer of this size fits the connection's own buffer.
+/// The number of bytes that are passed to actix at once. An answer of this size fits into the connection's buffer.
 const PIECE: usize = 16 << 10;
 
-/// Returns a JSON answer; `kept` is dropped when the last of it is in the connection's buffer, or when the
-/// connection ends.
+/// Returns a JSON answer. `kept` is dropped when the last part of the answer is in the connection's buffer, or when the connection
+/// ends.
 pub(super) fn json<T: Unpin + 'static>(status: StatusCode, bytes: impl Into<Bytes>, kept: T) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     body(response.content_type(ContentType::json()), bytes, kept)
 }
 
-/// Returns the same with headers of its own.
+/// Returns an answer with the headers of `response`. `kept` is dropped as by [`json`].
 pub(super) fn body<T: Unpin + 'static>(
     response: &mut actix_web::HttpResponseBuilder,
     bytes: impl Into<Bytes>,
@@ -37,32 +37,32 @@ pub(super) fn body<T: Unpin + 'static>(
 }
 
 /// An answer to a request for predictions.
-pub(super) struct Answered {
+pub(super) struct AnswerBody {
     bytes: Vec<u8>,
     /// If tensors in binary form follow the JSON: the length of the JSON.
     json_length: Option<usize>,
 }
 
-impl Answered {
-    /// Creates an answer of JSON with tensors in binary form behind it.
+impl AnswerBody {
+    /// Creates an answer of JSON, followed by tensors in binary form.
     pub(super) fn with_tensors(bytes: Vec<u8>, json_length: usize) -> Self {
         Self { bytes, json_length: Some(json_length) }
     }
 }
 
-impl From<Vec<u8>> for Answered {
+impl From<Vec<u8>> for AnswerBody {
     fn from(json: Vec<u8>) -> Self {
         Self { bytes: json, json_length: None }
     }
 }
 
-/// Returns such an answer; `kept` is dropped as by [`json`].
-pub(super) fn answered<T: Unpin + 'static>(
+/// Returns the answer to a request for predictions. `kept` is dropped as by [`json`].
+pub(super) fn answer<T: Unpin + 'static>(
     status: StatusCode,
-    answer: impl Into<Answered>,
+    answer: impl Into<AnswerBody>,
     kept: T,
 ) -> HttpResponse {
-    let Answered { bytes, json_length } = answer.into();
+    let AnswerBody { bytes, json_length } = answer.into();
     let Some(length) = json_length else { return json(status, bytes, kept) };
     let mut response = HttpResponse::build(status);
     response.content_type(ContentType::octet_stream()).insert_header((HEADER_LENGTH, length));

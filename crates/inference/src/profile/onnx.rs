@@ -141,7 +141,7 @@ struct Read {
 }
 
 /// Finds out what the answers mean.
-fn describe(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str) -> Result<Read> {
+fn describe(args: &Args, table: &ReferenceTable, answers: &RawOutputs, sha256: &str) -> Result<Read> {
     let external = |labels: Vec<String>, probabilities| ExternalModel {
         sha256: sha256.to_owned(),
         labels,

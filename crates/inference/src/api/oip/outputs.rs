@@ -1,12 +1,12 @@
-//! The tensors of an answer.
+//! Writes the tensors of an answer.
 //!
-//! `predict` has shape `[n, 1]`, as that of MLServer's scikit-learn runtime. It holds the names of the classes, because the
-//! positions that scikit-learn would answer with mean nothing without the model card; `label` holds the positions. Prediction
-//! ids are not tensors of the model, and clients that name their outputs must still receive them, so `parameters` always hold the
-//! ids. The protocol allows only strings, numbers and booleans there: the ids are one string, separated by commas, which no id contains.
+//! `predict` has shape `[n, 1]`, as in MLServer's scikit-learn runtime. It contains the names of the classes, because the positions that
+//! scikit-learn returns have no meaning without the model card. `label` contains the positions. Clients that name the outputs they want
+//! also need the prediction ids, so these are always in `parameters`. The protocol allows only strings, numbers and booleans there, so
+//! the ids are one string, separated by commas, which no id contains.
 
 use crate::{
-    api::{State, sent::Answered},
+    api::{State, sent::AnswerBody},
     reason::Reason,
     receipt,
     refusal::Refusal,
@@ -17,12 +17,12 @@ use model::{ModelCard, Prediction};
 use serde::Serialize;
 use std::time::SystemTime;
 
-/// An output.
+/// A tensor of the answer, which the protocol calls an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Output {
+pub(super) enum OutputTensor {
     /// The name of the predicted class, or the predicted number
     Predict,
-    /// One probability per class, if the model gives them
+    /// One probability per class, if the model returns probabilities
     PredictProba,
     /// The position of the predicted class
     Label,
@@ -30,8 +30,8 @@ pub(super) enum Output {
     PredictionId,
 }
 
-impl Output {
-    /// Every output. The first two are sent if the client names none.
+impl OutputTensor {
+    /// All outputs. The first two are sent if the request names none.
     const ALL: [Self; 4] = [Self::Predict, Self::PredictProba, Self::Label, Self::PredictionId];
 
     /// Returns the outputs of a model.
@@ -63,7 +63,7 @@ impl Output {
         }
     }
 
-    /// Returns its elements per row.
+    /// Returns the number of elements per row.
     pub(super) fn columns(self, card: &ModelCard) -> usize {
         if self == Self::PredictProba { card.classes.len() } else { 1 }
     }
@@ -81,19 +81,19 @@ impl Output {
 /// The id and the outputs that a request asks for.
 pub(super) struct Wanted {
     id: Option<String>,
-    /// The outputs, each with whether it is sent in binary form.
-    outputs: Vec<(Output, bool)>,
+    /// The outputs, and whether each of them is sent in binary form.
+    outputs: Vec<(OutputTensor, bool)>,
 }
 
 impl Wanted {
     /// Checks the outputs that a request names.
     pub(super) fn new(request: &InferRequest<'_>, card: &ModelCard) -> Result<Self, Refusal> {
-        let mut outputs: Vec<(Output, bool)> = Vec::new();
+        let mut outputs: Vec<(OutputTensor, bool)> = Vec::new();
         for (index, wanted) in request.outputs.iter().enumerate() {
             let place = || format!("outputs[{index}].name");
-            let output = Output::of(card).find(|output| output.name() == wanted.name);
+            let output = OutputTensor::of(card).find(|output| output.name() == wanted.name);
             let output = output.ok_or_else(|| {
-                let known = Output::of(card).map(Output::name).collect::<Vec<_>>().join(", ");
+                let known = OutputTensor::of(card).map(OutputTensor::name).collect::<Vec<_>>().join(", ");
                 let message =
                     format!("unknown output {:?}; the outputs are {known}", shortened(&wanted.name));
                 Refusal::new(Reason::UnknownOutput, message).at(place())
@@ -105,7 +105,7 @@ impl Wanted {
             outputs.push((output, wanted.binary));
         }
         if outputs.is_empty() {
-            let usual = Output::of(card).filter(|output| Output::ALL[..2].contains(output));
+            let usual = OutputTensor::of(card).filter(|output| OutputTensor::ALL[..2].contains(output));
             outputs = usual.map(|output| (output, request.binary_outputs)).collect();
         }
         Ok(Self { id: request.id.as_ref().map(|id| id.clone().into_owned()), outputs })
@@ -118,7 +118,7 @@ pub(super) fn write(
     predictions: &[Prediction],
     served: &Served,
     state: &State,
-) -> Result<Answered, Refusal> {
+) -> Result<AnswerBody, Refusal> {
     let now = SystemTime::now();
     let mut ids = String::with_capacity(predictions.len() * (receipt::TEXT_LENGTH + 1));
     for prediction in predictions {
@@ -128,7 +128,7 @@ pub(super) fn write(
         ids.push_str(&state.receipts.issue(now, prediction.into(), served.version));
     }
     let card = &served.card;
-    // Grown step by step, it would take several times its size.
+    // The buffer is allocated with its greatest size, because growing it in steps would take several times this memory.
     let mut json = Vec::with_capacity(served.limits.answer_bytes(predictions.len()));
     let mut tensors = Vec::new();
     json.extend_from_slice(b"{\"model_name\":");
@@ -167,14 +167,14 @@ pub(super) fn write(
     if wanted.outputs.iter().any(|(_, binary)| *binary) {
         let length = json.len();
         json.append(&mut tensors);
-        return Ok(Answered::with_tensors(json, length));
+        return Ok(AnswerBody::with_tensors(json, length));
     }
     Ok(json.into())
 }
 
 fn write_json(
     json: &mut Vec<u8>,
-    output: Output,
+    output: OutputTensor,
     predictions: &[Prediction],
     ids: &str,
     card: &ModelCard,
@@ -184,13 +184,13 @@ fn write_json(
             json.push(b',');
         }
         match output {
-            Output::Predict => match prediction.class() {
+            OutputTensor::Predict => match prediction.class() {
                 Some(class) => to_json(json, &card.classes[class])?,
                 None => to_json(json, &prediction.value())?,
             },
-            Output::Label => to_json(json, &prediction.class())?,
-            Output::PredictionId => to_json(json, id)?,
-            Output::PredictProba => {
+            OutputTensor::Label => to_json(json, &prediction.class())?,
+            OutputTensor::PredictionId => to_json(json, id)?,
+            OutputTensor::PredictProba => {
                 let probabilities = prediction.output.probabilities().unwrap_or_default();
                 for (index, probability) in probabilities.iter().enumerate() {
                     if index > 0 {
@@ -206,7 +206,7 @@ fn write_json(
 
 fn write_binary(
     tensors: &mut Vec<u8>,
-    output: Output,
+    output: OutputTensor,
     predictions: &[Prediction],
     ids: &str,
     card: &ModelCard,
@@ -218,16 +218,16 @@ fn write_binary(
     };
     for (prediction, id) in predictions.iter().zip(ids.split(',')) {
         match output {
-            Output::Predict => match prediction.class() {
+            OutputTensor::Predict => match prediction.class() {
                 Some(class) => text(tensors, &card.classes[class]),
                 None => tensors.extend_from_slice(&prediction.value().to_le_bytes()),
             },
-            Output::PredictionId => text(tensors, id),
-            Output::Label => {
+            OutputTensor::PredictionId => text(tensors, id),
+            OutputTensor::Label => {
                 let class = prediction.class().unwrap_or_default() as i64;
                 tensors.extend_from_slice(&class.to_le_bytes());
             }
-            Output::PredictProba => {
+            OutputTensor::PredictProba => {
                 let probabilities = prediction.output.probabilities().unwrap_or_default();
                 tensors.extend(probabilities.iter().flat_map(|probability| probability.to_le_bytes()));
             }
