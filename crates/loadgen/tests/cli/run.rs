@@ -357,7 +357,7 @@ thresholds: { unexpected_rate: ['count==0'] }
     let run = loadgen.run(scenario, &stub.url, &["--profile", "broken.json"]);
     run.expect_code(104);
     assert!(
-        run.stderr.contains("--profile: broken.json: seems to be JSON of another kind"),
+        run.stderr.contains("--profile: broken.json: seems to be a JSON file of another kind"),
         "{}",
         run.stderr
     );
