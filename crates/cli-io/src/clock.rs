@@ -12,7 +12,7 @@ const RANGE: Duration = Duration::from_secs(253_402_300_800);
 /// Checks that the system clock shows a time from 1970 to 9999.
 ///
 /// # Errors
-/// When it shows another time; the error says how to set it.
+/// If it shows another time; the error says how to set the clock.
 pub fn check() -> Result<()> {
     check_time(SystemTime::now())
 }
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_that_cannot_be_written_down_are_refused() {
+    fn times_before_1970_or_after_9999_are_rejected() {
         for now in [UNIX_EPOCH, SystemTime::now(), UNIX_EPOCH + RANGE - Duration::from_secs(1)] {
             assert!(check_time(now).is_ok());
         }

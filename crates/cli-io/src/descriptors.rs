@@ -1,16 +1,16 @@
-//! The limit on open file descriptors: files, connections, and what a runtime needs for its threads.
+//! Checks and raises the limit on open file descriptors, which files, connections and the threads of a runtime use.
 //!
-//! Runtimes panic when they cannot open what they need, so the limit is checked before they start.
+//! A runtime panics when it cannot open a descriptor, so the limit is checked before it starts.
 
 use anyhow::bail;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors of each thread with a runtime of its own: a poller, its waker, a connection or two.
+/// The descriptors that a thread with its own runtime uses: a poller, its waker, and one or two connections.
 pub const PER_THREAD: u64 = 8;
 
-/// Raises the limit on open descriptors as far as the system allows, and returns it; `u64::MAX` stands for none.
+/// Raises the limit on open descriptors as far as the system allows, and returns it; `u64::MAX` means that there is no limit.
 ///
-/// Systems start processes with a limit of 1,024 for programs that use `select`, which cannot handle more; others may raise it.
+/// Systems start processes with a limit of 1,024 because `select` cannot handle more. A program without `select` may raise it.
 pub fn raise() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     // If this is refused, the limit stays as it is.
@@ -21,7 +21,7 @@ pub fn raise() -> u64 {
 /// Raises the limit, and checks that `least` descriptors may be open.
 ///
 /// # Errors
-/// Names the limit and how to raise it.
+/// If the system allows fewer; the error states the limit and how to raise it.
 pub fn require(least: u64) -> anyhow::Result<u64> {
     let limit = raise();
     if limit < least {

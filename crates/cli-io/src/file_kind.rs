@@ -3,10 +3,10 @@
 use anyhow::{Error, anyhow};
 use std::fmt;
 
-/// The number of bytes that a guess looks at.
+/// The number of bytes at the start of a file that its kind is guessed from.
 pub const HEAD: usize = 64 << 10;
 
-/// What a file should be.
+/// The kind of file that a program expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// A model file that `inference train` or `inference profile` wrote
@@ -23,7 +23,7 @@ pub enum Wanted {
     Report,
 }
 
-/// The kinds of files that are recognised.
+/// The kinds of files that are recognised by their first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     /// Nothing at all
@@ -68,14 +68,14 @@ pub enum FileKind {
     Utf16,
     /// A web page
     Html,
-    /// JSON of another kind
+    /// A JSON file of another kind
     Json,
     /// YAML
     Yaml,
 }
 
 impl FileKind {
-    /// Returns the kind of a file by its first bytes, if it is a known one.
+    /// Returns the kind of a file by its first bytes, or `None` if no known kind starts so.
     pub fn guess(bytes: &[u8]) -> Option<Self> {
         let text = &bytes[..bytes.len().min(HEAD)];
         let trimmed = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii();
@@ -101,8 +101,9 @@ impl FileKind {
             {
                 Self::Compressed
             }
-            // zlib's mark has two bytes: `x`, and one that makes both a multiple of 31 (RFC 1950, section 2.2). Bit 5 announces a
-            // preset dictionary, which files do not have; without this condition a table may begin with `x ` or `x?`.
+            // zlib's header has two bytes: `x`, and a byte such that both together are a multiple of 31 (RFC 1950, section 2.2).
+            // Bit 5 announces a preset dictionary, which files do not have. Without this condition, a table that begins with `x `
+            // or `x?` would be taken for compressed data.
             () if starts(b"\x78")
                 && bytes.len() > 2
                 && bytes[1] & 0x20 == 0
@@ -116,7 +117,7 @@ impl FileKind {
             () if trimmed.starts_with(b"{") && contains("gradient_booster") => Self::XgBoost,
             () if is_model(trimmed) => Self::Model,
             () if lower.starts_with(b"<!doctype html") || lower.starts_with(b"<html") => Self::Html,
-            // The version of the format, and the producer as its second field.
+            // The first field is the version of the format, the second one the producer.
             () if starts(b"\x08") && bytes.get(2) == Some(&0x12) => Self::Onnx,
             () if trimmed.starts_with(b"{") || trimmed.starts_with(b"[") => Self::Json,
             () => return Self::guess_text(std::str::from_utf8(trimmed).ok()?),
@@ -141,12 +142,12 @@ impl FileKind {
         (is_key(first) || first == "---").then_some(Self::Yaml)
     }
 
-    /// Returns whether the guess is based on bytes that other kinds of files do not have there.
+    /// Returns whether the guess is certain: no other kind of file has these bytes in this place.
     pub fn is_certain(self) -> bool {
         !matches!(self, Self::Empty | Self::Table | Self::Json | Self::Yaml)
     }
 
-    /// Returns what to do with a file of this kind where `wanted` is needed.
+    /// Returns what the user can do with a file of this kind where a `wanted` file is needed.
     pub fn remedy(self, wanted: Wanted) -> &'static str {
         match (wanted, self) {
             (_, Self::Utf16) => "save it in UTF-8",
@@ -157,14 +158,16 @@ impl FileKind {
                 "write the table as CSV, and train a model on it with `inference train`"
             }
             (Wanted::Model, Self::Onnx) => {
-                "describe it with `inference profile --onnx FILE --data TABLE --target COLUMN --out CARD`; `inference serve` then \
-                 takes both, --model FILE --profile CARD, and other programs take the card"
+                "describe it with `inference profile --onnx FILE --data TABLE --target COLUMN --out CARD`; then give CARD here, \
+                or `--model FILE --profile CARD` to `inference serve`"
             }
             (Wanted::Model | Wanted::Onnx, kind) if kind.is_foreign_model() => {
                 "convert it to ONNX (skl2onnx, onnxmltools, torch.onnx.export, or CatBoost's save_model with format=\"onnx\"), \
                  and describe it with `inference profile`"
             }
-            (Wanted::Onnx, Self::Model) => "a model of `inference train` is given with --model alone",
+            (Wanted::Onnx, Self::Model) => {
+                "give a model file of `inference train` with --model alone, without --profile"
+            }
             (Wanted::Onnx, _) => "give a model in the ONNX format",
             (Wanted::Model, _) => {
                 "give a model file that `inference train --data TABLE --target COLUMN --out MODEL` wrote"
@@ -179,18 +182,18 @@ impl FileKind {
                 "give the table to train on as CSV; `inference inspect --model FILE` describes a model"
             }
             (Wanted::Table, _) => "give the table to train on as CSV",
-            (Wanted::Scenario, _) => "give a scenario in YAML; `loadgen list` names those that are built in",
-            (Wanted::DriftSpec, _) => "give a drift specification in YAML; `driftsim list` names the presets",
+            (Wanted::Scenario, _) => "give a scenario in YAML; `loadgen list` lists the built-in ones",
+            (Wanted::DriftSpec, _) => "give a drift specification in YAML; `driftsim list` lists the presets",
             (Wanted::Report, _) => "give a report that `loadgen run --json FILE` wrote",
         }
     }
 
-    /// Returns whether it is a table in a binary format.
+    /// Returns whether the file is a table in a binary format.
     fn is_foreign_table(self) -> bool {
         matches!(self, Self::Parquet | Self::Arrow | Self::Spreadsheet | Self::Sqlite | Self::Numpy)
     }
 
-    /// Returns whether it is a model of another library, or an archive that such libraries write.
+    /// Returns whether the file is a model of another library, or an archive that such libraries write.
     fn is_foreign_model(self) -> bool {
         matches!(
             self,
@@ -208,29 +211,29 @@ impl FileKind {
     }
 }
 
-/// A file of another kind than the wanted one.
+/// The error about a file that is not of the wanted kind.
 #[derive(Debug)]
 pub struct WrongKind(FileKind, Wanted);
 
 impl WrongKind {
-    /// Guesses by the first [`HEAD`] bytes of a file; `None` if it seems to be what is wanted, or is of no known kind.
+    /// Guesses the kind of a file from its first [`HEAD`] bytes. Returns `None` if that is the wanted kind, or no known one.
     pub fn of(bytes: &[u8], wanted: Wanted) -> Option<Self> {
         let kind = FileKind::guess(bytes)?;
-        // For these texts, the readers themselves report an empty file or the place of an error.
+        // The readers of YAML and CSV report an empty file themselves, and the line of an error.
         let is_wanted = match wanted {
             Wanted::Model => kind == FileKind::Model,
-            // A model may begin as YAML does.
+            // The first bytes of an ONNX model can look like YAML.
             Wanted::Onnx => matches!(kind, FileKind::Onnx | FileKind::Yaml),
             Wanted::Table => matches!(kind, FileKind::Table | FileKind::Yaml | FileKind::Empty),
-            // JSON is YAML.
+            // JSON is valid YAML.
             Wanted::Scenario | Wanted::DriftSpec => !kind.is_certain(),
             Wanted::Report => kind == FileKind::Json,
         };
         (!is_wanted).then_some(Self(kind, wanted))
     }
 
-    /// Adds to a reader's error what the file seems to be and what to do with it. A certain guess replaces the error, because the
-    /// message of a CSV reader about a ZIP archive would be misleading.
+    /// Adds to a reader's error what the file seems to be and what to do with it. If the guess is certain, it replaces the error,
+    /// because the message of a CSV reader about a ZIP archive would be misleading.
     pub fn explain(self, error: Error) -> Error {
         let Self(kind, wanted) = self;
         let message = format!("seems to be {kind}; {}", kind.remedy(wanted));
@@ -238,7 +241,7 @@ impl WrongKind {
     }
 }
 
-/// Explains a reader's error where the file seems to be of another kind.
+/// Adds an explanation to a reader's error if the file, whose first bytes are given, seems to be of another kind.
 pub fn explain(error: Error, bytes: &[u8], wanted: Wanted) -> Error {
     match WrongKind::of(bytes, wanted) {
         Some(wrong) => wrong.explain(error),
@@ -270,21 +273,21 @@ impl fmt::Display for FileKind {
             Self::Table => "a table",
             Self::Utf16 => "text in UTF-16",
             Self::Html => "a web page",
-            Self::Json => "JSON of another kind",
+            Self::Json => "a JSON file of another kind",
             Self::Yaml => "YAML",
         })
     }
 }
 
-/// Returns whether a file is an ORC table: the mark, and then data, which are compressed or at least have control characters. A text
-/// can begin with the same letters.
+/// Returns whether a file is an ORC table: it begins with the letters `ORC` and contains control characters. A text can begin
+/// with the same letters, but does not contain control characters.
 fn is_orc(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(HEAD)];
     let is_binary = |&byte: &u8| byte < 0x20 && !byte.is_ascii_whitespace();
     head.starts_with(b"ORC") && head.iter().any(is_binary)
 }
 
-/// Returns whether a text begins as `inference train` writes a model file.
+/// Returns whether a text begins like a model file of `inference train`.
 fn is_model(text: &[u8]) -> bool {
     let object = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
     object.is_some_and(|fields| {
@@ -297,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_named_by_their_first_bytes() {
+    fn the_kind_of_a_file_is_guessed_from_its_first_bytes() {
         let cases: [(&[u8], Option<FileKind>); 34] = [
             (b"x ,y\n1 ,2\n", Some(FileKind::Table)),
             (b"", Some(FileKind::Empty)),
@@ -353,7 +356,7 @@ mod tests {
                 "seems to be a model file of `inference train` or `inference profile`; give the",
             ),
             (b"a,b\n1,2\n", Wanted::Report, "seems to be a table; give a report"),
-            // Readers explain these better.
+            // For these files, the reader's own error is kept.
             (b"a,b\n1,2\n", Wanted::Table, "no column"),
             (b"name: x\n", Wanted::Table, "no column"),
             (b"", Wanted::Table, "no column"),
@@ -362,7 +365,7 @@ mod tests {
             let explained = explained(bytes, wanted);
             assert!(explained.starts_with(expected), "{wanted:?}: {explained}");
         }
-        // A guess that is not certain keeps what the reader says.
+        // An uncertain guess keeps the reader's error.
         assert!(explained(b"{\"a\": 1}", Wanted::Table).ends_with(": no column \"y\""));
     }
 }

@@ -1,14 +1,14 @@
 //! Files, terminals and limits of the machine, for every command-line program of the workspace.
 //!
 //! Layout:
-//! - [`clock`]: checks that the system clock shows a time that can be written down
+//! - [`clock`]: checks that the system clock shows a time from 1970 to 9999
 //! - [`descriptors`]: checks the limit on open descriptors, and raises it
-//! - [`file_kind`]: guesses what a file is that cannot be read
+//! - [`file_kind`]: guesses the kind of a file that cannot be read as expected
 //! - [`output_file`]: writes a result to the path that the user named
 //! - [`printable`]: makes foreign text safe to print
 //! - [`stdout`]: writes to standard output
 //! - [`table_file`]: opens tables, compressed or not
-//! - [`table_lines`]: finds the lines of records
+//! - [`table_lines`]: finds the line numbers of records
 //!
 //! What does not belong here: anything that depends on the meaning of a text or file.
 

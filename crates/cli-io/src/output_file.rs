@@ -1,12 +1,13 @@
 //! Writes a result to the path that the user named.
 //!
-//! - A regular file is replaced whole: the content goes to a temporary file beside it, which is renamed once it is on the
-//!   disk. A reader sees the former content or all of the new one, and an error leaves the former. Symbolic links are
-//!   followed, and an existing file keeps its mode, owner and group. Further hard links keep the former content.
+//! - A regular file is replaced as a whole: the content goes to a temporary file beside it, which is renamed once it is on
+//!   the disk. So a reader sees either the former content or all of the new one, and the former one stays after an error.
+//!   Symbolic links are followed, and an existing file keeps its mode, owner and group. Other hard links to the file keep
+//!   the former content.
 //! - Pipes, devices and open descriptors (`/dev/stdout`, `>(command)`) are written through.
-//! - An existing file that can be written but not replaced is written in place. Its folder may be read-only, the file may
-//!   be a mount of its own, as in a container, or a replacement could not have its owner, group or access control list.
-//!   Such a file is not written atomically; the error of a failed write says that it may be incomplete.
+//! - An existing file that can be written but not replaced is written in place. This is so if its folder is read-only, if
+//!   the file is a mount of its own, as in a container, or if a replacement could not have its owner, group or access
+//!   control list. Such a write is not atomic; if it fails, the error says that the file may be incomplete.
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::fs::fgetxattr_query;
@@ -25,7 +26,7 @@ use std::{
 };
 use tempfile::NamedTempFile;
 
-/// As many symbolic links as Linux follows.
+/// The most symbolic links that are followed, as many as Linux follows.
 const MAX_LINKS: usize = 40;
 
 /// An output that has been checked but not written. The path is checked before the work, which may take minutes.
@@ -38,18 +39,18 @@ pub struct OutputFile {
 
 #[derive(Debug)]
 enum Target {
-    /// A regular file: the path behind all links, and the file that is there, open for writing.
+    /// A regular file: the path at the end of all symbolic links, and the existing file, if any, open for writing.
     Regular { path: PathBuf, former: Option<File> },
     /// A pipe, a device or an open descriptor.
     Stream(File),
 }
 
 impl OutputFile {
-    /// Follows `path`, the value of `flag`, and checks that it can be written, without changing anything there. A FIFO is opened,
-    /// which waits for its reader.
+    /// Checks that `path`, the value of `flag`, can be written, without changing anything there. A FIFO is opened, which waits
+    /// for its reader.
     ///
     /// # Errors
-    /// When nothing can be written there; the error names the flag and the path.
+    /// If it cannot be written; the error names the flag and the path.
     pub fn new(flag: &'static str, path: &Path) -> Result<Self> {
         let target = find(path)
             .map_err(with_remedy)
@@ -75,7 +76,7 @@ impl OutputFile {
             .with_context(|| format!("{flag} {}: could not be written", path.display()))
     }
 
-    /// Returns whether both are one regular file, so that the second to be written would replace the first.
+    /// Returns whether both are the same regular file, so that writing one would overwrite the other.
     pub fn is_same_file(&self, other: &Self) -> bool {
         match (&self.target, &other.target) {
             (Target::Regular { path: a, .. }, Target::Regular { path: b, .. }) => a == b,
@@ -98,13 +99,15 @@ impl OutputFile {
     }
 }
 
-/// Adds what the user can do about an error of the system.
+/// Adds a remedy to an error of the operating system.
 fn with_remedy(error: anyhow::Error) -> anyhow::Error {
     let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
     let remedy = match kind {
         Some(ErrorKind::PermissionDenied) => "give this user the right to write there, or name another path",
-        Some(ErrorKind::ReadOnlyFilesystem) => "name a path on a file system that can be written",
-        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => "free space, or name a path elsewhere",
+        Some(ErrorKind::ReadOnlyFilesystem) => "name a path on a file system that is not read-only",
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            "free some space, or name a path elsewhere"
+        }
         Some(ErrorKind::NotADirectory) => "a part of the path is a file, not a folder; name another path",
         Some(_) => "name another path",
         None => return error,
@@ -124,7 +127,7 @@ fn find(path: &Path) -> Result<Target> {
         Ok(file) if !file.metadata()?.is_file() => return Ok(Target::Stream(file)),
         Ok(file) => Some(file),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            // Removed at once: only the attempt can show whether the folder takes a file.
+            // Only an attempt shows whether a file can be created in this folder. It is removed at once.
             temporary(&place, None)?;
             None
         }
@@ -133,12 +136,13 @@ fn find(path: &Path) -> Result<Target> {
     Ok(Target::Regular { path: place, former })
 }
 
-/// Returns the path at the end of all symbolic links, which need not exist. The links in `/proc` that stand for open
-/// descriptors are not followed: what they name need not be the path of a file.
+/// Returns the path at the end of all symbolic links; there need not be a file. The links in `/proc` that stand for open
+/// descriptors are not followed, because their targets are often not paths, as with pipes.
 fn behind_links(path: &Path) -> Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
-        let name = path.file_name().ok_or_else(|| anyhow!("it does not name a file"))?;
+        let name =
+            path.file_name().ok_or_else(|| anyhow!("the path does not name a file; give one that does"))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = folder.canonicalize().map_err(|error| match error.kind() {
             ErrorKind::NotFound => {
@@ -152,15 +156,17 @@ fn behind_links(path: &Path) -> Result<PathBuf> {
             _ => return Ok(place),
         }
     }
-    bail!("more than {MAX_LINKS} symbolic links, one leading to the next")
+    bail!(
+        "the path leads through more than {MAX_LINKS} symbolic links, perhaps in a circle; name the file itself"
+    )
 }
 
-/// Opens a path in `/proc` that stands for an open descriptor. What a regular file already holds is kept: a shell that
-/// redirected the descriptor has truncated it, and other output may precede this.
+/// Opens a path in `/proc` that stands for an open descriptor. The content of a regular file is kept, because it may be
+/// earlier output of the same command; a shell that redirects output with `>` has truncated the file before.
 fn descriptor(place: &Path) -> io::Result<File> {
     let own = Path::new("/proc/self/fd").canonicalize().ok();
     let name = place.file_name().filter(|_| place.parent() == own.as_deref()).map(OsStr::as_bytes);
-    // Duplicates share the position in the file, so later output does not overwrite this.
+    // A duplicated descriptor shares its position in the file, so later output does not overwrite this output.
     match name {
         Some(b"1") => io::stdout().as_fd().try_clone_to_owned().map(File::from),
         Some(b"2") => io::stderr().as_fd().try_clone_to_owned().map(File::from),
@@ -189,9 +195,9 @@ impl From<io::Error> for Problem {
         match error.kind() {
             ErrorKind::PermissionDenied
             | ErrorKind::ReadOnlyFilesystem
-            // A mount point.
+            // The file is a mount point.
             | ErrorKind::ResourceBusy
-            // An owner that this user namespace has no number for.
+            // The owner has no number in this user namespace, as in some containers.
             | ErrorKind::InvalidInput => Self::Irreplaceable(error),
             _ => Self::Other(error),
         }
@@ -205,8 +211,8 @@ fn replace(path: &Path, former: Option<&File>, content: &[u8]) -> Result<(), Pro
     Ok(())
 }
 
-/// Returns an empty file beside `path` with the mode, owner and group of `former`; without one, others may read it as far
-/// as the umask permits. It is deleted when dropped.
+/// Creates an empty file beside `path` with the mode, owner and group of `former`. Without a former file, the umask decides
+/// who may read it. The file is deleted when the result is dropped.
 fn temporary(path: &Path, former: Option<&File>) -> io::Result<NamedTempFile> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut builder = tempfile::Builder::new();
@@ -214,7 +220,8 @@ fn temporary(path: &Path, former: Option<&File>) -> io::Result<NamedTempFile> {
         return builder.permissions(Permissions::from_mode(0o666)).tempfile_in(folder);
     };
     if fgetxattr_query(former, "system.posix_acl_access").is_ok() {
-        // With such a list, the group bits of the mode are the upper bound of what the list grants, not the group's rights.
+        // A file with an access control list. The group bits of its mode are the upper bound of what the list grants, so they
+        // must not be copied to a file without the list.
         return Err(ErrorKind::PermissionDenied.into());
     }
     let (file, former) = (builder.tempfile_in(folder)?, former.metadata()?);
@@ -222,7 +229,7 @@ fn temporary(path: &Path, former: Option<&File>) -> io::Result<NamedTempFile> {
     if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
         fchown(file.as_file(), Some(former.uid()), Some(former.gid()))?;
     }
-    // After the owner, because a change of owner takes away set-user-ID bits.
+    // The mode is set after the owner, because a change of owner clears the set-user-ID bits.
     file.as_file().set_permissions(former.permissions())?;
     Ok(file)
 }

@@ -1,8 +1,8 @@
 //! Makes foreign text safe to print: text from a file, a header or another program.
 //!
-//! A terminal acts on control characters, so a column name or a class name could recolour, move or hide what stands around
-//! it, and Unicode's bidirectional controls reorder it. Such characters are shown as escapes (`\u{1b}`), and the length is
-//! bounded: a quote that is never closed turns the rest of a file into one cell.
+//! A terminal acts on control characters, so a column name or a class name could recolour, move or hide the text around it,
+//! and Unicode's bidirectional controls could reorder it. Such characters are shown as escapes (`\u{1b}`). The length is
+//! bounded, because a quote that is never closed turns the rest of a file into one cell.
 //!
 //! What does not belong here: escaping for HTML, JSON or metrics, which have rules of their own.
 
@@ -16,7 +16,7 @@ pub const MOST_MESSAGE: usize = 8_000;
 
 /// Returns `text` as one line that is safe to print, cut after `most` characters.
 ///
-/// Line ends, control characters and bidirectional controls become escapes. What was cut is counted at the end.
+/// Line ends, control characters and bidirectional controls become escapes. The end states how many characters were cut.
 ///
 /// ```
 /// use cli_io::printable::printable;
@@ -41,10 +41,11 @@ pub fn printable(text: &str, most: usize) -> String {
     printable
 }
 
-/// Returns a message of several lines that is safe to print: its line feeds stay, and all else is as in [`printable`].
+/// Returns a message of several lines that is safe to print. It keeps its line feeds; otherwise it is treated as in
+/// [`printable`].
 ///
-/// A message beyond [`MOST_MESSAGE`] characters loses its middle, because the place stands at its start and the remedy at
-/// its end.
+/// Of a message longer than [`MOST_MESSAGE`] characters the middle is left out, because a message begins with the place of an
+/// error and ends with the remedy.
 pub fn printable_message(text: &str) -> String {
     let length = text.chars().count();
     let shortened: Cow<str> = if length <= MOST_MESSAGE {
@@ -58,8 +59,8 @@ pub fn printable_message(text: &str) -> String {
     printable_lines(&shortened)
 }
 
-/// Returns `text` of any number of lines, each as in [`printable`] but not cut: for tables and summaries, whose cells are
-/// bounded where they are made.
+/// Returns `text` with each line made safe as in [`printable`], but not cut. It is for tables and summaries, whose cells are
+/// already bounded.
 pub fn printable_lines(text: &str) -> String {
     text.split('\n').map(|line| printable(line, usize::MAX)).collect::<Vec<_>>().join("\n")
 }
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_keeps_its_place_and_its_remedy() {
+    fn a_long_message_keeps_its_start_and_its_end() {
         let message = format!("data.csv:3: column \"a\": {} is not a number", "\u{1b}é".repeat(1_000_000));
         let printed = printable_message(&message);
         assert!(printed.starts_with("data.csv:3: column") && printed.ends_with("is not a number"));

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use std::io::{ErrorKind, Write};
 
-/// Writes to standard output. A reader that closes its end early, as `head` does, is not an error.
+/// Writes to standard output. It is not an error if the reader closes the pipe early, as `head` does.
 ///
 /// # Errors
 /// If standard output cannot be written to for any other reason.

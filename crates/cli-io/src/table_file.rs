@@ -1,4 +1,4 @@
-//! Opens tables: files or standard input, plain or compressed with gzip.
+//! Opens tables, which are files or standard input, plain or compressed with gzip.
 
 use crate::file_kind::{HEAD, Wanted, WrongKind};
 use anyhow::{Context, Error, Result, bail};
@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-/// Reads a separator of fields from the value of a flag: one ASCII character, or `\t` for a tab.
+/// Reads a field separator from the value of a flag: one ASCII character, or `\t` for a tab.
 ///
 /// # Errors
 /// If it is a letter, a digit, a quote or the end of a line, or not a single ASCII character.
@@ -17,14 +17,14 @@ pub fn separator(text: &str) -> Result<u8> {
     match text.as_bytes() {
         b"\\t" => Ok(b'\t'),
         [byte] if !byte.is_ascii_alphanumeric() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
-        _ => bail!("must be one character such as ; or \\t, not a letter, a digit or a quote"),
+        _ => bail!("must be one character that is not a letter, a digit or a quote, such as ; or \\t"),
     }
 }
 
 /// An open table.
 pub struct TableFile {
     flag: &'static str,
-    /// The name of the file, for messages.
+    /// The name of the file in messages.
     pub place: String,
     head: Vec<u8>,
     rest: Option<Box<dyn Read>>,
@@ -51,18 +51,19 @@ impl TableFile {
         let mut head = first_bytes(&mut input).with_context(unread)?;
         if head.starts_with(b"\x1f\x8b") {
             input = Box::new(MultiGzDecoder::new(io::Cursor::new(head).chain(input)));
-            head = first_bytes(&mut input)
-                .with_context(|| format!("{flag} {place}: is compressed with gzip, but damaged"))?;
+            head = first_bytes(&mut input).with_context(|| {
+                format!("{flag} {place}: is compressed with gzip but damaged; create the file again")
+            })?;
         }
         Ok(Self { flag, place, head, rest: Some(input) })
     }
 
-    /// Returns the uncompressed text, once.
+    /// Returns the uncompressed text. A second call returns only its first bytes.
     pub fn text(&mut self) -> impl Read + use<> {
         io::Cursor::new(self.head.clone()).chain(self.rest.take().unwrap_or_else(|| Box::new(io::empty())))
     }
 
-    /// Adds to a reader's error what kind of file this is, if it seems to be something other than a table, and what to do with it.
+    /// Adds to a reader's error what the file seems to be and what to do with it, if it does not seem to be a table.
     pub fn explain(&self, error: Error) -> Error {
         match WrongKind::of(&self.head, Wanted::Table) {
             Some(wrong) => wrong.explain(error).context(format!("{} {}", self.flag, self.place)),
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_and_plain_tables_read_alike() {
+    fn compressed_and_plain_tables_have_the_same_text() {
         let long = "a,b\n1,2\n".repeat(20_000);
         for text in ["", "a,b\n1,2\n", &long] {
             assert_eq!(text_of(text.as_bytes()).unwrap(), text);
@@ -99,17 +100,18 @@ mod tests {
             encoder.write_all(text.as_bytes()).unwrap();
             let mut compressed = encoder.finish().unwrap();
             assert_eq!(text_of(&compressed).unwrap(), text);
-            // Concatenated files are one file, as `cat` makes them.
+            // Compressed files that were joined with `cat` are read to the end.
             compressed.extend(compressed.clone());
             assert_eq!(text_of(&compressed).unwrap().len(), 2 * text.len());
         }
     }
 
     #[test]
-    fn damage_and_other_kinds_are_named() {
+    fn damaged_gzip_data_and_other_kinds_of_files_are_reported() {
         let error = text_of(b"\x1f\x8b\x08\x00damaged").unwrap_err();
         assert!(
-            format!("{error:#}").starts_with("--data d: is compressed with gzip, but damaged"),
+            format!("{error:#}")
+                .starts_with("--data d: is compressed with gzip but damaged; create the file again"),
             "{error:#}"
         );
         let table =

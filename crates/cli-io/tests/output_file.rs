@@ -36,7 +36,7 @@ fn names(folder: &TempDir) -> Vec<OsString> {
     names
 }
 
-/// Runs `test` in a thread that is bound by the modes and owners of files, even as root.
+/// Runs `test` in a thread to which the modes and owners of files apply, even if the tests run as root.
 fn without_privileges(test: impl FnOnce() + Send) {
     let run = || {
         let mut sets = capabilities(None).unwrap();
@@ -66,7 +66,7 @@ fn an_existing_file_is_replaced_and_keeps_its_mode_and_owner() {
     for kept in [0o640, 0o600, 0o664] {
         fs::write(&path, FORMER).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(kept)).unwrap();
-        // Only root may give a file away.
+        // Only root may change the owner of a file.
         let given = chown(&path, Some(12_345), Some(54_321)).is_ok();
         let former = fs::metadata(&path).unwrap();
         let mut reader = File::open(&path).unwrap();
@@ -77,13 +77,13 @@ fn an_existing_file_is_replaced_and_keeps_its_mode_and_owner() {
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, FORMER, "a reader sees all of one content");
+        assert_eq!(text, FORMER, "an open reader still sees the former content");
     }
     assert_eq!(names(&folder), ["model.json"]);
 }
 
 #[test]
-fn symbolic_links_are_followed_and_stay() {
+fn symbolic_links_are_followed_and_not_replaced() {
     let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let target = elsewhere.path().join("v1.json");
     fs::write(&target, "old").unwrap();
@@ -103,7 +103,7 @@ fn symbolic_links_are_followed_and_stay() {
 }
 
 #[test]
-fn pipes_are_written_through() {
+fn content_is_written_to_a_pipe() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("pipe");
     mkfifoat(CWD, &path, Mode::from(0o600)).unwrap();
@@ -117,9 +117,9 @@ fn pipes_are_written_through() {
     assert_eq!(names(&folder), ["pipe"]);
 }
 
-/// `>(command)` is such a path, and so are the links /dev/stdout and /dev/fd/N.
+/// The shell's `>(command)` gives such a path, and /dev/stdout and /dev/fd/N are links to such paths.
 #[test]
-fn open_descriptors_are_written_through() {
+fn content_is_written_to_an_open_descriptor() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     write(Path::new(&format!("/dev/fd/{}", writer.as_raw_fd())), "piped").unwrap();
     drop(writer);
@@ -171,8 +171,8 @@ fn a_file_in_a_read_only_folder_is_written_in_place() {
     assert_eq!(names(&folder), ["model.json"]);
 }
 
-/// The group bits of such a file's mode are the upper bound of what the list grants: copied without the list, they would
-/// open the file to the group.
+/// The group bits of such a file's mode are the upper bound of what the list grants. If they were copied without the list,
+/// the group would get these rights.
 #[test]
 fn a_file_with_an_access_control_list_keeps_it() {
     const LIST: &str = "system.posix_acl_access";
@@ -200,7 +200,7 @@ fn a_file_with_an_access_control_list_keeps_it() {
 }
 
 #[test]
-fn an_error_names_flag_path_and_remedy_and_leaves_nothing() {
+fn an_error_names_flag_path_and_remedy_and_creates_no_file() {
     let folder = TempDir::new().unwrap();
     for (path, expected) in [
         ("", "it is a folder; name a file in it"),
@@ -217,7 +217,7 @@ fn an_error_names_flag_path_and_remedy_and_leaves_nothing() {
     assert_eq!(names(&folder), [] as [&str; 0]);
     let error = write(Path::new("/dev/full"), "x").unwrap_err();
     assert!(error.starts_with("--out /dev/full: could not be written: No space left"), "{error}");
-    assert!(error.ends_with("; free space, or name a path elsewhere"), "{error}");
+    assert!(error.ends_with("; free some space, or name a path elsewhere"), "{error}");
 }
 
 #[test]

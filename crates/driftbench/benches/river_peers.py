@@ -1,11 +1,11 @@
-"""River's drift detectors on the rows that `driftbench --streams DIR` wrote: how soon they alarm, and how often on
-nothing.
+"""Measures how soon River's drift detectors alarm, and how often without drift, on rows of `driftbench --streams DIR`.
 
-Each signal has a detector of its own, at River's defaults; the first one to alarm counts, as with ours. A missing value
-is not shown to a detector. Before an onset each detector has seen the steady rows of the trial.
+Each signal has its own detector with River's default parameters; the first alarm of any signal counts, as for
+driftbench's own verdicts. Detectors get no missing values. Before an onset, each detector gets the steady rows of the
+trial.
 
-What is bounded, because KSWIN is slow: it sees the last KSWIN_BEFORE rows before an onset and KSWIN_STEADY rows of each
-steady stream; the other detectors see all.
+KSWIN is slow, so it gets only the last KSWIN_BEFORE rows before an onset and KSWIN_STEADY rows of each steady stream.
+The other detectors get all rows.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from river.drift import ADWIN, KSWIN, PageHinkley
 
 KSWIN_BEFORE = 2_000
 KSWIN_STEADY = 10_000
-SECONDS_A_WEEK = 604_800
+SECONDS_PER_WEEK = 604_800
 
-# KSWIN draws from its window at random.
+# KSWIN draws from its window at random, so it needs a seed.
 DETECTORS = {
     "ADWIN": ADWIN,
     "KSWIN": lambda: KSWIN(seed=42),
@@ -33,7 +33,7 @@ DETECTORS = {
 
 
 def rows(path):
-    """Seconds and the values of all signals, None where missing."""
+    """Yields the seconds and the values of all signals of each row; a missing value is None."""
     with open(path, newline="") as file:
         reader = csv.reader(file)
         next(reader)
@@ -42,7 +42,7 @@ def rows(path):
 
 
 def alarms(detectors, values):
-    """Shows a row to all detectors; how many of them alarm at it."""
+    """Gives a row to all detectors, and returns how many of them alarm."""
     count = 0
     for detector, value in zip(detectors, values):
         if value is not None:
@@ -52,7 +52,7 @@ def alarms(detectors, values):
 
 
 def trial(folder, files, name, signals):
-    """Seconds to the first alarm after the onset of each drift, and the same for the rows of no drift."""
+    """Returns the seconds from the onset to the first alarm, for each drift; None if there is no alarm."""
     detectors = [DETECTORS[name]() for _ in range(signals)]
     before = list(rows(folder / files["before"]))
     for _, values in before[-KSWIN_BEFORE:] if name == "KSWIN" else before:
@@ -66,7 +66,7 @@ def trial(folder, files, name, signals):
 
 
 def steady(folder, file, name, signals):
-    """Rows shown, alarms, and the seconds between alarms that they took."""
+    """Returns the number of steady rows, of alarms, and the seconds that the rows took."""
     detectors = [DETECTORS[name]() for _ in range(signals)]
     shown, count, seconds = 0, 0, 0.0
     for seconds, values in rows(folder / file):
@@ -78,7 +78,7 @@ def steady(folder, file, name, signals):
 
 
 def cell(times, cap):
-    """Median and misses, a miss counting as later than any time."""
+    """Formats the median and the misses. A miss counts as later than any time."""
     late = sorted(time if time is not None else float("inf") for time in times)
     median = statistics.median(late)
     missed = sum(time is None for time in times)
@@ -100,7 +100,7 @@ def main():
     try:
         index = json.loads((folder / "index.json").read_text())
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {folder} holds no streams ({error}); write them with `driftbench --streams {folder}`")
+        sys.exit(f"error: {folder}: no streams can be read there ({error}); write them with `driftbench --streams {folder}`")
     signals, trials, cap = len(index["signals"]), index["trials"], index["seconds_after"]
     with ProcessPoolExecutor() as pool:
         found = {
@@ -128,16 +128,16 @@ def main():
     for name in DETECTORS:
         shown, count, seconds = (sum(part) for part in zip(*quiet[name]))
         every = f"{seconds / count:.1f} s" if count else f"none in {seconds:.0f} s"
-        week = f"{count / seconds * SECONDS_A_WEEK:.0f}"
+        week = f"{count / seconds * SECONDS_PER_WEEK:.0f}"
         lines.append([name, str(shown), str(count), f"{count / shown / signals * 10_000:.2f}", every, week])
     table(
-        ["detector", "rows", "alarms", "alarms per 10,000 values", "an alarm every", "alarms a week (extrapolated)"],
+        ["detector", "rows", "alarms", "alarms per 10,000 values", "seconds per alarm", "alarms per week (extrapolated)"],
         lines,
     )
     print(
-        "\nA detector that alarms every few seconds on nothing is also soon after an onset: read both tables together.\n"
-        f"KSWIN saw {KSWIN_BEFORE} rows before each onset and at most {KSWIN_STEADY} of each steady stream; "
-        f"ADWIN and PageHinkley saw {index['seconds_before']:.0f} s and all."
+        "\nRead both tables together: a detector that alarms every few seconds without drift also alarms soon after an onset.\n"
+        f"KSWIN got {KSWIN_BEFORE} rows before each onset and at most {KSWIN_STEADY} of each steady stream; "
+        f"ADWIN and PageHinkley got the rows of {index['seconds_before']:.0f} s before it, and all steady rows."
     )
 
 

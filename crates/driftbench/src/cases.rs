@@ -1,34 +1,34 @@
-//! The drifts whose detection is timed.
+//! Defines the drifts whose detection is timed.
 
 use crate::ground_truth::GroundTruth;
 use driftsim::{ClassShares, DriftSpec, Operation, RowSource, SpecError};
 
-/// A kind of drift; it is timed for each of its cases in turn, and the slowest is reported.
+/// A kind of drift, such as one shifted feature. Each of its cases is timed, and the slowest one is reported.
 #[derive(Debug, Clone)]
 pub(crate) struct Drift {
     pub(crate) name: &'static str,
-    /// Median seconds until a verdict that we promise.
+    /// The target for the median time until a verdict, in seconds; `None` if there is no target.
     pub(crate) target: Option<f64>,
     pub(crate) cases: Vec<Case>,
 }
 
-/// One drift of a kind.
+/// One drift of a kind, such as a shift of the feature `petal_length`.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
-    /// The feature or class it is about; empty when it is about none.
+    /// The feature or class that drifts; empty if the drift is not of a single one.
     pub(crate) about: String,
     pub(crate) rows: RowSource,
-    /// The class that the model says whatever the row.
+    /// The class that a stuck model predicts for every row.
     pub(crate) stuck: Option<usize>,
 }
 
-/// Centimetres taken for inches.
+/// The factor by which values shrink if centimetres are converted to inches.
 const INCHES: f64 = 1.0 / 2.54;
 
-/// Returns all drifts, for one ground truth.
+/// Returns all drifts of a ground truth.
 ///
 /// # Errors
-/// When the model card contradicts itself.
+/// If the model card is inconsistent.
 pub(crate) fn drifts(truth: &GroundTruth) -> Result<Vec<Drift>, SpecError> {
     let features: Vec<&str> = truth.card.features.iter().map(|feature| feature.name.as_str()).collect();
     let rows = truth.card.reference.rows as f64;
@@ -81,7 +81,8 @@ pub(crate) fn drifts(truth: &GroundTruth) -> Result<Vec<Drift>, SpecError> {
     .collect()
 }
 
-/// Half of the rows, or, for a class that has as many already, half of the rest on top.
+/// Returns the share that a class with the share `share` drifts to: one half or, if it already has that, the share plus half
+/// of the rest.
 fn half(share: f64) -> f64 {
     if share < 0.5 { 0.5 } else { (1.0 + share) / 2.0 }
 }
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_drift_is_what_it_is_called() {
+    fn each_drift_changes_the_rows_as_its_name_says() {
         let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
         let truth = GroundTruth::new(&file.card).unwrap();
         let drifts = drifts(&truth).unwrap();
@@ -106,7 +107,7 @@ mod tests {
             let after = |drift| mean(&mut rows(drift, feature).filter_map(|row| row.values[feature]));
             let sd = file.card.features[feature].numeric().unwrap().sd;
             assert!((after(1) * 2.54 / before - 1.0).abs() < 1e-6, "unit of {feature}");
-            // Rounded to a millimetre.
+            // Values are rounded to a millimetre.
             assert!((after(2) - before - sd).abs() < 0.051, "{feature}");
             assert!((after(4) - before).abs() < 0.1 * sd, "shuffled {feature}");
             assert!((after(6) - before - sd / 2.0).abs() < 0.051, "{feature}");

@@ -1,4 +1,4 @@
-//! The command line.
+//! Defines the command line and runs it.
 
 use crate::Settings;
 use anyhow::{Context, Result, ensure};
@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 /// Measure how soon each drift is detected, and how often there is a false alarm
 ///
-/// Simulates the service, the recording rules and the alerts, row by row. Prints tables for Markdown, with "missed" where
-/// a target is not met. All of it takes about a quarter of an hour on two processors.
+/// Simulates the service, the recording rules and the alerts, row by row. Prints Markdown tables, with "missed" where a
+/// target is not met. The whole benchmark takes about a quarter of an hour on two processors.
 ///
 /// Exit codes: 0 done, 2 bad input.
 #[derive(Debug, Parser)]
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 pub struct Cli {
     #[command(flatten)]
     settings: Settings,
-    /// A model file that `inference train` wrote, whose distributions the rows follow; Iris without it
+    /// Generate rows that follow the distributions of this model file of `inference train` [default: Iris]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Also write the figures as JSON to this file, or to a pipe
@@ -35,20 +35,20 @@ impl Cli {
         let card = driftsim::load_card(self.model.as_deref())?;
         ensure!(
             has_true_classes(&card),
-            "--model: model {:?} predicts a number, or its reference has no true classes, but the benchmark trains models on \
-             simulated rows with their true classes; give a model file of `inference train`",
+            "--model: model {:?} predicts a number, or its reference has no true classes, but the benchmark needs true classes \
+            to train models on simulated rows; give a model file of `inference train`",
             card.name
         );
-        // Opened first: a long run must not end with a path that cannot be written.
+        // The path is checked first, so that a long run does not end with a path that cannot be written.
         let json = self.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
         let report = crate::run(&self.settings, &card)?;
-        // Someone who pipes the figures should find nothing else on standard output.
+        // If the figures go to standard output, the tables go to standard error.
         let figures_on_stdout = json.as_ref().is_some_and(OutputFile::is_stdout);
         if let Some(file) = json {
             let text = serde_json::to_string_pretty(&report).context("--json: cannot write the figures")?;
             file.write(format!("{text}\n").as_bytes())?;
         }
-        // It contains names of features and classes from a model file.
+        // The text contains names of features and classes from a model file.
         let tables = printable_lines(&report.to_string());
         if figures_on_stdout {
             eprint!("{tables}");

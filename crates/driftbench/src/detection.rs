@@ -1,4 +1,4 @@
-//! Measures how soon drift is detected, over many onsets.
+//! Measures how soon drift is detected. Each drift begins at many moments ("onsets"), each in a trial of its own.
 
 use crate::{
     Settings,
@@ -6,16 +6,16 @@ use crate::{
     ground_truth::GroundTruth,
     jobs::Workers,
     seed::derive,
-    trial::{Outcome, Until, Warm},
+    trial::{Outcome, Until, WarmModel},
 };
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What this part's seeds have in common.
+/// The first step of the seed paths of this part.
 const PART: u64 = 3;
 
-/// Which onsets to try.
+/// The number of trials, their traffic and their length.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) rate: f64,
@@ -35,59 +35,59 @@ impl Plan {
     }
 }
 
-/// Drifts at one rate.
+/// The results of all drifts at one rate.
 #[derive(Debug, Clone, Serialize)]
 pub struct Detection {
-    /// Rows a second.
+    /// Rows per second.
     pub rate: f64,
     /// Trials of each case.
     pub trials: usize,
-    /// References that share the trials.
+    /// References, among which the trials are divided.
     pub references: usize,
-    /// Seconds after which a drift is missed.
+    /// Seconds without a verdict after which a drift counts as missed.
     pub cap: u64,
-    /// Trials in which something was drifting before the onset.
+    /// Trials in which a signal was drifting before the onset.
     pub alarmed_before: usize,
-    /// One a kind of drift.
+    /// One element per kind of drift.
     pub drifts: Vec<DetectedDrift>,
 }
 
-/// A kind of drift.
+/// The results of one kind of drift.
 #[derive(Debug, Clone, Serialize)]
 pub struct DetectedDrift {
-    /// What it is.
+    /// The name of this kind of drift.
     pub drift: String,
-    /// Target for the median of seconds until a verdict.
+    /// The target for the median time until a verdict, in seconds.
     pub target: Option<f64>,
-    /// One a feature or class that it can be about.
+    /// One element per feature or class that can drift in this way.
     pub cases: Vec<DetectedCase>,
 }
 
-/// One drift over all trials.
+/// The results of one drift over all trials.
 #[derive(Debug, Clone, Serialize)]
 pub struct DetectedCase {
-    /// The feature or class it is about; empty when it is about none.
+    /// The feature or class that drifts; empty if the drift is not of a single one.
     pub about: String,
-    /// Until the first verdict of a window in use.
+    /// The time until the first verdict of a window in use.
     pub verdict: DetectionDelays,
-    /// Until the first alert of a window in use.
+    /// The time until the first alert of a window in use.
     pub alert: DetectionDelays,
-    /// Which window and signal gave the first verdict, and how often; the most frequent first.
+    /// The window and signal of the first verdict, and in how many trials; the most frequent pair first.
     pub noticed_by: Vec<(String, String, usize)>,
-    /// Until the first verdict of each window, whether it is in use or not.
+    /// The time until the first verdict of each window, whether it is in use or not.
     pub windows: Vec<(String, DetectionDelays)>,
-    /// Seconds until the verdict in each trial.
+    /// Seconds until the verdict in each trial; `None` where the drift was missed.
     pub each: Vec<Option<f64>>,
 }
 
-/// Seconds over trials; a missed one counts as longer than any other.
+/// The delays of detection over all trials, in seconds. A missed drift counts as longer than any other delay.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct DetectionDelays {
-    /// `None` when half of the trials missed.
+    /// `None` if at least half of the trials missed the drift.
     pub median: Option<f64>,
-    /// `None` when more than a tenth missed.
+    /// `None` if more than a tenth of the trials missed the drift.
     pub p90: Option<f64>,
-    /// Trials that missed.
+    /// Trials that missed the drift.
     pub missed: usize,
 }
 
@@ -105,16 +105,16 @@ impl DetectionDelays {
         }
     }
 
-    /// Later is greater; never is the greatest.
+    /// Returns a sort key: a later detection has a greater one, and a missed drift the greatest.
     fn rank(&self) -> (f64, f64) {
         (self.median.unwrap_or(f64::INFINITY), self.p90.unwrap_or(f64::INFINITY))
     }
 }
 
 impl DetectedDrift {
-    /// Returns the case that takes longest by the times that `of` picks.
+    /// Returns the case with the longest delays, where `of` selects which delays of a case are compared.
     pub fn slowest(&self, of: impl Fn(&DetectedCase) -> DetectionDelays) -> Option<&DetectedCase> {
-        // Of equals the first.
+        // `max_by` returns the last of equal cases, so the order is reversed to get the first.
         self.cases.iter().rev().max_by(|a, b| {
             let (a, b) = (of(a).rank(), of(b).rank());
             a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
@@ -122,13 +122,13 @@ impl DetectedDrift {
     }
 }
 
-/// Tries every drift at many onsets; also gives the warmed-up models.
+/// Runs all trials of every drift. Also returns the warmed-up models.
 pub(crate) fn run(
     settings: &Settings,
     truth: &GroundTruth,
     workers: Workers,
     plan: Plan,
-) -> Result<(Detection, Vec<Warm>)> {
+) -> Result<(Detection, Vec<WarmModel>)> {
     let drifts = drifts(truth)?;
     let spans = settings.spans();
     let in_use: Vec<bool> = spans.iter().map(|&span| settings.in_use(span)).collect();
@@ -137,7 +137,7 @@ pub(crate) fn run(
     let named = |what: &str| format!("{what} at {}/s", plan.rate);
     let warm = workers.map(&named("warming up"), references, |reference| {
         let seed = derive(settings.seed, &[PART, plan.rate.to_bits(), reference as u64]);
-        Warm::up(truth, plan.rate, warm_up, &spans, seed)
+        WarmModel::new(truth, plan.rate, warm_up, &spans, seed)
     })?;
     let trials: Vec<Vec<Outcome>> = workers.map(&named("drifts"), plan.trials, |number| {
         let trial = warm[number % references].trial(truth, warm_up, number as u64)?;
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missed_counts_as_late() {
+    fn a_missed_drift_counts_as_the_longest_delay() {
         let times = |times: &[Option<f64>]| DetectionDelays::of(times.iter().copied());
         let four = times(&[Some(4.0), None, Some(1.0), Some(2.0)]);
         assert_eq!(four, DetectionDelays { median: Some(3.0), p90: None, missed: 1 });
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_case_has_the_greatest_median_and_of_equals_is_the_first() {
+    fn the_slowest_case_is_the_first_one_with_the_greatest_median() {
         let case = |about: &str, times: &[Option<f64>]| DetectedCase {
             about: about.to_owned(),
             verdict: DetectionDelays::of(times.iter().copied()),

@@ -1,8 +1,8 @@
 //! Measures how often steady traffic raises a false alarm.
 //!
-//! The time asked for is divided among references. Each begins with empty windows, as after a deployment, and every
-//! judgement counts from the first one on: windows that are still filling look at the traffic most variously, so leaving
-//! them out would make the figures too good.
+//! The requested weeks of traffic are divided among references. Each begins with empty windows, as after a deployment, and
+//! every judgement counts from the first one on. Windows that are not full yet vary most, so leaving them out would make the
+//! figures too good.
 
 use crate::{
     Settings,
@@ -20,81 +20,81 @@ use drift::Verdict;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What this part's seeds have in common.
+/// The first step of the seed paths of this part.
 const PART: u64 = 1;
 
-/// An alarm is a verdict that holds at so many judgements in a row: `for: 5s`.
+/// An alert fires when a verdict holds at this many judgements in a row, which corresponds to `for: 5s` in the rules.
 pub(crate) const JUDGEMENTS_TO_ALERT: u32 = 2;
 
-/// Steady traffic at one rate.
+/// The results of steady traffic at one rate.
 #[derive(Debug, Clone, Serialize)]
 pub struct SteadyTraffic {
-    /// Rows a second.
+    /// Rows per second.
     pub rate: f64,
     /// Seconds of traffic.
     pub seconds: u64,
-    /// References that share the weeks.
+    /// References, among which the time is divided.
     pub references: usize,
-    /// References on which something was drifting at least once.
+    /// References for which a signal was drifting at least once, in a window in use.
     pub references_alarmed: usize,
-    /// Draws of a reference that no model could be trained on.
+    /// How often a reference was drawn that no model could be trained on.
     pub training_failures: u64,
     /// Rows drawn.
     pub rows: u64,
-    /// Rows that the service would have refused, or answered with an error.
+    /// Rows that the service would have refused or answered with an error.
     pub rows_refused: u64,
-    /// One a window.
+    /// One element per window.
     pub windows: Vec<SteadyWindow>,
 }
 
-/// One window over all signals of steady traffic.
+/// The results of one window over all signals.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SteadyWindow {
-    /// Such as `30s`.
+    /// The length of the window, such as `30s`.
     pub window: String,
     /// Whether the shipped rules have this window.
     pub in_use: bool,
-    /// Judgements, one a signal and beat.
+    /// Judgements: one per signal and scrape.
     pub judgements: u64,
-    /// Those on a window that was full.
+    /// Judgements of a full window.
     pub full: u64,
-    /// Those without an answer.
+    /// Judgements that ended with "cannot tell".
     pub cannot_tell: u64,
-    /// Those that said drifting.
+    /// Judgements that ended with "drifting".
     pub drifting: u64,
     /// How often a signal began to drift.
     pub verdicts: u64,
-    /// How often it did so for long enough to alert.
+    /// How often a signal drifted long enough to raise an alert.
     pub alerts: u64,
-    /// Verdicts by signal; those without are left out.
+    /// Verdicts by signal, without the signals that have none.
     pub by_signal: BTreeMap<String, u64>,
-    /// Windows that overlap no other and have an answer, over all signals.
+    /// Windows that do not overlap and have enough rows for a verdict, summed over all signals.
     pub separate: u64,
-    /// How many of them exceed the limit of each level of chance.
+    /// How many of those windows exceed the limit of each level in [`LEVELS`].
     pub exceeding: Vec<u64>,
 }
 
 impl SteadyTraffic {
-    /// Weeks of traffic.
+    /// Returns the length of the traffic in weeks.
     pub fn weeks(&self) -> f64 {
         self.seconds as f64 / WEEK
     }
 
-    /// Returns a count as a rate.
+    /// Returns a count per week of traffic.
     pub fn per_week(&self, count: u64) -> f64 {
         count as f64 / self.weeks()
     }
 
-    /// Verdicts and alerts over the windows in use.
+    /// Returns the number of verdicts and of alerts over all windows in use.
     pub fn in_use(&self) -> (u64, u64) {
         let used = self.windows.iter().filter(|window| window.in_use);
         used.fold((0, 0), |(verdicts, alerts), w| (verdicts + w.verdicts, alerts + w.alerts))
     }
 }
 
-/// Steady traffic at every rate asked for.
+/// Simulates steady traffic at every requested rate.
 pub(crate) fn run(settings: &Settings, truth: &GroundTruth, workers: Workers) -> Result<Vec<SteadyTraffic>> {
-    // The longest jobs first, so that no thread is left alone with one at the end.
+    // The longest jobs come first, so that the threads finish at about the same time.
     let mut rates: Vec<usize> = (0..settings.rates.len()).collect();
     rates.sort_by(|&a, &b| settings.rates[b].total_cmp(&settings.rates[a]));
     let jobs: Vec<(usize, usize)> = rates
@@ -116,7 +116,7 @@ pub(crate) fn run(settings: &Settings, truth: &GroundTruth, workers: Workers) ->
     Ok(totals.into_iter().flatten().collect())
 }
 
-/// Returns the share of one reference.
+/// Simulates the traffic of one reference.
 fn one(settings: &Settings, truth: &GroundTruth, rate: f64, seed: u64) -> Result<SteadyTraffic> {
     let trained = truth.train(derive(seed, &[0]))?;
     let monitor = trained.monitor;
@@ -170,7 +170,7 @@ fn one(settings: &Settings, truth: &GroundTruth, rate: f64, seed: u64) -> Result
     })
 }
 
-/// Returns whether a full window ends at this beat that shares no row with the one before it.
+/// Returns whether the window that ends at this beat follows directly on the one counted before it, so that they share no row.
 fn is_separate(span: Span, beat: u64) -> bool {
     beat.is_multiple_of(span.seconds() / BEAT)
 }

@@ -1,22 +1,23 @@
-//! The truth that all rows of a benchmark come from, and references drawn from it.
+//! Holds the distribution that all rows of a benchmark are drawn from (the ground truth), and draws references from it.
 //!
-//! The model under test does not know the ground truth: for each reference as many rows are drawn as the model card's reference
-//! has, a model is trained on them, and fresh rows of the same ground truth are its traffic. So the noise of the reference is
-//! part of what is measured, and no reference row comes back but by chance.
+//! For each reference, as many rows are drawn as the model card's reference has, and a model is trained on them. Its traffic
+//! consists of newly drawn rows of the same ground truth, so a reference row occurs in the traffic only by chance, and the
+//! noise of the reference is part of what is measured.
 
 use crate::{monitor::Monitor, seed::derive};
 use anyhow::{Result, anyhow};
 use driftsim::{DriftSpec, RowSource};
 use model::{Categories, Column, ModelCard, Table, TrainOptions};
 
-/// References that can't be trained on, say because a class has hardly a row, are drawn again so often.
+/// How often a reference is drawn before giving up. A draw fails if no model can be trained on it, for example because a
+/// class has too few rows.
 const ATTEMPTS: u64 = 20;
 
-/// Where rows come from.
+/// The distribution of rows, given by a model card.
 #[derive(Debug, Clone)]
 pub(crate) struct GroundTruth {
     pub(crate) card: ModelCard,
-    /// Rows without drift.
+    /// A source of rows without drift.
     pub(crate) steady: RowSource,
 }
 
@@ -24,7 +25,7 @@ pub(crate) struct GroundTruth {
 #[derive(Debug, Clone)]
 pub(crate) struct Trained {
     pub(crate) monitor: Monitor,
-    /// Draws before this one that no model could be trained on.
+    /// The number of references drawn before this one on which no model could be trained.
     pub(crate) failures: u64,
 }
 
@@ -33,10 +34,10 @@ impl GroundTruth {
         Ok(Self { card: card.clone(), steady: RowSource::new(card, &DriftSpec::steady(), 0)? })
     }
 
-    /// Draws a reference and trains a model on it as the card's own was.
+    /// Draws a reference and trains a model on it, with the options that the card's own model was trained with.
     ///
     /// # Errors
-    /// When no draw of several can be trained on.
+    /// If no model can be trained on any of [`ATTEMPTS`] references.
     pub(crate) fn train(&self, seed: u64) -> Result<Trained> {
         let mut failures = 0;
         loop {
@@ -44,7 +45,9 @@ impl GroundTruth {
                 Ok(file) => return Ok(Trained { monitor: Monitor::new(&file), failures }),
                 Err(error) if failures + 1 == ATTEMPTS => {
                     return Err(anyhow!(error).context(format!(
-                        "none of {ATTEMPTS} references drawn from the model's ground truth can be trained on"
+                        "--model: no model could be trained on any of {ATTEMPTS} references drawn from the distributions of this \
+                         model; give one with more reference rows than {}",
+                        self.card.reference.rows
                     )));
                 }
                 Err(_) => failures += 1,
@@ -52,8 +55,8 @@ impl GroundTruth {
         }
     }
 
-    /// As many rows as the card's reference has. Their classes are drawn too: a card's own may have been balanced by
-    /// hand, as those of Iris were, but then its class shares would come without the noise that is to be measured.
+    /// Draws as many rows as the card's reference has. Their classes are drawn at random, even if the classes of the card's own
+    /// table were balanced by hand, as those of Iris were, because the noise of the class shares is to be measured, too.
     fn table(&self, seed: u64) -> Table {
         let rows = usize::try_from(self.card.reference.rows).unwrap_or(usize::MAX);
         let drawn = self.steady.reseeded(seed).take(rows).filter_map(|row| Some((row.values, row.class?)));
@@ -72,7 +75,7 @@ impl GroundTruth {
     fn options(&self) -> TrainOptions {
         let training = &self.card.training;
         let rows = (training.train_rows + training.test_rows).max(1) as f64;
-        // A profile was not trained here.
+        // The card of a profile does not have an alpha.
         let defaults = TrainOptions::new(&self.card.name);
         TrainOptions {
             name: defaults.name,
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_drawn_afresh_and_reproducibly() {
+    fn each_seed_draws_its_own_reference_reproducibly() {
         let truth = GroundTruth::new(&iris().card).unwrap();
         let table = truth.table(1);
         assert_eq!(table.len(), 147);
@@ -107,12 +110,13 @@ mod tests {
     #[test]
     fn a_ground_truth_without_a_trainable_model_is_an_error() {
         let mut card = iris().card;
-        // One row has one class.
+        // A single row has a single class, and training needs at least two.
         card.reference.rows = 1;
         let error = format!("{:#}", GroundTruth::new(&card).unwrap().train(1).unwrap_err());
         assert!(
             error.starts_with(
-                "none of 20 references drawn from the model's ground truth can be trained on: class "
+                "--model: no model could be trained on any of 20 references drawn from the distributions of this model; \
+                 give one with more reference rows than 1: class "
             ),
             "{error}"
         );

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The time between two lines about progress, where standard error is not a terminal.
+/// The time between two lines of progress if standard error is not a terminal.
 const REPORT_EVERY: Duration = Duration::from_secs(15);
 
 /// How many threads to use, and whether to report progress on standard error.
@@ -19,10 +19,11 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Runs `jobs` jobs, each given its number, and returns their results in that order; `name` is shown with the progress.
+    /// Calls `job` with each number below `jobs`, and returns the results in the order of the numbers. `name` is shown with the
+    /// progress.
     ///
     /// # Errors
-    /// The first that a job returned, or that the system does not provide the threads.
+    /// If a job fails, or if the threads cannot be started.
     pub(crate) fn map<T: Send>(
         self,
         name: &str,
@@ -35,7 +36,7 @@ impl Workers {
             progress.lock().unwrap_or_else(PoisonError::into_inner).step();
             result
         };
-        // Jobs differ in length by orders of magnitude, so none may wait behind another in a thread's share.
+        // Jobs differ in length by orders of magnitude, so each is scheduled on its own.
         let run = || (0..jobs).into_par_iter().with_max_len(1).map(step).collect();
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
@@ -71,7 +72,7 @@ impl<'a> Progress<'a> {
         self.reported = Instant::now();
         let (start, end) = if self.live { ("\r", if last { "\n" } else { "" }) } else { ("", "\n") };
         let seconds = self.started.elapsed().as_secs();
-        // A closed standard error does not end the work.
+        // If standard error is closed, the work continues without progress lines.
         let _ = write!(
             std::io::stderr(),
             "{start}{}: {} of {} done, {seconds} s{end}",

@@ -1,18 +1,19 @@
-//! Measures how soon each drift is detected and how often there is a false alarm: a simulation of the service, the recording
-//! rules and the alerts, on generated rows.
+//! Measures how soon each drift is detected and how often there is a false alarm. It simulates the service, the recording
+//! rules and the alerts on generated rows.
 //!
 //! Layout:
-//! - `settings`: what is asked for
-//! - `ground_truth`: where rows come from, and the references drawn from it; `traffic`: rows as they arrive
-//! - `monitor`: rows counted as the service does, judged as the rules do; `timeline`: scrapes, windows, judgements
-//! - `false_alarms`, `null`: steady traffic; `power`: the smallest drift that is said to be detectable
+//! - [`cli`], `settings`: the command line and its flags
+//! - `ground_truth`: the distribution of all rows, and the references drawn from it; `traffic`: rows with their arrival times
+//! - `monitor`: counts rows as the service does, and judges them as the rules do; `timeline`: scrapes, windows, judgements
+//! - `false_alarms`, `null`: steady traffic; `power`: the smallest drift that is called detectable
 //! - `cases`, `trial`, `detection`: traffic that drifts
-//! - `streams`: the same traffic in files, for other detectors
-//! - [`report`], `tables`: the figures, and how they are printed; [`cli`]: the command line
-//! - `jobs`, `seed`: the same figures on any number of threads
+//! - `streams`: writes the same traffic to files, for other detectors
+//! - [`report`], `tables`: the figures, and the tables that are printed
+//! - `jobs`, `seed`: threads and seeds, such that the figures do not depend on the number of threads
 //!
-//! Every row is drawn, scored and counted one by one. What is simplified: scrapes and judgements never come late or
-//! fail, there is one replica that never restarts, and Prometheus' extrapolation to the edges of a window is left out.
+//! Every row is drawn, scored and counted one by one. The simulation is simpler than reality in three points: scrapes and
+//! judgements are never late and never fail, there is one replica that never restarts, and Prometheus' extrapolation to the
+//! edges of a window is left out.
 
 mod cases;
 pub mod cli;
@@ -41,10 +42,10 @@ use ground_truth::GroundTruth;
 use jobs::Workers;
 use model::ModelCard;
 
-/// Runs what the settings ask for, on the ground truth that a model card describes. Says on stderr how far it is.
+/// Runs the requested parts of the benchmark on rows with the distributions of a model card. Writes its progress to stderr.
 ///
 /// # Errors
-/// When the settings contradict each other, no model can be trained on rows of the ground truth, or streams can't be written.
+/// If the settings contradict each other, if no model can be trained on the drawn rows, or if streams cannot be written.
 pub fn run(settings: &Settings, card: &ModelCard) -> Result<Report> {
     settings.check()?;
     if let Some(folder) = &settings.streams {

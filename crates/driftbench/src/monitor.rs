@@ -5,10 +5,10 @@ use driftsim::Row;
 use model::{ModelFile, Predictor};
 use std::ops::Range;
 
-/// Probabilities of exceeding a limit by chance, at which the limits are checked.
+/// The levels α at which limits are checked: the probabilities of exceeding a limit by chance.
 pub const LEVELS: [f64; 3] = [1e-2, 1e-3, 1e-4];
 
-/// One signal of a model, and where its bins stand among those of all signals.
+/// One signal of a model: a feature, the prediction, the confidence or the distance.
 #[derive(Debug, Clone)]
 pub(crate) struct Signal {
     pub(crate) name: String,
@@ -17,37 +17,38 @@ pub(crate) struct Signal {
     expected: Vec<f64>,
     rows: u64,
     critical: f64,
-    /// What PSI / (1/N + 1/M) exceeds with each of the levels of chance.
+    /// For each level in [`LEVELS`], the value that PSI / (1/N + 1/M) exceeds with that probability.
     pub(crate) levels: [f64; LEVELS.len()],
+    /// The index of its first bin among the bins of all signals.
     first: usize,
 }
 
-/// Watches the traffic of one model.
+/// Counts and judges the traffic of one model.
 #[derive(Debug, Clone)]
 pub(crate) struct Monitor {
     predictor: Predictor,
-    /// Features in their order, then prediction, confidence and distance.
+    /// The features in their order, then prediction, confidence and distance.
     pub(crate) signals: Vec<Signal>,
-    /// Features that the service insists on: the reference never misses them.
+    /// For each feature, whether the service requires a value, because the reference has no missing ones.
     required: Vec<bool>,
 }
 
-/// What became of a row.
+/// How a row was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counted {
-    /// It counts in every signal.
+    /// The row counts in every signal.
     Answered,
-    /// Its numbers overflow: the service counts the features and answers with an error.
+    /// The row counts in the features only, because its numbers overflow and the service answers with an error.
     TooLarge,
-    /// It misses a value that the reference never does: the service counts the features and refuses it.
+    /// The row counts in the features only, because a required value is missing and the service refuses it.
     Refused,
 }
 
-/// What a model gives off about a row, as the values of its last three signals.
+/// The class, confidence and distance of a row, which are the values of the last three signals.
 pub(crate) type Outputs = [f64; 3];
 
 impl Monitor {
-    /// Watches as the service would with this model file: each signal is judged at the default budget's limit.
+    /// Creates the monitor of a model file. Each signal is judged by the limit of the default budget of false alarms.
     pub(crate) fn new(file: &ModelFile) -> Self {
         let references = &file.card.reference.signals;
         let budget = FalseAlarmBudget::default();
@@ -59,7 +60,7 @@ impl Monitor {
                 degrees_of_freedom,
                 bins: reference.bins.clone(),
                 expected: reference.expected.clone(),
-                // As published: signal_reference_rows has one figure for all signals.
+                // The metric signal_reference_rows has one value for all signals, too.
                 rows: file.card.reference.rows,
                 critical: reference.critical_chi2(budget.alpha(references.len())),
                 levels: LEVELS.map(|alpha| reference.critical_chi2(alpha)),
@@ -69,7 +70,7 @@ impl Monitor {
             signal
         });
         let Some(predictor) = Predictor::built_in(file) else {
-            unreachable!("models of the benchmark are trained by it")
+            unreachable!("the benchmark trains its models itself, so they are built in")
         };
         Self {
             signals: signals.collect(),
@@ -78,12 +79,12 @@ impl Monitor {
         }
     }
 
-    /// Returns how many bins all signals have.
+    /// Returns the number of bins of all signals.
     pub(crate) fn bins(&self) -> usize {
         self.signals.iter().map(|signal| signal.bins.len()).sum()
     }
 
-    /// Counts a row in its bin of every signal. With `stuck` the model says that class, whatever the row.
+    /// Counts a row in its bin of every signal. With `stuck`, the model predicts that class for every row.
     #[inline]
     pub(crate) fn count(&self, row: &Row, stuck: Option<usize>, counts: &mut [u64]) -> Counted {
         let features = row.values.len();
@@ -104,30 +105,30 @@ impl Monitor {
         row.values.iter().zip(&self.required).all(|(value, &required)| value.is_some() || !required)
     }
 
-    /// Returns what the model says of a row; `None` when its numbers overflow.
+    /// Returns the outputs of the model for a row, or `None` if its numbers overflow.
     pub(crate) fn outputs(&self, row: &Row, stuck: Option<usize>) -> Option<Outputs> {
         let prediction = self.predictor.predict_row(&row.values).ok()?;
         let class = stuck.or(prediction.class())?;
         Some([class as f64, prediction.confidence?, prediction.distance])
     }
 
-    /// Judges one signal on the counts of all.
+    /// Judges one signal; `counts` are those of all signals.
     ///
     /// # Errors
-    /// When the model's reference contradicts itself.
+    /// If the model's reference is inconsistent.
     pub(crate) fn judge(&self, signal: usize, counts: &[u64]) -> Result<Judgement, DriftError> {
         let bins = self.range(signal);
         let signal = &self.signals[signal];
         judge(&signal.expected, &counts[bins], signal.rows, signal.critical)
     }
 
-    /// Returns where the bins of a signal stand among those of all.
+    /// Returns the range of a signal's bins among the bins of all signals.
     pub(crate) fn range(&self, signal: usize) -> Range<usize> {
         let Signal { first, bins, .. } = &self.signals[signal];
         *first..first + bins.len()
     }
 
-    /// Rows of the reference.
+    /// Returns the number of rows of the reference.
     pub(crate) fn reference_rows(&self) -> u64 {
         self.signals.first().map_or(0, |signal| signal.rows)
     }
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_model_shows_in_its_predictions_alone() {
+    fn a_stuck_model_makes_only_the_predictions_drift() {
         let (monitor, counts) = counted(Some(1));
         for (at, signal) in monitor.signals.iter().enumerate() {
             let drifting = monitor.judge(at, &counts).unwrap().verdict == Verdict::Drifting;
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_turned_away_as_the_service_does() {
+    fn rows_that_the_service_would_refuse_count_in_the_features_only() {
         let monitor = Monitor::new(&iris());
         let mut counts = vec![0; monitor.bins()];
         let mut count = |values: [Option<f64>; 4]| {

@@ -1,10 +1,11 @@
-//! Measures how often chance exceeds the limits, which should be: PSI > (1/N + 1/M)·χ²(1 − α) in a share α of windows.
+//! Measures how often steady traffic exceeds the limits by chance. PSI > (1/N + 1/M)·χ²(1 − α) should hold in a share α of
+//! the windows.
 //!
-//! The limit of a verdict has a floor besides, the smallest PSI that matters; it is left out here. In a long window
-//! the reference's own noise decides, and it is the same in every window, so the number of windows says little: it takes
-//! many references. Each has a window of fresh rows here, of several lengths.
+//! Verdicts also require PSI to be above the smallest value that matters, 0.1. That floor is left out here. In a long window
+//! most of the noise is that of the reference, which is the same in every window. So many references are needed, not many
+//! windows: here, each reference has one window of newly drawn rows of each length.
 //!
-//! On the same references, a drift of the smallest size that a verdict calls detectable is made and judged.
+//! For the same references, a drift of the smallest size that a verdict calls detectable is simulated and judged.
 
 use crate::{
     Settings,
@@ -19,18 +20,18 @@ use drift::{MIN_ROWS, Verdict};
 use driftsim::{Row, RowSource};
 use serde::Serialize;
 
-/// What this part's seeds have in common.
+/// The first step of the seed paths of this part.
 const PART: u64 = 2;
 
-/// Rows in a window: as few as give a verdict, a few seconds and half a minute at 50 a second, and so many that the
-/// window's own noise is gone next to that of a small reference.
+/// Rows per window: the fewest that give a verdict, 6 s and 30 s of traffic at 50 rows per second, and so many that the
+/// window's own noise is negligible compared with that of a small reference.
 pub const WINDOWS: [u64; 4] = [60, 300, 1500, 30_000];
 
-/// Rows that show what the ground truth is in a model's bins: shares of 1 in 10 are then known to 1 %.
+/// Rows from which the true shares of a model's bins are estimated; a share of 0.1 is then known to 1 %.
 const TRUTH_ROWS: u64 = 100_000;
 
-/// Compares the PSI of a window of `rows` rows with the limit at each probability of a false alarm in [`LEVELS`], and returns for each
-/// whether it is exceeded; `None` if the rows are too few.
+/// Returns for each level in [`LEVELS`] whether the PSI of a window of `rows` rows exceeds the limit, or `None` if there are
+/// too few rows for a verdict.
 pub(crate) fn exceeded(
     monitor: &Monitor,
     signal: usize,
@@ -41,28 +42,28 @@ pub(crate) fn exceeded(
     (rows >= MIN_ROWS).then(|| monitor.signals[signal].levels.map(|critical| psi > noise * critical))
 }
 
-/// Windows of one length, one from each of many references.
+/// The results of all windows of one length, one window per reference.
 #[derive(Debug, Clone, Serialize)]
 pub struct NullWindows {
-    /// Rows in a window.
+    /// Rows per window.
     pub rows: u64,
-    /// References, each with a window of its own.
+    /// References, each with one window.
     pub references: u64,
-    /// References times signals.
+    /// Judgements: references times signals.
     pub judged: u64,
-    /// How many exceed the limit of each level.
+    /// How many judgements exceed the limit of each level in [`LEVELS`].
     pub exceeding: Vec<u64>,
-    /// How many are drifting by the limit in use.
+    /// How many judgements say "drifting" by the limit of the rules, floor included.
     pub drifting: u64,
-    /// References with any signal drifting.
+    /// References with at least one drifting signal.
     pub references_drifting: u64,
-    /// Signals for which a drift of the smallest detectable size was made.
+    /// Judgements of a simulated drift of the smallest detectable size.
     pub drifted: u64,
-    /// How many of those were noticed.
+    /// How many of those say "drifting".
     pub noticed: u64,
 }
 
-/// Returns one window of each length on each of many references.
+/// Judges one window of each length for each of many references.
 pub(crate) fn run(settings: &Settings, truth: &GroundTruth, workers: Workers) -> Result<Vec<NullWindows>> {
     let parts = workers.map("fresh references", settings.null_references, |reference| {
         one(truth, derive(settings.seed, &[PART, reference as u64]))
@@ -80,7 +81,7 @@ fn one(truth: &GroundTruth, seed: u64) -> Result<Vec<NullWindows>> {
     let monitor = truth.train(derive(seed, &[0]))?.monitor;
     let mut source = truth.steady.reseeded(derive(seed, &[1]));
     let mut row = Row { values: Vec::new(), class: None, number: None, drifted: false };
-    // What the ground truth is in this model's bins; no window of those that are judged is part of it.
+    // An estimate of the true shares of this model's bins. The judged windows have other rows.
     let truth = counted(&monitor, &mut source, &mut row, TRUTH_ROWS);
     WINDOWS
         .iter()

@@ -1,20 +1,21 @@
 //! Measures whether a drift of the smallest detectable size is detected with a probability of 90 %.
 //!
-//! For a signal whose rows truly fall into its bins with shares π, the drifted shares are ρ ∝ π·exp(t·bin), a shift
-//! towards the later bins, with t such that the PSI between π and ρ is the size that was stated. Rows are drawn from
-//! ρ, bin by bin, and judged against the reference, whose own noise is thus part of the power.
+//! If the true shares of a signal's bins are π, the drifted shares are ρ ∝ π·exp(t·bin), a shift towards the later bins. The
+//! tilt t is chosen such that the PSI between π and ρ is the wanted size. Rows are drawn from ρ and judged against the
+//! reference, so the noise of the reference affects the measured probability, too.
 
 use model::simulator::pick_class;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A tilt beyond this leaves one bin with nearly everything; bisection starts from here.
+/// The greatest tilt. It leaves nearly all rows in one bin; bisection starts from here.
 const STEEPEST: f64 = 64.0;
 
-/// Halvings of the tilt: to 1e-13.
+/// Steps of the bisection, which find the tilt to about 1e-13.
 const HALVINGS: usize = 50;
 
-/// Counts of so many rows that drift by `psi` from what `counts` say of the ground truth; `None` where no tilt gets as far.
+/// Returns the counts of `rows` rows that are drawn with a drift of size `psi` from the true shares, which `counts` estimate.
+/// Returns `None` if no tilt gives such a PSI.
 pub(crate) fn drifted(counts: &[u64], psi: f64, rows: u64, seed: u64) -> Option<Vec<u64>> {
     let total: u64 = counts.iter().sum();
     let truth: Vec<f64> = counts.iter().map(|&count| count as f64 / total.max(1) as f64).collect();
@@ -35,7 +36,7 @@ pub(crate) fn drifted(counts: &[u64], psi: f64, rows: u64, seed: u64) -> Option<
 
 fn tilted(truth: &[f64], tilt: f64) -> Vec<f64> {
     let last = truth.len().saturating_sub(1).max(1) as f64;
-    // Written so that the exponent never overflows: the last bin's is 0.
+    // The exponent is 0 in the last bin and negative in the others, so it cannot overflow.
     let weights: Vec<f64> = truth
         .iter()
         .enumerate()
@@ -45,7 +46,7 @@ fn tilted(truth: &[f64], tilt: f64) -> Vec<f64> {
     weights.into_iter().map(|weight| weight / sum).collect()
 }
 
-/// PSI without smoothing, over the bins that the ground truth fills.
+/// Returns the PSI without smoothing, over the bins that are not empty.
 fn distance(truth: &[f64], other: &[f64]) -> f64 {
     let filled = truth.iter().zip(other).filter(|(p, q)| **p > 0.0 && **q > 0.0);
     filled.map(|(p, q)| (q - p) * (q / p).ln()).sum()
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_drift_as_far_as_they_should() {
+    fn drawn_rows_drift_by_the_wanted_psi() {
         let truth = [200, 300, 0, 400, 100];
         for psi in [0.05, 0.5, 1.5] {
             let drawn = drifted(&truth, psi, 1_000_000, 1).unwrap();
@@ -66,7 +67,7 @@ mod tests {
             let reached = distance(&shares(&truth, 1000.0), &shares(&drawn, 1e6));
             assert!((reached / psi - 1.0).abs() < 0.02, "{psi}: {reached}");
         }
-        assert_eq!(drifted(&[5, 0], 0.1, 10, 1), None, "one filled bin has nowhere to go");
+        assert_eq!(drifted(&[5, 0], 0.1, 10, 1), None, "rows in a single bin cannot be tilted");
         assert_eq!(drifted(&truth, f64::INFINITY, 10, 1), None);
     }
 }

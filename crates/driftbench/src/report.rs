@@ -1,4 +1,4 @@
-//! All figures of a benchmark. The tables and the JSON are made from it.
+//! Defines the report with all figures of a benchmark, from which the tables and the JSON are made.
 
 use crate::Settings;
 use model::ModelCard;
@@ -11,30 +11,30 @@ pub use crate::{
     null::{NullWindows, WINDOWS},
 };
 
-/// Figures, and what they were asked for.
+/// The figures of a benchmark, and the settings that they were measured with.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Seed of all of it.
+    /// The seed of the benchmark.
     pub seed: u64,
-    /// The model whose distributions the rows come from.
+    /// The name of the model whose distributions the rows follow.
     pub model: String,
-    /// Its version.
+    /// The version of that model.
     pub version: String,
-    /// Rows of each reference.
+    /// Rows per reference.
     pub reference_rows: u64,
-    /// How many signals are judged.
+    /// The number of signals.
     pub signals: usize,
-    /// The windows that are watched, and whether the rules have them.
+    /// The windows that are judged, and whether the shipped rules have them.
     pub windows_watched: Vec<(String, bool)>,
-    /// Levels of chance that limits are checked at.
+    /// The levels α at which limits are checked.
     pub levels: Vec<f64>,
-    /// Steady traffic, one a rate.
+    /// The false alarms of steady traffic, one element per rate.
     pub false_alarms: Option<Vec<SteadyTraffic>>,
-    /// Chance over many references, one a length of window.
+    /// How often chance exceeds the limits over many references, one element per length of window.
     pub null: Option<Vec<NullWindows>>,
-    /// Traffic that drifts.
+    /// How soon drift is detected.
     pub detection: Option<Detection>,
-    /// The same for each window on its own, one a rate.
+    /// How soon each window detects drift, one element per rate.
     pub windows: Option<Vec<Detection>>,
 }
 

@@ -1,7 +1,8 @@
-//! A seed for every part of a benchmark, so that each can run on any thread, in any order, and come out the same.
+//! Derives a seed for every part of a benchmark, so that its figures do not depend on the thread and the order in which it
+//! runs.
 
-/// Returns the seed at a path below `seed`: each step is mixed in by SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, "Fast
-/// splittable pseudorandom number generators", 2014).
+/// Derives a seed from `seed` and a path, such as part, rate and trial. Each step is mixed in by SplitMix64 (G. L. Steele,
+/// D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators", 2014).
 pub(crate) fn derive(seed: u64, path: &[u64]) -> u64 {
     path.iter().fold(mix(seed), |seed, &step| mix(seed ^ mix(step)))
 }
@@ -26,7 +27,7 @@ mod tests {
     }
 
     #[test]
-    fn every_path_has_its_own() {
+    fn every_path_has_a_different_seed() {
         let steps = 0..20;
         let paths = steps.clone().flat_map(|a| steps.clone().map(move |b| [a, b]));
         let seeds: BTreeSet<u64> = paths.map(|path| derive(42, &path)).collect();

@@ -1,4 +1,4 @@
-//! The flags of the benchmark.
+//! Defines and checks the flags of the benchmark.
 
 use crate::timeline::{BEAT, MINUTE, Span};
 use anyhow::{Result, ensure};
@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 use driftsim::duration::parse;
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
-/// Seconds.
+/// The seconds of a week.
 pub(crate) const WEEK: f64 = 604_800.0;
 
-/// Windows among which the shipped ones were chosen.
+/// The windows that were compared to choose those of the shipped rules.
 const CANDIDATES: [Span; 7] = [
     Span::Scrapes(4),
     Span::Scrapes(5),
@@ -26,87 +26,87 @@ const LONG: [Span; 3] = [Span::Minutes(10), Span::Minutes(60), Span::Minutes(144
 /// A part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// Steady traffic: how often it alarms
+    /// How often steady traffic raises a false alarm
     FalseAlarms,
-    /// Many references: how often chance exceeds its limits
+    /// How often chance exceeds the limits, over many references
     Null,
-    /// Drifts: how soon they are noticed
+    /// How soon each drift is detected
     Detection,
-    /// Each candidate window on its own
+    /// How soon each candidate window detects drift on its own
     Windows,
 }
 
-/// What is asked for.
+/// The settings of a benchmark.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Do only these parts; all without it
+    /// Run only these parts [default: all]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…")]
     pub only: Vec<Part>,
-    /// The same seed gives the same figures, on any number of threads
+    /// Seed; the same seed gives the same figures on any number of threads
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
-    /// Threads to work on; as many as there are processors without it
+    /// Number of threads [default: the number of processors]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
-    /// Rates of steady traffic, in rows a second
+    /// Rates of steady traffic, in rows per second
     ///
-    /// At 3 the short window holds hardly more rows than a verdict takes, which is where chance is least tame.
+    /// At 3 rows per second, the short window has hardly more rows than a verdict needs, so chance has the greatest effect.
     #[arg(long, value_name = "R,…", value_delimiter = ',', default_value = "1,3,50,1000", value_parser = rate)]
     pub rates: Vec<f64>,
     /// Weeks of steady traffic at each rate
     #[arg(long, value_name = "WEEKS", default_value = "4", value_parser = weeks, allow_negative_numbers = true)]
     pub weeks: f64,
-    /// References that share the weeks, and the trials
+    /// References, among which the weeks and the trials are divided
     #[arg(long, value_name = "N", default_value = "14", value_parser = count)]
     pub references: usize,
-    /// References that chance is held against its limits on
+    /// References for measuring how often chance exceeds the limits
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count)]
     pub null_references: usize,
-    /// The short window of the rules
+    /// Length of the short window of the rules
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = short_window)]
     pub fast: Duration,
-    /// Rate of the traffic that drifts, in rows a second
+    /// Rate of traffic that drifts, in rows per second
     #[arg(long, value_name = "R", default_value = "50", value_parser = rate)]
     pub rate: f64,
     /// Trials of each drift
     #[arg(long, value_name = "N", default_value = "100", value_parser = count)]
     pub trials: usize,
-    /// A drift that is not noticed for so long is missed
+    /// A drift that is not detected within this time counts as missed
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     pub cap: Duration,
-    /// Steady traffic before a drift
+    /// Length of the steady traffic before a drift
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration)]
     pub warm_up: Duration,
-    /// Rates at which candidate windows are compared, in rows a second
+    /// Rates at which candidate windows are compared, in rows per second
     #[arg(long, value_name = "R,…", value_delimiter = ',', default_value = "0.1,1,50", value_parser = rate)]
     pub window_rates: Vec<f64>,
-    /// Trials of each drift when windows are compared
+    /// Trials of each drift for the comparison of windows
     #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
     pub window_trials: usize,
-    /// A drift that a window on its own does not notice for so long is missed
+    /// A drift that a window does not detect within this time counts as missed in the comparison of windows
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration)]
     pub window_cap: Duration,
-    /// Write traffic of the detection part there, as CSV with an index in JSON, for other detectors
+    /// Write traffic of the detection part to this folder, as CSV files with an index in JSON, for other detectors
     #[arg(long, value_name = "DIR")]
     pub streams: Option<PathBuf>,
-    /// Say nothing on stderr
+    /// Do not write progress to stderr
     #[arg(long)]
     pub quiet: bool,
 }
 
 impl Settings {
-    /// Returns whether the settings go together.
+    /// Checks that the settings do not contradict each other.
     pub(crate) fn check(&self) -> Result<()> {
         ensure!(
             self.beats_per_reference() > 0,
-            "--weeks: {} weeks leave less than one scrape for each of {} references; \
+            "--weeks: {} weeks, divided among {} references, leave less than one scrape for each; \
              raise --weeks or lower --references",
             self.weeks,
             self.references
         );
         ensure!(
             self.streams.is_none() || self.has(Part::Detection),
-            "--streams: the streams are those of the detection part; add detection to --only"
+            "--streams: streams are written by the detection part, which --only leaves out; add detection to --only"
         );
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Settings {
         self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
     }
 
-    /// Returns how many beats of steady traffic each reference gets.
+    /// Returns the number of scrapes of steady traffic for each reference.
     pub(crate) fn beats_per_reference(&self) -> u64 {
         (self.weeks * WEEK / BEAT as f64 / self.references as f64) as u64
     }
@@ -128,7 +128,7 @@ impl Settings {
         Span::Scrapes(usize::try_from(self.fast.as_secs() / BEAT).unwrap_or(usize::MAX))
     }
 
-    /// Returns every window that is watched, the shortest first.
+    /// Returns all windows that are judged, the shortest first.
     pub(crate) fn spans(&self) -> Vec<Span> {
         let mut spans = CANDIDATES.to_vec();
         spans.push(self.fast_span());
@@ -137,7 +137,7 @@ impl Settings {
         spans
     }
 
-    /// Returns whether the shipped rules have a window.
+    /// Returns whether the shipped rules have this window.
     pub(crate) fn in_use(&self, span: Span) -> bool {
         span == self.fast_span() || LONG.contains(&span)
     }
@@ -146,7 +146,7 @@ impl Settings {
 fn rate(text: &str) -> Result<f64, String> {
     number(text)
         .filter(|rate| (1e-3..=1e6).contains(rate))
-        .ok_or_else(|| "give 0.001 to 1000000 rows a second".into())
+        .ok_or_else(|| "give 0.001 to 1000000 rows per second".into())
 }
 
 fn weeks(text: &str) -> Result<f64, String> {
@@ -173,11 +173,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn short_window(text: &str) -> Result<Duration, String> {
     let window = duration(text)?;
     let whole = window.subsec_nanos() == 0 && window.as_secs().is_multiple_of(BEAT);
-    // From ten minutes on, the rules add up minutes.
+    // Windows of ten minutes and more are sums of minutes in the rules.
     if whole && window < Duration::from_secs(600) {
         Ok(window)
     } else {
-        Err(format!("counters are scraped every {BEAT} s: give a multiple of that, below 10m"))
+        Err(format!("give a multiple of {BEAT}s, the scrape interval, below 10m"))
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
         for name in ["ModelInputDrift", "ModelPredictionDrift", "ModelConfidenceDrop"] {
             let alert = alerts.iter().find(|rule| rule["alert"] == *name).unwrap();
             let wait = parse(alert["for"].as_str().unwrap()).unwrap().as_secs();
-            // It fires at the first evaluation at which the condition has held for that long.
+            // The alert fires at the first evaluation at which the condition has held for that long.
             assert_eq!(wait / BEAT + 1, u64::from(JUDGEMENTS_TO_ALERT), "{name}");
         }
     }

@@ -1,7 +1,9 @@
-//! Traffic of the detection part in files, so that other detectors can be held against ours on the same rows.
+//! Writes traffic of the detection part to files, so that other detectors can be compared with this project's on the same
+//! rows.
 //!
-//! One file holds the rows before the onset of a trial, one a drift those after it, and a few hold steady traffic.
-//! Columns: seconds since the onset (or the start), then the value of every signal; a missing value is an empty cell.
+//! Each trial has one file with the rows before the onset, and for each drift one with the rows after it. Further files have
+//! steady traffic. The columns are the seconds since the onset (or the start), and then the value of every signal; a missing
+//! value is an empty cell.
 
 use crate::{
     Settings,
@@ -10,7 +12,7 @@ use crate::{
     ground_truth::GroundTruth,
     jobs::Workers,
     monitor::Monitor,
-    trial::Warm,
+    trial::WarmModel,
 };
 use anyhow::{Context, Result, anyhow};
 use cli_io::output_file::OutputFile;
@@ -18,19 +20,19 @@ use driftsim::Row;
 use serde::Serialize;
 use std::{io::Write, path::Path};
 
-/// The file that lists the others.
+/// The name of the file that lists the other files.
 const INDEX: &str = "index.json";
 
-/// Trials that are written.
+/// The most trials that are written.
 const TRIALS: usize = 20;
 
 /// Seconds of steady traffic before an onset: 10,000 rows at 50 a second.
 const BEFORE: f64 = 200.0;
 
-/// Seconds of drift after it.
+/// Seconds of drift after an onset.
 const AFTER: f64 = 300.0;
 
-/// Steady streams of their own, each from another reference, and their length in seconds.
+/// The number of steady streams, each of another reference, and their length in seconds.
 const STEADY: usize = 4;
 const STEADY_SECONDS: f64 = 3600.0;
 
@@ -57,31 +59,32 @@ struct DriftFile {
     drift: String,
     about: String,
     file: String,
-    /// Seconds until this project's own verdict; `None` if that took longer than the stream.
+    /// Seconds until this project's verdict; `None` if the stream ends before it.
     noticed: Option<f64>,
 }
 
-/// Makes the folder and checks that files can be written there: a long run should not end in one where they cannot.
+/// Creates the folder and checks that files can be written there, so that a long run does not fail at its end.
 ///
 /// # Errors
-/// When the folder can't be made or written to.
+/// If the folder cannot be created or written to.
 pub(crate) fn prepare(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|error| {
-        anyhow!("--streams {}: cannot make the folder: {error}; name another one", folder.display())
+        anyhow!("--streams {}: the folder cannot be created: {error}; name another one", folder.display())
     })?;
     OutputFile::new("--streams", &folder.join(INDEX)).map(drop)
 }
 
-/// Writes the first trials of a detection, of each kind of drift the case that took longest.
+/// Writes the first trials of a detection, with the slowest case of each kind of drift. The folder is the one that
+/// [`prepare`] created.
 ///
 /// # Errors
-/// When a file can't be written in the folder, which [`prepare`] made.
+/// If a file cannot be written there.
 pub(crate) fn write(
     folder: &Path,
     settings: &Settings,
     truth: &GroundTruth,
     detection: &Detection,
-    warm: &[Warm],
+    warm: &[WarmModel],
     workers: Workers,
 ) -> Result<()> {
     let drifts = drifts(truth)?;
@@ -140,7 +143,7 @@ pub(crate) fn write(
     OutputFile::new("--streams", &folder.join(INDEX))?.write(text.as_bytes())
 }
 
-/// Of each kind of drift the case that takes longest, and its seconds until a verdict in each trial.
+/// Returns the slowest case of each kind of drift, with its seconds until a verdict in each trial.
 fn slowest<'a>(
     drifts: &'a [Drift],
     detection: &'a Detection,
@@ -153,7 +156,7 @@ fn slowest<'a>(
     pairs.collect()
 }
 
-/// Returns a file of the rows that `rows` hands on. Rows that the service would not answer are left out.
+/// Writes the rows that `rows` passes to its argument. Rows that the service would not answer are left out.
 fn trial_rows(
     folder: &Path,
     name: &str,
@@ -164,7 +167,7 @@ fn trial_rows(
 ) -> Result<()> {
     let file = OutputFile::new("--streams", &folder.join(name))?;
     let names: Vec<&str> = monitor.signals.iter().map(|signal| signal.name.as_str()).collect();
-    // The longest stream, an hour of rows, takes some megabytes.
+    // The text is kept in memory: the longest stream, an hour of rows, has some megabytes.
     let mut text = format!("seconds,{}\n", names.join(",")).into_bytes();
     let mut result = Ok(());
     rows(&mut |time, row| {

@@ -1,4 +1,4 @@
-//! A report as text: tables that can be pasted into Markdown.
+//! Formats a report as Markdown tables.
 
 use crate::{
     report::{Detection, DetectionDelays, NullWindows, Report, SteadyTraffic},
@@ -6,8 +6,8 @@ use crate::{
 };
 use std::fmt;
 
-/// Target of false alarms per week, over all signals and windows in use.
-const TARGET_A_WEEK: f64 = 1.0;
+/// The most false alarms per week that meet the target, over all signals and windows in use.
+const TARGET_PER_WEEK: f64 = 1.0;
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,7 +41,7 @@ fn false_alarms(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic]) -> fmt::R
     header(
         out,
         "rows/s | window | judgements | full window | cannot tell | drifting | verdicts | alerts | \
-         verdicts a week | alerts a week",
+         verdicts per week | alerts per week",
         2,
     )?;
     for traffic in rates {
@@ -67,13 +67,13 @@ fn false_alarms(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic]) -> fmt::R
     }
     writeln!(
         out,
-        "\nWindows in use are bold. A verdict is a signal of a window that begins to drift, \
-         an alert one that does so at two judgements in a row.\n"
+        "\nWindows of the shipped rules (\"in use\") are bold. Verdicts count how often a signal began to drift in a window; \
+        alerts count how often it drifted at two judgements in a row.\n"
     )?;
     header(
         out,
         "rows/s | weeks | references | rows drawn | refused | references alarmed | \
-         verdicts a week | alerts a week | target | result",
+         verdicts per week | alerts per week | target | result",
         1,
     )?;
     for traffic in rates {
@@ -89,17 +89,18 @@ fn false_alarms(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic]) -> fmt::R
                 traffic.references_alarmed.to_string(),
                 format!("{:.2}", traffic.per_week(verdicts)),
                 format!("{:.2}", traffic.per_week(alerts)),
-                format!("≤ {TARGET_A_WEEK}"),
-                result(traffic.per_week(verdicts) <= TARGET_A_WEEK).to_owned(),
+                format!("≤ {TARGET_PER_WEEK}"),
+                result(traffic.per_week(verdicts) <= TARGET_PER_WEEK).to_owned(),
             ],
         )?;
     }
     let failures: u64 = rates.iter().map(|traffic| traffic.training_failures).sum();
     writeln!(
         out,
-        "\nOver all windows in use. A reference that was drawn unluckily alarms again and again, so it is references \
-         that count: none alarmed of r means at most 3/r of them, with 95 % confidence; the table after next has \
-         more. References drawn that no model could be trained on: {failures}."
+        "\nOver all windows in use. An unusual reference raises alarm after alarm, so the number of alarmed references says \
+        more than the number of alarms. If none of r references is alarmed, at most a share of 3/r would be, with 95 % \
+        confidence; the table after the next one is about more references. References that were drawn but could not be \
+        used to train a model: {failures}."
     )?;
     for traffic in rates {
         for window in traffic.windows.iter().filter(|window| !window.by_signal.is_empty()) {
@@ -112,7 +113,10 @@ fn false_alarms(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic]) -> fmt::R
 }
 
 fn separate_windows(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic], levels: &[f64]) -> fmt::Result {
-    writeln!(out, "\n## The same traffic in windows that do not overlap: share above the limit of chance\n")?;
+    writeln!(
+        out,
+        "\n## The same traffic in windows that do not overlap: share above the limit at each level α\n"
+    )?;
     header(out, &format!("rows/s | window | windows × signals | {}", levels_head(levels)), 2)?;
     for traffic in rates {
         for window in traffic.windows.iter().filter(|window| window.separate > 0) {
@@ -125,16 +129,16 @@ fn separate_windows(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic], level
     let references = rates.first().map_or(0, |traffic| traffic.references);
     writeln!(
         out,
-        "\nThese share {references} references a rate, whose own noise stays the same from window to window. \
-         The next table has as many references as windows."
+        "\nAt each rate, these windows belong to {references} references, whose own noise is the same in all their windows. \
+        The next table has as many references as windows."
     )
 }
 
 fn null(out: &mut fmt::Formatter<'_>, windows: &[NullWindows], levels: &[f64]) -> fmt::Result {
-    writeln!(out, "\n## A fresh reference for every window: share above the limit of chance\n")?;
+    writeln!(out, "\n## A new reference for every window: share above the limit at each level α\n")?;
     let head = format!(
-        "rows in the window | references × signals | {} | drifting | references with any | \
-         smallest detectable drift noticed",
+        "rows in the window | references × signals | {} | drifting | references with drift | \
+        smallest detectable drift detected",
         levels_head(levels)
     );
     header(out, &head, 0)?;
@@ -150,17 +154,17 @@ fn null(out: &mut fmt::Formatter<'_>, windows: &[NullWindows], levels: &[f64]) -
     }
     writeln!(
         out,
-        "\nThe limit of chance is (1/N + 1/M)·χ²(1 − α), without the floor of the smallest PSI that matters; \
-         \"drifting\" is by the limit in use."
+        "\nThe limit at level α is (1/N + 1/M)·χ²(1 − α), without the smallest PSI that matters. The column \"drifting\" is by \
+        the limit of the rules, which has that floor."
     )
 }
 
 fn detected(out: &mut fmt::Formatter<'_>, detection: &Detection) -> fmt::Result {
-    writeln!(out, "\n## Drift at {} rows/s: seconds until it is noticed\n", detection.rate)?;
+    writeln!(out, "\n## Drift at {} rows/s: seconds until it is detected\n", detection.rate)?;
     header(
         out,
         "drift | slowest for | verdict, median | verdict, 90 % | alert, median | alert, 90 % | \
-         first noticed by | missed | target | result",
+         first detected by | missed | target | result",
         2,
     )?;
     for drift in &detection.drifts {
@@ -188,9 +192,8 @@ fn detected(out: &mut fmt::Formatter<'_>, detection: &Detection) -> fmt::Result 
     }
     writeln!(
         out,
-        "\n{} trials on {} references. Each drift of one feature or class is tried on every one; \
-         the slowest is shown. In {} trials something was drifting before the onset; \
-         what had been drifting does not count as noticing.",
+        "\n{} trials on {} references. A drift of one feature or class is tried with every feature or class, and the slowest \
+        is shown. In {} trials a signal was drifting before the onset; such a signal does not count as a detection.",
         detection.trials, detection.references, detection.alarmed_before
     )
 }
@@ -211,7 +214,7 @@ fn by_window(out: &mut fmt::Formatter<'_>, detection: &Detection) -> fmt::Result
     }
     writeln!(
         out,
-        "\n{} trials on {} references; the slowest feature or class for each window.",
+        "\n{} trials on {} references. For each window, the slowest feature or class is shown.",
         detection.trials, detection.references
     )
 }
@@ -228,7 +231,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
-/// Returns a time in seconds, or in a larger unit where seconds would pretend to too much.
+/// Formats a time in seconds, or in a larger unit where seconds would suggest too much precision.
 fn seconds(time: Option<f64>, cap: u64) -> String {
     match time {
         None => format!("> {}", label(cap)),
@@ -243,7 +246,7 @@ fn levels_head(levels: &[f64]) -> String {
     levels.iter().map(|level| format!("α = {level}")).collect::<Vec<_>>().join(" | ")
 }
 
-/// Returns the head of a table; the first columns hold words, the others figures.
+/// Writes the head of a table. The first `words` columns are left-aligned, the others have figures and are right-aligned.
 fn header(out: &mut fmt::Formatter<'_>, names: &str, words: usize) -> fmt::Result {
     let names: Vec<&str> = names.split(" | ").collect();
     row(out, &names)?;
@@ -261,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_as_fine_as_they_are_known() {
+    fn longer_times_are_written_in_larger_units() {
         let written =
             [Some(7.25), Some(99.96), Some(600.0), Some(9000.0), None].map(|time| seconds(time, 86_400));
         assert_eq!(written, ["7.2 s", "100 s", "10 min", "2.5 h", "> 1d"]);

@@ -1,8 +1,8 @@
 //! Simulates Prometheus: windows over scraped counters, updated and judged at every evaluation.
 //!
-//! Counters are scraped every [`BEAT`] seconds and judged once after each scrape. A short window is exactly the scrapes
-//! of its last seconds. A long one is a sum of whole minutes, brought up to date when a minute is full and looked at at
-//! every judgement. A window that is not full yet is judged on what there is, as after a deployment.
+//! Counters are scraped every [`BEAT`] seconds and judged once after each scrape; both together are called a beat. A short
+//! window is the sum of its latest scrapes. A long window is the sum of its latest whole minutes: it changes when a minute is
+//! full, and is judged at every beat. A window that is not full yet is judged on the rows that it has, as after a deployment.
 
 use crate::monitor::Monitor;
 use drift::{DriftError, Verdict};
@@ -14,12 +14,12 @@ pub(crate) const BEAT: u64 = 5;
 /// Scrapes in a minute.
 pub(crate) const MINUTE: usize = 12;
 
-/// How far back a window looks.
+/// The length of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Span {
-    /// So many scrapes.
+    /// This many scrapes.
     Scrapes(usize),
-    /// So many whole minutes.
+    /// This many whole minutes.
     Minutes(usize),
 }
 
@@ -31,27 +31,27 @@ impl Span {
         }
     }
 
-    /// Such as `30s`, `1h` or `1d`.
+    /// Returns the length as Prometheus writes it, such as `30s`, `1h` or `1d`.
     pub(crate) fn label(self) -> String {
         label(self.seconds())
     }
 }
 
-/// Seconds as Prometheus writes them.
+/// Formats seconds as Prometheus writes them.
 pub(crate) fn label(seconds: u64) -> String {
     let written = humantime::format_duration(Duration::from_secs(seconds)).to_string();
     written.replace("days", "d").replace("day", "d")
 }
 
-/// What is known of one signal in one window.
+/// The latest judgement of one signal in one window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct State {
     pub(crate) verdict: Verdict,
     pub(crate) rows: u64,
     pub(crate) psi: f64,
-    /// What PSI has to exceed.
+    /// The limit that a drifting signal's PSI exceeds.
     pub(crate) limit: f64,
-    /// At how many judgements in a row it has drifted.
+    /// The number of judgements in a row at which the signal has drifted.
     pub(crate) in_a_row: u32,
 }
 
@@ -59,9 +59,9 @@ pub(crate) struct State {
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub(crate) span: Span,
-    /// One a signal.
+    /// One element per signal.
     pub(crate) states: Vec<State>,
-    /// Scrapes or minutes in it, up to the span's.
+    /// The number of scrapes or minutes that the window has so far, at most that of its span.
     filled: usize,
     sums: Vec<u64>,
 }
@@ -78,13 +78,13 @@ impl Window {
         Self { span, states: vec![blank; monitor.signals.len()], filled: 0, sums: vec![0; monitor.bins()] }
     }
 
-    /// Returns whether it looks as far back as it should.
+    /// Returns whether the window has reached its full length.
     pub(crate) fn is_full(&self) -> bool {
         let (Span::Scrapes(length) | Span::Minutes(length)) = self.span;
         self.filled == length
     }
 
-    /// Takes in the latest piece of a ring, and lets go of the one that has become too old.
+    /// Adds the latest piece of the ring to the sums, and subtracts the one that has become too old.
     fn slide(&mut self, ring: &Ring) {
         let (Span::Scrapes(length) | Span::Minutes(length)) = self.span;
         self.sums.iter_mut().zip(ring.back(0)).for_each(|(sum, &count)| *sum += u64::from(count));
@@ -110,7 +110,7 @@ impl Window {
     }
 }
 
-/// The latest pieces of time, each with its count of every bin.
+/// A ring buffer of the latest scrapes or minutes ("pieces"), each with the counts of all bins.
 #[derive(Debug, Clone)]
 struct Ring {
     bins: usize,
@@ -127,11 +127,11 @@ impl Ring {
     fn push(&mut self, piece: &[u64]) {
         self.latest = (self.latest + 1) % self.pieces;
         let place = &mut self.counts[self.latest * self.bins..][..self.bins];
-        // A piece is a minute at most: 71 million rows a second fit.
+        // A piece is at most a minute long, so 71 million rows per second fit into 32 bits.
         place.iter_mut().zip(piece).for_each(|(old, &count)| *old = u32::try_from(count).unwrap_or(u32::MAX));
     }
 
-    /// Returns the piece pushed so many pushes before the latest.
+    /// Returns the piece that was pushed `age` pushes before the latest one.
     fn back(&self, age: usize) -> &[u32] {
         let at = (self.latest + self.pieces - age % self.pieces) % self.pieces;
         &self.counts[at * self.bins..][..self.bins]
@@ -167,10 +167,10 @@ impl Timeline {
         }
     }
 
-    /// Returns a scrape that found so many more rows in each bin than the one before, and the judgement that follows it.
+    /// Simulates a scrape and the judgement that follows it; `increase` has the rows of each bin since the scrape before.
     ///
     /// # Errors
-    /// When the model's reference contradicts itself.
+    /// If the model's reference is inconsistent.
     pub(crate) fn beat(&mut self, monitor: &Monitor, increase: &[u64]) -> Result<(), DriftError> {
         self.scrapes.push(increase);
         self.minute.iter_mut().zip(increase).for_each(|(sum, count)| *sum += count);
@@ -191,7 +191,7 @@ impl Timeline {
                     window.slide(&self.minutes);
                     window.judge(monitor)?;
                 }
-                // Nothing new: the same verdict once more.
+                // The window has not changed, so its verdict stays the same.
                 Span::Minutes(_) => {}
             }
             for state in &mut window.states {
@@ -213,7 +213,7 @@ mod tests {
         model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap()
     }
 
-    /// Returns the rows in each window after every beat, when beat n brings n rows.
+    /// Returns the rows in each window after every beat, where n rows arrive before the n-th beat.
     fn rows(spans: &[Span], beats: u64) -> Vec<Vec<u64>> {
         let monitor = Monitor::new(&iris());
         let mut timeline = Timeline::new(&monitor, spans);
@@ -228,14 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn a_short_window_is_its_last_scrapes() {
+    fn a_short_window_is_the_sum_of_its_latest_scrapes() {
         let rows = rows(&[Span::Scrapes(3), Span::Scrapes(2)], 50);
         assert_eq!(rows[..4], [[1, 1], [3, 3], [6, 5], [9, 7]]);
         assert_eq!(rows[49], [48 + 49 + 50, 49 + 50]);
     }
 
     #[test]
-    fn a_long_window_is_whole_minutes_and_stands_still_between_them() {
+    fn a_long_window_is_the_sum_of_whole_minutes_and_changes_once_a_minute() {
         let sum = |from: u64, to: u64| (from..=to).sum::<u64>();
         let rows = rows(&[Span::Minutes(2)], 40);
         let at = |beat: usize| rows[beat - 1][0];
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn drifting_is_counted_in_a_row_and_starts_again() {
+    fn judgements_in_a_row_are_counted_from_the_latest_steady_one() {
         let file = iris();
         let monitor = Monitor::new(&file);
         let mut timeline = Timeline::new(&monitor, &[Span::Scrapes(1), Span::Minutes(1)]);
@@ -261,12 +261,12 @@ mod tests {
         let counts = presets.map(|preset| beat(&mut timeline, preset)[0]);
         assert_eq!(counts, [0, 1, 2, 0, 1]);
         let minute: Vec<u32> = (0..10).map(|_| beat(&mut timeline, None)[1]).collect();
-        // Full at the twelfth beat, and looked at again with the same verdict until the next one is.
+        // The minute is full at the twelfth beat, and the verdict then stays the same until the next minute is full.
         assert_eq!(minute, [0, 0, 0, 0, 0, 0, 1, 2, 3, 4]);
     }
 
     #[test]
-    fn spans_are_written_as_prometheus_does() {
+    fn spans_are_written_as_prometheus_writes_them() {
         let spans = [Span::Scrapes(4), Span::Minutes(1), Span::Minutes(60), Span::Minutes(1440)];
         assert_eq!(spans.map(Span::label), ["20s", "1m", "1h", "1d"]);
     }

@@ -1,11 +1,11 @@
-//! Rows as they arrive: a Poisson process of rows drawn from one ground truth.
+//! Generates rows with their arrival times: a Poisson process of rows from one source.
 
 use driftsim::{Row, RowSource};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp1};
 
-/// The stream of the generator that times arrivals; a [`RowSource`] takes those below.
+/// The stream of random numbers for arrival times; a [`RowSource`] uses the streams with smaller numbers.
 const ARRIVALS: u64 = 3;
 
 /// An endless stream of rows at a mean rate, with independent exponential gaps between them.
@@ -13,15 +13,15 @@ const ARRIVALS: u64 = 3;
 pub(crate) struct Traffic {
     source: RowSource,
     rng: ChaCha8Rng,
-    /// Seconds between rows on average.
+    /// The mean time between rows, in seconds.
     gap: f64,
-    /// When the next row arrives, in seconds.
+    /// The time at which the next row arrives, in seconds.
     next: f64,
     row: Row,
 }
 
 impl Traffic {
-    /// Traffic from the time `start` on, in seconds. A Poisson process has no memory, so it can begin anywhere.
+    /// Creates traffic from the time `start` on, in seconds. A Poisson process has no memory, so it can begin at any time.
     pub(crate) fn new(truth: &RowSource, rate: f64, start: f64, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(ARRIVALS);
@@ -31,7 +31,7 @@ impl Traffic {
         Self { source: truth.reseeded(seed), rng, gap, next: start + gap * first, row }
     }
 
-    /// Hands on every row that arrives before `end`, with its time.
+    /// Passes every row that arrives before `end` to `seen`, with its time.
     #[inline]
     pub(crate) fn until(&mut self, end: f64, mut seen: impl FnMut(f64, &Row)) {
         while self.next < end {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn where_time_is_cut_does_not_matter() {
+    fn rows_do_not_depend_on_how_the_time_is_divided() {
         let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
         let truth = RowSource::new(&file.card, &DriftSpec::steady(), 0).unwrap();
         let arrivals = |cuts: &[f64]| {

@@ -14,71 +14,71 @@ use drift::Verdict;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Seconds of steady traffic of its own that each trial begins with, or all there is to warm up with if that is less.
-/// Trials of one reference share the traffic before, which only the longest windows still hold.
+/// The seconds of steady traffic that each trial generates for itself, or the whole warm-up if that is shorter. All trials of
+/// a reference share the traffic before that, which only the longest windows still contain.
 const OWN: u64 = 3600;
 
-/// The phases of scrapes and minutes repeat after so many seconds.
+/// The period of scrapes and minutes, in seconds.
 const CYCLE: f64 = 60.0;
 
-/// A model under steady traffic, its windows filled.
+/// A model after its warm-up with steady traffic.
 #[derive(Debug, Clone)]
-pub(crate) struct Warm {
+pub(crate) struct WarmModel {
     pub(crate) monitor: Monitor,
     timeline: Timeline,
     seed: u64,
     rate: f64,
 }
 
-/// A moment at which drift sets in.
+/// The state of a warmed-up model just before an onset of drift.
 #[derive(Debug, Clone)]
 pub(crate) struct Trial<'a> {
-    warm: &'a Warm,
+    warm: &'a WarmModel,
     timeline: Timeline,
-    /// Counted since the last scrape before the onset.
+    /// The counts of each bin since the last scrape before the onset.
     increase: Vec<u64>,
-    /// The last scrape before the onset, in beats.
+    /// The number of the last scrape before the onset.
     beat: u64,
-    /// When drift sets in, in seconds.
+    /// The time of the onset, in seconds.
     onset: f64,
-    /// Seconds from a scrape to the judgement of it.
+    /// The seconds from a scrape to its judgement.
     delay: f64,
     seed: u64,
 }
 
-/// Which window and signal noticed, and after how many seconds.
+/// The window and signal of the first verdict, and the seconds from the onset to it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Noticed {
+pub(crate) struct FirstVerdict {
     pub(crate) after: f64,
     pub(crate) span: Span,
     pub(crate) signal: usize,
 }
 
-/// How one drift fared.
+/// The result of one drift in one trial.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Outcome {
     /// The first verdict of a window in use.
-    pub(crate) verdict: Option<Noticed>,
+    pub(crate) verdict: Option<FirstVerdict>,
     /// Seconds until the first alert of a window in use.
     pub(crate) alert: Option<f64>,
     /// Seconds until the first verdict of each window.
     pub(crate) each: Vec<Option<f64>>,
-    /// Whether a window in use was drifting before the onset. What it says does not count until it has been steady.
+    /// Whether a signal was drifting before the onset, in a window in use. Its verdicts do not count until it has been steady.
     pub(crate) alarmed_before: bool,
 }
 
-/// When a trial is over.
+/// When a trial ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Until {
-    /// After so many seconds at the latest.
+    /// The trial ends after this many seconds at the latest.
     pub(crate) cap: u64,
-    /// Not before every window has noticed.
+    /// Whether the trial goes on until every window has a verdict.
     pub(crate) every_window: bool,
 }
 
-impl Warm {
-    /// Trains a model, and lets so many seconds of steady traffic pass.
-    pub(crate) fn up(
+impl WarmModel {
+    /// Trains a model, and simulates `seconds` seconds of steady traffic, except for the part that each trial generates itself.
+    pub(crate) fn new(
         truth: &GroundTruth,
         rate: f64,
         seconds: u64,
@@ -93,12 +93,12 @@ impl Warm {
         Ok(warm)
     }
 
-    /// Steady traffic that no trial has seen.
+    /// Returns steady traffic that differs from that of all trials.
     pub(crate) fn steady(&self, truth: &GroundTruth) -> Traffic {
         Traffic::new(&truth.steady, self.rate, 0.0, derive(self.seed, &[4]))
     }
 
-    /// Steady traffic of a trial's own, up to an onset at any moment of the cycle of scrapes and minutes.
+    /// Simulates the steady traffic of one trial up to the onset, a random moment of the period of scrapes and minutes.
     pub(crate) fn trial(&self, truth: &GroundTruth, warm_up: u64, number: u64) -> Result<Trial<'_>> {
         let seed = derive(self.seed, &[2, number]);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -118,7 +118,7 @@ impl Warm {
     }
 }
 
-/// So many beats of traffic, the first of which ends after one beat.
+/// Simulates `beats` beats, and returns the traffic that follows them.
 fn pass(monitor: &Monitor, timeline: &mut Timeline, mut traffic: Traffic, beats: u64) -> Result<Traffic> {
     let mut increase = vec![0; monitor.bins()];
     for beat in 1..=beats {
@@ -132,22 +132,22 @@ fn pass(monitor: &Monitor, timeline: &mut Timeline, mut traffic: Traffic, beats:
 }
 
 impl Trial<'_> {
-    /// Returns when drift sets in, in seconds.
+    /// Returns the time of the onset, in seconds.
     pub(crate) fn onset(&self) -> f64 {
         self.onset
     }
 
-    /// Returns the rows before the onset, from the start of the trial's own traffic.
+    /// Returns the trial's traffic before the onset.
     pub(crate) fn steady(&self, truth: &GroundTruth) -> Traffic {
         Traffic::new(&truth.steady, self.warm.rate, 0.0, self.seed)
     }
 
-    /// Returns the rows after the onset. Each drift is made of the same random numbers.
+    /// Returns the trial's traffic after the onset. All drifts use the same random numbers.
     pub(crate) fn drifted(&self, case: &Case) -> Traffic {
         Traffic::new(&case.rows, self.warm.rate, self.onset, derive(self.seed, &[3]))
     }
 
-    /// Lets a drift set in, and watches. `in_use` marks the windows of the shipped rules.
+    /// Simulates a drift from the onset on until it is detected. `in_use` marks the windows of the shipped rules.
     pub(crate) fn run(&self, case: &Case, in_use: &[bool], until: Until) -> Result<Outcome> {
         let monitor = &self.warm.monitor;
         let mut timeline = self.timeline.clone();
@@ -173,7 +173,7 @@ impl Trial<'_> {
             });
             timeline.beat(monitor, &increase)?;
             increase.fill(0);
-            // Of several signals and windows at once, the one furthest beyond its limit is named.
+            // If several signals and windows begin to drift at once, the one furthest beyond its limit is reported.
             let mut furthest = 0.0;
             for (at, window) in timeline.windows.iter().enumerate() {
                 for (signal, state) in window.states.iter().enumerate() {
@@ -188,7 +188,7 @@ impl Trial<'_> {
                     let first = outcome.verdict.as_ref().is_none_or(|noticed| noticed.after == after);
                     if first && state.psi / state.limit > furthest {
                         furthest = state.psi / state.limit;
-                        outcome.verdict = Some(Noticed { after, span: window.span, signal });
+                        outcome.verdict = Some(FirstVerdict { after, span: window.span, signal });
                     }
                     if state.in_a_row >= JUDGEMENTS_TO_ALERT {
                         outcome.alert.get_or_insert(after);

@@ -1,4 +1,4 @@
-//! The benchmark on a small scale: what it finds, and that it finds the same again.
+//! Small runs of the benchmark: their figures, and that they are reproducible.
 
 #![allow(clippy::unwrap_used)]
 
@@ -23,7 +23,7 @@ fn report(flags: &str) -> Report {
     report_with(flags, &[])
 }
 
-/// As [`report`], with arguments that may hold spaces, such as paths.
+/// Like [`report`], with further arguments, which may contain spaces.
 fn report_with(flags: &str, more: &[&str]) -> Report {
     let flags =
         ["driftbench", "--quiet"].into_iter().chain(flags.split_whitespace()).chain(more.iter().copied());
@@ -35,7 +35,7 @@ fn driftbench(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_driftbench")).args(arguments).output().unwrap()
 }
 
-/// What is said on stderr, with exit code 2 and nothing on stdout.
+/// Runs the program, checks for exit code 2 and an empty stdout, and returns its stderr.
 fn error(arguments: &[&str]) -> String {
     let output = driftbench(arguments);
     assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -43,7 +43,7 @@ fn error(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// A few minutes before each drift, and a quarter of an hour after it.
+/// Five minutes of steady traffic before each drift, and at most a quarter of an hour of drift.
 const DETECTION: &str = "--only detection --trials 4 --references 2 --rate 20 --warm-up 5m --cap 15m";
 
 #[test]
@@ -60,13 +60,13 @@ fn the_same_seed_gives_the_same_figures_on_any_number_of_threads() {
 }
 
 #[test]
-fn drifts_are_noticed_by_the_signals_that_can() {
+fn each_drift_is_detected_by_the_signals_that_it_changes() {
     let detection = report(DETECTION).detection.unwrap();
     assert_eq!(detection.alarmed_before, 0);
     let drift = |name: &str| detection.drifts.iter().find(|drift| drift.drift == name).unwrap();
     let giants = &drift("giants").cases[0];
     assert_eq!(giants.verdict.missed, 0);
-    // 60 rows take 3 s; the rest is waiting for a scrape and a judgement.
+    // 60 rows take 3 s; the rest of the time passes until the next scrape and the next judgement.
     assert!(giants.each.iter().all(|time| time.unwrap() > 0.0 && time.unwrap() < 20.0), "{giants:?}");
     assert!(giants.alert.median.unwrap() >= giants.verdict.median.unwrap() + 5.0 - 1e-9);
 
@@ -78,14 +78,14 @@ fn drifts_are_noticed_by_the_signals_that_can() {
         let first = &case.noticed_by[0].1;
         assert!(["distance", "confidence"].contains(&first.as_str()), "{case:?}");
     }
-    // Gross drift is noticed by the short window, not by one that looks back for a day.
+    // Large drift is detected first by the short window, not by one of a day.
     let of_window = |label: &str| giants.windows.iter().find(|(window, _)| window == label).unwrap().1;
     assert_eq!(of_window("25s").median, giants.verdict.median);
     assert!(of_window("1d").median.is_none_or(|time| time > giants.verdict.median.unwrap()));
 }
 
 #[test]
-fn steady_traffic_is_counted_whole_and_hardly_alarms() {
+fn steady_traffic_is_counted_completely_and_raises_no_alarm() {
     let report = report("--only false-alarms --weeks 0.02 --rates 0.5,10 --references 2");
     let rates = report.false_alarms.unwrap();
     for traffic in &rates {
@@ -98,27 +98,27 @@ fn steady_traffic_is_counted_whole_and_hardly_alarms() {
     let window = |traffic: usize, label: &str| {
         rates[traffic].windows.iter().find(|window| window.window == label).unwrap().clone()
     };
-    // 15 rows in half a minute are too few, 300 are enough from the second scrape or so on.
+    // 15 rows in half a minute are too few for a verdict; 300 are enough from about the second scrape on.
     assert_eq!(window(0, "30s").cannot_tell, window(0, "30s").judgements);
     assert!(window(1, "30s").cannot_tell < 2 * 7 * 4);
-    // A window of 6 scrapes, every sixth beat: 201 a reference.
+    // A window has 6 scrapes, so every sixth beat ends one that does not overlap the one before: 201 per reference.
     assert_eq!(window(1, "30s").separate, 2 * 7 * 201);
 }
 
 #[test]
-fn chance_exceeds_its_limits_in_their_order_and_detectable_drift_is_detected() {
+fn chance_exceeds_higher_limits_less_often_and_detectable_drift_is_detected() {
     let windows = report("--only null --null-references 4").null.unwrap();
     for window in &windows {
         assert_eq!((window.references, window.judged), (4, 28));
         assert!(window.exceeding.is_sorted_by(|a, b| a >= b), "{window:?}");
         assert!(window.exceeding[0] <= 5, "{window:?}");
-        // Nine in ten; 28 draws spread by 1.6 of them.
+        // Nine in ten are expected. Over 28 draws the standard deviation is 1.6 draws, so seven in ten leaves a wide margin.
         assert!(window.noticed * 10 >= window.drifted * 7 && window.drifted > 20, "{window:?}");
     }
 }
 
 #[test]
-fn streams_hold_the_trials_and_what_we_made_of_them() {
+fn streams_contain_the_rows_of_the_trials_and_the_times_of_our_verdicts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("streams");
     let detection = report_with(DETECTION, &["--streams", path.to_str().unwrap()]).detection.unwrap();
@@ -146,7 +146,7 @@ fn streams_hold_the_trials_and_what_we_made_of_them() {
 }
 
 #[test]
-fn prints_tables_and_writes_the_same_as_json() {
+fn tables_are_printed_and_the_figures_written_as_json() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("bench.json");
     let model = folder.path().join("model.json");
@@ -168,7 +168,7 @@ fn prints_tables_and_writes_the_same_as_json() {
 }
 
 #[test]
-fn figures_and_streams_go_where_their_paths_lead() {
+fn figures_and_streams_are_written_through_symbolic_links_and_to_pipes() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     std::fs::create_dir(at("streams")).unwrap();
@@ -190,7 +190,7 @@ fn figures_and_streams_go_where_their_paths_lead() {
         assert_eq!(read(&at(target))["seed"], 42, "{link}");
         assert_eq!(std::fs::metadata(at(target)).unwrap().permissions().mode() & 0o777, 0o640, "{link}");
     }
-    // A pipe gets the figures and nothing else; the tables go to standard error.
+    // If the figures go to standard output, the tables go to standard error.
     let output = driftbench(&[&flags[..], &["--json", "/dev/stdout"]].concat());
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(figures, read(&json));
@@ -198,19 +198,19 @@ fn figures_and_streams_go_where_their_paths_lead() {
 }
 
 #[test]
-fn a_folder_for_streams_that_cannot_be_made_is_named_before_the_run() {
+fn a_folder_for_streams_that_cannot_be_created_is_reported_before_the_run() {
     let said = error(&["--only", "detection", "--streams", "/dev/null/streams"]);
-    assert!(said.starts_with("error: --streams /dev/null/streams: cannot make the folder: "), "{said}");
+    assert!(said.starts_with("error: --streams /dev/null/streams: the folder cannot be created: "), "{said}");
     assert!(said.ends_with("; name another one\n"), "{said}");
 }
 
 #[test]
-fn bad_flags_are_named_with_a_remedy() {
+fn invalid_flags_are_reported_with_a_remedy() {
     let cases: [(&[&str], &str, &str); 8] = [
-        (&["--rates", "1,0"], "--rates", "give 0.001 to 1000000 rows a second"),
-        (&["--rate", "NaN"], "--rate", "give 0.001 to 1000000 rows a second"),
+        (&["--rates", "1,0"], "--rates", "give 0.001 to 1000000 rows per second"),
+        (&["--rate", "NaN"], "--rate", "give 0.001 to 1000000 rows per second"),
         (&["--weeks", "-1"], "--weeks", "give more than 0"),
-        (&["--fast", "7s"], "--fast", "give a multiple of that"),
+        (&["--fast", "7s"], "--fast", "give a multiple of 5s"),
         (&["--cap", "soon"], "--cap", "give a time such as 90s or 1h"),
         (&["--trials", "0"], "--trials", "give 1 to 100000"),
         (&["--weeks", "0.00001", "--references", "5"], "--weeks", "raise --weeks or lower --references"),

@@ -1,11 +1,11 @@
 //! Checks whether the load generator's figures are correct. Run it with `just bench-loadgen`; it needs `oha` (path in `OHA`).
 //!
-//! - Closed loop: requests a second with 16 connections, as a ratio to oha's against the same bare server in the same run,
-//!   the two taking turns. `loadgen` draws a fresh row for every request, oha sends the same bytes each time.
-//! - Open loop: 5,000 requests/s for 30 s: how many were offered, how late they left, and whether memory grew meanwhile.
-//! - A server that stands still (SIGSTOP) for one second of ten at 1,000 requests/s: what the percentiles say of it.
+//! - Closed loop with 16 connections: requests per second, as a ratio to those of oha with the same server. Both run
+//!   alternately. `loadgen` generates a row for every request; oha sends the same bytes each time.
+//! - Open loop with 5,000 requests/s for 30 s: how many were offered, how late they were sent, and whether memory grew.
+//! - A server that is stopped (SIGSTOP) for one second of ten, at 1,000 requests/s: whether the percentiles show this.
 //!
-//! The server is one actix worker that answers the same bytes to everybody, in a process of its own.
+//! The server is a separate process with one actix worker, which answers every request with the same bytes.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use serde_json::Value;
@@ -65,7 +65,7 @@ fn closed_loop(folder: &Path) {
     println!("  median ratio {:.3}", median(ratios));
 }
 
-/// Requests a second.
+/// Returns the requests per second.
 fn oha(server: &Server) -> f64 {
     let program = std::env::var("OHA").unwrap_or_else(|_| "oha".into());
     let output = Command::new(program)
@@ -139,7 +139,7 @@ struct Loadgen<'a> {
 
 impl<'a> Loadgen<'a> {
     fn start(folder: &'a Path, executor: &str, server: &Server) -> Self {
-        // Room for all who come while the server stands still: how long they wait is the question.
+        // The limit is high enough for all requests during the stop, so that none is dropped and their delays are measured.
         let scenario = format!(
             "name: bench\nmax_in_flight: 2000\npayloads: {{ rows: {{ source: {{ model: {{}} }} }} }}\n\
              phases: [ {{ name: all, {executor} }} ]\n"
@@ -156,12 +156,12 @@ impl<'a> Loadgen<'a> {
         Self { child, folder, started: Instant::now() }
     }
 
-    /// Waits until `after` the start.
+    /// Waits until the time `after` from the start.
     fn wait(&self, after: Duration) {
         std::thread::sleep(after.saturating_sub(self.started.elapsed()));
     }
 
-    /// Bytes of resident memory `after` the start.
+    /// Returns the resident memory in bytes at the time `after` from the start.
     fn memory_after(&self, after: Duration) -> u64 {
         self.wait(after);
         let status =
@@ -171,7 +171,7 @@ impl<'a> Loadgen<'a> {
         kib << 10
     }
 
-    /// The report, whatever the verdict: figures are wanted even of a run that a busy machine made invalid.
+    /// Returns the report, even if the run was invalid because the machine was busy.
     fn finish(mut self) -> Value {
         let code = self.child.wait().expect("a process of ours").code();
         if code != Some(0) {
@@ -244,7 +244,7 @@ fn number(report: &Value, path: &str) -> f64 {
     report.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {path} in {report}"))
 }
 
-/// The equation of the totals, and whether it holds.
+/// Returns the sum of the totals as text, and whether it is correct.
 fn sum(report: &Value) -> String {
     let ends = ["completed", "failed", "timed_out", "dropped", "interrupted"];
     let counts = ends.map(|end| number(report, &format!("/totals/{end}")));

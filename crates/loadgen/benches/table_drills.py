@@ -1,8 +1,8 @@
-"""Takes real tables the whole way: `just table-drills` calls it with the programs' folder, a work folder and the tables, or none for all.
+"""Runs all programs with real tables. `just table-drills` calls it with the folder of the programs, a work folder, and the tables (default: all).
 
-For each table: train on four fifths, serve, watch by Prometheus with the shipped rules; run `normal`, `drift` and `demo`; send the
-other fifth as real rows, with their true classes as feedback; send the same rows drifted; judge the other fifth by `driftsim check`.
-The drifts of the real rows are those of `drift.yaml`, 7 in 10 rows beyond the reference.
+For each table, it trains a model on four fifths of the rows and serves it, monitored by Prometheus with the shipped rules. Then it runs
+`normal`, `drift` and `demo`, sends the other fifth as real rows with their true classes as feedback, sends the same rows with the drift
+of `drift.yaml` (7 in 10 rows beyond the reference), and judges the other fifth by `driftsim check`.
 """
 
 import json
@@ -66,7 +66,7 @@ def wait_for(url, what):
             return urllib.request.urlopen(url, timeout=1).read()
         except OSError:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{what} does not answer at {url}")
+                raise TimeoutError(f"{what} does not answer at {url} within 60 s")
             time.sleep(0.1)
 
 
@@ -82,7 +82,7 @@ class Stack:
         self.service, self.prometheus = f"http://{service}", f"http://{prometheus}"
         config = (MONITORING / "prometheus.yml").read_text()
         config = config.replace("inference:8000", service).replace("localhost:9090", prometheus)
-        # No Alertmanager and no metrics of the load generator: neither is what is tried here.
+        # Alertmanager and the metrics of the load generator are left out, because they are not tested here.
         config = re.sub(r"(?ms)^alerting:.*?(?=^\S)", "", config)
         config = re.sub(r"- rules/", f"- {MONITORING}/rules/", config)
         (folder / "prometheus.yml").write_text(config)
@@ -109,7 +109,7 @@ class Stack:
 
 
 def run(folder, model, scenario, *flags):
-    """Runs a scenario against a new service and a new Prometheus server: alerts look back for an hour, beyond the scenario before."""
+    """Runs a scenario with a new service and a new Prometheus server, because alerts look back for an hour, into the scenario before."""
     report = folder / "report.json"
     subprocess.run(["rm", "-rf", folder / "tsdb"], check=True)
     with Stack(folder, model) as stack:
@@ -134,7 +134,7 @@ def whole_way(name, load, target):
         return [f"train: {trained.stderr.strip()}"]
     series = program("inference", "inspect", "--model", model).stdout
     series = re.search(r"([\d,]+) (?:metric )?series", series)
-    # A row of a small table is drawn twice at most, so that it counts about once.
+    # At this rate, a row of a small table is drawn at most twice on average.
     rate = max(1, min(50, 2 * len(held) // 30))
     (folder / "real_rows.yaml").write_text(REAL_ROWS % {"rate": rate})
     cells = [series.group(1) if series else "?"]
@@ -143,7 +143,7 @@ def whole_way(name, load, target):
     code, report = run(folder, model, folder / "real_rows.yaml", "--table", folder / "held.csv")
     feedback = report.get("feedback", {})
     cells += [str(code), f"{feedback.get('accepted', 0)} of {feedback.get('due', 0)}"]
-    # Only whether the drift is seen: so many draws from the held-out rows are a verdict on those rows (docs/scenarios.md).
+    # Only the drift's detection counts: with so many draws, steady signals say little about these few rows (docs/scenarios.md).
     _, report = run(folder, model, "drift", "--table", folder / "held.csv")
     signals = [e for e in report["expectations"] if "drifts" in e["expected"]]
     cells.append(f"{sum(e['verdict'] == 'passed' for e in signals)} of {len(signals)}")
@@ -152,7 +152,7 @@ def whole_way(name, load, target):
     return [*cells, str(checked.returncode)]
 
 
-print("| table | series | normal | drift | demo | real rows | feedback | real drift seen | check |", flush=True)
+print("| table | series | normal | drift | demo | real rows | feedback | real drift detected | check |", flush=True)
 print("|---|---|---|---|---|---|---|---|---|", flush=True)
 for name in sys.argv[3:] or TABLES:
     load, target = TABLES[name]

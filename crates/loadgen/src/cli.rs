@@ -23,15 +23,15 @@ target, 105 interrupted, 106 invalid (the generator itself could not keep up).";
 enum Command {
     /// Run a scenario and judge the results
     Run(Box<run::Args>),
-    /// Join the JSON reports of several machines and judge the thresholds on the whole
+    /// Merge the JSON reports of several machines and judge the thresholds on their sum
     Merge(merge::Args),
     /// List the scenarios that can be run by name
     List,
     /// Check scenario files and print what they would send
     Check(check::Args),
-    /// Print the JSON Schema of scenario files, with which editors complete and check them
+    /// Print the JSON Schema of scenario files, for completion and checks in editors
     Schema,
-    /// Print a script with which a shell completes commands and flags
+    /// Print a completion script for a shell
     Completions(completions::Args),
 }
 
@@ -44,7 +44,7 @@ pub fn run() -> anyhow::Result<Exit> {
         Ok(cli) => cli,
         Err(error) => {
             let words = error.to_string();
-            // clap repeats a bad value as it is: an address with its password, or control characters.
+            // clap repeats an invalid value unchanged, and it can contain a password or control characters.
             let shown = printable_message(&redacted(&words));
             if error.use_stderr() && shown != words {
                 eprint!("{shown}");

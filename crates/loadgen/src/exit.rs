@@ -1,4 +1,4 @@
-//! The exit codes.
+//! Defines the exit codes.
 
 use crate::judge::RunVerdict;
 use std::process::ExitCode;

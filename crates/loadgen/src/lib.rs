@@ -2,25 +2,25 @@
 //!
 //! Layout:
 //! - [`scenario`]: scenarios, read from YAML and checked; [`malformed`]: requests that are invalid for every model
-//! - [`plan`]: what is due when and what it carries, from the scenario, the model card and the seed alone
+//! - [`plan`]: when each request is due and what it contains, computed from the scenario, the model card and the seed
 //! - [`schedule`]: when each phase starts and ends
 //! - [`connect`]: how servers are reached
 //! - [`engine`]: sends requests at the planned instants and records their results
-//! - [`watch`]: what monitoring can see meanwhile
-//! - [`judge`]: whether it went well
+//! - [`watch`]: reads the service's metrics, Prometheus and Alertmanager during the run
+//! - [`judge`]: judges the run by its thresholds and expectations
 //! - [`report`]: progress, summary, JSON
-//! - [`session`]: a run as it is followed
-//! - [`timeline`], [`page`]: its course and verdict as a page, live or left behind as the HTML report
-//! - [`serve`], [`metrics`]: the live page and own metrics over HTTP
+//! - [`session`]: follows a run and connects the other parts
+//! - [`timeline`], [`page`]: the course of a run, and the page that shows it, live or as the HTML report
+//! - [`serve`], [`metrics`]: serve the live page and the load generator's own metrics
 //! - [`cli`], [`commands`], [`exit`]: the command line, its subcommands and exit codes; [`text`]: numbers and tables
 //!
 //! Invariants:
 //! - Every offered request is counted as exactly one of completed, failed, timed out, dropped, interrupted.
-//! - Response time starts at the planned instant, whatever the generator or the target did before.
+//! - Response time starts at the planned instant, even if the request was sent late.
 //! - The same scenario, model and seed give the same requests in the same order.
-//! - What was not looked at is never reported as passed.
+//! - An expectation that was not checked is never reported as passed.
 //!
-//! The service is known over HTTP alone.
+//! The crate uses the service over HTTP only, never as a library.
 
 pub mod cli;
 pub mod commands;

@@ -1,4 +1,4 @@
-//! Requests that no model can use, each kind a mistake that callers make.
+//! Generates malformed requests. Each kind is a mistake that clients make.
 
 use bytes::Bytes;
 use driftsim::output::json;
@@ -10,31 +10,31 @@ use std::fmt::Write;
 /// Above the service's default limit of 1 MiB.
 const HUGE: usize = 1024 * 1024 + 64 * 1024;
 
-/// A way to get a request wrong.
+/// A kind of malformed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Malformed {
-    /// The last feature is not there.
+    /// The last feature is missing.
     TooFewFeatures,
     /// One value more than the model has features.
     TooManyFeatures,
-    /// Texts where numbers belong.
+    /// Texts in place of numbers.
     StringsForNumbers,
-    /// The row under a name that the API does not know.
+    /// The row in a field that the API does not have.
     WrongKey,
-    /// `{}`.
+    /// An empty object, `{}`.
     EmptyObject,
     /// JSON that ends too early.
     BrokenJson,
-    /// A number where the list of features belongs.
+    /// A number in place of the list of features.
     WrongType,
-    /// A proper row declared as `text/plain`.
+    /// A valid row, declared as `text/plain`.
     WrongContentType,
     /// More than 1 MiB of numbers.
     HugeBody,
     /// `NaN`, which JSON does not have.
     Nan,
-    /// A number beyond what an `f64` holds.
+    /// A number that is too large for an `f64`.
     BeyondF64,
     /// No body at all.
     EmptyBody,
@@ -84,7 +84,7 @@ impl Malformed {
         if self == Self::WrongContentType { "text/plain" } else { "application/json" }
     }
 
-    /// Spoils a row of `card`'s features; `None` when the model would take the result.
+    /// Returns a malformed body made from a row of `card`'s features, or `None` if the body would be valid for this model.
     pub fn spoil(self, row: &[Option<f64>], card: &ModelCard) -> Option<Bytes> {
         let texts = || -> Vec<String> {
             card.features.iter().zip(row).map(|(feature, &value)| json(feature, value).to_string()).collect()
@@ -93,7 +93,7 @@ impl Malformed {
             Self::TooFewFeatures => features(&texts()[..row.len().saturating_sub(1)]),
             Self::TooManyFeatures => features(&[texts(), vec!["0".into()]].concat()),
             Self::StringsForNumbers => {
-                // A string is what a categorical feature takes.
+                // Strings are valid values of categorical features.
                 card.features.iter().find(|feature| feature.numeric().is_some())?;
                 let spoilt = texts().into_iter().zip(&card.features);
                 let spoilt = spoilt.map(|(text, feature)| match feature.numeric() {
@@ -122,7 +122,7 @@ impl Malformed {
     }
 }
 
-/// Returns the body of a proper request for one row of `card`'s features; a missing value is `null`.
+/// Returns the body of a valid request for one row of `card`'s features; a missing value is `null`.
 pub fn proper(row: &[Option<f64>], card: &ModelCard) -> Bytes {
     let mut body = Vec::with_capacity(16 + 8 * row.len());
     body.extend_from_slice(b"{\"features\":[");
@@ -130,7 +130,7 @@ pub fn proper(row: &[Option<f64>], card: &ModelCard) -> Bytes {
         if at > 0 {
             body.push(b',');
         }
-        // Writing values into memory can't fail.
+        // Writing into memory cannot fail.
         let _ = serde_json::to_writer(&mut body, &json(feature, value));
     }
     body.extend_from_slice(b"]}");
@@ -148,7 +148,7 @@ fn with_first(mut texts: Vec<String>, first: &str) -> String {
     features(&texts)
 }
 
-/// Returns one body for all: its content says nothing, its size everything.
+/// Returns a body that is too large. All requests share it, because only its size matters.
 fn huge() -> Bytes {
     static BODY: std::sync::OnceLock<Bytes> = std::sync::OnceLock::new();
     BODY.get_or_init(|| {
@@ -178,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn a_proper_row_keeps_its_numbers() {
+    fn a_valid_row_keeps_its_numbers() {
         assert_eq!(proper(&ROW, &iris()), r#"{"features":[5.1,3.5,1.4,0.2]}"#);
         let body = proper(&[None, Some(1e300), Some(2.0), Some(3.0)], &iris());
         assert_eq!(body, r#"{"features":[null,1e+300,2.0,3.0]}"#);
     }
 
     #[test]
-    fn each_kind_is_what_it_says() {
+    fn each_kind_has_the_body_that_its_name_says() {
         assert_eq!(spoilt(Malformed::TooFewFeatures), r#"{"features":[5.1,3.5,1.4]}"#);
         assert_eq!(spoilt(Malformed::TooManyFeatures), r#"{"features":[5.1,3.5,1.4,0.2,0]}"#);
         assert_eq!(spoilt(Malformed::NullFeature), r#"{"features":[null,3.5,1.4,0.2]}"#);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_broken_ones_are_no_json() {
+    fn all_kinds_but_the_broken_ones_are_valid_json() {
         let broken = [Malformed::BrokenJson, Malformed::Nan, Malformed::BeyondF64, Malformed::EmptyBody];
         for kind in Malformed::ALL {
             let parsed = serde_json::from_str::<serde_json::Value>(&spoilt(kind));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_categorical_feature_takes_strings() {
+    fn strings_are_valid_for_a_categorical_feature() {
         let csv: String =
             (0..60).map(|row| format!("{},{},c{}\n", ["a", "b"][row % 2], row % 7, row % 3)).collect();
         let read = |text: String| {

@@ -1,7 +1,7 @@
-//! The load generator's own metrics: their declarations, and the events that change them.
+//! Declares the load generator's own metrics, and defines the events that change them.
 //!
-//! All handles are made at start, so that each series exists at 0. They are fed from records that the workers hand over
-//! once a second, never by the workers themselves.
+//! All handles are created at start, so that each series exists at 0. They are updated from the records that the workers hand
+//! over once a second, never by the workers themselves.
 
 use crate::{
     engine::{DropReason, DurationHistogram, FeedbackTotals, Outcome, Record},
@@ -13,25 +13,26 @@ use std::collections::BTreeMap;
 
 metric_families::families! { pub(self)
     REQUESTS: Counter = "loadgen_requests_total", ["scenario", "phase", "payload", "outcome"],
-        "Requests offered, by outcome; completed ones had an expected status, unexpected ones another.";
+        "Requests offered, by outcome: completed means an expected status, unexpected means another status.";
     RESPONSE: Histogram = "loadgen_response_seconds", ["scenario", "phase"],
         "Time from the planned instant to the end of the answer, in seconds.", BUCKETS;
     LAG: Histogram = "loadgen_send_lag_seconds", ["scenario", "phase"],
         "Time from the planned instant to the send, in seconds.", BUCKETS;
     DROPPED: Counter = "loadgen_dropped_total", ["reason"],
-        "Requests that were due and never sent, by reason.";
+        "Requests that were due but never sent, by reason.";
     FEEDBACK: Counter = "loadgen_feedback_total", ["scenario", "phase", "outcome"],
         "Pieces of feedback on predictions, by outcome.";
     PHASE: Gauge = "loadgen_phase_active", ["scenario", "phase"],
-        "1 while the phase is running.";
+        "1 while the phase is running, 0 otherwise.";
 }
 
-/// From a fast model on the same machine to the default timeout; 0.25 s is the latency objective of the alert rules.
+/// The bucket boundaries, from the latency of a fast model on the same machine to the default timeout. 0.25 s is the latency
+/// objective of the alert rules.
 const BUCKETS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// Why a request was never sent, with its label.
+/// The reasons why requests are never sent, with their label values.
 const REASONS: [(DropReason, &str); 2] =
     [(DropReason::InFlightLimit, "in_flight_limit"), (DropReason::WorkerGone, "worker_gone")];
 
@@ -46,7 +47,7 @@ struct PhaseMetrics {
     requests: BTreeMap<(usize, Outcome), Counter>,
     response: Histogram,
     lag: Histogram,
-    /// Accepted, refused, failed, interrupted.
+    /// The feedback counters: accepted, refused, failed, interrupted.
     feedback: [Counter; 4],
     active: Gauge,
 }
@@ -64,7 +65,7 @@ impl Metrics {
         Self { recorder, phases, dropped }
     }
 
-    /// Adds what was recorded.
+    /// Adds the counts and times of a record.
     pub fn recorded(&self, record: &Record) {
         for (phase, record) in record.phases() {
             let metrics = &self.phases[phase];
@@ -85,7 +86,7 @@ impl Metrics {
             add(&metrics.response, &record.response);
             add(&metrics.lag, &record.lag);
         }
-        // The exporter keeps every sample until this folds it into its bucket.
+        // The exporter keeps every sample in memory until this call adds it to its bucket.
         self.recorder.handle().run_upkeep();
     }
 
@@ -96,7 +97,7 @@ impl Metrics {
         }
     }
 
-    /// Returns the page in the Prometheus text format.
+    /// Returns all metrics in the Prometheus text format.
     pub fn render(&self) -> String {
         self.recorder.handle().render()
     }
@@ -161,7 +162,7 @@ phases:
     }
 
     #[test]
-    fn every_series_is_there_from_the_start_and_no_record_adds_one() {
+    fn every_series_exists_from_the_start_and_records_add_none() {
         let metrics = metrics();
         let series =
             |page: &str| page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
@@ -175,7 +176,10 @@ phases:
         ] {
             assert!(before.lines().any(|known| known == line), "{line}\n{before}");
         }
-        assert!(!before.contains(r#"phase="calm",payload="late""#), "it is never sent there");
+        assert!(
+            !before.contains(r#"phase="calm",payload="late""#),
+            "this payload is never sent in this phase"
+        );
 
         let mut record = Record::default();
         let phase = record.phase(0);
@@ -207,7 +211,7 @@ phases:
     }
 
     #[test]
-    fn promtool_finds_nothing_to_complain_of() {
+    fn promtool_accepts_the_metrics() {
         let mut promtool = Command::new("promtool");
         let promtool = promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
         let mut child =

@@ -1,8 +1,8 @@
-//! When each phase of a run starts and ends.
+//! Computes when each phase of a run starts and ends.
 
 use std::time::Duration;
 
-/// The phases of a run one after the other, in times counted from the run's start.
+/// The times of all phases of a run, counted from the run's start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schedule {
     spans: Vec<Span>,
@@ -42,7 +42,7 @@ impl Schedule {
         &self.spans
     }
 
-    /// Returns the phase at a time; `None` from the end of the last one on.
+    /// Returns the position of the phase that runs at a time, or `None` from the end of the last phase on.
     pub fn phase_at(&self, at: Duration) -> Option<usize> {
         let ended = self.spans.partition_point(|span| span.end <= at);
         (ended < self.spans.len()).then_some(ended)

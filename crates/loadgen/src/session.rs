@@ -1,6 +1,6 @@
-//! A run as it is followed: engine, watch, progress, live page and own metrics put together.
+//! Follows a run: connects the engine, the watch, the progress line, the live page and the load generator's own metrics.
 //!
-//! This thread only watches; the requests are sent by the engine's own threads.
+//! The thread of the session sends no requests of the plan; the engine's own threads send them.
 
 use crate::{
     engine::{Effort, Record, Running},
@@ -26,11 +26,11 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-/// How often the progress is looked at.
+/// How often the progress is updated.
 const TICK: Duration = Duration::from_millis(250);
 
-/// The signals that ask to stop: Ctrl-C, SIGTERM, with which containers are stopped, and SIGHUP, when a terminal is closed.
-/// Watched for from the start, so that one that comes early is not lost.
+/// The signals that stop a run: SIGINT (Ctrl-C), SIGTERM, which stops containers, and SIGHUP, which is sent when a terminal is
+/// closed. They are caught from the start, so that an early one is not lost.
 pub struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -38,10 +38,10 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// Watches from here on.
+    /// Starts to catch the signals.
     ///
     /// # Errors
-    /// When the system refuses it.
+    /// If the system does not allow it.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -59,20 +59,20 @@ impl StopSignals {
     }
 }
 
-/// What the report states about a run beside its plan. Addresses have no credentials.
+/// The facts about a run that the report states, apart from its plan. Addresses have no credentials.
 pub struct RunInfo {
     /// SHA-256 of the scenario's text.
     pub scenario_sha256: String,
     /// The address of the target.
     pub target: String,
-    /// The Prometheus server that is asked, if any.
+    /// The Prometheus server that is queried, if any.
     pub prometheus: Option<String>,
 }
 
 /// A reading of the service, made at a time counted from the run's start.
 type Reading = (Duration, Result<Snapshot, String>);
 
-/// A run under way, as far as it has been seen.
+/// The state of a run, as far as it has been observed.
 pub struct Session<'a> {
     plan: &'a Plan,
     info: RunInfo,
@@ -86,12 +86,12 @@ pub struct Session<'a> {
     effort: Effort,
     watch: Watch,
     prometheus: PrometheusWatch,
-    /// When, if it was.
+    /// When the run was interrupted, if it was.
     interrupted: Option<Duration>,
 }
 
 impl<'a> Session<'a> {
-    /// Of a run that is about to start.
+    /// Creates the state of a run that is about to start.
     pub fn new(plan: &'a Plan, info: RunInfo, metrics: Arc<Metrics>, publisher: Option<Publisher>) -> Self {
         let schedule = plan.schedule();
         Self {
@@ -111,8 +111,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Notes how things stand before the first request, which alerts Prometheus says that it has `rules` for, and how it
-    /// labels those about the target.
+    /// Takes the readings before the first request: the service's metrics, the alerts that Prometheus has `rules` for, and the
+    /// labels of alerts about the target.
     pub async fn look_before(
         &mut self,
         reader: &Reader,
@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Follows a run to its end and the alerts a little beyond; says how long the run lasted.
+    /// Follows a run until all requests have ended and the expected alerts are decided. Returns how long the run lasted.
     pub async fn follow(
         &mut self,
         running: &mut Running,
@@ -183,7 +183,7 @@ impl<'a> Session<'a> {
                 () = stops.next() => {
                     if self.interrupted.is_none() {
                         self.interrupted = Some(started.elapsed());
-                        progress.say("interrupted; the report follows");
+                        progress.say("interrupted; writing the report");
                         running.stop();
                     }
                 }
@@ -198,7 +198,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Queries the alerting rules again if Prometheus did not answer before the run: they prove the same afterwards.
+    /// Queries the alerting rules again if Prometheus did not answer before the run. The verdicts can use either answer.
     pub async fn look_after(&mut self, reader: &Reader) {
         if matches!(self.prometheus.rules, Some(Err(_))) && self.interrupted.is_none() {
             self.prometheus.rules = reader.alert_rules().await;
@@ -233,7 +233,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns the run as it stands at `now`; its requests may have ended before.
+    /// Returns the state of the run at `now`; its requests may have ended before.
     fn page(&self, now: Duration, ended: Option<Duration>, stage: Stage) -> Page {
         let findings = Findings {
             plan: self.plan,
@@ -257,13 +257,13 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Says what the run still waits for, and how long at most.
+/// Reports which event the run still waits for, and how long at most.
 fn say_awaited(awaited: &[(String, Duration)], now: Duration, progress: &Progress) {
     let Some(until) = awaited.iter().map(|(_, until)| *until).max() else { return };
     let mut what: Vec<&str> = awaited.iter().map(|(what, _)| what.as_str()).collect();
     what.dedup();
     progress.say(&format!(
-        "all requests are through; waiting for {}; {:.0} s at most",
+        "all requests have ended; waiting at most {1:.0} s for {0}",
         what.join(", "),
         until.saturating_sub(now).as_secs_f64().ceil()
     ));
@@ -281,7 +281,7 @@ fn read_on(reader: Reader, schedule: Schedule, started: Instant) -> mpsc::Unboun
             if sender.send((asked, reading)).is_err() {
                 return;
             }
-            // A reading that took long must not be made up for by a burst of them.
+            // After a slow reading, the ones that were missed are not made up for.
             due = next_reading(&schedule, asked.max(at));
         }
     });

@@ -2,7 +2,7 @@
 
 use cli_io::printable::printable;
 
-/// Formats a time in seconds with three digits and a fitting unit; `–` without a value.
+/// Formats a time in seconds with three digits and a suitable unit; `None` is shown as `–`.
 ///
 /// ```
 /// use loadgen::text::time;
@@ -30,21 +30,21 @@ pub fn time(seconds: Option<f64>) -> String {
     format!("{value:.decimals$} {unit}")
 }
 
-/// Formats a share in percent; `–` without a value.
+/// Formats a share in percent; `None` is shown as `–`.
 pub fn percent(share: Option<f64>) -> String {
     share.map_or("–".into(), |share| format!("{:.1} %", share * 100.0))
 }
 
-/// Formats a rate per second; `–` without a value.
+/// Formats a rate per second; `None` is shown as `–`.
 pub fn rate(rate: Option<f64>) -> String {
     rate.map_or("–".into(), |rate| format!("{rate:.1}"))
 }
 
-/// The most characters of a cell. Class and signal names come from the target, and one long name would widen every row.
+/// The most characters of a cell. Names of classes and signals come from the target, and a long one would widen every row.
 const MOST_CELL: usize = 400;
 
-/// Formats a table with aligned columns: to the left the first and those from `left_from` on, to the right the others, which
-/// are numbers. Cells may hold text from outside.
+/// Formats a table with aligned columns. The first column and those from `left_from` on are left-aligned; the others have
+/// numbers and are right-aligned. Cells may contain foreign text.
 pub fn table(rows: &[Vec<String>], left_from: usize) -> String {
     let printable_row = |row: &Vec<String>| row.iter().map(|cell| printable(cell, MOST_CELL)).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(printable_row).collect();
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_a_fitting_unit() {
+    fn times_are_shown_in_a_suitable_unit() {
         let cases = [
             (0.0, "0 µs"),
             (0.000_999_9, "1.00 ms"),
@@ -97,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up() {
+    fn columns_are_aligned() {
         let rows = [["phase", "p50", "verdict"], ["calm", "412 µs", "passed"]];
         let rows: Vec<Vec<String>> = rows.iter().map(|row| row.map(String::from).to_vec()).collect();
         assert_eq!(table(&rows, 2), "  phase     p50  verdict\n  calm   412 µs  passed\n");
     }
 
     #[test]
-    fn foreign_cells_are_harmless_and_bounded() {
+    fn foreign_text_in_cells_is_escaped_and_cut() {
         let rows = [vec!["a\u{1b}[2J\nb".to_owned(), "x".repeat(100_000)], vec!["c".into(), "d".into()]];
         let text = table(&rows, 0);
         assert!(text.starts_with("  a\\u{1b}[2J\\nb  xxx") && text.lines().count() == 2 && text.len() < 1000);

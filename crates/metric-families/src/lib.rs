@@ -28,9 +28,9 @@ use metrics::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use std::marker::PhantomData;
 
-/// Declares metrics, each as `NAME: Handle = "metric_name", ["label", …], "Help text.", BUCKETS;`, where the buckets are only
-/// given for a histogram. Also declares `describe`, which gives the recorder that is local to the thread all help texts, and
-/// `HISTOGRAMS`, the buckets of each histogram, for [`recorder`].
+/// Declares metrics, each as `NAME: Handle = "metric_name", ["label", …], "Help text.", BUCKETS;`, where only a histogram has
+/// buckets. Also declares the function `describe`, which registers all help texts with the thread-local recorder, and the
+/// constant `HISTOGRAMS`, the buckets of each histogram, for [`recorder`].
 #[macro_export]
 macro_rules! families {
     ($vis:vis $($name:ident: $handle:ident = $metric:literal, [$($label:literal),*], $help:literal $(, $buckets:ident)?;)+) => {
@@ -39,7 +39,7 @@ macro_rules! families {
                 $crate::Family::new($metric, [$($label),*]);
         )+
 
-        /// Gives the recorder that is local to the thread the help text of every metric.
+        /// Registers the help text of every metric with the thread-local recorder.
         $vis fn describe() {
             $(<$handle as $crate::Handle>::describe($metric, $help);)+
         }
@@ -57,23 +57,23 @@ pub struct Family<H, const N: usize> {
     handle: PhantomData<H>,
 }
 
-/// A handle of the metrics facade.
+/// A counter, gauge or histogram of crate `metrics`.
 pub trait Handle: Sized {
-    /// Returns the handle of a series in the recorder that is local to the thread.
+    /// Returns the handle of a series in the thread-local recorder.
     fn register(name: &'static str, labels: Vec<Label>) -> Self;
 
-    /// Gives that recorder the help text of a metric.
+    /// Registers the help text of a metric with the thread-local recorder.
     fn describe(name: &'static str, help: &'static str);
 }
 
 impl<H: Handle, const N: usize> Family<H, N> {
-    /// Declares a metric; use [`families!`], which declares its help text and buckets, too.
+    /// Declares a metric without help text and buckets; use [`families!`], which declares those, too.
     pub const fn new(name: &'static str, labels: [&'static str; N]) -> Self {
         Self { name, labels, handle: PhantomData }
     }
 
-    /// Returns the handle of the series with these label values, in the order of the declaration. The series exists from then
-    /// on, at 0, in the recorder that is local to the thread.
+    /// Returns the handle of the series with these label values, which are in the order of the declaration. If the thread-local
+    /// recorder does not have the series yet, it is created with the value 0.
     pub fn with<V: Into<SharedString>>(&self, values: [V; N]) -> H {
         let labels = self.labels.iter().zip(values).map(|(&label, value)| Label::new(label, value));
         H::register(self.name, labels.collect())
@@ -81,7 +81,7 @@ impl<H: Handle, const N: usize> Family<H, N> {
 }
 
 impl<H: Handle> Family<H, 0> {
-    /// Returns the handle of the only series.
+    /// Returns the handle of the only series of a metric without labels.
     pub fn only(&self) -> H {
         H::register(self.name, Vec::new())
     }
@@ -117,7 +117,7 @@ impl Handle for Histogram {
     }
 }
 
-/// Returns a recorder of its own, not the process's global one, with the buckets of each histogram.
+/// Returns a new recorder with the given buckets of each histogram. It is not installed as the global recorder.
 ///
 /// # Panics
 /// If a list of buckets is empty.

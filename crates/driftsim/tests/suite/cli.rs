@@ -135,7 +135,7 @@ fn errors_name_the_file_the_line_and_the_remedy() {
     assert!(said.starts_with("error: --spec: cannot read nowhere.yaml: "), "{said}");
     let said = generate(&["--model", &json]);
     assert!(
-        said.starts_with(&format!("error: --model: {json}: seems to be JSON of another kind; give a")),
+        said.starts_with(&format!("error: --model: {json}: seems to be a JSON file of another kind; give a")),
         "{said}"
     );
     assert!(said.contains(": not a model file: missing field `format`"), "{said}");

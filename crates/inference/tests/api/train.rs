@@ -140,9 +140,12 @@ fn errors_name_their_place_and_no_model_is_written() {
     assert!(!ok && words.contains("--out /nonexistent/model.json"), "{words}");
     for (bytes, expected) in [
         (&b"PK\x03\x04\x14"[..], "bad.csv: seems to be a ZIP archive"),
-        (b"\x1f\x8b\x08\x00", "bad.csv: is compressed with gzip, but damaged"),
+        (b"\x1f\x8b\x08\x00", "bad.csv: is compressed with gzip but damaged; create the file again"),
         (b"\x28\xb5\x2f\xfd", "bad.csv: seems to be a compressed file; decompress it first"),
-        (b"[{\"species\": \"gentoo\"}]", "bad.csv: seems to be JSON of another kind; save the table as CSV"),
+        (
+            b"[{\"species\": \"gentoo\"}]",
+            "bad.csv: seems to be a JSON file of another kind; save the table as CSV",
+        ),
     ] {
         std::fs::write(&data, bytes).unwrap();
         let (ok, words) = train(&data, &out, &[]);

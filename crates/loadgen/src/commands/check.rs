@@ -1,4 +1,4 @@
-//! `loadgen check`: what a scenario would send, or everything that is wrong with it.
+//! `loadgen check`: prints what a scenario would send, or everything that is wrong with it.
 
 use super::preflight::{check_signals, few_rows};
 use crate::{
@@ -22,15 +22,15 @@ use std::{
 /// The arguments of `loadgen check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Scenario files, or names
+    /// Files or names of scenarios
     #[arg(required = true, value_hint = ValueHint::FilePath)]
     files: Vec<String>,
-    /// Model file or profile to fit the scenarios to; prints which features their roles stand for
+    /// Check that the scenarios fit this model file or profile, and print which features the roles stand for
     #[arg(long, value_name = "MODEL.json", value_hint = ValueHint::FilePath)]
     model: Option<PathBuf>,
 }
 
-/// Checks every file and prints its phases; problems go to stderr.
+/// Checks every scenario and prints its phases; problems go to stderr.
 ///
 /// # Errors
 /// If standard output cannot be written to.
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Finds what does not fit a model: roles, signals, feedback, tables and payloads.
+/// Checks that a scenario fits a model: its roles, signals, feedback, tables and payloads.
 fn fit(scenario: &mut Scenario, folder: Option<&Path>, card: &ModelCard) -> anyhow::Result<()> {
     scenario.fit(card).map_err(anyhow::Error::msg)?;
     check_signals(scenario, card)?;
@@ -126,7 +126,7 @@ fn is_constant(ramps: &[Ramp]) -> bool {
     ramps.len() == 1 && ramps[0].from == ramps[0].to
 }
 
-/// Returns the course of a phase's rate.
+/// Returns the rates of a phase as text.
 fn rate(phase: &Phase) -> String {
     match &phase.executor {
         Executor::Closed { vus, .. } => counted(*vus as u64, "user", "users"),
@@ -143,7 +143,7 @@ fn rate(phase: &Phase) -> String {
     }
 }
 
-/// Returns how many arrivals all open phases of one spacing plan.
+/// Returns the planned number of arrivals of all open-loop phases with this spacing.
 fn arrivals_of(scenario: &Scenario, wanted: Spacing) -> u64 {
     let of_phase = |phase: &Phase| match &phase.executor {
         Executor::Open { ramps, spacing } if *spacing == wanted => planned(ramps),
@@ -152,16 +152,16 @@ fn arrivals_of(scenario: &Scenario, wanted: Spacing) -> u64 {
     scenario.phases.iter().map(of_phase).sum()
 }
 
-/// Returns how many requests a phase offers, as far as that can be known beforehand.
+/// Returns the number of requests of a phase as text, if it is known before the run.
 fn requests(phase: &Phase) -> String {
     match &phase.executor {
         Executor::Open { ramps, spacing: Spacing::Constant } => planned(ramps).to_string(),
         Executor::Open { ramps, spacing: Spacing::Poisson } => format!("about {}", planned(ramps)),
-        Executor::Closed { .. } => "as answers come".into(),
+        Executor::Closed { .. } => "depends on the answers".into(),
     }
 }
 
-/// Returns how many of each payload to expect; they are drawn, so the counts of a run lie around these.
+/// Returns the expected number of requests with each payload. Payloads are drawn at random, so a run's counts vary around it.
 fn payloads(phase: &Phase, scenario: &Scenario) -> String {
     let total: f64 = phase.mix.iter().map(|&weight| f64::from(weight)).sum();
     let expected = |weight: u32| {
@@ -181,7 +181,7 @@ fn payloads(phase: &Phase, scenario: &Scenario) -> String {
 mod tests {
     use super::*;
 
-    /// A model of columns that are read as CSV, and of three classes.
+    /// Returns the card of a model that is trained on CSV columns and three classes.
     fn card(header: &str, cells: impl Fn(usize) -> String) -> ModelCard {
         let rows: String = (0..300).map(|row| format!("{},c{}\n", cells(row), row % 5 / 2)).collect();
         let csv = format!("{header},class\n{rows}");
@@ -195,7 +195,7 @@ mod tests {
         let iris = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         let mixed = card("n,city", |row| format!("{}.5,{}", row % 17, city(row)));
         let texts = card("city,flag", |row| format!("{},{}", city(row), row % 7 < 3));
-        // A column with the name of an output, and missing values in all columns.
+        // One column has the name of an output, and all columns have missing values.
         let gaps = card("distance,city", |row| match row % 9 {
             0 => ",Rome".to_owned(),
             1 => "3.5,".to_owned(),

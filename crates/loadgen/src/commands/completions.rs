@@ -1,4 +1,4 @@
-//! `loadgen completions`: prints a script with which a shell completes commands and flags.
+//! `loadgen completions`: prints a completion script for a shell.
 
 use crate::exit::Exit;
 use clap_complete::{Shell, generate};
@@ -10,7 +10,7 @@ const AFTER_HELP: &str = "In bash: source <(loadgen completions bash)\nIn zsh:  
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// The shell to complete commands in
+    /// The shell that the script is for
     shell: Shell,
 }
 

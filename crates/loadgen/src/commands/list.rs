@@ -1,4 +1,4 @@
-//! `loadgen list`: the scenarios that can be run by name.
+//! `loadgen list`: prints the scenarios that can be run by name.
 
 use crate::{
     exit::Exit,
@@ -7,7 +7,7 @@ use crate::{
 };
 use cli_io::stdout::print;
 
-/// Prints every scenario with where it was found; a bad one with its first problem.
+/// Prints every scenario with the place where it was found, and an invalid one with its first problem.
 ///
 /// # Errors
 /// If standard output cannot be written to.

@@ -1,8 +1,8 @@
-//! `loadgen merge`: the reports of several machines as one.
+//! `loadgen merge`: merges the reports of several machines into one.
 //!
 //! Counts and histograms are added up; percentiles and thresholds are computed from the sum, because an average of percentiles
-//! is not a percentile. Each machine observed the monitoring of the same service, so of each expectation the strictest verdict
-//! counts.
+//! is not a percentile. All machines observed the monitoring of the same service, so the strictest of their verdicts on an
+//! expectation counts.
 
 use crate::{
     engine::{DurationHistogram, FeedbackTotals, PhaseRecord, Totals},
@@ -23,23 +23,23 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 /// The arguments of `loadgen merge`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Reports that `run --json` wrote: all parts of one plan, or whole runs of one scenario
+    /// Reports of `loadgen run --json`: all parts of one plan, or whole runs of one scenario
     #[arg(required = true, value_name = "REPORT.json")]
     pub reports: Vec<PathBuf>,
-    /// Write the report of the whole as JSON to this file, or to a pipe
+    /// Write the merged report as JSON to this file, or to a pipe
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 
-/// Joins reports, prints the summary of the whole and judges it.
+/// Merges reports, judges the sum and prints its summary.
 ///
 /// # Errors
-/// If a file is not a report, or the reports are not of one plan.
+/// If a file is not a report, or if the reports do not belong to one plan.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let json = args.json.as_deref().map(|path| OutputFile::new("--json", path)).transpose()?;
     let reports = args.reports.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let merged = merged(&reports)?;
-    // A reader of the report should find nothing else there.
+    // If the report goes to standard output, nothing else is printed there.
     let report_on_stdout = json.as_ref().is_some_and(OutputFile::is_stdout);
     let written = json.map_or(Ok(()), |file| file.write(&merged.to_json()));
     let summary = summary::render(&merged);
@@ -52,10 +52,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(merged.verdict.into())
 }
 
-/// Parts may start apart by this share of the run.
+/// The greatest tolerated difference between the starts of two parts, as a share of the run's length.
 const TOLERATED_OFFSET: f64 = 0.1;
 
-/// A report and its file's name.
+/// A report with the name of its file.
 type Named = (String, Report);
 
 fn read(path: &PathBuf) -> anyhow::Result<Named> {
@@ -69,7 +69,7 @@ fn read(path: &PathBuf) -> anyhow::Result<Named> {
     };
     let report = parse().map_err(|error: anyhow::Error| {
         let error = file_kind::explain(error, &text, Wanted::Report);
-        error.context(format!("{place}: is not a report that `loadgen run --json` wrote"))
+        error.context(format!("{place}: expected a report written by `loadgen run --json`"))
     })?;
     Ok((place, report))
 }
@@ -79,7 +79,7 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
     for (at, (place, report)) in reports.iter().enumerate() {
         same_plan((first, base), (place, report))?;
         if let Some((twin, _)) = reports[..at].iter().find(|(_, earlier)| same_run(earlier, report)) {
-            bail!("{place}: is the same run as {twin}; its requests would count twice");
+            bail!("{place}: is a copy of {twin}, so its requests would count twice; leave one out");
         }
     }
     let missing = missing_shards(reports)?;
@@ -95,7 +95,7 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
         let of_phase = || reports.iter().map(|(_, report)| &report.phases[at]);
         phase.duration = of_phase().map(|phase| phase.duration).fold(0.0, f64::max);
         phase.generator_busy = of_phase().filter_map(|phase| phase.generator_busy).reduce(f64::max);
-        // The machine that read the service most often covers most of the phase.
+        // The metrics are those of the machine with the most readings, because they cover most of the phase.
         if let Some(best) = of_phase().max_by_key(|phase| phase.monitoring.readings) {
             phase.monitoring = best.monitoring.clone();
         }
@@ -121,7 +121,7 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
     }))
 }
 
-/// Refuses reports that are not parts of one plan.
+/// Checks that two reports belong to the same plan.
 fn same_plan((first, base): (&str, &Report), (place, report): (&str, &Report)) -> anyhow::Result<()> {
     let sharded = |report: &Report| match &report.shard {
         Some(_) => "one part of several",
@@ -139,16 +139,20 @@ fn same_plan((first, base): (&str, &Report), (place, report): (&str, &Report)) -
     }
     if !report.merged_from.is_empty() {
         bail!(
-            "{place}: is itself merged, from {}; merge the runs' own reports",
+            "{place}: is itself a merged report, of {}; give the original reports",
             report.merged_from.join(", ")
         );
     }
     if sharded(base) != sharded(report) {
-        bail!("{place}: is {}, {first} is {}; merge either kind by itself", sharded(report), sharded(base));
+        bail!(
+            "{place}: is {}, but {first} is {}; merge parts and whole runs separately",
+            sharded(report),
+            sharded(base)
+        );
     }
     if base.shard.is_some() && base.seed != report.seed {
         bail!(
-            "{place}: seed is {}, in {first} it is {}; the parts are not of one plan",
+            "{place}: seed is {}, in {first} it is {}; only parts of one plan can be merged",
             report.seed,
             base.seed
         );
@@ -163,14 +167,17 @@ fn same_plan((first, base): (&str, &Report), (place, report): (&str, &Report)) -
         (phases, thresholds, report.expectations.len())
     };
     if shape(base) != shape(report) {
-        bail!("{place}: has other phases, thresholds or expectations than {first}; was one of them edited?");
+        bail!(
+            "{place}: has other phases, thresholds or expectations than {first}, although the scenario is the same; give \
+        unedited reports"
+        );
     }
-    sound(report).map_err(|problem| anyhow!("{place}: {problem}; was it edited?"))
+    sound(report).map_err(|problem| anyhow!("{place}: {problem}; give the unedited report"))
 }
 
-/// Finds reports whose figures contradict each other.
+/// Checks that the figures of a report do not contradict each other.
 fn sound(report: &Report) -> Result<(), String> {
-    // Far above any run, and far below where sums would overflow.
+    // A limit far above the counts of any run, below which sums cannot overflow.
     const MOST: u64 = 1 << 53;
     let totals = report.phases.iter().map(|phase| &phase.totals).chain([&report.totals]);
     if totals.clone().any(|totals| {
@@ -186,7 +193,7 @@ fn sound(report: &Report) -> Result<(), String> {
         return Err("its counts of feedback do not add up".into());
     }
     if !(0.0..1e9).contains(&report.duration) {
-        return Err(format!("duration is {}", report.duration));
+        return Err(format!("duration is {}, expected 0 to 1e9 seconds", report.duration));
     }
     let (mut sums, mut feedback) = (Totals::default(), FeedbackTotals::default());
     for phase in &report.phases {
@@ -199,7 +206,7 @@ fn sound(report: &Report) -> Result<(), String> {
             || statuses != Some(phase.totals.completed)
         {
             return Err(format!(
-                "phase {}: its histograms and statuses are of other requests than its totals",
+                "phase {}: the counts of its histograms and statuses do not match its totals",
                 phase.name
             ));
         }
@@ -207,11 +214,11 @@ fn sound(report: &Report) -> Result<(), String> {
     if sums == report.totals && feedback == report.feedback {
         Ok(())
     } else {
-        Err("its totals are not those of its phases".into())
+        Err("its totals are not the sum of its phases".into())
     }
 }
 
-/// Returns why the runs did not load their target together, if so: what they offered was then never offered at once.
+/// Returns a problem if the runs did not start at about the same time, so that the target never had the load of all of them.
 fn apart(reports: &[Named]) -> anyhow::Result<Option<String>> {
     let mut starts = Vec::new();
     for (place, report) in reports {
@@ -224,17 +231,17 @@ fn apart(reports: &[Named]) -> anyhow::Result<Option<String>> {
     };
     let offset = last.duration_since(*first).unwrap_or_default();
     let planned = reports.iter().map(|(_, report)| report.duration).fold(f64::INFINITY, f64::min);
-    // The report has starts in whole seconds.
+    // Reports state the start in whole seconds.
     let apart = offset.as_secs_f64() > 1.0 + planned * TOLERATED_OFFSET;
     Ok(apart.then(|| {
         format!(
-            "{b} started {} after {a}: what they offered was never offered at once; start all parts together",
+            "{b} started {} after {a}, so the target never had their loads at the same time; start all parts together",
             humantime::format_duration(offset)
         )
     }))
 }
 
-/// Returns whether two reports are copies of one.
+/// Returns whether two reports are copies of the same one.
 fn same_run(a: &Report, b: &Report) -> bool {
     fn times(report: &Report) -> impl Iterator<Item = &DurationHistogram> {
         report.phases.iter().map(|phase| &phase.histograms.response_time)
@@ -242,10 +249,10 @@ fn same_run(a: &Report, b: &Report) -> bool {
     a.shard == b.shard && a.started_at == b.started_at && a.totals == b.totals && times(a).eq(times(b))
 }
 
-/// Returns why the plan is not whole, if so.
+/// Returns a problem if parts of the plan are missing.
 ///
 /// # Errors
-/// When a part is there twice, or parts are of different divisions.
+/// If a part occurs twice, or if the plan was divided into a different number of parts.
 fn missing_shards(reports: &[Named]) -> anyhow::Result<Option<String>> {
     let mut seen: Vec<(Shard, &str)> = Vec::new();
     for (place, report) in reports {
@@ -254,10 +261,12 @@ fn missing_shards(reports: &[Named]) -> anyhow::Result<Option<String>> {
         if let Some((other, first)) = seen.first()
             && other.of() != shard.of()
         {
-            bail!("{place}: is part {shard}, {first} is part {other}: not of one division");
+            bail!(
+                "{place}: is part {shard}, but {first} is part {other}; give parts of the same division of the plan"
+            );
         }
         if let Some((_, first)) = seen.iter().find(|(other, _)| *other == shard) {
-            bail!("{place}: is part {shard}, and so is {first}");
+            bail!("{place}: is part {shard}, and so is {first}; give each part once");
         }
         seen.push((shard, place));
     }
@@ -281,7 +290,7 @@ fn threshold(outcome: &ThresholdOutcome, phases: &[String]) -> Result<Threshold,
     Threshold::parse(phase.transpose()?, Metric::of_name(&outcome.metric)?, &outcome.expression)
 }
 
-/// Returns the strictest word on one expectation, with what was seen where it was given.
+/// Returns the outcome of one expectation with the strictest verdict of all reports.
 fn expectation(reports: &[Named], at: usize) -> ExpectationOutcome {
     let outcomes = || reports.iter().map(|(_, report)| &report.expectations[at]);
     let verdict = Verdict::of_all(outcomes().map(|outcome| outcome.verdict));

@@ -1,4 +1,5 @@
-//! Finds before a run what would only show after it: signals, alerts and queries that can't be.
+//! Checks before a run that the signals, alerts and queries of a scenario exist, so that a misspelt one does not fail the run
+//! at its end.
 
 use crate::{
     plan::arrivals::planned,
@@ -10,10 +11,10 @@ use driftsim::counted::counted;
 use model::ModelCard;
 use std::collections::BTreeSet;
 
-/// From so many draws per row on, a verdict on the requests is a verdict on those few rows.
+/// The number of draws per row above which there is a warning, because a verdict then depends on a few rows.
 const MANY_DRAWS: f64 = 3.0;
 
-/// Says which tables have few rows for the number of requests that open phases draw from them.
+/// Returns a warning for each table that has few rows for the number of requests that open-loop phases draw from it.
 pub fn few_rows(scenario: &Scenario) -> Vec<String> {
     let mut notes = Vec::new();
     for (at, payload) in scenario.payloads.iter().enumerate() {
@@ -28,22 +29,22 @@ pub fn few_rows(scenario: &Scenario) -> Vec<String> {
         let draws: f64 = draws.sum();
         if draws > MANY_DRAWS * rows.rows() as f64 {
             notes.push(format!(
-                "{}: payload {} draws about {draws:.0} times from {}: a signal that drifts is a verdict on {}, not on the \
-                 traffic that the table stands for",
+                "{}: payload {} draws about {draws:.0} requests from {}, so a signal may drift only because {} often; give a table \
+                with more rows",
                 rows.place,
                 payload.name,
                 counted(rows.rows() as u64, "row", "rows"),
-                if rows.rows() == 1 { "that row" } else { "those rows" },
+                if rows.rows() == 1 { "that row repeats" } else { "those rows repeat" },
             ));
         }
     }
     notes
 }
 
-/// Finds misspelt signals.
+/// Checks that the model has every signal of the expectations.
 ///
 /// # Errors
-/// Names the first.
+/// Names the first signal that it lacks.
 pub fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()> {
     let known: Vec<&str> = card.reference.signals.iter().map(|signal| signal.name.as_str()).collect();
     for expectation in scenario.expectations.iter().filter(|own| own.inapplicable.is_none()) {
@@ -63,11 +64,10 @@ pub fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()
     Ok(())
 }
 
-/// Finds misspelt alerts, by the names of those that Prometheus has rules for: one that no rule can raise would stay quiet
-/// for ever.
+/// Checks that Prometheus has a rule for every alert of the expectations. Without a rule, an alert would always stay quiet.
 ///
 /// # Errors
-/// Names the first.
+/// Names the first alert that has no rule.
 pub fn check_alerts(scenario: &Scenario, known: &BTreeSet<String>) -> anyhow::Result<()> {
     for expectation in &scenario.expectations {
         let (alert, field) = match &expectation.assertion {
@@ -82,23 +82,23 @@ pub fn check_alerts(scenario: &Scenario, known: &BTreeSet<String>) -> anyhow::Re
             } else {
                 format!("it has {}", known.join(", "))
             };
-            bail!("expect.{field}: --prometheus has no alerting rule {alert:?}; {list}");
+            bail!("expect.{field}: the server of --prometheus has no alerting rule {alert:?}; {list}");
         }
     }
     Ok(())
 }
 
-/// Finds queries that Prometheus refuses, or whose value can't be compared with a number.
+/// Checks that Prometheus accepts every query of the expectations, and that its values can be compared with a number.
 ///
 /// # Errors
-/// Names the first, in Prometheus' words.
+/// Names the first query that fails, with the error message of Prometheus.
 pub async fn check_queries(scenario: &Scenario, reader: &Reader) -> anyhow::Result<()> {
     let queries = scenario.expectations.iter().filter_map(|expectation| match &expectation.assertion {
         Assertion::Query { expr, .. } => Some(expr),
         _ => None,
     });
     for (at, expr) in queries.enumerate() {
-        // One that does not answer is reported with the expectation.
+        // A server that does not answer is reported in the outcome of the expectation.
         if let Some(Err(NoValue::Refused(words))) = reader.query(expr).await {
             bail!("expect.promql[{at}].expr: {expr:?}: {words}");
         }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_of_few_rows_are_named_with_their_number_of_rows() {
+    fn a_warning_states_how_few_rows_a_table_has() {
         let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         let notes = |rows: usize| {
             let folder = tempfile::tempdir().unwrap();
@@ -126,11 +126,14 @@ mod tests {
         };
         let one = notes(1).concat();
         assert!(
-            one.contains("draws about 10 times from 1 row: a signal that drifts is a verdict on that row"),
+            one.contains("draws about 10 requests from 1 row, so a signal may drift only because that row repeats often"),
             "{one}"
         );
         let three = notes(3).concat();
-        assert!(three.contains("from 3 rows: a signal that drifts is a verdict on those rows"), "{three}");
+        assert!(
+            three.contains("from 3 rows, so a signal may drift only because those rows repeat often"),
+            "{three}"
+        );
         assert!(notes(4).is_empty());
     }
 
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_that_the_model_cannot_have_is_not_a_misspelt_one() {
+    fn a_signal_that_does_not_apply_to_the_model_is_not_reported_as_misspelt() {
         let mut card = iris();
         card.reference.confidence = None;
         card.reference.signals.retain(|signal| signal.name != "confidence");

@@ -31,43 +31,43 @@ use reqwest::Url;
 use sha2::{Digest, Sha256};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-const ENVIRONMENT: &str = "Environment: LOADGEN_BEARER_TOKEN is sent to the target, and to it alone, with every request \
-that has no authorization of its own; LOADGEN_PROMETHEUS_BEARER_TOKEN to Prometheus. In their place an address may have \
-a user and a password, as in http://user:password@host; `ps` shows those.";
+const ENVIRONMENT: &str = "Environment: The token in LOADGEN_BEARER_TOKEN is sent only to the target, with every request \
+that has no authorization of its own; the token in LOADGEN_PROMETHEUS_BEARER_TOKEN is sent to Prometheus. An address may \
+instead have a user name and a password, as in http://user:password@host, but `ps` shows them.";
 
 /// The flags of `loadgen run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENVIRONMENT)]
 pub struct Args {
-    /// A name, looked up in ./scenarios and then among the built-in ones, or a file
+    /// The scenario: a file, or a name that is looked up in ./scenarios and then among the built-in ones
     #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::FilePath)]
     pub scenario: String,
-    /// The inference service
+    /// The address of the inference service
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, default_value = "http://127.0.0.1:8000", value_parser = http_url)]
     pub target: Url,
-    /// The target's model card, in place of that which GET /model answers: a profile, a model file, or a card alone
+    /// Use the model card in this file (a profile, a model file, or a card) instead of asking the target with GET /model
     #[arg(long, value_name = "CARD.json", value_hint = ValueHint::FilePath)]
     pub profile: Option<PathBuf>,
-    /// A Prometheus server, to check the scenario's alerts
+    /// The address of a Prometheus server, for expectations about alerts and queries
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = http_url)]
     pub prometheus: Option<Url>,
     /// Additional certificate authorities to trust over https:// (PEM)
     #[arg(long, value_name = "FILE.pem", value_hint = ValueHint::FilePath)]
     pub ca_cert: Option<PathBuf>,
-    /// Take rows from this CSV file instead of drawing them for the model; true classes or numbers too, if it has
-    /// the column with them
+    /// Take rows from this CSV file instead of generating them, and also the true classes or numbers if it has a column with
+    /// them
     #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
     pub table: Option<PathBuf>,
-    /// Text that stands for a missing value in the table, such as NA, beside the empty cell and the model's own; may be repeated
+    /// Also treat this text, such as NA, as a missing value in the table; may be repeated
     #[arg(long, value_name = "TOKEN", requires = "table", allow_hyphen_values = true)]
     pub missing: Vec<String>,
-    /// Character between the fields of the table, \t for a tab
+    /// Field separator of the table; \t stands for a tab
     #[arg(long, value_name = "CHARACTER", requires = "table", default_value = ",", value_parser = cli_io::table_file::separator)]
     pub separator: u8,
-    /// Seed of all random draws, instead of the scenario's own
+    /// Seed of all random numbers, instead of the scenario's own
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// The part of the plan to run, if several machines run it together; `loadgen merge` joins their reports
+    /// Run only part I of N, if several machines run the plan together; `loadgen merge` merges their reports
     #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
     pub shard: Shard,
     /// Write the report as JSON to this file, or to a pipe such as /dev/stdout
@@ -76,7 +76,7 @@ pub struct Args {
     /// Write the report as an HTML page to this file, or to a pipe
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub report: Option<PathBuf>,
-    /// Serve a live page at this address until the run ends [default without an address: 127.0.0.1:5665]
+    /// Serve a live page at this address until the run ends [127.0.0.1:5665 if no address is given]
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:5665")]
     pub dashboard: Option<SocketAddr>,
     /// Serve the load generator's own /metrics for Prometheus at this address, such as 0.0.0.0:9464
@@ -88,14 +88,14 @@ fn http_url(text: &str) -> Result<Url, String> {
     let url: Url =
         text.parse().map_err(|error| format!("{error}; expected something like http://127.0.0.1:8000"))?;
     if url.query().is_some() || url.fragment().is_some() {
-        // Not shown: a query may hold a key.
+        // The message does not show the query, because it may contain a key.
         return Err(
-            "an address ends with its path; a query goes into the `path` of a scenario's payloads".into()
+            "an address must not have a query; put it into the `path` of the scenario's payloads".into()
         );
     }
     match (url.scheme(), url.has_host()) {
         ("http" | "https", true) => Ok(url),
-        _ => Err("only http:// and https:// addresses can be reached".into()),
+        _ => Err("expected an address that begins with http:// or https://".into()),
     }
 }
 
@@ -111,7 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     scenario.read_tokens(&found.text, &found.place)?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     if let Some(table) = &args.table {
-        // Absolute, because the scenario's own paths are relative to its folder.
+        // The path is made absolute, because paths in the scenario are relative to its folder.
         let file = std::path::absolute(table)?;
         scenario.take_rows_from(&TableSource {
             more_missing: args.missing.clone(),
@@ -125,16 +125,16 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if let (Some(json), Some(html), Some(path)) = (&json, &html, &args.json)
         && json.is_same_file(html)
     {
-        bail!("--json and --report both name {}; give each a file of its own", path.display());
+        bail!("--json and --report both name {}; name a different file in each", path.display());
     }
     let listeners = Listeners::bind(args.dashboard, args.metrics_listen)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let page = runtime.block_on(execute(args, scenario, &found, listeners))?;
     let report = &page.report;
-    // A reader of the report should find nothing else there.
+    // If the report goes to standard output, nothing else is printed there.
     let report_on_stdout = [&json, &html].into_iter().flatten().any(OutputFile::is_stdout);
-    // Files are written first, so that a closed standard output does not prevent them. A full disk prevents neither the
-    // summary nor the other file.
+    // Files are written first, so that they are written even if standard output is closed. If one file cannot be written, the
+    // other one and the summary are still written.
     let written = [
         json.map_or(Ok(()), |file| file.write(&report.to_json())),
         html.map_or(Ok(()), |file| file.write(document(&page, false).as_bytes())),
@@ -158,7 +158,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(report.verdict.into())
 }
 
-/// SHA-256 in hexadecimal.
+/// Returns the SHA-256 in hexadecimal.
 fn digest(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -189,7 +189,7 @@ async fn execute(
     let rules = checked.map_err(|error| anyhow!("--prometheus: {error}"))?;
     match &rules {
         Some(Ok(known)) => check_alerts(&scenario, known)?,
-        // The report repeats this at the end of the run.
+        // The report repeats this warning at the end of the run.
         Some(Err(error)) => {
             let error = printable_message(error);
             eprintln!("warning: {error}; Prometheus expectations cannot be checked until it responds");
@@ -220,7 +220,7 @@ async fn execute(
     Ok(page)
 }
 
-/// Returns a warning before the run that rows drawn for the model drift by themselves, if they do.
+/// Returns a warning if the rows that are generated for the model differ from its reference, so that signals drift even if the scenario has no drift.
 fn simulator_warning(scenario: &Scenario, card: &ModelCard) -> Option<String> {
     let drifting = &card.simulator.check.drifting;
     let drawn =
@@ -229,17 +229,19 @@ fn simulator_warning(scenario: &Scenario, card: &ModelCard) -> Option<String> {
         let signals = printable(&drifting.join(", "), MOST_QUOTED);
         let drift = if drifting.len() == 1 { "drifts" } else { "drift" };
         format!(
-            "rows drawn for model {} are not quite like its reference: {signals} {drift} without cause; send real rows with --table FILE.csv",
+            "the rows generated for model {} differ from its reference, so {signals} {drift} even if the scenario has no drift; send real \
+            rows with --table FILE.csv",
             printable(&card.name, MOST_QUOTED)
         )
     })
 }
 
-/// Variable with the token of all requests without their own authorization. It is not a flag, because `ps` shows flags.
+/// The environment variable with the token of all requests that have no authorization of their own. It is not a flag, because
+/// `ps` shows flags.
 const TOKEN: &str = "LOADGEN_BEARER_TOKEN";
 const PROMETHEUS_TOKEN: &str = "LOADGEN_PROMETHEUS_BEARER_TOKEN";
 
-/// The servers that a run talks to.
+/// The servers that a run sends requests to.
 struct Addresses {
     target: Target,
     prometheus: Option<Endpoint>,
@@ -262,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_that_drift_without_cause_are_a_warning() {
+    fn generated_rows_that_differ_from_the_reference_cause_a_warning() {
         let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         let scenario = |source| {
             let text = format!(
@@ -274,9 +276,17 @@ mod tests {
         let warning = |card: &ModelCard, source| simulator_warning(&scenario(source), card);
         assert_eq!(warning(&card, "{ model: {} }"), None);
         card.simulator.check.drifting = vec!["gdp".into()];
-        assert!(warning(&card, "{ model: {} }").unwrap().contains(": gdp drifts without cause"));
+        assert!(
+            warning(&card, "{ model: {} }")
+                .unwrap()
+                .contains(", so gdp drifts even if the scenario has no drift")
+        );
         assert_eq!(warning(&card, "{ table: rows.csv }"), None);
         card.simulator.check.drifting.push("area".into());
-        assert!(warning(&card, "{ model: {} }").unwrap().contains(": gdp, area drift without cause"));
+        assert!(
+            warning(&card, "{ model: {} }")
+                .unwrap()
+                .contains(", so gdp, area drift even if the scenario has no drift")
+        );
     }
 }

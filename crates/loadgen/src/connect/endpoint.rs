@@ -1,33 +1,34 @@
-//! An address with its credentials apart, so that no message or report can show them.
+//! Separates an address from its credentials, so that no message or report can show them.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::{Url, header::HeaderValue};
 use std::{borrow::Cow, env, ffi::OsString};
 
-/// A server: where it is, and what it wants to see before it answers.
+/// The address of a server, and the credentials for it.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     url: Url,
-    /// Marked sensitive, so that it is not printed.
+    /// The value of header `Authorization`, marked as sensitive so that it is not printed.
     authorization: Option<HeaderValue>,
 }
 
 impl Endpoint {
-    /// Takes a flag's address apart: `user:password@` becomes a header, as does the token in `variable`, if it is set.
+    /// Creates the endpoint from the address of a flag. Its `user:password@`, or the token in the environment variable `variable`,
+    /// becomes a header.
     ///
     /// # Errors
-    /// When the token can't be sent, or there are both.
+    /// If the token is invalid, or if both are given.
     pub fn new(mut url: Url, variable: &str) -> Result<Self, String> {
         let basic = basic(&url)?;
-        // Neither fails for an address with a host, and flags are held to have one.
+        // Neither call fails for an address with a host, and addresses of flags have one.
         let _ = url.set_username("");
         let _ = url.set_password(None);
         let token = env::var_os(variable).map(|token| bearer(variable, Some(token))).transpose()?;
         let authorization = match (basic, token) {
             (Some(_), Some(_)) => {
                 return Err(format!(
-                    "{url} has a user name and environment variable {variable} has a token, and a request \
-                     carries only one; take away either"
+                    "{url} has a user name, and environment variable {variable} has a token, but a request has only one \
+                    authorization; remove the user name or unset the variable"
                 ));
             }
             (basic, token) => basic.or(token),
@@ -40,13 +41,13 @@ impl Endpoint {
         &self.url
     }
 
-    /// Returns what goes into header `Authorization`.
+    /// Returns the value of header `Authorization`, if there is one.
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
     }
 
-    /// Returns the address of `path`, which may carry a query, below this one's own, so that a server behind a prefix
-    /// works.
+    /// Returns the address of `path`, which may have a query. The path of this address stays before it, as for a server behind a
+    /// prefix.
     pub fn below(&self, path: &str) -> Url {
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = self.url.clone();
@@ -56,20 +57,20 @@ impl Endpoint {
     }
 }
 
-/// Returns the header of a bearer token that stands in environment variable `variable`.
+/// Returns the `Authorization` header with the bearer token from environment variable `variable`.
 ///
 /// # Errors
 /// If it is invalid; the error does not show the token.
 pub fn bearer(variable: &str, token: Option<OsString>) -> Result<HeaderValue, String> {
     let problem = |what: &str| format!("environment variable {variable} {what}");
-    let token = token.ok_or_else(|| problem("is not set; it should hold the token"))?;
+    let token = token.ok_or_else(|| problem("is not set; set it to the token"))?;
     let token = token.to_str().unwrap_or("\0");
     if token.is_empty() {
-        return Err(problem("is empty; give it the token, or unset it"));
+        return Err(problem("is empty; set it to the token, or unset it"));
     }
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(problem(
-            "holds a character that no token has, such as a space or a line's end; set it to the token alone",
+            "contains a character that is invalid in a token, such as a space or a line end; set it to the token only",
         ));
     }
     sensitive(&format!("Bearer {token}"))
@@ -90,12 +91,12 @@ fn sensitive(text: &str) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
-/// Addresses keep special characters of a password as `%40` and the like.
+/// Decodes `%40` and the like, which stand for special characters in a password.
 fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
     percent_encoding::percent_decode_str(text).into()
 }
 
-/// `text` without what stands between `//` and `@`.
+/// Returns `text` with `***` in place of everything between `//` and `@`.
 pub fn redacted(text: &str) -> String {
     let mut redacted = String::new();
     let mut rest = text;
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_go_below_the_prefix() {
+    fn paths_are_appended_to_the_path_of_the_address() {
         let below = |base: &str, path: &str| endpoint(base).below(path).to_string();
         assert_eq!(below("http://a:1", "/predict"), "http://a:1/predict");
         assert_eq!(below("http://a:1/models/iris/", "predict"), "http://a:1/models/iris/predict");
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_leave_the_address() {
+    fn credentials_are_removed_from_the_address() {
         let endpoint = endpoint("http://Aladdin:open%20sesame@a:1/x");
         assert_eq!(endpoint.url().as_str(), "http://a:1/x");
         // The example of RFC 7617.
@@ -140,18 +141,18 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_refused_without_being_shown() {
+    fn errors_about_tokens_do_not_show_them() {
         let refusal = |token: &str| bearer("V", Some(token.into())).unwrap_err();
         assert!(bearer("V", None).unwrap_err().contains("variable V is not set"));
         assert!(refusal("").contains("variable V is empty"));
         for token in ["s3cret\n", "s3 cret", "s3crét", "s3cret\u{7f}"] {
-            assert!(refusal(token).contains("a character that no token has"), "{token:?}");
+            assert!(refusal(token).contains("a character that is invalid in a token"), "{token:?}");
             assert!(!refusal(token).contains("s3"), "{token:?}");
         }
     }
 
     #[test]
-    fn messages_lose_their_passwords() {
+    fn passwords_are_removed_from_messages() {
         assert_eq!(redacted("'htp://u:p@h/x' and http://h/@"), "'htp://***@h/x' and http://h/@");
         assert_eq!(redacted("http://u:p@w@h"), "http://***@h");
     }

@@ -1,5 +1,5 @@
-//! Connects to servers: addresses, credentials, TLS. What is sent to them and what the answers mean belongs to
-//! [`crate::engine`] and [`crate::watch`].
+//! Holds what connections to servers need: addresses, credentials, TLS. What does not belong here: requests and the meaning
+//! of answers ([`crate::engine`], [`crate::watch`]).
 
 mod endpoint;
 pub mod tls;
@@ -14,7 +14,7 @@ use std::error::Error;
 /// The `User-Agent` header, by which a server's log identifies these requests.
 pub const USER_AGENT: &str = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
 
-/// The server to send requests to. Payloads name their paths below its address.
+/// The server that requests are sent to. The paths of payloads are appended to its address.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The address.
@@ -23,10 +23,10 @@ pub struct Target {
     pub tls: Tls,
 }
 
-/// Returns a client for readings, without proxy, redirects and retries.
+/// Returns a client for reading metrics and queries, without proxy, redirects and retries.
 ///
 /// # Errors
-/// When the system refuses it.
+/// If the client cannot be created.
 pub fn client(tls: &Tls) -> Result<Client, reqwest::Error> {
     Client::builder()
         .tls_backend_preconfigured(ClientConfig::clone(&tls.config()))
@@ -38,7 +38,7 @@ pub fn client(tls: &Tls) -> Result<Client, reqwest::Error> {
         .build()
 }
 
-/// Returns why a request failed: the innermost cause, because reqwest's own message only repeats the address.
+/// Returns the innermost cause of a failed request, because reqwest's own message only repeats the address.
 pub fn cause(error: &reqwest::Error) -> String {
     if let Some(words) = tls::refusal(error) {
         return words;

@@ -1,4 +1,4 @@
-//! Certificate authorities to trust over https://: the system's and additional ones.
+//! Loads the certificate authorities to trust over https://, the system's and additional ones, and explains errors of TLS.
 
 use rustls::{
     CertificateError, ClientConfig, RootCertStore,
@@ -6,16 +6,16 @@ use rustls::{
 };
 use std::{error::Error, io, path::Path, sync::Arc};
 
-/// What connections over https:// are made with; clones share it, so that the system's store is read once.
+/// The configuration of connections over https://. Clones share it, so that the system's certificates are read once.
 #[derive(Debug, Clone)]
 pub struct Tls(Arc<ClientConfig>);
 
 impl Tls {
-    /// With the authorities of `ca_cert`, a file, and those of the system, which are looked for only when `https` says
-    /// that they are needed: a machine without any can still send over http://.
+    /// Loads the authorities of the file `ca_cert` and, if `https` is set, those of the system. A machine that has none can still
+    /// use http://.
     ///
     /// # Errors
-    /// When the file holds no good certificate, or no authority is available.
+    /// If the file has no valid certificate, or if no authority is available.
     pub fn new(ca_cert: Option<&Path>, https: bool) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         if let Some(file) = ca_cert {
@@ -41,7 +41,7 @@ impl Tls {
         Ok(Self(Arc::new(config)))
     }
 
-    /// Returns what rustls wants to know.
+    /// Returns the configuration for rustls.
     pub fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.0)
     }
@@ -50,23 +50,26 @@ impl Tls {
 fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
     let text = std::fs::read(file).map_err(|error| error.to_string())?;
     for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| format!("not a PEM file: {error}"))?;
-        roots.add(certificate).map_err(|error| format!("holds a certificate that can't be used: {error}"))?;
+        let certificate =
+            certificate.map_err(|error| format!("is not a valid PEM file: {error}; replace it"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("has an invalid certificate: {error}; remove or replace it"))?;
     }
     if roots.is_empty() {
-        return Err("holds no certificate; a PEM file has lines that say BEGIN CERTIFICATE".into());
+        return Err("has no certificate; give a PEM file, which has lines with BEGIN CERTIFICATE".into());
     }
     Ok(())
 }
 
-/// rustls' own error, when that is what broke a connection.
+/// Returns the error of rustls in a chain of errors, if there is one.
 pub fn failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        // Asked for its source, an io::Error passes over what it wraps.
+        // The source of an io::Error is that of the wrapped error, not the wrapped error itself.
         cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(wrapped) => Some(wrapped),
             None => error.source(),
@@ -75,7 +78,7 @@ pub fn failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error
     None
 }
 
-/// Returns why no secure connection came about, with the remedy; `None` when that is not what went wrong.
+/// Returns why a secure connection failed, with a remedy, or `None` if the error is not about TLS.
 pub(super) fn refusal(error: &reqwest::Error) -> Option<String> {
     let error = failure(error)?;
     let rustls::Error::InvalidCertificate(certificate) = error else {
@@ -87,26 +90,26 @@ pub(super) fn refusal(error: &reqwest::Error) -> Option<String> {
         });
     };
     Some(match certificate {
-        // The latter is an authority made anew under its old name.
+        // A bad signature occurs if the authority was created again under the same name.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its certificate is signed by an unknown authority; \
              name the authority's file with --ca-cert FILE.pem"
                 .into()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("its certificate is another host's ({certificate}); name the host that it is for")
+            format!("its certificate is for another host ({certificate}); use the name of that host in the address")
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            format!("its certificate has expired ({certificate})")
+            format!("its certificate has expired ({certificate}); renew it, or check the clock of this machine")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            format!("its certificate is not valid yet ({certificate}); is the clock right?")
+            format!("its certificate is not valid yet ({certificate}); check the clock of this machine")
         }
-        // webpki's word has no variant of its own here.
+        // rustls has no variant of its own for this error of webpki.
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-            "its certificate is an authority's own (CA:TRUE), which may not serve; make one with CA:FALSE"
+            "its certificate is that of a certificate authority (CA:TRUE), which servers may not use; create one with CA:FALSE"
                 .into()
         }
-        other => format!("its certificate is refused: {other}"),
+        other => format!("its certificate is invalid: {other}"),
     })
 }

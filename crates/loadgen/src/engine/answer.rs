@@ -1,5 +1,5 @@
-//! Checks that the body of a 200 to a request for predictions is a prediction: a proxy's error page is an answer, too, and would count as
-//! one by its status.
+//! Checks that the body of a 200 answer to a prediction request is a prediction. By its status alone, an error page of a proxy
+//! would count as a prediction, too.
 //!
 //! What does not belong here: whether the prediction is correct.
 
@@ -7,17 +7,17 @@ use crate::scenario::{Payload, Source, request::Protocol};
 use reqwest::header::ACCEPT_ENCODING;
 use serde::{Deserialize, de::IgnoredAny};
 
-/// The most bytes of an answer that are kept for each prediction in it; one of a hundred classes has about 3 kB.
+/// The most bytes of an answer that are read for each of its predictions; a prediction of a hundred classes has about 3 kB.
 const LARGEST: usize = 64 << 10;
 
 /// The expected content of the answers to a payload's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExpectedAnswer {
-    /// Anything: the request does not ask for a prediction, or for one that is compressed.
+    /// Any content, because the request does not ask for a prediction, or asks for a compressed answer.
     Any,
     /// One prediction.
     One,
-    /// So many predictions.
+    /// A list of this many predictions.
     Many(usize),
     /// One prediction, or a list of any length.
     OneOrMany,
@@ -26,7 +26,7 @@ pub(super) enum ExpectedAnswer {
 }
 
 impl ExpectedAnswer {
-    /// Creates it from the body and the path of the payload.
+    /// Returns the expected content for the body and the path of a payload.
     pub(super) fn new(payload: &Payload) -> Self {
         let protocol = Protocol::of(payload).filter(|_| !payload.headers.contains_key(ACCEPT_ENCODING));
         match &payload.source {
@@ -67,8 +67,7 @@ impl ExpectedAnswer {
         }
     }
 
-    /// Returns whether `body`, the answer's with `status`, is what was asked for; `None` stands for one that is too
-    /// large.
+    /// Returns whether `body`, of an answer with `status`, has the expected content; `None` stands for a body that is too large.
     pub(super) fn is_met(self, status: u16, body: Option<&[u8]>) -> bool {
         if status != 200 || self == Self::Any {
             return true;
@@ -90,7 +89,7 @@ impl ExpectedAnswer {
     }
 }
 
-/// Returns the id of the one prediction in an answer, if it has one.
+/// Returns the prediction id of an answer with a single prediction, if it has an id.
 pub(super) fn prediction_id(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Identified {
@@ -99,7 +98,7 @@ pub(super) fn prediction_id(body: &[u8]) -> Option<String> {
     }
     #[derive(Deserialize)]
     struct Parameters {
-        /// Of one row: one id. Those of several would be separated by commas.
+        /// The prediction id, if the answer is about one row. Those of several rows would be separated by commas.
         prediction_ids: Option<String>,
     }
     let answer: Identified = serde_json::from_slice(body).ok()?;
@@ -120,7 +119,7 @@ struct Output {
 /// One prediction or many. Other fields are ignored.
 #[derive(Deserialize)]
 struct Answer {
-    /// The position of a class, or a number.
+    /// The position of the class, or the predicted number.
     prediction: Option<f64>,
     predictions: Option<Vec<Prediction>>,
 }
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_prediction_is_found() {
+    fn the_id_of_a_prediction_is_read() {
         assert_eq!(prediction_id(ONE.as_bytes()).as_deref(), Some("x"));
         let tensors = br#"{"parameters":{"prediction_ids":"x"},"outputs":[]}"#;
         assert_eq!(prediction_id(tensors).as_deref(), Some("x"));
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_not_a_prediction_is_a_failure() {
+    fn a_body_that_is_not_a_prediction_is_rejected() {
         let two = format!("{ONE}{ONE}");
         let list = format!("[{ONE}]");
         let both = r#"{"prediction":0,"predictions":[{"prediction":0}]}"#;
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_body_says_how_many_rows_it_asks_about() {
+    fn the_expected_number_of_predictions_is_that_of_the_rows_in_a_fixed_body() {
         let asked = |body: &str| ExpectedAnswer::asked_by(body.as_bytes());
         assert_eq!(asked(r#"{ "features": [1, 2] }"#), ExpectedAnswer::One);
         assert_eq!(asked(r#"{ "instances": [[1, 2], {"a": 1}] }"#), ExpectedAnswer::Many(2));

@@ -1,7 +1,7 @@
-//! Connections of one worker to the target: each carries one request at a time and is kept for a while for the next.
+//! Keeps the connections of one worker to the target. Each carries one request at a time and stays open for the next one.
 //!
-//! hyper by itself: of what reqwest adds, a measured request needs nothing (redirects, cookies, decoding, retries), and would
-//! pay for it with half as much CPU time again, which on a machine shared with the target is taken from the target.
+//! This module uses hyper without reqwest. A measured request needs none of reqwest's features (redirects, cookies, decoding,
+//! retries), which cost about half as much CPU time again. On a shared machine, that CPU time would be missing at the target.
 
 use super::{
     in_flight::{InFlight, Permit},
@@ -33,12 +33,12 @@ use std::{
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
-/// Idle connections are closed before the target closes them (actix after 5 s): a request that is sent on a closing
-/// connection would count as the target's failure.
+/// The time after which an idle connection is closed. It is shorter than the target's own time limit (5 s in actix), because a
+/// request that is sent while the target closes the connection would count as a failure of the target.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// Linux' numbers for "too many open files" (this process, the system) and "cannot assign requested address" (all local
-/// ports are taken): limits of this machine, not of the target.
+/// Linux' error numbers for limits of this machine: "too many open files" (of this process, of the system) and "cannot assign
+/// requested address" (all local ports are in use).
 const OWN_LIMITS: [i32; 3] = [24, 23, 99];
 
 /// How long an idle connection may take to finish its previous request.
@@ -50,31 +50,31 @@ const PER_ADDRESS: Duration = Duration::from_secs(1);
 /// A complete answer.
 pub(super) struct Received {
     pub(super) status: u16,
-    /// `None` when it is larger than wanted.
+    /// `None` if the body is larger than the given limit.
     pub(super) body: Option<Vec<u8>>,
-    /// Whether more bytes followed it than were asked for, such as a second answer.
+    /// Whether further bytes followed the answer, such as a second answer.
     pub(super) is_followed: bool,
 }
 
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// Set by the connection's task when it ends for that reason.
+    /// Set by the connection's task when it ends because such bytes arrived.
     is_followed: Arc<AtomicBool>,
 }
 
-/// The error message of hyper for bytes that arrive while no answer is due; it has no predicate for that.
+/// The error message of hyper for bytes that arrive while no answer is due. Its error type has no method for this case.
 const UNASKED: &str = "received unexpected message from connection";
 
 pub(super) struct Connections {
     host: String,
     port: u16,
-    /// The address that answered last.
+    /// The address that the last connection was made to.
     answered: Cell<Option<SocketAddr>>,
-    /// For https.
+    /// The TLS configuration, for https.
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    /// Shared by all workers.
+    /// The limit on connections, which all workers share.
     most: InFlight,
-    /// The most recently used last, with the end of their use.
+    /// The idle connections, each with the time at which it was last used; the most recently used one is the last.
     idle: RefCell<VecDeque<(Instant, Connection)>>,
 }
 
@@ -82,7 +82,7 @@ impl Connections {
     /// Creates connections to the server at `endpoint`.
     ///
     /// # Errors
-    /// If its host can't stand in a certificate.
+    /// If a certificate cannot be issued for its host.
     pub(super) fn new(endpoint: &Endpoint, tls: &Tls, most: InFlight) -> Result<Self, String> {
         let url = endpoint.url();
         let host = bare_host(url);
@@ -104,8 +104,8 @@ impl Connections {
         })
     }
 
-    /// Sends a request and reads the whole answer, because an unread body would end the connection. `most_bytes` returns
-    /// for a status how much of the body is needed.
+    /// Sends a request and reads the whole answer, because a connection with an unread body cannot be used again. `most_bytes`
+    /// returns how many bytes of the body are needed for a status.
     pub(super) async fn exchange(
         &self,
         mut request: Request<Full<Bytes>>,
@@ -119,7 +119,7 @@ impl Connections {
             let mut response = match connection.sender.try_send_request(request).await {
                 Ok(response) => response,
                 Err(mut error) => match error.take_message() {
-                    // The target had closed an idle connection before a byte was sent, so this is not a retry.
+                    // The target had closed the idle connection before a byte was sent, so the request is sent only once.
                     Some(unsent) if kept => {
                         request = unsent;
                         continue;
@@ -139,19 +139,19 @@ impl Connections {
                     }
                 }
             }
-            // The connection's task reads what has arrived, all of it, before the end of the body is noticed here.
+            // The connection's task reads everything that has arrived before this task sees the end of the body.
             let is_followed = connection.is_followed.load(Ordering::Relaxed);
             self.keep(connection);
             return Ok(Received { status, body, is_followed });
         }
     }
 
-    /// Returns a kept connection that still stands and has nothing left to do.
+    /// Returns an idle connection that is still open and has finished its previous request.
     async fn idle(&self) -> Option<Connection> {
         loop {
             let (since, mut connection) = self.idle.borrow_mut().pop_back()?;
-            // Its task may not have noticed that the last answer is complete. A connection that is still writing the
-            // previous request, because the answer came early, may do so for ever.
+            // The connection's task may not have seen yet that the last answer is complete. If the answer came early, the
+            // connection may still be writing the previous request, perhaps without end.
             let ready = tokio::time::timeout(READY_TIMEOUT, connection.sender.ready());
             if since.elapsed() <= IDLE && ready.await.is_ok_and(|ready| ready.is_ok()) {
                 return Some(connection);
@@ -169,7 +169,7 @@ impl Connections {
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
-        // Idle connections of other workers end by themselves.
+        // Idle connections of other workers are closed after their own time limit.
         let permit = self.most.try_acquire().ok_or(Failure::OwnLimit)?;
         let stream = self.dial().await.map_err(|error| unconnected(&error))?;
         stream.set_nodelay(true).map_err(|error| unconnected(&error))?;
@@ -182,12 +182,12 @@ impl Connections {
         }
     }
 
-    /// Tries the address that answered last, and otherwise all addresses of the name, one after the other. The name is
-    /// not resolved for every connection, because the time would count as the target's.
+    /// Connects to the last address that worked, or else to the first address of the name that accepts. The name is not
+    /// resolved for every connection, because the time that it takes would count as the target's.
     async fn dial(&self) -> io::Result<TcpStream> {
         if let Some(address) = self.answered.get() {
             match TcpStream::connect(address).await {
-                // The name may have other addresses by now.
+                // The addresses of the name may have changed.
                 Err(error) if !is_own_limit(&error) => self.answered.set(None),
                 found => return found,
             }
@@ -225,7 +225,8 @@ async fn open<I: Read + Write + Unpin + Send + 'static>(
     let (sender, driver) = handshake(stream).await.map_err(|error| failure(&error))?;
     let is_followed = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&is_followed);
-    // Not among the worker's own tasks, whose end it waits for. Other errors are reported to the request in flight.
+    // This task is not one of the worker's own tasks, because the worker waits for the end of those. Other errors are
+    // reported to the request in flight.
     tokio::spawn(async move {
         if driver.await.is_err_and(|error| error.to_string() == UNASKED) {
             flag.store(true, Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! Releases every request at its planned instant, whatever happened to the ones before.
+//! Releases every request at its planned instant, whether or not earlier ones were answered.
 //!
-//! A thread of its own that sleeps to the next deadline: tokio's timers round up to the next millisecond, and spinning
-//! would take a core from the target when both share a machine.
+//! The dispatcher is a thread that sleeps until the next instant. Timers of tokio would round up to the next millisecond, and
+//! a busy loop would take a core from a target on the same machine.
 
 use super::{
     in_flight::InFlight,
@@ -19,7 +19,7 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 
-/// The longest sleep, so that an interruption is noticed soon.
+/// The longest sleep. It is short so that an interruption takes effect soon.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 pub(super) struct Dispatcher {
@@ -33,11 +33,11 @@ pub(super) struct Dispatcher {
     pub(super) turn: usize,
 }
 
-/// How a phase gives its commands.
+/// The commands of a phase.
 pub(super) enum Work {
-    /// At instants of the plan.
+    /// An open loop: requests at instants of the plan.
     Open(Box<Releases>),
-    /// To this many users.
+    /// A closed loop of this many users.
     Closed(usize),
 }
 
@@ -53,7 +53,7 @@ pub(super) fn prepare(plan: &Plan) -> Result<Vec<Work>, String> {
 }
 
 impl Dispatcher {
-    /// Runs the phases one after the other, to the end of the last or until stopped.
+    /// Runs the phases one after the other, until the end of the last one or until the run is stopped.
     pub(super) fn run(mut self, work: Vec<Work>, schedule: &Schedule) {
         for (phase, work) in work.into_iter().enumerate() {
             let span = schedule.span(phase);
@@ -72,7 +72,7 @@ impl Dispatcher {
     }
 
     fn release(&mut self, phase: usize, start: Instant, releases: Releases) {
-        // Each request is prepared before its instant, because preparing it would delay it.
+        // Each request is prepared before its instant, so that it is not sent late.
         for (due, request) in releases {
             let intended = start + due;
             self.sleep_until(intended);
@@ -96,7 +96,7 @@ impl Dispatcher {
         let workers = self.workers.len();
         for (at, worker) in self.workers.iter().enumerate() {
             let users = at * vus / workers..(at + 1) * vus / workers;
-            // A worker that is gone has no users; the others still report.
+            // A worker whose thread has ended has no users; the other workers go on.
             let _ = worker.send(Command::Users { phase, users, until });
         }
     }
@@ -122,7 +122,7 @@ impl Dispatcher {
     fn flush(&mut self) {
         let record = std::mem::take(&mut self.record);
         if !record.is_empty() {
-            // The receiver is gone once the run is given up.
+            // The receiver is dropped when the run is given up.
             let _ = self.records.send(record);
         }
     }

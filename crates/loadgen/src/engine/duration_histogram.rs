@@ -1,4 +1,4 @@
-//! A histogram of durations: microseconds, three significant digits, as wide as it needs to be.
+//! A histogram of durations in microseconds with three significant digits.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hdrhistogram::{
@@ -10,30 +10,30 @@ use std::time::Duration;
 
 /// Durations, rounded to three significant digits of a microsecond. The range grows as needed, so no outlier is cut off.
 ///
-/// Its serialised form is the text of HdrHistogram's own tools: V2, deflated, in base64, in microseconds.
+/// It is serialised as HdrHistogram's own tools do it: format V2, compressed with deflate, in base64, in microseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DurationHistogram(Histogram<u64>);
 
-/// The usual figures of a distribution, in seconds; all are `None` without samples.
+/// The usual quantiles and the maximum of a distribution, in seconds; all are `None` without samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Median.
+    /// The median.
     pub p50: Option<f64>,
-    /// 90th percentile.
+    /// The 90th percentile.
     pub p90: Option<f64>,
-    /// 95th percentile.
+    /// The 95th percentile.
     pub p95: Option<f64>,
-    /// 99th percentile.
+    /// The 99th percentile.
     pub p99: Option<f64>,
-    /// 99.9th percentile.
+    /// The 99.9th percentile.
     pub p999: Option<f64>,
-    /// The greatest.
+    /// The maximum.
     pub max: Option<f64>,
 }
 
 impl Default for DurationHistogram {
     fn default() -> Self {
-        // 1 µs to 2 s spares most runs any growing.
+        // With a range of 1 µs to 2 s, the histogram does not have to grow in most runs.
         let mut histogram = match Histogram::new_with_bounds(1, 2_000_000, 3) {
             Ok(histogram) => histogram,
             Err(error) => unreachable!("constant bounds: {error}"),
@@ -48,28 +48,28 @@ impl DurationHistogram {
     pub fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX >> 1);
         if let Err(error) = self.0.record(micros) {
-            unreachable!("a histogram that resizes takes everything: {error}");
+            unreachable!("a histogram that resizes accepts every value: {error}");
         }
     }
 
-    /// Adds all of another's durations.
+    /// Adds all durations of another histogram.
     pub fn merge(&mut self, other: &Self) {
         if let Err(error) = self.0.add(&other.0) {
-            unreachable!("a histogram that resizes takes everything: {error}");
+            unreachable!("a histogram that resizes accepts every value: {error}");
         }
     }
 
-    /// Returns each duration in seconds, to the histogram's three digits, with how often it came.
+    /// Returns each duration in seconds, rounded to three digits, with its count.
     pub fn counts(&self) -> impl Iterator<Item = (f64, u64)> {
         self.0.iter_recorded().map(|step| (seconds(step.value_iterated_to()), step.count_at_value()))
     }
 
-    /// Returns how many durations there are.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// Returns how many durations are above `seconds`, to the histogram's three digits.
+    /// Returns the number of durations above `seconds`, where both are rounded to three digits.
     pub fn count_above(&self, seconds: f64) -> u64 {
         let limit = (seconds * 1e6) as u64;
         if self.0.max() <= limit { 0 } else { self.0.count_between(limit + 1, self.0.max()) }
@@ -85,12 +85,12 @@ impl DurationHistogram {
         (!self.0.is_empty()).then(|| self.0.mean() / 1e6)
     }
 
-    /// Returns the greatest in seconds; `None` without samples.
+    /// Returns the greatest duration in seconds; `None` without samples.
     pub fn max(&self) -> Option<f64> {
         (!self.0.is_empty()).then(|| seconds(self.0.max()))
     }
 
-    /// Returns the usual figures.
+    /// Returns the usual quantiles and the maximum.
     pub fn figures(&self) -> Figures {
         Figures {
             p50: self.quantile(0.5),
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outlier_keeps_its_size() {
+    fn an_outlier_is_not_cut_off() {
         let mut times = DurationHistogram::default();
         times.record(Duration::from_micros(250));
         times.record(Duration::from_secs(7200));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn merging_is_as_good_as_recording_together() {
+    fn a_merged_histogram_equals_one_of_all_durations() {
         let (mut a, mut b, mut both) =
             (DurationHistogram::default(), DurationHistogram::default(), DurationHistogram::default());
         for i in 1..1000u64 {
@@ -164,13 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_survives_its_text() {
+    fn a_serialised_histogram_is_read_back_unchanged() {
         let mut times = DurationHistogram::default();
         for micros in [1, 250, 999_999, 7_200_000_000] {
             times.record(Duration::from_micros(micros));
         }
         let text = serde_json::to_string(&times).unwrap();
-        // The prefix of HdrHistogram's own texts.
+        // HdrHistogram's own texts have the same prefix.
         assert!(text.starts_with("\"HISTFAAAA"), "{text}");
         let read = |text: &str| serde_json::from_str::<DurationHistogram>(text);
         let again = read(&text).unwrap();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_is_above() {
+    fn durations_above_a_limit_are_counted() {
         let mut times = DurationHistogram::default();
         assert_eq!(times.count_above(0.01), 0);
         (1..=20).for_each(|ms| times.record(Duration::from_millis(ms)));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_figures() {
+    fn an_empty_histogram_has_no_figures() {
         assert_eq!(DurationHistogram::default().figures(), Figures::default());
     }
 }

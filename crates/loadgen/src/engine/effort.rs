@@ -1,8 +1,8 @@
 //! Measures how busy the generator's own threads are: the share of the time in which they ran or waited for a core.
 //!
 //! Linux counts both for each thread in `schedstat` (nanoseconds on a core, nanoseconds in the run queue, time slices:
-//! <https://docs.kernel.org/scheduler/sched-stats.html>). CPU time alone would not do: on a machine shared with the target,
-//! a thread that gets half a core and wants all of it is as much at its limit as one that has it.
+//! <https://docs.kernel.org/scheduler/sched-stats.html>). CPU time alone is not enough: on a machine shared with the target, a
+//! thread that gets half a core but needs a whole one is at its limit, too.
 
 use std::{
     fs::File,
@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-/// Reads how long one thread has been busy. `None` where the system does not count it.
+/// Reads how long one thread has been busy, or `None` if the system does not count it.
 #[derive(Debug)]
 pub(super) struct Meter(Option<File>);
 
 impl Meter {
-    /// Creates a meter of the calling thread, which any thread may read.
+    /// Creates a meter of the calling thread. Any thread may read it.
     pub(super) fn of_this_thread() -> Self {
         Self(File::open("/proc/thread-self/schedstat").ok())
     }
@@ -32,7 +32,7 @@ impl Meter {
     }
 }
 
-/// The effort of all threads, phase by phase.
+/// The busy time of all threads in each phase.
 #[derive(Debug, Default)]
 pub struct Effort {
     meters: Vec<Meter>,
@@ -47,7 +47,7 @@ struct Reading {
     busy: Vec<Option<Duration>>,
 }
 
-/// What was seen of a phase.
+/// The measurements of one phase.
 #[derive(Debug, Clone, Default)]
 struct Spent {
     covered: Duration,
@@ -59,8 +59,8 @@ impl Effort {
         Self { meters, last: None, phases: vec![Spent::default(); phases] }
     }
 
-    /// Reads the meters `at` into the run, during `phase`, or after the last phase if it is `None`. The time between two
-    /// readings in different phases counts for neither.
+    /// Reads the meters at the time `at` of the run, in the phase `phase`, or after the last phase if it is `None`. The time
+    /// between two readings in different phases counts for neither phase.
     pub fn observe(&mut self, at: Duration, phase: Option<usize>) {
         let busy = self.meters.iter_mut().map(Meter::busy).collect();
         self.take(Reading { at, phase, busy });
@@ -82,11 +82,12 @@ impl Effort {
         self.last = Some(reading);
     }
 
-    /// Returns the share of `phase` in which its busiest thread ran or waited for a core; `None` where that is not known.
+    /// Returns the share of `phase` in which its busiest thread ran or waited for a core, or `None` if that is not known.
     pub fn busiest(&self, phase: usize) -> Option<f64> {
         let spent = self.phases.get(phase).filter(|spent| !spent.covered.is_zero())?;
         let busiest = spent.busy.iter().copied().collect::<Option<Vec<_>>>()?.into_iter().max()?;
-        // A thread counts up to its last switch, so two readings may hold a little more than lies between them.
+        // The kernel updates the counters when it switches threads, so the difference of two readings may be a little more
+        // than the time between them.
         Some((busiest.as_secs_f64() / spent.covered.as_secs_f64()).min(1.0))
     }
 }
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_busiest_thread_counts_and_phases_are_kept_apart() {
+    fn each_phase_has_the_share_of_its_busiest_thread() {
         let mut effort = Effort::new(Vec::new(), 2);
         effort.take(reading(0, 0, [Some(0), Some(0)]));
         effort.take(reading(500, 0, [Some(100), Some(400)]));
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_counted_is_not_known() {
+    fn the_share_is_unknown_where_the_system_does_not_count() {
         let mut effort = Effort::new(Vec::new(), 1);
         effort.take(reading(0, 0, [Some(0), None]));
         effort.take(reading(500, 0, [Some(500), None]));
@@ -133,7 +134,7 @@ mod tests {
         };
         let mut meter = Meter::of_this_thread();
         let start = Instant::now();
-        // A new thread has counted nothing before its first time slice ends; a kernel without SCHED_INFO never does.
+        // The counters of a new thread are 0 before its first time slice ends. Without SCHED_INFO, the kernel never counts.
         while !counted() && start.elapsed() < DEADLINE {}
         if !counted() {
             return assert_eq!(meter.busy(), None);

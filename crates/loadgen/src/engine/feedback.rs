@@ -12,10 +12,10 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use std::{rc::Rc, time::Duration};
 
-/// Where the service takes feedback.
+/// The route for feedback.
 const PATH: &str = "/feedback";
 
-/// The status of feedback that was counted.
+/// The status of an answer that accepts feedback.
 const ACCEPTED: u16 = 202;
 
 /// How feedback on one payload's predictions is sent.
@@ -26,11 +26,11 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Returns `None` for a payload without feedback. Of the payload's own headers, feedback has the authorization: others may ask
-    /// for a fault.
+    /// Returns `None` for a payload without feedback. Of the payload's own headers, only `Authorization` is used, because others may
+    /// ask for a fault.
     ///
     /// # Errors
-    /// If the address cannot be asked for.
+    /// If the address of the route is invalid.
     pub(super) fn new(payload: &Payload, target: &Endpoint) -> Result<Option<Self>, String> {
         let Some(feedback) = payload.feedback else { return Ok(None) };
         let own = payload.headers.get(AUTHORIZATION).cloned();
@@ -54,14 +54,14 @@ impl Request {
 pub(super) struct Due {
     /// The name of the true class, or the true number.
     pub(super) label: Value,
-    /// The id that the prediction was answered with; without one, feedback cannot be sent.
+    /// The prediction id from the answer; without an id, feedback cannot be sent.
     pub(super) prediction_id: Option<String>,
 }
 
-/// Sends the feedback on a request's prediction later, if any is due.
+/// Starts a task that sends the feedback on a prediction later, if any is due.
 pub(super) fn follow_up(sender: &Rc<Sender>, phase: usize, payload: usize, due: Option<Due>) {
     let (Some(due), Some(request)) = (due, &sender.feedback[payload]) else { return };
-    // Taken here, not in the task: one that is dropped before it first runs must be counted too.
+    // The guard is created here, not in the task, because a task that is dropped before it first runs must be counted, too.
     let ticket = Ticket::new(&sender.recorder, phase);
     let Some(prediction_id) = due.prediction_id else { return ticket.settle(FeedbackOutcome::Failed) };
     let (after, request) = (request.after, request.about(&prediction_id, &due.label));
@@ -76,7 +76,7 @@ pub(super) fn follow_up(sender: &Rc<Sender>, phase: usize, payload: usize, due: 
     });
 }
 
-/// Makes sure that feedback which was due is counted, even if its task is dropped.
+/// Counts the end of feedback that was due, even if its task is dropped.
 struct Ticket {
     recorder: Recorder,
     phase: usize,

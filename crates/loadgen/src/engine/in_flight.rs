@@ -1,17 +1,17 @@
-//! Limits that never wait: on requests in flight, and on connections.
+//! Limits the number of requests in flight and of connections, without ever waiting.
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Hands out permits up to a limit. It never waits, because the load would no longer be open-loop.
+/// Hands out permits up to a limit. It never waits, because waiting would make the load depend on the target's answers.
 #[derive(Debug, Clone)]
 pub(super) struct InFlight(Arc<Semaphore>);
 
-/// The permit for one request; dropping it returns it.
+/// The permit for one request, which is returned when it is dropped.
 pub(super) type Permit = OwnedSemaphorePermit;
 
 impl InFlight {
-    /// Creates a limit of so many requests.
+    /// Creates a limit of this many requests.
     pub(super) fn new(limit: usize) -> Self {
         Self(Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))))
     }

@@ -1,13 +1,13 @@
 //! Sends the planned requests at their planned instants and records their results.
 //!
 //! ```text
-//! dispatcher ── Command ──▶ workers (one a core) ── Record, once a second ──▶ the caller of start()
+//! dispatcher ── Command ──▶ workers (one per core) ─ Record, once a second ─▶ the caller of start()
 //!      └────────────────── Record (dropped) ────────────────────────────────▶
 //! ```
 //!
-//! Memory is bounded by the requests in flight: nothing is kept per request once it is recorded, and the plan is
-//! drawn as it is played. Every offered request ends in exactly one of completed, failed, timed out, dropped,
-//! interrupted. Feedback on predictions is counted apart from them.
+//! Memory is bounded by the requests in flight: a request that has been recorded is not kept, and the plan is generated during
+//! the run. Every offered request ends as exactly one of completed, failed, timed out, dropped, interrupted. Feedback on
+//! predictions is counted apart from them.
 
 mod answer;
 mod connections;
@@ -42,41 +42,42 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use worker::FLUSH;
 use worker::{Wiring, Worker};
 
-/// The time from the end of the preparation to the first planned instant: long enough for all threads to be asleep and
-/// waiting.
+/// The time from the end of the preparation to the first planned instant. It is long enough for all threads to start and wait.
 const LEAD: Duration = Duration::from_millis(20);
 
-/// Why a run cannot start, or was lost.
+/// Why a run cannot start, or why its results were lost.
 #[derive(Debug, Error)]
 pub enum EngineError {
     /// A payload does not fit the model.
     #[error("{0}")]
     Payload(String),
-    /// A worker has no client or no runtime.
+    /// A worker could not create its connections or its runtime.
     #[error("a worker cannot start: {0}")]
     Worker(String),
-    /// The system gives no thread.
-    #[error("cannot start a thread: {0}")]
+    /// The system does not provide a thread.
+    #[error("cannot start a thread: {0}; raise the limit on processes and threads (ulimit -u)")]
     Thread(#[from] io::Error),
-    /// A bug in this program.
-    #[error("a thread of the load generator panicked; its part of the run is lost")]
+    /// A thread panicked.
+    #[error(
+        "a thread of the load generator panicked, which is a fault of this program; the results of the run are lost"
+    )]
     Panicked,
 }
 
-/// A run under way.
+/// A run whose threads have been started.
 pub struct Running {
-    /// The instant from which the plan is counted.
+    /// The start of the run, from which the instants of the plan are counted.
     pub started: Instant,
-    /// The records of several threads since their last ones. The channel closes at the end of the run.
+    /// The records of all threads, each with what happened since the thread's last one. The channel closes at the end of the run.
     pub records: mpsc::UnboundedReceiver<Record>,
-    /// How hard the threads work.
+    /// The meters of the threads' busy time.
     pub effort: Effort,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Returns one worker a core. With the target on the same machine they compete, but the system shares cores more finely
-/// than a guess at their split could.
+/// Returns the number of workers: one per core, even if the target runs on the same machine, because the system divides the
+/// cores among both better than a fixed split.
 pub fn default_workers() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
@@ -88,11 +89,11 @@ fn most_connections(reserved: u64) -> usize {
     usize::try_from(limit.saturating_sub(reserve).max(limit / 4)).unwrap_or(usize::MAX)
 }
 
-/// Starts a run of `plan` against `target`. The connections to the target leave `reserved` descriptors free, so that the
-/// listeners of this program still accept connections when a target is slow.
+/// Starts a run of `plan` against `target`. The connections to the target leave `reserved` descriptors free, so that this
+/// program's own listeners accept connections even if a slow target holds many.
 ///
 /// # Errors
-/// If a payload does not fit the model, or the system refuses threads or sockets.
+/// If a payload does not fit the model, or if the system does not provide threads or sockets.
 pub fn start(plan: &Plan, target: &Target, workers: usize, reserved: u64) -> Result<Running, EngineError> {
     let work = dispatcher::prepare(plan).map_err(EngineError::Payload)?;
     let (record_sender, records) = mpsc::unbounded_channel();
@@ -144,15 +145,15 @@ pub fn start(plan: &Plan, target: &Target, workers: usize, reserved: u64) -> Res
 }
 
 impl Running {
-    /// Ends the run; requests under way count as interrupted.
+    /// Stops the run; requests under way count as interrupted.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }
 
-    /// Waits for the threads; call it once [`Running::records`] has ended.
+    /// Waits for the threads to end. Call it after [`Running::records`] has closed.
     ///
     /// # Errors
-    /// [`EngineError::Panicked`].
+    /// [`EngineError::Panicked`] if a thread panicked.
     pub fn join(self) -> Result<(), EngineError> {
         let mut sound = true;
         for thread in self.threads {

@@ -7,20 +7,20 @@ use std::{collections::BTreeMap, time::Duration};
 /// How the offered requests ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Due by the plan, or sent by a user of a closed loop. The thread that counts a request's end also counts it here,
-    /// so a record never has an end without a beginning.
+    /// Requests that were due by the plan, or sent by a user of a closed loop. The thread that counts the end of a request also
+    /// counts it here, so a record never has more ends than offered requests.
     pub offered: u64,
-    /// Answered in full, whatever the status.
+    /// Requests with a complete answer of any status.
     pub completed: u64,
-    /// Without a complete answer, or with one that is unusable.
+    /// Requests without a complete and usable answer.
     pub failed: u64,
-    /// Given up after the scenario's timeout.
+    /// Requests given up after the scenario's timeout.
     pub timed_out: u64,
     /// Never sent.
     pub dropped: u64,
     /// Under way when the run was interrupted.
     pub interrupted: u64,
-    /// Of the completed: those whose status their payload does not expect.
+    /// Completed requests whose status is not one that their payload expects.
     pub unexpected: u64,
 }
 
@@ -28,21 +28,21 @@ impl Totals {
     /// Returns whether every offered request has ended.
     pub fn add_up(&self) -> bool {
         let ends = [self.completed, self.failed, self.timed_out, self.dropped, self.interrupted];
-        // Counts from a file may be anything.
+        // Counts that were read from a file may overflow.
         ends.into_iter().try_fold(0u64, u64::checked_add) == Some(self.offered)
     }
 
-    /// Requests that have not ended yet; none once a run is over.
+    /// Returns the number of requests that have not ended yet; 0 after a run.
     pub fn in_flight(&self) -> u64 {
         self.offered - (self.settled() + self.dropped + self.interrupted)
     }
 
-    /// Requests that were sent and ran their course.
+    /// Returns the number of requests that were sent and not interrupted.
     pub fn settled(&self) -> u64 {
         self.completed + self.failed + self.timed_out
     }
 
-    /// Requests that did not end as their payload expects.
+    /// Returns the number of requests that did not end as their payload expects.
     pub fn not_as_expected(&self) -> u64 {
         self.unexpected + self.failed + self.timed_out
     }
@@ -62,15 +62,15 @@ impl Totals {
 /// How the feedback on predictions ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedbackTotals {
-    /// Predictions that were chosen for feedback.
+    /// Predictions that were selected for feedback.
     pub due: u64,
-    /// Accepted by the service, with status 202.
+    /// Feedback that the service accepted with status 202.
     pub accepted: u64,
     /// Answered with another status.
     pub refused: u64,
-    /// Without an answer, or not sent because the prediction had no id.
+    /// Feedback without an answer, or not sent because the prediction had no id.
     pub failed: u64,
-    /// Not sent or not answered when the run was interrupted.
+    /// Feedback that was not answered when the run was interrupted.
     pub interrupted: u64,
 }
 
@@ -78,11 +78,11 @@ impl FeedbackTotals {
     /// Returns whether each piece of feedback has ended.
     pub fn add_up(&self) -> bool {
         let ends = [self.accepted, self.refused, self.failed, self.interrupted];
-        // Counts from a file may be anything.
+        // Counts that were read from a file may overflow.
         ends.into_iter().try_fold(0u64, u64::checked_add) == Some(self.due)
     }
 
-    /// Returns the counts that add up to those due, as text.
+    /// Returns the counts of all ends as text; they add up to the feedback that was due.
     pub fn in_words(&self) -> String {
         let Self { due, accepted, refused, failed, interrupted } = *self;
         let ended = accepted + refused + failed + interrupted;
@@ -92,7 +92,7 @@ impl FeedbackTotals {
         )
     }
 
-    /// Returns whether no prediction was chosen.
+    /// Returns whether no prediction was selected for feedback.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
@@ -124,9 +124,9 @@ pub enum FeedbackOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
-    /// As many requests as the scenario allows were under way.
+    /// The scenario's limit on requests in flight was reached.
     InFlightLimit,
-    /// The worker that should have sent it is gone.
+    /// The thread of the worker that should have sent it has ended.
     WorkerGone,
 }
 
@@ -136,15 +136,15 @@ pub enum DropReason {
 pub enum Failure {
     /// No connection could be made.
     Connect,
-    /// This machine has no sockets or ports left: the generator's own limit.
+    /// This machine has no sockets or ports left, which is a limit of the generator.
     OwnLimit,
-    /// No secure connection could be made, or it broke: a certificate from an unknown authority, for example.
+    /// A secure connection could not be made or broke, for example because the certificate is from an unknown authority.
     Tls,
     /// The connection ended before the answer did.
     ClosedEarly,
     /// The response is not HTTP.
     NotHttp,
-    /// Status 200 from `/predict` without the prediction that was asked for, or bytes beyond the answer's end.
+    /// An answer with status 200 that is not the requested prediction, or that is followed by further bytes.
     BadAnswer,
     /// Anything else.
     Other,
@@ -155,19 +155,19 @@ pub enum Failure {
 pub enum Ending {
     /// With an answer.
     Completed {
-        /// Its status.
+        /// The status of the answer.
         status: u16,
-        /// Whether its payload expects that.
+        /// Whether the request's payload expects this status.
         expected: bool,
     },
-    /// Without one.
+    /// Without a complete and usable answer.
     Failed(Failure),
-    /// Without one in time.
+    /// Without an answer in time.
     TimedOut,
 }
 
 impl Ending {
-    /// Returns the word for it.
+    /// Returns the name in reports and metrics.
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Completed { expected: true, .. } => Outcome::Completed,
@@ -188,7 +188,7 @@ pub enum Outcome {
     Unexpected,
     /// Without a complete answer.
     Failed,
-    /// Given up.
+    /// Given up after the timeout.
     TimedOut,
     /// Never sent.
     Dropped,
@@ -197,11 +197,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All of them.
+    /// All outcomes.
     pub const ALL: [Self; 6] =
         [Self::Completed, Self::Unexpected, Self::Failed, Self::TimedOut, Self::Dropped, Self::Interrupted];
 
-    /// Returns the word.
+    /// Returns the label value in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -221,7 +221,7 @@ pub struct Timing {
     pub response: Duration,
     /// From the actual send to the end of the answer.
     pub service: Duration,
-    /// From the intended instant to the actual send; `None` in a closed loop, which intends nothing.
+    /// From the intended instant to the actual send; `None` in a closed loop, which has no intended instants.
     pub lag: Option<Duration>,
 }
 
@@ -230,12 +230,12 @@ pub struct Timing {
 pub struct PhaseRecord {
     /// How the requests ended.
     pub totals: Totals,
-    /// Times from the intended instant. A request that timed out counts with the time after which it was given up;
-    /// one that failed does not count, for a refused connection is no quick answer.
+    /// Times from the intended instant. A request that timed out counts with the time after which it was given up. A request
+    /// that failed does not count, because a refused connection is fast but not an answer.
     pub response: DurationHistogram,
-    /// Times from the actual send, of the same requests.
+    /// Times of the same requests from the actual send.
     pub service: DurationHistogram,
-    /// How late requests were sent.
+    /// Times from the intended instant to the send.
     pub lag: DurationHistogram,
     /// Answers by status.
     pub statuses: BTreeMap<u16, u64>,
@@ -243,7 +243,7 @@ pub struct PhaseRecord {
     pub failures: BTreeMap<Failure, u64>,
     /// Drops by reason.
     pub drops: BTreeMap<DropReason, u64>,
-    /// Requests by payload, by its position, and outcome.
+    /// Requests by the position of their payload, and by outcome.
     pub payloads: BTreeMap<(usize, Outcome), u64>,
     /// How the feedback on the phase's predictions ended.
     pub feedback: FeedbackTotals,
@@ -254,13 +254,13 @@ impl PhaseRecord {
         *self.payloads.entry((payload, outcome)).or_default() += 1;
     }
 
-    /// Counts one of a payload's requests that was offered before, and had not ended when the run was interrupted.
+    /// Counts the end of a payload's request that had not ended when the run was interrupted.
     pub fn interrupted(&mut self, payload: usize) {
         self.totals.interrupted += 1;
         self.count_outcome(payload, Outcome::Interrupted);
     }
 
-    /// Counts one of a payload's requests that was offered and never sent.
+    /// Counts a payload's request that was offered but never sent.
     pub fn dropped(&mut self, payload: usize, reason: DropReason) {
         self.totals.offered += 1;
         self.count_outcome(payload, Outcome::Dropped);
@@ -268,7 +268,7 @@ impl PhaseRecord {
         *self.drops.entry(reason).or_default() += 1;
     }
 
-    /// Counts one of a payload's requests that was offered before, was sent, and ended.
+    /// Counts the end of a payload's request that was sent.
     pub fn ended(&mut self, payload: usize, ending: Ending, timing: Timing) {
         self.count_outcome(payload, ending.outcome());
         if let Some(lag) = timing.lag {
@@ -291,7 +291,7 @@ impl PhaseRecord {
         self.service.record(timing.service);
     }
 
-    /// Counts the end of one piece of feedback that was due before.
+    /// Counts the end of one piece of feedback.
     pub fn feedback_ended(&mut self, outcome: FeedbackOutcome) {
         let count = match outcome {
             FeedbackOutcome::Accepted => &mut self.feedback.accepted,
@@ -327,12 +327,12 @@ fn add_counts<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>)
 pub struct Record(BTreeMap<usize, PhaseRecord>);
 
 impl Record {
-    /// Returns one phase's counts, to add to.
+    /// Returns the record of one phase, for changes.
     pub fn phase(&mut self, phase: usize) -> &mut PhaseRecord {
         self.0.entry(phase).or_default()
     }
 
-    /// Returns one phase's counts; `None` when nothing happened in it.
+    /// Returns the record of one phase, or `None` if nothing happened in it.
     pub fn get(&self, phase: usize) -> Option<&PhaseRecord> {
         self.0.get(&phase)
     }
@@ -344,7 +344,7 @@ impl Record {
         }
     }
 
-    /// Returns all phases in one.
+    /// Returns the sum of all phases.
     pub fn whole(&self) -> PhaseRecord {
         let mut whole = PhaseRecord::default();
         self.0.values().for_each(|record| whole.merge(record));
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_has_no_time_and_a_timeout_has() {
+    fn a_timeout_is_counted_with_its_time_and_a_failure_without() {
         let whole = record(&[(0, 1), (0, 2)]).whole();
         assert_eq!((whole.response.count(), whole.lag.count()), (1, 2));
         assert_eq!(whole.totals.not_as_expected(), 2);

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Where workers record; each has its own.
+/// The record that a worker writes to; each worker has its own.
 pub(super) type Recorder = Rc<RefCell<Record>>;
 
 /// Sends requests on behalf of one worker.
@@ -39,7 +39,7 @@ pub(super) struct Sender {
 /// The common parts of a payload's requests, which each request copies.
 struct Template {
     method: Method,
-    /// Path and query.
+    /// The path and the query.
     uri: Uri,
     headers: HeaderMap,
     /// Whether the payload's own headers declare the content type.
@@ -75,10 +75,10 @@ impl Template {
     }
 }
 
-/// Returns the path and the headers of requests to `path`, which have the usual headers beside `headers`.
+/// Returns the path and the headers of requests to `path`: the usual headers, and `headers` in addition.
 ///
 /// # Errors
-/// If the address cannot be asked for.
+/// If the address is invalid.
 pub(super) fn address(
     target: &Endpoint,
     path: &str,
@@ -107,7 +107,7 @@ pub(super) fn address(
 
 impl Sender {
     /// # Errors
-    /// If the target's address or a payload's path can't be asked for.
+    /// If the target's address or a payload's path is invalid.
     pub(super) fn new(
         target: &Target,
         most: InFlight,
@@ -123,15 +123,15 @@ impl Sender {
         Ok(Self { connections, timeout, templates, feedback, recorder })
     }
 
-    /// Counts a request as offered. Its end is counted in any case.
+    /// Counts a request as offered. The returned guard counts its end, even if the request is never sent.
     pub(super) fn ticket(&self, phase: usize, payload: usize) -> Ticket {
         self.recorder.borrow_mut().phase(phase).totals.offered += 1;
         Ticket { recorder: Rc::clone(&self.recorder), phase, payload, open: true }
     }
 
-    /// Sends a request that was due at `intended`; `None` in a closed loop.
+    /// Sends a request that was due at `intended`, which is `None` in a closed loop.
     ///
-    /// Dropping the future before its end counts the request as interrupted.
+    /// If the future is dropped before its end, the request counts as interrupted.
     pub(super) async fn send(
         &self,
         ticket: Ticket,
@@ -185,15 +185,15 @@ impl Sender {
     }
 }
 
-/// What became of a request.
+/// The result of a request.
 pub(super) struct Sent {
     /// Whether it was answered.
     pub(super) answered: bool,
-    /// The feedback on its prediction, if it gets one.
+    /// The feedback on its prediction, if any is due.
     pub(super) feedback: Option<Due>,
 }
 
-/// Makes sure that a request which was offered is counted, even if its task is dropped before it ever ran.
+/// Counts the end of an offered request, even if its task is dropped before it first runs.
 pub(super) struct Ticket {
     recorder: Recorder,
     phase: usize,

@@ -1,5 +1,5 @@
-//! A worker: one thread, one single-threaded runtime, one client, one record. Workers share nothing but the bound on
-//! requests in flight, so a second one costs the first nothing.
+//! Runs a worker: a thread with its own runtime, connections and record. Workers share only the limits on requests in flight
+//! and on connections, so they do not slow each other down.
 
 use super::{
     Target,
@@ -20,18 +20,18 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-/// How often a worker hands over what it has recorded: as often as the service is read, so that both views line up.
+/// How often a worker hands over its record: as often as the service is read, so that both cover the same seconds.
 pub(crate) const FLUSH: Duration = Duration::from_secs(1);
 
-/// How long a user of a closed loop waits after a request without an answer. A refusal can take no time at all, and
-/// users who retry at once would occupy their worker completely.
+/// How long a user of a closed loop waits after a request without an answer. A refused connection takes almost no time, so
+/// users that retry at once would use up all CPU time of their worker.
 const RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// A command to a worker. Once the channel closes, the worker finishes the requests under way.
 pub(super) enum Command {
-    /// Send this, which was due at `intended`.
+    /// Send this request, which was due at `intended`.
     Send { phase: usize, request: PreparedRequest, intended: Instant, permit: Permit },
-    /// Be these users of this part of the plan, until that instant.
+    /// Act as these users of a closed loop until the given instant.
     Users { phase: usize, users: std::ops::Range<usize>, until: Instant },
 }
 
@@ -42,16 +42,16 @@ pub(super) struct Wiring {
     pub(super) stop: watch::Receiver<bool>,
 }
 
-/// A worker before it has a runtime. Errors of its setup occur here, before the run.
+/// A worker before its thread is started. Errors of the setup occur here, before the run.
 pub(super) struct Worker {
     pub(super) plan: Plan,
     pub(super) target: Target,
-    /// The bound on connections, shared with the other workers.
+    /// The limit on connections, shared with the other workers.
     pub(super) connections: InFlight,
 }
 
 impl Worker {
-    /// Works until the commands end and all requests are finished, or until asked to stop.
+    /// Runs until the commands end and all requests have ended, or until the run is stopped.
     pub(super) fn run(self, mut wiring: Wiring, ready: impl FnOnce(Result<Meter, String>)) {
         let recorder = Recorder::default();
         let scenario = &self.plan.scenario;
@@ -80,7 +80,7 @@ impl Worker {
 async fn work(mut tasks: LocalSet, sender: &Rc<Sender>, plan: &Plan, wiring: &mut Wiring) {
     let Wiring { commands, records, stop } = wiring;
     let mut ticks = tokio::time::interval(FLUSH);
-    // Back to the grid after a delay: records that drift would fall two into one second and none into the next.
+    // After a delay, records return to whole seconds. Otherwise two could fall into one second and none into the next.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let interrupted = tasks
         .run_until(async {
@@ -105,11 +105,11 @@ async fn work(mut tasks: LocalSet, sender: &Rc<Sender>, plan: &Plan, wiring: &mu
             }
         }
     }
-    // What is still under way counts itself as interrupted when it is dropped.
+    // Requests still under way count themselves as interrupted when they are dropped.
     drop(tasks);
     while let Some(command) = commands.recv().await {
         if let Command::Send { phase, request, .. } = command {
-            // Counted as interrupted when it is dropped.
+            // The request counts itself as interrupted when it is dropped.
             drop(sender.ticket(phase, request.payload));
         }
     }
@@ -119,7 +119,7 @@ fn handle(command: Command, sender: &Rc<Sender>, plan: &Plan) {
     match command {
         Command::Send { phase, request, intended, permit } => {
             let sender = Rc::clone(sender);
-            // Taken here, not in the task: one that is dropped before it first runs must be counted too.
+            // The guard is created here, not in the task, because a task that is dropped before it first runs must be counted, too.
             let ticket = sender.ticket(phase, request.payload);
             tokio::task::spawn_local(async move {
                 let payload = request.payload;
@@ -130,7 +130,7 @@ fn handle(command: Command, sender: &Rc<Sender>, plan: &Plan) {
         }
         Command::Users { phase, users, until } => {
             for user in users {
-                // The plan was found sound before the run.
+                // The plan was checked before the run.
                 let Ok(requests) = plan.requests(phase, plan.shard.item(user)) else { continue };
                 tokio::task::spawn_local(be_user(Rc::clone(sender), phase, requests, until));
             }
@@ -138,7 +138,7 @@ fn handle(command: Command, sender: &Rc<Sender>, plan: &Plan) {
     }
 }
 
-/// Asks, waits for the answer, asks again.
+/// Sends requests one after the other, each when the one before has been answered.
 async fn be_user(sender: Rc<Sender>, phase: usize, mut requests: PreparedRequests, until: Instant) {
     while Instant::now() < until {
         let request = requests.draw();
@@ -154,7 +154,7 @@ async fn be_user(sender: Rc<Sender>, phase: usize, mut requests: PreparedRequest
 fn flush(recorder: &Recorder, records: &mpsc::UnboundedSender<Record>) {
     let record = recorder.take();
     if !record.is_empty() {
-        // The receiver is gone once the run is given up.
+        // The receiver is dropped when the run is given up.
         let _ = records.send(record);
     }
 }

@@ -1,5 +1,5 @@
-//! Judges a run: thresholds on what the client measured, expectations on what monitoring detected, and whether the generator
-//! kept up. Pure functions of what was recorded.
+//! Judges a run: thresholds on the client's measurements, expectations of what monitoring detects, and whether the generator
+//! kept up. All functions depend only on the records of the run.
 
 pub mod expectations;
 mod run;
@@ -12,20 +12,20 @@ use crate::{engine::PhaseRecord, scenario::Threshold};
 use serde::{Deserialize, Serialize};
 use thresholds::ThresholdOutcome;
 
-/// What the client measured. Lists are the phases', in their order.
+/// The client's measurements. Each list has one element per phase, in the order of the phases.
 pub struct Measured<'a> {
-    /// What the phases are called.
+    /// The names of the phases.
     pub names: &'a [String],
-    /// The results of their requests.
+    /// The results of the requests of each phase.
     pub records: &'a [&'a PhaseRecord],
-    /// The same of the whole run.
+    /// The results of the requests of the whole run.
     pub whole: &'a PhaseRecord,
-    /// Which were closed loops in which the generator itself had no time left.
+    /// Whether each phase was a closed loop in which the generator itself had no CPU time left.
     pub saturated: &'a [bool],
 }
 
 impl Measured<'_> {
-    /// Judges each threshold, and returns whether one was missed through the generator's own doing.
+    /// Judges each threshold, and returns whether one was missed because of the generator.
     pub fn judge(&self, thresholds: &[Threshold]) -> (Vec<ThresholdOutcome>, bool) {
         let mut blamed = false;
         let outcomes = thresholds.iter().map(|threshold| {
@@ -44,13 +44,13 @@ impl Measured<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// What was required happened.
+    /// The requirement was met.
     Passed,
-    /// What was required did not happen.
+    /// The requirement was not met.
     Failed,
-    /// The observations do not suffice for a decision, which counts as missed: nothing shows that it happened.
+    /// The observations do not suffice for a decision. This counts as missed, because nothing shows that the requirement was met.
     CannotTell,
-    /// It was not checked, which never counts as passed.
+    /// The requirement was not checked, which never counts as passed.
     NotChecked,
 }
 
@@ -85,7 +85,7 @@ mod tests {
     use super::Verdict::{self, CannotTell, Failed, NotChecked, Passed};
 
     #[test]
-    fn the_strictest_verdict_is_that_of_all() {
+    fn the_strictest_of_several_verdicts_counts() {
         assert_eq!(Verdict::of_all([]), NotChecked);
         assert_eq!(Verdict::of_all([NotChecked, Passed]), Passed);
         assert_eq!(Verdict::of_all([Passed, CannotTell, NotChecked]), CannotTell);

@@ -1,4 +1,4 @@
-//! The verdict on a whole run.
+//! Reaches the verdict on a whole run.
 
 use super::{Verdict, expectations::ExpectationOutcome, thresholds::ThresholdOutcome};
 use crate::engine::Totals;
@@ -16,22 +16,22 @@ pub enum RunVerdict {
     /// The generator could not keep up, so the figures are not those of the target.
     #[default]
     Invalid,
-    /// It was stopped before its end.
+    /// The run was stopped before its end.
     Interrupted,
 }
 
-/// How many thresholds and expectations were missed. They do not decide the verdict on an interrupted or invalid run, but
-/// they are reported.
+/// The numbers of missed thresholds and expectations. They do not affect the verdict on an interrupted or invalid run, but they
+/// are reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missed {
-    /// Thresholds.
+    /// The missed thresholds.
     pub thresholds: usize,
-    /// Expectations.
+    /// The missed expectations.
     pub expectations: usize,
 }
 
 impl Missed {
-    /// Counts the missed ones.
+    /// Counts the missed thresholds and expectations.
     pub fn count(thresholds: &[ThresholdOutcome], expectations: &[ExpectationOutcome]) -> Self {
         Self {
             thresholds: thresholds.iter().filter(|outcome| outcome.verdict.is_missed()).count(),
@@ -39,13 +39,13 @@ impl Missed {
         }
     }
 
-    /// Returns whether none was missed.
+    /// Returns whether nothing was missed.
     pub fn is_none(self) -> bool {
         self == Self::default()
     }
 }
 
-/// Returns how many thresholds and expectations were missed, as a phrase. It leaves out the kind that the scenario has none of.
+/// Returns the numbers as text. A kind that the scenario does not have is left out.
 pub fn missed_in_words(
     missed: Missed,
     thresholds: &[ThresholdOutcome],
@@ -80,7 +80,7 @@ pub fn run_verdict(
         thresholds.chain(expectations.iter().map(|outcome| outcome.verdict))
     };
     if verdicts().count() > 0 && verdicts().all(|verdict| verdict == Verdict::NotChecked) {
-        return (RunVerdict::Failed, Some("nothing of what the scenario expects could be checked".into()));
+        return (RunVerdict::Failed, Some("none of the scenario's expectations could be checked".into()));
     }
     if missed.is_none() && totals.settled() > 0 && totals.completed == 0 {
         return (
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_missed_ones_are_counted_for_each_kind_that_there_is() {
+    fn missed_thresholds_and_expectations_are_counted() {
         let threshold = |verdict| ThresholdOutcome {
             phase: None,
             metric: "failed".into(),

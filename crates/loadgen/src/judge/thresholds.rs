@@ -1,4 +1,4 @@
-//! Thresholds on what the client saw. Without samples a threshold fails: nothing was shown to be good.
+//! Judges thresholds on the client's measurements. A threshold without samples fails, because nothing shows that it was met.
 
 use super::Verdict;
 use crate::{
@@ -15,11 +15,12 @@ pub struct ThresholdOutcome {
     pub phase: Option<String>,
     /// The metric's name.
     pub metric: Cow<'static, str>,
-    /// As the scenario has it.
+    /// The text of the threshold in the scenario.
     pub expression: String,
-    /// What was measured, times in seconds; `None` without samples, infinite where the quantile had no answer (`null` in JSON).
+    /// The measured value, times in seconds. It is `None` without samples, and infinite if the quantile is that of a request without
+    /// an answer; both are `null` in JSON.
     pub value: Option<f64>,
-    /// Whether it holds.
+    /// Whether the threshold was met.
     pub verdict: Verdict,
     /// Whether the value is a time.
     #[serde(skip)]
@@ -60,11 +61,11 @@ fn value(threshold: &Threshold, record: &PhaseRecord) -> Option<f64> {
     }
 }
 
-/// Returns a figure of `times`. They include the `given_up` requests with their time limit, but not the `unanswered`
+/// Returns a figure of `times`, which include the `given_up` requests with the timeout as their time, but not the `unanswered`
 /// ones.
 ///
-/// A quantile is over all requests: one without an answer counts as slower than any with one. So a service that answers
-/// half of them at once and the rest never does not have a low 99th percentile.
+/// A quantile is over all requests, and a request without an answer counts as slower than any with one. Otherwise a service that
+/// answers only half of the requests, but quickly, would have a low 99th percentile.
 fn time(aggregate: Aggregate, times: &DurationHistogram, unanswered: u64, given_up: u64) -> Option<f64> {
     match aggregate {
         Aggregate::Quantile(quantile) => {
@@ -74,14 +75,14 @@ fn time(aggregate: Aggregate, times: &DurationHistogram, unanswered: u64, given_
                 (0, _) => None,
                 (_, count) if none == 0 || count == 0 => times.quantile(quantile).or(Some(f64::INFINITY)),
                 _ if rank > all - none => Some(f64::INFINITY),
-                // Requests that were given up are among the slowest samples, so the rank among the samples is the rank
-                // among all.
+                // Requests that were given up are among the slowest samples, so a rank among the samples is also the rank among all
+                // requests.
                 (_, count) => times.quantile((rank as f64 / count as f64).min(1.0)),
             }
         }
         Aggregate::Mean => times.mean(),
         Aggregate::Max => times.max(),
-        // The scenario's parser refuses these.
+        // The parser of scenarios does not accept these combinations.
         Aggregate::Count | Aggregate::Rate => None,
     }
 }
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_held_against_limits() {
+    fn figures_are_compared_with_limits() {
         let mut record = record();
         assert_eq!(verdict(Metric::ResponseTime, "p(50)<51ms", &record), Verdict::Passed);
         assert_eq!(verdict(Metric::ResponseTime, "p(99)<98ms", &record), Verdict::Failed);
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_request_without_an_answer_is_slower_than_any_limit() {
-        // A hundred answers of 1 to 100 ms.
+        // A hundred answers take 1 to 100 ms.
         let with = |failed: u64, given_up: u64, dropped: u64| {
             let mut record = record();
             let timing = |ms| {
@@ -152,7 +153,7 @@ mod tests {
             assert_eq!(judge(&missing, "p(50)<53ms"), Verdict::Passed);
         }
         assert_eq!(judge(&with(100, 0, 0), "p(50)<101ms"), Verdict::Passed);
-        // What was never sent says nothing of the service's own time.
+        // Requests that were never sent do not count for the service time.
         assert_eq!(verdict(Metric::ServiceTime, "p(99)<1h", &with(0, 0, 50)), Verdict::Passed);
         let mut nothing = PhaseRecord::default();
         nothing.dropped(0, DropReason::InFlightLimit);
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_nothing_shown() {
+    fn a_threshold_without_samples_fails() {
         let nothing = PhaseRecord::default();
         assert_eq!(verdict(Metric::ResponseTime, "p(99)<1h", &nothing), Verdict::Failed);
         assert_eq!(verdict(Metric::UnexpectedRate, "rate<1", &nothing), Verdict::Failed);

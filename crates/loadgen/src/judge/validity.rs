@@ -7,28 +7,28 @@ use crate::{
 };
 use driftsim::counted::counted;
 
-/// Tolerated lateness, in seconds: a few of Linux' 4 ms scheduler ticks on a machine that is shared with the target.
+/// The tolerated lateness in seconds: a few scheduler ticks of Linux (4 ms), for a machine that is shared with the target.
 const TOLERATED_LAG: f64 = 0.010;
 
-/// Lateness is part of every response time. Up to this share of the reported time it is tolerated.
+/// The tolerated lateness as a share of the reported response time, which includes it.
 const TOLERATED_SHARE: f64 = 0.1;
 
-/// At most this share of the requests may be later than that: the percentiles that are reported reach so far.
+/// The greatest share of requests that may be later than that. The highest reported percentile leaves out the same share.
 const TOLERATED_LATE: f64 = 0.01;
 
-/// Fewer late requests count as a short disturbance of the machine, not as a generator that cannot keep up.
+/// The fewest late requests that make a run invalid. Fewer may be a short disturbance of the machine.
 const FEWEST_LATE: u64 = 30;
 
-/// If a thread of the generator ran or waited for a core for at least this share of a phase, it had almost no idle time: the
-/// measured figures may show the generator's limit instead of the target's.
+/// If a thread of the generator ran or waited for a core for at least this share of a phase, it had almost no idle time, and the
+/// measured figures may be limited by the generator instead of the target.
 pub const SATURATED: f64 = 0.95;
 
-/// The reason if a limit is missed through the generator's own doing.
-pub const OWN_FAULT: &str = "a limit was missed by the generator's own doing: it left late while the target answered in \
-time, or its threads had no time left in a closed loop; lower the load, or give it more cores or machines";
+/// The reason why a run is invalid if a limit was missed because of the generator.
+pub const OWN_FAULT: &str = "a limit was missed because of the generator: it sent requests late while the target answered in \
+time, or its threads had no CPU time left in a closed loop; lower the load, or use more cores or machines";
 
-/// Returns why the figures of a phase describe the generator rather than the target, if they do. `busy` is the share of
-/// the time in which its busiest thread ran or waited for a core.
+/// Returns why the figures of a phase describe the generator and not the target, if they do. `busy` is the share of the time in
+/// which its busiest thread ran or waited for a core.
 pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<String> {
     if let Some(count) = record.failures.get(&Failure::OwnLimit) {
         return Some(format!(
@@ -41,23 +41,23 @@ pub fn invalid(phase: &str, record: &PhaseRecord, busy: Option<f64>) -> Option<S
     let (late, all) = (record.lag.count_above(limit), record.lag.count());
     (late >= FEWEST_LATE && late as f64 > all as f64 * TOLERATED_LATE).then(|| {
         let why = match busy {
-            Some(busy) if busy >= SATURATED => ", for it had no CPU time left; lower the rate, or give it more cores or machines",
-            Some(_) => ", though its threads had CPU time left over the phase: the machine was busy or stood still for a while",
-            None => "; lower the rate, or give it more cores or machines",
+            Some(busy) if busy >= SATURATED => ", because it had no CPU time left; lower the rate, or use more cores or machines",
+            Some(_) => ", although its threads had CPU time left, so the machine was busy or paused for a while; repeat the run",
+            None => "; lower the rate, or use more cores or machines",
         };
         format!(
-            "{phase}: the generator could not keep up: {late} of {all} requests left more than {:.0} ms late{why}",
+            "{phase}: the generator could not keep up: {late} of {all} requests were sent more than {:.0} ms late{why}",
             limit * 1e3
         )
     })
 }
 
-/// Returns whether a missed threshold is the generator's own doing. `saturated` states for each phase whether it was a
-/// closed loop in which the generator had no time left.
+/// Returns whether a threshold was missed because of the generator. `saturated` states for each phase whether it was a closed
+/// loop in which the generator had no CPU time left.
 ///
-/// In an open loop: the target itself answered in time, and requests were sent late by more than a tenth of the limit. In
-/// a closed loop of a saturated generator every answer waits until a thread has time to read it, so times are upper
-/// bounds: a threshold that holds does hold, and one that is missed is undecided.
+/// In an open loop, this is the case if the target itself answered in time, and requests were sent late by more than a tenth of
+/// the limit. In a closed loop of a saturated generator, answers wait until a thread has time to read them, so times are upper
+/// bounds: a threshold that is met is certainly met, but one that is missed is undecided.
 pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord, saturated: &[bool]) -> bool {
     let of_time = threshold.metric.is_time() || threshold.metric == Metric::TimedOut;
     let saturated = match threshold.phase {
@@ -65,15 +65,14 @@ pub fn blames_itself(threshold: &Threshold, record: &PhaseRecord, saturated: &[b
         None => saturated.contains(&true),
     };
     let same = |metric| thresholds::judge(&Threshold { metric, ..threshold.clone() }, None, record);
-    // The lag at the quantile of the threshold: lateness can affect a p(99.9) and not a p(99).
+    // The send lag is that at the threshold's quantile, because lateness can affect p(99.9) but not p(99).
     let left_late = threshold.metric == Metric::ResponseTime
         && same(Metric::ServiceTime).verdict == Verdict::Passed
         && same(Metric::SendLag).value.is_some_and(|lag| lag > threshold.limit * TOLERATED_SHARE);
     left_late || (of_time && saturated)
 }
 
-/// Returns whether a missed expectation is the generator's own doing: it expects more throughput than the generator can
-/// ask for.
+/// Returns whether an expectation was missed because of the generator, which could not send as many requests as it expects.
 pub fn expects_too_much(expectation: &Expectation, saturated: &[bool]) -> bool {
     let throughput = matches!(
         expectation.assertion,
@@ -92,7 +91,7 @@ mod tests {
     use crate::engine::{Ending, Timing};
     use std::time::Duration;
 
-    /// Returns a thousand requests, `late` of which left `lag_ms` late.
+    /// Returns the record of a thousand requests, `late` of which were sent `lag_ms` late.
     fn record(late: u64, lag_ms: u64, response_ms: u64) -> PhaseRecord {
         let mut record = PhaseRecord::default();
         let response = Duration::from_millis(response_ms);
@@ -105,25 +104,25 @@ mod tests {
     }
 
     #[test]
-    fn lateness_is_held_against_what_it_distorts() {
+    fn tolerated_lateness_depends_on_the_response_time() {
         assert_eq!(invalid("a", &record(1000, 5, 6), None), None);
         assert_eq!(invalid("a", &record(1000, 50, 1000), None), None);
         assert!(
             invalid("a", &record(1000, 50, 60), Some(0.99))
                 .unwrap()
-                .contains("1000 of 1000 requests left more than 10 ms late, for it had no CPU")
+                .contains("1000 of 1000 requests were sent more than 10 ms late, because it had no CPU")
         );
     }
 
     #[test]
-    fn a_hiccup_is_not_held_against_it() {
+    fn a_short_disturbance_is_tolerated() {
         assert_eq!(invalid("a", &record(29, 50, 60), None), None);
         assert!(invalid("a", &record(30, 50, 60), None).is_some());
         assert_eq!(invalid("a", &PhaseRecord::default(), None), None);
     }
 
     #[test]
-    fn a_saturated_generator_has_only_itself_to_blame_for_times() {
+    fn times_are_undecided_if_the_generator_is_saturated() {
         let judge = |metric, expression, phase, saturated: &[bool]| {
             let threshold = Threshold::parse(phase, metric, expression).unwrap();
             blames_itself(&threshold, &record(0, 0, 500), saturated)
@@ -132,13 +131,13 @@ mod tests {
         assert!(judge(Metric::ServiceTime, "p(99)<100ms", None, &[false, true]));
         assert!(judge(Metric::TimedOut, "count==0", None, &[true]));
         assert!(!judge(Metric::ResponseTime, "p(99)<100ms", Some(0), &[false, true]));
-        // A wrong status is the target's, however busy the generator is.
+        // A wrong status is a fault of the target, even if the generator is busy.
         assert!(!judge(Metric::UnexpectedRate, "rate<0.1", None, &[true]));
     }
 
     #[test]
-    fn lateness_counts_where_the_threshold_looks() {
-        // Two of a thousand left 250 ms late; the target took 10 ms each time.
+    fn lateness_counts_at_the_quantile_of_the_threshold() {
+        // Two of a thousand requests were sent 250 ms late; the target took 10 ms for each.
         let mut late = record(0, 0, 10);
         for _ in 0..2 {
             let [response, service] = [260, 10].map(Duration::from_millis);
@@ -150,7 +149,7 @@ mod tests {
         };
         assert!(blames("max<200ms") && blames("p(99.9)<200ms"));
         assert!(!blames("p(99)<5ms"), "the target itself is slower than that");
-        // 5 ms of lateness are nothing to a limit of a second, and all there is to one of 12 ms.
+        // 5 ms of lateness are negligible for a limit of a second, but not for one of 12 ms.
         let late = record(1000, 5, 14);
         let threshold = |text| Threshold::parse(None, Metric::ResponseTime, text).unwrap();
         assert!(blames_itself(&threshold("p(99)<12ms"), &late, &[false]));

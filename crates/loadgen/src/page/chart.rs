@@ -1,7 +1,7 @@
 //! Draws one plot as SVG.
 //!
-//! Colours are fixed here and mapped to those of the theme by the style sheet, which knows them by their values. Plotters
-//! rounds to whole pixels, so the drawing has twice as many of them as it is wide on a screen.
+//! The colours here are placeholders: the style sheet selects lines by these values and gives them the colours of the theme.
+//! Plotters rounds to whole pixels, so the drawing has twice as many pixels as its width on a screen.
 
 use super::{
     PhaseSpan,
@@ -16,16 +16,16 @@ use plotters::{
 /// One line of a plot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// What the legend calls it.
+    /// The name in the legend.
     pub name: String,
-    /// Its colour, by position in [`COLOURS`].
+    /// The position of its colour in [`COLOURS`].
     pub colour: usize,
-    /// Seconds into the run and values; `None` is a gap.
+    /// The points: seconds from the run's start, and values, where `None` is a gap.
     pub points: Vec<(f64, Option<f64>)>,
 }
 
 impl Line {
-    /// Returns the last value there is.
+    /// Returns the last value, if there is any.
     pub fn last(&self) -> Option<f64> {
         self.points.iter().rev().find_map(|(_, value)| *value)
     }
@@ -49,7 +49,7 @@ const GRID: RGBColor = RGBColor(221, 221, 221);
 const SHADE: RGBColor = RGBColor(238, 238, 238);
 const LIMIT: RGBColor = RGBColor(1, 1, 1);
 
-/// Width and height of the drawing, and the lines' frame in it. Above the frame is room for the phases' names.
+/// The width and height of the drawing, and the frame of the plot in it. The names of the phases are above the frame.
 const SIZE: (u32, u32) = (960, 460);
 const LEFT: i32 = 126;
 const RIGHT: i32 = 948;
@@ -58,12 +58,12 @@ const BASE: i32 = 412;
 
 const FONT: i32 = 26;
 const SMALL: i32 = 22;
-/// A letter's width to its height, roughly: the fonts are not known here.
+/// The approximate ratio of a letter's width to its height; the font of the reader is not known.
 const LETTER: f64 = 0.58;
 
 type Error = DrawingAreaErrorKind<std::io::Error>;
 
-/// Draws lines over the phases, from the run's start to `end` seconds; a limit is a line across.
+/// Draws lines over the phases, from the run's start to `end` seconds. A limit is drawn as a horizontal line.
 ///
 /// # Errors
 /// If plotters cannot draw the chart.
@@ -103,7 +103,7 @@ fn draw(
             let points: Vec<_> = stretch.iter().filter_map(point).collect();
             match points[..] {
                 [] => {}
-                // A line of one point would not show.
+                // A line of a single point would be invisible, so it is drawn as a dot.
                 [point] => root.draw(&Circle::new(point, 4, colour.filled()))?,
                 _ => root.draw(&PathElement::new(points, colour.stroke_width(4)))?,
             }
@@ -116,7 +116,7 @@ fn draw(
     root.present()
 }
 
-/// Where things lie in the drawing.
+/// The positions of the parts of the drawing.
 struct Frame<'a> {
     scale: &'a Scale,
     end: f64,
@@ -133,13 +133,13 @@ impl Frame<'_> {
     }
 }
 
-/// Lines across at the ticks, and what they read.
+/// Draws a horizontal line at each tick, with its label.
 fn axes(root: &DrawingArea<SVGBackend<'_>, Shift>, frame: &Frame) -> Result<(), Error> {
     let style = TextStyle::from(font(FONT)).color(&TEXT);
     for &tick in &frame.scale.ticks {
         let y = frame.y(tick);
         root.draw(&PathElement::new([(LEFT, y), (RIGHT, y)], GRID.stroke_width(2)))?;
-        // Centred on the base line, the lowest label would touch those of the time axis.
+        // The lowest label is moved up, because it would touch the labels of the time axis.
         let vertical = if y == BASE { VPos::Bottom } else { VPos::Center };
         let style = style.clone().pos(Pos::new(HPos::Right, vertical));
         root.draw(&Text::new(frame.scale.label(tick), (LEFT - 10, y), style))?;
@@ -147,7 +147,7 @@ fn axes(root: &DrawingArea<SVGBackend<'_>, Shift>, frame: &Frame) -> Result<(), 
     for tick in time_ticks(frame.end) {
         let x = frame.x(tick);
         root.draw(&PathElement::new([(x, BASE), (x, BASE + 8)], GRID.stroke_width(2)))?;
-        // Labels at the ends would reach beyond the drawing.
+        // Labels at the ends are moved inwards, because they would reach beyond the drawing.
         let at_end = RIGHT - x < 2 * FONT;
         let style = style.clone().pos(Pos::new(if at_end { HPos::Right } else { HPos::Center }, VPos::Top));
         root.draw(&Text::new(time_label(tick), (if at_end { RIGHT } else { x }, BASE + 12), style))?;
@@ -155,7 +155,7 @@ fn axes(root: &DrawingArea<SVGBackend<'_>, Shift>, frame: &Frame) -> Result<(), 
     Ok(())
 }
 
-/// Shades every other phase and names each: across where there is room, else downwards.
+/// Shades every other phase and writes the names of all, vertically where a phase is too narrow.
 fn bands(
     root: &DrawingArea<SVGBackend<'_>, Shift>,
     frame: &Frame,
@@ -179,7 +179,7 @@ fn bands(
     Ok(())
 }
 
-/// Plotters takes a font's line height, SVG its letters'.
+/// Converts a font size: plotters expects the height of a line, SVG that of the letters.
 fn font<'a>(size: i32) -> FontDesc<'a> {
     ("sans-serif", f64::from(size) * 1.24).into_font()
 }

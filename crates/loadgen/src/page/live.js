@@ -1,5 +1,5 @@
-// Follows a run: the server sends the page's state each second, each ended by a NUL, until the run has ended. One long
-// answer rather than many questions, so that the last state always arrives and none is asked for in vain.
+// Follows a run. The server sends the state of the page every second, each followed by a NUL, until the run has ended. All states
+// are one long answer, so that the last state always arrives and no request is sent to a server that has stopped.
 "use strict";
 const say = (text) => {
   const place = document.getElementById("connection");
@@ -20,8 +20,8 @@ const say = (text) => {
       if (last === undefined) continue;
       document.querySelector("main").innerHTML = last;
     }
-    say("The run has ended and its server with it; this is its last state.");
+    say("The run has ended, and its server has stopped. This is the last state.");
   } catch (problem) {
-    say("The connection to the run is lost; this is the last state that arrived.");
+    say("The connection to the run was lost. This is the last state that was received.");
   }
 })();

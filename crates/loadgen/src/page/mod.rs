@@ -1,7 +1,7 @@
-//! A run as a page: panels, tables and a verdict in one HTML file that needs nothing else.
+//! Renders a run as a page with panels, tables and a verdict, in one self-contained HTML file.
 //!
-//! [`Page`] is the state, [`document`] and [`fragment`] are pure functions of it, so the live page ([`crate::serve`]) and
-//! the report file are the same page. What does not belong here: HTTP and clocks.
+//! [`Page`] is the state, and [`document`] and [`fragment`] are pure functions of it, so the live page ([`crate::serve`]) and
+//! the report file look the same. What does not belong here: HTTP and clocks.
 
 pub mod chart;
 pub mod panels;
@@ -60,18 +60,18 @@ pub struct Page {
     pub report: Report,
     /// For each expectation of the report, whether its verdict is final.
     pub settled: Vec<bool>,
-    /// Its course.
+    /// The course of the run.
     pub timeline: Timeline,
-    /// Its phases.
+    /// The phases of the run.
     pub phases: Vec<PhaseSpan>,
-    /// How long it has lasted.
+    /// How long the run has lasted.
     pub now: Duration,
-    /// How far it is.
+    /// The stage of the run.
     pub stage: Stage,
 }
 
 impl Page {
-    /// Creates the state at `now` of a run with these findings.
+    /// Creates the state of a run at `now` from its findings so far.
     pub fn new(findings: &Findings, timeline: &Timeline, stage: Stage, now: Duration) -> Self {
         let report = Report::new(findings);
         let Observations { names, schedule, prometheus, .. } = findings.seen;
@@ -79,7 +79,7 @@ impl Page {
         let settled = expectations.enumerate().map(|(at, (expectation, outcome))| {
             let ends = expectation.phase.map(|phase| schedule.span(phase));
             let (end, seen) = match &expectation.assertion {
-                // Until then one that is gone may be back.
+                // Until then, an alert that has resolved may fire again.
                 Assertion::AlertFires { resolves: Some(resolves), .. } => {
                     (ends.map(|span| span.end + *resolves), None)
                 }
@@ -89,11 +89,11 @@ impl Page {
                 }
                 _ => (ends.map(|span| span.end), outcome.after),
             };
-            // An event that occurred cannot be undone, and an expectation that is not checked stays so.
+            // An event that has occurred is final, and so is an expectation that is not checked.
             let decided = seen.is_some() || outcome.verdict == Verdict::NotChecked;
             let awaited = prometheus.is_some_and(|prometheus| prometheus.awaited_of(at, now).is_some());
             let decided = decided || end.is_some_and(|end| now > end + SETTLING);
-            // They are asked for again after the run.
+            // The rules are queried again after the run.
             let rules_unread = matches!(expectation.assertion, Assertion::AlertQuiet { .. })
                 && prometheus.is_some_and(|prometheus| matches!(prometheus.rules, Some(Err(_))));
             stage == Stage::Over || (decided && !awaited && (seen.is_some() || !rules_unread))
@@ -125,7 +125,7 @@ impl Page {
         self.phases.last().map(|phase| phase.end).unwrap_or_default()
     }
 
-    /// Returns where the time axis ends, in seconds.
+    /// Returns the end of the time axis, in seconds.
     fn end(&self) -> f64 {
         let shown =
             if self.is_running() { self.planned().min(FORESIGHT.max(self.now * 2)) } else { Duration::ZERO };
@@ -143,7 +143,7 @@ impl Page {
     }
 }
 
-/// Returns the content security policy: the live page may load its own script and states, the report nothing.
+/// Returns the content security policy. The live page may load its own script and states; the report may load nothing.
 pub fn policy(live: bool) -> &'static str {
     if live {
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'self'; connect-src 'self'; \
@@ -185,7 +185,7 @@ pub fn fragment(page: &Page) -> String {
     without_nul(body(page))
 }
 
-/// HTML allows no NUL, and the live page's stream separates its states by one.
+/// Replaces NUL characters, which HTML does not allow and which separate the states in the stream of the live page.
 fn without_nul(markup: Markup) -> String {
     markup.into_string().replace('\0', "\u{fffd}")
 }
@@ -233,7 +233,7 @@ fn header(page: &Page) -> Markup {
                     (if at == 0 { " = " } else { " + " }) b { (count) } " " (name)
                 }
                 @if page.stage == Stage::Running { " + " b { (totals.in_flight()) } " in flight" }
-                "; " b { (totals.unexpected) } " of the completed unexpected"
+                "; " b { (totals.unexpected) } " completed with an unexpected status"
             }
             @if !report.feedback.is_none() {
                 p.totals { b { (report.feedback.due) } " feedback = " (report.feedback.in_words()) }

@@ -1,7 +1,7 @@
-//! The panels of the page, and the lines that each draws from the timeline.
+//! Defines the panels of the page, and computes their lines from the timeline.
 //!
-//! Where both sides saw the same thing, each has a plot of its own on the same axes, beside each other: drawn into one,
-//! their lines would hide each other as long as all is well, and differ by a dash when it is not.
+//! If the client and the service both measure a quantity, it has two plots with the same axes beside each other. In a single
+//! plot, the lines of both sides would cover each other, and small differences would be hard to see.
 
 use super::{Page, chart::Line, scale::Unit};
 use crate::{
@@ -13,22 +13,22 @@ use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 /// One or two plots on the same axes.
 pub struct Panel {
-    /// Its name.
+    /// The title.
     pub title: &'static str,
-    /// What to read from it.
+    /// The explanation below the title.
     pub about: &'static str,
-    /// What its y axes count.
+    /// The unit of the y axes.
     pub unit: Unit,
-    /// A line across.
+    /// The limit that is drawn as a horizontal line, if there is one.
     pub limit: Option<f64>,
-    /// Its plots, each with the name of the side that saw it.
+    /// The plots, each with the name of the side that measured it.
     pub plots: Vec<(&'static str, Vec<Line>)>,
 }
 
-/// Lines that a plot has at most; what is left over is added up, or left out where it can't be.
+/// The most lines of a plot. Further lines are added up, or left out if they cannot be added.
 const MOST: usize = 6;
 
-/// The colour of what is left over.
+/// The colour of the line that sums up the further ones.
 const LEFT_OVER: usize = 6;
 
 const CLIENT: &str = "client";
@@ -44,15 +44,15 @@ pub fn panels(page: &Page) -> Vec<Panel> {
     vec![
         Panel {
             title: "Request throughput",
-            about: "Answers per second by status; requests without an answer count when they time out.",
+            about: "Answers per second by status. A request without an answer counts when it times out.",
             unit: Unit::Rate,
             limit: None,
             plots: course.throughput(),
         },
         Panel {
             title: "Latency",
-            about: "The client's time runs from the planned instant to the end of the answer, the service's from a \
-                    request's head to its answer.",
+            about: "The client measures from the planned instant to the end of the answer, the service from the head of the \
+            request to its answer.",
             unit: Unit::Time,
             limit: None,
             plots: vec![
@@ -75,7 +75,7 @@ pub fn panels(page: &Page) -> Vec<Panel> {
         },
         Panel {
             title: "Error rate",
-            about: "Client: answers that the scenario does not expect. Service: all 4xx and 5xx answers.",
+            about: "Client: answers with a status that the scenario does not expect. Service: all 4xx and 5xx answers.",
             unit: Unit::Share,
             limit: None,
             plots: vec![
@@ -112,15 +112,16 @@ pub fn panels(page: &Page) -> Vec<Panel> {
         },
         Panel {
             title: "Drift",
-            about: "Population stability index of each signal, by all rows of the phase so far, as a ratio to its own limit: \
-                    above ×1 it drifts. A gap means too few rows for a verdict. Only the signals nearest to their limits are shown.",
+            about: "Population stability index (PSI) of each signal as a ratio to its limit, from all rows of the phase so far. A \
+            signal above ×1 drifts. A gap means too few rows for a verdict. Only the signals with the greatest ratios \
+            are shown.",
             unit: Unit::Ratio,
             limit: Some(1.0),
             plots: vec![(SERVER, course.drift())],
         },
         Panel {
             title: "Send lag",
-            about: "Time from the planned instant of a request to its sending, which is part of its response time.",
+            about: "Time from the planned instant of a request to its send, which is part of its response time.",
             unit: Unit::Time,
             limit: None,
             plots: vec![(
@@ -133,7 +134,7 @@ pub fn panels(page: &Page) -> Vec<Panel> {
         },
         Panel {
             title: "Dropped requests",
-            about: "Requests that were due and not sent, because too many were under way. Percentiles do not include them.",
+            about: "Requests that were due but not sent, because too many were in flight. Percentiles do not include them.",
             unit: Unit::Rate,
             limit: None,
             plots: vec![(CLIENT, vec![course.rate("dropped", 0, |slot| slot.totals.dropped)])],
@@ -141,13 +142,13 @@ pub fn panels(page: &Page) -> Vec<Panel> {
     ]
 }
 
-/// Of the requests that were sent and ran their course.
+/// Returns the share of unexpected answers among the requests that were sent and not interrupted.
 fn unexpected(slot: &ClientSlot) -> Option<f64> {
     let settled = slot.totals.settled();
     (settled > 0).then(|| slot.totals.not_as_expected() as f64 / settled as f64)
 }
 
-/// The names with the greatest counts, by name, and the rest.
+/// The names with the greatest counts, in alphabetical order, and the other names.
 struct Ranked<K> {
     named: Vec<K>,
     rest: Vec<K>,
@@ -161,23 +162,23 @@ fn ranked<K: Ord + Clone>(sums: &BTreeMap<K, f64>) -> Ranked<K> {
     Ranked { named, rest: by_count.iter().skip(MOST).map(|(key, _)| (*key).clone()).collect() }
 }
 
-/// The name of a series, with its meaning where that is known.
+/// The name of a line, and the function that returns its value in a slot.
 type Figure<T> = (&'static str, fn(&T) -> Option<f64>);
 
-/// The timeline as lines.
+/// The course of a run, which is converted to the lines of plots.
 struct Course<'a> {
     page: &'a Page,
 }
 
 impl Course<'_> {
-    /// Returns the slots that are over, each with its middle in seconds and how long it lasted.
+    /// Returns the slots that have ended, each with its middle and its length in seconds.
     fn slots(&self) -> impl Iterator<Item = (f64, Duration, &Slot)> {
         let (width, now, running) = (self.page.timeline.width(), self.page.now, self.page.is_running());
         let slots =
             self.page.timeline.slots().map(move |(start, slot)| (start, (start + width).min(now), slot));
         slots.filter_map(move |(start, end, slot)| {
             let lasted = end.saturating_sub(start);
-            // What has been recorded takes up to half a flush to arrive. Of a few last moments a rate says nothing.
+            // Records arrive with a delay of up to half of the workers' interval, so the rate of the last moments would be wrong.
             let over = if running { start + width + FLUSH / 2 <= now } else { lasted >= width / 4 };
             over.then(|| ((start + lasted / 2).as_secs_f64(), lasted, slot))
         })
@@ -207,12 +208,12 @@ impl Course<'_> {
             .collect()
     }
 
-    /// Returns a count of the client's, as a rate.
+    /// Returns a count of the client per second.
     fn rate(&self, name: &str, colour: usize, count: impl Fn(&ClientSlot) -> u64) -> Line {
         self.line(name, colour, |lasted, slot| Some(count(&slot.client) as f64 / lasted.as_secs_f64()))
     }
 
-    /// Returns how far the service's counters of a kind rose in all.
+    /// Returns the total increase of the service's counters of a kind, by name.
     fn server_sums<K: Ord>(&self, key: impl Fn(&Counter) -> Option<K>) -> BTreeMap<K, f64> {
         let mut sums = BTreeMap::new();
         for server in self.page.timeline.slots().filter_map(|(_, slot)| slot.server.as_ref()) {
@@ -225,7 +226,7 @@ impl Course<'_> {
         sums
     }
 
-    /// Returns the service's counters of a kind, as rates.
+    /// Returns the increases per second of the service's counters of a kind.
     fn counters<K: Ord + Display>(&self, keys: &Ranked<K>, key: impl Fn(&Counter) -> Option<K>) -> Vec<Line> {
         let rate = |wanted: &[K], slot: &Slot| {
             let server = slot.server.as_ref()?;
@@ -245,7 +246,7 @@ impl Course<'_> {
         lines
     }
 
-    /// Returns the same statuses have the same colours on both sides.
+    /// Returns the lines of both sides by status. A status has the same colour on both sides.
     fn throughput(&self) -> Vec<(&'static str, Vec<Line>)> {
         let status = |counter: &Counter| match counter {
             Counter::Requests { status } => Some(*status),
@@ -278,7 +279,7 @@ impl Course<'_> {
         vec![(CLIENT, client), (SERVER, self.counters(&statuses, status))]
     }
 
-    /// Returns the signals that came nearest to their limits, or went farthest beyond.
+    /// Returns the signals with the greatest ratios of PSI to the limit.
     fn drift(&self) -> Vec<Line> {
         let mut worst: BTreeMap<&String, f64> = BTreeMap::new();
         for server in self.page.timeline.slots().filter_map(|(_, slot)| slot.server.as_ref()) {

@@ -1,32 +1,32 @@
-//! Axes: where their ticks are and how values read on them.
+//! Computes the ticks of axes, and formats their values.
 
 use crate::text::time;
 
-/// What an axis counts.
+/// The unit of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Events per second.
     Rate,
     /// Seconds.
     Time,
-    /// A share of 1, shown in percent.
+    /// A share from 0 to 1, shown in percent.
     Share,
     /// Cores in use.
     Cores,
     /// Bytes, shown in MiB.
     Bytes,
-    /// How many times a limit.
+    /// A ratio to a limit.
     Ratio,
 }
 
 impl Unit {
-    /// Returns whether equal factors take equal room. Times and ratios to a limit span orders of magnitude, and on an
-    /// even axis the slowest moment would press all others to the ground.
+    /// Returns whether the axis is logarithmic. Times and ratios to a limit span orders of magnitude; on a linear axis, only the
+    /// greatest values would be visible.
     pub fn is_logarithmic(self) -> bool {
         matches!(self, Self::Time | Self::Ratio)
     }
 
-    /// Returns a value for a legend.
+    /// Formats a value for a legend.
     pub fn show(self, value: f64) -> String {
         match self {
             Self::Rate => format!("{}/s", digits(value)),
@@ -38,7 +38,7 @@ impl Unit {
         }
     }
 
-    /// Returns a value for a tick: as short as it can be.
+    /// Formats a value for a tick, as short as possible.
     fn tick(self, value: f64) -> String {
         match self {
             Self::Rate | Self::Cores => plain(value),
@@ -53,7 +53,7 @@ impl Unit {
         }
     }
 
-    /// Returns the description of a value between two ticks.
+    /// Returns the description of the unit.
     pub fn words(self) -> &'static str {
         match self {
             Self::Rate => "per second",
@@ -66,7 +66,7 @@ impl Unit {
 
 const MIB: f64 = 1_048_576.0;
 
-/// Three digits, no trailing zeros.
+/// Formats a value with three digits and without trailing zeros.
 fn digits(value: f64) -> String {
     let decimals = match value.abs() {
         v if v >= 99.95 => 0,
@@ -88,7 +88,7 @@ fn trimmed(text: &str) -> String {
     }
 }
 
-/// The y axis of a plot. Positions on it are values, or their decadic logarithms.
+/// The y axis of a plot. Positions on it are values, or their logarithms to base 10.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scale {
     unit: Unit,
@@ -96,11 +96,11 @@ pub struct Scale {
     pub low: f64,
     /// The highest position.
     pub high: f64,
-    /// Where ticks are.
+    /// The positions of the ticks.
     pub ticks: Vec<f64>,
 }
 
-/// A logarithmic axis shows no more decades below its greatest value.
+/// The most decades of a logarithmic axis below its greatest value.
 const DECADES: f64 = 5.0;
 
 impl Scale {
@@ -111,7 +111,7 @@ impl Scale {
 
     fn even(unit: Unit, values: impl Iterator<Item = f64>) -> Self {
         let greatest = values.fold(0.0, f64::max);
-        // Of nothing but zeros: one, or one percent, or one MiB.
+        // If all values are 0, the axis ends at one, one percent or one MiB.
         let nothing = match unit {
             Unit::Share => 0.01,
             Unit::Bytes => MIB,
@@ -139,25 +139,25 @@ impl Scale {
         Self { unit, low, high, ticks }
     }
 
-    /// Returns where a value lies. What is below a logarithmic axis, such as 0, lies on its edge.
+    /// Returns the position of a value. Values below a logarithmic axis, such as 0, are at its lower end.
     pub fn position(&self, value: f64) -> f64 {
         if self.unit.is_logarithmic() { value.log10().max(self.low) } else { value }
     }
 
-    /// Returns what a tick reads.
+    /// Returns the label of a tick.
     pub fn label(&self, position: f64) -> String {
         self.unit.tick(if self.unit.is_logarithmic() { 10f64.powf(position) } else { position })
     }
 }
 
-/// 1, 2 or 5 times a power of ten, at least `value`.
+/// Returns the smallest of 1, 2 and 5 times a power of ten that is at least `value`.
 fn nice(value: f64) -> f64 {
     let power = 10f64.powf(value.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
     steps.into_iter().find(|step| *step >= value * (1.0 - 1e-9)).unwrap_or(10.0 * power)
 }
 
-/// Spans that people count time in, in seconds; beyond them days.
+/// The distances between ticks of a time axis, in seconds; longer ones are whole days.
 const SPANS: [f64; 14] =
     [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 10_800.0, 21_600.0];
 
@@ -170,7 +170,7 @@ pub fn time_ticks(end: f64) -> Vec<f64> {
     (0..=(end / step) as u32).map(|at| f64::from(at) * step).collect()
 }
 
-/// Returns what a tick of the time axis reads: `1:30`, or `2:00 h` once there are hours.
+/// Returns the label of a tick on the time axis, such as `1:30`, or `2:00 h` from an hour on.
 pub fn time_label(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     let (hours, minutes, rest) = (whole / 3600, whole / 60 % 60, whole % 60);
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn even_axes_begin_at_zero_and_end_at_a_tick() {
+    fn linear_axes_begin_at_zero_and_end_at_a_tick() {
         let scale = Scale::new(Unit::Rate, [3.0, 370.0].into_iter());
         assert_eq!((scale.low, scale.high, scale.ticks.len()), (0.0, 400.0, 5));
         assert_eq!(scale.label(200.0), "200");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn logarithmic_axes_span_decades() {
+    fn logarithmic_axes_have_a_tick_at_each_decade() {
         let scale = Scale::new(Unit::Time, [0.0004, 0.412].into_iter());
         let labels: Vec<_> = scale.ticks.iter().map(|tick| scale.label(*tick)).collect();
         assert_eq!(labels, ["100 µs", "1 ms", "10 ms", "100 ms", "1 s"]);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn time_has_ticks_that_people_count_in() {
+    fn time_ticks_are_at_round_minutes_and_hours() {
         assert_eq!(time_ticks(185.0), [0.0, 60.0, 120.0, 180.0]);
         assert_eq!(time_ticks(4.0), [0.0, 1.0, 2.0, 3.0, 4.0]);
         assert!(time_ticks(30.0 * DAY).len() <= 7);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn values_have_three_digits() {
+    fn legend_values_have_three_digits() {
         let shown = [
             Unit::Rate.show(49.98),
             Unit::Share.show(0.30125),

@@ -1,4 +1,4 @@
-//! The tables of the page, and the verdict at its top.
+//! Renders the tables of the page, and the verdict at its top.
 
 use super::{Page, Stage, shown};
 use crate::{
@@ -57,7 +57,7 @@ pub(super) fn verdict(page: &Page) -> Markup {
             _ => {
                 let missed = counted(missed as u64, "expectation", "expectations");
                 let broken = counted(broken as u64, "threshold", "thresholds");
-                ("bad", format!("so far {missed} missed, {broken} not kept"))
+                ("bad", format!("so far {missed} missed, {broken} not met"))
             }
         };
         return html! { p.verdict.(class) { (words) } };
@@ -76,12 +76,12 @@ pub(super) fn verdict(page: &Page) -> Markup {
     }
 }
 
-/// Returns whether a threshold does not hold at present. Without samples it is open until the end.
+/// Returns whether a threshold is not met at present. Without samples, that is not decided before the end.
 fn broken(verdict: Verdict, value: Option<f64>) -> bool {
     verdict == Verdict::Failed && value.is_some()
 }
 
-/// Returns the figures of the whole run, beside the number of dropped requests, which they do not include.
+/// Returns the times of the whole run, with the number of dropped requests, which the times do not include.
 pub(super) fn latencies(page: &Page) -> Markup {
     let report = &page.report;
     let row = |name: &str, figures: &Figures| {
@@ -94,7 +94,7 @@ pub(super) fn latencies(page: &Page) -> Markup {
     };
     table(
         "Times measured by the client",
-        ["", "p50", "p90", "p95", "p99", "p99.9", "max", "dropped, not in these"],
+        ["", "p50", "p90", "p95", "p99", "p99.9", "max", "dropped, not included"],
         vec![
             row("response time", &report.response_time),
             row("service time", &report.service_time),
@@ -142,14 +142,14 @@ pub(super) fn drills(page: &Page) -> Markup {
         let of_phase = outcomes.filter(|(outcome, _)| outcome.phase.as_deref() == phase);
         of_phase.map(|(outcome, settled)| expectation(outcome, *settled)).collect()
     };
-    const HEAD: [&str; 3] = ["", "expected", "seen"];
+    const HEAD: [&str; 3] = ["", "expected", "observed"];
     let whole = rows_of(None);
     if report.failure_modes.is_empty() && whole.is_empty() {
         return Markup::default();
     }
     html! {
         section.drills {
-            h2 { "What was done to the service, and what monitoring noticed" }
+            h2 { "What was done to the service, and what monitoring detected" }
             @for mode in &report.failure_modes {
                 @let time = mode.at.split(['T', 'Z']).nth(1).unwrap_or(&mode.at);
                 @let caption =
@@ -164,7 +164,7 @@ pub(super) fn drills(page: &Page) -> Markup {
 fn expectation(outcome: &ExpectationOutcome, settled: bool) -> [Cell; 3] {
     let (word, detail) = match (settled, outcome.verdict == Verdict::CannotTell) {
         (true, _) => (Cell(outcome.word().into(), class(outcome.verdict)), outcome.detail.clone()),
-        // Before its time is over it can still be decided.
+        // Before its deadline, the expectation can still be decided.
         (false, true) => ("pending".into(), String::new()),
         (false, false) => ("pending".into(), format!("so far: {}", outcome.detail)),
     };
@@ -176,8 +176,8 @@ pub(super) fn thresholds(page: &Page) -> Markup {
         let word = match (page.stage, outcome.value) {
             (Stage::Over, _) => Cell(word(outcome.verdict).into(), class(outcome.verdict)),
             (_, None) => "pending".into(),
-            (_, Some(_)) if outcome.verdict == Verdict::Passed => "kept so far".into(),
-            (_, Some(_)) => Cell("not kept so far".into(), "bad"),
+            (_, Some(_)) if outcome.verdict == Verdict::Passed => "met so far".into(),
+            (_, Some(_)) => Cell("not met so far".into(), "bad"),
         };
         [
             outcome.phase.clone().unwrap_or_else(|| "whole run".into()).into(),
@@ -190,7 +190,7 @@ pub(super) fn thresholds(page: &Page) -> Markup {
     if rows.is_empty() {
         return Markup::default();
     }
-    table("Thresholds on what the client saw", ["phase", "", "threshold", "measured"], rows)
+    table("Thresholds on the client's measurements", ["phase", "", "threshold", "measured"], rows)
 }
 
 fn class(verdict: Verdict) -> &'static str {

@@ -62,7 +62,7 @@ fn snapshot(second: u64) -> Snapshot {
     Snapshot::new(&text_format::parse(&page).unwrap(), &Routes::predict())
 }
 
-/// Returns a run of ten seconds, as it stands after `now` of them; the reading at second 5 failed.
+/// Returns the state of a run of ten seconds after `now` seconds; the reading at second 5 failed.
 fn page(now: f64, stage: Stage) -> Page {
     page_of(&plan(EXPECT), None, now, stage)
 }
@@ -121,7 +121,7 @@ fn lines<'a>(panels: &'a [Panel], title: &str) -> &'a [Line] {
 }
 
 #[test]
-fn every_panel_is_there_with_its_lines() {
+fn the_page_has_every_panel_with_its_lines() {
     let html = document(&page(10.0, Stage::Over), false);
     for title in [
         "Request throughput",
@@ -142,7 +142,7 @@ fn every_panel_is_there_with_its_lines() {
             assert!(lines.iter().any(|line| line.last().is_some()), "{} {side}", panel.title);
         }
     }
-    // Each of the 12 plots names each phase.
+    // Each of the 12 plots has the name of each phase.
     assert_eq!(html.matches("\ncalm\n").count(), 12, "{html}");
 }
 
@@ -152,9 +152,9 @@ fn foreign_text_is_shown_as_text() {
         let html = document(&page(10.0, Stage::Over), live);
         let own = usize::from(live);
         assert_eq!(html.matches("<script").count(), own);
-        // Description, warning, class and signal, the latter two in a label as well.
+        // The text is in the description, a warning, a class and a signal; the latter two are also in a label.
         assert!(html.matches("&lt;script&gt;alert(1)").count() >= 6);
-        // In the text of the legend and in an attribute, the label of the drawing.
+        // The signal is in the text of the legend and in an attribute, the label of the drawing.
         assert!(html.matches("signal &quot;&amp;\u{fffd}&lt;script&gt;alert(1)").count() >= 2);
         assert!(!html.contains("http-equiv=\"refresh\"") && !html.contains('\0'));
         assert_eq!(html.contains("connect-src 'self'"), live);
@@ -178,14 +178,14 @@ fn a_failed_reading_breaks_the_line() {
     assert_eq!(
         drawing.matches("stroke-width=\"4\"").count(),
         2,
-        "one piece before the gap, one after it: {drawing}"
+        "one line before the gap and one after it: {drawing}"
     );
-    // The client has no gap: it saw all of its own requests.
+    // The client measures its own requests, so it has no gap.
     assert!(lines(&panels, "Send lag")[0].points.iter().all(|(_, value)| value.is_some()));
 }
 
 #[test]
-fn a_lone_value_shows_as_a_dot() {
+fn a_single_value_is_drawn_as_a_dot() {
     let line = Line { name: "a".into(), colour: 0, points: vec![(1.0, None), (2.0, Some(3.0)), (3.0, None)] };
     let scale = Scale::new(scale::Unit::Rate, [3.0].into_iter());
     let drawing = svg(&scale, &[line], None, &[], 10.0).unwrap();
@@ -193,7 +193,7 @@ fn a_lone_value_shows_as_a_dot() {
 }
 
 #[test]
-fn at_the_start_nothing_is_claimed() {
+fn at_the_start_there_is_no_verdict() {
     let html = fragment(&page(0.0, Stage::Running));
     assert_eq!(html.matches("no data").count(), 12);
     assert!(html.contains("nothing missed so far") && !html.contains("PASSED") && !html.contains("MISSED"));
@@ -201,18 +201,18 @@ fn at_the_start_nothing_is_claimed() {
 }
 
 #[test]
-fn while_it_runs_only_what_is_certain_is_said() {
+fn during_the_run_only_final_verdicts_are_shown() {
     let running = fragment(&page(8.0, Stage::Running));
-    assert!(running.contains("so far 0 expectations missed, 1 threshold not kept"), "{running}");
-    assert!(running.contains(">not kept so far<") && running.contains(">pending<"));
-    // Prometheus is not read, so there is nothing to wait for.
+    assert!(running.contains("so far 0 expectations missed, 1 threshold not met"), "{running}");
+    assert!(running.contains(">not met so far<") && running.contains(">pending<"));
+    // Without Prometheus, there is nothing to wait for.
     assert!(running.contains(">not checked<"));
     let over = fragment(&page(10.0, Stage::Over));
     assert!(over.contains("<b>FAILED</b>") && !over.contains(">pending<"), "{over}");
 }
 
 #[test]
-fn what_the_watch_still_awaits_is_pending() {
+fn an_expectation_that_may_still_be_decided_is_pending() {
     let plan = plan(
         "
   alerts: [ { alert: Fires, phase: calm, fires_within: 60s } ]
@@ -247,7 +247,7 @@ fn what_the_watch_still_awaits_is_pending() {
     assert_eq!(settled(99, 99), [false, false]);
     assert_eq!(settled(4, 99), [true, false]);
     assert_eq!(settled(99, 7), [false, true]);
-    // Rules that could not be read are asked for again after the run.
+    // Rules that could not be read are queried again after the run.
     assert_eq!(settled_by(4, 7, Some(Err("refused".into()))), [true, false]);
 }
 

@@ -1,21 +1,22 @@
-//! The instants at which requests are due, counted from the phase's start, by closed forms of the planned rate.
+//! Computes the instants at which requests are due, counted from the phase's start.
 //!
-//! With Λ(t) the number of arrivals planned up to t (the rate's integral), arrival n = 0, 1, … is due at Λ⁻¹(n + ½), in the
-//! middle of its interval. So the first arrival of a phase comes after the metrics are read that end the phase before.
-//! On a ramp from r₀ to r₁ over T, with a = (r₁ − r₀)/T, Λ⁻¹(m) is t = (−r₀ + √(r₀² + 2am))/a. A Poisson process of the
-//! same rate takes a running sum of Exp(1) draws in place of n + ½ (Lewis & Shedler 1979, the inversion method).
+//! Λ(t), the integral of the planned rate, is the number of requests that are planned up to the time t. Request n = 0, 1, …
+//! is due at Λ⁻¹(n + ½), which is the middle of its interval. So the first request of a phase is due shortly after the start
+//! of the phase, when the metrics have been read that end the phase before. On a ramp from rate r₀ to r₁ over the time T,
+//! with a = (r₁ − r₀)/T, Λ⁻¹(m) is t = (−r₀ + √(r₀² + 2am))/a. For a Poisson process of the same rate, a running sum of Exp(1)
+//! draws replaces n + ½ (the inversion method of Lewis & Shedler 1979).
 //!
-//! No instant depends on when earlier requests were really sent, so a late arrival does not delay the next.
+//! No instant depends on when earlier requests were really sent, so a request that is sent late does not delay the next one.
 
 use crate::scenario::{Ramp, Spacing};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp1};
 use std::time::Duration;
 
-/// The part of an arrival that is attributed to rounding: 0.1/s over 30 s are 3 arrivals, although Λ is 3.0000000000000004.
+/// The part of an arrival that is ignored as a rounding error: 0.1/s over 30 s are 3 arrivals, although Λ is 3.0000000000000004.
 const ROUNDING: f64 = 1e-6;
 
-/// The instants at which requests are due, ascending, counted from the phase's start.
+/// Iterates over the instants at which requests are due, in ascending order, counted from the phase's start.
 #[derive(Debug, Clone)]
 pub struct Arrivals {
     course: Course,
@@ -29,7 +30,7 @@ enum Count {
 }
 
 impl Arrivals {
-    /// Creates the arrivals along `ramps`; only [`Spacing::Poisson`] uses `rng`.
+    /// Creates the arrivals for the rate that `ramps` describe; only [`Spacing::Poisson`] uses `rng`.
     pub fn new(ramps: &[Ramp], spacing: Spacing, rng: ChaCha8Rng) -> Self {
         let course = Course::new(ramps);
         let count = match spacing {
@@ -67,12 +68,12 @@ impl Iterator for Arrivals {
     }
 }
 
-/// Returns how many arrivals the ramps plan: exact when evenly spaced, the expectation of a Poisson process.
+/// Returns the planned number of arrivals. Evenly spaced arrivals are exactly as many; for a Poisson process it is the mean.
 pub fn planned(ramps: &[Ramp]) -> u64 {
     (Course::new(ramps).total - ROUNDING).ceil() as u64
 }
 
-/// Λ, piece by piece.
+/// The function Λ, as one piece per ramp.
 #[derive(Debug, Clone)]
 struct Course {
     pieces: Vec<Piece>,
@@ -85,7 +86,7 @@ struct Piece {
     from: f64,
     slope: f64,
     seconds: f64,
-    /// Seconds and arrivals before this piece.
+    /// The seconds and the arrivals before the current piece.
     starts: f64,
     before: f64,
     arrivals: f64,
@@ -99,7 +100,7 @@ impl Course {
             let seconds = ramp.duration.as_secs_f64();
             let arrivals = (ramp.from + ramp.to) / 2.0 * seconds;
             let slope = (ramp.to - ramp.from) / seconds;
-            // A piece with rate 0 has no arrivals to invert.
+            // A piece with rate 0 has no arrivals, and Λ has no inverse there.
             if arrivals > 0.0 {
                 pieces.push(Piece { from: ramp.from, slope, seconds, starts, before, arrivals });
             }
@@ -116,7 +117,7 @@ impl Course {
         }
         let Some(piece) = self.pieces.get(self.at) else { return 0.0 };
         let n = (n - piece.before).clamp(0.0, piece.arrivals);
-        // 2n / (r₀ + √(r₀² + 2an)) is the same root without the difference of near-equal numbers, and holds for a = 0.
+        // 2n / (r₀ + √(r₀² + 2an)) is the same root. It avoids the difference of nearly equal numbers, and also holds for a = 0.
         let root = (piece.from * piece.from + 2.0 * piece.slope * n).max(0.0).sqrt();
         let seconds = if n == 0.0 { 0.0 } else { 2.0 * n / (piece.from + root) };
         piece.starts + seconds.min(piece.seconds)
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_rate_is_even_and_exact() {
+    fn a_constant_rate_has_equal_gaps_and_the_exact_number_of_arrivals() {
         let instants = seconds(&[ramp(5000.0, 5000.0, 30.0)], Spacing::Constant, 0);
         assert_eq!(instants.len(), 150_000);
         assert!(instants.iter().enumerate().all(|(n, t)| (t - (n as f64 + 0.5) / 5000.0).abs() < 1e-6));
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_follows_its_parabola() {
+    fn arrivals_on_a_ramp_match_the_closed_form() {
         // From 0 at 2 arrivals/s²: Λ(t) = t², so arrival n is due at √(n + ½).
         let instants = seconds(&[ramp(0.0, 20.0, 10.0)], Spacing::Constant, 0);
         assert_eq!(instants.len(), 100);
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn stages_join_without_a_gap_and_silence_is_skipped() {
+    fn stages_follow_each_other_and_a_stage_with_rate_0_has_no_arrivals() {
         let ramps = [ramp(10.0, 10.0, 1.0), ramp(0.0, 0.0, 5.0), ramp(10.0, 10.0, 1.0)];
         let instants = seconds(&ramps, Spacing::Constant, 0);
         assert_eq!(instants.len(), 20);
@@ -168,20 +169,20 @@ mod tests {
     }
 
     #[test]
-    fn a_poisson_process_has_its_mean_and_its_spread() {
+    fn a_poisson_process_has_the_expected_count_and_gaps() {
         let instants = seconds(&[ramp(1000.0, 1000.0, 100.0)], Spacing::Poisson, 7);
         // 100,000 ± 4 standard deviations of √100,000.
         assert!((instants.len() as f64 - 1e5).abs() < 4.0 * 316.3, "{}", instants.len());
         let gaps: Vec<f64> = instants.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
-        // Exponential gaps: their standard deviation is their mean.
+        // The standard deviation of exponential gaps equals their mean.
         assert!((variance.sqrt() / mean - 1.0).abs() < 0.02, "{}", variance.sqrt() / mean);
     }
 
     proptest! {
         #[test]
-        fn arrivals_ascend_within_the_phase_and_keep_to_the_plan(
+        fn arrivals_ascend_within_the_phase_and_are_as_many_as_planned(
             pieces in prop::collection::vec((0.0..200.0f64, 0.1..20.0f64), 1..5),
             start in 0.0..200.0f64,
             poisson: bool,

@@ -19,7 +19,7 @@ use model::ModelCard;
 use prepared::{Purpose, stream};
 use std::{sync::Arc, time::Duration};
 
-/// A scenario bound to a model and a seed.
+/// A scenario together with a model and a seed.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The scenario.
@@ -33,10 +33,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Binds a scenario to a model.
+    /// Creates the plan of a scenario for a model.
     ///
     /// # Errors
-    /// If a payload does not fit the model, or `max_in_flight` leaves this part none.
+    /// If a payload does not fit the model, or if this part's share of `max_in_flight` is 0.
     pub fn new(
         scenario: Arc<Scenario>,
         card: Arc<ModelCard>,
@@ -47,7 +47,8 @@ impl Plan {
         if plan.max_in_flight() == 0 {
             let all = plan.scenario.max_in_flight;
             return Err(format!(
-                "--shard {shard}: max_in_flight is {all} for all parts together, which leaves none for this one"
+                "--shard {shard}: max_in_flight is {all} for all parts together, so this part may not send any request; raise \
+                max_in_flight in the scenario, or divide the run into fewer parts"
             ));
         }
         for phase in 0..plan.scenario.phases.len() {
@@ -61,8 +62,8 @@ impl Plan {
         Schedule::new(self.scenario.phases.iter().map(|phase| phase.duration()))
     }
 
-    /// Returns this part's requests of an open phase with their instants, counted from the phase's start; `None` for a
-    /// closed one.
+    /// Returns this part's requests of an open-loop phase with their instants, counted from the phase's start; `None` for a
+    /// closed-loop phase.
     ///
     /// # Errors
     /// If a payload does not fit the model, which [`Plan::new`] has already checked.
@@ -79,7 +80,7 @@ impl Plan {
         self.shard.share(self.scenario.max_in_flight)
     }
 
-    /// Returns the requests of a phase, for one of its users (0 in an open phase).
+    /// Returns the requests of a phase for one of its users; an open-loop phase has the single user 0.
     ///
     /// # Errors
     /// If a payload does not fit the model, which [`Plan::new`] has already checked.
@@ -89,8 +90,8 @@ impl Plan {
     }
 }
 
-/// The requests of one part of an open phase, with the instants at which they are due. It generates the whole plan, whichever part it
-/// returns, so that all parts together are the requests that a single machine would send.
+/// The requests of one part of an open-loop phase, with the instants at which they are due. It always generates the whole plan
+/// and returns one part of it, so that all parts together are the requests that a single machine would send.
 pub struct Releases {
     arrivals: Arrivals,
     requests: PreparedRequests,
@@ -136,7 +137,7 @@ phases:
     }
 
     #[test]
-    fn the_shards_are_the_plan_request_by_request() {
+    fn all_parts_together_are_the_requests_of_the_whole_plan() {
         for phase in 0..2 {
             let releases = |shard: &str| plan(shard).releases(phase).unwrap().unwrap().collect::<Vec<_>>();
             let whole = releases("1/1");
@@ -148,7 +149,7 @@ phases:
     }
 
     #[test]
-    fn parts_share_the_bound_on_requests_in_flight() {
+    fn the_limits_of_all_parts_on_requests_in_flight_add_up() {
         assert_eq!(["1/3", "2/3", "3/3"].map(|shard| plan(shard).max_in_flight()), [171, 171, 170]);
         let tiny =
             Arc::new(Scenario::parse(&YAML.replace("name: x", "name: x\nmax_in_flight: 2"), "x").unwrap());

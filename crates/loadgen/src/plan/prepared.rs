@@ -1,4 +1,4 @@
-//! Prepares requests in the order of the plan: chooses their payloads and draws their bodies, from the seed alone.
+//! Prepares requests in the order of the plan: chooses their payloads and draws their bodies. Both depend on the seed only.
 
 use crate::{
     malformed::{Malformed, proper},
@@ -17,11 +17,11 @@ use std::sync::Arc;
 /// A request without the instant at which it is due.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PreparedRequest {
-    /// Position of its payload.
+    /// The position of its payload.
     pub payload: usize,
     /// Its body, if it has one.
     pub body: Option<Bytes>,
-    /// The media type it is declared as, unless the payload's headers say.
+    /// The media type of the body, unless the payload's own headers have one.
     pub content_type: Option<HeaderValue>,
     /// The name of the true class, or the true number, if the prediction gets feedback.
     pub label: Option<Value>,
@@ -30,9 +30,9 @@ pub struct PreparedRequest {
 /// What a stream of random numbers is used for. Each purpose has a stream of its own, so that none changes the numbers of another.
 #[derive(Debug, Clone, Copy)]
 pub enum Purpose {
-    /// When requests are due.
+    /// The instants of a Poisson process.
     Arrivals,
-    /// Which payload is next.
+    /// The choice of payloads.
     Choice,
     /// The rows of one payload.
     Rows(usize),
@@ -42,7 +42,7 @@ pub enum Purpose {
     Feedback(usize),
 }
 
-/// Returns the stream of random numbers for one purpose of one phase; `vu` is 0 in open phases.
+/// Returns the stream of random numbers for one purpose in one phase; `vu` is 0 in open-loop phases.
 pub fn stream(seed: u64, phase: usize, vu: usize, purpose: Purpose) -> ChaCha8Rng {
     let (kind, payload) = match purpose {
         Purpose::Arrivals => (0, 0),
@@ -52,12 +52,13 @@ pub fn stream(seed: u64, phase: usize, vu: usize, purpose: Purpose) -> ChaCha8Rn
         Purpose::Feedback(payload) => (1 << 47, payload),
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    // From the highest bit: 16 bits of phase, 1 of kind, 29 of user, 16 of payload, 2 of kind. Scenarios need far fewer.
+    // The bits of a stream's number, from the highest one: 16 of the phase, 1 of the kind, 29 of the user, 16 of the payload,
+    // 2 of the kind. Scenarios need far fewer.
     rng.set_stream((phase as u64) << 48 | (vu as u64) << 18 | (payload as u64) << 2 | kind);
     rng
 }
 
-/// An endless supply of requests for one phase, or for one user of it.
+/// Prepares any number of requests for one phase, or for one user of it.
 pub struct PreparedRequests {
     weights: Vec<u32>,
     total: u64,
@@ -65,16 +66,16 @@ pub struct PreparedRequests {
     bodies: Vec<BodySource>,
 }
 
-/// Makes the bodies of one payload.
+/// The source of the bodies of one payload.
 enum BodySource {
-    /// Its weight is 0.
+    /// A payload with the weight 0, which is never sent.
     Idle,
     Rows {
         rows: Box<RowSource>,
         card: Arc<ModelCard>,
-        /// Whether they are sent by the Open Inference Protocol.
+        /// Whether the bodies are tensors of the Open Inference Protocol.
         open_inference: bool,
-        /// The share of the predictions that get feedback, and what decides which.
+        /// The share of predictions that get feedback, and the random numbers that select them.
         feedback: Option<(f64, Box<ChaCha8Rng>)>,
     },
     Malformed {
@@ -87,7 +88,7 @@ enum BodySource {
 }
 
 impl PreparedRequests {
-    /// Creates the requests of `phase` (at `position`), drawn for user `vu`.
+    /// Creates the requests of `phase`, which is at `position` in the scenario, for user `vu`.
     ///
     /// # Errors
     /// If a payload does not fit the model.
@@ -167,7 +168,10 @@ impl BodySource {
                 of_rows(rows.map(Box::new).map_err(|error| error.to_string())?)
             }
             Source::Table(TableSource { rows: None, file, .. }) => {
-                return Err(format!("table {} has not been read", file.display()));
+                return Err(format!(
+                    "table {} has not been read, which is a fault of this program",
+                    file.display()
+                ));
             }
             Source::Malformed(kinds) => Self::Malformed {
                 kinds: usable(kinds, card)?,
@@ -215,7 +219,7 @@ impl BodySource {
         }
     }
 
-    /// Uses the random numbers that [`BodySource::request`] would, without writing a body.
+    /// Draws the same random numbers as [`BodySource::request`], without writing a body.
     fn pass(&mut self) {
         match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
@@ -232,7 +236,7 @@ impl BodySource {
     }
 }
 
-/// Draws whether the next prediction gets feedback.
+/// Draws whether the next prediction gets feedback, according to the share.
 fn is_chosen(feedback: &mut Option<(f64, Box<ChaCha8Rng>)>) -> bool {
     feedback.as_mut().is_some_and(|(share, rng)| rng.random::<f64>() < *share)
 }
@@ -280,7 +284,7 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
     }
 
     #[test]
-    fn a_kind_that_is_valid_input_is_named_as_in_the_scenario() {
+    fn a_malformed_kind_that_is_valid_for_the_model_is_an_error() {
         let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         card.features.iter_mut().for_each(|feature| feature.missing_ratio = 0.1);
         let problem = usable(&[Malformed::Nan, Malformed::NullFeature], &card).unwrap_err();
@@ -288,7 +292,7 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
     }
 
     #[test]
-    fn labels_are_the_names_of_classes_or_the_numbers_of_a_table() {
+    fn feedback_labels_are_class_names_or_numbers_of_a_table() {
         let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         let labels = |card: &ModelCard| {
             let mut file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
@@ -324,10 +328,10 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
     }
 
     #[test]
-    fn payloads_come_by_their_weight() {
+    fn payloads_are_chosen_by_their_weights() {
         let requests = requests(0, 1);
         let bad = requests.iter().filter(|request| request.payload == 1).count() as f64;
-        // 10 % of 2000, give or take four standard deviations of √(2000 · 0.1 · 0.9).
+        // 10 % of 2000 are expected; the margin is four standard deviations, 4·√(2000 · 0.1 · 0.9).
         assert!((bad - 200.0).abs() < 4.0 * 13.5, "{bad}");
         assert!(requests.iter().all(|request| request.payload != 2));
     }

@@ -1,23 +1,23 @@
-//! One machine's part of a plan that several machines run together.
+//! Divides a plan into parts that several machines run together.
 
 use std::{fmt, num::NonZeroU32, str::FromStr};
 
-/// Part `index` of `of`, counted from 1. Arrival n of a phase belongs to part (n mod `of`) + 1, and so does user n. So every arrival
-/// is in exactly one part, and the rate of each part follows that of the plan.
+/// Part `index` of `of` parts, counted from 1. Arrival n of a phase and user n belong to part (n mod `of`) + 1. So every arrival
+/// is in exactly one part, and the rate of each part is proportional to that of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shard {
     index: NonZeroU32,
     of: NonZeroU32,
 }
 
-/// The most parts; a greater number is likely a typing error.
+/// The most parts. A greater number is probably a typing error.
 const MOST: u32 = 10_000;
 
 impl Shard {
     /// The whole plan: part 1 of 1.
     pub const WHOLE: Self = Self { index: NonZeroU32::MIN, of: NonZeroU32::MIN };
 
-    /// Returns which part this is, from 1.
+    /// Returns the number of this part, counted from 1.
     pub fn index(self) -> u32 {
         self.index.get()
     }
@@ -27,23 +27,23 @@ impl Shard {
         self.of.get()
     }
 
-    /// Returns whether it is the whole plan.
+    /// Returns whether this part is the whole plan.
     pub fn is_whole(self) -> bool {
         self.of.get() == 1
     }
 
-    /// Returns whether item `n` of a phase, from 0, belongs to this part.
+    /// Returns whether arrival or user `n` of a phase, counted from 0, belongs to this part.
     pub fn takes(self, n: u64) -> bool {
         n % u64::from(self.of.get()) == u64::from(self.index.get() - 1)
     }
 
-    /// Returns how many of the items 0 to `total` − 1 belong to this part; the counts of all parts add up to `total`.
+    /// Returns how many of `total` items, such as users, belong to this part. The counts of all parts add up to `total`.
     pub fn share(self, total: usize) -> usize {
         let (before, of) = ((self.index.get() - 1) as usize, self.of.get() as usize);
         total.saturating_sub(before).div_ceil(of)
     }
 
-    /// Returns the position among all items of this part's item `n`, from 0.
+    /// Returns the position of this part's item `n` among the items of all parts, counted from 0.
     pub fn item(self, n: usize) -> usize {
         n * self.of.get() as usize + (self.index.get() - 1) as usize
     }
@@ -79,7 +79,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn reads_what_it_writes_and_refuses_the_rest() {
+    fn a_part_is_read_as_it_is_written_and_other_texts_are_rejected() {
         assert_eq!("2/3".parse::<Shard>().unwrap().to_string(), "2/3");
         assert!("1/1".parse::<Shard>().unwrap().is_whole());
         for bad in ["", "1", "0/3", "4/3", "1/0", "-1/3", "1/2/3", "a/b", "1/99999999"] {
@@ -89,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_parts_are_the_whole_and_share_nothing(of in 1u32..12, total in 0usize..200) {
+        fn each_item_belongs_to_exactly_one_part(of in 1u32..12, total in 0usize..200) {
             let parts: Vec<Shard> = (1..=of).map(|index| format!("{index}/{of}").parse().unwrap()).collect();
             let mut items = Vec::new();
             for part in &parts {

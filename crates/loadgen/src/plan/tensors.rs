@@ -1,4 +1,4 @@
-//! The body of a request for one prediction by the Open Inference Protocol.
+//! Writes the body of a request of the Open Inference Protocol for one prediction.
 
 use bytes::Bytes;
 use model::ModelCard;

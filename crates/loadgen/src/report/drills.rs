@@ -1,4 +1,4 @@
-//! The report by failure modes: what was done to the service, and what monitoring detected.
+//! Groups the report by failure modes: what was done to the service, and what monitoring detected.
 
 use super::PhaseReport;
 use crate::{
@@ -14,42 +14,42 @@ use std::time::{Duration, SystemTime};
 /// The prefix of the headers that ask for a fault.
 const FAULT: &str = "x-envoy-fault-";
 
-/// A phase in which something is done to the service, or something is expected.
+/// A phase that injects a fault or drift, or that has expectations.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FailureMode {
     /// The phase.
     pub phase: String,
-    /// A description of what is sent.
+    /// A description of the requests.
     pub injected: String,
-    /// When it began, in UTC.
+    /// When the phase began, in UTC.
     pub at: String,
-    /// The same in seconds from the run's start.
+    /// When the phase began, in seconds from the run's start.
     pub start: f64,
     /// Expected events that were detected.
     pub noticed: Vec<DrillOutcome>,
-    /// Alerts that resolved in time; seconds count from the phase's end.
+    /// Alerts that resolved in time; their seconds count from the end of the phase.
     pub resolved: Vec<DrillOutcome>,
     /// Alerts, signals and values that stayed quiet as expected.
     pub quiet: Vec<DrillOutcome>,
-    /// Expectations that were missed, those that cannot be decided among them.
+    /// Expectations that were missed, including those that could not be decided.
     pub missed: Vec<DrillOutcome>,
-    /// What was not checked.
+    /// Expectations that were not checked.
     pub not_checked: Vec<DrillOutcome>,
 }
 
 /// The outcome of one expectation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrillOutcome {
-    /// What was expected.
+    /// The expectation as text.
     pub expected: String,
-    /// What was seen.
+    /// The observation as text.
     pub detail: String,
-    /// Seconds until then.
+    /// Seconds until the event.
     pub after: Option<f64>,
 }
 
 impl FailureMode {
-    /// Replaces the outcomes.
+    /// Sets the outcomes, in place of earlier ones.
     pub fn set_outcomes(&mut self, expectations: &[ExpectationOutcome]) {
         for list in
             [&mut self.noticed, &mut self.resolved, &mut self.quiet, &mut self.missed, &mut self.not_checked]
@@ -107,7 +107,7 @@ pub fn failure_modes(
     modes
 }
 
-/// Returns whether a phase sends anything but ordinary requests.
+/// Returns whether a phase sends other than ordinary requests.
 fn injects(phase: &Phase, payloads: &[Payload]) -> bool {
     let ordinary = |payload: &Payload| {
         let as_usual = match &payload.source {
@@ -129,7 +129,7 @@ fn injected(phase: &Phase, payloads: &[Payload]) -> String {
     let mix: Vec<String> = mix
         .into_iter()
         .map(|(payload, &weight)| {
-            // Rounded to a tenth: shares of a third are common.
+            // Shares are rounded to a tenth of a percent, because shares of a third are common.
             let percent = (f64::from(weight) * 1000.0 / all as f64).round() / 10.0;
             format!("{percent} % {} ({})", payload.name, source(payload))
         })
@@ -163,7 +163,7 @@ fn source(payload: &Payload) -> String {
         Source::Table(table) if table.drift.operations.is_empty() => rows_of(table),
         Source::Table(table) => format!("{}, {}", rows_of(table), drift(&table.drift)),
         Source::Fixed(_) => format!("{} {}", payload.method, payload.path),
-        Source::Malformed(kinds) if kinds.is_empty() => "malformed in every way".to_owned(),
+        Source::Malformed(kinds) if kinds.is_empty() => "malformed in all ways".to_owned(),
         Source::Malformed(kinds) => {
             format!("malformed in {} of {} ways", kinds.len(), Malformed::ALL.len())
         }
@@ -173,7 +173,7 @@ fn source(payload: &Payload) -> String {
         words += &format!(", feedback on {} % after {after}", 100.0 * feedback.share);
     }
     for (name, value) in &payload.headers {
-        // Any other header may hold a secret.
+        // The values of other headers are not shown, because they may be secret.
         let shown = value.to_str().ok().filter(|_| name.as_str().starts_with(FAULT));
         words += &shown.map_or(format!(", header {name}"), |value| format!(", {name}: {value}"));
     }
@@ -199,12 +199,12 @@ pub fn warnings(prometheus: &PrometheusWatch) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(error) = &prometheus.last_error {
         let all = prometheus.answered + prometheus.failed;
-        warnings.push(format!("{} of {all} questions to Prometheus failed: {error}", prometheus.failed));
+        warnings.push(format!("{} of {all} queries to Prometheus failed: {error}", prometheus.failed));
     }
     if prometheus.target.as_ref().is_some_and(|target| target.jobs.is_empty()) {
         warnings.push(
-            "Prometheus scrapes nothing at the target's address, and no job with its model: alerts of every job count; name \
-             the job with `job` under `expect`"
+            "Prometheus does not scrape the target's address, and no job has its model, so alerts of every job count; name the job \
+            in `expect.job`"
                 .to_owned(),
         );
     }
@@ -217,10 +217,10 @@ pub fn warnings(prometheus: &PrometheusWatch) -> Vec<String> {
     } else if let Some(error) = &reach.last_error {
         warnings.push(match reach.answered {
             0 => format!(
-                "no Alertmanager that Prometheus knows can be asked from here, so whether alerts reach it was not \
-                 checked: {error}"
+                "no Alertmanager of Prometheus can be reached from this machine, so it was not checked whether alerts arrive \
+                there: {error}"
             ),
-            _ => format!("{} of {} rounds of questions to Alertmanagers failed: {error}", reach.failed, reach.rounds),
+            _ => format!("{} of {} rounds of queries to Alertmanagers failed: {error}", reach.failed, reach.rounds),
         });
     }
     warnings
@@ -269,7 +269,7 @@ phases:
     }
 
     #[test]
-    fn every_outcome_has_its_place() {
+    fn each_outcome_is_listed_by_its_verdict() {
         let outcome = |verdict, calm, resolved_after| ExpectationOutcome {
             kind: "alert".into(),
             phase: Some("drifted".into()),

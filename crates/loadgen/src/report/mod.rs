@@ -1,4 +1,4 @@
-//! The results of a run. [`Report`] is the JSON report; [`summary`] prints the same for people.
+//! Defines the results of a run. [`Report`] is the JSON report; [`summary`] prints the same for people.
 
 pub mod drills;
 pub mod progress;
@@ -35,33 +35,33 @@ pub struct Report {
     pub scenario: String,
     /// The scenario's description.
     pub description: String,
-    /// SHA-256 of the scenario's text, in hexadecimal: two runs of the same name may have used different texts.
+    /// The SHA-256 of the scenario's text, in hexadecimal, because two scenarios of the same name may have different texts.
     pub scenario_sha256: String,
-    /// Where all draws started from.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// Which part of the plan this is, such as `2/3`; `None` for the whole.
+    /// The part of the plan, such as `2/3`; `None` for the whole plan.
     pub shard: Option<String>,
-    /// The files that this report joins; empty for a run's own.
+    /// The files that were merged into this report; empty for the report of a single run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged_from: Vec<String>,
     /// The address of the target.
     pub target: String,
-    /// The Prometheus server that was asked, if any.
+    /// The Prometheus server that was queried, if any.
     pub prometheus: Option<String>,
     /// The labels of alerts about the target; `None` if no expectation needs them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerts_of: Option<String>,
-    /// Name and version of the model that rows were drawn for.
+    /// The name and version of the model that rows were generated for.
     pub model: String,
-    /// When it started, in UTC.
+    /// When the run started, in UTC.
     pub started_at: String,
-    /// How long it lasted.
+    /// How long the run lasted.
     pub duration: f64,
     /// The verdict on the run.
     pub verdict: RunVerdict,
-    /// Why, unless passed.
+    /// The reason for the verdict; `None` if the run passed.
     pub reason: Option<String>,
-    /// How many thresholds and expectations were missed, whatever the verdict.
+    /// The numbers of missed thresholds and expectations, even if the run is invalid or interrupted.
     #[serde(default)]
     pub missed: Missed,
     /// How the requests ended.
@@ -75,15 +75,15 @@ pub struct Report {
     pub service_time: Figures,
     /// From the intended instant to the actual send.
     pub send_lag: Figures,
-    /// Phase by phase.
+    /// The results of each phase.
     pub phases: Vec<PhaseReport>,
     /// The outcome of each threshold.
     pub thresholds: Vec<ThresholdOutcome>,
     /// The outcome of each expectation.
     pub expectations: Vec<ExpectationOutcome>,
-    /// The expectations grouped by failure mode.
+    /// The outcomes of the expectations, grouped by failure mode.
     pub failure_modes: Vec<FailureMode>,
-    /// What limits the meaning of the report.
+    /// Warnings about what limits the meaning of the report.
     pub warnings: Vec<String>,
 }
 
@@ -94,7 +94,7 @@ pub struct PhaseReport {
     pub name: String,
     /// How its requests were released.
     pub kind: Loop,
-    /// When it started, counted from the run's start.
+    /// When the phase started, counted from the run's start.
     pub start: f64,
     /// How long it lasted.
     pub duration: f64,
@@ -124,7 +124,7 @@ pub struct PhaseReport {
     pub drops: BTreeMap<DropReason, u64>,
     /// What the service's own metrics showed.
     pub monitoring: Monitoring,
-    /// The distributions behind the figures, to be joined with those of other machines.
+    /// The distributions behind the figures, which `loadgen merge` adds to those of other machines.
     pub histograms: Histograms,
 }
 
@@ -134,7 +134,7 @@ pub struct PhaseReport {
 pub enum Loop {
     /// At planned instants.
     Open,
-    /// When the one before is answered.
+    /// Each when the request before it has been answered.
     Closed,
 }
 
@@ -149,13 +149,13 @@ pub struct Histograms {
     pub send_lag: DurationHistogram,
 }
 
-/// What the service's `/metrics` showed in a phase.
+/// The service's own metrics in a phase.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Monitoring {
-    /// Vital signs.
+    /// The vital signs of the service.
     #[serde(flatten)]
     pub vitals: Vitals,
-    /// Each signal by all that was counted in the phase.
+    /// The state of each signal, from all rows of the phase.
     pub signals: BTreeMap<String, SignalState>,
     /// Seconds from the phase's start until a signal was first found drifting.
     pub drifting_after: BTreeMap<String, f64>,
@@ -163,21 +163,21 @@ pub struct Monitoring {
     pub readings: u64,
     /// Readings that failed.
     pub failed_readings: u64,
-    /// Why the last of them failed.
+    /// The error of the last failed reading.
     pub last_error: Option<String>,
 }
 
-/// What a report is made from.
+/// The data that a report is made from.
 pub struct Findings<'a> {
-    /// What was run.
+    /// The plan of the run.
     pub plan: &'a Plan,
     /// SHA-256 of the scenario's text.
     pub scenario_sha256: String,
-    /// Against what.
+    /// The address of the target.
     pub target: String,
-    /// With which Prometheus server.
+    /// The Prometheus server that was queried, if any.
     pub prometheus: Option<String>,
-    /// When.
+    /// When the run started.
     pub started_at: SystemTime,
     /// How long it lasted.
     pub elapsed: Duration,
@@ -185,13 +185,13 @@ pub struct Findings<'a> {
     pub interrupted: bool,
     /// The results of the requests.
     pub record: &'a Record,
-    /// How hard the generator worked.
+    /// How busy the generator's threads were.
     pub effort: &'a Effort,
-    /// What monitoring showed.
+    /// What monitoring detected.
     pub seen: Observations<'a>,
 }
 
-/// What the verdicts in a report are based on, beside its phases and expectations.
+/// The data, apart from a report's phases and expectations, that its verdicts are based on.
 pub struct Evidence<'a> {
     /// The results of each phase's requests.
     pub records: &'a [&'a PhaseRecord],
@@ -199,14 +199,14 @@ pub struct Evidence<'a> {
     pub thresholds: &'a [Threshold],
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
-    /// Why the figures are not those of the target, if so.
+    /// Why the figures describe the generator and not the target, if they do.
     pub invalid: Option<String>,
-    /// Whether an expectation was missed through the generator's own doing.
+    /// Whether an expectation was missed because of the generator.
     pub own_fault: bool,
 }
 
 impl Report {
-    /// Reports on a run.
+    /// Creates the report of a run.
     pub fn new(findings: &Findings) -> Self {
         let Findings { plan, record, seen, .. } = findings;
         let scenario = &plan.scenario;
@@ -257,8 +257,8 @@ impl Report {
         report
     }
 
-    /// Sets every figure and verdict that follows from the evidence and from the report's expectations. A run and `merge` both
-    /// end here.
+    /// Sets every figure and verdict that follows from the evidence and from the report's expectations. Both `run` and `merge`
+    /// call it.
     pub fn assemble(mut self, evidence: Evidence) -> Self {
         let Evidence { records, thresholds, interrupted, invalid, own_fault } = evidence;
         let mut whole = PhaseRecord::default();
@@ -288,7 +288,7 @@ impl Report {
         self
     }
 
-    /// Returns why the verdict is what it is, and what was missed besides; `None` if the run passed.
+    /// Returns the reason for the verdict, and what else was missed; `None` if the run passed.
     pub fn full_reason(&self) -> Option<String> {
         let reason = self.reason.as_ref()?;
         match self.verdict {
@@ -311,7 +311,7 @@ impl Report {
     }
 }
 
-/// Returns the report on phase `at`, without the figures and the verdict, which [`Report::assemble`] sets.
+/// Creates the report on phase `at` without figures and verdict, which [`Report::assemble`] sets.
 fn phase(at: usize, findings: &Findings) -> PhaseReport {
     let phase = &findings.plan.scenario.phases[at];
     let span = findings.seen.schedule.span(at);
@@ -356,7 +356,7 @@ fn judge_phases(
 }
 
 impl PhaseReport {
-    /// Returns whether the generator worked at its own limit, so that its rate in a closed loop is not the target's.
+    /// Returns whether the generator was at its own limit in a closed loop, so that the rate is not the target's.
     pub fn saturated(&self) -> bool {
         self.kind == Loop::Closed && self.generator_busy.is_some_and(|busy| busy >= validity::SATURATED)
     }
@@ -375,7 +375,7 @@ impl PhaseReport {
         self.histograms = Histograms::of(record);
     }
 
-    /// Returns the record behind the figures.
+    /// Returns the record that the figures were computed from.
     pub fn record(&self) -> PhaseRecord {
         PhaseRecord {
             totals: self.totals,
@@ -386,7 +386,7 @@ impl PhaseReport {
             statuses: self.statuses.clone(),
             failures: self.failures.clone(),
             drops: self.drops.clone(),
-            // Counted for own metrics while a run is on; no figure of a report rests on it.
+            // Only the load generator's own metrics use this count, and only during a run.
             payloads: BTreeMap::new(),
         }
     }
@@ -415,7 +415,7 @@ impl Monitoring {
         }
     }
 
-    /// Signals found drifting, the first first.
+    /// Returns the drifting signals in the order of their detection.
     pub fn drifting(&self) -> Vec<&str> {
         let mut drifting: Vec<_> = self.drifting_after.iter().collect();
         drifting.sort_by(|a, b| a.1.total_cmp(b.1));

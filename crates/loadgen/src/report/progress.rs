@@ -12,22 +12,22 @@ use std::{
     time::Duration,
 };
 
-/// Between two plain lines: a log stays readable and still shows that something happens.
+/// The time between two plain lines. It keeps a log short but shows that the run goes on.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows how a run is doing.
+/// Shows the progress of a run.
 pub struct Progress {
     bar: Option<ProgressBar>,
     total: Duration,
-    /// What happened since it was last shown.
+    /// The records since the progress was last shown.
     recent: PhaseRecord,
     since: Duration,
-    /// What happened since the start.
+    /// The records since the start.
     totals: Totals,
 }
 
 impl Progress {
-    /// For a run of this length.
+    /// Creates the progress of a run of this length.
     pub fn new(total: Duration) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let millis = u64::try_from(total.as_millis()).unwrap_or(u64::MAX);
@@ -39,12 +39,12 @@ impl Progress {
         Self { bar, total, recent: PhaseRecord::default(), since: Duration::ZERO, totals: Totals::default() }
     }
 
-    /// Takes in what was recorded.
+    /// Adds a record.
     pub fn add(&mut self, record: &Record) {
         self.recent.merge(&record.whole());
     }
 
-    /// Shows the state `elapsed` into the run.
+    /// Shows the progress at the time `elapsed` of the run.
     pub fn show(&mut self, phase: &str, elapsed: Duration) {
         let seconds = elapsed.saturating_sub(self.since).as_secs_f64();
         let due = if self.bar.is_some() { Duration::from_secs(1) } else { LINE_EVERY };
@@ -75,7 +75,7 @@ impl Progress {
         self.since = elapsed;
     }
 
-    /// Says something besides.
+    /// Prints a message beside the progress.
     pub fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(printable_message(text)),
@@ -83,7 +83,7 @@ impl Progress {
         }
     }
 
-    /// Clears the bar.
+    /// Removes the bar.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -1,4 +1,4 @@
-//! The report as text, printed at the end of a run.
+//! Formats the report as text, which is printed at the end of a run.
 
 use super::{Monitoring, PhaseReport, Report};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 use cli_io::printable::{MOST_QUOTED, printable};
 use std::{collections::BTreeMap, fmt::Write};
 
-/// The most characters of a line outside of tables: errors of other servers are shown in warnings.
+/// The most characters of a line outside of tables. Warnings contain errors of other servers, which may be long.
 const MOST_LINE: usize = 2000;
 
 /// Returns the whole summary, which ends with the verdict.
@@ -19,9 +19,9 @@ pub fn render(report: &Report) -> String {
     let part = match (&report.shard, report.merged_from.len()) {
         (Some(shard), _) => format!(", part {shard}"),
         (None, 0) => String::new(),
-        (None, count) => format!(", {count} reports in one"),
+        (None, count) => format!(", merged from {count} reports"),
     };
-    // Writing to a string can't fail, here and below.
+    // Writing to a string cannot fail, here and below.
     let _ = writeln!(
         text,
         "\n{}{part} · seed {} · model {} · {} · {seconds:.1} s\n",
@@ -30,17 +30,17 @@ pub fn render(report: &Report) -> String {
         printable(&report.model, MOST_QUOTED),
         printable(&report.target, MOST_QUOTED)
     );
-    text.push_str("What the client saw (times from the intended instant)\n");
+    text.push_str("What the client measured (times from the intended instant)\n");
     text.push_str(&client_table(report));
     text.push_str(&footnotes(report));
-    text.push_str("\nWhat the service's own metrics showed, against the first phase\n");
+    text.push_str("\nWhat the service's own metrics showed (in brackets: ratio to the first phase)\n");
     text.push_str(&monitoring_table(&report.phases));
     if !report.expectations.is_empty() || !report.failure_modes.is_empty() {
-        text.push_str("\nWhat was done to the service, and what monitoring noticed\n");
+        text.push_str("\nWhat was done to the service, and what monitoring detected\n");
         if let Some(target) = &report.alerts_of {
             let _ = writeln!(
                 text,
-                "  alerts that are labelled otherwise do not count: {}",
+                "  alerts with other values of these labels do not count: {}",
                 printable(target, MOST_LINE)
             );
         }
@@ -121,7 +121,7 @@ fn client_table(report: &Report) -> String {
     table(&rows, 9)
 }
 
-/// A phase, or all of them.
+/// The values of one row of the client's table: of a phase, or of the whole run.
 struct PhaseLike<'a> {
     name: &'a str,
     totals: &'a crate::engine::Totals,
@@ -140,7 +140,7 @@ pub(crate) fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Returns the sum of all endings and the lateness of the generator, which shows how far the percentiles can be trusted.
+/// Returns the counts of all outcomes, and the send lag of the generator, which shows how far the percentiles can be trusted.
 fn footnotes(report: &Report) -> String {
     let totals = &report.totals;
     let mut text = format!(
@@ -166,17 +166,17 @@ fn footnotes(report: &Report) -> String {
             Failure::Connect => "no connection",
             Failure::OwnLimit => "no sockets or ports left on this machine",
             Failure::Tls => "no secure connection",
-            Failure::ClosedEarly => "connection closed before the answer's end",
+            Failure::ClosedEarly => "connection closed before the end of the answer",
             Failure::NotHttp => "answer is not HTTP",
-            Failure::BadAnswer => "answer has status 200 and is not the prediction asked for",
+            Failure::BadAnswer => "answer has status 200 but is not the requested prediction",
             Failure::Other => "other",
         };
         let _ = writeln!(text, "  failed: {count} × {reason}");
     }
     for (reason, count) in sum(report.phases.iter().map(|phase| &phase.drops)) {
         let reason = match reason {
-            DropReason::InFlightLimit => "max_in_flight requests were under way",
-            DropReason::WorkerGone => "a worker was gone",
+            DropReason::InFlightLimit => "max_in_flight requests were already in flight",
+            DropReason::WorkerGone => "the thread of a worker had ended",
         };
         let _ = writeln!(text, "  dropped: {count} × {reason}");
     }
@@ -216,7 +216,7 @@ fn monitoring_table(phases: &[PhaseReport]) -> String {
     table(&rows, 5)
 }
 
-/// Returns the ratio to the baseline if it differs noticeably.
+/// Returns the ratio to the baseline, if it is clearly different from 1.
 fn times(value: Option<f64>, base: Option<f64>) -> String {
     match (value, base) {
         (Some(value), Some(base)) if base > 0.0 => {
@@ -246,7 +246,7 @@ pub(crate) fn measured(outcome: &ThresholdOutcome) -> String {
     }
 }
 
-/// Returns the expectations by failure mode; those on the whole run come last. The columns are aligned throughout.
+/// Returns the expectations by failure mode; those on the whole run come last. All failure modes have the same columns.
 fn drills(report: &Report) -> String {
     let rows_of = |phase: Option<&str>| -> Vec<Vec<String>> {
         let of_phase = report.expectations.iter().filter(|outcome| outcome.phase.as_deref() == phase);
@@ -277,7 +277,7 @@ fn drills(report: &Report) -> String {
     for (head, count) in heads {
         let _ = writeln!(text, "  {head}");
         if count == 0 {
-            text.push_str("    nothing is expected of monitoring\n");
+            text.push_str("    no expectations\n");
         }
         for line in lines.by_ref().take(count) {
             let _ = writeln!(text, "{line}");

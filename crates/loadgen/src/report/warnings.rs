@@ -1,4 +1,4 @@
-//! Warnings about what limits the meaning of a report.
+//! Writes warnings about what limits the meaning of a report.
 
 use super::{Monitoring, PhaseReport, drills};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use driftsim::counted::counted;
 
-/// Returns what limits the meaning of a report.
+/// Returns the warnings of a report.
 pub(super) fn warnings(
     phases: &[PhaseReport],
     thresholds: &[ThresholdOutcome],
@@ -15,7 +15,10 @@ pub(super) fn warnings(
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     if thresholds.is_empty() {
-        warnings.push("the scenario has no thresholds: what the client saw was not judged".to_owned());
+        warnings.push(
+            "the scenario has no thresholds, so the client's measurements were not judged; add `thresholds`"
+                .to_owned(),
+        );
     }
     let looked_at = |outcome: &ThresholdOutcome| {
         [Metric::UnexpectedRate, Metric::Failed, Metric::TimedOut]
@@ -25,7 +28,7 @@ pub(super) fn warnings(
     let unanswered: u64 = phases.iter().map(|phase| phase.totals.failed + phase.totals.timed_out).sum();
     if unanswered > 0 && !thresholds.iter().any(looked_at) {
         warnings.push(format!(
-            "{} had no answer, and no threshold is on that: add one on unexpected_rate",
+            "{} had no answer, but no threshold counts them; add one on unexpected_rate",
             counted(unanswered, "request", "requests")
         ));
     }
@@ -33,15 +36,15 @@ pub(super) fn warnings(
     if lost > 0 {
         let due: u64 = phases.iter().map(|phase| phase.feedback.due).sum();
         warnings.push(format!(
-            "{lost} of {} not accepted: the service does not know what was true of those rows",
+            "{lost} of {} not accepted, so the service's accuracy metrics do not include those rows",
             counted(due, "piece of feedback was", "pieces of feedback were")
         ));
     }
     for phase in phases.iter().filter(|phase| phase.saturated()) {
         let busy = phase.generator_busy.unwrap_or_default() * 100.0;
         warnings.push(format!(
-            "{}: the generator's own threads were busy {busy:.0} % of the time, so the rate is what this machine can ask, not \
-             what the target can answer, and times are upper bounds; use more cores, or more machines with --shard",
+            "{}: the generator's own threads were busy {busy:.0} % of the time, so the rate is the limit of this machine, not of \
+            the target, and times are upper bounds; use more cores, or more machines with --shard",
             phase.name
         ));
     }

@@ -9,14 +9,14 @@ use super::{
 };
 use std::time::Duration;
 
-/// What is wrong with which field.
+/// The path of a field, and what is wrong with it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Problem {
     pub(super) path: String,
     pub(super) problem: String,
 }
 
-/// Collects problems; a check that fails reports and goes on, so that one reading names them all.
+/// Collects problems. A failed check adds one and goes on, so that all problems are reported at once.
 #[derive(Default)]
 pub(super) struct Problems(Vec<Problem>);
 
@@ -30,7 +30,8 @@ impl Problems {
     }
 }
 
-/// More connections than a machine has ports for, or users than it has room for, are typing errors.
+/// The greatest limit on requests in flight, and the most users. Greater numbers are probably typing errors, because a machine
+/// does not have that many ports.
 pub(super) const MAX_IN_FLIGHT: u32 = 65_536;
 pub(super) const MAX_USERS: u32 = 10_000;
 
@@ -53,7 +54,7 @@ pub(super) fn checked(raw: RawScenario) -> Result<Scenario, Vec<Problem>> {
         thresholds.extend(self::thresholds(Some(at), &path, &phase.thresholds, &mut problems));
     }
     let expectations = expectations(&raw.expect, &phase_names, &mut problems);
-    // Positions are those of the file only where nothing was left out.
+    // Positions match those in the file only if no item was left out because of an error.
     if problems.0.is_empty() {
         check_prometheus::resolvable(&expectations, &phases, &mut problems);
     }
@@ -76,21 +77,23 @@ pub(super) fn checked(raw: RawScenario) -> Result<Scenario, Vec<Problem>> {
 
 fn payloads(raw: &OrderedMap<RawPayload>, problems: &mut Problems) -> Vec<Payload> {
     if raw.0.is_empty() {
-        problems.add("payloads", "there must be at least one");
+        problems.add("payloads", "there must be at least one payload, got none");
     }
     raw.0.iter().filter_map(|(name, payload)| request::payload(name, payload, problems)).collect()
 }
 
 fn phases(raw: &[RawPhase], payloads: &OrderedMap<RawPayload>, problems: &mut Problems) -> Vec<Phase> {
     if raw.is_empty() {
-        problems.add("phases", "there must be at least one");
+        problems.add("phases", "there must be at least one phase, got none");
     }
     let mut checked = Vec::new();
     for (at, phase) in raw.iter().enumerate() {
         let path = format!("phases[{at}]");
         if raw[..at].iter().any(|earlier| earlier.name == phase.name) {
-            problems
-                .add(format!("{path}.name"), format!("an earlier phase is called `{}` too", phase.name.0));
+            problems.add(
+                format!("{path}.name"),
+                format!("an earlier phase has the name `{}`, too; give each its own", phase.name.0),
+            );
         }
         let mix = mix(phase, payloads, &path, problems);
         if let Some(executor) = executor(phase, &path, problems) {
@@ -111,7 +114,7 @@ fn mix(phase: &RawPhase, payloads: &OrderedMap<RawPayload>, path: &str, problems
                 let known: Vec<_> = payloads.0.iter().map(|(name, _)| name.as_str()).collect();
                 problems.add(
                     format!("{path}.{name}"),
-                    format!("no payload of this name; there are {}", known.join(", ")),
+                    format!("there is no payload with this name; there are {}", known.join(", ")),
                 );
             }
             let weight =
@@ -120,15 +123,15 @@ fn mix(phase: &RawPhase, payloads: &OrderedMap<RawPayload>, path: &str, problems
         }
     };
     if weights.iter().all(|&weight| weight == 0) && !payloads.0.is_empty() {
-        problems.add(path, "all weights are 0: nothing could be sent");
+        problems.add(path, "all weights are 0, so there is nothing to send; give a payload a weight above 0");
     }
     weights
 }
 
-/// All fields that only some executors take.
+/// All fields that only some executors have.
 pub(super) const EXECUTOR_FIELDS: [&str; 6] = ["rate", "duration", "start_rate", "stages", "vus", "arrival"];
 
-/// Returns the fields that an executor takes besides those of every phase, and whether it needs them.
+/// Returns the fields that an executor has in addition to those of every phase, and whether each is required.
 pub(super) fn fields_of(executor: RawExecutor) -> &'static [(&'static str, bool)] {
     match executor {
         RawExecutor::ConstantArrivalRate => &[("rate", true), ("duration", true), ("arrival", false)],
@@ -151,10 +154,11 @@ fn executor(phase: &RawPhase, path: &str, problems: &mut Problems) -> Option<Exe
     for (field, given) in EXECUTOR_FIELDS.into_iter().zip(given) {
         let path = format!("{path}.{field}");
         match takes.iter().find(|(known, _)| *known == field) {
-            Some((_, true)) if !given => problems.add(path, "is missing: this executor needs it"),
+            Some((_, true)) if !given => problems.add(path, "is missing, but this executor needs it"),
             None if given => {
                 let takes: Vec<_> = takes.iter().map(|(field, _)| *field).collect();
-                problems.add(path, format!("is not for this executor, which takes {}", takes.join(", ")));
+                problems
+                    .add(path, format!("is not a field of this executor, which has {}", takes.join(", ")));
             }
             _ => {}
         }
@@ -162,9 +166,12 @@ fn executor(phase: &RawPhase, path: &str, problems: &mut Problems) -> Option<Exe
     bounded(phase.vus, MAX_USERS, &format!("{path}.vus"), problems);
     let ramps = ramps(phase);
     if phase.stages.as_ref().is_some_and(Vec::is_empty) {
-        problems.add(format!("{path}.stages"), "there must be at least one");
+        problems.add(format!("{path}.stages"), "there must be at least one stage, got none");
     } else if phase.stages.is_some() && ramps.iter().all(|ramp| ramp.from == 0.0 && ramp.to == 0.0) {
-        problems.add(format!("{path}.stages"), "all rates are 0: nothing would be sent");
+        problems.add(
+            format!("{path}.stages"),
+            "all rates are 0, so there is nothing to send; give a stage a target above 0",
+        );
     }
     if problems.0.len() > before {
         return None;
@@ -241,7 +248,7 @@ pub(super) fn phase_called(
 ) -> Option<usize> {
     let found = phases.iter().position(|known| *known == name);
     if found.is_none() {
-        let problem = format!("no phase `{name}`; there are {}", phases.join(", "));
+        let problem = format!("there is no phase `{name}`; there are {}", phases.join(", "));
         problems.add(format!("{path}.{field}"), problem);
     }
     found
@@ -263,7 +270,7 @@ fn vital(raw: &RawVital, path: &str, phases: &[&str], problems: &mut Problems) -
         Some(name) => phase_called(&name.0, path, "against", phases, problems)?,
     };
     if raw.class.is_some() && raw.vital != Vital::ClassShare {
-        problems.add(format!("{path}.class"), "is for class_share alone");
+        problems.add(format!("{path}.class"), "is only for the vital class_share; remove it");
     }
     let demands = [
         ("rises_by", raw.rises_by),
@@ -281,7 +288,7 @@ fn vital(raw: &RawVital, path: &str, phases: &[&str], problems: &mut Problems) -
     if against == phase && matches!(assertion, VitalAssertion::RisesBy(_) | VitalAssertion::ShiftsBy(_)) {
         problems.add(
             field_path,
-            format!("compares phase `{}` with itself; name another one in `against`", raw.phase.0),
+            format!("compares phase `{}` with itself; name another phase in `against`", raw.phase.0),
         );
     }
     let assertion = Assertion::Vital { vital: raw.vital, class: raw.class.clone(), against, assertion };
@@ -296,19 +303,19 @@ fn vital_assertion(
 ) -> Result<VitalAssertion, String> {
     if field == "rises_by" {
         return if is_time {
-            Err("is a number of times, such as 3".into())
+            Err("must be a factor such as 3, got a duration".into())
         } else if value > 1.0 {
             Ok(VitalAssertion::RisesBy(value))
         } else {
-            Err(format!("is a number of times and must be above 1, got {value}"))
+            Err(format!("must be a factor above 1, such as 3, got {value}"))
         };
     }
     match (vital, is_time) {
-        (Vital::LatencyP95, false) => return Err(format!("is a duration such as 250ms, got {value}")),
+        (Vital::LatencyP95, false) => return Err(format!("must be a duration such as 250ms, got {value}")),
         (Vital::LatencyP95, true) | (_, false) => {}
         (_, true) => {
             return Err(format!(
-                "is a number for {}, got {:?}",
+                "must be a number for {}, got {:?}",
                 vital.name(),
                 Duration::from_secs_f64(value)
             ));
@@ -316,16 +323,18 @@ fn vital_assertion(
     }
     let is_share = !matches!(vital, Vital::LatencyP95 | Vital::Throughput);
     if is_share && value > 1.0 {
-        return Err(format!("is a share and must be at most 1, got {value}"));
+        return Err(format!("must be a share of at most 1, got {value}"));
     }
     if value == 0.0 && field != "exceeds" {
         let example = if is_share { "0.01" } else { "5" };
         return Err(match field {
             "stays_below" => {
-                format!("must be above 0, because nothing is below it; write a limit such as {example}")
+                format!("must be above 0, because no value is below 0; write a limit such as {example}")
             }
             _ => {
-                format!("must be above 0, because every value meets 0; write a difference such as {example}")
+                format!(
+                    "must be above 0, because every value differs by 0 or more; write a difference such as {example}"
+                )
             }
         });
     }

@@ -1,4 +1,4 @@
-//! Checks what is expected of Prometheus: alerts that fire, alerts that stay quiet, queries.
+//! Checks the expectations about Prometheus: alerts that fire, alerts that stay quiet, queries.
 
 use super::{
     AlertPattern, Assertion, Condition, Expectation, Job, Phase, QueryAssertion,
@@ -50,7 +50,7 @@ pub(super) fn expectations(
     }
 }
 
-/// Finds alerts that must be gone before they must have come.
+/// Finds alerts whose deadline for resolving is before the deadline for firing.
 pub(super) fn resolvable(expectations: &[Expectation], phases: &[Phase], problems: &mut Problems) {
     let fires = expectations.iter().filter_map(|expectation| match &expectation.assertion {
         Assertion::AlertFires { within, resolves, .. } => Some((expectation.phase?, *within, *resolves)),
@@ -65,8 +65,8 @@ pub(super) fn resolvable(expectations: &[Expectation], phases: &[Phase], problem
             problems.add(
                 format!("expect.alerts[{at}].resolves_within"),
                 format!(
-                    "counts from the phase's end, {} after its start; {} later the alert may not even have fired, \
-                     for it has {}",
+                    "counts from the phase's end, {} after its start; {} later the alert need not have fired yet, because it has {}; \
+                    raise it or lower fires_within",
                     span(lasts),
                     span(resolves),
                     span(within)
@@ -76,7 +76,7 @@ pub(super) fn resolvable(expectations: &[Expectation], phases: &[Phase], problem
     }
 }
 
-/// Returns the job that `text` names, if any.
+/// Returns the job of an expectation, if `text` names one.
 fn job(text: Option<&str>, path: &str, problems: &mut Problems) -> Option<Job> {
     match text? {
         "*" => Some(Job::Any),
@@ -88,7 +88,7 @@ fn job(text: Option<&str>, path: &str, problems: &mut Problems) -> Option<Job> {
     }
 }
 
-/// `jobs` are the expectation's own and that of all expectations.
+/// Checks the pattern of an alert. `jobs` are the job of this expectation and that of all expectations.
 fn pattern(
     name: &str,
     labels: &OrderedMap<String>,
@@ -98,14 +98,14 @@ fn pattern(
 ) -> AlertPattern {
     let own = job(own, &format!("{path}.job"), problems);
     if own.is_some() && labels.0.iter().any(|(label, _)| label == "job") {
-        problems.add(format!("{path}.job"), "is also among the labels; keep one");
+        problems.add(format!("{path}.job"), "is also among the labels; remove one of them");
     }
     for (label, value) in &labels.0 {
         let path = format!("{path}.labels.{label}");
         if label == "alertname" {
-            problems.add(path, "is the alert's name, which `alert` gives");
+            problems.add(path, "is the name of the alert; remove it here, because `alert` has the name");
         } else if value.is_empty() {
-            problems.add(path, "must not be empty: to Prometheus an empty label is none");
+            problems.add(path, "must not be empty, because Prometheus has no empty labels; remove it");
         }
     }
     let job = own.or_else(|| every.cloned()).unwrap_or_default();
@@ -121,11 +121,14 @@ fn query_assertion(raw: &RawQuery, path: &str, problems: &mut Problems) -> Optio
             problems.keep(&format!("{path}.stays"), Condition::parse(stays)).map(QueryAssertion::Stays)
         }
         (Some(_), None, None) => {
-            problems.add(format!("{path}.within"), "is missing: `becomes` needs it, such as within: 30s");
+            problems.add(format!("{path}.within"), "is missing, but `becomes` needs it, such as within: 30s");
             None
         }
         (None, Some(_), Some(_)) => {
-            problems.add(format!("{path}.within"), "is not for `stays`, which holds throughout the phase");
+            problems.add(
+                format!("{path}.within"),
+                "has no effect with `stays`, which holds throughout the phase; remove it",
+            );
             None
         }
         _ => {

@@ -1,4 +1,4 @@
-//! What monitoring must detect, and what must stay quiet.
+//! Defines expectations: what monitoring must detect, and what must stay quiet.
 
 use super::{raw::ClassShare, target_labels::TargetLabels, threshold::Condition};
 use schemars::JsonSchema;
@@ -16,14 +16,15 @@ pub struct Expectation {
     pub phase: Option<usize>,
     /// What is expected.
     pub assertion: Assertion,
-    /// It is expected only of a model that predicts no class, or numbers of no bin, for this share of its reference or more.
+    /// The expectation does not apply to a model that predicts one class, or numbers of one bin, for this share of its reference
+    /// or more.
     pub if_class_share_below: Option<f64>,
-    /// Why it cannot be expected of the model; found by [`super::Scenario::fit`].
+    /// Why the expectation does not apply to the model; set by [`super::Scenario::fit`].
     pub inapplicable: Option<String>,
 }
 
 impl Expectation {
-    /// Creates an expectation of any model; without a phase it is about the whole run.
+    /// Creates an expectation that applies to any model. Without a phase, it is about the whole run.
     pub fn new(phase: Option<usize>, assertion: Assertion) -> Self {
         Self { phase, assertion, if_class_share_below: None, inapplicable: None }
     }
@@ -37,9 +38,10 @@ impl Expectation {
 /// What is expected.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Assertion {
-    /// A signal drifts, or none does, by the service's own counters.
+    /// A signal drifts or stays steady, by the service's own counters.
     Signal {
-        /// The signal's name; `*` is any of them for [`SignalAssertion::DriftsWithin`], all for the other.
+        /// The signal's name. `*` stands for any signal with [`SignalAssertion::DriftsWithin`], and for every signal with
+        /// [`SignalAssertion::StaysSteady`].
         signal: String,
         /// What it must do.
         assertion: SignalAssertion,
@@ -48,9 +50,9 @@ pub enum Assertion {
     Vital {
         /// Which one.
         vital: Vital,
-        /// The class, for [`Vital::ClassShare`]; `None` is whichever moves most.
+        /// The class, for [`Vital::ClassShare`]; `None` stands for the class whose share changes most.
         class: Option<String>,
-        /// Position of the phase it is compared with.
+        /// The position of the phase that it is compared with.
         against: usize,
         /// What it must do.
         assertion: VitalAssertion,
@@ -61,7 +63,7 @@ pub enum Assertion {
         alert: AlertPattern,
         /// How soon after the phase's start.
         within: Duration,
-        /// How soon after the phase's end it must have stopped again, if it must.
+        /// How soon after the phase's end it must have resolved, if that is expected.
         resolves: Option<Duration>,
     },
     /// A Prometheus alert does not fire.
@@ -78,33 +80,33 @@ pub enum Assertion {
     },
 }
 
-/// Of which job an alert counts. One without a label `job` could be about any, and always counts.
+/// The job whose alerts count. An alert without a label `job` always counts, because it may be about any job.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Job {
-    /// The target's own, as far as Prometheus knows it; so for its instance and model.
+    /// The target's own job, as far as Prometheus knows it. Alerts must also have the target's instance and model.
     #[default]
     Target,
-    /// Whichever.
+    /// Any job.
     Any,
-    /// This one.
+    /// The job of this name.
     Named(String),
 }
 
-/// The instances of an alert that have this name and at least these labels.
+/// Selects the instances of an alert by its name and labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlertPattern {
     /// The alert's name.
     pub name: String,
-    /// Labels without the name.
+    /// The labels that an instance must have, apart from the name.
     pub labels: BTreeMap<String, String>,
-    /// Of which job.
+    /// The job whose alerts count.
     pub job: Job,
-    /// Values that a label must have where it is there; see [`AlertPattern::narrow`].
+    /// The values of labels that an instance may lack; see [`AlertPattern::narrow`].
     allowed: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl AlertPattern {
-    /// Creates a pattern of this name, these labels and this job. A label `job` also names the job.
+    /// Creates a pattern of this name, these labels and this job. If `labels` has a label `job`, it replaces `job`.
     pub fn new(name: String, labels: BTreeMap<String, String>, job: Job) -> Self {
         let job = if labels.contains_key("job") { Job::Any } else { job };
         let allowed = match &job {
@@ -114,8 +116,8 @@ impl AlertPattern {
         Self { name, labels, job, allowed }
     }
 
-    /// Leaves out what is about other services than the target, unless the scenario names the job itself; says whether it
-    /// did.
+    /// Restricts the pattern to alerts about the target, unless the scenario names the job itself. Returns whether it was
+    /// restricted.
     pub fn narrow(&mut self, target: &TargetLabels) -> bool {
         let is_narrowed = self.job == Job::Target;
         if is_narrowed {
@@ -128,7 +130,7 @@ impl AlertPattern {
         is_narrowed
     }
 
-    /// Returns whether an instance with these labels, the name among them as `alertname`, is meant.
+    /// Returns whether the pattern selects an instance with these labels, where `alertname` is the name.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         labels.get("alertname") == Some(&self.name)
             && self.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
@@ -158,23 +160,23 @@ impl fmt::Display for AlertPattern {
 /// What the value of a query must do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum QueryAssertion {
-    /// Meet a condition that it did not meet when the phase began.
+    /// It must meet a condition that it did not meet when the phase began.
     Becomes {
-        /// The condition, which one series is to meet.
+        /// The condition, which at least one series must meet.
         condition: Condition,
         /// How soon after the phase's start.
         within: Duration,
     },
-    /// Meet a condition throughout the phase, with every series.
+    /// Every series must meet a condition throughout the phase.
     Stays(Condition),
 }
 
 /// What a signal must do.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SignalAssertion {
-    /// Be found drifting this soon after the phase's start.
+    /// It must be drifting within this time from the phase's start.
     DriftsWithin(Duration),
-    /// Never be found drifting, and be steady at the phase's end.
+    /// It must never be drifting, and must be steady at the phase's end.
     StaysSteady,
 }
 
@@ -184,13 +186,13 @@ pub enum SignalAssertion {
 pub enum Vital {
     /// Requests answered per second.
     Throughput,
-    /// 95th percentile of the time the service took, in seconds.
+    /// The 95th percentile of the service's response time, in seconds.
     LatencyP95,
-    /// Share of 4xx answers.
+    /// The share of 4xx answers.
     ClientErrorRatio,
-    /// Share of 5xx answers.
+    /// The share of 5xx answers.
     ServerErrorRatio,
-    /// Share of a class among the predictions.
+    /// The share of a class among the predictions.
     ClassShare,
 }
 
@@ -210,13 +212,13 @@ impl Vital {
 /// What a vital sign must do.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum VitalAssertion {
-    /// Be at least this many times what it was.
+    /// It must rise to at least this many times the value of the other phase.
     RisesBy(f64),
-    /// Be above this.
+    /// It must be above this limit.
     Exceeds(f64),
-    /// Be below this.
+    /// It must be below this limit.
     StaysBelow(f64),
-    /// Lie at least this far from what it was, in either direction.
+    /// It must differ from the value of the other phase by at least this much, in either direction.
     ShiftsBy(f64),
 }
 
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_of_other_services_are_left_out_unless_the_scenario_names_the_job() {
+    fn alerts_of_other_services_do_not_count_unless_the_scenario_names_the_job() {
         let set = |value: &str| BTreeSet::from([value.to_owned()]);
         let target = TargetLabels { jobs: set("own"), instances: set("a:1"), models: set("iris") };
         let matches = |given: &[(&str, &str)], job: Job, alert: &[(&str, &str)]| {

@@ -9,10 +9,10 @@ use std::{
 };
 use thiserror::Error;
 
-/// Looked up first, relative to the working directory.
+/// The folder that is searched first, relative to the working directory.
 pub const FOLDER: &str = "scenarios";
 
-/// The shipped scenarios, in the order in which to learn them.
+/// The built-in scenarios, from the simplest to the longest.
 pub(crate) const BUILT_IN: [(&str, &str); 6] = [
     ("normal", include_str!("../../../../scenarios/normal.yaml")),
     ("high_load", include_str!("../../../../scenarios/high_load.yaml")),
@@ -22,14 +22,14 @@ pub(crate) const BUILT_IN: [(&str, &str); 6] = [
     ("demo", include_str!("../../../../scenarios/demo.yaml")),
 ];
 
-/// A scenario's text and where it was found.
+/// The text of a scenario, and where it was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// For messages: a path, or `built-in demo`.
+    /// The place for messages: a path, or for example `built-in demo`.
     pub place: String,
     /// The YAML.
     pub text: String,
-    /// The file, unless it is built in.
+    /// The file; `None` for a built-in scenario.
     pub file: Option<PathBuf>,
 }
 
@@ -40,15 +40,15 @@ impl Found {
     }
 }
 
-/// Why there is no text.
+/// Why a scenario was not found.
 #[derive(Debug, Error)]
 pub enum LibraryError {
-    /// A file that can't be read.
+    /// The file cannot be read.
     #[error("{}: {error}", .file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The error of the system.
         error: io::Error,
     },
     /// The file is not text.
@@ -56,20 +56,20 @@ pub enum LibraryError {
     NotUtf8 {
         /// The file.
         file: PathBuf,
-        /// The first line that is not.
+        /// The number of the first invalid line.
         line: usize,
     },
-    /// A file of another kind.
+    /// The file is of another kind.
     #[error("{}: seems to be {kind}; {}", .file.display(), .kind.remedy(Wanted::Scenario))]
     Foreign {
         /// The file.
         file: PathBuf,
-        /// What it seems to be.
+        /// The kind that it seems to be.
         kind: FileKind,
     },
-    /// A name that nothing has.
+    /// No scenario has the name.
     #[error(
-        "no scenario {name:?}: there is no {FOLDER}/{name}.yaml here, and built in are {}",
+        "no scenario {name:?}: there is no file {FOLDER}/{name}.yaml, and the built-in scenarios are {}",
         built_in_names()
     )]
     Unknown {
@@ -82,14 +82,15 @@ fn built_in_names() -> String {
     BUILT_IN.map(|(name, _)| name).join(", ")
 }
 
-/// Finds a scenario by name in `./scenarios`, by file when `wanted` has a directory or an extension, or by name among those built in.
+/// Finds a scenario. If `wanted` has a directory or an extension, it is a file. Otherwise it is a name, which is looked up in
+/// `./scenarios` and then among the built-in scenarios.
 ///
 /// # Errors
-/// When there is none, or its file can't be read.
+/// If there is no such scenario, or if its file cannot be read.
 pub fn find(wanted: &str) -> Result<Found, LibraryError> {
     let path = Path::new(wanted);
     let has_folder = path.components().count() > 1;
-    // A name may contain a dot, as in `my.v2`; a file here comes first.
+    // A name may contain a dot, as in `my.v2`, so it may look like a file. If there is such a file, it is used.
     if has_folder || path.extension().is_some() && path.exists() {
         return read(path);
     }
@@ -107,7 +108,8 @@ pub fn find(wanted: &str) -> Result<Found, LibraryError> {
         .ok_or_else(|| LibraryError::Unknown { name: wanted.to_owned() })
 }
 
-/// Returns every scenario that [`find`] would find by name: the shipped ones first, local ones over them.
+/// Returns every scenario that [`find`] finds by name, the built-in ones first. A local scenario replaces a built-in one of the
+/// same name.
 pub fn all() -> Vec<(String, Result<Found, LibraryError>)> {
     let mut others: BTreeMap<String, PathBuf> = fs::read_dir(FOLDER)
         .into_iter()
@@ -133,7 +135,7 @@ fn read(file: &Path) -> Result<Found, LibraryError> {
         let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
         LibraryError::NotUtf8 { file: file.to_owned(), line }
     })?;
-    // Some editors begin a file with a mark that YAML readers may take for part of the first key.
+    // Some editors begin a file with a byte order mark, which a YAML reader would take for a part of the first key.
     let text = text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned);
     Ok(Found { place: file.display().to_string(), text, file: Some(file.to_owned()) })
 }
@@ -144,7 +146,7 @@ mod tests {
     use crate::scenario::Scenario;
 
     #[test]
-    fn every_shipped_scenario_is_good_and_named_after_its_file() {
+    fn every_built_in_scenario_is_valid_and_named_like_its_file() {
         for (name, text) in BUILT_IN {
             let scenario = Scenario::parse(text, name).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(scenario.name, name);
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_scenarios_are_the_files() {
+    fn the_built_in_scenarios_equal_the_files() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
         let mut files: Vec<(String, String)> = std::fs::read_dir(folder)
             .unwrap()
@@ -167,17 +169,17 @@ mod tests {
         files.sort();
         let mut built_in = BUILT_IN.map(|(name, text)| (name.to_owned(), text.to_owned())).to_vec();
         built_in.sort();
-        assert!(built_in == files, "a file of scenarios/ is missing in BUILT_IN, or differs");
+        assert!(built_in == files, "BUILT_IN lacks a file of scenarios/, or differs from it");
     }
 
     #[test]
-    fn an_unknown_name_lists_the_valid_ones() {
+    fn an_error_about_an_unknown_name_lists_the_valid_ones() {
         let message = find("nope").unwrap_err().to_string();
         assert!(message.contains("normal, high_load, error_storm, drift, concept_drift, demo"), "{message}");
     }
 
     #[test]
-    fn a_path_is_a_file() {
+    fn a_path_is_read_as_a_file() {
         assert!(matches!(find("nowhere/demo.yaml"), Err(LibraryError::Unreadable { .. })));
     }
 }

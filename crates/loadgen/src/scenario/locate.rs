@@ -1,23 +1,23 @@
-//! Finds the line of a YAML text that a path such as `phases[1].mix.garbage` leads to.
+//! Finds the line of the value at a path such as `phases[1].mix.garbage` in a YAML text.
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Returns the line of what `path` leads to, or of the longest part of the path that exists.
+/// Returns the line of the value at `path`, or of the longest beginning of the path that exists.
 ///
-/// serde_yaml keeps no positions, but its errors carry one: the text is read once more with a visitor that follows
-/// the path and fails where it ends.
+/// serde_yaml does not store positions, but its errors have one. So the text is read again by a visitor that follows the path
+/// and fails at its end.
 pub(super) fn line_of(text: &str, path: &str) -> Option<usize> {
     let steps: Vec<Step> = path.split(['.', '[']).filter(|part| !part.is_empty()).map(Step::of).collect();
     (0..=steps.len()).rev().find_map(|length| {
         let reader = serde_yaml::Deserializer::from_str(text);
         let error = Follow(&steps[..length]).deserialize(reader).err()?;
-        // An error of the YAML itself says nothing about the path.
+        // The position of an error in the YAML itself is not that of the path.
         error.to_string().contains(FOUND).then(|| error.location().map(|found| found.line()))?
     })
 }
 
-/// What the visitor fails with once it has arrived.
+/// The error message of the visitor at the end of the path.
 const FOUND: &str = "the path ends here";
 
 enum Step<'a> {
@@ -112,7 +112,7 @@ mod tests {
     const TEXT: &str = "name: x\nphases:\n  - { name: a, rate: 5 }\n  - name: b\n    mix:\n      good: 1\n      bad: 2\n    arrival: ~\n";
 
     #[test]
-    fn follows_keys_and_items() {
+    fn the_line_of_a_key_or_item_is_found() {
         assert_eq!(line_of(TEXT, "name"), Some(1));
         assert_eq!(line_of(TEXT, "phases[0].rate"), Some(3));
         assert_eq!(line_of(TEXT, "phases[1].name"), Some(4));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_where_it_should_be() {
+    fn a_missing_field_has_the_line_of_its_parent() {
         assert_eq!(line_of(TEXT, "phases[1].duration"), Some(4));
         assert_eq!(line_of(TEXT, "phases[1].mix.ugly"), Some(6));
         assert_eq!(line_of(TEXT, "thresholds.dropped"), Some(1));

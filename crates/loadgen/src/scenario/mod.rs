@@ -1,7 +1,7 @@
-//! Scenarios: payloads, phases, thresholds and expectations. Values of these types are checked.
+//! Defines scenarios: payloads, phases, thresholds and expectations. Values of these types have been checked.
 //!
-//! [`Scenario::parse`] goes from text to checked types; [`library`] finds the text. What does not belong here: when
-//! anything happens ([`crate::plan`]) and whether it went well ([`crate::judge`]).
+//! [`Scenario::parse`] converts text to checked types; [`library`] finds the text. What does not belong here: when requests are
+//! due ([`crate::plan`]) and whether expectations were met ([`crate::judge`]).
 
 mod check;
 mod check_prometheus;
@@ -33,14 +33,15 @@ use reqwest::{Method, header::HeaderMap};
 use std::time::Duration;
 use thiserror::Error;
 
-/// Draws are the same on every run unless the scenario or `--seed` says otherwise.
+/// The default seed. It is fixed, so that runs are the same unless the scenario or `--seed` changes it.
 pub const DEFAULT_SEED: u64 = 42;
 
-/// Longer than any answer worth waiting for, and short enough that a dead target does not tie requests up for long.
+/// The default timeout: longer than a useful answer takes, and short enough that a target that does not answer does not keep
+/// requests in flight for long.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A request in flight may hold a connection of its own, and a process may usually open 1,024 files: half of them
-/// leaves room. It takes 100 requests/s that all run into the default timeout to get there.
+/// The default limit on requests in flight. Each may need a connection, and a process may usually open 1,024 files, so half of
+/// them are left for other purposes. At 100 requests/s, the limit is reached only if all of them time out.
 pub const DEFAULT_MAX_IN_FLIGHT: usize = 512;
 
 /// A checked scenario. Phases and payloads refer to one another by position.
@@ -48,21 +49,21 @@ pub const DEFAULT_MAX_IN_FLIGHT: usize = 512;
 pub struct Scenario {
     /// Its name.
     pub name: String,
-    /// What it shows.
+    /// The description.
     pub description: String,
-    /// Where all draws start from.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// After this a request is given up, counted from its send.
+    /// The time after which a request is given up, counted from its send.
     pub timeout: Duration,
-    /// How many requests may be under way at once; further ones are dropped and counted.
+    /// The most requests in flight at the same time; further ones are dropped and counted.
     pub max_in_flight: usize,
-    /// What can be sent.
+    /// The kinds of requests.
     pub payloads: Vec<Payload>,
-    /// What happens, one after the other.
+    /// The phases, which run one after the other.
     pub phases: Vec<Phase>,
-    /// What the client must see.
+    /// The limits on the client's measurements.
     pub thresholds: Vec<Threshold>,
-    /// What monitoring must notice.
+    /// What monitoring must detect.
     pub expectations: Vec<Expectation>,
 }
 
@@ -71,52 +72,52 @@ pub struct Scenario {
 pub struct Payload {
     /// Its name.
     pub name: String,
-    /// Where its bodies come from.
+    /// The source of its bodies.
     pub source: Source,
-    /// How it is asked.
+    /// The HTTP method.
     pub method: Method,
-    /// Below the target's own address; may carry a query.
+    /// The path below the target's own address; may have a query.
     pub path: String,
-    /// Sent with every request, over the usual ones.
+    /// The headers of every request, which replace the usual ones of the same name.
     pub headers: HeaderMap,
-    /// The environment variable that [`Scenario::read_tokens`] reads an authorization from.
+    /// The environment variable from which [`Scenario::read_tokens`] reads a token.
     pub bearer_token_env: Option<String>,
-    /// The statuses that are a right answer to it.
+    /// The statuses that are expected of its answers.
     pub expected_status: Vec<u16>,
-    /// Which of its predictions get feedback, and when.
+    /// The feedback on its predictions, if there is any.
     pub feedback: Option<Feedback>,
 }
 
-/// Which predictions get feedback with the true class or number of the row, and when.
+/// How predictions get feedback with the true class or number of the row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Feedback {
     /// How long after the prediction it is sent.
     pub after: Duration,
-    /// The share of the predictions that get it, in [0, 1].
+    /// The share of predictions that get feedback, in [0, 1].
     pub share: f64,
 }
 
-/// Where bodies come from.
+/// The source of bodies.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// Rows like the model's reference.
     Model,
-    /// Rows like the model's reference, but for a drift.
+    /// Rows that drift from the model's reference.
     Drift(DriftSpec),
     /// Rows of a table, which may drift.
     Table(TableSource),
-    /// Requests that no model can use; no kinds means all.
+    /// Malformed requests of these kinds; an empty list stands for all kinds.
     Malformed(Vec<Malformed>),
-    /// The same body each time, or none.
+    /// The same body in each request, or none.
     Fixed(Option<Body>),
 }
 
-/// A body that the scenario spells out.
+/// A body that is written in the scenario.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Body {
-    /// What is sent.
+    /// The content.
     pub text: Bytes,
-    /// The media type it is declared as.
+    /// The media type.
     pub content_type: String,
 }
 
@@ -134,44 +135,44 @@ pub struct Phase {
 /// How requests are released.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Executor {
-    /// At planned instants, whatever the target does.
+    /// At planned instants, whether or not the target answers (open loop).
     Open {
-        /// Straight pieces of the rate's course.
+        /// The planned rate, as a sequence of ramps.
         ramps: Vec<Ramp>,
-        /// How arrivals lie around that course.
+        /// The distribution of arrivals over time.
         spacing: Spacing,
     },
-    /// By users who each wait for an answer before they send the next request.
+    /// By users that each wait for an answer before they send the next request (closed loop).
     Closed {
-        /// How many users.
+        /// The number of users.
         vus: usize,
-        /// For how long.
+        /// The length of the phase.
         duration: Duration,
     },
 }
 
-/// A rate going straight from one value to another.
+/// A rate that changes linearly from one value to another.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ramp {
-    /// Requests per second at its start.
+    /// The requests per second at the start.
     pub from: f64,
-    /// Requests per second at its end.
+    /// The requests per second at the end.
     pub to: f64,
-    /// How long it takes.
+    /// The length of the ramp.
     pub duration: Duration,
 }
 
-/// How arrivals lie around the rate's course.
+/// The distribution of arrivals over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spacing {
-    /// Evenly.
+    /// Evenly spaced.
     Constant,
-    /// As independent callers come: a Poisson process.
+    /// A Poisson process, as of independent clients.
     Poisson,
 }
 
 impl Phase {
-    /// Returns how long it lasts.
+    /// Returns the length of the phase.
     pub fn duration(&self) -> Duration {
         match &self.executor {
             Executor::Open { ramps, .. } => ramps.iter().map(|ramp| ramp.duration).sum(),
@@ -181,7 +182,7 @@ impl Phase {
 }
 
 impl Scenario {
-    /// Reads a scenario; `file` is only used to name the place of an error.
+    /// Reads a scenario; `file` is only used in error messages.
     ///
     /// # Errors
     /// [`ScenarioError`] lists everything that is wrong, with file, line and field.
@@ -193,7 +194,7 @@ impl Scenario {
         check::checked(raw).map_err(|problems| located(problems, text, file))
     }
 
-    /// Returns how long all phases last together.
+    /// Returns the total length of all phases.
     pub fn duration(&self) -> Duration {
         self.phases.iter().map(Phase::duration).sum()
     }
@@ -204,7 +205,7 @@ impl Scenario {
 #[error("{}", .0.join("\n"))]
 pub struct ScenarioError(pub Vec<String>);
 
-/// Finds the lines of problems whose fields are known.
+/// Adds to each problem the line of its field.
 fn located(problems: Vec<check::Problem>, text: &str, file: &str) -> ScenarioError {
     let line = |path: &str| locate::line_of(text, path).map_or(String::new(), |line| format!("{line}:"));
     let lines = problems.iter().map(|p| format!("{file}:{} {}: {}", line(&p.path), p.path, p.problem));

@@ -1,6 +1,6 @@
-//! The scenario as it is written: shapes only. [`super::check`] makes sense of them.
+//! Defines the fields of a scenario file; [`super::check`] checks their values.
 //!
-//! Comments on fields are what editors show; see [`super::schema`].
+//! The comments on fields are the descriptions that editors show; see [`super::schema`].
 
 use super::{
     schema::{
@@ -25,30 +25,30 @@ use std::fmt;
 pub(super) struct RawScenario {
     /// Letters, digits, _ - .
     pub(super) name: Name,
-    /// What it shows
+    /// What the scenario shows
     #[serde(default)]
     #[schemars(schema_with = "text")]
     pub(super) description: String,
-    /// The same scenario, model and seed send the same requests
+    /// Seed of all random numbers; the same scenario, model and seed send the same requests
     #[schemars(extend("default" = super::DEFAULT_SEED))]
     pub(super) seed: Option<u64>,
-    /// After it a request is given up, counted from its send
+    /// The time after which a request is given up, counted from its send
     #[schemars(extend("default" = "5s"))]
     pub(super) timeout: Option<Span>,
-    /// What is due beyond it is dropped and counted, never delayed
+    /// The most requests in flight; a request that is due beyond it is dropped and counted, never delayed
     #[schemars(range(min = 1, max = super::check::MAX_IN_FLIGHT), extend("default" = super::DEFAULT_MAX_IN_FLIGHT))]
     pub(super) max_in_flight: Option<u32>,
-    /// What can be sent, by name
+    /// The kinds of requests, by name
     #[schemars(extend("minProperties" = 1))]
     pub(super) payloads: OrderedMap<RawPayload>,
-    /// What happens, one after the other
+    /// The phases, which run one after the other
     #[schemars(length(min = 1))]
     pub(super) phases: Vec<RawPhase>,
-    /// What the client must see, over the whole run
+    /// Limits on the client's measurements over the whole run
     #[serde(default)]
     #[schemars(schema_with = "thresholds")]
     pub(super) thresholds: OrderedMap<Vec<String>>,
-    /// What monitoring must have noticed
+    /// What monitoring must detect
     #[serde(default)]
     pub(super) expect: RawExpect,
 }
@@ -58,62 +58,62 @@ pub(super) struct RawScenario {
 #[serde(deny_unknown_fields, expecting = "a mapping with source")]
 #[schemars(rename = "Payload", transform = payload)]
 pub(super) struct RawPayload {
-    /// Share among the payloads; 0 for those that only a mix uses
+    /// Weight among the payloads; 0 for those that only the mix of a phase uses
     #[schemars(extend("default" = 1))]
     pub(super) weight: Option<u32>,
-    /// Where its bodies come from
+    /// The source of the bodies
     pub(super) source: RawSource,
-    /// How it is asked
+    /// HTTP method
     #[schemars(extend("default" = "POST"))]
     pub(super) method: Option<RawMethod>,
-    /// Below the target's own address; may carry a query
+    /// Path below the target's own address; may have a query
     #[schemars(extend("pattern" = "^/[^\\s#]*$", "default" = "/predict"))]
     pub(super) path: Option<String>,
     /// The environment variable that holds the token for `Authorization: Bearer`
     #[schemars(extend("pattern" = "^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub(super) bearer_token_env: Option<String>,
-    /// Sent with every request, over the usual ones
+    /// Headers of every request; they replace the usual ones of the same name
     #[serde(default)]
     #[schemars(schema_with = "headers")]
     pub(super) headers: OrderedMap<HeaderText>,
-    /// What a right answer is
+    /// The expected answer
     #[serde(default)]
     pub(super) expect: RawAnswer,
-    /// Sends the true classes or numbers of its rows to /feedback
+    /// Send the true classes or numbers of the rows to /feedback
     pub(super) feedback: Option<RawFeedback>,
 }
 
-/// Which predictions get feedback, and when
+/// How many predictions get feedback, and when
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, such as { after: 5s, share: 0.5 }")]
 #[schemars(rename = "Feedback")]
 pub(super) struct RawFeedback {
-    /// How long after the prediction it is sent; at once if not said
+    /// Time from the prediction to the feedback [default: at once]
     pub(super) after: Option<Span>,
-    /// The share of the predictions that get it
+    /// The share of predictions that get feedback
     #[schemars(range(min = 0, max = 1), extend("default" = 1))]
     pub(super) share: Option<f64>,
 }
 
-/// Exactly one of these; drift may stand beside table
-// An enum would be the natural shape, but serde's enums lose the line of an error.
+/// Exactly one of these; only drift and table may be given together
+// This is not an enum, because errors in serde's enums do not have a line.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping with one source, such as { model: {} }")]
 #[schemars(rename = "Source", transform = sources)]
 pub(super) struct RawSource {
-    /// Fresh rows like the model's reference
+    /// Generated rows like the model's reference
     pub(super) model: Option<Empty>,
     /// Rows of a table, drawn at random
     pub(super) table: Option<RawTable>,
     /// Rows that drift
     pub(super) drift: Option<DriftSpec>,
-    /// Requests that no model can use
+    /// Malformed requests
     pub(super) malformed: Option<RawMalformed>,
-    /// The same body each time, or none
+    /// The same body in each request, or none
     pub(super) fixed: Option<RawFixed>,
 }
 
-/// A CSV file, plain or compressed with gzip; written as its path, or as a mapping
+/// A CSV file, plain or compressed with gzip; given as its path, or as a mapping
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -154,12 +154,12 @@ impl<'de> Visitor<'de> for PathOrMap {
     }
 }
 
-/// A body spelt out
+/// A body that is written in the scenario
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, such as { body: text }")]
 #[schemars(rename = "Fixed", extend("dependentRequired" = { "content_type": ["body"] }))]
 pub(super) struct RawFixed {
-    /// What is sent; without it, no body
+    /// The body [default: no body]
     #[serde(default)]
     #[schemars(schema_with = "maybe_text")]
     pub(super) body: Option<String>,
@@ -185,22 +185,22 @@ pub(super) enum RawMethod {
 #[serde(deny_unknown_fields, expecting = "{}")]
 pub(super) struct Empty {}
 
-/// Mistakes that callers make
+/// Mistakes that clients make
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, such as {} or { kinds: [nan] }")]
 #[schemars(rename = "Mistakes")]
 pub(super) struct RawMalformed {
-    /// Which ones; all of them if not said
+    /// The kinds of mistakes [default: all]
     #[serde(default)]
     pub(super) kinds: Vec<Malformed>,
 }
 
-/// What a right answer is
+/// The expected answer
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping, such as { status: [200] }")]
 #[schemars(rename = "Answer")]
 pub(super) struct RawAnswer {
-    /// The statuses that are right; any other is unexpected
+    /// The expected statuses; an answer with another one counts as unexpected
     #[schemars(length(min = 1), inner(range(min = 100, max = 599)), extend("default" = [200]))]
     pub(super) status: Option<Vec<u16>>,
 }
@@ -209,11 +209,11 @@ pub(super) struct RawAnswer {
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Executor")]
 pub(super) enum RawExecutor {
-    /// Open loop: requests are due at one rate, whatever the target does; needs rate and duration
+    /// Open loop: requests are due at a constant rate, whether or not the target answers; needs rate and duration
     ConstantArrivalRate,
-    /// Open loop at a rate that changes; needs start_rate and stages
+    /// Open loop with a changing rate; needs start_rate and stages
     RampingArrivalRate,
-    /// Closed loop: each user waits for an answer before asking again; needs vus and duration
+    /// Closed loop: each user waits for an answer before the next request; needs vus and duration
     ConstantVus,
 }
 
@@ -221,9 +221,9 @@ pub(super) enum RawExecutor {
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Arrival")]
 pub(super) enum RawArrival {
-    /// Evenly
+    /// Evenly spaced
     Constant,
-    /// As independent callers come
+    /// A Poisson process, as of independent clients
     Poisson,
 }
 
@@ -236,25 +236,25 @@ pub(super) struct RawPhase {
     pub(super) name: Name,
     /// How requests are released
     pub(super) executor: RawExecutor,
-    /// Requests a second
+    /// Requests per second
     pub(super) rate: Option<Rate>,
-    /// How long it lasts
+    /// Length of the phase
     pub(super) duration: Option<Span>,
-    /// Requests a second at the first stage's start
+    /// Requests per second at the start of the first stage
     pub(super) start_rate: Option<RampRate>,
-    /// Straight pieces of the rate's course
+    /// The course of the rate: each stage changes it linearly to its target
     #[schemars(length(min = 1))]
     pub(super) stages: Option<Vec<RawStage>>,
-    /// How many users
+    /// Number of users
     #[schemars(range(min = 1, max = super::check::MAX_USERS))]
     pub(super) vus: Option<u32>,
-    /// How arrivals lie around the rate's course
+    /// The distribution of arrivals over time
     #[schemars(extend("default" = "constant"))]
     pub(super) arrival: Option<RawArrival>,
-    /// Weights of payloads in this phase, in place of their own
+    /// Weights of payloads in this phase, instead of their own
     #[schemars(extend("minProperties" = 1))]
     pub(super) mix: Option<OrderedMap<u32>>,
-    /// What the client must see, over this phase
+    /// Limits on the client's measurements over this phase
     #[serde(default)]
     #[schemars(schema_with = "thresholds")]
     pub(super) thresholds: OrderedMap<Vec<String>>,
@@ -264,18 +264,18 @@ pub(super) struct RawPhase {
 #[serde(deny_unknown_fields, expecting = "a mapping with target and duration")]
 #[schemars(rename = "Stage")]
 pub(super) struct RawStage {
-    /// Requests a second at its end
+    /// Requests per second at the end of the stage
     pub(super) target: RampRate,
-    /// How long it takes
+    /// Length of the stage
     pub(super) duration: Span,
 }
 
-/// What monitoring must have noticed
+/// What monitoring must detect
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping of signals, vitals, alerts, quiet, promql and job")]
 #[schemars(rename = "Expect")]
 pub(super) struct RawExpect {
-    /// The job whose alerts count; "*" is any, and the target's own if not said
+    /// The job whose alerts count; "*" stands for any job [default: the target's own]
     #[serde(default)]
     #[schemars(schema_with = "job")]
     pub(super) job: Option<String>,
@@ -300,17 +300,17 @@ pub(super) struct RawExpect {
 #[serde(deny_unknown_fields, expecting = "a mapping with signal and phase")]
 #[schemars(rename = "Signal", transform = |schema: &mut _| one_of(schema, &["drifts_within", "stays"]))]
 pub(super) struct RawSignal {
-    /// A feature, a role such as most_important_feature, prediction, confidence or distance; "*" is any of them for
-    /// drifts_within, every one for stays
+    /// A feature, a role such as most_important_feature, prediction, confidence or distance; "*" stands for any signal with
+    /// drifts_within, and for every signal with stays
     #[schemars(schema_with = "text")]
     pub(super) signal: String,
-    /// The phase's name
+    /// The name of the phase
     pub(super) phase: Name,
-    /// It is found drifting this soon after the phase's start
+    /// The signal must be drifting within this time from the phase's start
     pub(super) drifts_within: Option<Span>,
-    /// It is never found drifting in the phase, and steady at its end
+    /// The signal must never be drifting in the phase, and must be steady at its end
     pub(super) stays: Option<RawStays>,
-    /// It is expected only of a model that predicts no class for this share of its reference or more
+    /// The expectation does not apply to a model that predicts one class for this share of its reference or more
     pub(super) if_class_share_below: Option<ClassShare>,
 }
 
@@ -325,27 +325,27 @@ pub(super) enum RawStays {
 #[serde(deny_unknown_fields, expecting = "a mapping with vital and phase")]
 #[schemars(rename = "VitalSign", transform = vitals)]
 pub(super) struct RawVital {
-    /// Which one
+    /// The vital sign
     pub(super) vital: super::Vital,
-    /// The phase's name
+    /// The name of the phase
     pub(super) phase: Name,
-    /// The class, for class_share; whichever moves most if not said
+    /// The class, for class_share [default: the one whose share changes most]
     #[serde(default)]
     #[schemars(schema_with = "maybe_text")]
     pub(super) class: Option<String>,
-    /// The phase to compare with; the first one if not said
+    /// The phase to compare with [default: the first one]
     pub(super) against: Option<Name>,
-    /// It is at least so many times what it was
+    /// The value must be at least this many times that of the other phase
     #[serde(default)]
     #[schemars(schema_with = "times")]
     pub(super) rises_by: Option<Quantity>,
-    /// It is above that
+    /// The value must be above this limit
     pub(super) exceeds: Option<Quantity>,
-    /// It is below that
+    /// The value must be below this limit
     pub(super) stays_below: Option<Quantity>,
-    /// It lies at least so far from what it was, up or down
+    /// The value must differ from that of the other phase by at least this much, up or down
     pub(super) shifts_by: Option<Quantity>,
-    /// It is expected only of a model that predicts no class for this share of its reference or more
+    /// The expectation does not apply to a model that predicts one class for this share of its reference or more
     pub(super) if_class_share_below: Option<ClassShare>,
 }
 
@@ -353,27 +353,27 @@ pub(super) struct RawVital {
 #[serde(deny_unknown_fields, expecting = "a mapping with alert, phase and fires_within")]
 #[schemars(rename = "Alert")]
 pub(super) struct RawAlert {
-    /// The alert's name
+    /// The name of the alert
     pub(super) alert: Name,
-    /// The instance that must fire has at least these labels
+    /// Labels that the firing instance must have; it may have others
     #[serde(default)]
     #[schemars(schema_with = "labels")]
     pub(super) labels: OrderedMap<String>,
-    /// The job whose alert counts, in place of that of all expectations
+    /// The job whose alert counts, instead of the job of all expectations
     #[serde(default)]
     #[schemars(schema_with = "job")]
     pub(super) job: Option<String>,
-    /// The phase's name
+    /// The name of the phase
     pub(super) phase: Name,
-    /// It fires this soon after the phase's start
+    /// The alert must fire within this time from the phase's start
     pub(super) fires_within: Span,
-    /// It is gone again this soon after the phase's end
+    /// The alert must resolve within this time from the phase's end
     pub(super) resolves_within: Option<Span>,
-    /// It is expected only of a model that predicts no class for this share of its reference or more
+    /// The expectation does not apply to a model that predicts one class for this share of its reference or more
     pub(super) if_class_share_below: Option<ClassShare>,
 }
 
-/// Written as a mapping, or as the alert's name alone.
+/// An alert that must stay quiet, given as a mapping or as its name.
 #[derive(Debug, Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -395,7 +395,7 @@ impl<'de> Deserialize<'de> for RawQuiet {
     }
 }
 
-/// An untagged enum would be the natural shape, but serde's enums lose the line of an error.
+/// This is not an untagged enum, because errors in serde's enums do not have a line.
 struct NameOrMap;
 
 impl<'de> Visitor<'de> for NameOrMap {
@@ -419,18 +419,18 @@ impl<'de> Visitor<'de> for NameOrMap {
 #[serde(deny_unknown_fields, expecting = "a mapping with expr and phase")]
 #[schemars(rename = "Query", transform = queries)]
 pub(super) struct RawQuery {
-    /// PromQL that gives a scalar or an instant vector
+    /// A PromQL query that returns a scalar or an instant vector
     #[schemars(schema_with = "text")]
     pub(super) expr: String,
-    /// The phase's name
+    /// The name of the phase
     pub(super) phase: Name,
-    /// A series comes to meet this, such as "> 5"
+    /// A series must meet this condition, such as "> 5", and must not meet it when the phase begins
     #[serde(default)]
     #[schemars(schema_with = "maybe_condition")]
     pub(super) becomes: Option<String>,
-    /// How soon after the phase's start, for becomes
+    /// The time limit for becomes, from the phase's start
     pub(super) within: Option<Span>,
-    /// Every series meets this, such as "< 0.2", at every evaluation in the phase
+    /// Every series must meet this condition, such as "< 0.2", at every evaluation in the phase
     #[serde(default)]
     #[schemars(schema_with = "maybe_condition")]
     pub(super) stays: Option<String>,

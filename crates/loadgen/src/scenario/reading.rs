@@ -1,9 +1,9 @@
-//! Rewrites errors of the YAML reader as errors of a scenario.
+//! Rewrites the error messages of the YAML reader for users of scenarios.
 
 use serde::de::IgnoredAny;
 use serde_yaml::{Deserializer, Error};
 
-/// serde's words for types, and ours.
+/// Expressions in serde's messages, and what replaces them.
 const WORDS: [(&str, &str); 6] = [
     ("expected u16", "expected a whole number of 0 or above"),
     ("expected u32", "expected a whole number of 0 or above, and below 2^32"),
@@ -13,33 +13,35 @@ const WORDS: [(&str, &str); 6] = [
     ("invalid type: unit value", "invalid type: nothing"),
 ];
 
-/// `file:line: field: problem`.
+/// Returns an error message of the form `file:line: field: problem`.
 pub(super) fn problem(file: &str, text: &str, error: &Error) -> String {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-        return format!("{file}:1: is empty: a scenario has `name`, `payloads` and `phases`");
+        return format!("{file}:1: is empty; a scenario needs `name`, `payloads` and `phases`");
     }
     if let Some(line) = second_document(text) {
-        return format!("{file}:{line}: a second document begins here: a file holds one scenario");
+        return format!(
+            "{file}:{line}: a second YAML document begins here; a file must have a single scenario"
+        );
     }
     let mut message = error.to_string();
     for (theirs, ours) in WORDS {
         message = message.replace(theirs, ours);
     }
     if message.contains("unknown field `<<`") {
-        message += "; merge keys are not known here: write the fields out";
+        message += "; YAML merge keys are not supported; write the fields out";
     }
     if message.contains("fixed.body: invalid type: map") {
-        message += "; write JSON in quotes, or as a block after `|`";
+        message += "; write the JSON in quotes, or as a block after `|`";
     }
     let Some(place) = error.location() else { return format!("{file}: {message}") };
     let suffix = format!(" at line {} column {}", place.line(), place.column());
-    // The place may stand in the middle, when the reader says what it was about.
+    // The place may be in the middle of the message, before what the reader was parsing.
     format!("{file}:{}: {}", place.line(), message.replace(&suffix, ""))
 }
 
 fn second_document(text: &str) -> Option<usize> {
     let documents = Deserializer::from_str(text);
-    // Each must be read for the next to be found.
+    // The reader finds the next document only after it has read the one before.
     let whole =
         documents.map(<IgnoredAny as serde::Deserialize>::deserialize).take_while(Result::is_ok).count();
     let content = text.lines().position(|line| !line.is_empty() && !line.starts_with(['#', '%', '-']))?;

@@ -1,4 +1,4 @@
-//! Reads the fields of a payload about its requests besides their bodies: method, path, headers, credentials.
+//! Checks the fields of a payload: source, method, path, headers, credentials, expected statuses and feedback.
 
 use super::{
     Body, Feedback, Payload, Scenario, ScenarioError, Source, TableSource,
@@ -16,10 +16,10 @@ use reqwest::{
 };
 use std::time::Duration;
 
-/// Where predictions are asked for.
+/// The default route for predictions.
 pub(crate) const DEFAULT_PATH: &str = "/predict";
 
-/// How a payload asks for predictions, which its path decides.
+/// The protocol of prediction requests, which follows from the path of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// `/predict`
@@ -41,16 +41,16 @@ impl Protocol {
     }
 }
 
-/// They say how long the body is; one that lies breaks the connection.
+/// The headers that follow from the body. A wrong one would break the connection.
 const FRAMING: [HeaderName; 2] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
 
-/// Returns a payload of name `name`, unless something is wrong with it.
+/// Returns the payload `name`, or `None` if there are problems.
 pub(super) fn payload(name: &str, raw: &RawPayload, problems: &mut Problems) -> Option<Payload> {
     let path = format!("payloads.{name}");
     let headers = headers(&raw.headers, &path, problems);
     let expected_status = raw.expect.status.clone().unwrap_or_else(|| vec![200]);
     if expected_status.is_empty() {
-        problems.add(format!("{path}.expect.status"), "must list at least one status");
+        problems.add(format!("{path}.expect.status"), "must list at least one status, such as 200, got none");
     }
     for (at, status) in expected_status.iter().enumerate().filter(|(_, s)| !(100..=599).contains(*s)) {
         problems.add(format!("{path}.expect.status[{at}]"), format!("must be 100 to 599, got {status}"));
@@ -59,7 +59,7 @@ pub(super) fn payload(name: &str, raw: &RawPayload, problems: &mut Problems) -> 
         let field = format!("{path}.bearer_token_env");
         problems.keep(&field, variable_name(variable));
         if headers.contains_key(header::AUTHORIZATION) {
-            problems.add(field, "a request carries only one authorization; take away this or the header");
+            problems.add(field, "a request can have only one authorization; remove this field or the header");
         }
     }
     let url_path = raw.path.as_deref().unwrap_or(DEFAULT_PATH);
@@ -68,7 +68,7 @@ pub(super) fn payload(name: &str, raw: &RawPayload, problems: &mut Problems) -> 
     let source = problems.keep(&source_path, source(&raw.source))?;
     let method = raw.method.map_or(Method::POST, method);
     if (method == Method::GET || method == Method::HEAD) && !matches!(source, Source::Fixed(_)) {
-        let remedy = "carries no row; write `source: { fixed: {} }`, or take another method";
+        let remedy = "has no body for a row; write `source: { fixed: {} }`, or use another method";
         problems.add(format!("{path}.method"), format!("{method} {remedy}"));
     }
     if let Source::Fixed(body) = &source {
@@ -97,18 +97,20 @@ fn feedback(raw: &RawFeedback, payload: &Payload, problems: &mut Problems) -> Op
         return None;
     }
     if !sends_rows(payload) {
-        problems.add(path, "needs rows with a true class: a source of model, drift or table");
+        problems.add(path, "needs rows with true classes; use the source model, drift or table");
         return None;
     }
     if Protocol::of(payload).is_none() {
         problems.add(
             path,
-            format!("is about predictions: it needs POST {DEFAULT_PATH} or POST /v2/models/NAME/infer"),
+            format!(
+                "is only possible for predictions; use POST {DEFAULT_PATH} or POST /v2/models/NAME/infer"
+            ),
         );
         return None;
     }
     if payload.headers.contains_key(ACCEPT_ENCODING) {
-        problems.add(path, "needs answers that are not compressed; take the header accept-encoding away");
+        problems.add(path, "needs uncompressed answers; remove the header accept-encoding");
         return None;
     }
     Some(Feedback { after: raw.after.map_or(Duration::ZERO, |span| span.0), share })
@@ -139,7 +141,7 @@ fn source(raw: &RawSource) -> Result<Source, String> {
             let content_type = fixed.content_type.clone().unwrap_or_else(|| "application/json".to_owned());
             Body { text: body.clone().into(), content_type }
         }))),
-        _ => Err("must have exactly one of model, drift, table, malformed, fixed, as in { model: {} }; drift may stand beside table".into()),
+        _ => Err("must have exactly one of model, drift, table, malformed, fixed, as in { model: {} }; only drift and table may be given together".into()),
     }
 }
 
@@ -147,8 +149,10 @@ fn fixed(body: Option<&Body>, raw: &RawPayload, given: bool, path: &str, problem
     let content_type = raw.source.fixed.as_ref().and_then(|fixed| fixed.content_type.as_ref());
     let field = format!("{path}.fixed.content_type");
     match (body, content_type) {
-        (None, Some(_)) => problems.add(field, "there is no body; add `body`"),
-        (Some(_), Some(_)) if given => problems.add(field, "the headers have a content-type too; keep one"),
+        (None, Some(_)) => problems.add(field, "there is no body for this media type; add `body`"),
+        (Some(_), Some(_)) if given => {
+            problems.add(field, "the headers have a content-type, too; remove one of them")
+        }
         (Some(body), Some(_)) if HeaderValue::try_from(&body.content_type).is_err() => {
             problems.add(field, format!("must be visible ASCII characters, got {:?}", body.content_type));
         }
@@ -170,15 +174,17 @@ fn method(raw: RawMethod) -> Method {
 
 fn url_path_is_good(path: &str) -> Result<(), String> {
     if !path.starts_with('/') {
-        return Err(format!("must start with /, being below the target's own address, got {path:?}"));
+        return Err(format!(
+            "must begin with /, because it is appended to the target's address, got {path:?}"
+        ));
     }
     if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte)) {
-        return Err(format!("must be written as in an address, with %20 for a space, got {path:?}"));
+        return Err(format!("must be written as in a URL, with %20 for a space, got {path:?}"));
     }
     let steps = path.split('?').next().unwrap_or_default().split('/');
     let dots = |step: &str| [".", ".."].contains(&step.to_ascii_lowercase().replace("%2e", ".").as_str());
     match steps.into_iter().any(dots) {
-        true => Err(format!("must not have . or .. as a step, got {path:?}")),
+        true => Err(format!("must not have . or .. between slashes, got {path:?}")),
         false => Ok(()),
     }
 }
@@ -187,8 +193,11 @@ fn variable_name(name: &str) -> Result<(), String> {
     let allowed =
         |(at, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || at > 0 && c.is_ascii_digit();
     if name.is_empty() || !name.chars().enumerate().all(allowed) {
-        // Not shown: who mistakes this field for the token's own place has written the token here.
-        return Err("must be an environment variable's name: letters, digits and _; never the token".into());
+        // The value is not shown, because it may be a token that was written into this field by mistake.
+        return Err(
+            "must be the name of an environment variable (letters, digits and _), not the token itself"
+                .into(),
+        );
     }
     Ok(())
 }
@@ -207,29 +216,33 @@ fn headers(raw: &OrderedMap<HeaderText>, path: &str, problems: &mut Problems) ->
         });
         let Some((header, value)) = problems.keep(&field, parsed) else { continue };
         if headers.insert(header, value).is_some() {
-            problems.add(field, "occurs twice: capital letters make no other header");
+            problems.add(
+                field,
+                "occurs twice, because names of headers do not depend on capital letters; remove one of them",
+            );
         }
     }
     headers
 }
 
 fn header_named(name: &str) -> Result<HeaderName, String> {
-    let header = HeaderName::try_from(name).map_err(|_| "is not a header's name".to_owned())?;
+    let header = HeaderName::try_from(name)
+        .map_err(|_| "is not a valid name of a header; use letters, digits and -".to_owned())?;
     if FRAMING.contains(&header) {
-        return Err("follows from the body and can't be set; take it away".into());
+        return Err("follows from the body and cannot be set; remove it".into());
     }
     if header == header::UPGRADE {
-        return Err("would turn the connection into something other than HTTP/1.1; take it away".into());
+        return Err("would change the connection to another protocol than HTTP/1.1; remove it".into());
     }
     Ok(header)
 }
 
 impl Scenario {
-    /// Fills in the tokens that `bearer_token_env` names, from the environment; `text` and `file` are the scenario's
-    /// own, to name the place of an error.
+    /// Reads the tokens from the environment variables that `bearer_token_env` names. `text` and `file` are those of the scenario,
+    /// and are only used in error messages.
     ///
     /// # Errors
-    /// [`ScenarioError`] lists the variables that hold none.
+    /// [`ScenarioError`] lists the variables without a valid token.
     pub fn read_tokens(&mut self, text: &str, file: &str) -> Result<(), ScenarioError> {
         let mut problems = Vec::new();
         for payload in &mut self.payloads {

@@ -1,5 +1,5 @@
 //! Fits a scenario to a model: replaces roles such as `most_important_feature` by the signals that they stand for, and finds the
-//! expectations that the model cannot meet.
+//! expectations that do not apply to the model.
 
 use super::{AlertPattern, Assertion, Scenario, Vital};
 use driftsim::roles;
@@ -9,7 +9,7 @@ impl Scenario {
     /// Replaces every role in the expectations by the signal of the feature that it stands for.
     ///
     /// # Errors
-    /// Names the first role that no feature of the model has.
+    /// If no feature of the model has a role; the error names the first one.
     pub fn fit(&mut self, card: &ModelCard) -> Result<(), String> {
         let predicted = card.reference.by_role().prediction;
         let share = predicted.counts.iter().copied().max().unwrap_or_default() as f64 / predicted.rows as f64;
@@ -31,7 +31,7 @@ impl Scenario {
             {
                 let one = if card.predicts_number() { "numbers of one bin" } else { "one class" };
                 expectation.inapplicable = Some(format!(
-                    "the model predicts {one} for {:.0} % of its reference, so its predictions can hardly shift",
+                    "the model predicts {one} for {:.0} % of its reference, so its predictions can hardly drift",
                     100.0 * share
                 ));
             }
@@ -40,9 +40,9 @@ impl Scenario {
     }
 }
 
-/// Returns why the model lacks the output that an expectation is about, if it does.
+/// Returns why an expectation does not apply to the model, if the model does not have the output that it is about.
 fn missing_output(assertion: &Assertion, card: &ModelCard) -> Option<String> {
-    // No feature has a signal of this name.
+    // The name is not that of a feature's signal.
     let without = |signal: &str| signal == "confidence" && card.reference.confidence.is_none();
     let confidence = match assertion {
         Assertion::Vital { vital: Vital::ClassShare, .. } if card.predicts_number() => {
@@ -57,7 +57,7 @@ fn missing_output(assertion: &Assertion, card: &ModelCard) -> Option<String> {
     confidence.then(|| "the model gives no probabilities, so it has no signal confidence".to_owned())
 }
 
-/// Returns the signals that the roles of a scenario's language stand for, for people.
+/// Returns a text with the signals that the roles stand for.
 pub fn described(card: &ModelCard) -> Vec<(&'static str, String)> {
     let described = roles::ROLES.iter().map(|(role, _)| {
         let found = roles::feature(role, card).ok().flatten();
@@ -83,7 +83,7 @@ fn fit_alert(alert: &mut AlertPattern, card: &ModelCard) -> Result<(), String> {
     Ok(())
 }
 
-/// Replaces each role that stands between quotes in a query.
+/// Replaces each role in quotes in a query.
 fn fit_query(expr: &str, card: &ModelCard) -> Result<String, String> {
     let mut fitted = expr.to_owned();
     for (role, _) in roles::ROLES {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_become_the_signals_of_the_model() {
+    fn roles_are_replaced_by_signals_of_the_model() {
         let card = iris();
         let name = &card.features[roles::feature("most_important_feature", &card).unwrap().unwrap()].name;
         let scenario = fitted(
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feature_that_is_called_like_an_output_is_found_by_its_signal() {
+    fn a_role_is_replaced_by_the_signal_of_a_feature_with_the_name_of_an_output() {
         let mut card = iris();
         card.reference.signals[0].name = "feature_distance".into();
         card.features[0].name = "distance".into();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_that_a_model_lacks_are_not_expected_of_it() {
+    fn expectations_about_outputs_that_the_model_lacks_do_not_apply() {
         let inapplicable = |expect: &str, card: &ModelCard| {
             fitted(expect, card).unwrap().expectations[0].inapplicable.clone().unwrap_or_default()
         };
@@ -193,7 +193,7 @@ mod tests {
             }
             assert_eq!(inapplicable(expect, &iris()), "");
         }
-        // The signal of a feature with that name is another one.
+        // A feature with that name has a signal of another name.
         let mut card = without_confidence();
         card.features[0].name = "confidence".into();
         card.reference.signals[0].name = "feature_confidence".into();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn predicted_numbers_of_mostly_one_bin_are_not_expected_to_shift() {
+    fn drift_is_not_expected_of_predicted_numbers_mostly_in_one_bin() {
         let mut card = regression();
         let expect =
             "signals: [ { signal: prediction, phase: p, drifts_within: 1s, if_class_share_below: 0.7 } ]";

@@ -1,7 +1,7 @@
-//! The JSON Schema of scenario files: which editors use for completion and error marks.
+//! Generates the JSON Schema of scenario files, which editors use for completion and to mark errors.
 //!
-//! It follows from the raw types; here stands what derives can't know, which is how single values are written and
-//! which fields go together. It does not replace the parser: it does not check names that must exist elsewhere in the file.
+//! Most of it is derived from the raw types. This module adds how single values are written and which fields exclude or require
+//! each other. The schema does not replace the parser: it does not check names that must exist elsewhere in the file.
 
 use super::{
     raw::{RawQuiet, RawTable},
@@ -12,10 +12,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
-/// A time as [`super::values::parse_span`] reads it; only the parser knows that a year is the longest.
+/// The pattern of a time, as [`super::values::parse_span`] reads it. Only the parser checks that it is at most a year.
 const SPAN: &str = driftsim::duration::PATTERN;
 
-/// A number as Rust reads it.
+/// The pattern of a number, as Rust reads it.
 const NUMBER: &str = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?";
 
 const COMPARISON: &str = "(<=|>=|==|<|>)";
@@ -25,7 +25,7 @@ pub fn schema() -> Value {
     schemars::schema_for!(super::raw::RawScenario).to_value()
 }
 
-/// Gives a value type a schema of its own, under a name that messages of editors can show.
+/// Gives a value type its own schema, with a name that editors can show in messages.
 macro_rules! described {
     ($type:ty, $name:literal, $schema:expr) => {
         impl JsonSchema for $type {
@@ -65,7 +65,7 @@ described!(
     "Quantity",
     json_schema!({ "anyOf": [{ "type": "number", "minimum": 0 }, { "type": "string", "pattern": whole(SPAN) }] })
 );
-// YAML has no quotes around most texts, so one that looks like a number is read as a text where a text belongs.
+// Texts in YAML need no quotes, so a number is also read as a text where a text is expected.
 described!(
     Name,
     "Name",
@@ -82,16 +82,16 @@ impl JsonSchema for RawQuiet {
         let phase = Option::<Name>::json_schema(generator);
         let labels = labels(generator);
         let job = job(generator);
-        // A number and a string are both allowed beside a mapping.
+        // A number or a string is also allowed instead of a mapping.
         json_schema!({ "anyOf": [
             { "type": "string", "pattern": whole("[A-Za-z0-9_.-]+") },
             {
                 "type": "object",
                 "properties": {
-                    "alert": with(&name, "The alert's name"),
-                    "labels": with(&labels, "The instances that must not fire have at least these labels"),
-                    "job": with(&job, "The job whose alert counts, in place of that of all expectations"),
-                    "phase": with(&phase, "The phase's name; the whole run if not said"),
+                    "alert": with(&name, "The name of the alert"),
+                    "labels": with(&labels, "Labels that an instance must have to count; it may have others"),
+                    "job": with(&job, "The job whose alert counts, instead of the job of all expectations"),
+                    "phase": with(&phase, "The name of the phase [default: the whole run]"),
                 },
                 "required": ["alert"],
                 "additionalProperties": false,
@@ -111,19 +111,19 @@ impl JsonSchema for RawTable {
             {
                 "type": "object",
                 "properties": {
-                    "file": { "type": "string", "minLength": 1, "description": "The path, relative to the scenario's own folder" },
+                    "file": { "type": "string", "minLength": 1, "description": "The path, relative to the folder of the scenario" },
                     "target": {
                         "type": ["string", "null"],
-                        "description": "The column with the true class or number, if it is called otherwise than where the model was trained",
+                        "description": "The column with the true class or number, if its name differs from that in the training table",
                     },
                     "missing": {
                         "type": ["array", "null"],
                         "items": { "type": "string" },
-                        "description": "Texts that stand for a missing value, if they are others than where the model was trained",
+                        "description": "Texts that stand for a missing value, if they differ from those of the training table",
                     },
                     "separator": {
                         "type": ["string", "null"],
-                        "description": "Character between the fields, \\t for a tab",
+                        "description": "Field separator; \\t stands for a tab",
                         "default": ",",
                     },
                 },
@@ -162,24 +162,24 @@ fn whole(pattern: &str) -> String {
     format!("^{pattern}$")
 }
 
-/// Any text; see [`Name`].
+/// Returns the schema of any text; see [`Name`].
 pub(super) fn text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "number", "boolean"] })
 }
 
-/// Returns the same, where it may be left out.
+/// Returns the schema of a text that may be left out.
 pub(super) fn maybe_text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "number", "boolean", "null"] })
 }
 
-/// Returns a job's name, where it may be left out.
+/// Returns the schema of a job's name that may be left out.
 pub(super) fn job(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = maybe_text(generator);
     schema.insert("minLength".into(), 1.into());
     schema
 }
 
-/// Thresholds by metric.
+/// Returns the schema of thresholds by metric.
 pub(super) fn thresholds(_: &mut SchemaGenerator) -> Schema {
     let of_metric = |metric: Metric| {
         let (pattern, example) = if metric.is_time() {
@@ -198,13 +198,13 @@ pub(super) fn thresholds(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
-/// Exactly one of these fields is given. One that is null is not.
+/// Requires exactly one of these fields; a field that is null does not count.
 pub(super) fn one_of(schema: &mut Schema, fields: &[&str]) {
     let given = |field: &&str| json!({ "required": [*field], "properties": { *field: { "not": { "type": "null" } } } });
     schema.insert("oneOf".into(), fields.iter().map(given).collect());
 }
 
-/// A source is one of these; rows of a table may drift.
+/// Requires exactly one source; only table and drift may be given together.
 pub(super) fn sources(schema: &mut Schema) {
     let given =
         |field: &str| json!({ "required": [field], "properties": { field: { "not": { "type": "null" } } } });
@@ -213,7 +213,7 @@ pub(super) fn sources(schema: &mut Schema) {
     schema.insert("oneOf".into(), sources.into());
 }
 
-/// The fields of each executor: those it needs, and none of the others'.
+/// Requires the fields of each executor, and excludes those of the others.
 pub(super) fn executors(schema: &mut Schema) {
     let rule = |executor: super::raw::RawExecutor| {
         let takes = super::check::fields_of(executor);
@@ -233,29 +233,29 @@ pub(super) fn executors(schema: &mut Schema) {
     schema.insert("allOf".into(), rules.into_iter().collect());
 }
 
-/// Label values by name.
+/// Returns the schema of label values by name.
 pub(super) fn labels(generator: &mut SchemaGenerator) -> Schema {
     let text = text(generator);
     json_schema!({ "type": "object", "additionalProperties": text })
 }
 
-/// Returns a comparison with a number, where it may be left out.
+/// Returns the schema of a comparison with a number that may be left out.
 pub(super) fn maybe_condition(_: &mut SchemaGenerator) -> Schema {
     let pattern = format!(r"^\s*{COMPARISON}\s*-?{NUMBER}\s*$");
     json_schema!({ "type": ["string", "null"], "pattern": pattern, "examples": ["> 0.2"] })
 }
 
-/// A query becomes something within a time, or stays something.
+/// Requires of a query either `becomes` with `within`, or `stays`.
 pub(super) fn queries(schema: &mut Schema) {
     one_of(schema, &["becomes", "stays"]);
     schema.insert("dependentRequired".into(), json!({ "becomes": ["within"], "within": ["becomes"] }));
 }
 
-/// What a vital sign is compared with, and which of them have classes.
+/// Restricts the limits of each vital sign, and allows a class for `class_share` only.
 pub(super) fn vitals(schema: &mut Schema) {
     one_of(schema, &["rises_by", "exceeds", "stays_below", "shifts_by"]);
     let limits = |limit: Value, class: Value| {
-        // Every value is above or at 0, and none is below it.
+        // No value is below 0, and every value differs by 0 or more, so these limits must be above 0.
         let mut above = limit.clone();
         above["exclusiveMinimum"] = json!(0);
         let limits = [("exceeds", &limit), ("stays_below", &above), ("shifts_by", &above)]
@@ -276,7 +276,7 @@ pub(super) fn vitals(schema: &mut Schema) {
     );
 }
 
-/// Requires a fixed source of a payload whose method has no body.
+/// Requires a fixed source for a payload whose method has no body.
 pub(super) fn payload(schema: &mut Schema) {
     schema.insert(
         "if".into(),
@@ -285,12 +285,12 @@ pub(super) fn payload(schema: &mut Schema) {
     schema.insert("then".into(), json!({ "properties": { "source": { "required": ["fixed"] } } }));
 }
 
-/// Returns how many times as much: above 1.
+/// Returns the schema of a factor above 1.
 pub(super) fn times(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["number", "null"], "exclusiveMinimum": 1, "examples": [3] })
 }
 
-/// Header names; those that follow from the body can't be set.
+/// Returns the schema of header names, without those that follow from the body.
 pub(super) fn headers(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = OrderedMap::<HeaderText>::json_schema(generator);
     let refused = json!({ "enum": ["content-length", "transfer-encoding", "upgrade"] });

@@ -1,4 +1,4 @@
-//! The tables that a scenario takes rows from.
+//! Reads the tables that a scenario takes rows from.
 
 use super::{Payload, Scenario, Source};
 use anyhow::{anyhow, bail};
@@ -13,18 +13,18 @@ use std::{
     sync::Arc,
 };
 
-/// A table to take rows from, and what happens to them.
+/// A table to take rows from, and the drift of these rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableSource {
     /// The CSV file.
     pub file: PathBuf,
-    /// The column with the true class or number, if it is called otherwise than where the model was trained.
+    /// The column with the true class or number, if its name differs from that in the training table.
     pub target: Option<String>,
-    /// Texts that stand for a missing value, if they are others than where the model was trained.
+    /// Texts that stand for a missing value, if they differ from those of the training table.
     pub missing: Option<Vec<String>>,
-    /// Texts that stand for a missing value beside those.
+    /// Further texts that stand for a missing value.
     pub more_missing: Vec<String>,
-    /// What separates the fields.
+    /// The field separator.
     pub separator: u8,
     /// Whether the scenario or the command line names the file.
     pub interface: Interface,
@@ -35,7 +35,7 @@ pub struct TableSource {
 }
 
 impl TableSource {
-    /// Returns the rows of a file that a scenario names, as they are and written like the table that the model was trained on.
+    /// Creates the source of rows for a file that a scenario names. It has no drift, and the format of the training table.
     pub fn of_file(file: PathBuf) -> Self {
         Self {
             file,
@@ -70,7 +70,7 @@ impl TableSource {
         options
     }
 
-    /// Adds the place of an error to it. A table of the command line is the same for all payloads.
+    /// Adds the place to an error: the payload, or the flag if the table is that of the command line.
     fn located(&self, payload: &str, error: anyhow::Error) -> anyhow::Error {
         match self.interface {
             Interface::CommandLine => error,
@@ -78,7 +78,7 @@ impl TableSource {
         }
     }
 
-    /// Returns why a payload of these rows cannot send feedback: none has a class of the model, or a number if it predicts one.
+    /// Returns the error that feedback cannot be sent, because no row has a class of the model, or a number if it predicts numbers.
     fn without_labels(&self, rows: &TableRows, card: &ModelCard) -> anyhow::Error {
         let place = &rows.place;
         let [one, several, truth] = if card.predicts_number() {
@@ -95,7 +95,7 @@ impl TableSource {
                 anyhow!("{place}: feedback needs a column {column} with {several}, which this table lacks")
             }
             None => anyhow!(
-                "{place}: feedback needs a column with the {truth}, and the model card names none; name it in `target` \
+                "{place}: feedback needs a column with the {truth}, but the model card names none; name it in `target` \
                  (table: {{ file: FILE.csv, target: COLUMN }})"
             ),
         }
@@ -103,7 +103,7 @@ impl TableSource {
 }
 
 impl Scenario {
-    /// Takes the rows of all payloads that draw them from the model from a table instead; their drift stays.
+    /// Replaces the generated rows of all payloads by rows of a table; their drift stays the same.
     pub fn take_rows_from(&mut self, table: &TableSource) {
         for payload in &mut self.payloads {
             let drift = match &payload.source {
@@ -119,7 +119,7 @@ impl Scenario {
     /// the scenario's own `folder`.
     ///
     /// # Errors
-    /// Names the first that cannot be opened.
+    /// If a table cannot be opened; the error names the first one.
     pub fn check_tables(&self, folder: Option<&Path>) -> anyhow::Result<()> {
         for payload in &self.payloads {
             let Source::Table(source) = &payload.source else { continue };
@@ -129,10 +129,10 @@ impl Scenario {
         Ok(())
     }
 
-    /// Finds feedback on simulated rows whose true class or number is not known.
+    /// Checks that the true classes or numbers of all rows with feedback are known.
     ///
     /// # Errors
-    /// Names the first payload with such feedback.
+    /// If they are not known for simulated rows; the error names the first such payload.
     pub fn check_feedback(&self, card: &ModelCard) -> anyhow::Result<()> {
         let simulated = |source: &Source| matches!(source, Source::Model | Source::Drift(_));
         let unknown = |payload: &&Payload| payload.feedback.is_some() && simulated(&payload.source);
@@ -152,11 +152,11 @@ impl Scenario {
         );
     }
 
-    /// Reads the tables of all payloads for a model, and returns what is remarkable about them. Paths in the scenario are
-    /// relative to its own `folder`.
+    /// Reads the tables of all payloads for a model, and returns notes about them, such as rows that are left out. Paths in the
+    /// scenario are relative to its own `folder`.
     ///
     /// # Errors
-    /// Names the first table that cannot be read or lacks what its payload needs.
+    /// If a table cannot be read, or lacks what its payload needs; the error names the first one.
     pub fn read_tables(&mut self, folder: Option<&Path>, card: &ModelCard) -> anyhow::Result<Vec<String>> {
         let mut read: Vec<(TableSource, Arc<TableRows>)> = Vec::new();
         let mut notes = Vec::new();
@@ -218,7 +218,7 @@ mod tests {
     const HEADER: &str = "sepal_length,sepal_width,petal_length,petal_width";
 
     #[test]
-    fn one_table_stands_in_for_the_model_and_is_read_once() {
+    fn a_table_of_the_command_line_replaces_generated_rows_and_is_read_once() {
         let file = table(&format!("{HEADER},species\n1,2,3,4,setosa\n"));
         let mut scenario = scenario("{ source: { model: {} }, feedback: {} }");
         scenario.take_rows_from(&TableSource::of_file(file.path().to_owned()));
@@ -280,14 +280,14 @@ mod tests {
         let unnamed = error(&numbers, None).unwrap_err();
         assert!(
             unnamed.contains(
-                "a column with the true number, and the model card names none; name it in `target`"
+                "a column with the true number, but the model card names none; name it in `target`"
             ),
             "{unnamed}"
         );
     }
 
     #[test]
-    fn feedback_needs_rows_whose_truth_is_known() {
+    fn feedback_needs_rows_with_known_true_classes_or_numbers() {
         let mut without_truth = iris();
         without_truth.reference.accuracy = None;
         let mut regression = without_truth.clone();
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_column_without_classes_of_the_model_is_named_with_its_labels() {
+    fn an_error_about_a_column_without_classes_of_the_model_lists_its_values() {
         let file = table(&format!("{HEADER},species\n1,2,3,4,Setosa\n1,2,3,4,\n"));
         let source = format!("{{ source: {{ table: {:?} }}, feedback: {{}} }}", file.path());
         let error = format!("{:#}", scenario(&source).read_tables(None, &iris()).unwrap_err());
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_the_command_line_is_read_as_its_flags_say() {
+    fn flags_set_the_separator_and_missing_values_of_a_table() {
         let file = table(&format!("{}\n1;?;3;-\n1;2;3;4\n", HEADER.replace(',', ";")));
         let mut card = iris();
         card.notation.missing = vec!["-".into()];
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_opened_without_a_model() {
+    fn tables_are_checked_without_a_model() {
         let file = table("not even the right columns\n");
         let (folder, name) = (file.path().parent(), file.path().file_name().unwrap());
         let scenario = scenario(&format!("{{ source: {{ table: {name:?} }} }}"));

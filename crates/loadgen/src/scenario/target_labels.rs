@@ -1,8 +1,8 @@
-//! The labels by which alerts are recognised as alerts about the target.
+//! Holds the labels of alerts about the target.
 
 use std::{collections::BTreeSet, fmt};
 
-/// The label values of alerts about the target. An empty set stands for values that are not known, which exclude nothing.
+/// The label values of alerts about the target. If a set is empty, the values are not known, and alerts with any value count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TargetLabels {
     /// Values of `job`.
@@ -14,7 +14,7 @@ pub struct TargetLabels {
 }
 
 impl TargetLabels {
-    /// Returns the values that each label may have; an alert may lack a label.
+    /// Returns the values that each label may have. An alert without the label counts, too.
     pub fn allowed(&self) -> [(&'static str, &BTreeSet<String>); 3] {
         [("job", &self.jobs), ("instance", &self.instances), ("model", &self.models)]
     }

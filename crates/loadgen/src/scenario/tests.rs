@@ -1,6 +1,6 @@
 use super::*;
 
-/// A good scenario to spoil; `[1]` and so on mark the lines that the tests name.
+/// A valid scenario, in which the tests replace single texts by invalid ones.
 const GOOD: &str = r#"name: spike
 description: A spike
 payloads:
@@ -46,7 +46,7 @@ fn problems(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn reads_everything() {
+fn all_fields_are_read() {
     let scenario = Scenario::parse(GOOD, "s.yaml").unwrap();
     assert_eq!(scenario.seed, DEFAULT_SEED);
     assert_eq!(scenario.duration(), Duration::from_secs(160));
@@ -71,7 +71,7 @@ fn reads_everything() {
 }
 
 #[test]
-fn a_bad_value_is_named_by_file_line_and_field() {
+fn an_invalid_value_is_reported_with_file_line_and_field() {
     let cases = [
         ("rate: 50", "rate: -5", "s.yaml:11: phases[0].rate: must be above 0, got -5"),
         (
@@ -85,35 +85,51 @@ fn a_bad_value_is_named_by_file_line_and_field() {
         ("constant-vus", "constant-users", "s.yaml:21: phases[2].executor: unknown variant `constant-users`"),
         ("huge_body", "enormous", "s.yaml:7: payloads.garbage.source.malformed.kinds[1]: unknown variant"),
         ("model: {}", "model: {}, malformed: {}", "s.yaml:4: payloads.flowers.source: must have exactly one"),
-        ("flowers: 30", "flowers: 30, weeds: 1", "s.yaml:19: phases[1].mix.weeds: no payload of this name"),
+        (
+            "flowers: 30",
+            "flowers: 30, weeds: 1",
+            "s.yaml:19: phases[1].mix.weeds: there is no payload with this name",
+        ),
         ("flowers: 30", "flowers: 0", "s.yaml:19: phases[1].mix: all weights are 0"),
         (
             "name: spike\n    ex",
             "name: calm\n    ex",
-            "s.yaml:12: phases[1].name: an earlier phase is called",
+            "s.yaml:12: phases[1].name: an earlier phase has the name",
         ),
-        ("start_rate: 0\n", "vus: 3\n", "s.yaml:14: phases[1].vus: is not for this executor, which takes"),
+        (
+            "start_rate: 0\n",
+            "vus: 3\n",
+            "s.yaml:14: phases[1].vus: is not a field of this executor, which has",
+        ),
         ("start_rate: 0\n", "vus: 3\n", "phases[1].start_rate: is missing"),
         ("p(95)<1s", "p(95)", "s.yaml:20: phases[1].thresholds.response_time[0]: must be a condition"),
-        ("dropped:", "lost:", "s.yaml:23: thresholds.lost: no such metric"),
-        ("phase: calm, stays", "phase: clam, stays", "s.yaml:27: expect.signals[1].phase: no phase `clam`"),
+        ("dropped:", "lost:", "s.yaml:23: thresholds.lost: there is no such metric"),
+        (
+            "phase: calm, stays",
+            "phase: clam, stays",
+            "s.yaml:27: expect.signals[1].phase: there is no phase `clam`",
+        ),
         ("drifts_within: 30s", "stays: still", "s.yaml:26: expect.signals[0].stays: unknown variant"),
         ("rises_by: 3", "rises_by: 3, exceeds: 9", "s.yaml:29: expect.vitals[0]: must have exactly one of"),
-        ("rises_by: 3", "rises_by: 0.5", "s.yaml:29: expect.vitals[0].rises_by: is a number of times"),
+        ("rises_by: 3", "rises_by: 0.5", "s.yaml:29: expect.vitals[0].rises_by: must be a factor above 1"),
         ("rises_by: 3", "rises_by: 3, against: spike", "compares phase `spike` with itself"),
         (
             "stays_below: 250ms }",
             "stays_below: 250ms }\n    - { vital: client_error_ratio, phase: spike, stays_below: 0 }",
-            "s.yaml:31: expect.vitals[2].stays_below: must be above 0, because nothing is below it; \
+            "s.yaml:31: expect.vitals[2].stays_below: must be above 0, because no value is below 0; \
              write a limit such as 0.01",
         ),
         (
             "stays_below: 250ms }",
             "stays_below: 250ms }\n    - { vital: throughput, phase: spike, shifts_by: 0.0 }",
-            "s.yaml:31: expect.vitals[2].shifts_by: must be above 0, because every value meets 0; \
+            "s.yaml:31: expect.vitals[2].shifts_by: must be above 0, because every value differs by 0 or more; \
              write a difference such as 5",
         ),
-        ("stays_below: 250ms", "stays_below: 250", "s.yaml:30: expect.vitals[1].stays_below: is a duration"),
+        (
+            "stays_below: 250ms",
+            "stays_below: 250",
+            "s.yaml:30: expect.vitals[1].stays_below: must be a duration",
+        ),
         ("fires_within: 90s", "fires: 90s", "s.yaml:32: expect.alerts[0]: unknown field `fires`"),
         (
             "[400, 413]",
@@ -123,7 +139,7 @@ fn a_bad_value_is_named_by_file_line_and_field() {
         (
             "signal: petal_length }",
             "alertname: A }",
-            "s.yaml:33: expect.alerts[1].labels.alertname: is the alert's",
+            "s.yaml:33: expect.alerts[1].labels.alertname: is the name of the alert",
         ),
         (
             "signal: petal_length }",
@@ -138,7 +154,7 @@ fn a_bad_value_is_named_by_file_line_and_field() {
         ("labels: { job: x }", "label: { job: x }", "s.yaml:34: expect.quiet[1]: unknown field `label`"),
         ("labels: { job: x }", "job: ''", "s.yaml:34: expect.quiet[1].job: must be a job's name, or \"*\""),
         ("labels: { job: x }", "labels: { job: x }, job: y", "s.yaml:34: expect.quiet[1].job: is also among"),
-        ("phase: calm }]", "phase: clam }]", "s.yaml:34: expect.quiet[1].phase: no phase `clam`"),
+        ("phase: calm }]", "phase: clam }]", "s.yaml:34: expect.quiet[1].phase: there is no phase `clam`"),
         ("[ModelServiceDown,", "[Model Down,", "s.yaml:34: expect.quiet[0]: must be letters"),
         ("[ModelServiceDown,", "[5,", "s.yaml:34: expect.quiet[0]: invalid type"),
         ("\"> 5\"", "5", "s.yaml:36: expect.promql[0].becomes: "),
@@ -147,7 +163,7 @@ fn a_bad_value_is_named_by_file_line_and_field() {
         (
             "stays: \"<= -0.5\"",
             "stays: \"<= 1\", within: 1m",
-            "s.yaml:37: expect.promql[1].within: is not for",
+            "s.yaml:37: expect.promql[1].within: has no effect with `stays`",
         ),
         (", stays: \"<= -0.5\"", "", "s.yaml:37: expect.promql[1]: must have either"),
         ("expr: \"max(y)\"", "expr: \" \"", "s.yaml:37: expect.promql[1].expr: must be a PromQL query"),
@@ -174,7 +190,7 @@ fn a_bad_value_is_named_by_file_line_and_field() {
         ),
         ("vus: 4", "vus: 4, vus: 5", "s.yaml:21: phases[2]: duplicate field `vus`"),
         ("vus: 4", "<<: { vus: 4 }", "s.yaml:21: phases[2]: unknown field `<<`"),
-        ("vus: 4", "<<: { vus: 4 }", "merge keys are not known here"),
+        ("vus: 4", "<<: { vus: 4 }", "merge keys are not supported"),
         ("vus: 4", "vus: *four", "s.yaml:21: unknown anchor"),
         ("    arrival:", "\tarrival:", "s.yaml:15: found a tab character"),
         ("rate: 50", "rate: .inf", "s.yaml:11: phases[0].rate: must be at most 1000000, got inf"),
@@ -201,7 +217,7 @@ fn a_bad_value_is_named_by_file_line_and_field() {
             "ModelServiceDown",
             "s.yaml:34: expect.quiet: invalid type: string \"ModelServiceDown\", expected a list",
         ),
-        ("phases:", "---\nphases:", "s.yaml:10: a second document begins here"),
+        ("phases:", "---\nphases:", "s.yaml:10: a second YAML document begins here"),
     ];
     for (from, to, expected) in cases {
         let problems = problems(from, to);
@@ -210,7 +226,7 @@ fn a_bad_value_is_named_by_file_line_and_field() {
 }
 
 #[test]
-fn a_request_that_can_not_be_sent_is_named() {
+fn a_request_that_cannot_be_sent_is_reported() {
     let cases = [
         (
             "source: { model: {} }",
@@ -220,17 +236,17 @@ fn a_request_that_can_not_be_sent_is_named() {
         (
             "source: { model: {} }",
             "source: { model: {} }, method: GET",
-            "s.yaml:4: payloads.flowers.method: GET carries no row",
+            "s.yaml:4: payloads.flowers.method: GET has no body for a row",
         ),
         (
             "source: { model: {} }",
             "source: { model: {} }, path: predict",
-            "s.yaml:4: payloads.flowers.path: must start with /",
+            "s.yaml:4: payloads.flowers.path: must begin with /",
         ),
         (
             "source: { model: {} }",
             "source: { model: {} }, path: '/a b'",
-            "payloads.flowers.path: must be written as in an address",
+            "payloads.flowers.path: must be written as in a URL",
         ),
         (
             "source: { model: {} }",
@@ -241,7 +257,7 @@ fn a_request_that_can_not_be_sent_is_named() {
         (
             "model: {}",
             "fixed: { body: { a: 1 } }",
-            "source.fixed.body: invalid type: map, expected a string; write JSON in quotes",
+            "source.fixed.body: invalid type: map, expected a string; write the JSON in quotes",
         ),
         ("model: {}", "fixed: { content_type: text/plain }", "source.fixed.content_type: there is no body"),
         (
@@ -257,7 +273,7 @@ fn a_request_that_can_not_be_sent_is_named() {
         (
             "x-envoy-fault-delay-request: 200",
             "upgrade: h2c",
-            "payloads.garbage.headers.upgrade: would turn the connection",
+            "payloads.garbage.headers.upgrade: would change the connection",
         ),
         (
             "x-envoy-fault-delay-request: 200",
@@ -290,23 +306,23 @@ fn a_request_that_can_not_be_sent_is_named() {
         (
             "model: {} }",
             "fixed: {} }, feedback: {}",
-            "s.yaml:4: payloads.flowers.feedback: needs rows with a true class",
+            "s.yaml:4: payloads.flowers.feedback: needs rows with true classes",
         ),
         (
             "model: {} }",
             "model: {} }, path: /x, feedback: {}",
-            "payloads.flowers.feedback: is about predictions",
+            "payloads.flowers.feedback: is only possible for predictions",
         ),
         (
             "model: {} }",
             "model: {} }, feedback: {}, headers: { accept-encoding: gzip }",
-            "payloads.flowers.feedback: needs answers that are not compressed",
+            "payloads.flowers.feedback: needs uncompressed answers",
         ),
         ("model: {} }", "model: {} }, feedback: { after: 0s }", "s.yaml:4: payloads.flowers.feedback.after"),
         (
             "source: { model: {} }",
             "source: { model: {} }, bearer_token_env: $A",
-            "must be an environment variable's name",
+            "must be the name of an environment variable",
         ),
     ];
     for (from, to, expected) in cases {
@@ -315,12 +331,12 @@ fn a_request_that_can_not_be_sent_is_named() {
     }
     let both = problems("    headers: {", "    bearer_token_env: A\n    headers: { authorization: s3cret,");
     assert!(
-        both.contains("s.yaml:8: payloads.garbage.bearer_token_env: a request carries only one"),
+        both.contains("s.yaml:8: payloads.garbage.bearer_token_env: a request can have only one"),
         "{both}"
     );
     let twice =
         problems("model: {} } }", "fixed: { body: a, content_type: b } }, headers: { content-type: c } }");
-    assert!(twice.contains("source.fixed.content_type: the headers have a content-type too"), "{twice}");
+    assert!(twice.contains("source.fixed.content_type: the headers have a content-type, too"), "{twice}");
 }
 
 #[test]
@@ -336,13 +352,13 @@ fn secrets_are_not_printed() {
 }
 
 #[test]
-fn requests_default_to_predictions() {
+fn the_default_request_asks_for_a_prediction() {
     let scenario = Scenario::parse(GOOD, "s.yaml").unwrap();
     assert_eq!((scenario.payloads[0].method.as_str(), &*scenario.payloads[0].path), ("POST", "/predict"));
 }
 
 #[test]
-fn one_reading_names_every_problem() {
+fn all_problems_are_reported_at_once() {
     let text = GOOD
         .replace("phase: calm, stays: steady", "phase: clam, stays: steady")
         .replace("vus: 4", "vus: 0")
@@ -352,7 +368,7 @@ fn one_reading_names_every_problem() {
 }
 
 #[test]
-fn twins_and_nothing_are_refused() {
+fn duplicate_names_and_empty_scenarios_are_rejected() {
     let twins = problems("  garbage:", "  flowers:");
     assert!(twins.contains("`flowers` occurs twice"), "{twins}");
     let nothing = Scenario::parse("name: x\npayloads: {}\nphases: []\n", "s.yaml").unwrap_err().to_string();
@@ -360,6 +376,6 @@ fn twins_and_nothing_are_refused() {
     assert!(nothing.contains("s.yaml:3: phases: there must be at least one"), "{nothing}");
     for text in ["", "\n", "# only a comment\n"] {
         let empty = Scenario::parse(text, "s.yaml").unwrap_err().to_string();
-        assert!(empty.starts_with("s.yaml:1: is empty: a scenario has `name`"), "{empty}");
+        assert!(empty.starts_with("s.yaml:1: is empty; a scenario needs `name`"), "{empty}");
     }
 }

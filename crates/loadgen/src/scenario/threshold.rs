@@ -1,9 +1,9 @@
-//! Thresholds on what the client saw: `p(99)<50ms`, `rate<0.01`, `count==0`.
+//! Reads thresholds on the client's measurements, such as `p(99)<50ms`, `rate<0.01`, `count==0`.
 
 use super::values::parse_span;
 use std::fmt;
 
-/// What a threshold is about.
+/// The metric that a threshold is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
     /// From the intended instant to the end of the answer.
@@ -12,11 +12,11 @@ pub enum Metric {
     ServiceTime,
     /// From the intended instant to the actual send.
     SendLag,
-    /// Requests that did not end as their payload expects: a wrong status, no answer, or none in time.
+    /// Requests that did not end as their payload expects: with another status, without an answer, or without one in time.
     UnexpectedRate,
     /// Requests without a complete answer.
     Failed,
-    /// Requests given up.
+    /// Requests given up after the timeout.
     TimedOut,
     /// Requests never sent.
     Dropped,
@@ -45,29 +45,31 @@ impl Metric {
     pub fn of_name(name: &str) -> Result<Self, String> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, metric)| metric).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|(name, _)| *name).collect();
-            format!("no such metric; there are {}", names.join(", "))
+            format!("there is no such metric; there are {}", names.join(", "))
         })
     }
 
-    /// Returns all of them.
+    /// Returns the names of all metrics.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().map(|(_, metric)| metric)
     }
 
-    /// Returns what it is, for people.
+    /// Returns the description of the metric.
     pub fn about(self) -> &'static str {
         match self {
             Self::ResponseTime => "From the planned instant to the end of the answer",
             Self::ServiceTime => "From the send to the end of the answer",
             Self::SendLag => "From the planned instant to the send",
-            Self::UnexpectedRate => "Requests with a wrong status, that failed or timed out, of those sent",
-            Self::Failed => "Requests without a complete answer, of those sent",
-            Self::TimedOut => "Requests given up, of those sent",
-            Self::Dropped => "Requests never sent, of those offered",
+            Self::UnexpectedRate => {
+                "Requests with an unexpected status, failed or timed out, as a count or a share of those sent"
+            }
+            Self::Failed => "Requests without a complete answer, as a count or a share of those sent",
+            Self::TimedOut => "Requests given up after the timeout, as a count or a share of those sent",
+            Self::Dropped => "Requests never sent, as a count or a share of those offered",
         }
     }
 
-    /// Returns whether it is a time; the others are counts.
+    /// Returns whether the metric is a time; otherwise it is a count.
     pub fn is_time(self) -> bool {
         matches!(self, Self::ResponseTime | Self::ServiceTime | Self::SendLag)
     }
@@ -80,7 +82,7 @@ pub enum Aggregate {
     Quantile(f64),
     /// The mean.
     Mean,
-    /// The greatest value.
+    /// The maximum.
     Max,
     /// A count.
     Count,
@@ -88,7 +90,7 @@ pub enum Aggregate {
     Rate,
 }
 
-/// How the figure is compared with the limit.
+/// A sign of comparison between a value and a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     /// `<`
@@ -104,7 +106,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    // Longer signs first: `<=` begins like `<`.
+    // Longer signs come first, because `<=` begins with `<`.
     const SIGNS: [(&'static str, Self); 5] = [
         ("<=", Self::AtMost),
         (">=", Self::AtLeast),
@@ -113,12 +115,12 @@ impl Comparison {
         (">", Self::Greater),
     ];
 
-    /// Its sign.
+    /// Returns the sign.
     pub fn sign(self) -> &'static str {
         Self::SIGNS.iter().find(|(_, comparison)| *comparison == self).map_or("", |(sign, _)| sign)
     }
 
-    /// Returns what stands before and after the first sign in `text`, and which it is.
+    /// Splits `text` at its first sign of comparison.
     fn split(text: &str) -> Option<(&str, Self, &str)> {
         let (at, sign, comparison) = Self::SIGNS
             .iter()
@@ -127,7 +129,7 @@ impl Comparison {
         Some((text[..at].trim(), comparison, text[at + sign.len()..].trim()))
     }
 
-    /// Returns whether `value` compares so with `limit`.
+    /// Returns whether the comparison of `value` with `limit` is true.
     pub fn holds(self, value: f64, limit: f64) -> bool {
         match self {
             Self::Less => value < limit,
@@ -139,12 +141,12 @@ impl Comparison {
     }
 }
 
-/// A limit on a value that has no name of its own: `> 0.2`.
+/// A condition on a value, such as `> 0.2`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Condition {
-    /// How the value must compare.
+    /// The comparison.
     pub comparison: Comparison,
-    /// With what.
+    /// The limit.
     pub limit: f64,
 }
 
@@ -165,7 +167,7 @@ impl Condition {
         }
     }
 
-    /// Returns whether `value` meets it; NaN never does.
+    /// Returns whether `value` meets the condition; NaN never does.
     pub fn holds(self, value: f64) -> bool {
         self.comparison.holds(value, self.limit)
     }
@@ -182,15 +184,15 @@ impl fmt::Display for Condition {
 pub struct Threshold {
     /// The phase's position; `None` for the whole run.
     pub phase: Option<usize>,
-    /// What it is about.
+    /// The metric.
     pub metric: Metric,
-    /// As it was written.
+    /// The text in the scenario.
     pub expression: String,
-    /// Which figure.
+    /// The figure of the metric.
     pub aggregate: Aggregate,
-    /// How it must compare.
+    /// The comparison with the limit.
     pub comparison: Comparison,
-    /// With what; times in seconds.
+    /// The limit; times are in seconds.
     pub limit: f64,
 }
 
@@ -216,12 +218,12 @@ fn aggregate(metric: Metric, text: &str) -> Result<Aggregate, String> {
         (true, "max", _) => Ok(Aggregate::Max),
         (true, _, Some(percent)) => match percent.trim().parse::<f64>() {
             Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(Aggregate::Quantile(percent / 100.0)),
-            _ => Err(format!("a percentile is above 0 and at most 100, got {percent:?}")),
+            _ => Err(format!("a percentile must be above 0 and at most 100, got {percent:?}")),
         },
         (false, "count", _) => Ok(Aggregate::Count),
         (false, "rate", _) => Ok(Aggregate::Rate),
-        (true, ..) => Err(format!("{} has p(…), avg and max, got {text:?}", metric.name())),
-        (false, ..) => Err(format!("{} has count and rate, got {text:?}", metric.name())),
+        (true, ..) => Err(format!("the figures of {} are p(…), avg and max, got {text:?}", metric.name())),
+        (false, ..) => Err(format!("the figures of {} are count and rate, got {text:?}", metric.name())),
     }
 }
 
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_is_a_sign_and_a_number() {
+    fn a_condition_consists_of_a_sign_and_a_number() {
         let condition = Condition::parse(" >= -2.5e-1").unwrap();
         assert_eq!(condition, Condition { comparison: Comparison::AtLeast, limit: -0.25 });
         assert_eq!(condition.to_string(), ">= -0.25");
@@ -270,13 +272,13 @@ mod tests {
     }
 
     #[test]
-    fn refuses_with_a_reason() {
+    fn invalid_conditions_are_rejected_with_a_reason() {
         let reason = |metric, text| parse(metric, text).unwrap_err();
         assert!(reason(Metric::ResponseTime, "p(99)").contains("such as p(99)<50ms"));
         assert!(reason(Metric::ResponseTime, "p(0)<50ms").contains("percentile"));
         assert!(reason(Metric::ResponseTime, "p(99)<50").contains("the limit must be a duration"));
-        assert!(reason(Metric::ResponseTime, "count<5ms").contains("has p(…), avg and max"));
-        assert!(reason(Metric::Dropped, "p(99)<5").contains("has count and rate"));
+        assert!(reason(Metric::ResponseTime, "count<5ms").contains("are p(…), avg and max"));
+        assert!(reason(Metric::Dropped, "p(99)<5").contains("are count and rate"));
         for limit in ["count==-1", "count==-0", "count==inf", "count==NaN", "count==1e400"] {
             assert!(reason(Metric::Dropped, limit).contains("0 or above"), "{limit}");
         }

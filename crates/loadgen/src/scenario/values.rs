@@ -1,7 +1,7 @@
-//! Single values of a scenario, checked while the YAML reader still knows their line.
+//! Defines the types of single values of a scenario, which are checked while they are read.
 //!
-//! The checks sit inside serde's visitors: an error raised there carries line and path, one raised a step later only
-//! those of the surrounding block.
+//! The checks are in serde's visitors, because an error that is raised there has the line and path of the value. Later, only
+//! those of the surrounding block are known.
 
 use cli_io::printable::quoted;
 use serde::{
@@ -22,37 +22,37 @@ pub struct RampRate(pub f64);
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Span(pub Duration);
 
-/// A name that can be a metric label and a word on the command line.
+/// A name that can be used as a label value and on the command line without quotes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(pub String);
 
-/// A number, or a time in seconds when it was written as a duration.
+/// A number, or a duration.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quantity {
-    /// The number, or the time in seconds.
+    /// The number, or the duration in seconds.
     pub value: f64,
     /// Whether it was written as a duration.
     pub is_time: bool,
 }
 
-/// A header's value; numbers may stand without quotes.
+/// The value of a header. Numbers need no quotes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeaderText(pub String);
 
-/// A mapping that keeps its order and refuses a key that occurs twice.
+/// A mapping that keeps its order and does not accept a key that occurs twice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrderedMap<V>(pub Vec<(String, V)>);
 
-/// A higher rate is more likely a typing error.
+/// The highest rate, in requests per second. A higher one is probably a typing error.
 const MAX_RATE: f64 = 1e6;
 
-/// As above: a year of load is a missing unit.
+/// The longest duration. A longer one probably has a wrong unit.
 const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Reads a duration such as `30s` or `1m30s`.
 ///
 /// # Errors
-/// If it is none or is 0.
+/// If the text is not a duration, or if it is 0 or longer than a year.
 pub fn parse_span(text: &str) -> Result<Duration, String> {
     let got = quoted(text);
     let span = driftsim::duration::parse(text)
@@ -89,12 +89,12 @@ fn name(text: &str) -> Result<Name, String> {
     Ok(Name(text.to_owned()))
 }
 
-/// Turns a number into `T`, or says in words why not.
+/// Converts a number to `T`, or returns an error message.
 type NumberCheck<T> = fn(f64) -> Result<T, String>;
-/// The same for text.
+/// Converts a text to `T`, or returns an error message.
 type TextCheck<T> = fn(&str) -> Result<T, String>;
 
-/// Visits a number or a text; the check that is `None` refuses its kind altogether.
+/// Reads a number or a text. If one of the two functions is `None`, values of its kind are rejected.
 struct Checked<T> {
     expecting: &'static str,
     number: Option<NumberCheck<T>>,
@@ -185,9 +185,9 @@ impl<'de> Deserialize<'de> for Quantity {
 
 impl<'de> Deserialize<'de> for HeaderText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As it is written: read as a number, 1.0 would become 1, and long ones would lose digits.
+        // The text is kept as it is written. As a number, 1.0 would become 1, and long ones would lose digits.
         deserializer.deserialize_str(Checked {
-            expecting: "a header's value",
+            expecting: "the value of a header",
             number: None,
             text: Some(|text| Ok(Self(text.to_owned()))),
         })
@@ -219,7 +219,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for MapVisitor<V> {
         let mut entries: Vec<(String, V)> = Vec::new();
         while let Some(Name(key)) = map.next_key()? {
             if entries.iter().any(|(known, _)| *known == key) {
-                return Err(de::Error::custom(format!("`{key}` occurs twice")));
+                return Err(de::Error::custom(format!("`{key}` occurs twice; remove one or rename it")));
             }
             entries.push((key, map.next_value()?));
         }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_and_spans_are_checked() {
+    fn rates_and_durations_are_checked() {
         assert_eq!(serde_yaml::from_str::<Rate>("50").unwrap(), Rate(50.0));
         assert!(refusal::<Rate>("-5").starts_with("must be above 0, got -5"));
         assert!(refusal::<Rate>(".nan").contains("must be above 0"));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_of_time_are_marked_as_times() {
+    fn a_quantity_is_a_number_or_a_duration() {
         assert_eq!(
             serde_yaml::from_str::<Quantity>("250ms").unwrap(),
             Quantity { value: 0.25, is_time: true }
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_take_numbers_without_quotes() {
+    fn header_values_may_be_numbers_without_quotes() {
         let headers: OrderedMap<HeaderText> =
             serde_yaml::from_str("{ a: 503, b: 'x y', c: 1.0, d: 12345678901234567890123, e: true }")
                 .unwrap();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_keeps_its_order_and_refuses_twins() {
+    fn a_map_keeps_its_order_and_rejects_duplicate_keys() {
         let map: OrderedMap<u32> = serde_yaml::from_str("{ b: 1, a: 2 }").unwrap();
         assert_eq!(map.0, [("b".to_owned(), 1), ("a".to_owned(), 2)]);
         assert!(refusal::<OrderedMap<u32>>("a: 1\na: 2").contains("`a` occurs twice"));

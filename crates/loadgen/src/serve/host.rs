@@ -1,12 +1,12 @@
 //! Checks the `Host` header of a request for the live page.
 //!
-//! A web page from elsewhere can have its own name resolve to this machine (DNS rebinding), and would then read the live page
-//! as if it were its own. The browser still sends that name, so only names that no other site can own are answered.
+//! Another web site can make its own name resolve to this machine (DNS rebinding), and could then read the live page as if it
+//! were its own. The browser still sends that name as `Host`, so requests are answered only for names that no site can own.
 
 use hyper::{Request, header::HOST, http::uri::Authority};
 use std::net::IpAddr;
 
-/// Returns whether a request names this machine: by an IP address, or as `localhost`.
+/// Returns whether the host of a request is an IP address or `localhost`.
 pub(super) fn is_own<B>(request: &Request<B>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let named = hosts.next().and_then(|host| host.to_str().ok()?.parse().ok());
@@ -17,7 +17,7 @@ pub(super) fn is_own<B>(request: &Request<B>) -> bool {
 }
 
 fn is_own_name(authority: &Authority) -> bool {
-    // Browsers never send a user name here.
+    // Browsers never send a user name in `Host`.
     if authority.as_str().contains('@') {
         return false;
     }
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_others_can_own_are_not() {
+    fn names_that_a_site_can_own_are_not_answered() {
         for host in [
             "evil.example",
             "evil.example:5665",

@@ -1,8 +1,8 @@
-//! An HTTP/1.1 listener with bounds: on connections, on the time that a request's head may take, on the time in which a
-//! client takes nothing of an answer, and so on memory.
+//! An HTTP/1.1 listener with limits on the number of connections, on the time for the head of a request, and on the time in
+//! which a client reads nothing of its answer. These also bound its memory.
 //!
-//! hyper by itself: it ignores an offer to upgrade (RFC 9110, section 7.8), and every bound is in one place. What does not
-//! belong here: what is served.
+//! It uses hyper without a framework, so that all limits are in one place. hyper ignores offers to upgrade the connection, as
+//! RFC 9110 permits (section 7.8). What does not belong here: the content of answers.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -37,7 +37,7 @@ use tokio::{
 /// The most connections of one listener. A browser opens up to six, Prometheus one.
 pub(super) const MOST_CONNECTIONS: usize = 32;
 
-/// What a client may take.
+/// The limits of a listener and of its connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// The most connections of the listener; further ones are closed at once.
@@ -55,16 +55,16 @@ impl Default for Limits {
     }
 }
 
-/// The largest head, and the size up to which an answer is buffered before its client takes more.
+/// The largest head of a request, and the most bytes of an answer that are buffered until the client reads them.
 const LARGEST_BUFFER: usize = 64 << 10;
 
-/// How long the listener waits when no connection can be taken, because descriptors have run out, for example.
+/// How long the listener waits if it cannot accept a connection, for example because there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the end of a run waits for a client that does not take the last of its answer.
+/// How long the end of a run waits for a client that does not read the rest of its answer.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What clients are sent.
+/// The body of an answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The content security policy of answers that are not pages: they load nothing, and no page may frame them.
@@ -130,11 +130,11 @@ pub(super) async fn serve<A, F>(
         });
     }
     let ended = async { while connections.join_next().await.is_some() {} };
-    // Those that have not ended by then are closed.
+    // Connections that have not ended by then are closed.
     let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await;
 }
 
-/// Answers the requests of one connection. Errors concern the client alone, so they are not reported.
+/// Answers the requests of one connection. Errors are not reported, because they only affect the client.
 async fn exchange<S>(stream: TcpStream, limits: Limits, service: S, mut stop: watch::Receiver<bool>)
 where
     S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
@@ -151,7 +151,7 @@ where
     let _ = connection.await;
 }
 
-/// A connection that fails when its client takes nothing for so long.
+/// A connection that fails if its client reads nothing for this long.
 struct Timed {
     stream: TcpStream,
     timeout: Duration,
@@ -159,7 +159,7 @@ struct Timed {
 }
 
 impl Timed {
-    /// Passes the outcome of a write on, unless the client has taken too long.
+    /// Returns the result of a write, or an error if the client has read nothing for too long.
     fn limit(&mut self, written: Poll<io::Result<usize>>, context: &mut Context) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.stalled = None;
@@ -229,7 +229,7 @@ mod tests {
     const CHUNK: usize = 256 << 10;
     const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-    /// What the endless answers of a server have come to.
+    /// The progress of a server's endless answers.
     #[derive(Default)]
     struct Progress {
         chunks: AtomicUsize,
@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    /// Returns a server with these limits; `/endless` is an answer without an end.
+    /// Returns a server with these limits; its answer to `/endless` never ends.
     fn start(limits: Limits) -> (SocketAddr, Arc<Progress>) {
         let progress = Arc::new(Progress::default());
         let shared = Arc::clone(&progress);
@@ -281,7 +281,7 @@ mod tests {
         client
     }
 
-    /// Returns the first bytes of what comes; nothing when the connection is closed.
+    /// Returns the first bytes that arrive, or nothing if the connection is closed.
     fn first(client: &mut std::net::TcpStream) -> String {
         let mut bytes = [0; 1024];
         match client.read(&mut bytes) {
@@ -294,20 +294,20 @@ mod tests {
     fn wait_until(what: &str, condition: impl Fn() -> bool) {
         let start = Instant::now();
         while !condition() {
-            assert!(start.elapsed() < DEADLINE, "waited in vain: {what}");
+            assert!(start.elapsed() < DEADLINE, "not within the time limit: {what}");
             thread::yield_now();
         }
     }
 
     #[test]
-    fn a_head_that_does_not_end_loses_its_connection() {
+    fn a_connection_with_an_incomplete_head_is_closed() {
         let (address, _) = start(Limits { head: Duration::from_millis(100), ..Limits::default() });
         for head in [&b""[..], b"GET / HTTP/1.1\r\nHost: x\r\nA: "] {
             let mut client = client(address);
             client.write_all(head).unwrap();
             assert_eq!(first(&mut client), "");
         }
-        // Idle after an answer.
+        // The connection is idle after an answer.
         let mut client = client(address);
         client.write_all(GET).unwrap();
         assert!(first(&mut client).starts_with("HTTP/1.1 200"));
@@ -315,20 +315,20 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_does_not_read_loses_its_connection_and_fills_no_memory() {
+    fn the_connection_of_a_client_that_does_not_read_is_closed_with_bounded_memory() {
         let (address, progress) = start(Limits { write: Duration::from_millis(100), ..Limits::default() });
         let mut clients = [client(address), client(address)];
         for client in &mut clients {
             client.write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         }
         wait_until("the answers are given up", || progress.given_up.load(Ordering::SeqCst) == 2);
-        // What the system itself buffers is counted here, too.
+        // The buffers of the operating system are included in this count.
         let drawn = progress.chunks.load(Ordering::SeqCst) * CHUNK;
         assert!(drawn < 64 << 20, "{drawn} bytes");
     }
 
     #[test]
-    fn connections_are_bounded_and_closed_ones_make_room() {
+    fn connections_are_limited_and_a_closed_one_makes_room_for_another() {
         let (address, _) = start(Limits { connections: 2, ..Limits::default() });
         let mut held = [client(address), client(address)];
         for client in &mut held {
@@ -336,7 +336,7 @@ mod tests {
             assert!(first(client).starts_with("HTTP/1.1 200"));
         }
         let mut third = client(address);
-        // It may be closed before this arrives.
+        // The connection may be closed before these bytes arrive.
         let _ = third.write_all(GET);
         assert_eq!(first(&mut third), "");
         drop(held);
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_offer_an_upgrade_are_answered_and_the_connection_stays() {
+    fn a_request_that_offers_an_upgrade_is_answered_and_the_connection_stays_open() {
         let (address, _) = start(Limits::default());
         let mut client = client(address);
         for offer in [

@@ -1,12 +1,12 @@
-//! Serves the live page and the load generator's own metrics during a run, on a thread of their own.
+//! Serves the live page and the load generator's own metrics during a run, on a separate thread.
 //!
-//! The page is rendered here, and only while a browser shows it: [`Publisher::is_wanted`] returns true at most once a second, and
-//! the thread that follows the run then hands over its state. Threads that send requests do not take part.
+//! This thread renders the page, and only while a browser shows it. [`Publisher::is_wanted`] then returns true once a second,
+//! and the thread that follows the run passes on its state. Threads that send requests are not involved.
 
 mod host;
 mod http;
 
-/// The most descriptors that the connections of both listeners take.
+/// The most descriptors that the connections of both listeners use.
 pub(crate) const MOST_DESCRIPTORS: u64 = 2 * http::MOST_CONNECTIONS as u64;
 
 use crate::{
@@ -41,7 +41,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
-/// The addresses of a run's servers, taken before it starts.
+/// The listeners of a run's servers, which are bound before it starts.
 pub struct Listeners {
     page: Option<TcpListener>,
     metrics: Option<TcpListener>,
@@ -51,12 +51,12 @@ impl Listeners {
     /// Binds the addresses that are given.
     ///
     /// # Errors
-    /// When one is in use by another program; the message names the flag that it was given by, and the remedy.
+    /// If an address cannot be bound, for example because another program uses it; the message names the flag and a remedy.
     pub fn bind(page: Option<SocketAddr>, metrics: Option<SocketAddr>) -> anyhow::Result<Self> {
         let bind = |flag: &str, address: SocketAddr| {
             TcpListener::bind(address).with_context(|| {
                 format!(
-                    "{flag} {address}: cannot listen there; name another address, with port 0 for a free one"
+                    "{flag} {address}: cannot listen at this address; name another one, with port 0 for any free port"
                 )
             })
         };
@@ -69,7 +69,7 @@ impl Listeners {
     /// Prints the addresses, with the port that the system chose for port 0.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// If the system does not return the port.
     pub fn announce(&self) -> std::io::Result<()> {
         if let Some(page) = &self.page {
             eprintln!("live page: http://{}/ until the run ends; --report FILE keeps it", page.local_addr()?);
@@ -81,7 +81,7 @@ impl Listeners {
     }
 }
 
-/// The servers of a run. They end when it is dropped.
+/// The servers of a run, which stop when this value is dropped.
 pub struct Servers {
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
@@ -95,29 +95,29 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Returns whether a browser waits for a state, and the last one is a second old.
+    /// Returns whether a browser waits for a new state and the last one is at least a second old.
     pub fn is_wanted(&mut self) -> bool {
         let due = self.last.is_none_or(|last| last.elapsed() >= EVERY);
         due && self.wanted.swap(false, Ordering::Relaxed)
     }
 
-    /// Hands over a state.
+    /// Publishes a new state.
     pub fn publish(&mut self, page: Page) {
         self.last = Some(Instant::now());
         self.pages.send_replace(Some(Arc::new(page)));
     }
 }
 
-/// The server's end of it.
+/// The server's end of the channel of states.
 struct Live {
     wanted: Arc<AtomicBool>,
     pages: watch::Receiver<Option<Arc<Page>>>,
-    /// The state rendered last, for all browsers.
+    /// The state that was rendered last, for all browsers.
     drawn: Mutex<Option<(Arc<Page>, Bytes)>>,
 }
 
 impl Live {
-    /// Returns the next state of the run, or its last; `None` when the run broke off before there was one.
+    /// Returns the next state of the run, or its last one; `None` if the run ended without one.
     async fn next(&self) -> Option<Arc<Page>> {
         let mut pages = self.pages.clone();
         let known = pages.borrow_and_update().clone();
@@ -143,10 +143,10 @@ impl Live {
 }
 
 impl Servers {
-    /// Starts what there is a listener for; the publisher is there if the page is.
+    /// Starts a server for each listener. The publisher is returned if there is a live page.
     ///
     /// # Errors
-    /// When the system gives no thread or no runtime, or the listeners cannot be used.
+    /// If the system does not provide a thread or a runtime, or if the listeners cannot be used.
     pub fn start(listeners: Listeners, metrics: Arc<Metrics>) -> io::Result<(Self, Option<Publisher>)> {
         let wanted = Arc::new(AtomicBool::new(false));
         let (sender, pages) = watch::channel(None);
@@ -203,7 +203,11 @@ impl Drop for Servers {
 
 async fn on_page<B>(live: Arc<Live>, request: Request<B>) -> Response<Body> {
     if !host::is_own(&request) {
-        return text(421, PLAIN, "the live page is served by IP address and as localhost only\n");
+        return text(
+            421,
+            PLAIN,
+            "this host name is not served; open the live page by IP address or as localhost\n",
+        );
     }
     match refused(&request, &["/", "/stream", "/live.js"]) {
         Some(refusal) => refusal,
@@ -215,16 +219,17 @@ async fn on_page<B>(live: Arc<Live>, request: Request<B>) -> Response<Body> {
     }
 }
 
-/// Any `Host` is accepted: Prometheus scrapes by the name in its configuration, and these counters are not confidential.
+/// Answers requests for metrics. Any `Host` is accepted, because Prometheus uses the name in its configuration, and these
+/// counters are not confidential.
 fn on_metrics<B>(metrics: &Metrics, request: &Request<B>) -> Response<Body> {
     refused(request, &["/metrics"])
         .unwrap_or_else(|| text(200, "text/plain; version=0.0.4; charset=utf-8", metrics.render()))
 }
 
-/// Returns why a request is not answered, unless it asks for one of `paths`.
+/// Returns the error answer to a request, unless it is a GET of one of `paths`.
 fn refused<B>(request: &Request<B>, paths: &[&str]) -> Option<Response<Body>> {
     if !paths.contains(&request.uri().path()) {
-        return Some(text(404, PLAIN, format!("there is only {}\n", paths.join(", "))));
+        return Some(text(404, PLAIN, format!("no such path; there is only {}\n", paths.join(", "))));
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut refusal = text(405, PLAIN, "only GET is answered\n");
@@ -238,14 +243,14 @@ async fn whole(live: &Live) -> Response<Body> {
     match live.next().await {
         Some(page) => {
             let body = Full::new(Bytes::from(document(&page, true))).boxed_unsync();
-            // A `meta` element cannot say this.
+            // `frame-ancestors` has no effect in a `meta` element, so it is sent as a header.
             answer(200, HTML, &format!("{}; frame-ancestors 'none'", policy(true)), body)
         }
-        None => text(503, PLAIN, "the run broke off\n"),
+        None => text(503, PLAIN, "the run ended without a report\n"),
     }
 }
 
-/// Returns one state after the other, up to the last of the run.
+/// Returns a stream of the run's states, up to the last one.
 fn states(live: Arc<Live>) -> Response<Body> {
     let states = stream::unfold(Some(live), async |live| {
         let live = live?;

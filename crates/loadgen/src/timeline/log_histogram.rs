@@ -1,14 +1,14 @@
-//! A small histogram of times: steps of 2 %, only those that occur.
+//! A small histogram of times with steps of 2 %. It stores only the steps that occur.
 //!
-//! hdrhistogram's would be exact to three digits, and 100 kB each whatever they hold: with three in each of hundreds of
-//! slots, 100 MB for a plot that shows no more than 1 %.
+//! A histogram of crate hdrhistogram is exact to three digits but takes 100 kB, even if it is empty. Three of them in each of
+//! hundreds of slots would take 100 MB, for a plot in which differences below 1 % are not visible.
 
 use std::collections::BTreeMap;
 
-/// From one step to the next.
+/// The factor from one step to the next.
 const GROWTH: f64 = 1.02;
 
-/// Durations, each kept to 1 %.
+/// Durations, each with an error of at most 1 %.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LogHistogram(BTreeMap<u16, u64>);
 
@@ -27,7 +27,7 @@ impl LogHistogram {
         }
     }
 
-    /// Returns how many there are.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
         self.0.values().sum()
     }
@@ -44,7 +44,7 @@ impl LogHistogram {
     }
 }
 
-/// Step 0 is below a microsecond, step n from `GROWTH`^(n-1) µs on.
+/// Returns the step of a duration. Step 0 is below a microsecond; step n begins at `GROWTH`^(n-1) µs.
 fn step(seconds: f64) -> u16 {
     let micros = seconds * 1e6;
     if micros < 1.0 { 0 } else { 1 + (micros.ln() / GROWTH.ln()) as u16 }
@@ -60,7 +60,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn nothing_has_no_quantile() {
+    fn an_empty_histogram_has_no_quantile() {
         assert_eq!(LogHistogram::default().quantile(0.5), None);
     }
 

@@ -1,12 +1,12 @@
-//! The course of a run for plots, as measured by the client and by the service: slots of equal width, whose memory does not grow
-//! with the length of the run.
+//! Records the course of a run for plots, as measured by the client and by the service. The run is divided into slots of equal
+//! width, whose memory does not grow with the length of the run.
 //!
-//! When all slots are taken, neighbours are merged in pairs and the slots become twice as wide. Counts and histograms
-//! add up, so a merged slot is what it would have been had it been that wide from the start. What can't be added up
-//! keeps its greatest value: memory, and how far a signal is on the way to its limit.
+//! When all slots are in use, neighbours are merged in pairs and the slots become twice as wide. Counts and histograms are
+//! added, so a merged slot equals one that was twice as wide from the start. Values that cannot be added keep their maximum:
+//! memory, and each signal's PSI as a ratio to its limit.
 //!
-//! A slot costs about 10 kB with the Iris model (31 counters, 7 signals, three histograms of a hundred steps), which makes
-//! 4 MB when all are taken; a hundred classes or signals add some 10 kB each.
+//! With the Iris model (31 counters, 7 signals, three histograms of a hundred steps), a slot takes about 10 kB, so all of them
+//! take 4 MB. A hundred classes or a hundred signals add about 10 kB per slot.
 //!
 //! What does not belong here: judging ([`crate::judge`]) and drawing ([`crate::page`]).
 
@@ -23,7 +23,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// The most slots: a plot is hardly wider in pixels, and five minutes fit without any merging.
+/// The most slots. A plot has hardly more pixels in width, and five minutes of a run need no merging.
 pub const SLOTS: usize = 360;
 
 /// The course of a run. Times are counted from its start.
@@ -37,16 +37,16 @@ pub struct Timeline {
 /// What happened in one slot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Slot {
-    /// What the client saw.
+    /// The measurements of the client.
     pub client: ClientSlot,
-    /// What the service said of itself; `None` when no reading of it succeeded.
+    /// The service's own metrics; `None` if no reading succeeded.
     pub server: Option<ServerSlot>,
 }
 
-/// What the client saw in a slot.
+/// The measurements of the client in a slot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ClientSlot {
-    /// Where the requests ended up.
+    /// How the requests ended.
     pub totals: Totals,
     /// Answers by status.
     pub statuses: BTreeMap<u16, u64>,
@@ -54,18 +54,18 @@ pub struct ClientSlot {
     pub response: LogHistogram,
     /// Times from the actual send.
     pub service: LogHistogram,
-    /// How late requests were sent.
+    /// Times from the intended instant to the send.
     pub lag: LogHistogram,
 }
 
-/// What the service said of itself in a slot.
+/// The service's own metrics in a slot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServerSlot {
-    /// By how much its counters rose, those of the signals' bins left out, and over what time.
+    /// The increases of its counters, without those of the signals' bins, and the time in which they increased.
     pub increases: CounterIncreases,
     /// Resident memory in bytes.
     pub memory: Option<f64>,
-    /// The drift of each signal that has a verdict, by all that was counted in its phase: PSI as a ratio to its limit.
+    /// The PSI of each signal that has a verdict, as a ratio to its limit, from all rows of the phase so far.
     pub drift: BTreeMap<String, f64>,
 }
 
@@ -76,9 +76,9 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// Takes what was recorded in the time up to `at`.
+    /// Adds a record of the time up to `at`.
     pub fn record(&mut self, at: Duration, record: &Record) {
-        // In the middle of the time that it covers, so that it does not alternate between two slots.
+        // The record is added to the slot in the middle of its time. At its end, it could fall into the next slot by chance.
         let client = &mut self.slot(at.saturating_sub(FLUSH / 2)).client;
         for (_, phase) in record.phases() {
             client.totals.add(&phase.totals);
@@ -91,11 +91,11 @@ impl Timeline {
         }
     }
 
-    /// Takes a reading of the service made at `at`, with what it means for the signals. Without one there is a gap: the
-    /// next reading shows how far the counters moved since the last one, but not when.
+    /// Adds a reading of the service made at `at`, with the states of its signals. A failed reading leaves a gap, because the next
+    /// one shows by how much the counters increased since the last one, but not when.
     pub fn read(&mut self, at: Duration, reading: Option<Snapshot>, signals: &BTreeMap<String, SignalState>) {
         let Some(snapshot) = reading else { return };
-        // As in `Watch`: a reading that was overtaken would look like a counter's reset.
+        // As in `Watch`: an older reading that arrives later would look like a reset of the counters.
         if self.last.as_ref().is_some_and(|(last, _)| at <= *last) {
             return;
         }
@@ -105,14 +105,15 @@ impl Timeline {
             read.increases.increases.retain(|counter, _| !matches!(counter, Counter::SignalBin { .. }));
             read.drift =
                 signals.iter().filter_map(|(name, state)| Some((name.clone(), ratio(state)?))).collect();
-            // The middle of the last second: that is what a reading is about unless the one before it failed.
+            // A reading is added to the slot in the middle of the last second, because it covers that second if the one before
+            // it succeeded.
             let slot = self.slot(at.saturating_sub(EVERY / 2));
             slot.server.get_or_insert_default().merge(&read);
         }
         self.last = Some((at, snapshot));
     }
 
-    /// Returns how wide a slot is.
+    /// Returns the width of a slot.
     pub fn width(&self) -> Duration {
         self.width
     }
@@ -136,7 +137,7 @@ impl Timeline {
     }
 }
 
-/// Returns a signal's PSI as a ratio to its limit; `None` while it has no verdict.
+/// Returns a signal's PSI as a ratio to its limit, or `None` without a verdict.
 fn ratio(state: &SignalState) -> Option<f64> {
     if state.state == State::CannotTell { None } else { Some(state.psi? / state.threshold?) }
 }
@@ -177,19 +178,19 @@ impl ServerSlot {
         }
     }
 
-    /// Returns the mean time that the service took, in seconds; `None` without requests.
+    /// Returns the service's mean response time in seconds, or `None` without requests.
     pub fn latency_mean(&self) -> Option<f64> {
         let rise = |counter| self.increases.increases.get(&counter).copied();
         let count = rise(Counter::DurationBucket { le: Bound(f64::INFINITY) })?;
         (count > 0.0).then_some(rise(Counter::DurationSum)? / count)
     }
 
-    /// Cores in use.
+    /// Returns the number of cores in use.
     pub fn cpu(&self) -> Option<f64> {
         self.per_second(*self.increases.increases.get(&Counter::CpuSeconds)?)
     }
 
-    /// Returns a count as a rate.
+    /// Returns a count per second.
     pub fn per_second(&self, count: f64) -> Option<f64> {
         let seconds = self.increases.covered.as_secs_f64();
         (seconds > 0.0).then_some(count / seconds)

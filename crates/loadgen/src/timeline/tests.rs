@@ -40,7 +40,7 @@ fn signals(state: State, psi: f64) -> BTreeMap<String, SignalState> {
 }
 
 #[test]
-fn a_failed_reading_is_a_gap_and_its_time_is_made_up_for() {
+fn a_failed_reading_leaves_a_gap_and_the_next_one_covers_its_time() {
     let mut timeline = Timeline::default();
     let steady = signals(State::Steady, 0.1);
     timeline.read(seconds(0.0), Some(page(0, 0, 5)), &steady);
@@ -50,7 +50,7 @@ fn a_failed_reading_is_a_gap_and_its_time_is_made_up_for() {
     let slots: Vec<_> = timeline.slots().map(|(_, slot)| slot.server.as_ref()).collect();
     let [Some(first), None, Some(third)] = slots[..] else { panic!("{slots:?}") };
     assert!((first.increases.vitals().throughput.unwrap() - 100.0).abs() < 0.3);
-    // 300 in two seconds, not in one.
+    // The 300 requests are those of two seconds, because the reading between failed.
     assert!((third.increases.vitals().throughput.unwrap() - 150.0).abs() < 0.3);
     assert_eq!((first.memory, first.drift["a"]), (Some(7.0), 0.5));
     assert_eq!(third.latency_mean(), Some(0.25));
@@ -59,7 +59,7 @@ fn a_failed_reading_is_a_gap_and_its_time_is_made_up_for() {
 }
 
 #[test]
-fn signals_without_a_verdict_are_not_drawn_as_steady() {
+fn a_signal_without_a_verdict_has_no_value() {
     let mut timeline = Timeline::default();
     let unclear = signals(State::CannotTell, 0.1);
     timeline.read(seconds(0.0), Some(page(0, 0, 5)), &unclear);
@@ -73,7 +73,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn merging_keeps_the_sums_and_the_length_is_bounded(
+    fn merging_slots_keeps_the_sums_and_bounds_their_number(
         events in prop::collection::vec((0u64..200_000, prop::sample::select(vec![200u16, 422, 503]), 1u64..1_000_000), 1..80),
     ) {
         let mut timeline = Timeline::default();
@@ -93,13 +93,13 @@ proptest! {
         response.add(whole.response.counts());
         prop_assert_eq!(sum.response.count(), whole.response.count());
         for q in [0.5, 0.99] {
-            // A histogram of the whole is coarser by its three digits.
+            // The histogram of the whole run is rounded to three digits.
             prop_assert!((sum.response.quantile(q).unwrap() / response.quantile(q).unwrap() - 1.0).abs() < 0.021);
         }
     }
 
     #[test]
-    fn readings_of_a_long_run_keep_their_sums(steps in prop::collection::vec((0u64..50, 0u64..9, 1u64..99), 500..900)) {
+    fn the_increases_of_a_long_run_keep_their_sums(steps in prop::collection::vec((0u64..50, 0u64..9, 1u64..99), 500..900)) {
         let steady = signals(State::Steady, 0.1);
         let (mut ok, mut bad, mut most) = (0, 0, 0);
         let mut timeline = Timeline::default();

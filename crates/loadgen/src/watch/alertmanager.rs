@@ -1,4 +1,4 @@
-//! Follows alerts to the Alertmanagers that Prometheus sends them to.
+//! Checks that alerts reach the Alertmanagers that Prometheus sends them to.
 
 use super::{
     alerts::Labels,
@@ -9,10 +9,10 @@ use crate::scenario::AlertPattern;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// An alert as an Alertmanager holds it.
+/// An alert that an Alertmanager has.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Held {
-    /// Its labels, with those that Prometheus adds on the way.
+    /// Its labels, including those that Prometheus adds when it sends the alert.
     pub labels: Labels,
     /// When Prometheus last sent it, as Alertmanager writes it.
     pub updated: String,
@@ -20,36 +20,36 @@ pub struct Held {
     pub suppressed: Option<String>,
 }
 
-/// The answers of the Alertmanagers at a time.
+/// The answers of all Alertmanagers in one round of queries.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Asked {
-    /// How many Prometheus sends to; `None` if it did not answer.
+    /// The number of Alertmanagers that Prometheus sends to; `None` if Prometheus did not answer.
     pub known: Option<usize>,
-    /// The alerts of those that answered; `None` if none did.
+    /// The alerts of the Alertmanagers that answered; `None` if none did.
     pub held: Option<Vec<Held>>,
-    /// Why one of them, or Prometheus itself, did not.
+    /// The error of one that did not answer, or of Prometheus.
     pub error: Option<String>,
 }
 
-/// How many rounds of questions to Alertmanagers were answered.
+/// How many rounds of queries to Alertmanagers were answered.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reach {
-    /// Whether Prometheus ever listed one.
+    /// Whether Prometheus ever listed an Alertmanager.
     pub known: bool,
-    /// Rounds of questions.
+    /// The number of rounds.
     pub rounds: u64,
     /// Rounds in which Prometheus listed its Alertmanagers.
     pub listed: u64,
     /// Rounds in which an Alertmanager answered.
     pub answered: u64,
-    /// Rounds in which one did not.
+    /// Rounds in which an Alertmanager did not answer.
     pub failed: u64,
-    /// Why the last did not.
+    /// The last error.
     pub last_error: Option<String>,
 }
 
 impl Reach {
-    /// Takes one round.
+    /// Counts one round.
     pub fn observe(&mut self, asked: &Asked) {
         self.rounds += 1;
         self.known |= asked.known.is_some_and(|known| known > 0);
@@ -65,23 +65,23 @@ impl Reach {
 /// The delivery of an expected alert.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Delivery {
-    /// When an Alertmanager was first observed to notify about it.
+    /// When an Alertmanager was first observed to have the alert and to send notifications about it.
     pub arrived: Option<Duration>,
-    /// When one was first observed to hold it without a notification, and why.
+    /// When an Alertmanager was first observed to have the alert without sending a notification, and why it sent none.
     pub suppressed: Option<(Duration, String)>,
-    /// When one last answered without it, before it arrived or while it fired.
+    /// When an Alertmanager last answered that it does not have the alert, before it arrived or while it fired.
     pub last_without: Option<Duration>,
-    /// When an Alertmanager was first observed to hold an alert that may be of an earlier firing, because none answered when the
+    /// When an Alertmanager was first observed to have an alert that may be of an earlier firing, because none answered when the
     /// phase began.
     pub unclear: Option<Duration>,
-    /// The alerts that one held before the phase, or right when it began, by when they were sent: they are of an earlier
-    /// firing.
+    /// The alerts of earlier firings, which an Alertmanager had before the phase or when it began, by the time at which they were
+    /// sent.
     before: Option<(Duration, Vec<String>)>,
 }
 
 impl Delivery {
-    /// Takes the alerts that the Alertmanagers hold at `at`. The phase began at `from`; `fired` is when the alert fired,
-    /// if it did, and `gone` whether it has resolved.
+    /// Takes the alerts that the Alertmanagers have at `at`. The phase began at `from`; `fired` is the time at which the alert
+    /// fired, if it did, and `gone` states whether it has resolved.
     pub fn observe(
         &mut self,
         at: Duration,
@@ -173,7 +173,7 @@ pub fn held(json: &[u8]) -> Result<Vec<Held>, String> {
             (state == "suppressed").then(|| match (silenced_by.first(), inhibited_by.is_empty()) {
                 (Some(silence), _) => format!("silenced there (by {silence})"),
                 (None, false) => "inhibited there by another alert".to_owned(),
-                (None, true) => "kept back there".to_owned(),
+                (None, true) => "suppressed there".to_owned(),
             });
         Held { labels: alert.labels, updated: alert.updated_at, suppressed }
     });
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use crate::scenario::Job;
 
-    // Shapes of Alertmanager 0.25's own answers.
+    // Recorded answers of Alertmanager 0.25.
     const HELD: &str = r#"[{"annotations":{},"endsAt":"2026-11-24T17:16:00Z","fingerprint":"1","receivers":[{"name":"w"}],
         "startsAt":"2026-11-24T17:12:00Z","status":{"inhibitedBy":[],"silencedBy":[],"state":"active"},
         "updatedAt":"T1","generatorURL":"http://x","labels":{"alertname":"A","x":"1"}},
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_leftover_has_not_arrived() {
+    fn an_alert_that_may_be_of_an_earlier_firing_does_not_count_as_delivered() {
         let held = held(HELD.as_bytes()).unwrap();
         let mut delivery = Delivery::default();
         delivery.observe(at(6), &[], &pattern("1"), at(10), None, false);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_back_has_not_arrived() {
+    fn a_silenced_alert_does_not_count_as_delivered() {
         let held = held(HELD.as_bytes()).unwrap();
         let mut delivery = Delivery::default();
         delivery.observe(at(10), &[], &pattern("2"), at(10), None, false);

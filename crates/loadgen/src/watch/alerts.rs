@@ -1,4 +1,4 @@
-//! The alerts that Prometheus knows of at a time, and the names of its alerting rules.
+//! Reads the firing and pending alerts of Prometheus, and the names of its alerting rules.
 
 use super::answer::parse;
 use crate::scenario::AlertPattern;
@@ -8,22 +8,22 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The labels that identify an instance of an alert; its name is among them, as `alertname`.
 pub type Labels = BTreeMap<String, String>;
 
-/// The alerts that Prometheus knows of at a time, instance by instance.
+/// All firing and pending instances of alerts at a time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Alerts {
-    /// Those that fire.
+    /// The firing instances.
     pub firing: BTreeSet<Labels>,
-    /// Those whose condition holds, but not yet for long enough.
+    /// The pending instances, whose condition holds but not yet for long enough.
     pub pending: BTreeSet<Labels>,
 }
 
 impl Alerts {
-    /// Returns the instances meant by `pattern` that fire.
+    /// Returns the firing instances that `pattern` selects.
     pub fn firing<'a>(&'a self, pattern: &'a AlertPattern) -> impl Iterator<Item = &'a Labels> {
         self.firing.iter().filter(|labels| pattern.matches(labels))
     }
 
-    /// Returns the instances meant by `pattern` that are pending.
+    /// Returns the pending instances that `pattern` selects.
     pub fn pending<'a>(&'a self, pattern: &'a AlertPattern) -> impl Iterator<Item = &'a Labels> {
         self.pending.iter().filter(|labels| pattern.matches(labels))
     }

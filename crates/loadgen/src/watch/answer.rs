@@ -1,4 +1,4 @@
-//! Parses the envelope of the answers of Prometheus' HTTP API.
+//! Parses the common structure of all answers of Prometheus' HTTP API.
 
 use serde::Deserialize;
 
@@ -22,7 +22,7 @@ pub fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
     Ok(answer.data)
 }
 
-/// Returns why Prometheus refuses a question, in its own words; `None` when it says nothing that can be read.
+/// Returns the error message of Prometheus about a query, or `None` if the answer has no readable one.
 pub fn refusal(json: &[u8]) -> Option<String> {
     serde_json::from_slice(json).ok().map(|refusal: Refusal| refusal.error)
 }

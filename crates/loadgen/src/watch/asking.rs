@@ -1,4 +1,4 @@
-//! Asks Prometheus and its Alertmanagers every second, until the receiver is dropped.
+//! Queries Prometheus and its Alertmanagers every second, until the receiver is dropped.
 
 use super::{EVERY, prometheus::PrometheusEvent, queries::QueryWatch, reader::Reader};
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
 use std::time::{Duration, Instant};
 use tokio::{sync::mpsc::UnboundedSender, time::MissedTickBehavior};
 
-/// Asks about alerts, Alertmanagers and queries, each on its own, so that one that hangs does not hold up the others.
+/// Starts a task for the alerts, one for the Alertmanagers and one for each query, so that a slow answer does not delay the
+/// others.
 pub fn ask_on(
     reader: &Reader,
     expectations: &[Expectation],
@@ -45,8 +46,8 @@ struct EverySecond<'a> {
 }
 
 impl EverySecond<'_> {
-    /// Asks from `from` to `until`, counted from the run's start, as long as the receiver exists and there is a server to ask.
-    /// `question` is given the time at which it is asked.
+    /// Calls `question` every second from `from` to `until`, counted from the run's start, as long as the receiver exists and there
+    /// is a server to query. `question` receives the time of the call.
     fn ask<Q, A>(&self, from: Duration, until: Option<Duration>, question: Q)
     where
         Q: Fn(Reader, Duration) -> A + Send + 'static,
@@ -55,8 +56,8 @@ impl EverySecond<'_> {
         let (reader, started, sender) = (self.reader.clone(), self.started, self.sender.clone());
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval_at((started + from).into(), EVERY);
-            // An answer that took long must not be made up for by a burst of questions; and what is judged by the second
-            // is asked on the second, whatever came late before.
+            // After a slow answer, missed questions are skipped, and the next one is again asked on a whole second, because
+            // verdicts count whole seconds.
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
                 let due = ticks.tick().await;

@@ -1,4 +1,4 @@
-//! The increases of the service's counters in a phase, and the vital signs that follow from them.
+//! Adds up the increases of the service's counters in a phase, and computes the vital signs from them.
 
 use super::snapshot::{Counter, Snapshot};
 use crate::scenario::Vital;
@@ -7,37 +7,37 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// Sums of increases between consecutive readings.
 ///
-/// Added up reading by reading, because a counter that falls was reset (the service restarted): it then counts from
-/// 0, as in Prometheus' `increase()`.
+/// They are added up reading by reading, because a counter that falls was reset when the service restarted. It then counts
+/// from 0, as in Prometheus' `increase()`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CounterIncreases {
-    /// By how much each counter rose.
+    /// The increase of each counter.
     pub increases: BTreeMap<Counter, f64>,
     /// The time between the readings.
     pub covered: Duration,
 }
 
-/// The service's vital signs over one phase, by its own counters.
+/// The service's vital signs over one phase, from its own counters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Vitals {
     /// Requests answered per second; `None` without two readings.
     pub throughput: Option<f64>,
-    /// 95th percentile of the time the service took, in seconds; `None` without requests.
+    /// The 95th percentile of the service's response time, in seconds; `None` without requests.
     pub latency_p95: Option<f64>,
-    /// Share of 4xx answers; `None` without requests.
+    /// The share of 4xx answers; `None` without requests.
     pub client_error_ratio: Option<f64>,
-    /// Share of 5xx answers; `None` without requests.
+    /// The share of 5xx answers; `None` without requests.
     pub server_error_ratio: Option<f64>,
-    /// Share of each class among the predictions; empty without predictions.
+    /// The share of each class among the predictions; empty without predictions.
     pub class_shares: BTreeMap<String, f64>,
-    /// Requests answered: what the ratios and the percentile rest on.
+    /// The answered requests, which the ratios and the percentile are computed from.
     pub requests: f64,
-    /// Predictions made: what the shares rest on.
+    /// The predictions, which the shares are computed from.
     pub predictions: f64,
 }
 
 impl CounterIncreases {
-    /// Adds what happened between two readings.
+    /// Adds the increases between two readings.
     pub fn add(&mut self, before: &Snapshot, after: &Snapshot, time: Duration) {
         self.covered += time;
         for (counter, &value) in &after.counters {
@@ -68,11 +68,11 @@ impl CounterIncreases {
             Counter::Requests { status } if wanted(*status) => Some(*increase),
             _ => None,
         };
-        // Not `sum`: that of nothing is -0.0, which reads oddly.
+        // `fold` is used because `sum` of no items is -0.0.
         self.increases.iter().filter_map(of_status).fold(0.0, |sum, increase| sum + increase)
     }
 
-    /// Predictions of each class.
+    /// Returns the number of predictions of each class.
     fn predictions(&self) -> impl Iterator<Item = (&String, f64)> {
         self.increases.iter().filter_map(|(counter, &increase)| match counter {
             Counter::Output { class } => Some((class, increase)),
@@ -99,10 +99,11 @@ impl CounterIncreases {
     }
 }
 
-/// Prometheus' `histogram_quantile`: linear within the bucket, the last finite bound beyond it.
+/// Returns a quantile as Prometheus' `histogram_quantile` does: by linear interpolation within the bucket, or the last finite
+/// bound if the quantile is in the infinite bucket.
 ///
-/// Buckets are cumulative counts by ascending upper bound, the last of them infinite. `None` when they are none, or
-/// empty.
+/// `buckets` are cumulative counts by ascending upper bound, the last of which is infinite. Returns `None` if there are no
+/// buckets or no counts.
 pub fn histogram_quantile(quantile: f64, buckets: &[(f64, f64)]) -> Option<f64> {
     let &(last, total) = buckets.last()?;
     if total <= 0.0 || last != f64::INFINITY {
@@ -119,7 +120,7 @@ pub fn histogram_quantile(quantile: f64, buckets: &[(f64, f64)]) -> Option<f64> 
 }
 
 impl Vitals {
-    /// Returns one of them; class shares by `class`.
+    /// Returns one vital sign; `class` selects the class of a class share.
     pub fn get(&self, vital: Vital, class: Option<&str>) -> Option<f64> {
         match vital {
             Vital::Throughput => self.throughput,
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn vitals_come_from_increases() {
+    fn vital_signs_are_computed_from_increases() {
         let mut increases = CounterIncreases::default();
         increases.add(&requests(100, 50, 7), &requests(160, 80, 17), Duration::from_secs(10));
         let vitals = increases.vitals();
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_loses_nothing_that_was_read() {
+    fn increases_before_a_restart_are_kept() {
         let mut increases = CounterIncreases::default();
         let second = Duration::from_secs(1);
         increases.add(&requests(100, 0, 0), &requests(130, 0, 0), second);
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn no_requests_are_no_ratios() {
+    fn without_requests_there_are_no_ratios() {
         let mut increases = CounterIncreases::default();
         assert_eq!(increases.vitals(), Vitals::default());
         increases.add(&requests(5, 0, 0), &requests(5, 0, 0), Duration::from_secs(1));
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_prometheus_own() {
+    fn quantiles_equal_those_of_prometheus() {
         // promtool: histogram_quantile(q, {le="0.1"} 50, {le="0.2"} 90, {le="+Inf"} 100)
         let buckets = [(0.1, 50.0), (0.2, 90.0), (f64::INFINITY, 100.0)];
         assert_eq!(histogram_quantile(0.25, &buckets), Some(0.05));

@@ -1,5 +1,5 @@
-//! Follows the instances of an expected alert. It keeps only what the expectation needs, so its memory does not grow with the
-//! length of the run or with the number of times that an alert fires.
+//! Follows the instances of an alert that an expectation is about. Only what the verdict needs is stored, so the memory does not
+//! grow with the length of the run or with the number of times that an alert fires.
 //!
 //! Times are counted from the run's start.
 
@@ -10,29 +10,29 @@ use super::{
 use crate::scenario::{AlertPattern, TargetLabels};
 use std::{collections::BTreeSet, time::Duration};
 
-/// How long a run waits for a pending alert to fire or to clear: twice the minute that most rules wait.
+/// How long a run waits until a pending alert fires or clears: twice the minute that most rules wait before they fire.
 pub const LONGEST_PENDING: Duration = Duration::from_secs(120);
 
-/// How long an alert may take from Prometheus to Alertmanager. It is sent when the rule is evaluated that makes it fire,
-/// and again only after a minute; three of Prometheus' 5 s intervals leave room for a busy machine.
+/// The longest accepted time from the firing of an alert to its arrival in Alertmanager. Prometheus sends it when the rule is
+/// evaluated, and again only after a minute. Three of its evaluation intervals of 5 s leave room for a busy machine.
 pub const LONGEST_DELIVERY: Duration = Duration::from_secs(15);
 
-/// An answer to a question asked up to this long after an instant describes that instant: questions are asked at the
-/// instant at the earliest, and no change shows that soon.
+/// An answer counts as describing an instant if its question was asked at most this long after the instant, because no change
+/// is visible so soon.
 pub const AT_ONCE: Duration = Duration::from_millis(250);
 
-/// The greatest age of an answer that still describes the start of a phase. An answer that takes its two seconds delays
-/// the next question by as much, which is then due within a second.
+/// The greatest age of an answer that still describes the start of a phase. An answer may take two seconds, and the next
+/// question is asked within a second after it.
 pub const LONGEST_LAPSE: Duration = Duration::from_secs(3);
 
-/// How an alert was.
+/// The state of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlertState {
     /// Its condition did not hold.
     Inactive,
     /// Its condition held, but not yet for long enough.
     Pending,
-    /// It fired.
+    /// The alert fired.
     Firing,
 }
 
@@ -44,20 +44,20 @@ pub struct FiresWatch {
     phase_end: Duration,
     within: Duration,
     resolves: Option<Duration>,
-    /// Its state by the last answer before the phase, or right when it began.
+    /// Its state in the last answer before the phase or at its start.
     before: Option<(Duration, AlertState)>,
     /// When it first fired after that.
     pub fired: Option<Duration>,
     /// When it was last observed to fire.
     pub last_fired: Option<Duration>,
-    /// Since when no instance fires any more, after one had fired.
+    /// The time since which no instance fires any more, after one had fired.
     pub gone: Option<Duration>,
     /// Its delivery to the Alertmanagers.
     pub delivery: Delivery,
 }
 
 impl FiresWatch {
-    /// Creates a watch for a phase between `from` and `phase_end`.
+    /// Creates the observation of an alert in a phase from `from` to `phase_end`.
     pub fn new(
         pattern: &AlertPattern,
         within: Duration,
@@ -84,7 +84,7 @@ impl FiresWatch {
         self.pattern.narrow(target)
     }
 
-    /// Takes the alerts at `at`.
+    /// Takes the alerts of Prometheus at `at`.
     pub fn observe(&mut self, at: Duration, alerts: &Alerts) {
         let fires = alerts.firing(&self.pattern).next().is_some();
         if at <= self.from + AT_ONCE {
@@ -117,7 +117,7 @@ impl FiresWatch {
         (at + LONGEST_LAPSE >= self.from).then_some(state)
     }
 
-    /// Takes the alerts that the Alertmanagers hold at `at`.
+    /// Takes the alerts that the Alertmanagers have at `at`.
     pub fn observe_held(&mut self, at: Duration, held: &[super::alertmanager::Held]) {
         self.delivery.observe(at, held, &self.pattern, self.from, self.fired, self.gone.is_some());
     }
@@ -125,7 +125,7 @@ impl FiresWatch {
     /// Returns which event the run still waits for at `now`, and until when.
     pub fn awaited(&self, now: Duration, asks_alertmanagers: bool) -> Option<(String, Duration)> {
         let (what, until) = match self.fired {
-            // Later events are not about the phase.
+            // Later events do not belong to the phase.
             _ if now > self.from + AT_ONCE && self.at_start() != Some(AlertState::Inactive) => return None,
             None => ("to fire", self.from + self.within),
             Some(fired)
@@ -150,16 +150,16 @@ pub struct QuietWatch {
     from: Duration,
     /// The end of the time in which the alert must stay quiet.
     until: Duration,
-    /// Whether the alert must stay quiet after that time, too, until the watch ends.
+    /// Whether the alert must also stay quiet after that time, until the end of the observation.
     to_the_last: bool,
     /// When an instance was first observed to fire, and its labels.
     pub fired: Option<(Duration, Labels)>,
-    /// Instances that were pending at the end. If they fire later, the cause lies in the time before.
+    /// Instances that were pending at the end. If they fire later, the cause is in the time before.
     pending: BTreeSet<Labels>,
 }
 
 impl QuietWatch {
-    /// Creates a watch between these instants, or to the last.
+    /// Creates the observation of an alert between these instants, or until the end of the observation.
     pub fn new(pattern: &AlertPattern, from: Duration, until: Duration, to_the_last: bool) -> Self {
         Self { pattern: pattern.clone(), from, until, to_the_last, fired: None, pending: BTreeSet::new() }
     }
@@ -169,7 +169,7 @@ impl QuietWatch {
         self.pattern.narrow(target)
     }
 
-    /// Takes the alerts at `at`.
+    /// Takes the alerts of Prometheus at `at`.
     pub fn observe(&mut self, at: Duration, alerts: &Alerts) {
         if at < self.from || self.fired.is_some() {
             return;
@@ -185,7 +185,7 @@ impl QuietWatch {
         }
     }
 
-    /// Returns whether an instance is pending, so that it may still fire.
+    /// Returns whether an instance is pending and may still fire.
     pub fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
@@ -211,7 +211,7 @@ mod tests {
         AlertPattern::new("A".into(), Labels::new(), Job::Target)
     }
 
-    /// `f` for firing, `p` for pending; one letter for each instance.
+    /// Returns the alerts for a text with one letter per instance: `f` for firing, `p` for pending.
     fn alerts(states: &str) -> Alerts {
         let mut alerts = Alerts::default();
         for (instance, state) in states.chars().enumerate() {
@@ -239,7 +239,7 @@ mod tests {
         assert!(quiet.fired.is_some());
     }
 
-    /// Returns a phase from 10 s to 20 s; states second by second from 9 s on.
+    /// Returns the observation of a phase from 10 s to 20 s, with the states of each second from 9 s on.
     fn fires(states: &[&str]) -> FiresWatch {
         let mut watch = FiresWatch::new(&pattern(), at(15), Some(at(5)), at(10), at(20));
         for (second, states) in states.iter().enumerate() {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_gone_when_its_last_instance_is() {
+    fn an_alert_has_resolved_when_no_instance_fires() {
         let watch = fires(&["", "", "f-", "ff", "-f", "--"]);
         assert_eq!(
             (watch.at_start(), watch.fired, watch.gone),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_long_before_the_phase_is_not_how_it_began() {
+    fn an_answer_long_before_the_phase_does_not_describe_its_start() {
         let watch_at = |seconds| {
             let mut watch = FiresWatch::new(&pattern(), at(15), None, at(10), at(20));
             watch.observe(at(seconds), &alerts("-"));
@@ -274,8 +274,8 @@ mod tests {
     }
 
     #[test]
-    fn one_that_comes_back_in_time_is_not_gone_and_later_is() {
-        // At 24 s, before the deadline of 25 s.
+    fn an_alert_that_fires_again_before_the_deadline_has_not_resolved() {
+        // It fires again at 24 s, before the deadline of 25 s.
         let mut states = ["-", "-", "f"].to_vec();
         states.extend(["-"; 12]);
         states.push("f");
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_step_by_step() {
+    fn the_run_waits_for_firing_then_delivery_then_resolution() {
         let awaited = |watch: &FiresWatch, now, asks| {
             watch.awaited(at(now), asks).map(|(what, until)| (what, until.as_secs()))
         };
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pends_at_the_end_is_followed() {
+    fn instances_that_are_pending_at_the_end_are_observed_further() {
         let watch_on = |states: &[&str], to_the_last| {
             let mut watch = QuietWatch::new(&pattern(), at(10), at(12), to_the_last);
             for (second, states) in states.iter().enumerate() {
@@ -311,7 +311,7 @@ mod tests {
         };
         let watch = |states: &[&str]| watch_on(states, false);
         assert_eq!(watch_on(&["-", "-", "-", "-", "f"], true).fired.map(|(at, _)| at), Some(at(13)));
-        // Outside its time nothing counts but what pended at its end.
+        // After the end of its time, only instances that were pending then count.
         assert_eq!(watch(&["f", "-", "-", "-", "f"]).fired, None);
         assert_eq!(watch(&["-", "-", "f"]).fired.map(|(at, _)| at), Some(at(11)));
         let pending = watch(&["-", "-", "-", "p-", "pf"]);

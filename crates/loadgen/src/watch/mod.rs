@@ -1,8 +1,8 @@
 //! Observes the target during a run: its own `/metrics`, read once a second, and the answers of Prometheus and its
 //! Alertmanagers.
 //!
-//! [`Watch`] and [`PrometheusWatch`] take readings and keep what verdicts need; they use no HTTP and no clock.
-//! [`reader`] and [`asking`] fetch. What does not belong here: whether any of it was expected ([`crate::judge`]).
+//! [`Watch`] and [`PrometheusWatch`] take readings and store what verdicts need, without HTTP and clocks. [`reader`] and
+//! [`asking`] fetch the readings. What does not belong here: whether they meet expectations ([`crate::judge`]).
 
 pub mod alertmanager;
 pub mod alerts;
@@ -30,8 +30,7 @@ use crate::schedule::Schedule;
 use instances::AT_ONCE;
 use std::{collections::BTreeMap, time::Duration};
 
-/// How often the service is read: often enough for phases of a few seconds. Prometheus usually scrapes every 15 s or more; one
-/// more page per second is a small load for the service.
+/// How often the service's metrics are read: often enough for phases of a few seconds, and still a small load for the service.
 pub const EVERY: Duration = Duration::from_secs(1);
 
 /// The service's health, phase by phase. Times are counted from the run's start.
@@ -48,22 +47,22 @@ pub struct Watch {
     last_phase: usize,
 }
 
-/// What was read in one phase.
+/// The readings of one phase.
 #[derive(Debug, Clone, Default)]
 pub struct PhaseWatch {
-    /// How far the counters moved.
+    /// The increases of the counters.
     pub increases: CounterIncreases,
-    /// Each signal by all that was counted since the phase's start.
+    /// The state of each signal, from all rows since the phase's start.
     pub signals: BTreeMap<String, SignalState>,
-    /// When, counted from the phase's start, a signal was first found drifting.
+    /// The time from the phase's start at which each signal was first found drifting.
     pub drifting_after: BTreeMap<String, Duration>,
-    /// The longest time within the phase, or across its ends, between two readings.
+    /// The longest time between two readings, within the phase or across its ends.
     pub longest_gap: Duration,
     /// Readings that succeeded.
     pub readings: u64,
     /// Readings that failed.
     pub failed_readings: u64,
-    /// Why the last of them failed.
+    /// The error of the last failed reading.
     pub last_error: Option<String>,
 }
 
@@ -74,7 +73,7 @@ impl Watch {
         Self { schedule: schedule.clone(), last: None, phases, last_phase: 0 }
     }
 
-    /// Takes a reading made at `at`, or why there is none.
+    /// Takes a reading made at `at`, or the error of a failed one.
     pub fn observe(&mut self, at: Duration, reading: Result<Snapshot, String>) {
         // Readings may arrive out of order at the run's end; the older one would look like a reset of the counters.
         if self.last.as_ref().is_some_and(|(last, _)| at <= *last) {
@@ -94,7 +93,7 @@ impl Watch {
         if let Some((before, earlier)) = &self.last {
             let phase = self.phase_at(*before);
             let span = self.schedule.span(phase);
-            // Answers after the last phase count for it, but its time is over.
+            // Requests that are answered after the last phase count for it, but the time after its end does not.
             let end = self.schedule.end();
             if span.end < end && at > span.end + AT_ONCE {
                 self.last_phase = now;
@@ -113,12 +112,12 @@ impl Watch {
         self.last = Some((at, snapshot));
     }
 
-    /// Ends the watch at `at`; no further readings follow.
+    /// Ends the observation at `at`; no further readings follow.
     pub fn close(&mut self, at: Duration) {
         self.note_gap(at.min(self.schedule.end()));
     }
 
-    /// Notes the time since the last reading in every phase that it touches.
+    /// Stores the time since the last reading for every phase that it overlaps.
     fn note_gap(&mut self, until: Duration) {
         let since = self.last.as_ref().map_or(Duration::ZERO, |(at, _)| *at);
         let gap = until.saturating_sub(since);
@@ -129,28 +128,29 @@ impl Watch {
         }
     }
 
-    /// Returns what was read, phase by phase.
+    /// Returns the readings of each phase.
     pub fn phases(&self) -> &[PhaseWatch] {
         &self.phases
     }
 
-    /// Returns the state of each signal in the phase of the last reading, from all that was counted in it so far.
+    /// Returns the state of each signal in the phase of the last reading, from all rows of the phase so far.
     pub fn signals(&self) -> &BTreeMap<String, SignalState> {
         &self.phases[self.last_phase].signals
     }
 
-    /// Returns the phase at a time; after the end, the last one, whose requests may still be answered.
+    /// Returns the phase at a time. After the end of the run it is the last one, whose requests may still be answered.
     fn phase_at(&self, at: Duration) -> usize {
         self.schedule.phase_at(at).unwrap_or(self.phases.len() - 1)
     }
 }
 
-/// Returns when the next reading after `after` is due: every second of a phase and at its end; `None` after the last.
+/// Returns when the next reading after `after` is due, or `None` after the last one. Readings are due at every second of a phase
+/// and at its end.
 pub fn next_reading(schedule: &Schedule, after: Duration) -> Option<Duration> {
     let span = schedule.span(schedule.phase_at(after)?);
     let seconds = (after - span.start).as_millis() / EVERY.as_millis() + 1;
     let tick = span.start + EVERY * u32::try_from(seconds).unwrap_or(u32::MAX);
-    // A reading right before the one at the phase's end would add nothing.
+    // A reading just before the one at the phase's end is skipped.
     Some(if tick + EVERY / 4 < span.end { tick } else { span.end })
 }
 
@@ -190,14 +190,14 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
         assert_eq!(calm.increases.vitals().throughput, Some(100.0));
         assert_eq!(calm.signals["a"].state, State::Steady);
         assert!(calm.drifting_after.is_empty());
-        // 110 answered, 10 of them late, in 3 s.
+        // 110 requests were answered in 3 s, 10 of them after the end of the phase.
         assert!((drifted.increases.vitals().throughput.unwrap() - 110.0 / 3.0).abs() < 1e-9);
         assert_eq!(drifted.drifting_after["a"], seconds(3.0));
         assert_eq!((drifted.failed_readings, drifted.last_error.as_deref()), (1, Some("refused")));
     }
 
     #[test]
-    fn what_happened_around_an_unread_boundary_belongs_to_neither_phase() {
+    fn increases_around_a_boundary_without_a_reading_belong_to_neither_phase() {
         let requests_of = |boundary: Result<Snapshot, String>, at: f64| {
             let mut watch = Watch::new(&Schedule::new([seconds(2.0), seconds(3.0)]));
             watch.observe(seconds(0.0), reading(0, 0, 0));
@@ -213,7 +213,7 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
     }
 
     #[test]
-    fn an_unread_boundary_leaves_a_gap_in_both_phases() {
+    fn a_boundary_without_a_reading_is_a_gap_in_both_phases() {
         let mut watch = Watch::new(&Schedule::new([seconds(2.0), seconds(3.0)]));
         watch.observe(seconds(0.0), reading(0, 0, 0));
         watch.observe(seconds(1.0), reading(100, 100, 0));
@@ -226,7 +226,7 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
     }
 
     #[test]
-    fn readings_fall_on_seconds_and_boundaries() {
+    fn readings_are_due_at_each_second_and_boundary() {
         let schedule = Schedule::new([seconds(2.5), seconds(2.1)]);
         let mut at = Duration::ZERO;
         let mut times = Vec::new();

@@ -1,4 +1,4 @@
-//! Keeps the answers of Prometheus and its Alertmanagers, as far as the scenario's expectations need them.
+//! Stores what the scenario's expectations need of the answers of Prometheus and its Alertmanagers.
 
 use super::{
     alertmanager::{Asked, Reach},
@@ -12,12 +12,12 @@ use crate::{
 };
 use std::{collections::BTreeSet, time::Duration};
 
-/// The longest time without an answer about alerts after which they still count as observed throughout: three evaluation
+/// The longest time without an answer about alerts for which they still count as observed without a gap: three evaluation
 /// intervals of 5 s.
 pub const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
-/// How long after a deadline its answer may arrive: a question may be asked a second late, and has two seconds to be
-/// answered.
+/// How long after a deadline the answer about it may arrive: a question may be asked a second late, and its answer may take two
+/// seconds.
 pub const SETTLING: Duration = Duration::from_secs(3);
 
 /// An answer of Prometheus or of its Alertmanagers, with the time of the question, counted from the run's start.
@@ -25,20 +25,20 @@ pub const SETTLING: Duration = Duration::from_secs(3);
 pub enum PrometheusEvent {
     /// The alerts.
     Alerts(Duration, Result<Alerts, String>),
-    /// What the Alertmanagers hold.
+    /// The alerts that the Alertmanagers have.
     Held(Duration, Asked),
     /// The values of the query of the expectation at this position.
     Values(usize, Duration, Result<Vec<f64>, NoValue>),
 }
 
-/// What the verdict on one expectation needs.
+/// The observations for one expectation.
 #[derive(Debug, Clone)]
 pub enum Watched {
     /// Nothing, because the expectation is not about Prometheus.
     Nothing,
-    /// An alert that is to fire.
+    /// An alert that must fire.
     Fires(FiresWatch),
-    /// An alert that is to stay quiet.
+    /// An alert that must stay quiet.
     Quiet(QuietWatch),
     /// A query.
     Query(QueryWatch),
@@ -51,22 +51,22 @@ pub struct PrometheusWatch {
     last_answer: Option<Duration>,
     /// The longest time without an answer about alerts.
     pub longest_silence: Duration,
-    /// Questions about alerts that were answered.
+    /// The number of answered questions about alerts.
     pub answered: u64,
-    /// Questions about alerts that were not.
+    /// The number of questions about alerts without an answer.
     pub failed: u64,
-    /// Why the last of them was not.
+    /// The last error.
     pub last_error: Option<String>,
-    /// The names of the alerts that Prometheus has rules for, or why they are not known; `None` without Prometheus.
+    /// The names of the alerts that Prometheus has rules for, or the error if they could not be read; `None` without Prometheus.
     pub rules: Option<Result<BTreeSet<String>, String>>,
-    /// How many rounds of questions to Alertmanagers were answered.
+    /// How many rounds of queries to Alertmanagers were answered.
     pub alertmanagers: Reach,
-    /// The labels of alerts that count, where the scenario does not name a job itself.
+    /// The labels of alerts that count, for expectations that do not name a job.
     pub target: Option<TargetLabels>,
 }
 
 impl PrometheusWatch {
-    /// Creates a watch for these expectations.
+    /// Creates the observations for these expectations.
     pub fn new(expectations: &[Expectation], schedule: &Schedule) -> Self {
         let watched = expectations.iter().map(|expectation| {
             let whole = Span { start: Duration::ZERO, end: schedule.end() };
@@ -121,7 +121,7 @@ impl PrometheusWatch {
         self.watched.iter().any(|watched| matches!(watched, Watched::Fires(_)))
     }
 
-    /// Takes an answer.
+    /// Adds an answer.
     pub fn observe(&mut self, event: PrometheusEvent) {
         match event {
             PrometheusEvent::Alerts(at, alerts) => self.alerts(at, alerts),
@@ -141,7 +141,7 @@ impl PrometheusWatch {
         }
     }
 
-    /// Ends the watch at `at`; no further answers follow.
+    /// Ends the observation at `at`; no further answers follow.
     pub fn close(&mut self, at: Duration) {
         self.longest_silence = self.longest_silence.max(self.silence(at));
         for watched in &mut self.watched {
@@ -176,7 +176,7 @@ impl PrometheusWatch {
         now.saturating_sub(self.last_answer.unwrap_or_default())
     }
 
-    /// Returns which events may still occur at `now`, and until when; nothing once Prometheus has not answered for too long.
+    /// Returns which events may still occur at `now`, and until when. It returns none if Prometheus has not answered for too long.
     pub fn awaited(&self, now: Duration) -> Vec<(String, Duration)> {
         if self.answered == 0 || self.silence(now) > LONGEST_SILENCE {
             return Vec::new();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_measured() {
+    fn the_longest_time_without_an_answer_is_measured() {
         let mut watch = PrometheusWatch::new(&[], &Schedule::default());
         watch.observe(PrometheusEvent::Alerts(at(1), Ok(Alerts::default())));
         watch.observe(PrometheusEvent::Alerts(at(5), Err("refused".into())));

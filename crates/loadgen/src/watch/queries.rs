@@ -1,4 +1,4 @@
-//! The results of a PromQL query that is evaluated every second.
+//! Stores the results of a PromQL query that is evaluated every second.
 
 use super::{EVERY, answer::parse, instances::AT_ONCE};
 use crate::scenario::{Condition, QueryAssertion};
@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Why a query has no value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NoValue {
-    /// The query is invalid, by Prometheus or by this program.
+    /// Prometheus or this program rejected the query.
     Refused(String),
     /// Prometheus did not answer.
     NoAnswer(String),
@@ -24,14 +24,14 @@ impl NoValue {
     }
 }
 
-/// Follows a query. It keeps only what the expectation needs, so its memory does not grow with the length of the run.
+/// The results of a query. Only what the verdict needs is stored, so the memory does not grow with the length of the run.
 ///
 /// Times are counted from the run's start.
 #[derive(Debug, Clone)]
 pub struct QueryWatch {
     expr: String,
     condition: Condition,
-    /// When it is first evaluated: when the phase begins.
+    /// When it is first evaluated, which is the start of the phase.
     pub from: Duration,
     /// When it is last evaluated.
     pub until: Duration,
@@ -41,25 +41,25 @@ pub struct QueryWatch {
     met_at_first: Option<Duration>,
     /// The first value that met the condition.
     pub met: Option<(Duration, f64)>,
-    /// The first value that did not.
+    /// The first value that did not meet the condition.
     pub broken: Option<(Duration, f64)>,
     /// The first evaluation without a value, or with one that is NaN.
     pub empty: Option<Duration>,
-    /// The value nearest to the limit.
+    /// The value nearest to the limit of the condition.
     pub nearest: Option<f64>,
-    /// Evaluations that Prometheus answered.
+    /// The number of answered evaluations.
     pub answered: u64,
-    /// Evaluations that it did not.
+    /// The number of evaluations without an answer.
     pub failed: u64,
-    /// Why the last of them was not.
+    /// The last error.
     pub last_error: Option<String>,
-    /// The longest time without an answer, within its time.
+    /// The longest time without an answer between the first and the last evaluation.
     pub longest_gap: Duration,
     last_answer: Option<Duration>,
 }
 
 impl QueryWatch {
-    /// Creates a watch for `assertion` on the query `expr` in a phase between these two instants.
+    /// Creates the results for `assertion` on the query `expr`, in a phase between these two instants.
     pub fn new(expr: &str, assertion: &QueryAssertion, start: Duration, end: Duration) -> Self {
         let (condition, until, becomes) = match assertion {
             QueryAssertion::Becomes { condition, within } => (*condition, start + *within, true),
@@ -84,7 +84,7 @@ impl QueryWatch {
         }
     }
 
-    /// Takes the values of all series at `at`, or why there are none.
+    /// Adds the values of all series at `at`, or the reason why there are none.
     pub fn observe(&mut self, at: Duration, values: Result<Vec<f64>, NoValue>) {
         self.note_gap(at);
         let values = match values {
@@ -115,17 +115,17 @@ impl QueryWatch {
         }
     }
 
-    /// Returns whether the condition held when the phase began; `None` if Prometheus answered too late and the condition
-    /// held then.
+    /// Returns whether the condition held when the phase began. `None` means that this is not known, because the first answer was
+    /// too late and met the condition.
     pub fn held_at_start(&self) -> Option<bool> {
         match self.met_at_first {
-            // A question without an answer is repeated after a second.
+            // A query without an answer is repeated after a second.
             Some(at) if at > self.from + EVERY + AT_ONCE => None,
             met => Some(met.is_some()),
         }
     }
 
-    /// Notes the time since the last answer, as far as it lies within the time of the watch.
+    /// Stores the time since the last answer, as far as it is between the first and the last evaluation.
     pub fn note_gap(&mut self, at: Duration) {
         let since = self.last_answer.unwrap_or(self.from);
         self.longest_gap = self.longest_gap.max(at.min(self.until).saturating_sub(since));
@@ -152,7 +152,7 @@ struct Data {
 /// [`NoValue`] if the response is not of this kind, or its value cannot be compared with a number.
 pub fn values(json: &[u8]) -> Result<Vec<f64>, NoValue> {
     let data: Data = parse(json).map_err(NoValue::NoAnswer)?;
-    let strange = || NoValue::NoAnswer(format!("its answer has a value that is none: {}", data.result));
+    let strange = || NoValue::NoAnswer(format!("its answer has an invalid value: {}", data.result));
     match data.result_type.as_str() {
         "scalar" => Ok(vec![number(&data.result).ok_or_else(strange)?]),
         "vector" => data
@@ -163,21 +163,21 @@ pub fn values(json: &[u8]) -> Result<Vec<f64>, NoValue> {
             .map(|series| match series.get("value") {
                 Some(value) => number(value).ok_or_else(strange),
                 None => Err(NoValue::Refused(
-                    "gives native histograms, which can't be compared with a number; take a figure of them, such as \
-                     histogram_quantile(0.95, …)"
+                    "returns native histograms, which cannot be compared with a number; compute one from them, such as \
+                    histogram_quantile(0.95, …)"
                         .into(),
                 )),
             })
             .collect(),
         "matrix" => Err(NoValue::Refused(
-            "gives the samples of a range, not a value; put a function around it, such as rate(…[1m]) or \
-             max_over_time(…[1m])"
+            "returns the samples of a range, which cannot be compared with a number; put a function around it, such as \
+            rate(…[1m]) or max_over_time(…[1m])"
                 .into(),
         )),
         "string" => Err(NoValue::Refused(
-            "gives a text, which can't be compared with a number; ask for a metric or a number".into(),
+            "returns a text, which cannot be compared with a number; use a metric or a number".into(),
         )),
-        other => Err(NoValue::Refused(format!("gives a {other}; a scalar or an instant vector is needed"))),
+        other => Err(NoValue::Refused(format!("returns a {other}; use a query that returns a scalar or an instant vector"))),
     }
 }
 
@@ -211,19 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_value_is_refused_with_a_remedy() {
+    fn values_that_are_not_numbers_are_rejected_with_a_remedy() {
         let refusal = |kind, result| match answer(kind, result) {
             Err(NoValue::Refused(words)) => words,
             other => panic!("{other:?}"),
         };
         assert!(refusal("matrix", "[]").contains("rate("));
-        assert!(refusal("string", r#"[1,"x"]"#).contains("a text"));
+        assert!(refusal("string", r#"[1,"x"]"#).contains("returns a text"));
         assert!(refusal("vector", r#"[{"metric":{},"histogram":[1,{}]}]"#).contains("histogram_quantile"));
         assert!(matches!(values(b"<html>"), Err(NoValue::NoAnswer(_))));
     }
 
     #[test]
-    fn keeps_what_an_expectation_needs() {
+    fn what_the_verdict_needs_is_stored() {
         let condition = Condition::parse("> 5").unwrap();
         let mut watch =
             QueryWatch::new("q", &QueryAssertion::Becomes { condition, within: at(20) }, at(10), at(15));
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(watch.awaited(at(17)), None);
         watch.note_gap(at(26));
         assert_eq!(watch.longest_gap, at(10));
-        // It was to be evaluated until 30 s.
+        // The query was evaluated until 30 s.
         watch.note_gap(at(99));
         assert_eq!(watch.longest_gap, at(14));
     }

@@ -1,4 +1,4 @@
-//! Fetches: the model card, `/metrics`, and what Prometheus and its Alertmanagers say.
+//! Fetches the model card, `/metrics`, and the answers of Prometheus and its Alertmanagers.
 
 use super::{
     Alerts, Routes, Snapshot,
@@ -27,13 +27,14 @@ use tokio::{
 /// The time limit of one reading, which also bounds how long it can delay the next.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a Prometheus server may list no targets: its service discovery reports every 5 s, and first after that time.
+/// How long to wait for a Prometheus server that lists no targets. After its start, service discovery reports the first ones
+/// after 5 s.
 const DISCOVERY: Duration = Duration::from_secs(10);
 
-/// The pause between two questions to such a server.
+/// The pause between two queries to such a server.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// The largest response that is read. Model cards with hundreds of features and metrics of a hundred classes are much
+/// The largest response that is read, in bytes. Model cards with hundreds of features and metrics of a hundred classes are much
 /// smaller.
 const LARGEST: usize = 64 << 20;
 
@@ -47,11 +48,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Creates a reader of the service at `target`, whose `routes` the scenario calls, and of a Prometheus server if
-    /// there is one.
+    /// Creates a reader of the service at `target`, whose `routes` the scenario calls, and of a Prometheus server if there is one.
     ///
     /// # Errors
-    /// If the system refuses a client.
+    /// If the HTTP client cannot be created.
     pub fn new(
         target: &Target,
         routes: Routes,
@@ -68,21 +68,20 @@ impl Reader {
         let url = self.target.below("model");
         let body = self.get(self.target.authorization(), &url).await.map_err(|error| match error {
             ReadError::Unreachable(error) => format!(
-                "{error}\nis the service running there? start it with `inference serve`, or name another --target"
+                "{error}\nstart the service there with `inference serve`, or name another address in --target"
             ),
             ReadError::Moved { from, to } => {
-                format!("{from} it is at {to}, and redirects are not followed; name the final address in --target")
+                format!("{from} redirected to {to}, but redirects are not followed; name that address in --target")
             }
             ReadError::Unauthorized(error) => {
-                format!("{error}\nput a token that it takes into environment variable LOADGEN_BEARER_TOKEN")
+                format!("{error}\nset environment variable LOADGEN_BEARER_TOKEN to a token that the service accepts")
             }
             ReadError::Unavailable(error) | ReadError::Other(error) => error,
         })?;
         let card: ModelCard = serde_json::from_slice(&body).map_err(|error| {
-            format!("{url} answers no model card ({error}); is --target the inference service?")
+            format!("{url}: the answer is not a model card ({error}); name the address of an inference service in --target")
         })?;
-        card.check()
-            .map_err(|error| format!("{url} answers a model card that contradicts itself: {error}"))?;
+        card.check().map_err(|error| format!("{url}: the model card is inconsistent: {error}"))?;
         Ok(card)
     }
 
@@ -107,8 +106,8 @@ impl Reader {
         self.ask("api/v1/alerts", alerts).await
     }
 
-    /// Returns the names of the alerting rules before a run; `None` without a Prometheus server. `Ok(Err(…))` if there is
-    /// a server that cannot answer yet.
+    /// Returns the names of the alerting rules before a run; `None` without a Prometheus server, and `Ok(Err(…))` if the server
+    /// cannot answer yet.
     ///
     /// # Errors
     /// If there is no Prometheus server at the address.
@@ -119,19 +118,19 @@ impl Reader {
             Err(error) => error,
         };
         Some(match error {
-            // The server is starting, or overloaded.
+            // The server is still starting, or overloaded.
             ReadError::Unavailable(words) => Ok(Err(words)),
-            ReadError::Unreachable(words) => {
-                Err(format!("{words}\nis Prometheus running there? start it, or leave --prometheus out"))
-            }
+            ReadError::Unreachable(words) => Err(format!(
+                "{words}\nstart Prometheus there, name another address in --prometheus, or leave the flag out"
+            )),
             ReadError::Moved { from, to } => Err(format!(
-                "{from} it is at {to}, and redirects are not followed; name the final address in --prometheus"
+                "{from} redirected to {to}, but redirects are not followed; name that address in --prometheus"
             )),
             ReadError::Unauthorized(words) => Err(format!(
-                "{words}\nput a token that it takes into environment variable LOADGEN_PROMETHEUS_BEARER_TOKEN"
+                "{words}\nset environment variable LOADGEN_PROMETHEUS_BEARER_TOKEN to a token that Prometheus accepts"
             )),
             ReadError::Other(words) => Err(format!(
-                "{words}\nis it the address of a Prometheus server, with the path before /api/v1 if there is one?"
+                "{words}\nname the address of a Prometheus server in --prometheus, with the path before /api/v1 if there is one"
             )),
         })
     }
@@ -144,9 +143,8 @@ impl Reader {
         self.ask("api/v1/rules", rules).await
     }
 
-    /// Returns the labels of alerts about the target, which serves the model of `card`; without its job if Prometheus
-    /// does not scrape it. `None` without a Prometheus server. Waits for the first targets of a server that has just
-    /// started.
+    /// Returns the labels of alerts about the target, which serves the model of `card`. The job is unknown if Prometheus does not
+    /// scrape the target. Returns `None` without a Prometheus server. Waits for the first targets of a server that has just started.
     pub async fn target_labels(&self, card: &ModelCard) -> Option<TargetLabels> {
         let metrics = self.target.below("metrics");
         let scraped = |json: &[u8]| target_labels::scraped_at(json, &metrics);
@@ -173,7 +171,7 @@ impl Reader {
     /// Evaluates a query; `None` without a Prometheus server.
     ///
     /// # Errors
-    /// [`NoValue`].
+    /// [`NoValue`] if the query has no value.
     pub async fn query(&self, expr: &str) -> Option<Result<Vec<f64>, NoValue>> {
         let prometheus = self.prometheus.as_ref()?;
         let url = query_url(prometheus, expr);
@@ -281,7 +279,7 @@ async fn body(mut response: Response, url: &Url) -> Result<Vec<u8>, ReadError> {
     Ok(body)
 }
 
-/// Why a response could not be read, as far as the remedy depends on it.
+/// Why a response could not be read, with a variant for each remedy.
 enum ReadError {
     /// No answer.
     Unreachable(String),
@@ -302,7 +300,9 @@ impl From<ReadError> for String {
             | ReadError::Unauthorized(words)
             | ReadError::Unavailable(words)
             | ReadError::Other(words) => words,
-            ReadError::Moved { from, to } => format!("{from} it is at {to}, and redirects are not followed"),
+            ReadError::Moved { from, to } => {
+                format!("{from} redirected to {to}, but redirects are not followed")
+            }
         }
     }
 }
@@ -312,7 +312,7 @@ fn refused(url: &Url, response: &Response) -> ReadError {
     let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
     match location.and_then(|to| url.join(to).ok()) {
         Some(to) if status.is_redirection() => {
-            ReadError::Moved { from: format!("GET {url}: answered {status}:"), to: to.into() }
+            ReadError::Moved { from: format!("GET {url}: answered {status} and"), to: to.into() }
         }
         _ if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => {
             ReadError::Unauthorized(format!("GET {url}: answered {status}"))

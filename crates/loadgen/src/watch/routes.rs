@@ -1,16 +1,15 @@
-//! The routes of the service that a scenario sends requests to. It labels what it counts by route pattern, such as
-//! `/v2/models/{model}/infer`, and payloads name paths.
+//! Matches the paths of payloads with the route patterns of the service, such as `/v2/models/{model}/infer`, which are labels of
+//! its metrics.
 
 use crate::scenario::Payload;
 
-/// The paths that payloads call. Requests to other paths, such as readings of `/metrics`, are not part of the model's
-/// health.
+/// The paths that payloads call. Requests to other paths, such as readings of `/metrics`, do not count for the vital signs.
 #[derive(Debug, Clone)]
 pub struct Routes(Vec<String>);
 
 impl Routes {
-    /// Creates the routes that `payloads` call at a target whose own path is `prefix`. A service may or may not know the
-    /// prefix, so its patterns are compared with the paths with and without it.
+    /// Creates the routes that `payloads` call at a target whose own path is `prefix`. The patterns of a service may or may not
+    /// include the prefix, so they are compared with the paths with and without it.
     pub fn new(payloads: &[Payload], prefix: &str) -> Self {
         let mut paths = Vec::new();
         for payload in payloads {
@@ -40,7 +39,7 @@ impl Routes {
 fn matches(pattern: &str, path: &str) -> bool {
     let mut steps = path.split('/');
     for wanted in pattern.split('/') {
-        // What follows a name in braces, such as the verb of `{model}:predict`.
+        // The text after a name in braces, such as `:predict` in `{model}:predict`.
         let suffix = wanted.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(_, suffix)| suffix);
         let braces = suffix.is_some();
         match steps.next() {
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_stands_for_its_paths() {
+    fn a_pattern_matches_its_paths() {
         assert!(matches("/predict", "/predict"));
         assert!(matches("/v1/models/{model}:predict", "/v1/models/iris:predict"));
         assert!(!matches("/v1/models/{model}:predict", "/v1/models/iris:explain"));
@@ -77,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_may_be_known_to_the_service_or_not() {
+    fn a_prefix_may_be_part_of_the_patterns_or_not() {
         let yaml = "
 name: x
 payloads: { a: { source: { model: {} } }, b: { source: { fixed: {} }, method: GET, path: '/healthz?full=1' } }

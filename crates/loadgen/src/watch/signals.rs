@@ -13,15 +13,15 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Like the reference.
+    /// The rows are like the reference.
     Steady,
-    /// Too few rows, or no reference to compare with.
+    /// There are too few rows, or there is no reference.
     CannotTell,
-    /// Unlike the reference.
+    /// The rows differ from the reference.
     Drifting,
 }
 
-/// The state of one signal and the numbers behind it.
+/// The state of one signal, with the numbers that it follows from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SignalState {
     /// The verdict.
@@ -30,7 +30,7 @@ pub struct SignalState {
     pub psi: Option<f64>,
     /// The limit that the index must exceed; `None` without rows.
     pub threshold: Option<f64>,
-    /// Rows behind it.
+    /// The number of rows.
     pub rows: u64,
     /// Why there is no verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,8 +39,8 @@ pub struct SignalState {
 
 /// Returns the state of every signal that the service publishes a reference for.
 ///
-/// Versions of the model are judged separately. Of several verdicts the worst counts: drifting, then cannot tell, then
-/// steady. A version without rows does not count unless all are without.
+/// Versions of the model are judged separately, and the worst of their verdicts counts: drifting, then cannot tell, then steady.
+/// A version without rows only counts if no version has rows.
 pub fn states(
     increases: &CounterIncreases,
     expected: &BTreeMap<SignalKey, Expected>,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn speaks_the_three_words_of_drift() {
+    fn the_states_are_named_like_the_verdicts_of_drift() {
         assert_eq!(state_of(&[("v1", "low", 100.0), ("v1", "high", 110.0)], &["v1"]), State::Steady);
         assert_eq!(state_of(&[("v1", "low", 200.0), ("v1", "high", 1.0)], &["v1"]), State::Drifting);
         assert_eq!(state_of(&[("v1", "low", 20.0)], &["v1"]), State::CannotTell);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_never_pooled() {
+    fn versions_of_a_model_are_judged_separately() {
         let opposite = [("v1", "low", 200.0), ("v2", "high", 200.0)];
         assert_eq!(state_of(&opposite, &["v1", "v2"]), State::Drifting);
         let one_idle = [("v1", "low", 100.0), ("v1", "high", 100.0)];

@@ -1,11 +1,11 @@
-//! One reading of the service's `/metrics`: its counters and references.
+//! Reads counters and references from the service's `/metrics`.
 //!
-//! The only place that knows the service's metric names.
+//! This is the only module that uses the names of the service's metrics.
 
 use super::{Routes, text_format::Sample};
 use std::{cmp::Ordering, collections::BTreeMap};
 
-/// A counter of the service, without the labels that are added up.
+/// A counter of the service. It is the sum over all labels that are not fields here.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Counter {
     /// `inference_requests_total`
@@ -15,7 +15,7 @@ pub enum Counter {
     },
     /// `inference_duration_seconds_bucket`
     DurationBucket {
-        /// Its upper bound in seconds.
+        /// The upper bound of the bucket, in seconds.
         le: Bound,
     },
     /// `inference_duration_seconds_sum`
@@ -24,21 +24,21 @@ pub enum Counter {
     CpuSeconds,
     /// `prediction_output_total`
     Output {
-        /// The class's name.
+        /// The name of the class.
         class: String,
     },
     /// `signal_bin_total`
     SignalBin {
-        /// The model's version.
+        /// The version of the model.
         version: String,
-        /// The signal's name.
+        /// The name of the signal.
         signal: String,
-        /// The bin's name.
+        /// The name of the bin.
         bin: String,
     },
 }
 
-/// A bucket's upper bound; the last is infinite, none is NaN.
+/// The upper bound of a bucket, which may be infinite but not NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bound(pub f64);
 
@@ -67,13 +67,13 @@ pub struct Expected {
     pub rows: Option<u64>,
 }
 
-/// A version of the model and a signal of it.
+/// A version of the model, and the name of a signal.
 pub type SignalKey = (String, String);
 
-/// One reading.
+/// One reading of `/metrics`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
-    /// Counters, added up over all other labels.
+    /// The counters, summed over all other labels.
     pub counters: BTreeMap<Counter, f64>,
     /// References by version and signal.
     pub expected: BTreeMap<SignalKey, Expected>,
@@ -82,7 +82,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads the relevant samples of a page: of the request counters, those of `routes`.
+    /// Reads the relevant samples of a page. Of the metrics of requests, only those of `routes` count.
     pub fn new(samples: &[Sample], routes: &Routes) -> Self {
         let mut snapshot = Self::default();
         let mut rows: BTreeMap<String, u64> = BTreeMap::new();
@@ -141,7 +141,7 @@ mod tests {
     use crate::watch::text_format::parse;
 
     #[test]
-    fn adds_up_what_does_not_matter_and_leaves_out_other_routes() {
+    fn counters_are_summed_over_other_labels_and_other_routes_are_left_out() {
         let page = r#"
 inference_requests_total{method="POST",endpoint="/predict",status="200"} 5
 inference_requests_total{method="PUT",endpoint="/predict",status="200"} 2

@@ -1,8 +1,7 @@
-//! Finds the labels that alerts about the target carry. One Prometheus server usually monitors many services, whose alerts are
-//! not about this one.
+//! Finds the labels of alerts about the target, because a Prometheus server usually monitors other services, too.
 //!
-//! The target is looked for among those that Prometheus scrapes, by its address; where it is reached by another address
-//! than it is scraped at (a load balancer, a metrics listener of its own), by the name and version of its model.
+//! The target is looked up by its address among those that Prometheus scrapes. If Prometheus uses another address (because of a
+//! load balancer or a separate listener for metrics), it is looked up by the name and version of its model.
 
 use super::answer::parse;
 use crate::scenario::TargetLabels;
@@ -39,19 +38,18 @@ struct Series {
     metric: ScrapeLabels,
 }
 
-/// What Prometheus scrapes.
+/// The result of the lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scraped {
-    /// No target at all. A server that has just started lists none until its service discovery reports for the first time.
+    /// Prometheus has no targets yet. After its start, it lists none until service discovery reports for the first time.
     Nothing,
-    /// Other targets than the one looked for.
+    /// Prometheus scrapes only other targets.
     Elsewhere,
-    /// The target looked for, with these labels.
+    /// Prometheus scrapes the target with these labels.
     Here(TargetLabels),
 }
 
-/// Looks for what is scraped at `metrics` in an answer of Prometheus' `/api/v1/targets`: by the whole address, or else by
-/// host and port.
+/// Looks up the address `metrics` in an answer of Prometheus' `/api/v1/targets`: the whole address, or else its host and port.
 ///
 /// # Errors
 /// If the response is not of this kind.
@@ -81,7 +79,8 @@ fn place(url: &Url) -> Option<(&str, u16)> {
     Some((host(url)?, url.port_or_known_default()?))
 }
 
-/// Returns the host, with one name for this machine: Prometheus may know it by another than the target's address does.
+/// Returns the host of an address. All names of this machine are replaced by the same one, because Prometheus may use another
+/// than --target.
 fn host(url: &Url) -> Option<&str> {
     match url.host_str()? {
         "127.0.0.1" | "[::1]" => Some("localhost"),
@@ -91,7 +90,7 @@ fn host(url: &Url) -> Option<&str> {
 
 /// Returns a query for the jobs that serve a version of a model.
 pub fn jobs_query(model: &str, version: &str) -> String {
-    // The escapes of JSON are among those of PromQL, which has Go's.
+    // The escapes of JSON are valid in PromQL, which has those of Go.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     format!("group by (job) (model_info{{model={},version={}}})", quoted(model), quoted(version))
 }
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_of_a_model_are_asked_for_by_name_and_version() {
+    fn jobs_are_queried_by_the_name_and_version_of_their_model() {
         let query = jobs_query("a\"b", "1");
         assert_eq!(query, r#"group by (job) (model_info{model="a\"b",version="1"})"#);
         let json = br#"{"status":"success","data":{"resultType":"vector","result":[

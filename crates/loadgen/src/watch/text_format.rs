@@ -1,12 +1,12 @@
-//! Reads Prometheus' text exposition format, version 0.0.4: names, labels, values. `# HELP` and `# TYPE` are skipped.
+//! Reads names, labels and values from Prometheus' text exposition format, version 0.0.4. `# HELP` and `# TYPE` are skipped.
 //!
-//! Label values may hold anything, escaped: bins are called `q1 [4.25, 5.05)`.
+//! Label values may contain any characters, some of them escaped: for example, a bin is called `q1 [4.25, 5.05)`.
 //!
 //! Grammar: <https://prometheus.io/docs/instrumenting/exposition_formats/#text-format-details>
 
 use thiserror::Error;
 
-/// Names and values, in the order of the page.
+/// The labels of a sample, in the order of the page.
 pub type Labels = Vec<(String, String)>;
 
 /// One line of the page.
@@ -14,14 +14,14 @@ pub type Labels = Vec<(String, String)>;
 pub struct Sample {
     /// The metric's name, with any suffix such as `_bucket`.
     pub name: String,
-    /// Labels in their order, unescaped.
+    /// The labels in their order, unescaped.
     pub labels: Labels,
     /// The value.
     pub value: f64,
 }
 
 impl Sample {
-    /// Returns a label's value; empty when there is no such label, as Prometheus has it.
+    /// Returns the value of a label, which is empty if there is no such label, as in Prometheus.
     pub fn label(&self, name: &str) -> &str {
         self.labels.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
@@ -31,9 +31,9 @@ impl Sample {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("line {line} is not a Prometheus sample: {problem}")]
 pub struct FormatError {
-    /// Its number, from 1.
+    /// The number of the line, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// What is wrong with the line.
     pub problem: &'static str,
 }
 
@@ -105,7 +105,7 @@ fn unquoted(text: &str) -> Result<(String, &str), &'static str> {
             '\\' => match characters.next() {
                 Some((_, 'n')) => value.push('\n'),
                 Some((_, escaped @ ('\\' | '"'))) => value.push(escaped),
-                // Prometheus' own parser keeps an escape that it does not know.
+                // Prometheus' own parser keeps unknown escapes unchanged.
                 Some((_, other)) => value.extend(['\\', other]),
                 None => break,
             },
@@ -150,7 +150,7 @@ http_request_duration_seconds_bucket{le="+Inf"} 144320
     }
 
     #[test]
-    fn braces_commas_and_a_trailing_comma_are_no_trouble() {
+    fn label_values_with_braces_and_commas_are_read() {
         let sample = &parse(r#"x{ bin = "q1 [4.25, 5.05)", other="{a=\"b\",}", } 1"#).unwrap()[0];
         assert_eq!(sample.label("bin"), "q1 [4.25, 5.05)");
         assert_eq!(sample.label("other"), r#"{a="b",}"#);
@@ -168,7 +168,7 @@ http_request_duration_seconds_bucket{le="+Inf"} 144320
 
     proptest! {
         #[test]
-        fn any_label_value_survives(value in any::<String>(), number in any::<f64>().prop_filter("no NaN", |n| !n.is_nan())) {
+        fn any_escaped_label_value_is_read_back(value in any::<String>(), number in any::<f64>().prop_filter("no NaN", |n| !n.is_nan())) {
             let escaped = value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
             prop_assume!(!value.contains(['\r', '\u{85}', '\u{2028}', '\u{2029}', '\u{b}', '\u{c}']));
             let page = format!("name{{a=\"x\",b=\"{escaped}\"}} {number:e}\n");
@@ -178,7 +178,7 @@ http_request_duration_seconds_bucket{le="+Inf"} 144320
         }
 
         #[test]
-        fn nothing_makes_it_panic(page in any::<String>()) {
+        fn no_input_causes_a_panic(page in any::<String>()) {
             let _ = parse(&page);
         }
     }

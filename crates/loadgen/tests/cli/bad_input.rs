@@ -3,7 +3,7 @@
 use crate::support::{Loadgen, Mischief, Stub, StubOptions, rogue};
 use tokio::net::TcpSocket;
 
-/// Too small to be late.
+/// A scenario with so few requests that a run is never invalid because of late ones.
 const SHORT: &str = r#"
 name: x
 payloads: { flowers: { source: { model: {} } } }
@@ -13,7 +13,7 @@ expect:
   quiet: [ModelServiceDown]
 "#;
 
-/// An address without a listener. Its port stays bound, so that no other test gets it.
+/// An address without a listener. Its port stays bound, so that no other test uses it.
 struct UnreachableAddress(TcpSocket);
 
 impl UnreachableAddress {
@@ -29,7 +29,7 @@ impl UnreachableAddress {
 }
 
 #[test]
-fn a_bad_scenario_is_104_with_file_line_and_field() {
+fn an_invalid_scenario_exits_with_104_and_names_file_line_and_field() {
     let loadgen = Loadgen::new();
     let run = loadgen.run(&SHORT.replace("rate: 25", "rate: -5"), "http://127.0.0.1:1", &[]);
     run.expect_code(104);
@@ -41,7 +41,7 @@ fn a_bad_scenario_is_104_with_file_line_and_field() {
 }
 
 #[test]
-fn a_target_that_is_down_is_named_with_the_remedy() {
+fn an_error_about_an_unreachable_target_names_it_and_a_remedy() {
     let unreachable = UnreachableAddress::new();
     let run = Loadgen::new().run(SHORT, &unreachable.url(), &[]);
     run.expect_code(104);
@@ -53,16 +53,16 @@ fn a_target_that_is_down_is_named_with_the_remedy() {
 }
 
 #[test]
-fn bad_flags_are_104_and_help_is_not() {
+fn invalid_flags_exit_with_104_and_help_with_0() {
     let loadgen = Loadgen::new();
     loadgen.call(&["run"]).expect_code(104);
     loadgen.call(&["run", "--scenario", "drift", "--speed", "9"]).expect_code(104);
     let run = loadgen.call(&["run", "--scenario", "drift", "--target", "ftp://x"]);
-    assert!(run.expect_code(104).stderr.contains("only http:// and https://"), "{}", run.stderr);
+    assert!(run.expect_code(104).stderr.contains("begins with http:// or https://"), "{}", run.stderr);
     let run = loadgen.call(&["run", "--scenario", "drift", "--target", "http://127.0.0.1:1/?key=s3cret"]);
-    assert!(run.expect_code(104).stderr.contains("ends with its path"), "{}", run.stderr);
+    assert!(run.expect_code(104).stderr.contains("must not have a query"), "{}", run.stderr);
     let run = loadgen.call(&["run", "--scenario", "nope"]);
-    assert!(run.expect_code(104).stderr.contains("built in are normal"), "{}", run.stderr);
+    assert!(run.expect_code(104).stderr.contains("the built-in scenarios are normal"), "{}", run.stderr);
     let run = loadgen.call(&["run", "--scenario", "drift", "--json", "no/such/place.json"]);
     assert!(run.expect_code(104).stderr.contains("--json no/such/place.json"), "{}", run.stderr);
     assert!(loadgen.call(&["run", "--help"]).expect_code(0).stdout.contains("http://user:password@host"));
@@ -70,7 +70,7 @@ fn bad_flags_are_104_and_help_is_not() {
 }
 
 #[test]
-fn a_table_of_the_command_line_is_read_by_its_flags_and_refused_with_their_names() {
+fn errors_in_a_table_of_the_command_line_name_the_flags_that_fix_them() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     let scenario = SHORT.split("expect:").next().unwrap();
@@ -99,7 +99,7 @@ fn a_table_of_the_command_line_is_read_by_its_flags_and_refused_with_their_names
 }
 
 #[test]
-fn a_signal_that_the_model_does_not_have_is_found_before_the_run() {
+fn a_signal_that_the_model_lacks_is_reported_before_the_run() {
     let stub = Stub::start(StubOptions::default());
     let scenario = r#"
 name: x
@@ -114,20 +114,20 @@ expect: { signals: [ { signal: petal_lenght, phase: a, stays: steady } ] }
 }
 
 #[test]
-fn an_address_without_a_prometheus_server_is_found_before_the_run() {
+fn an_address_without_a_prometheus_server_is_reported_before_the_run() {
     let stub = Stub::start(StubOptions::default());
     let unreachable = UnreachableAddress::new();
     let elsewhere = format!("{}/elsewhere", stub.url);
     let page = rogue(Mischief::Says("<!doctype html><title>Grafana</title>"));
     let html = rogue(Mischief::Garbage);
     for (address, what, remedy) in [
-        (unreachable.url(), "Connection refused", "is Prometheus running there?"),
-        (elsewhere, "/elsewhere/api/v1/rules: answered 404", "is it the address of a Prometheus server"),
-        (page, "its answer is not that of a Prometheus server", "is it the address of a Prometheus server"),
-        (html, "HTTP", "is it the address of a Prometheus server"),
-        (rogue(Mischief::Redirects), "answered 307", "name the final address in --prometheus"),
+        (unreachable.url(), "Connection refused", "start Prometheus there"),
+        (elsewhere, "/elsewhere/api/v1/rules: answered 404", "name the address of a Prometheus server"),
+        (page, "its answer is not that of a Prometheus server", "name the address of a Prometheus server"),
+        (html, "HTTP", "name the address of a Prometheus server"),
+        (rogue(Mischief::Redirects), "answered 307", "name that address in --prometheus"),
     ] {
-        // Also where no expectation needs it: the flag was given for a reason.
+        // The server is also checked if no expectation needs it.
         for scenario in [SHORT, SHORT.split("expect:").next().unwrap()] {
             let run = Loadgen::new().run(scenario, &stub.url, &["--prometheus", &address]);
             run.expect_code(104);
@@ -140,7 +140,7 @@ fn an_address_without_a_prometheus_server_is_found_before_the_run() {
 }
 
 #[test]
-fn a_target_that_dies_midway_is_reported() {
+fn a_target_that_stops_during_the_run_is_reported() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     let scenario = r#"
@@ -157,7 +157,7 @@ expect:
     let run = loadgen.finish(child);
     run.expect_judged(99);
     assert!(run.adds_up(), "{}", run.report);
-    // What was steady until it died is not known to have stayed so.
+    // It is not known whether the signals would have stayed steady after the target stopped.
     for words in ["stays steady", "server_error_ratio stays below"] {
         assert_eq!(run.verdict("expectations", words), "cannot_tell", "{}", run.stdout);
     }
@@ -168,7 +168,7 @@ expect:
 }
 
 #[test]
-fn an_earlier_report_stays_until_there_is_a_later_one() {
+fn an_existing_report_is_kept_if_the_run_does_not_start() {
     let loadgen = Loadgen::new();
     loadgen.write("report.json", r#"{ "verdict": "passed" }"#);
     let unreachable = UnreachableAddress::new();
@@ -178,7 +178,7 @@ fn an_earlier_report_stays_until_there_is_a_later_one() {
 }
 
 #[test]
-fn a_redirect_is_an_error_that_names_the_new_address() {
+fn an_error_about_a_redirect_names_the_new_address() {
     let run = Loadgen::new().run(SHORT, &rogue(Mischief::RedirectsAll), &[]);
     run.expect_code(104);
     assert!(run.stderr.contains("307") && run.stderr.contains("--target"), "{}", run.stderr);

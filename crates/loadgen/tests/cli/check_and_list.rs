@@ -6,12 +6,12 @@ use crate::{flats, support::Loadgen};
 fn check_prints_what_would_be_sent() {
     let run = Loadgen::new().call(&["check", "demo", "drift"]);
     run.expect_code(0);
-    // Calm: 50/s for 30 s.
+    // The phase `calm` has 50 requests/s for 30 s.
     assert!(run.stdout.contains("1500") && run.stdout.contains("about"), "{}", run.stdout);
 }
 
 #[test]
-fn shipped_scenarios_fit_models_of_numbers_and_without_confidence() {
+fn built_in_scenarios_fit_regression_models_and_models_without_confidence() {
     let loadgen = Loadgen::new();
     for (name, (file, _)) in
         [("numbers.json", flats::regression()), ("classes.json", flats::without_confidence())]
@@ -55,17 +55,20 @@ phases:
     };
     run.expect_code(0);
     assert_eq!(row("even"), ["even", "constant-arrival-rate", "40/s", "10s", "400", "a 300, b 100"]);
-    // Poisson; 200 on the way up and 150 at the top.
+    // A Poisson process with a mean of 200 arrivals on the ramp and 150 after it.
     assert_eq!(
         row("ramp"),
         ["ramp", "ramping-arrival-rate", "10 to 30 to 30/s", "15s", "about 350", "c 350"]
     );
-    assert_eq!(row("users"), ["users", "constant-vus", "2 users", "1s", "as answers come", "a 75 %, b 25 %"]);
+    assert_eq!(
+        row("users"),
+        ["users", "constant-vus", "2 users", "1s", "depends on the answers", "a 75 %, b 25 %"]
+    );
     assert_eq!(row("alone")[2], "1 user");
 }
 
 #[test]
-fn errors_name_the_kind_of_a_file_that_is_not_a_scenario() {
+fn errors_state_the_kind_of_a_file_that_is_not_a_scenario() {
     let loadgen = Loadgen::new();
     let good = "name: x\npayloads: { p: { source: { model: {} } } }\nphases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]\n";
     std::fs::create_dir(loadgen.write("x", "").with_file_name("folder.yaml")).unwrap();
@@ -84,7 +87,7 @@ fn errors_name_the_kind_of_a_file_that_is_not_a_scenario() {
         "latin.yaml:2: is not UTF-8",
         "model.pkl: seems to be a Python pickle, as joblib or scikit-learn writes; give a scenario in YAML",
         "empty.yaml:1: is empty",
-        "two.yaml:4: a second document begins here",
+        "two.yaml:4: a second YAML document begins here",
     ] {
         assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
     }
@@ -96,7 +99,7 @@ fn errors_name_the_kind_of_a_file_that_is_not_a_scenario() {
 }
 
 #[test]
-fn check_names_every_problem_of_every_file() {
+fn check_reports_every_problem_of_every_file() {
     let loadgen = Loadgen::new();
     let good = "name: x\npayloads: { p: { source: { model: {} } } }\nphases:\n  - { name: a, executor: constant-vus, vus: 2, duration: 1s }\n";
     loadgen.write("good.yaml", good);
@@ -116,12 +119,12 @@ fn check_names_every_problem_of_every_file() {
 }
 
 #[test]
-fn check_opens_the_tables_of_a_scenario() {
+fn check_reports_tables_that_cannot_be_opened() {
     let loadgen = Loadgen::new();
     std::fs::create_dir(loadgen.path("folder")).unwrap();
     let text = "name: x\npayloads: { p: { source: { table: rows.csv } } }\nphases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]\n";
     loadgen.write("folder/x.yaml", text);
-    // In the directory of the call, not in that of the scenario.
+    // The table is in the working directory, but paths are relative to the scenario's folder.
     loadgen.write("rows.csv", "a\n1\n");
     let run = loadgen.call(&["check", "folder/x.yaml"]);
     run.expect_code(104);
@@ -148,7 +151,7 @@ fn list_shows_built_in_and_local_scenarios() {
 }
 
 #[test]
-fn a_listed_name_with_a_dot_is_found() {
+fn a_scenario_with_a_dot_in_its_name_is_found() {
     let loadgen = Loadgen::new();
     std::fs::create_dir(loadgen.write("x", "").with_file_name("scenarios")).unwrap();
     let text = "name: my.v2\npayloads: { p: { source: { model: {} } } }\nphases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]\n";

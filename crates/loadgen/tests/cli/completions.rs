@@ -3,7 +3,7 @@
 use crate::support::Loadgen;
 
 #[test]
-fn bash_takes_the_script_and_offers_commands_and_flags() {
+fn bash_completes_commands_and_flags_with_the_script() {
     let loadgen = Loadgen::new();
     let script = loadgen.call(&["completions", "bash"]);
     loadgen.write("loadgen.bash", &script.expect_code(0).stdout);
@@ -28,7 +28,7 @@ fn bash_takes_the_script_and_offers_commands_and_flags() {
 }
 
 #[test]
-fn every_shell_has_a_script_and_others_are_refused() {
+fn supported_shells_have_a_script_and_others_are_rejected() {
     let loadgen = Loadgen::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let run = loadgen.call(&["completions", shell]);

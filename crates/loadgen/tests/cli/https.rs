@@ -1,4 +1,4 @@
-//! Targets over https://.
+//! Tests of targets over https://.
 
 use crate::support::{Loadgen, Run, Stub, StubOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
@@ -14,7 +14,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Too small to be late.
+/// A scenario with so few requests that a run is never invalid because of late ones.
 const SHORT: &str = r#"
 name: x
 payloads: { flowers: { source: { model: {} } } }
@@ -22,7 +22,7 @@ phases: [ { name: a, executor: constant-arrival-rate, rate: 25, duration: 1s } ]
 thresholds: { unexpected_rate: ["count==0"] }
 "#;
 
-/// An authority of the test's own.
+/// A certificate authority for tests.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -33,7 +33,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// A certificate for `name`, with its key.
+    /// Returns a certificate for `name`, with its key.
     fn certify(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> Arc<CertifiedKey> {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
@@ -51,7 +51,7 @@ impl Authority {
     }
 }
 
-/// Shows its good certificate so many times, and then its bad one.
+/// A server that presents its valid certificate this many times, and then its expired one.
 #[derive(Debug)]
 struct Turning {
     good: Arc<CertifiedKey>,
@@ -72,12 +72,12 @@ fn serve(certificates: Turning) -> Stub {
         .unwrap()
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(certificates));
-    // Who resumes a session is shown no certificate.
+    // Sessions must not be resumed, because a resumed one presents no certificate.
     config.send_tls13_tickets = 0;
     Stub::start_tls(StubOptions::default(), config)
 }
 
-/// A machine without any authorities of its own.
+/// The environment of a machine without any certificate authorities.
 const BARE: [(&str, &str); 2] = [("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")];
 
 fn run(stub: &Stub, authority: &Authority) -> Run {
@@ -103,15 +103,15 @@ fn an_additional_certificate_authority_is_trusted() {
 }
 
 #[test]
-fn certificates_of_an_unknown_authority_are_refused_before_the_run() {
+fn invalid_certificates_are_reported_before_the_run() {
     let authority = Authority::new("ours");
     let stub = authority.server("127.0.0.1", |_| {});
-    // One of another name, and one of the same name made anew.
+    // One authority has another name, the other has the same name but a new key.
     for name in ["theirs", "ours"] {
         refused(&run(&stub, &Authority::new(name)), "signed by an unknown authority; name the");
     }
     let stub = authority.server("elsewhere.example", |_| {});
-    refused(&run(&stub, &authority), "its certificate is another host's");
+    refused(&run(&stub, &authority), "its certificate is for another host");
     let stub = authority.server("127.0.0.1", |params| params.not_after = date_time_ymd(2020, 1, 1));
     refused(&run(&stub, &authority), "its certificate has expired");
     let stub = authority.server("127.0.0.1", |params| params.not_before = date_time_ymd(4000, 1, 1));
@@ -119,18 +119,18 @@ fn certificates_of_an_unknown_authority_are_refused_before_the_run() {
     let stub = authority.server("127.0.0.1", |params| {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     });
-    refused(&run(&stub, &authority), "an authority's own (CA:TRUE)");
+    refused(&run(&stub, &authority), "that of a certificate authority (CA:TRUE)");
 }
 
 #[test]
-fn a_certificate_that_goes_bad_midway_fails_requests_with_a_reason() {
+fn requests_fail_with_a_reason_if_the_certificate_expires_during_the_run() {
     let authority = Authority::new("ours");
     let good = authority.certify("127.0.0.1", |_| {});
     let bad = authority.certify("127.0.0.1", |params| params.not_after = date_time_ymd(2020, 1, 1));
     let stub = serve(Turning { good, bad, left: AtomicU64::new(15) });
     let loadgen = Loadgen::new();
     loadgen.write("ca.pem", &authority.0.pem());
-    // A connection, and so a certificate, for each request.
+    // Each request has its own connection, and so its own certificate.
     let scenario = SHORT.replace("{ model: {} } }", "{ model: {} }, headers: { connection: close } }");
     let run = loadgen.run_with(&scenario, &stub.url, &["--ca-cert", "ca.pem"], &BARE);
     run.expect_code(99);
@@ -152,7 +152,7 @@ fn without_certificate_authorities_http_works_and_https_is_an_error() {
 }
 
 #[test]
-fn an_error_names_the_wrong_scheme() {
+fn an_error_about_the_wrong_scheme_names_the_other_one() {
     let loadgen = Loadgen::new();
     let authority = Authority::new("ours");
     loadgen.write("ca.pem", &authority.0.pem());
@@ -165,7 +165,7 @@ fn an_error_names_the_wrong_scheme() {
 }
 
 #[test]
-fn a_bad_authorities_file_is_named() {
+fn an_error_about_an_invalid_ca_file_names_it() {
     let loadgen = Loadgen::new();
     loadgen.write("empty.pem", "");
     loadgen.write("key.pem", &KeyPair::generate().unwrap().serialize_pem());
@@ -173,10 +173,10 @@ fn a_bad_authorities_file_is_named() {
     loadgen.write("torn.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
     for (file, words) in [
         ("absent.pem", "No such file"),
-        ("empty.pem", "holds no certificate"),
-        ("key.pem", "holds no certificate"),
-        ("broken.pem", "can't be used"),
-        ("torn.pem", "not a PEM file"),
+        ("empty.pem", "has no certificate"),
+        ("key.pem", "has no certificate"),
+        ("broken.pem", "has an invalid certificate"),
+        ("torn.pem", "is not a valid PEM file"),
     ] {
         let run = loadgen.run_with(SHORT, "https://127.0.0.1:1", &["--ca-cert", file], &[]);
         refused(&run, words);

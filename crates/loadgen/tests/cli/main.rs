@@ -1,6 +1,6 @@
-//! The real binary against a stand-in for the service.
+//! Tests of the real binary against a stub of the service.
 
-// Helpers of tests may panic as tests do; clippy knows only functions marked #[test].
+// Helpers of tests may panic, too, but clippy only allows it in functions marked #[test].
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;

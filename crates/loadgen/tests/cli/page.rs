@@ -1,4 +1,4 @@
-//! The flags that show a run: what they say when they can't, and what they leave behind.
+//! Tests of the flags that show a run: `--dashboard`, `--metrics-listen`, `--report` and `--json`.
 
 use crate::support::{Loadgen, Stub, StubOptions, wait_until};
 use std::{
@@ -20,20 +20,20 @@ thresholds: { dropped: ["count==0"] }
 const REPORT: &str = "report.html";
 
 #[test]
-fn a_port_that_is_taken_is_found_before_the_run() {
+fn a_port_that_is_in_use_is_reported_before_the_run() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let stub = Stub::start(StubOptions::default());
     for flag in ["--dashboard", "--metrics-listen"] {
         let run = Loadgen::new().run(SHORT, &stub.url, &[flag, &address]);
-        let words = format!("{flag} {address}: cannot listen there; name another address");
+        let words = format!("{flag} {address}: cannot listen at this address; name another one");
         assert!(run.expect_code(104).stderr.contains(&words), "{}", run.stderr);
     }
     assert_eq!(stub.seen(), 0);
 }
 
 #[test]
-fn a_bad_address_or_one_file_for_both_reports_is_104() {
+fn an_invalid_address_or_the_same_file_for_both_reports_exits_with_104() {
     let loadgen = Loadgen::new();
     let run = loadgen.run(SHORT, "http://127.0.0.1:1", &["--dashboard", "somewhere"]);
     assert!(run.expect_code(104).stderr.contains("--dashboard"), "{}", run.stderr);
@@ -46,11 +46,11 @@ fn a_bad_address_or_one_file_for_both_reports_is_104() {
     let run = loadgen.run(SHORT, "http://127.0.0.1:1", &["--report", "no/such/place.html"]);
     assert!(run.expect_code(104).stderr.contains("--report no/such/place.html"), "{}", run.stderr);
     let help = loadgen.call(&["run", "--help"]);
-    assert!(help.stdout.contains("[default without an address: 127.0.0.1:5665]"), "{}", help.stdout);
+    assert!(help.stdout.contains("[127.0.0.1:5665 if no address is given]"), "{}", help.stdout);
 }
 
 #[test]
-fn a_full_disk_costs_neither_the_summary_nor_the_other_report() {
+fn with_a_full_disk_the_summary_and_the_other_report_are_still_written() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     let run = loadgen.run(SHORT, &stub.url, &["--report", "/dev/full"]);
@@ -72,7 +72,7 @@ fn a_full_disk_costs_neither_the_summary_nor_the_other_report() {
 }
 
 #[test]
-fn reports_go_where_their_paths_lead_and_keep_the_modes_of_the_files_there() {
+fn reports_are_written_through_links_and_pipes_and_keep_file_modes() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     loadgen.write("scenario.yaml", SHORT);
@@ -98,7 +98,7 @@ fn reports_go_where_their_paths_lead_and_keep_the_modes_of_the_files_there() {
     );
     assert!(loadgen.read("1.html").ends_with("</html>\n"));
 
-    // A reader of standard output gets the report and nothing else; the summary goes to standard error.
+    // If the report goes to standard output, the summary goes to standard error.
     let line = r#""$0" "$@" --json /dev/stdout --report >(cat >piped.html) | cat >piped.json; wait"#;
     let piped = loadgen.call_in_shell(line, &run);
     assert!(loadgen.report("piped.json")["verdict"].is_string(), "{}", piped.stderr);
@@ -106,13 +106,13 @@ fn reports_go_where_their_paths_lead_and_keep_the_modes_of_the_files_there() {
     let line = r#""$0" merge piped.json --json /dev/stdout | cat >remerged.json"#;
     let merged = loadgen.call_in_shell(line, &[]);
     assert!(loadgen.report("remerged.json")["verdict"].is_string(), "{}", merged.stderr);
-    wait_until("the other end of the pipe has the page", || {
+    wait_until("the page has been read from the pipe", || {
         std::fs::read_to_string(loadgen.path("piped.html")).is_ok_and(|page| page.ends_with("</html>\n"))
     });
 }
 
 #[test]
-fn a_clock_before_1970_is_named() {
+fn a_clock_before_1970_is_reported() {
     let loadgen = Loadgen::new();
     loadgen.write("scenario.yaml", SHORT);
     let run = loadgen.at_time("@1960-01-01 00:00:00", &["run", "--scenario", "scenario.yaml"]);
@@ -124,14 +124,14 @@ fn a_clock_before_1970_is_named() {
 }
 
 #[test]
-fn an_interrupted_run_leaves_its_page_and_waits_for_no_browser() {
+fn an_interrupted_run_writes_its_page_and_does_not_wait_for_a_browser() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     let long = SHORT.replace("1s", "60s");
     let mut child = loadgen.start(&long, &stub.url, &["--report", REPORT, "--dashboard", "127.0.0.1:0"]);
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let address = announced(&mut log, "live page");
-    // One that asks and then never reads.
+    // This browser sends a request but never reads the answer.
     let mut browser = TcpStream::connect(address).unwrap();
     browser.write_all(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     wait_until("requests are sent", || stub.seen() > 20);
@@ -143,19 +143,19 @@ fn an_interrupted_run_leaves_its_page_and_waits_for_no_browser() {
     assert!(html.contains("<b>INTERRUPTED</b>") && html.ends_with("</html>\n"), "{words}");
 }
 
-/// The address at which a run says that it serves `what`.
+/// Returns the address at which a run serves `what`, as it prints it.
 fn announced(log: &mut BufReader<ChildStderr>, what: &str) -> String {
     let mut line = String::new();
     loop {
         line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "it never said where");
+        assert!(log.read_line(&mut line).unwrap() > 0, "the run ended without printing the address");
         if let Some((_, rest)) = line.split_once(&format!("{what}: http://")) {
             return rest.split('/').next().unwrap().to_owned();
         }
     }
 }
 
-/// The whole answer to a request without a body, with its head in lower case.
+/// Sends a request without a body, and returns the head of the answer in lower case, and its body.
 fn ask(address: &str, target: &str, host: &str, more: &str) -> (String, String) {
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -167,7 +167,7 @@ fn ask(address: &str, target: &str, host: &str, more: &str) -> (String, String) 
     (head.to_lowercase(), body.to_owned())
 }
 
-/// The number before each of these words, in a state of the page.
+/// Returns the number before each of these words in a state of the page.
 fn totals(state: &str) -> Option<Vec<u64>> {
     let (_, sum) = state.split_once("<p class=\"totals\">")?;
     let sum = sum.split(';').next()?;
@@ -176,14 +176,14 @@ fn totals(state: &str) -> Option<Vec<u64>> {
 }
 
 #[test]
-fn the_sum_holds_in_every_state_of_the_live_page() {
+fn the_totals_add_up_in_every_state_of_the_live_page() {
     let stub = Stub::start(StubOptions { delay: Duration::from_millis(700), ..StubOptions::default() });
     let loadgen = Loadgen::new();
     let scenario = SHORT.replace("rate: 50, duration: 1s", "rate: 100, duration: 6s");
     let mut child = loadgen.start(&scenario, &stub.url, &["--dashboard", "127.0.0.1:0"]);
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let address = announced(&mut log, "live page");
-    // Up to the last one.
+    // The answer has all states up to the last one.
     let (_, states) = ask(&address, "GET /stream", "localhost", "");
     std::io::copy(&mut log, &mut std::io::sink()).unwrap();
     loadgen.finish(child);
@@ -193,7 +193,7 @@ fn the_sum_holds_in_every_state_of_the_live_page() {
     for state in states {
         let numbers = totals(state).unwrap();
         assert_eq!(numbers[0], numbers[1..].iter().sum::<u64>(), "{numbers:?}");
-        // A seventh term while the run goes on.
+        // During the run, the requests in flight are part of the sum, too.
         if let Some(in_flight) = numbers.get(6) {
             assert!(state.contains("in flight"), "{numbers:?}");
             most_in_flight = most_in_flight.max(*in_flight);
@@ -202,7 +202,7 @@ fn the_sum_holds_in_every_state_of_the_live_page() {
     assert!(most_in_flight > 0);
 }
 
-/// A run that lasts until it is killed, and where it serves its page and its own metrics.
+/// Calls `use_it` with the addresses of the page and the metrics of a run, which lasts until it is killed.
 fn served<T>(use_it: impl FnOnce(&str, &str) -> T) -> T {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
@@ -218,7 +218,7 @@ fn served<T>(use_it: impl FnOnce(&str, &str) -> T) -> T {
 }
 
 #[test]
-fn every_answer_has_security_headers() {
+fn all_answers_have_security_headers() {
     served(|page, metrics| {
         for (address, target, status) in [
             (page, "GET /", "200"),
@@ -246,25 +246,25 @@ fn every_answer_has_security_headers() {
 }
 
 #[test]
-fn the_live_page_is_not_served_under_a_foreign_name_and_own_metrics_are() {
+fn only_the_metrics_are_served_under_a_foreign_host_name() {
     served(|page, metrics| {
         for host in ["evil.example", "evil.example:5665", "loadgen:5665", ""] {
             for target in ["GET /", "GET /stream", "GET /live.js"] {
                 let (head, body) = ask(page, target, host, "");
                 assert!(head.starts_with("http/1.1 421"), "{host}: {head}");
-                assert!(body.contains("by IP address and as localhost only"), "{body}");
+                assert!(body.contains("open the live page by IP address or as localhost"), "{body}");
             }
         }
         for host in ["localhost:5665", "127.0.0.1", page, "[::1]:5665"] {
             assert!(ask(page, "GET /", host, "").1.contains("<h1>x</h1>"), "{host}");
         }
-        // The name that Compose gives it, by which Prometheus scrapes.
+        // Prometheus scrapes by the name that Compose gives the container.
         assert!(ask(metrics, "GET /metrics", "loadgen:9464", "").1.contains("loadgen_requests_total{"));
     });
 }
 
 #[test]
-fn an_offer_to_upgrade_is_ignored() {
+fn a_request_that_offers_an_upgrade_is_answered_normally() {
     const OFFER: &str =
         "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nConnection: Upgrade, HTTP2-Settings\r\n";
     served(|page, metrics| {
@@ -275,13 +275,13 @@ fn an_offer_to_upgrade_is_ignored() {
     });
 }
 
-/// The fewest descriptors with which a run starts.
+/// Returns the fewest descriptors with which a run starts.
 fn least_descriptors() -> u64 {
     cli_io::descriptors::least_of_a_server()
 }
 
 #[test]
-fn a_run_with_too_few_descriptors_names_them_and_the_remedy() {
+fn an_error_about_too_few_descriptors_states_the_limit_and_a_remedy() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     loadgen.write("x.yaml", SHORT);
@@ -300,7 +300,7 @@ fn a_run_with_too_few_descriptors_names_them_and_the_remedy() {
 }
 
 #[test]
-fn own_metrics_are_answered_while_the_target_takes_all_connections() {
+fn own_metrics_are_served_while_the_target_uses_all_other_descriptors() {
     let stub = Stub::start(StubOptions { delay: Duration::from_secs(60), ..StubOptions::default() });
     let loadgen = Loadgen::new();
     loadgen.write("x.yaml", &SHORT.replace("rate: 50, duration: 1s", "rate: 200, duration: 1h"));
@@ -316,7 +316,7 @@ fn own_metrics_are_answered_while_the_target_takes_all_connections() {
         .unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let address = announced(&mut log, "own metrics");
-    // Some requests have found no descriptor, so all that the target may take are taken.
+    // Some requests have failed for lack of a descriptor, so the target's connections use all that they may.
     wait_until("connections run out", || {
         let (_, page) = ask(&address, "GET /metrics", "localhost", "");
         page.lines().any(|line| line.contains("outcome=\"failed\"") && !line.ends_with(" 0"))

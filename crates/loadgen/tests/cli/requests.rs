@@ -1,4 +1,4 @@
-//! The requests that reach the target: method, path, headers, credentials.
+//! Tests of the requests that reach the target: method, path, headers, credentials.
 
 use crate::support::{Loadgen, Received, Run, Stub, StubOptions};
 
@@ -23,10 +23,10 @@ fn sent(stub: &Stub, path: &str) -> Vec<Received> {
 }
 
 #[test]
-fn any_request_can_be_mixed_in_and_counts_as_the_models_health() {
+fn other_requests_can_be_mixed_in_and_count_for_the_vital_signs() {
     let stub = Stub::start(StubOptions::default());
     let run = Loadgen::new().run(MIXED, &stub.url, &[]);
-    // The throughput is that of all three routes together.
+    // The throughput is the sum over all three routes.
     run.expect_judged(0);
     for request in sent(&stub, "/healthz?full=1") {
         assert_eq!(request.method, "GET");
@@ -43,7 +43,7 @@ fn any_request_can_be_mixed_in_and_counts_as_the_models_health() {
 }
 
 #[test]
-fn paths_go_below_the_targets_own() {
+fn paths_are_appended_to_the_path_of_the_target() {
     let stub = Stub::start(StubOptions::default());
     let run = Loadgen::new().run(MIXED, &format!("{}/prefix", stub.url), &[]);
     run.expect_code(104);
@@ -51,7 +51,7 @@ fn paths_go_below_the_targets_own() {
     assert!(run.stderr.contains("/prefix/model: answered 404"), "{}", run.stderr);
 }
 
-/// Nothing that is left behind may hold the secret.
+/// Asserts that neither the output nor the report contains the secret.
 fn is_silent(run: &Run, secret: &str) {
     for text in [&run.stdout, &run.stderr, &run.report.to_string()] {
         assert!(!text.contains(secret), "{text}");
@@ -61,7 +61,7 @@ fn is_silent(run: &Run, secret: &str) {
 const SECRET: &str = "s3cret-token";
 const BEARER: &str = "Bearer s3cret-token";
 
-/// Too small to be late.
+/// A scenario with so few requests that a run is never invalid because of late ones.
 const SHORT: &str = r#"
 name: x
 payloads: { flowers: { source: { model: {} } } }
@@ -70,7 +70,7 @@ thresholds: { unexpected_rate: ["count==0"] }
 "#;
 
 #[test]
-fn a_token_from_the_environment_goes_to_the_target_alone() {
+fn a_token_from_the_environment_is_sent_only_to_the_target() {
     let options = StubOptions { authorization: Some(BEARER), ..StubOptions::default() };
     let (stub, prometheus) = (Stub::start(options), Stub::start(StubOptions::default()));
     let loadgen = Loadgen::new();
@@ -93,7 +93,7 @@ fn a_token_from_the_environment_goes_to_the_target_alone() {
 }
 
 #[test]
-fn a_payload_may_have_a_token_or_header_of_its_own() {
+fn a_payload_may_have_its_own_token_or_header() {
     let stub = Stub::start(StubOptions::default());
     let scenario = r#"
 name: x
@@ -115,7 +115,7 @@ phases: [ { name: a, executor: constant-arrival-rate, rate: 24, duration: 1s } ]
 }
 
 #[test]
-fn a_token_that_can_not_be_sent_is_named_before_the_run() {
+fn an_invalid_token_is_reported_before_the_run() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     let scenario =
@@ -126,7 +126,7 @@ fn a_token_that_can_not_be_sent_is_named_before_the_run() {
             "scenario.yaml:3: payloads.flowers.bearer_token_env: environment variable OWN_TOKEN is not set",
         ),
         (vec![("OWN_TOKEN", "")], "bearer_token_env: environment variable OWN_TOKEN is empty"),
-        (vec![("OWN_TOKEN", "s3cret-token\n")], "OWN_TOKEN holds a character that no token has"),
+        (vec![("OWN_TOKEN", "s3cret-token\n")], "OWN_TOKEN contains a character that is invalid in a token"),
         (
             vec![("OWN_TOKEN", "a"), ("LOADGEN_BEARER_TOKEN", "")],
             "--target: environment variable LOADGEN_BEARER",
@@ -141,7 +141,7 @@ fn a_token_that_can_not_be_sent_is_named_before_the_run() {
 }
 
 #[test]
-fn a_locked_target_names_the_variable() {
+fn an_error_about_missing_authorization_names_the_environment_variable() {
     let options = StubOptions { authorization: Some(BEARER), ..StubOptions::default() };
     let run = Loadgen::new().run(SHORT, &Stub::start(options).url, &[]);
     run.expect_code(104);
@@ -153,7 +153,7 @@ fn a_locked_target_names_the_variable() {
 }
 
 #[test]
-fn a_password_in_an_address_is_sent_and_never_shown() {
+fn a_password_in_an_address_is_sent_but_never_shown() {
     let options = StubOptions { authorization: Some("Basic dXNlcjpwQHNz"), ..StubOptions::default() };
     let (stub, prometheus) = (Stub::start(options), Stub::start(options));
     let with_password = |url: &str| url.replace("http://", "http://user:p%40ss@");
@@ -178,11 +178,11 @@ fn a_password_in_an_address_is_sent_and_never_shown() {
 }
 
 #[test]
-fn a_redirect_names_where_to() {
+fn an_error_about_a_redirected_target_names_the_final_address() {
     let options = StubOptions { moved_to: Some("https://final.example/model"), ..StubOptions::default() };
     let run = Loadgen::new().run(SHORT, &Stub::start(options).url, &[]);
     run.expect_code(104);
-    for words in ["307", "https://final.example/model", "name the final address in --target"] {
+    for words in ["307", "https://final.example/model", "name that address in --target"] {
         assert!(run.stderr.contains(words), "{}", run.stderr);
     }
 }

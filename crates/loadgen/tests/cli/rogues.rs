@@ -1,8 +1,8 @@
-//! Targets that misbehave: every request is accounted for under a reason of its own, and the run ends with a verdict.
+//! Tests of targets that misbehave: every failed request is counted under its reason, and the run ends with a verdict.
 
 use crate::support::{Loadgen, Mischief, Run, rogue};
 
-/// A run with so few requests that it is never late, and with a timeout long enough for any answer.
+/// Returns a scenario with so few requests that a run is never invalid because of late ones.
 fn run_against(mischief: Mischief) -> Run {
     let timeout = if mischief == Mischief::Silence { "300ms" } else { "10s" };
     let scenario = format!(
@@ -26,7 +26,7 @@ fn expect_failures(mischief: Mischief, reason: &str, words: &str) {
     let run = run_against(mischief);
     assert_eq!(run.report["phases"][0]["failures"][reason], 25, "{}", run.report);
     assert!(run.stdout.contains(words), "{}", run.stdout);
-    // What failed has no time: a quick failure is no quick answer.
+    // Failed requests have no response time.
     assert!(run.report["response_time"]["p50"].is_null(), "{}", run.report);
 }
 
@@ -40,18 +40,18 @@ fn a_truncated_answer_is_a_failure() {
     expect_failures(
         Mischief::ClosesEarly,
         "closed_early",
-        "failed: 25 × connection closed before the answer's end",
+        "failed: 25 × connection closed before the end of the answer",
     );
     expect_failures(
         Mischief::ClosesAtOnce,
         "closed_early",
-        "failed: 25 × connection closed before the answer's end",
+        "failed: 25 × connection closed before the end of the answer",
     );
 }
 
 #[test]
-fn a_200_without_the_prediction_is_a_failure_of_its_own_kind() {
-    const WORDS: &str = "failed: 25 × answer has status 200 and is not the prediction asked for";
+fn a_200_answer_that_is_not_a_prediction_is_a_failure() {
+    const WORDS: &str = "failed: 25 × answer has status 200 but is not the requested prediction";
     for body in [
         "",
         "<!doctype html><title>Welcome to nginx!</title>",
@@ -67,7 +67,7 @@ fn a_200_without_the_prediction_is_a_failure_of_its_own_kind() {
 }
 
 #[test]
-fn a_batch_is_answered_with_one_prediction_per_row() {
+fn the_answer_to_a_batch_must_have_one_prediction_per_row() {
     let body = |rows: &str| format!("source: {{ fixed: {{ body: '{{\"instances\":[{rows}]}}' }} }}");
     let scenario = |rows: &str| {
         format!(
@@ -86,22 +86,22 @@ fn a_batch_is_answered_with_one_prediction_per_row() {
 }
 
 #[test]
-fn silence_times_out_and_counts_with_its_time() {
+fn a_request_without_an_answer_times_out_and_counts_with_its_time() {
     let run = run_against(Mischief::Silence);
     assert_eq!(run.total("timed_out"), 25);
     assert!(run.report["response_time"]["p50"].as_f64().unwrap() >= 0.3, "{}", run.report);
 }
 
 #[test]
-fn a_redirect_is_an_answer_but_not_the_expected_one() {
+fn a_redirect_counts_as_an_unexpected_answer() {
     let run = run_against(Mischief::Redirects);
     assert_eq!((run.total("completed"), run.total("unexpected")), (25, 25));
     assert_eq!(run.report["phases"][0]["statuses"]["307"], 25);
 }
 
 #[test]
-fn a_connection_that_still_writes_does_not_delay_others() {
-    // More than the system takes in for a server that does not read.
+fn a_connection_that_is_still_writing_does_not_delay_other_requests() {
+    // The body is larger than the system's buffers, so it is not sent completely while the server does not read.
     let body = "x".repeat(24 << 20);
     let scenario = format!(
         r#"
@@ -119,7 +119,7 @@ phases: [ {{ name: a, executor: constant-arrival-rate, rate: 20, duration: 2s }}
 }
 
 #[test]
-fn a_connection_that_was_idle_for_long_is_not_used_again() {
+fn a_connection_that_was_idle_for_too_long_is_not_used_again() {
     let scenario = r#"
 name: x
 payloads: { flowers: { source: { model: {} } } }
@@ -130,7 +130,7 @@ phases: [ { name: a, executor: constant-arrival-rate, rate: 0.25, duration: 12s 
 }
 
 #[test]
-fn a_full_disk_costs_neither_the_summary_nor_the_clear_line() {
+fn with_a_full_disk_the_summary_and_a_clear_error_are_printed() {
     let loadgen = Loadgen::new();
     loadgen.write("scenario.yaml", "name: x\npayloads: { f: { source: { model: {} } } }\nphases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1s } ]\n");
     let target = rogue(Mischief::Redirects);

@@ -1,4 +1,4 @@
-//! `loadgen run` against a stand-in for the service.
+//! Tests of `loadgen run` against a stub of the service.
 
 use crate::support::{Loadgen, Stub, StubOptions, wait_until};
 use std::{
@@ -39,7 +39,7 @@ expect:
 "#;
 
 #[test]
-fn every_failure_mode_is_noticed() {
+fn every_failure_mode_is_detected() {
     let stub = Stub::start(StubOptions::default());
     let run = Loadgen::new().run(HEALTH_AND_DRIFT, &stub.url, &[]);
     run.expect_judged(0);
@@ -49,7 +49,7 @@ fn every_failure_mode_is_noticed() {
     assert_eq!(run.total("offered"), stub.seen());
     assert_eq!(run.report["seed"], 42);
     assert_eq!(run.verdict("expectations", "petal_length"), "passed");
-    // Nobody was asked about alerts, so nothing is said about them.
+    // No Prometheus was queried, so expectations about alerts are not checked.
     assert_eq!(run.verdict("expectations", "ModelServiceDown"), "not_checked");
     assert!(run.stdout.contains("; 1 of 7 expectations not checked"), "{}", run.stdout);
     assert!(run.report["send_lag"]["p99"].as_f64().unwrap() >= 0.0);
@@ -64,11 +64,11 @@ phases: [ { name: a, executor: constant-arrival-rate, rate: 200, duration: 1s, a
 "#;
     let bodies = |seed: &str| {
         let stub = Stub::start(StubOptions::default());
-        // On a busy machine the run may be invalid; its requests are the same.
+        // On a busy machine the run may be invalid, but its requests are the same.
         let run = Loadgen::new().run(scenario, &stub.url, &["--seed", seed]);
         assert_eq!(run.total("completed"), stub.seen());
         let mut bodies = stub.bodies();
-        // Two workers may overtake each other on the way.
+        // The order is not compared, because requests of different workers may overtake each other.
         bodies.sort();
         bodies
     };
@@ -77,7 +77,7 @@ phases: [ { name: a, executor: constant-arrival-rate, rate: 200, duration: 1s, a
 }
 
 #[test]
-fn a_missed_threshold_is_99() {
+fn a_missed_threshold_exits_with_99() {
     let stub = Stub::start(StubOptions::default());
     let scenario = r#"
 name: x
@@ -93,7 +93,7 @@ thresholds: { unexpected_rate: ["rate<0.5"], response_time: ["p(99)<10s"] }
 }
 
 #[test]
-fn a_missed_expectation_is_99() {
+fn a_missed_expectation_exits_with_99() {
     let stub = Stub::start(StubOptions::default());
     let scenario = r#"
 name: x
@@ -106,7 +106,7 @@ expect: { signals: [ { signal: petal_length, phase: a, drifts_within: 1s } ] }
     assert!(run.stdout.contains("MISSED"), "{}", run.stdout);
 }
 
-/// 100 requests a second for three seconds, during one of which the server stands still.
+/// Runs 100 requests per second for three seconds; the server stops for one of them.
 fn stalled(executor: &str) -> crate::support::Run {
     let stub = Stub::start(StubOptions { stalls_at: Some(100), ..StubOptions::default() });
     let scenario = format!(
@@ -116,28 +116,28 @@ fn stalled(executor: &str) -> crate::support::Run {
 }
 
 #[test]
-fn a_stall_is_seen_by_all_who_would_have_come_meanwhile() {
+fn all_requests_that_were_due_during_a_stall_have_its_delay() {
     let run = stalled("executor: constant-arrival-rate, rate: 100");
     assert!(run.adds_up());
     assert_eq!(run.total("offered"), 300);
     let time = |kind: &str, figure: &str| run.report[kind][figure].as_f64().unwrap();
     assert!(time("response_time", "p99") > 0.8, "{}", run.report);
-    // A third came during the stall and waited half of it on average.
+    // A third of the requests were due during the stall, and waited for half of it on average.
     assert!(time("response_time", "p90") > 0.5, "{}", run.report);
     assert!(time("service_time", "p50") < 0.2, "{}", run.report);
 }
 
 #[test]
-fn a_closed_loop_is_blind_to_it() {
+fn a_closed_loop_hardly_measures_a_stall() {
     let run = stalled("executor: constant-vus, vus: 1");
     let response = &run.report["response_time"];
     assert!(response["max"].as_f64().unwrap() > 0.9, "{response}");
     assert!(response["p99"].as_f64().unwrap() < 0.5, "{response}");
-    assert!(run.report["send_lag"]["p50"].is_null(), "users intend no instant");
+    assert!(run.report["send_lag"]["p50"].is_null(), "a closed loop has no planned instants");
 }
 
 #[test]
-fn more_than_may_be_in_flight_is_dropped_and_counted() {
+fn requests_beyond_max_in_flight_are_dropped_and_counted() {
     let stub = Stub::start(StubOptions { delay: Duration::from_secs(5), ..StubOptions::default() });
     let scenario = r#"
 name: x
@@ -151,10 +151,10 @@ thresholds: { dropped: ["count==0"] }
     run.expect_code(99);
     assert!(run.adds_up(), "{}", run.report);
     assert_eq!(run.total("completed"), 0);
-    // Four at once, each given up after 300 ms: about 24 in two seconds.
+    // Four requests at once are given up after 300 ms, which makes about 24 in two seconds.
     assert!((10..=40).contains(&run.total("timed_out")), "{}", run.report);
     assert_eq!(run.report["phases"][0]["drops"]["in_flight_limit"], run.total("dropped"));
-    assert!(run.stdout.contains("max_in_flight requests were under way"), "{}", run.stdout);
+    assert!(run.stdout.contains("max_in_flight requests were already in flight"), "{}", run.stdout);
 }
 
 fn signal(process: &Child, name: &str) {
@@ -162,7 +162,7 @@ fn signal(process: &Child, name: &str) {
     assert!(kill.success());
 }
 
-/// Starts a run that would last an hour, sends it a signal once `requests` have arrived, and holds it to its duties.
+/// Starts a run of an hour, sends it a signal after `requests` requests, and checks that it ends soon with a complete report.
 fn stopped(executor: &str, delay: Duration, requests: u64, name: &str) -> crate::support::Run {
     let stub = Stub::start(StubOptions { delay, ..StubOptions::default() });
     let scenario = format!(
@@ -186,7 +186,7 @@ phases: [ {{ name: a, {executor}, duration: 1h }} ]
 }
 
 #[test]
-fn ctrl_c_and_sigterm_still_print_the_summary() {
+fn a_run_stopped_by_ctrl_c_or_sigterm_prints_its_summary() {
     for name in ["INT", "TERM"] {
         let run = stopped("executor: constant-arrival-rate, rate: 50", Duration::from_secs(60), 20, name);
         assert!(run.total("interrupted") >= 20, "{}", run.report);
@@ -194,9 +194,9 @@ fn ctrl_c_and_sigterm_still_print_the_summary() {
 }
 
 #[test]
-fn a_generator_at_its_limit_loses_no_request_when_it_is_stopped() {
+fn all_requests_are_counted_if_a_generator_at_its_limit_is_stopped() {
     for _ in 0..3 {
-        // Many more are due by the time that the stub has seen so many.
+        // Many more requests are due when the stub has received this number.
         let executor = "executor: constant-arrival-rate, rate: 100000";
         let run = stopped(executor, Duration::ZERO, 2000, "INT");
         assert!(run.total("dropped") > 0, "{}", run.report);
@@ -204,7 +204,7 @@ fn a_generator_at_its_limit_loses_no_request_when_it_is_stopped() {
 }
 
 #[test]
-fn users_of_a_dead_target_can_be_stopped() {
+fn a_closed_loop_with_an_unreachable_target_can_be_stopped() {
     let stub = Stub::start(StubOptions::default());
     let scenario = "
 name: x
@@ -249,7 +249,7 @@ expect: { signals: [ { signal: "*", phase: a, stays: steady } ] }
 }
 
 #[test]
-fn a_generator_that_stood_still_invalidates_its_run() {
+fn a_run_is_invalid_if_the_generator_was_stopped_for_a_while() {
     let stub = Stub::start(StubOptions::default());
     let scenario = r#"
 name: x
@@ -266,12 +266,12 @@ thresholds: { unexpected_rate: ["count==0"] }
     signal(&child, "CONT");
     let run = loadgen.finish(child);
     run.expect_code(106);
-    // Late, but every one of them: the plan does not shift.
+    // All requests were sent, although late, because the plan does not change.
     assert_eq!((run.total("offered"), run.total("completed")), (400, 400));
     assert!(run.stdout.contains("verdict: INVALID (a: the generator could not keep up"), "{}", run.stdout);
 }
 
-/// Two seconds of traffic that Prometheus answers with an alert, in phases too small to be late.
+/// Two seconds of traffic that cause an alert, in phases with so few requests that the run is never invalid because of late ones.
 const ALERTING: &str = r#"
 name: x
 payloads: { flowers: { source: { model: {} } } }
@@ -282,7 +282,7 @@ expect: { EXPECT }
 "#;
 
 #[test]
-fn an_alert_may_come_after_the_last_request() {
+fn an_alert_may_fire_after_the_last_request() {
     let stub = Stub::start(StubOptions { alerts_at: Some(50), ..StubOptions::default() });
     let scenario =
         ALERTING.replace("EXPECT", "alerts: [ { alert: Trouble, phase: trouble, fires_within: 20s } ]");
@@ -293,11 +293,11 @@ fn an_alert_may_come_after_the_last_request() {
 }
 
 #[test]
-fn an_alert_out_of_place_is_99() {
+fn an_alert_in_the_wrong_phase_exits_with_99() {
     for expect in [
         "quiet: [Trouble]",
         "alerts: [ { alert: Other, phase: calm, fires_within: 1s } ]",
-        // Firing already when the phase began, it is no answer to it.
+        // The alert fired before the phase began, so the phase is not its cause.
         "alerts: [ { alert: Trouble, phase: trouble, fires_within: 5s } ]",
     ] {
         let stub = Stub::start(StubOptions { alerts_at: Some(5), ..StubOptions::default() });
@@ -324,7 +324,7 @@ fn rules_that_could_not_be_read_before_the_run_are_read_after_it() {
 }
 
 #[test]
-fn quiet_cannot_be_decided_without_the_rules() {
+fn without_the_rules_a_quiet_alert_is_undecided() {
     let stub = Stub::start(StubOptions { rules_unavailable: usize::MAX, ..StubOptions::default() });
     let scenario = ALERTING.replace("EXPECT", "quiet: [Truoble]");
     let run = Loadgen::new().run(&scenario, &stub.url, &["--prometheus", &stub.url]);
@@ -334,7 +334,7 @@ fn quiet_cannot_be_decided_without_the_rules() {
 }
 
 #[test]
-fn a_profile_takes_the_place_of_the_card_of_a_target_that_answers_none() {
+fn a_profile_replaces_the_model_card_of_a_target_that_has_none() {
     let stub = Stub::start(StubOptions { moved_to: Some("/elsewhere"), ..StubOptions::default() });
     let scenario = "
 name: x
@@ -357,7 +357,7 @@ thresholds: { unexpected_rate: ['count==0'] }
     let run = loadgen.run(scenario, &stub.url, &["--profile", "broken.json"]);
     run.expect_code(104);
     assert!(
-        run.stderr.contains("--profile: broken.json: seems to be JSON of another kind"),
+        run.stderr.contains("--profile: broken.json: seems to be a JSON file of another kind"),
         "{}",
         run.stderr
     );

@@ -1,4 +1,4 @@
-//! `loadgen schema`, held against what the parser takes.
+//! Tests that the schema of `loadgen schema` accepts the same scenarios as the parser.
 
 use crate::support::Loadgen;
 use jsonschema::Validator;
@@ -23,7 +23,7 @@ fn complaints(validator: &Validator, yaml: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_file_is_what_the_command_prints() {
+fn the_schema_file_equals_the_output_of_the_command() {
     let run = Loadgen::new().call(&["schema"]);
     let printed = &run.expect_code(0).stdout;
     let file = fs::read_to_string(shipped().join("schema.json")).unwrap();
@@ -34,7 +34,7 @@ fn the_file_is_what_the_command_prints() {
 }
 
 #[test]
-fn every_field_is_described() {
+fn every_field_has_a_description() {
     fn walk(place: &str, schema: &Value, bare: &mut Vec<String>) {
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
             if !field["description"].is_string() {
@@ -53,7 +53,7 @@ fn every_field_is_described() {
 }
 
 #[test]
-fn the_shipped_scenarios_and_the_documented_examples_are_valid() {
+fn built_in_scenarios_and_documented_examples_are_valid() {
     let validator = validator();
     let document = fs::read_to_string(shipped().join("../docs/scenarios.md")).unwrap();
     let examples =
@@ -71,7 +71,7 @@ fn the_shipped_scenarios_and_the_documented_examples_are_valid() {
     assert!(texts.len() > 5);
     for (name, text) in texts {
         assert_eq!(complaints(validator, &text), [""; 0], "{name}");
-        // The document leaves out a payload that its mix names.
+        // The example in the document leaves out a payload that its mix names.
         if !name.starts_with("scenarios.md") {
             Scenario::parse(&text, &name).unwrap_or_else(|error| panic!("{error}"));
         }
@@ -106,7 +106,7 @@ expect:
 "#;
 
 #[test]
-fn what_the_parser_refuses_for_its_shape_is_invalid() {
+fn scenarios_that_the_parser_rejects_are_invalid_by_the_schema() {
     let validator = validator();
     assert_eq!(complaints(validator, GOOD), [""; 0]);
     Scenario::parse(GOOD, "good").unwrap_or_else(|error| panic!("{error}"));
@@ -200,17 +200,17 @@ fn what_the_parser_refuses_for_its_shape_is_invalid() {
     for (from, to) in bad {
         assert!(GOOD.contains(from), "{from}");
         let text = GOOD.replacen(from, to, 1);
-        assert!(Scenario::parse(&text, "bad").is_err(), "the parser takes {to}");
-        assert!(!complaints(validator, &text).is_empty(), "the schema takes {to}");
+        assert!(Scenario::parse(&text, "bad").is_err(), "the parser accepts {to}");
+        assert!(!complaints(validator, &text).is_empty(), "the schema accepts {to}");
     }
 }
 
 proptest! {
-    // Its file of failures would be looked for beside a lib.rs that tests do not have.
+    // Failures are not stored in a file, because proptest would look for it beside a lib.rs, which tests do not have.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_schema_takes_what_the_parser_takes(
+    fn the_schema_accepts_what_the_parser_accepts(
         timeout in r"[ +]?[0-9]{1,3}( |\.[0-9]{1,4}|)(ms|s|m|M|h|us|µs|d|S|)( ?[0-9]{1,2}(ms|s|sec)|)",
         name in "[A-Za-z0-9_.~ -]{1,4}",
         time in r" ?(p\( ?[0-9.+e]{1,4} ?\)|avg|max|count) ?(<|<=|>|>=|==|=) ?[0-9. ]{1,3}(s|ms|)",
@@ -230,7 +230,7 @@ proptest! {
             let text = GOOD.replacen(from, &to, 1);
             match Scenario::parse(&text, "x") {
                 Ok(_) => prop_assert_eq!(complaints(validator, &text), [""; 0], "{}", to),
-                // A pattern cannot add up.
+                // The pattern of the schema cannot check the sum of a duration's parts.
                 Err(error) if error.to_string().contains("at most a year") => {}
                 Err(_) if from.starts_with("timeout") => {
                     prop_assert_ne!(complaints(validator, &text), [""; 0], "{}", to);

@@ -1,10 +1,10 @@
-//! `--shard` and `loadgen merge`: several machines play one plan, and its thresholds are judged on the whole.
+//! Tests of `--shard` and `loadgen merge`: several machines run one plan, and thresholds are judged on the sum.
 
 use crate::support::{Loadgen, Run, Stub, StubOptions};
 use serde_json::Value;
 use std::{process::Stdio, time::Duration};
 
-/// Its users have time to ask something even where they share a core with others.
+/// The phase `users` is long enough for each user to send a request, even if they share a core with other programs.
 const POISSON: &str = r#"
 name: x
 payloads: { flowers: { weight: 3, source: { model: {} } }, mutants: { source: { drift: { preset: giant } } } }
@@ -13,7 +13,7 @@ phases:
   - { name: users, executor: constant-vus, vus: 3, duration: 2s }
 "#;
 
-/// Plays parts at once, each against its own target, and keeps the report of each as `1.json`, `2.json` and so on.
+/// Runs the parts at the same time, each with its own target, and saves their reports as `1.json`, `2.json` and so on.
 fn play(loadgen: &Loadgen, scenario: &str, parts: &[(&str, &str)]) -> Vec<Run> {
     loadgen.write("scenario.yaml", scenario);
     let start = |(at, (shard, target)): (usize, &(&str, &str))| {
@@ -40,7 +40,7 @@ fn play(loadgen: &Loadgen, scenario: &str, parts: &[(&str, &str)]) -> Vec<Run> {
 }
 
 #[test]
-fn the_parts_send_what_the_whole_would() {
+fn all_parts_together_send_the_requests_of_the_whole_plan() {
     let open = &POISSON[..POISSON.find("  - { name: users").unwrap()];
     let bodies = |shards: &[&str]| {
         let stub = Stub::start(StubOptions::default());
@@ -57,17 +57,17 @@ fn the_parts_send_what_the_whole_would() {
     assert_eq!(bodies(&["1/3", "2/3", "3/3"]), whole);
 }
 
-/// The counts of one of a report's phases.
+/// Returns a count in a report.
 fn count(report: &Value, path: &str) -> u64 {
     report.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("no {path} in {report}"))
 }
 
 #[test]
-fn parts_merge_into_the_whole() {
+fn the_merged_report_has_the_sums_of_all_parts() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     play(&loadgen, POISSON, &[("1/2", &stub.url), ("2/2", &stub.url)]);
-    // Seconds apart is too far for parts so short, and a busy machine may start them so.
+    // On a busy machine, the parts may start seconds apart, which is too much for such short parts.
     let mut later = loadgen.report("2.json");
     later["started_at"] = loadgen.report("1.json")["started_at"].clone();
     loadgen.write("2.json", &later.to_string());
@@ -75,7 +75,7 @@ fn parts_merge_into_the_whole() {
     merged.expect_judged(0);
     assert!(merged.adds_up(), "{}", merged.report);
     assert_eq!((merged.total("offered"), merged.total("completed")), (stub.seen(), stub.seen()));
-    assert!(merged.stdout.contains("2 reports in one"), "{}", merged.stdout);
+    assert!(merged.stdout.contains("merged from 2 reports"), "{}", merged.stdout);
     let parts = ["1.json", "2.json"].map(|name| loadgen.report(name));
     for phase in 0..2 {
         for path in ["totals/offered", "totals/completed", "statuses/200"] {
@@ -83,17 +83,21 @@ fn parts_merge_into_the_whole() {
             let sum: u64 = parts.iter().map(|part| count(part, &path)).sum();
             assert_eq!(count(&merged.report, &path), sum, "{path}");
         }
-        // The worst of all is the worst of a part.
+        // The maximum of the whole is the greatest maximum of a part.
         let worst = |report: &Value| report["phases"][phase]["response_time"]["max"].as_f64().unwrap();
         assert_eq!(worst(&merged.report), parts.iter().map(worst).fold(0.0, f64::max));
     }
-    // A report that joins others joins no further: its requests would count twice.
+    // A merged report cannot be merged again, because its requests could count twice.
     let again = loadgen.call(&["merge", "report.json", "1.json"]);
-    assert!(again.expect_code(104).stderr.contains("report.json: is itself merged"), "{}", again.stderr);
+    assert!(
+        again.expect_code(104).stderr.contains("report.json: is itself a merged report"),
+        "{}",
+        again.stderr
+    );
 }
 
 #[test]
-fn percentiles_and_thresholds_are_those_of_the_whole() {
+fn percentiles_and_thresholds_are_computed_from_the_sum() {
     let scenario = r#"
 name: x
 payloads: { flowers: { source: { model: {} } } }
@@ -106,7 +110,7 @@ expect: { quiet: [ModelServiceDown] }
     let loadgen = Loadgen::new();
     play(&loadgen, scenario, &[("1/2", &fast.url), ("2/2", &slow.url)]);
     let merged = loadgen.call(&["merge", "1.json", "2.json", "--json", "report.json"]);
-    // The mean of both 75th percentiles, about 200 ms, would pass.
+    // The mean of both 75th percentiles is about 200 ms, and would wrongly pass.
     assert_eq!(merged.verdict("thresholds", "p(75)"), "failed");
     assert_eq!(merged.verdict("expectations", "ModelServiceDown"), "not_checked");
     let p90 = merged.report["response_time"]["p90"].as_f64().unwrap();
@@ -115,7 +119,7 @@ expect: { quiet: [ModelServiceDown] }
 }
 
 #[test]
-fn what_is_not_one_plan_is_refused_and_what_is_missing_is_named() {
+fn reports_of_different_plans_are_rejected_and_missing_parts_are_named() {
     let stub = Stub::start(StubOptions::default());
     let loadgen = Loadgen::new();
     let url = stub.url.as_str();
@@ -143,22 +147,22 @@ fn what_is_not_one_plan_is_refused_and_what_is_missing_is_named() {
         run.expect_code(104);
         assert!(run.stderr.contains(words), "{}", run.stderr);
     };
-    refused(&["1.json", "1.json"], "is the same run as 1.json");
-    refused(&["1.json", "3.json"], "3.json: is part 1/2, 1.json is part 1/3");
+    refused(&["1.json", "1.json"], "is a copy of 1.json");
+    refused(&["1.json", "3.json"], "3.json: is part 1/2, but 1.json is part 1/3");
     refused(&["1.json", "other.json"], "other.json: scenario_sha256 is");
     refused(
         &["1.json", "note.json"],
-        "note.json: is not a report that `loadgen run --json` wrote: missing field",
+        "note.json: expected a report written by `loadgen run --json`: missing field",
     );
     refused(&["1.json", "nowhere.json"], "nowhere.json: cannot be read");
     refused(
         &["1.json", "more.json"],
-        "more.json: phase a: its histograms and statuses are of other requests",
+        "more.json: phase a: the counts of its histograms and statuses do not match",
     );
     refused(&["1.json", "huge.json"], "huge.json: its totals do not add up");
     refused(
         &["1.json", "torn.json"],
-        "torn.json: is not a report that `loadgen run --json` wrote: phases[0].histograms.send_lag: is not base64",
+        "torn.json: expected a report written by `loadgen run --json`: phases[0].histograms.send_lag: is not base64",
     );
     refused(&[], "REPORT.json");
     let invalid = |reports: &[&str], words: &str| {
@@ -167,10 +171,10 @@ fn what_is_not_one_plan_is_refused_and_what_is_missing_is_named() {
         assert!(run.stdout.contains(words), "{}", run.stdout);
     };
     invalid(&["1.json", "2.json"], "INVALID (parts of the plan are missing: 3/3)");
-    // Were it whole: parts played at other times never loaded the service together.
+    // Complete parts that ran at different times are invalid, because the service never had their loads at the same time.
     play(&loadgen, POISSON, &[("1/2", url), ("2/2", url)]);
     edit("later.json", &|report| report["started_at"] = "2099-01-01T00:00:00Z".into());
-    invalid(&["1.json", "later.json"], "was never offered at once");
+    invalid(&["1.json", "later.json"], "the target never had their loads at the same time");
     let run = loadgen.call(&["run", "--scenario", "drift", "--shard", "4/3"]);
     assert!(run.expect_code(104).stderr.contains("there is no part 4 of 3"), "{}", run.stderr);
 }

@@ -1,4 +1,4 @@
-//! Two models of flats that were trained elsewhere: one predicts the price, the other the size as a class, without probabilities.
+//! Profiles of two models of flats: one predicts the price, the other the size as a class, without probabilities.
 
 use inference::LoadedModel;
 use model::{
@@ -13,10 +13,10 @@ const CITIES: [&str; 3] = ["Aachen", "Bonn", "Celle"];
 const SIZES: [&str; 3] = ["small", "medium", "large"];
 const ROWS: usize = 3000;
 
-/// The mean error of a price.
+/// The mean absolute error of a predicted price.
 pub const ERROR: f64 = 10.0;
 
-/// Returns a table with the area, the floor, which some rows lack, the city, the size and the price.
+/// Returns a table with the columns area, floor (with missing values), city, size and price.
 pub fn table(seed: u64, rows: usize) -> String {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut text = "area,floor,city,size,price\n".to_owned();
@@ -25,7 +25,7 @@ pub fn table(seed: u64, rows: usize) -> String {
         let floor = rng.random_range(0..8_u32);
         let city = rng.random_range(0..3);
         let size = SIZES[size_of(area)];
-        // The absolute error is uniform, so that its mean is half the greatest.
+        // The absolute error is uniformly distributed, so its mean is half of its maximum.
         let error = 2.0 * ERROR * (2.0 * rng.random::<f64>() - 1.0);
         let price = price_of(&[Some(area), Some(f64::from(floor)), Some(city as f64)]) + error;
         let floor = if rng.random::<f64>() < 0.03 { String::new() } else { floor.to_string() };

@@ -1,5 +1,4 @@
-//! Verdicts of a run on alerts and queries: a real Prometheus with rules that are quick to fire and to clear, and a real
-//! Alertmanager behind it.
+//! Tests of verdicts on alerts and queries, with a real Prometheus, whose rules fire and clear quickly, and a real Alertmanager.
 
 use crate::{alertmanager::Alertmanager, assert_came_to, play, prometheus::Prometheus, service::Service};
 use serde_json::Value;
@@ -10,7 +9,7 @@ use std::{
 };
 use tempfile::NamedTempFile;
 
-/// `Broken` fires while the service fails, `Stuck` for ever after it once did.
+/// `Broken` fires while the service fails. `Stuck` fires once the service has failed, and never clears.
 const RULES: &str = r#"
 groups:
   - name: quick
@@ -44,7 +43,7 @@ struct World {
 }
 
 impl World {
-    /// A Prometheus with this configuration of `alerting`, which has scraped the service.
+    /// Starts a Prometheus with this configuration of `alerting`, and waits until it has scraped the service.
     fn new(alerting: &str) -> Self {
         let service = Service::start();
         let config = format!(
@@ -54,7 +53,7 @@ impl World {
             service.address
         );
         let world = Self { service, prometheus: Prometheus::with(&config, RULES) };
-        // A rate takes two samples.
+        // A rate needs two samples.
         world.wait_for("count_over_time(up[1m]) >= 2");
         world
     }
@@ -63,7 +62,7 @@ impl World {
         Self::new(&knows(&alertmanager.address.to_string()))
     }
 
-    /// Waits until a query gives something.
+    /// Waits until a query has a result.
     fn wait_for(&self, query: &str) {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
@@ -77,7 +76,7 @@ impl World {
                 return;
             }
             assert!(Instant::now() < deadline, "never: {query}: {answer}");
-            // A curl for each question: asked without a pause, they take the processor from what is waited for.
+            // Each query starts a curl. Without a pause, these would use the CPU time of the awaited programs.
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -102,7 +101,7 @@ fn file(scenario: &str) -> NamedTempFile {
     file
 }
 
-/// `verdict: detail` of each expectation.
+/// Returns the verdict and the detail of each expectation.
 fn outcomes(report: &Value) -> Vec<(String, String)> {
     let text = |outcome: &Value, key: &str| outcome[key].as_str().unwrap().to_owned();
     let expectations = report["expectations"].as_array().unwrap();
@@ -121,7 +120,7 @@ fn expect_outcomes(report: &Value, words: &str, expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn alerts_fire_arrive_and_resolve_or_do_not() {
+fn alerts_are_judged_by_firing_delivery_and_resolution() {
     let alertmanager = Alertmanager::start();
     let world = World::with(&alertmanager);
     let (code, words, report) = world.play(
@@ -163,13 +162,13 @@ fn alerts_fire_arrive_and_resolve_or_do_not() {
     assert_eq!((storm["injected"].as_str(), storm["start"].as_f64()), (Some(injected), Some(4.0)));
     let count = |list: &str| storm[list].as_array().unwrap().len();
     assert_eq!(["noticed", "resolved", "quiet", "missed", "not_checked"].map(count), [1, 1, 0, 4, 0]);
-    for word in ["NOTICED", "MISSED", "UNEXPECTED", "as expected", injected] {
+    for word in ["DETECTED", "MISSED", "UNEXPECTED", "as expected", injected] {
         assert!(words.contains(word), "{word}: {words}");
     }
 }
 
 #[test]
-fn queries_become_and_stay_or_do_not() {
+fn queries_are_judged_by_becomes_and_stays() {
     let world = World::new("alertmanagers: []");
     let (code, words, report) = world.play(
         r#"
@@ -190,23 +189,23 @@ fn queries_become_and_stay_or_do_not() {
         &words,
         &[
             ("passed", " s"),
-            ("failed", "at its nearest"),
-            ("cannot_tell", "there never was a value"),
+            ("failed", "nearest value "),
+            ("cannot_tell", "the query never had a value"),
             ("failed", "was 1 (== 1) when the phase began"),
-            ("passed", "1 at its nearest"),
-            ("passed", "1 at its nearest"),
+            ("passed", "nearest value 1"),
+            ("passed", "nearest value 1"),
             ("failed", " after "),
-            ("cannot_tell", "there never was a value"),
+            ("cannot_tell", "the query never had a value"),
         ],
     );
     assert!(report["expectations"][0]["after"].as_f64().unwrap() > 0.0, "{words}");
     assert!(words.contains("CANNOT TELL"), "{words}");
-    // No alert is expected, so the lack of an Alertmanager needs no warning.
-    assert!(!words.contains("knows no Alertmanager"), "{words}");
+    // No alert is expected, so there is no warning about the missing Alertmanager.
+    assert!(!words.contains("has no Alertmanager"), "{words}");
 }
 
 #[test]
-fn what_keeps_an_alert_from_people_is_said() {
+fn the_reason_why_an_alert_was_not_delivered_is_reported() {
     const FIRES: &str = "  alerts: [ { alert: Broken, phase: storm, fires_within: 20s } ]\n";
 
     let alertmanager = Alertmanager::start();
@@ -228,7 +227,7 @@ fn what_keeps_an_alert_from_people_is_said() {
         ),
         (
             knows("alertmanager.invalid:9093"),
-            "warning: no Alertmanager that Prometheus knows can be asked from here",
+            "warning: no Alertmanager of Prometheus can be reached from this machine",
         ),
     ] {
         let (code, words, report) = World::new(&alerting).play(FIRES);
@@ -239,12 +238,12 @@ fn what_keeps_an_alert_from_people_is_said() {
 }
 
 #[test]
-fn a_query_that_cannot_be_judged_is_found_before_the_run() {
+fn a_query_without_comparable_values_is_reported_before_the_run() {
     let world = World::new("alertmanagers: []");
     for (expr, why) in [
         ("sum(", "expect.promql[1].expr: \"sum(\": invalid parameter"),
-        ("up[1m]", "expect.promql[1].expr: \"up[1m]\": gives the samples of a range, not a value"),
-        ("\\\"a\\\"", "gives a text, which can't be compared with a number"),
+        ("up[1m]", "expect.promql[1].expr: \"up[1m]\": returns the samples of a range"),
+        ("\\\"a\\\"", "returns a text, which cannot be compared with a number"),
     ] {
         let expect = format!(
             "  promql: [ {{ expr: up, phase: calm, stays: '> 0' }}, {{ expr: \"{expr}\", phase: calm, stays: '> 0' }} ]"
@@ -263,9 +262,9 @@ fn a_query_that_cannot_be_judged_is_found_before_the_run() {
 }
 
 #[test]
-fn expectations_cannot_be_decided_after_prometheus_died() {
+fn expectations_are_undecided_after_prometheus_stopped() {
     let mut world = World::new("alertmanagers: []");
-    // However late the kill comes, most of this phase is still to come.
+    // The phase is so long that most of it is after the kill.
     let phases = PHASES.replace(
         "name: after, executor: constant-arrival-rate, rate: 20, duration: 2s",
         "name: after, executor: constant-arrival-rate, rate: 20, duration: 10s",
@@ -291,7 +290,7 @@ fn expectations_cannot_be_decided_after_prometheus_died() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Seen firing by Prometheus a while ago, so by the run too, which asks every second.
+    // The alert has fired for a while in Prometheus, so the run, which queries it every second, has observed it, too.
     world.wait_for("count_over_time(ALERTS{alertname=\"Broken\",alertstate=\"firing\"}[1m]) >= 3");
     world.prometheus.kill();
     let output = child.wait_with_output().unwrap();
@@ -308,10 +307,11 @@ fn expectations_cannot_be_decided_after_prometheus_died() {
             ("cannot_tell", "no answer for "),
         ],
     );
-    assert!(words.contains("questions to Prometheus failed"), "{words}");
+    assert!(words.contains("queries to Prometheus failed"), "{words}");
 }
 
-/// `Broken` keeps its job, `Anywhere` loses it, and `Elsewhere` says that it is about the other job.
+/// Rules whose alerts have a label `job` (`Broken`, `InstanceDown`), none (`Anywhere`), or the label of another model
+/// (`ModelOfAnother`).
 const RULES_BY_JOB: &str = r#"
 groups:
   - name: quick
@@ -330,7 +330,7 @@ groups:
 #[test]
 fn alerts_about_other_jobs_instances_and_models_do_not_count() {
     let (service, other) = (Service::start(), Service::start());
-    // Nobody listens at the second address of the target's own job.
+    // There is no listener at the second address of the target's own job.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = format!(
         "global: {{ scrape_interval: 1s, evaluation_interval: 1s, scrape_timeout: 1s }}\nrule_files: [rules.yml]\n\
@@ -393,7 +393,7 @@ fn alerts_about_other_jobs_instances_and_models_do_not_count() {
     assert_eq!(report["alerts_of"], labels, "{words}");
     assert!(words.contains(&labels), "{words}");
 
-    // One `job` for all; and an alert that is to fire is not answered by another job's.
+    // `expect.job` applies to all expectations, and an expected alert must be of that job.
     let file = self::file(&scenario(
         "  job: other\n  quiet: [ { alert: Broken, job: own } ]\n  alerts: [ { alert: Broken, phase: a, fires_within: 1s } ]\n",
     ));
@@ -407,10 +407,10 @@ fn alerts_about_other_jobs_instances_and_models_do_not_count() {
 }
 
 #[test]
-fn a_target_that_prometheus_does_not_scrape_is_found_by_its_model_or_named() {
+fn a_target_that_prometheus_does_not_scrape_is_looked_up_by_its_model() {
     const QUIET: &str = "  quiet: [ { alert: Broken, phase: calm } ]\n";
     let world = World::new("alertmanagers: []");
-    // The same model at an address of its own, such as that of a load balancer.
+    // The same model at another address, such as that of a load balancer.
     let unscraped = Service::start();
     let file = scenario(QUIET);
     let (code, words, report) = play(file.path().to_str().unwrap(), &unscraped, Some(&world.prometheus));
@@ -423,5 +423,5 @@ fn a_target_that_prometheus_does_not_scrape_is_found_by_its_model_or_named() {
     let (code, words, report) = play(file.path().to_str().unwrap(), &unscraped, Some(&prometheus));
     assert_came_to(0, code, &words);
     assert_eq!(report["alerts_of"], "model iris", "{words}");
-    assert!(words.contains("alerts of every job count; name the job with `job` under `expect`"), "{words}");
+    assert!(words.contains("alerts of every job count; name the job in `expect.job`"), "{words}");
 }

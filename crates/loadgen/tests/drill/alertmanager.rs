@@ -1,4 +1,4 @@
-//! A real Alertmanager without a receiver, on a free port and with a data folder of its own.
+//! Starts a real Alertmanager without a receiver, on a free port and with its own data folder.
 
 use crate::server;
 use std::{

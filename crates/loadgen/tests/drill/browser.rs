@@ -1,5 +1,5 @@
-//! A real Chromium without a window, spoken to in its DevTools protocol over a pipe: JSON, each message ended by a NUL.
-//! The shell moves the pipes to the descriptors 3 and 4, where Chromium expects them; so there is no socket and no port.
+//! Controls a real Chromium without a window, by its DevTools protocol over pipes. Messages are JSON and end with a NUL. A shell
+//! connects the pipes to the descriptors 3 and 4, where Chromium expects them, so no port is needed.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ pub struct Browser {
     hear: BufReader<ChildStdout>,
     session: Option<String>,
     last: u64,
-    /// What the page complained of: errors of scripts, of the network, of its policy.
+    /// The errors of the page: of scripts, of the network, and of its content security policy.
     pub complaints: Vec<String>,
     _profile: TempDir,
 }
@@ -29,7 +29,7 @@ impl Browser {
         let profile = tempfile::tempdir().unwrap();
         let mut child = Command::new("sh")
             .args(["-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", "sh"])
-            // Root, as in a container, has no sandbox to use.
+            // Chromium has no sandbox for root, as in a container.
             .args([
                 "--headless",
                 "--no-sandbox",
@@ -58,7 +58,7 @@ impl Browser {
         browser
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a command and waits for its result.
     pub fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.last += 1;
         let mut question = json!({ "id": self.last, "method": method, "params": parameters });
@@ -91,7 +91,7 @@ impl Browser {
         }
     }
 
-    /// The value of an expression in the page.
+    /// Returns the value of an expression in the page.
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let answer =
             self.call("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true }));
@@ -107,7 +107,7 @@ impl Browser {
                 let text = self.evaluate("document.body?.innerText");
                 panic!("never: {expression}\n{text}\n{:?}", self.complaints);
             }
-            // The browser may need this core.
+            // The browser may need the core that this thread uses.
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -118,7 +118,7 @@ impl Browser {
         self.until("document.readyState === 'complete' && document.querySelector('main') !== null");
     }
 
-    /// A window of this width, in light or dark.
+    /// Sets the width of the window, and the light or dark theme.
     pub fn look(&mut self, width: u32, theme: &str) {
         let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", size);
@@ -132,7 +132,7 @@ impl Browser {
         self.call("Network.emulateNetworkConditions", nothing);
     }
 
-    /// The whole page as a PNG.
+    /// Returns the whole page as a PNG.
     pub fn screenshot(&mut self, path: &Path) {
         let answer =
             self.call("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": true }));

@@ -1,4 +1,4 @@
-//! Predictions, feedback about them, and the alert on concept drift: two replicas, one Prometheus, the shipped rules.
+//! Tests feedback and the alert on concept drift, with two replicas and one Prometheus that runs the shipped rules.
 
 use crate::{prometheus::Prometheus, service::Service};
 use driftsim::{DriftSpec, RowSource};
@@ -8,7 +8,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A minute is counted once a minute, and the quality of it once a minute after that.
+/// The time limit. The rules count a minute once it is over, and compute the accuracy within another minute.
 const DEADLINE: Duration = Duration::from_secs(240);
 
 const ROWS: usize = 400;
@@ -27,7 +27,7 @@ impl World {
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
-    /// What a query gives, label sets aside.
+    /// Returns the values of a query without their labels.
     async fn query(&self, query: &str) -> Vec<f64> {
         let request = self.client.post(format!("{}/api/v1/query", self.prometheus.url()));
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
@@ -38,9 +38,9 @@ impl World {
         result.iter().map(|sample| sample["value"][1].as_str().unwrap().parse().unwrap()).collect()
     }
 
-    /// The one value that a query gives, once `holds` of it.
+    /// Waits until the single value of a query fulfils `holds`, and returns it.
     async fn until(&self, query: &str, holds: impl Fn(f64) -> bool) -> f64 {
-        // Asked as often as there can be news, so as not to take the processor from the drills beside this one.
+        // The query is repeated as seldom as its value changes, to leave CPU time to other drills.
         let mut turns = tokio::time::interval(Duration::from_millis(250));
         let asking = async {
             loop {
@@ -56,7 +56,7 @@ impl World {
     }
 }
 
-/// The rows are unchanged, but two in five now have another true class: no feature, prediction or confidence shows it.
+/// The rows stay the same, but two in five have another true class. Features, predictions and confidence do not show this.
 #[tokio::test]
 async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
     let key = tempfile::NamedTempFile::new().unwrap();
@@ -81,13 +81,13 @@ async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
         confidence += answer["probabilities"][predicted].as_f64().unwrap() / ROWS as f64;
         feedback.push(json!({ "prediction_id": answer["prediction_id"], "label": card.classes[class] }));
     }
-    // All of it to one replica, half of it about predictions of the other.
+    // All feedback goes to one replica, although half of it is about predictions of the other.
     let answer = world.post(&other, "/feedback", &json!(feedback)).await;
     assert_eq!(answer, json!({ "accepted": ROWS, "rejected": [] }));
 
     let accuracy = right as f64 / ROWS as f64;
     let hour = "{job=\"ml-inference\",window=\"1h\"}";
-    // A counter that began at 0 is counted up to a twelfth short (rules/minutes.yml), in all cells alike.
+    // Of a counter that began at 0, up to a twelfth is not counted (rules/minutes.yml). The share is the same in all cells.
     let seen = ROWS as f64 * 0.9;
     world.until(&format!("job_version_window:feedback:rows{hour}"), |rows| rows > seen).await;
     let seen = world.until(&format!("job_version_window:feedback:accuracy{hour}"), |_| true).await;
@@ -98,11 +98,11 @@ async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
         drift::accuracy_estimate(confidence, reference.confidence.unwrap(), reference.accuracy.unwrap());
     assert!((gap - (estimate - accuracy)).abs() < 0.02, "{gap}, not {estimate} - {accuracy}");
     for alert in ["ModelAccuracyGap", "ModelAccuracyDrop"] {
-        // Pending: it waits for the rest of the batch before it fires.
+        // The alert is pending, because it waits for five minutes before it fires.
         world
             .until(&format!("count(ALERTS{{alertname=\"{alert}\",window=\"1h\"}})"), |count| count == 1.0)
             .await;
     }
     let drifting = world.query("max(job_version_signal_window:signal_bin:drifting)").await;
-    assert_eq!(drifting, [0.0], "neither inputs nor predictions tell");
+    assert_eq!(drifting, [0.0], "neither inputs nor predictions drift");
 }

@@ -1,4 +1,4 @@
-//! Fire drills: shipped scenarios against the real service, judged with a real Prometheus that runs the shipped rules.
+//! Tests of the built-in scenarios against the real service, with a real Prometheus that runs the shipped rules.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,12 +24,12 @@ use std::{
     process::Command,
 };
 
-/// Plays a shipped scenario from a folder without scenarios, so from the built-in copies.
+/// Runs a built-in scenario, from a folder that has no scenarios.
 fn play(scenario: &str, service: &Service, prometheus: Option<&Prometheus>) -> (i32, String, Value) {
     run(scenario, service, prometheus, &[])
 }
 
-/// Plays a scenario with more flags.
+/// Runs a scenario with further flags.
 fn run(
     scenario: &str,
     service: &Service,
@@ -61,7 +61,7 @@ fn assert_came_to(expected: i32, code: i32, words: &str) {
 }
 
 #[test]
-fn drift_is_noticed_by_the_signals_and_by_the_alerts() {
+fn drift_is_detected_by_the_signals_and_by_the_alerts() {
     let service = Service::start();
     let prometheus = Prometheus::start(&[service.address]);
     let (code, words, report) = play("drift", &service, Some(&prometheus));
@@ -73,7 +73,7 @@ fn drift_is_noticed_by_the_signals_and_by_the_alerts() {
 }
 
 #[test]
-fn normal_traffic_raises_nothing_and_unchecked_is_not_passed() {
+fn normal_traffic_raises_no_alert_and_unchecked_expectations_are_not_passed() {
     let service = Service::start();
     let (code, words, report) = play("normal", &service, None);
     assert_came_to(0, code, &words);
@@ -85,8 +85,8 @@ fn normal_traffic_raises_nothing_and_unchecked_is_not_passed() {
 }
 
 #[test]
-fn a_service_that_notices_nothing_fails_the_drill() {
-    // The rules exist, but the service is not scraped: its alerts cannot fire, and the run must report that.
+fn the_drill_fails_if_monitoring_detects_nothing() {
+    // The rules exist, but the service is not scraped, so its alerts cannot fire. The run must report that.
     let service = Service::start();
     let elsewhere = Service::start();
     let prometheus = Prometheus::start(&[elsewhere.address]);
@@ -110,7 +110,7 @@ expect:
 }
 
 #[test]
-fn a_misspelt_alert_is_found_before_the_run() {
+fn a_misspelt_alert_is_reported_before_the_run() {
     let service = Service::start();
     let prometheus = Prometheus::start(&[service.address]);
     let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
@@ -124,7 +124,7 @@ fn a_misspelt_alert_is_found_before_the_run() {
     assert!(words.contains("no alerting rule \"ModelInputDrfit\"; it has ModelAccuracyDrop"), "{words}");
 }
 
-/// A second of traffic with these expectations, as a file to read from.
+/// Writes a scenario with a second of traffic and these expectations to a temporary file.
 fn scenario(expect: &str) -> std::fs::File {
     let mut file = tempfile::tempfile().unwrap();
     let text = format!(
@@ -137,7 +137,7 @@ fn scenario(expect: &str) -> std::fs::File {
 }
 
 #[test]
-fn the_built_in_copies_are_the_files() {
+fn the_built_in_scenarios_equal_the_shipped_files() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let names: Vec<_> =

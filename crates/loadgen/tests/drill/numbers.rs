@@ -1,4 +1,5 @@
-//! Models that were trained elsewhere: the shipped scenarios, and true numbers as feedback.
+//! Tests of the built-in scenarios, and of true numbers as feedback, with profiles of regression models and of models without
+//! confidence.
 
 use crate::{
     assert_came_to, flats, run,
@@ -13,7 +14,7 @@ fn serving(model: LoadedModel) -> Service {
 }
 
 #[test]
-fn normal_and_drift_run_on_models_of_numbers_and_without_confidence() {
+fn normal_and_drift_pass_with_regression_models_and_models_without_confidence() {
     let models = [(flats::regression(), true), (flats::without_confidence(), false)];
     let threads = models.map(|((file, model), predicts_number)| {
         std::thread::spawn(move || {
@@ -67,7 +68,8 @@ expect:
     assert_eq!((&report["feedback"]["due"], &report["feedback"]["accepted"]), (&400.into(), &400.into()));
     assert_eq!(service.counted("feedback_absolute_error_count"), 400.0, "{words}");
     let mean = service.counted("feedback_absolute_error_sum") / 400.0;
-    // Uniform from 0 to 20: four standard deviations of 20 / √12 / √400 are 1.2. Rows without a floor add a little.
+    // The errors are uniform from 0 to 20, so four standard deviations of their mean, 4 · 20 / √12 / √400, are 1.2. Rows without a
+    // floor add a little.
     assert!((mean - flats::ERROR).abs() < 1.4, "{mean}");
 
     let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))

@@ -1,5 +1,5 @@
-//! The live page and the report it leaves behind, looked at with a real browser: both widths, both themes, no complaint.
-//! Screenshots are left in the target directory, for people to look at.
+//! Tests the live page and the HTML report in a real browser, with two widths and two themes. Screenshots are written to the
+//! target directory, to be looked at.
 
 use crate::{assert_came_to, browser::Browser, service::Service};
 use std::{
@@ -24,13 +24,13 @@ expect:
   vitals: [ { vital: server_error_ratio, phase: storm, exceeds: 0.1 } ]
 ";
 
-/// The plots with at least one line of two points, by `panel: side`; each panel's phases are named.
+/// Whether every plot has a line of at least two points and the name of a phase.
 const DRAWN: &str = "[...document.querySelectorAll('.panel')].every(panel => \
     [...panel.querySelectorAll('figure')].every(figure => \
     [...figure.querySelectorAll('polyline')].some(line => line.getAttribute('stroke-width') === '4' \
     && line.points.length > 1) && figure.querySelector('svg').textContent.includes('calm')))";
 
-/// Beyond the window's width, in pixels.
+/// The width of the page beyond that of the window, in pixels.
 const OVERHANG: &str = "document.documentElement.scrollWidth - window.innerWidth";
 
 struct Run {
@@ -52,7 +52,7 @@ impl Run {
         Self { child, log }
     }
 
-    /// The address that it says after these words.
+    /// Returns the address that the run prints after these words.
     fn address(&mut self, words: &str) -> String {
         let mut line = String::new();
         while self.log.read_line(&mut line).unwrap() > 0 {
@@ -61,7 +61,7 @@ impl Run {
             }
             line.clear();
         }
-        panic!("it never said {words:?}");
+        panic!("the run never printed {words:?}");
     }
 
     fn finish(mut self) -> (Option<i32>, String) {
@@ -78,7 +78,7 @@ fn pictures() -> PathBuf {
     folder
 }
 
-/// Looks at the open page in every way, and finds nothing amiss.
+/// Checks the open page with all widths and themes.
 fn look_over(browser: &mut Browser, name: &str) {
     for (width, theme, back) in
         [(1280, "light", 255), (1280, "dark", 20), (360, "light", 255), (360, "dark", 20)]
@@ -94,7 +94,7 @@ fn look_over(browser: &mut Browser, name: &str) {
 }
 
 #[test]
-fn a_browser_has_nothing_to_complain_of() {
+fn the_page_has_no_errors_in_a_browser() {
     let service = Service::start();
     let folder = tempfile::tempdir().unwrap();
     let scenario = folder.path().join("scenario.yaml");
@@ -110,8 +110,8 @@ fn a_browser_has_nothing_to_complain_of() {
     browser.screenshot(&pictures().join("start-1280-light.png"));
     browser.until("document.querySelector('progress').value > 10");
     look_over(&mut browser, "live");
-    // The last state arrives although the server ends with the run, and nothing is asked of a server that is gone.
-    // On a busy machine the run may be invalid; its page must come to an end all the same.
+    // The last state arrives although the server stops with the run, and the page sends no request after that.
+    // On a busy machine the run may be invalid, but its page must show the end, too.
     browser.until("/^(PASSED|INVALID)/.test(document.querySelector('.verdict').textContent)");
     browser.until("document.querySelector('#connection').textContent.includes('has ended')");
     assert_eq!(browser.evaluate(DRAWN), true);

@@ -1,4 +1,4 @@
-//! A real Prometheus with the shipped configuration and rules, or with others, on a free port and a data folder of its own.
+//! Starts a real Prometheus with the shipped configuration and rules, or with others, on a free port and with its own data folder.
 
 use crate::server;
 use std::{
@@ -16,7 +16,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it; it scrapes the replicas of the service at `targets`.
+    /// Starts a Prometheus that scrapes the replicas of the service at `targets`.
     pub fn start(targets: &[SocketAddr]) -> Self {
         let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../monitoring");
         let folder = tempfile::tempdir().unwrap();
@@ -32,7 +32,7 @@ impl Prometheus {
         Self::launch(folder)
     }
 
-    /// Starts it with a configuration of its own and, beside it, these rules in `rules.yml`.
+    /// Starts a Prometheus with this configuration, and with these rules in `rules.yml`.
     pub fn with(config: &str, rules: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
@@ -51,13 +51,13 @@ impl Prometheus {
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             assert!(start.elapsed() < Duration::from_secs(30), "Prometheus does not listen at {address}");
-            // It may need this core.
+            // Prometheus may need the core that this thread uses.
             std::thread::sleep(Duration::from_millis(10));
         }
         Self { child, address, _folder: folder }
     }
 
-    /// Ends it, as a crash would.
+    /// Kills the server, as in a crash.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -6,10 +6,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// Starts `program` on a free port, with `arguments` for it, and waits until its log says `ready`.
+/// Starts `program` on a free port with `arguments`, and waits until its log contains `ready`.
 ///
 /// # Panics
-/// When it ends before; its log is in the test's output.
+/// If the program ends before that; its log is in the test's output.
 pub fn start(
     program: &str,
     ready: &str,
@@ -34,6 +34,6 @@ pub fn start(
         std::thread::spawn(move || log.for_each(drop));
         Some((child, address))
     };
-    // Another process may get a free port before the program binds it.
+    // The program is started again if another process has bound the free port before it.
     attempt().or_else(attempt).unwrap_or_else(|| panic!("{program} ended before it was ready"))
 }

@@ -1,4 +1,4 @@
-//! The real service, in a thread.
+//! Runs the real service in a thread.
 
 use inference::{Application, LoadedModel, Settings, load_model};
 use model::ModelFile;
@@ -54,7 +54,7 @@ impl Service {
         self.counted_where(counter, |_| true)
     }
 
-    /// Returns the sum over those series of a counter whose labels fit.
+    /// Returns the sum over those series of a counter whose labels match.
     pub fn counted_where(&self, counter: &str, fits: impl Fn(&str) -> bool) -> f64 {
         let mut page = String::new();
         let mut connection = TcpStream::connect(self.address).unwrap();

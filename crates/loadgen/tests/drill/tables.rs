@@ -1,5 +1,5 @@
-//! The shipped scenarios on tables of five kinds, none of them Iris: text, gaps, columns that follow from others, rare classes, codes,
-//! many columns. Then real rows of each, with their true classes as feedback.
+//! Tests the built-in scenarios with five kinds of tables that differ from Iris: with text, missing values, columns that depend on
+//! others, rare classes, codes, and many columns. Then sends real rows of each, with their true classes as feedback.
 
 use crate::{assert_came_to, run, service::Service};
 use inference::Settings;
@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use std::fmt::Write;
 
-/// A kind of table: its name, the column of its class, and what makes its rows.
+/// A kind of table: its name, the column with the class, and the function that generates its rows.
 type Kind = (&'static str, &'static str, fn(&mut ChaCha8Rng, usize) -> String);
 
 const KINDS: [Kind; 5] = [
@@ -22,7 +22,7 @@ const KINDS: [Kind; 5] = [
 
 const ROWS: usize = 3000;
 
-/// A number of about a normal distribution: the sum of twelve uniform ones.
+/// Returns an approximately normal random number: the sum of twelve uniform ones.
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
 }
@@ -31,7 +31,7 @@ fn pick<'a>(rng: &mut ChaCha8Rng, among: &[&'a str]) -> &'a str {
     among[rng.random_range(0..among.len())]
 }
 
-/// Three classes, two texts, and numbers that hang together; one row in thirty has gaps.
+/// Generates three classes, two text columns, and correlated numbers. One row in thirty has missing values.
 fn birds(rng: &mut ChaCha8Rng, rows: usize) -> String {
     let mut text = "species,island,bill,flipper,mass,sex\n".to_owned();
     for _ in 0..rows {
@@ -57,7 +57,7 @@ fn birds(rng: &mut ChaCha8Rng, rows: usize) -> String {
     text
 }
 
-/// Two classes, mostly texts, of which some follow from others; the total is months times the monthly price.
+/// Generates two classes and mostly text columns, some of which depend on others. The total is the months times the monthly price.
 fn customers(rng: &mut ChaCha8Rng, rows: usize) -> String {
     let mut text = "months,internet,backup,contract,paperless,monthly,total,leaves\n".to_owned();
     for _ in 0..rows {
@@ -85,7 +85,7 @@ fn customers(rng: &mut ChaCha8Rng, rows: usize) -> String {
     text
 }
 
-/// One row in thirty is of the second class.
+/// Generates two classes; one row in thirty is of the second one.
 fn loans(rng: &mut ChaCha8Rng, rows: usize) -> String {
     let mut text = "student,balance,income,default\n".to_owned();
     for _ in 0..rows {
@@ -98,7 +98,7 @@ fn loans(rng: &mut ChaCha8Rng, rows: usize) -> String {
     text
 }
 
-/// Forty columns of whole numbers from 0 to 9, most of them nearly always 0, and a class of one row in sixteen.
+/// Generates forty columns of whole numbers from 0 to 9, most of them nearly always 0, and a class of one row in sixteen.
 fn codes(rng: &mut ChaCha8Rng, rows: usize) -> String {
     let mut text: String = (0..40).map(|column| format!("m{column},")).collect();
     text += "buys\n";
@@ -118,11 +118,11 @@ fn codes(rng: &mut ChaCha8Rng, rows: usize) -> String {
     text
 }
 
-/// Ten classes, 64 columns of whole numbers from 0 to 16, some of them always 0.
+/// Generates ten classes and 64 columns of whole numbers from 0 to 16, some of them always 0.
 fn pixels(rng: &mut ChaCha8Rng, rows: usize) -> String {
     let mut text: String = (0..64).map(|column| format!("p{column},")).collect();
     text += "digit\n";
-    // The same ten pictures for every table of this kind.
+    // All tables of this kind have the same ten pictures.
     let mut drawing = ChaCha8Rng::seed_from_u64(10);
     let pictures: Vec<Vec<f64>> = (0..10)
         .map(|_| {
@@ -150,7 +150,8 @@ fn trained(kind: Kind) -> ModelFile {
     model::train(&table, &TrainOptions::new(name)).unwrap()
 }
 
-/// A shipped scenario in a quarter of the time. Times of answers are left out: several services share this machine.
+/// Returns a built-in scenario in a quarter of the time, without thresholds on response times, because several services share
+/// this machine.
 pub fn shortened(name: &str) -> String {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").join(name);
     let text = std::fs::read_to_string(file.with_extension("yaml")).unwrap();
@@ -209,13 +210,13 @@ expect:
 ";
     let (words, report) = played(scenario, &service, &["--table", rows.to_str().unwrap()]);
     let feedback = &report["feedback"];
-    // Half of 800, give or take four standard deviations of √(800 · ½ · ½).
+    // Half of 800 are expected; the margin is four standard deviations, 4·√(800 · ½ · ½).
     let due = feedback["due"].as_u64().unwrap();
     assert!((343..=457).contains(&due) && feedback["accepted"] == due, "{name} ({target}): {words}");
     assert!(words.contains(&format!("{due} feedback = {due} accepted")), "{words}");
     let counted = service.counted("feedback_total");
     assert_eq!(counted, due as f64, "{name}");
-    // The true classes are those of the rows, not drawn at random: the model knows most of them.
+    // The true classes are those of the rows and not random, so the model predicts most of them correctly.
     let right: f64 = service.counted_where("feedback_total", |labels| {
         let value = |label: &str| labels.split(&format!("{label}=\"")).nth(1)?.split('"').next();
         value("predicted") == value("actual")
@@ -224,7 +225,7 @@ expect:
 }
 
 #[test]
-fn shipped_scenarios_and_real_rows_on_five_kinds_of_tables() {
+fn built_in_scenarios_and_real_rows_pass_with_five_kinds_of_tables() {
     let threads: Vec<_> = KINDS
         .map(|kind| std::thread::spawn(move || shipped_scenarios_and_real_rows_on(kind)))
         .into_iter()

@@ -1,4 +1,4 @@
-//! Checks the expectations of a scenario against what monitoring detected.
+//! Judges the expectations of a scenario by what monitoring detected.
 
 mod prometheus;
 
@@ -13,10 +13,10 @@ use driftsim::counted::counted;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, time::Duration};
 
-/// The longest time between two readings of the service after which it still counts as observed throughout.
+/// The longest time between two readings for which the service still counts as observed without a gap.
 const LONGEST_GAP: Duration = Duration::from_secs(3);
 
-/// The fewest requests for a ratio or a percentile: one error among 20 is 5 %.
+/// The fewest requests for a verdict on a ratio or a percentile. With 20, a single error is 5 %.
 const FEWEST_REQUESTS: f64 = 20.0;
 
 /// The outcome of an expectation.
@@ -28,7 +28,7 @@ pub struct ExpectationOutcome {
     pub phase: Option<String>,
     /// A description of what was expected.
     pub expected: String,
-    /// Whether it came.
+    /// Whether the expectation was met.
     pub verdict: Verdict,
     /// What was observed.
     pub detail: String,
@@ -46,7 +46,7 @@ impl ExpectationOutcome {
     /// Returns the verdict as text.
     pub fn word(&self) -> &'static str {
         match (self.verdict, self.calm) {
-            (Verdict::Passed, false) => "NOTICED",
+            (Verdict::Passed, false) => "DETECTED",
             (Verdict::CannotTell, _) => "CANNOT TELL",
             (Verdict::Failed, false) => "MISSED",
             (Verdict::Passed, true) => "as expected",
@@ -101,7 +101,7 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Observations) -> Expec
     if let Some(reason) = &expectation.inapplicable {
         (verdict, detail) = (Verdict::NotChecked, reason.clone());
     }
-    // Half a phase can show that something happened, but not that nothing did.
+    // Half a phase can show that an event occurred, but not that none did.
     if (verdict.is_missed() || calm)
         && seen.interrupted.is_some_and(|at| at < settled(expectation, seen.schedule))
     {
@@ -121,7 +121,7 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Observations) -> Expec
     }
 }
 
-/// Returns when the last event that an expectation depends on may occur.
+/// Returns the latest time of the events that decide an expectation.
 fn settled(expectation: &Expectation, schedule: &Schedule) -> Duration {
     let Some(phase) = expectation.phase else { return schedule.end() };
     let Span { start, end } = schedule.span(phase);
@@ -172,7 +172,7 @@ fn in_words(expectation: &Expectation, names: &[String]) -> String {
             };
             let (to, against) = (|value| amount(*vital, value), &names[*against]);
             match *assertion {
-                VitalAssertion::RisesBy(times) => format!("{what} rises {times}-fold over {against}"),
+                VitalAssertion::RisesBy(times) => format!("{what} rises to {times} times that of {against}"),
                 VitalAssertion::Exceeds(limit) => format!("{what} exceeds {}", to(limit)),
                 VitalAssertion::StaysBelow(limit) => format!("{what} stays below {}", to(limit)),
                 VitalAssertion::ShiftsBy(by) => format!("{what} shifts by {} from {against}", to(by)),
@@ -194,7 +194,7 @@ fn in_words(expectation: &Expectation, names: &[String]) -> String {
     }
 }
 
-/// Returns a vital sign with its unit.
+/// Formats the value of a vital sign with its unit.
 pub fn amount(vital: Vital, value: f64) -> String {
     match vital {
         Vital::Throughput => format!("{value:.1}/s"),
@@ -205,8 +205,8 @@ pub fn amount(vital: Vital, value: f64) -> String {
     }
 }
 
-/// Returns whether an event that was observed `after` the start came in time. Readings and questions occur at whole
-/// seconds or slightly later, so an exact comparison would exclude the last one in time.
+/// Returns whether an event that was observed `after` the start was in time. Readings and queries are made at whole seconds or
+/// slightly later, so an exact comparison would leave out the one at the deadline.
 fn is_within(after: Duration, within: Duration) -> bool {
     after <= within + AT_ONCE
 }
@@ -214,7 +214,7 @@ fn is_within(after: Duration, within: Duration) -> bool {
 fn signal(wanted: &str, assertion: SignalAssertion, watch: &PhaseWatch) -> Finding {
     let wanted: Vec<_> = watch.signals.iter().filter(|(name, _)| wanted == "*" || wanted == *name).collect();
     if wanted.is_empty() {
-        return (Verdict::CannotTell, reading_error(watch, "no such signal was published"), None);
+        return (Verdict::CannotTell, reading_error(watch, "the service published no such signal"), None);
     }
     let drifting = wanted
         .iter()
@@ -255,7 +255,7 @@ fn vital(
     let (now, before) = (watch.increases.vitals(), against.increases.vitals());
     let class = class.or_else(|| most_moved(vital, &now, &before));
     let Some(value) = now.get(vital, class) else {
-        return (Verdict::CannotTell, reading_error(watch, "nothing was counted"), None);
+        return (Verdict::CannotTell, reading_error(watch, "the service counted nothing"), None);
     };
     if let Some(reason) = too_few(vital, &now) {
         return (Verdict::CannotTell, reason, None);
@@ -273,7 +273,8 @@ fn vital(
             // A class that was never predicted has the share 0, if anything was predicted.
             let had_none = (vital == Vital::ClassShare && !before.class_shares.is_empty()).then_some(0.0);
             let Some(earlier) = before.get(vital, class).or(had_none) else {
-                let reason = reading_error(against, "nothing to compare with was counted");
+                let reason =
+                    reading_error(against, "the service counted nothing in the phase to compare with");
                 return (Verdict::CannotTell, reason, None);
             };
             if let Some(reason) = too_few(vital, &before) {
@@ -289,7 +290,7 @@ fn vital(
     }
 }
 
-/// Returns why a vital sign cannot be judged if it is based on too few requests or predictions.
+/// Returns the reason if a vital sign cannot be judged because there are too few requests or predictions.
 fn too_few(vital: Vital, vitals: &Vitals) -> Option<String> {
     let (count, needs, what) = match vital {
         Vital::Throughput => return None,
@@ -301,7 +302,7 @@ fn too_few(vital: Vital, vitals: &Vitals) -> Option<String> {
         .then(|| format!("{}, at least {needs} are needed", counted(count as u64, singular, plural)))
 }
 
-/// Returns why a whole phase cannot be judged if the service was not read for too long.
+/// Returns the reason if a phase cannot be judged because the service was not read for too long.
 fn unread(watch: &PhaseWatch) -> Option<String> {
     (watch.longest_gap > LONGEST_GAP).then(|| {
         let why = watch.last_error.as_deref().unwrap_or("readings came late");
@@ -309,7 +310,7 @@ fn unread(watch: &PhaseWatch) -> Option<String> {
     })
 }
 
-/// Returns the class whose share moved most; none for other vital signs.
+/// Returns the class whose share changed most; `None` for other vital signs.
 fn most_moved<'a>(vital: Vital, now: &'a Vitals, before: &Vitals) -> Option<&'a str> {
     let moved = |class: &String, share: f64| (share - before.class_shares.get(class).unwrap_or(&0.0)).abs();
     let shares = now.class_shares.iter().filter(|_| vital == Vital::ClassShare);

@@ -20,7 +20,7 @@ use std::time::Duration;
 pub(super) struct AlertTimes {
     /// When the alert resolved, counted from its phase's end.
     pub(super) resolved: Option<Duration>,
-    /// When an Alertmanager had it, counted from its phase's start.
+    /// When an Alertmanager had the alert, counted from its phase's start.
     pub(super) notified: Option<Duration>,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn judge(
 ) -> Finding {
     let phase = expectation.phase.unwrap_or_default();
     let Span { start, end } = schedule.span(phase);
-    // Only found here if the rules could not be read before the run.
+    // The run would not have started if the rules had been read before it.
     if let (Assertion::AlertFires { alert, .. } | Assertion::AlertQuiet { alert }, Some(Ok(known))) =
         (&expectation.assertion, &prometheus.rules)
         && !known.contains(&alert.name)
@@ -69,7 +69,7 @@ struct Fires<'a> {
 impl Fires<'_> {
     fn judge(&self, times: &mut AlertTimes) -> Finding {
         let before = |was| {
-            (Verdict::Failed, format!("{was} before the phase began, so it says nothing about it"), None)
+            (Verdict::Failed, format!("{was} before the phase began, so the phase is not its cause"), None)
         };
         match self.watch.at_start() {
             Some(AlertState::Firing) => return before("was firing"),
@@ -103,7 +103,7 @@ impl Fires<'_> {
                 steps.iter().filter(move |(verdict, _)| (*verdict == Verdict::CannotTell) == undecided);
             chosen.filter_map(|(_, detail)| detail.clone())
         };
-        // The reason why it cannot be decided comes first if it is what the verdict rests on.
+        // The reason why the expectation cannot be decided comes first if the verdict depends on it.
         let detail = if verdict == Verdict::CannotTell {
             let decided: Vec<_> = std::iter::once(fired).chain(details(false)).collect();
             details(true).chain([decided.join(", ")]).collect::<Vec<_>>().join("; ")
@@ -114,8 +114,8 @@ impl Fires<'_> {
         (verdict, detail, Some(after))
     }
 
-    /// Judges whether the alert reached an Alertmanager in time. Passes without a detail if no Alertmanager can be reached
-    /// from here.
+    /// Judges whether the alert reached an Alertmanager in time. It passes without a detail if no Alertmanager can be reached from
+    /// this machine.
     fn delivery(&self, fired: Duration, times: &mut AlertTimes) -> (Verdict, Option<String>) {
         let delivery = &self.watch.delivery;
         let deadline = fired + LONGEST_DELIVERY;
@@ -134,7 +134,7 @@ impl Fires<'_> {
                 );
                 return (Verdict::Failed, Some(late));
             }
-            // Without a reading around the deadline it may have arrived in time.
+            // Without an answer around the deadline, the alert may have arrived in time.
             if arrived > deadline + AT_ONCE && arrived > without + LONGEST_LAPSE {
                 return (Verdict::CannotTell, Some(fell_silent(self.prometheus)));
             }
@@ -151,8 +151,8 @@ impl Fires<'_> {
         };
         if delivery.last_without.is_none_or(|at| at < watched_until) {
             let reach = &self.prometheus.alertmanagers;
-            // An Alertmanager that was never reachable from here does not decide either way. One that stopped answering
-            // may be the fault itself.
+            // An Alertmanager that this machine could never reach does not affect the verdict. One that stopped answering may be
+            // broken.
             return match reach.answered > 0 && reach.failed > 0 {
                 true => (Verdict::CannotTell, Some(fell_silent(self.prometheus))),
                 false => (Verdict::Passed, None),
@@ -160,7 +160,7 @@ impl Fires<'_> {
         }
         let missed = kept_back.map_or_else(
             || "but did not reach Alertmanager".into(),
-            |words| format!("{words}: no one is notified"),
+            |words| format!("{words}, so there was no notification"),
         );
         (Verdict::Failed, Some(missed))
     }
@@ -202,10 +202,10 @@ fn quiet(watch: &QuietWatch, phase: Option<Duration>, prometheus: &PrometheusWat
         }
         (None, Some(reason)) => (Verdict::CannotTell, reason, None),
         (None, None) if watch.is_pending() => {
-            (Verdict::CannotTell, format!("pending at the {what}'s end"), None)
+            (Verdict::CannotTell, format!("still pending at the end of the {what}"), None)
         }
         (None, None) => match &prometheus.rules {
-            // An alert with a misspelt name is quiet, too.
+            // An alert with a misspelt name would be quiet, too.
             Some(Err(error)) => {
                 (Verdict::CannotTell, format!("the rules of Prometheus could not be read: {error}"), None)
             }
@@ -234,8 +234,8 @@ fn query(assertion: &QueryAssertion, watch: &QueryWatch, start: Duration) -> Fin
         let gap = watch.longest_gap;
         (gap > LONGEST_GAP).then(|| format!("no answer for {}: {}", whole(gap), error()))
     };
-    let no_value = || (Verdict::CannotTell, "there never was a value".to_owned(), None);
-    // A missing answer may have been the decisive one.
+    let no_value = || (Verdict::CannotTell, "the query never had a value".to_owned(), None);
+    // The missing answer may have been decisive.
     let failed = |detail, after| match unread() {
         Some(reason) => (Verdict::CannotTell, reason, after),
         None => (Verdict::Failed, detail, after),
@@ -248,7 +248,7 @@ fn query(assertion: &QueryAssertion, watch: &QueryWatch, start: Duration) -> Fin
             }
             (Some((at, value)), _) if watch.held_at_start() == Some(true) => {
                 let detail = format!(
-                    "was {} ({condition}) when the phase began, so it says nothing about it",
+                    "was {} ({condition}) when the phase began, so the phase is not its cause",
                     number(value)
                 );
                 (Verdict::Failed, detail, Some(at - start))
@@ -277,9 +277,9 @@ fn query(assertion: &QueryAssertion, watch: &QueryWatch, start: Duration) -> Fin
     }
 }
 
-/// Describes the value that was nearest to the limit.
+/// Formats the value that was nearest to the limit.
 fn at_nearest(value: f64) -> String {
-    format!("{} at its nearest", number(value))
+    format!("nearest value {}", number(value))
 }
 
 /// Formats a value with a useful number of digits.
@@ -301,15 +301,15 @@ fn fell_silent(prometheus: &PrometheusWatch) -> String {
     format!("Alertmanager stopped answering before the alert was observed there: {error}")
 }
 
-/// Returns why the state at the start of a phase is not known.
+/// Returns the reason why the state at the start of a phase is not known.
 fn unread_at_start(server: &str, error: Option<&str>) -> String {
     let why = error.map(|error| format!(": {error}")).unwrap_or_default();
     format!("{server} did not answer around the phase's start{why}")
 }
 
-/// Returns why an alert that was not observed may have fired all the same.
+/// Returns the reason why an alert may have fired although it was not observed.
 fn unanswered(prometheus: &PrometheusWatch) -> Option<String> {
-    let error = prometheus.last_error.as_deref().unwrap_or("it was not asked");
+    let error = prometheus.last_error.as_deref().unwrap_or("it was not queried");
     if prometheus.answered == 0 {
         return Some(error.to_owned());
     }

@@ -1,4 +1,4 @@
-//! Shared by the tests of the binary: a stub of the service, and calls of the binary.
+//! Helpers for the tests of the binary: a stub of the service, and calls of the binary.
 
 mod rogue;
 mod stub;
@@ -23,31 +23,31 @@ use tempfile::TempDir;
 pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        // What is waited for may need this core.
+        assert!(Instant::now() < deadline, "not within the time limit: {what}");
+        // The awaited program may need the core that this thread uses.
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// The binary, with a directory of its own. There is one at a time: runs measure time, and would measure one another.
+/// The binary, with its own directory. Only one test has it at a time, because runs measure time and would disturb each other.
 pub struct Loadgen {
     directory: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
-/// What a run left behind.
+/// The results of a run.
 pub struct Run {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
-    /// The JSON report, or null.
+    /// The JSON report, or null if there is none.
     pub report: Value,
 }
 
 impl Loadgen {
     pub fn new() -> Self {
         static TURN: Mutex<()> = Mutex::new(());
-        // A test that failed has no say in the next one.
+        // A failed test poisons the lock, which does not matter to the next test.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         Self { directory: TempDir::new().unwrap(), _turn: turn }
     }
@@ -66,7 +66,7 @@ impl Loadgen {
         self.directory.path().join(name)
     }
 
-    /// A report that was kept under its own name.
+    /// Reads a report that was saved under this name.
     pub fn report(&self, name: &str) -> Value {
         serde_json::from_slice(&std::fs::read(self.path(name)).unwrap()).unwrap()
     }
@@ -90,8 +90,8 @@ impl Loadgen {
         self.ended(output.unwrap_or_else(|error| panic!("faketime: {error}; `just test` installs it")))
     }
 
-    /// Runs a line of bash to its end. The line finds the binary in `"$0"` and `arguments` in `"$@"`: written into the
-    /// line, a path with a space would be split.
+    /// Runs a line of bash to its end. The binary is in `"$0"` and the `arguments` are in `"$@"`, so that paths with a space are not
+    /// split.
     pub fn call_in_shell(&self, line: &str, arguments: &[&str]) -> Run {
         let mut bash = Command::new("bash");
         bash.args(["-c", line, env!("CARGO_BIN_EXE_loadgen")]).args(arguments);
@@ -123,7 +123,7 @@ impl Loadgen {
         self.ended(command.output().unwrap())
     }
 
-    /// Waits for a run's end.
+    /// Waits for the end of a run.
     pub fn finish(&self, child: Child) -> Run {
         self.ended(child.wait_with_output().unwrap())
     }
@@ -140,23 +140,23 @@ impl Loadgen {
 }
 
 impl Run {
-    /// Panics with all that was printed, unless the run ended with `code`.
+    /// Panics with all output unless the exit code is `code`.
     #[track_caller]
     pub fn expect_code(&self, code: i32) -> &Self {
         assert_eq!(self.code, Some(code), "\n{}\n{}", self.stdout, self.stderr);
         self
     }
 
-    /// Panics with all that was printed, unless the run ended with `code`, or with 106 on a machine so busy that requests
-    /// left late: that is no fault of what was counted. Its summary must say the same, and its report if it is `report.json`.
+    /// Panics with all output unless the exit code is `code`, or 106 if the machine was so busy that requests were sent late. In
+    /// that case the summary, and the report if it is `report.json`, must state that the result would have been `code`.
     ///
-    /// A run with fewer than 30 requests in each phase is never late: of such a run, expect the code itself.
+    /// A run with fewer than 30 requests in each phase is never invalid because of late ones; use `expect_code` for it.
     #[track_caller]
     pub fn expect_judged(&self, code: i32) -> &Self {
         let late = self.code == Some(106) && self.stdout.contains("the generator could not keep up");
         assert!(self.code == Some(code) || late, "\n{}\n{}", self.stdout, self.stderr);
         if late {
-            // What the code would have been without the lateness is in the summary all the same.
+            // The summary states what was missed even if the run is invalid.
             let missed = self.stdout.contains("; besides, ") || self.report["totals"]["completed"] == 0;
             assert_eq!(missed, code == 99, "\n{}\n{}", self.stdout, self.stderr);
         }
@@ -171,13 +171,13 @@ impl Run {
         self
     }
 
-    /// One of the totals.
+    /// Returns one of the totals.
     #[track_caller]
     pub fn total(&self, name: &str) -> u64 {
         self.report["totals"][name].as_u64().unwrap_or_else(|| panic!("no total {name}: {}", self.report))
     }
 
-    /// Whether every offered request is accounted for, in all and in each phase.
+    /// Returns whether the totals of the run and of each phase add up to the offered requests.
     pub fn adds_up(&self) -> bool {
         let phases = self.report["phases"].as_array().into_iter().flatten().map(|phase| &phase["totals"]);
         phases.chain([&self.report["totals"]]).all(|totals| {
@@ -187,7 +187,7 @@ impl Run {
         })
     }
 
-    /// The expectation or threshold whose text contains `words`.
+    /// Returns the verdict of the expectation or threshold whose text contains `words`.
     #[track_caller]
     pub fn verdict(&self, list: &str, words: &str) -> &str {
         let found =

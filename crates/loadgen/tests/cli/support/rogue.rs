@@ -1,4 +1,4 @@
-//! A server that shows a proper model card and then misbehaves at every prediction, on the level of bytes.
+//! A server that returns a valid model card, but misbehaves at every prediction request.
 
 use super::stub::MODEL;
 use std::{
@@ -9,34 +9,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What it does instead of answering a prediction.
+/// What the server does instead of answering with a prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mischief {
-    /// Sends what is no HTTP.
+    /// Sends bytes that are not HTTP.
     Garbage,
-    /// Promises more than it sends, and closes.
+    /// Sends fewer bytes than Content-Length states, and closes the connection.
     ClosesEarly,
-    /// Closes without a word.
+    /// Closes the connection without an answer.
     ClosesAtOnce,
-    /// Takes the request and says nothing.
+    /// Reads the request and never answers.
     Silence,
-    /// Sends callers elsewhere.
+    /// Redirects prediction requests.
     Redirects,
-    /// Answers large requests before they are through, reads no more of them and keeps the connection open.
+    /// Answers large requests before they have been sent completely, stops reading, and keeps the connection open.
     AnswersEarly,
-    /// Hangs up when a connection that was idle for longer than three seconds carries a request again.
+    /// Closes a connection that was idle for more than three seconds when another request arrives on it.
     HangsUpOnIdle,
-    /// Sends callers elsewhere, and those who ask for the model too.
+    /// Redirects all requests, also those for the model card.
     RedirectsAll,
     /// Answers 200 with this body.
     Says(&'static str),
-    /// Answers 200 with this body, without its length, and closes.
+    /// Answers 200 with this body, without Content-Length, and closes the connection.
     SaysAndCloses(&'static str),
     /// Answers each request twice.
     AnswersTwice,
 }
 
-/// Starts one; it lives as long as the tests do.
+/// Starts a server, which runs until the end of the tests.
 pub fn rogue(mischief: Mischief) -> String {
     let card: Arc<str> = serde_json::to_string(&MODEL.card).unwrap().into();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -80,7 +80,7 @@ fn serve(mut stream: TcpStream, card: &str, mischief: Mischief) -> Option<()> {
             }
             (_, Mischief::AnswersTwice) => prediction.repeat(2),
             (_, Mischief::Silence) => {
-                // Until the other end has had enough.
+                // Answers are written until the client closes the connection.
                 let _ = stream.read(&mut [0]);
                 return None;
             }
@@ -93,7 +93,7 @@ fn serve(mut stream: TcpStream, card: &str, mischief: Mischief) -> Option<()> {
     }
 }
 
-/// Reads a request, by default to its end; returns its head and whether that was the end.
+/// Reads a request, by default to its end. Returns its head, and whether it was read to its end.
 fn read_request(stream: &mut TcpStream, to_end: bool) -> Option<(String, bool)> {
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);

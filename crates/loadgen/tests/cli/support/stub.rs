@@ -1,5 +1,4 @@
-//! A stub of the inference service: it has the real model and counts as the service does, and its options make it
-//! misbehave.
+//! A stub of the inference service. It has the real model and counts like the service; options make it misbehave.
 
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
@@ -24,26 +23,26 @@ use std::{
     time::Duration,
 };
 
-/// Trained once: a stub that starts must not take the processor from a run that another test measures.
+/// The model, which is trained only once, so that a starting stub does not use CPU time while another test measures a run.
 pub(super) static MODEL: LazyLock<ModelFile> =
     LazyLock::new(|| model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap());
 
 /// How the stub misbehaves.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StubOptions {
-    /// At this request the whole server stands still for a second.
+    /// At this request, the whole server stops for a second.
     pub stalls_at: Option<u64>,
-    /// `/metrics` answers 500.
+    /// Whether `/metrics` answers 500.
     pub no_metrics: bool,
-    /// Every prediction takes this long.
+    /// The time that every prediction takes.
     pub delay: Duration,
-    /// As a Prometheus server, it has alert `Trouble` fire once this many predictions were asked for.
+    /// The number of prediction requests after which the stub, acting as a Prometheus server, has the alert `Trouble` firing.
     pub alerts_at: Option<u64>,
-    /// As a Prometheus server, how often it answers 503 before it returns its rules, `Trouble` and `Other`.
+    /// How often the stub, acting as a Prometheus server, answers 503 before it returns its rules, `Trouble` and `Other`.
     pub rules_unavailable: usize,
-    /// What header `Authorization` must be; anything else is answered 401.
+    /// The required header `Authorization`; requests with another one are answered with 401.
     pub authorization: Option<&'static str>,
-    /// `/model` answers 307 and names this.
+    /// The address to which `/model` redirects with 307.
     pub moved_to: Option<&'static str>,
 }
 
@@ -66,11 +65,11 @@ struct State {
     elsewhere: Mutex<BTreeMap<String, u64>>,
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Received {
     pub method: String,
-    /// With its query.
+    /// The path, with its query.
     pub path: String,
     pub headers: BTreeMap<String, String>,
 }
@@ -80,7 +79,7 @@ impl Stub {
         Self::with(options, None)
     }
 
-    /// Over https://, with the certificate of `tls`.
+    /// Starts a stub over https://, with the certificate of `tls`.
     pub fn start_tls(options: StubOptions, tls: ServerConfig) -> Self {
         Self::with(options, Some(tls))
     }
@@ -117,7 +116,7 @@ impl Stub {
                         .route("/healthz", web::to(elsewhere))
                         .route("/v2/models/{model}/infer", web::to(elsewhere))
                 })
-                // One worker, so that a stall stops everything.
+                // There is a single worker, so that a stall delays all requests.
                 .workers(1);
                 let server = match tls {
                     Some(tls) => server.bind_rustls_0_23(("127.0.0.1", 0), tls),
@@ -134,19 +133,19 @@ impl Stub {
         Self { url: format!("{scheme}://{address}"), state, server }
     }
 
-    /// How many predictions were asked for.
+    /// Returns the number of prediction requests.
     pub fn seen(&self) -> u64 {
         self.state.seen.load(Ordering::SeqCst)
     }
 
-    /// The bodies of all requests, in the order in which they came.
+    /// Returns the bodies of all prediction requests, in the order of their arrival.
     pub fn bodies(&self) -> Vec<Vec<u8>> {
         self.state.bodies.lock().unwrap().clone()
     }
 }
 
 impl Stub {
-    /// All requests, `/model` and `/metrics` included, in the order in which they came.
+    /// Returns all requests, including those for `/model` and `/metrics`, in the order of their arrival.
     pub fn requests(&self) -> Vec<Received> {
         self.state.requests.lock().unwrap().clone()
     }
@@ -158,7 +157,7 @@ impl Drop for Stub {
     }
 }
 
-/// Takes note of every request, and turns some away.
+/// Stores every request, and rejects some.
 async fn at_the_door(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -186,7 +185,7 @@ async fn at_the_door(
     }
 }
 
-/// A route that is not `/predict`.
+/// Answers requests for other routes than `/predict`.
 async fn elsewhere(request: HttpRequest, state: Data<State>) -> HttpResponse {
     let pattern = request.match_pattern().unwrap();
     *state.elsewhere.lock().unwrap().entry(pattern).or_default() += 1;
@@ -195,7 +194,7 @@ async fn elsewhere(request: HttpRequest, state: Data<State>) -> HttpResponse {
 
 async fn model(state: Data<State>) -> HttpResponse {
     let mut card = serde_json::to_value(&state.file.card).unwrap();
-    // Every test thus shows that the card of a newer service, with fields that this version does not know, can be read.
+    // The card has an additional field, so every test also checks that the card of a newer service can be read.
     card["introduced_later"] = serde_json::json!({ "a": [1] });
     card["reference"]["introduced_later"] = 1.into();
     for list in ["/features", "/reference/signals", "/reference/shape/classes"] {

@@ -36,13 +36,13 @@ signal_bin_total{{version="v",signal="a",bin="high"}} {high}
     Ok(Snapshot::new(&parse(&page).unwrap(), &Routes::predict()))
 }
 
-/// Two phases of ten seconds.
+/// Returns the schedule of two phases of ten seconds.
 fn schedule() -> Schedule {
     Schedule::new([seconds(10), seconds(10)])
 }
 
-/// Ten calm seconds, then ten with four times the load, a third of it bad, and the signal all low; read every second but
-/// those between `blind.0` and `blind.1`.
+/// Returns the readings of ten calm seconds and of ten with four times the load, a third of it invalid, in which all values of
+/// the signal are low. The readings between `blind.0` and `blind.1` are missing.
 fn watch_but(blind: (u64, u64)) -> Watch {
     let mut watch = Watch::new(&schedule());
     for second in 0..=20 {
@@ -64,7 +64,7 @@ fn watch() -> Watch {
     watch_but((0, 0))
 }
 
-/// The answers of Prometheus in the course of a run.
+/// The answers of Prometheus during a run.
 type Story = Vec<PrometheusEvent>;
 
 fn outcome(
@@ -104,9 +104,9 @@ fn verdict(expect: &str) -> Verdict {
 }
 
 #[test]
-fn signals_are_timed_and_their_silence_is_judged() {
+fn drift_is_timed_and_steady_signals_are_judged() {
     let drifts = outcome("signals: [ { signal: a, phase: storm, drifts_within: 2s } ]", &watch(), None, None);
-    // 30 rows a second, and a verdict takes 60.
+    // There are 30 rows per second, and a verdict needs 60.
     assert_eq!((drifts.verdict, drifts.after), (Verdict::Passed, Some(2.0)));
     assert_eq!(verdict("signals: [ { signal: a, phase: storm, drifts_within: 1s } ]"), Verdict::Failed);
     assert_eq!(verdict("signals: [ { signal: '*', phase: storm, drifts_within: 2s } ]"), Verdict::Passed);
@@ -142,7 +142,7 @@ fn too_few_rows_are_neither_steady_nor_drifting() {
 }
 
 #[test]
-fn vitals_are_held_against_limits_and_the_baseline() {
+fn vital_signs_are_compared_with_limits_and_with_the_baseline() {
     let cases = [
         ("vital: throughput, phase: storm, rises_by: 4", Verdict::Passed),
         ("vital: throughput, phase: storm, rises_by: 4.1", Verdict::Failed),
@@ -175,7 +175,7 @@ fn labels(signal: &str) -> Labels {
     [("alertname", "A"), ("signal", signal)].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-/// Alert `A` fires from `from` to `to`, and is pending for the `pending` seconds before.
+/// Returns the answers if alert `A` fires from `from` to `to`, and is pending for the `pending` seconds before.
 fn log_of(pending: u32, from: u32, to: u32) -> Story {
     let event = |second| {
         let instance = |holds: bool| holds.then(|| labels("x")).into_iter().collect();
@@ -192,7 +192,7 @@ fn log(from: u32, to: u32) -> Story {
     log_of(0, from, to)
 }
 
-/// Returns the same with an Alertmanager that holds it from `since` on.
+/// Returns the same answers with those of an Alertmanager that has the alert from `since` on.
 fn delivered(mut story: Story, since: u32, suppressed: Option<&str>) -> Story {
     story.extend((0..60).map(|second| {
         let held =
@@ -228,9 +228,12 @@ fn an_alert_that_was_already_pending_does_not_count() {
 }
 
 #[test]
-fn what_is_still_pending_is_not_quiet() {
+fn an_alert_that_is_still_pending_is_not_quiet() {
     let outcome = outcome(QUIET, &watch(), Some(log_of(20, 35, 40)), None);
-    assert_eq!((outcome.verdict, outcome.detail.as_str()), (Verdict::CannotTell, "pending at the run's end"));
+    assert_eq!(
+        (outcome.verdict, outcome.detail.as_str()),
+        (Verdict::CannotTell, "still pending at the end of the run")
+    );
 }
 
 #[test]
@@ -241,14 +244,14 @@ fn a_phase_that_was_not_read_throughout_cannot_be_decided() {
     ];
     for expect in calm {
         assert_eq!(outcome(expect, &watch_but((5, 7)), None, None).verdict, Verdict::Passed, "{expect}");
-        // In the middle, and at the end.
+        // The readings are missing in the middle, and then at the end.
         for blind in [(3, 8), (6, 21)] {
             let outcome = outcome(expect, &watch_but(blind), None, None);
             assert_eq!(outcome.verdict, Verdict::CannotTell, "{expect}: {}", outcome.detail);
         }
         assert_eq!(outcome(expect, &watch(), None, Some(seconds(6))).verdict, Verdict::NotChecked);
     }
-    // What was noticed was noticed.
+    // An event that was detected stays detected.
     let noticed = "vitals: [ { vital: client_error_ratio, phase: storm, exceeds: 0.3 } ]";
     assert_eq!(outcome(noticed, &watch_but((15, 21)), None, None).verdict, Verdict::Passed);
 }
@@ -270,7 +273,7 @@ fn a_share_of_few_requests_cannot_be_decided() {
 }
 
 #[test]
-fn quiet_is_quiet_all_the_time() {
+fn a_quiet_alert_must_not_fire_at_any_time_of_the_run() {
     let quiet = |story| outcome(QUIET, &watch(), Some(story), None).verdict;
     assert_eq!(quiet(log(99, 99)), Verdict::Passed);
     assert_eq!(quiet(log(0, 2)), Verdict::Failed);
@@ -278,7 +281,7 @@ fn quiet_is_quiet_all_the_time() {
 }
 
 #[test]
-fn without_prometheus_nothing_is_checked_and_without_its_answer_nothing_passes() {
+fn expectations_on_prometheus_do_not_pass_without_its_answers() {
     for expect in [BECOMES, STAYS] {
         assert_eq!(outcome(expect, &watch(), None, None).verdict, Verdict::NotChecked);
     }
@@ -291,14 +294,14 @@ fn without_prometheus_nothing_is_checked_and_without_its_answer_nothing_passes()
 }
 
 #[test]
-fn an_interruption_misses_nothing() {
+fn expectations_of_an_interrupted_run_are_not_missed() {
     let interrupted = outcome(FIRES, &watch(), Some(log(99, 99)), Some(seconds(12)));
     assert_eq!(interrupted.verdict, Verdict::NotChecked);
     assert!(interrupted.detail.starts_with("interrupted"), "{}", interrupted.detail);
 }
 
 #[test]
-fn outputs_that_were_not_counted_are_neither_passed_nor_failed() {
+fn expectations_on_outputs_that_the_service_does_not_count_are_undecided() {
     let mut watch = Watch::new(&schedule());
     for second in 0..=20 {
         let ok = 20 * second;
