@@ -10,7 +10,7 @@
 //! rows, such as linear ones, whose error on training rows is not much too small; tables without a numeric column of many values.
 
 use crate::{
-    Batch, Engine, OtherCategory, Output, ReferenceTable,
+    Batch, BatchRows, Engine, OtherCategory, Output, ReferenceTable,
     table::{Column, present},
 };
 use rand::{RngExt, SeedableRng};
@@ -84,19 +84,18 @@ fn score(
     engine: &dyn Engine,
     changed: impl Fn(usize, usize, f64) -> f64,
 ) -> Option<Vec<f64>> {
-    let others = Batch { rows: &[], others: &table.others };
     let columns = 0..table.columns.len();
     let mut texts = Vec::new();
-    let mut values = Vec::with_capacity(rows.len());
+    let mut values = Vec::with_capacity(rows.len() * table.columns.len());
     for (place, &row) in rows.iter().enumerate() {
         let value = |column: usize| present(changed(place, column, table.values[column][row]));
-        values.push(columns.clone().map(value).collect::<Vec<_>>());
+        values.extend(columns.clone().map(value));
         texts.extend(columns.clone().filter_map(|feature| {
-            let text = others.other(row, feature)?;
+            let text = OtherCategory::find(&table.others, row, feature)?;
             Some(OtherCategory { row: place, feature, text: text.into() })
         }));
     }
-    let answers = engine.score(Batch { rows: &values, others: &texts }).ok()?;
+    let answers = engine.score(Batch { rows: BatchRows::new(&values, table.columns.len()), others: &texts }).ok()?;
     Some(answers.iter().map(Output::value).collect())
 }
 
@@ -145,7 +144,7 @@ mod tests {
 
     impl Engine for Nearest {
         fn score(&self, batch: Batch) -> Result<Vec<Output>, EngineError> {
-            let answer = |row: &Vec<Option<f64>>| {
+            let answer = |row: &[Option<f64>]| {
                 let x = row[0].unwrap_or_default();
                 let mut rows = self.rows.clone();
                 rows.sort_by(|one, other| (one.0 - x).abs().total_cmp(&(other.0 - x).abs()));

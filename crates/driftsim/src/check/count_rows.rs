@@ -144,7 +144,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Scores a row and counts its values and what the model makes of them.
-    fn add(&self, row: &[Option<f64>], record: &ByteRecord, counts: &mut Counts) -> Result<(), String> {
+    fn add(&self, row: &[Option<f64>], record: &ByteRecord, counts: &mut PartCounts) -> Result<(), String> {
         let card = &self.reference.card;
         let batch = Batch { rows: BatchRows::one(row), others: &[] };
         let predictions = self.reference.predictor.as_ref().map(|predictor| predictor.predict(batch));

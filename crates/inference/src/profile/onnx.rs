@@ -6,7 +6,7 @@ use super::{
 };
 use crate::external;
 use ::onnx::{
-    Answers, Inputs, OnnxEngine, OnnxModel, RunError, Runtime, Scores, engine::unlike_probabilities,
+    Inputs, OnnxEngine, OnnxModel, RawOutputs, RunError, Runtime, Scores, engine::unlike_probabilities,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use model::{Batch, BatchRows, EngineError, OtherCategory, ReferenceTable, file::ExternalModel, reference_features};
@@ -28,7 +28,7 @@ pub(super) struct Run {
     path: PathBuf,
     model: Arc<OnnxModel>,
     inputs: Inputs,
-    answers: Answers,
+    answers: RawOutputs,
     rows: usize,
     read: Read,
 }
