@@ -170,7 +170,7 @@ impl State {
             former.truncate(FORMER);
         }
         let old = self.served.swap(Arc::new(new));
-        self.metrics.retire(&old.card, &old.metrics);
+        old.metrics.retire();
         Ok(ReloadOutcome::Changed)
     }
 

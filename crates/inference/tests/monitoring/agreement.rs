@@ -122,7 +122,7 @@ fn compare(window: &Window, cases: &[Case]) {
         assert_ne!(judged.verdict, Verdict::CannotTell { rows: judged.psi.rows, needs: 60 }, "case {number}");
         let drifting = u8::from(judged.verdict == Verdict::Drifting);
         let selector = format!("{{version=\"v{number}\",window=\"{window_label}\"}}");
-        let prefix = "job_version_signal_window:signal_bin:";
+        let prefix = "model_signal_window:signal_bin:";
         let result_labels =
             format!("{{job=\"j\",version=\"v{number}\",signal=\"s\",window=\"{window_label}\"}}");
         let near =
@@ -204,16 +204,16 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
         let smoothed = (accuracy * f64::from(reference) + 1.0) / (f64::from(reference) + 2.0);
         let recall_limit = accuracy_gap_limit(smoothed, rows, reference as u64, &of_class);
         for (level, name, value) in [
-            ("job_version", "accuracy_low", low),
-            ("job_version", "accuracy_high", high),
-            ("job_version", "accuracy_gap", estimate - right as f64 / rows as f64),
-            ("job_version", "accuracy_gap_limit", limit(estimate)),
-            ("job_version", "accuracy_drop_limit", limit(accuracy)),
-            ("job_version_class", "recall_low", low),
-            ("job_version_class", "recall_high", high),
-            ("job_version_class", "recall_drop_limit", recall_limit),
+            ("model", "accuracy_low", low),
+            ("model", "accuracy_high", high),
+            ("model", "accuracy_gap", estimate - right as f64 / rows as f64),
+            ("model", "accuracy_gap_limit", limit(estimate)),
+            ("model", "accuracy_drop_limit", limit(accuracy)),
+            ("model_class", "recall_low", low),
+            ("model_class", "recall_high", high),
+            ("model_class", "recall_drop_limit", recall_limit),
         ] {
-            let class = if level == "job_version_class" { "class=\"a\"," } else { "" };
+            let class = if level == "model_class" { "class=\"a\"," } else { "" };
             let labels = format!("{class}version=\"v{number}\",window=\"{}\"", QUALITY.name);
             let _ = writeln!(
                 checks,
@@ -297,7 +297,7 @@ fn prometheus_measures_errors_as_the_crate_does() {
             let tolerance = 1e-9 * value.abs().max(1.0);
             let _ = writeln!(
                 checks,
-                "      - {{ expr: 'abs(job_version_window:feedback:{name}{{{labels}}} - {value:?}) < bool {tolerance:?}', \
+                "      - {{ expr: 'abs(model_window:feedback:{name}{{{labels}}} - {value:?}) < bool {tolerance:?}', \
                  eval_time: {}, exp_samples: [ {{ labels: '{{job=\"j\",{labels}}}', value: 1 }} ] }}",
                 QUALITY.at
             );

@@ -52,7 +52,7 @@ fn a_hundred_replicas_are_one_traffic() {
     }
     let judged = judge(&expected, &counts, rows, 30.0).unwrap();
     assert_eq!(judged.verdict, Verdict::Steady);
-    let prefix = "job_version_signal_window:signal_bin:";
+    let prefix = "model_signal_window:signal_bin:";
     let labels_of_result = format!("{{job=\"j\",version=\"v\",signal=\"s\",window=\"{}\"}}", DAY.name);
     let mut checks = String::new();
     for (name, value) in [("rows", judged.psi.rows as f64), ("psi", judged.psi.value), ("drifting", 0.0)] {
