@@ -9,7 +9,7 @@ local positioned(bins) =
   place(place(place(place(place(bins, '1', '.*'), '0', 'below'), '2', 'above'), '3', 'other'), '4', 'missing');
 
 // The routes for predictions, of which each protocol has its own; the same pattern as in the rules.
-local predictions = 'purpose="prediction"';
+local predictions = 'endpoint=~"/predict|/invocations|/v1/.+:predict|/v2/.+/infer"';
 
 // A figure of the errors of predicted numbers with its 95 % interval and, dashed, its value on the reference.
 local errorFigure(title, description, figure, min) =
@@ -103,7 +103,7 @@ g.dashboard(
         g.timeseries('Prediction distribution', |||
           Share of each class among the predictions of the last minute. The shares change when the inputs drift.
         |||, 'percentunit', [
-          g.query('{{class}}', 'job_class:prediction_output:ratio_rate1m{job=~"$job"}'),
+          g.query('{{class}}', 'model_class:prediction_output:ratio_rate1m{job=~"$job",version=~"$version"}'),
         ])
         + g.max(1)
         + g.fill(60)

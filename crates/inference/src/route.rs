@@ -93,18 +93,6 @@ impl Route {
         }
     }
 
-    /// Returns what the route is for: predictions, feedback, or anything else. Every protocol has routes of its own for
-    /// predictions, and queries about predictions select them by this label.
-    pub fn purpose(self) -> &'static str {
-        match self {
-            Self::Predict | Self::OipInfer | Self::OipVersionInfer | Self::V1Predict | Self::Invocations => {
-                "prediction"
-            }
-            Self::Feedback => "feedback",
-            _ => "other",
-        }
-    }
-
     /// Returns whether the route belongs to a protocol in which an error is one text.
     pub fn is_oip(self) -> bool {
         self.pattern().starts_with("/v") || self == Self::Invocations

@@ -28,9 +28,9 @@ const ERROR_BUCKETS: &[f64] = &[
 const ONE_BUCKET: &[f64] = &[1.0];
 
 metric_families::families! { pub(super)
-    REQUESTS: Counter = "inference_requests_total", ["method", "endpoint", "status", "purpose"],
-        "HTTP requests answered, by route pattern, status, and what the route is for.";
-    DURATION: Histogram = "inference_duration_seconds", ["method", "endpoint", "purpose"],
+    REQUESTS: Counter = "inference_requests_total", ["method", "endpoint", "status"],
+        "HTTP requests answered, by route pattern and status.";
+    DURATION: Histogram = "inference_duration_seconds", ["method", "endpoint"],
         "Time from a request's head to its answer, in seconds.", DURATION_BUCKETS;
     IN_FLIGHT: Gauge = "inference_requests_in_flight", [],
         "Requests for predictions and feedback being worked on or sent.";

@@ -167,8 +167,8 @@ mod tests {
         let predict = metrics.of_route(Route::Predict);
         let page = metrics.render();
         for series in [
-            "inference_requests_total{method=\"POST\",endpoint=\"/predict\",status=\"200\",purpose=\"prediction\"} 0",
-            "inference_duration_seconds_count{method=\"POST\",endpoint=\"/predict\",purpose=\"prediction\"} 0",
+            "inference_requests_total{method=\"POST\",endpoint=\"/predict\",status=\"200\"} 0",
+            "inference_duration_seconds_count{method=\"POST\",endpoint=\"/predict\"} 0",
             "inference_rejections_total{reason=\"wrong_feature_count\"} 0",
             "model_loaded 1",
         ] {
@@ -219,8 +219,9 @@ mod tests {
         let page = metrics.render();
         let version = &file.card.version;
         for signal in ["sepal_length", "sepal_width", "petal_length", "petal_width", "distance"] {
-            let series =
-                format!("signal_bin_total{{model=\"iris\",version=\"{version}\",signal=\"{signal}\",bin=\"above\"}}");
+            let series = format!(
+                "signal_bin_total{{model=\"iris\",version=\"{version}\",signal=\"{signal}\",bin=\"above\"}}"
+            );
             assert_eq!(value(&page, &series), 1.0, "{series}");
         }
         let counted: f64 = page

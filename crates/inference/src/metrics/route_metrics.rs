@@ -29,13 +29,12 @@ struct Answered {
 
 impl Answered {
     fn new(recorder: &PrometheusRecorder, route: Route, method: MethodLabel, status: u16) -> Self {
-        let (endpoint, purpose, verb) = (route.pattern(), route.purpose(), method.as_str());
-        let code = status.to_string();
+        let (endpoint, verb) = (route.pattern(), method.as_str());
         with_local_recorder(recorder, || Self {
             method,
             status,
-            requests: REQUESTS.with([verb, endpoint, &code, purpose].map(str::to_owned)),
-            durations: DURATION.with([verb, endpoint, purpose]),
+            requests: REQUESTS.with([verb.to_owned(), endpoint.to_owned(), status.to_string()]),
+            durations: DURATION.with([verb, endpoint]),
         })
     }
 
