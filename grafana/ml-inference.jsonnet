@@ -13,10 +13,10 @@ local predictions = 'endpoint=~"/predict|/invocations|/v1/.+:predict|/v2/.+/infe
 
 // A figure of the errors of predicted numbers with its 95 % interval and, dashed, its value on the reference.
 local errorFigure(title, description, figure, min) =
-  local recorded(name, aggregate='max') = '%s by (version) (job_version_window:feedback:%s{job=~"$job",version=~"$version",window="$feedback_window"})' % [aggregate, name];
+  local recorded(name, aggregate='max') = '%s by (version) (model_window:feedback:%s{job=~"$job",version=~"$version",window="$feedback_window"})' % [aggregate, name];
   g.timeseries(title, description, 'none', [
     g.query('{{version}}', recorded(figure)),
-    g.query('reference {{version}}', 'max by (version) (job_version:model_reference_%s:max{job=~"$job",version=~"$version"})' % figure),
+    g.query('reference {{version}}', 'max by (version) (model:model_reference_%s:max{job=~"$job",version=~"$version"})' % figure),
     g.query('95 % interval, low', recorded(figure + '_low', 'min')),
     g.query('95 % interval, high', recorded(figure + '_high')),
   ], min=min)
@@ -27,7 +27,7 @@ local errorFigure(title, description, figure, min) =
   + g.pooled;
 
 // The bins of the predictions of models that predict numbers.
-local predicted(bins) = 'max by (bin) (job_version_signal_bin_window:signal_bin:ratio{job=~"$job",version=~"$version",signal="prediction",bin=~"%s",window="$window"} and on (job, version) job_version:feedback_absolute_error:predicts_number{job=~"$job",version=~"$version"})' % bins;
+local predicted(bins) = 'max by (bin) (model_signal_bin_window:signal_bin:ratio{job=~"$job",version=~"$version",signal="prediction",bin=~"%s",window="$window"} and on (cluster, job, model, version) model:feedback_absolute_error:predicts_number{job=~"$job",version=~"$version"})' % bins;
 
 // For panels about classes, which are empty for models that predict numbers.
 local classesOnly(reason) = g.noData(reason + ' Models that predict numbers have panels of their own below.');
@@ -103,7 +103,7 @@ g.dashboard(
         g.timeseries('Prediction distribution', |||
           Share of each class among the predictions of the last minute. The shares change when the inputs drift.
         |||, 'percentunit', [
-          g.query('{{class}}', 'job_class:prediction_output:ratio_rate1m{job=~"$job"}'),
+          g.query('{{class}}', 'model_class:prediction_output:ratio_rate1m{job=~"$job",version=~"$version"}'),
         ])
         + g.max(1)
         + g.fill(60)
@@ -114,13 +114,13 @@ g.dashboard(
         g.timeseries('CPU usage', |||
           Processor cores in use by each instance.
         |||, 'short', [
-          g.query('{{instance}}', 'rate(process_cpu_seconds_total{job=~"$job",instance=~"$instance"}[$__rate_interval]) and on (job, instance) model_loaded{job=~"$job",instance=~"$instance"}'),
+          g.query('{{instance}}', 'rate(process_cpu_seconds_total{job=~"$job",instance=~"$instance"}[$__rate_interval]) and on (cluster, job, instance) model_loaded{job=~"$job",instance=~"$instance"}'),
         ])
         + g.fill(10),
         g.timeseries('Memory usage', |||
           Resident memory of each instance.
         |||, 'bytes', [
-          g.query('{{instance}}', 'process_resident_memory_bytes{job=~"$job",instance=~"$instance"} and on (job, instance) model_loaded{job=~"$job",instance=~"$instance"}'),
+          g.query('{{instance}}', 'process_resident_memory_bytes{job=~"$job",instance=~"$instance"} and on (cluster, job, instance) model_loaded{job=~"$job",instance=~"$instance"}'),
         ])
         + g.fill(10),
       ]),
@@ -133,7 +133,7 @@ g.dashboard(
           ModelConfidenceDrop watch the same series; ModelCannotTell reports a version that has too few rows in every
           window.
         |||, [[-1, 'cannot tell', '#808080'], [0, 'steady', 'green'], [1, 'drifting', 'red']], [
-          g.query('{{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:drifting{job=~"$job",version=~"$version",window="$window"}) or max by (version, signal) (0 * job_version_signal:signal_critical_chi2:max{job=~"$job",version=~"$version"} - 1)'),
+          g.query('{{signal}} {{version}}', 'max by (version, signal) (model_signal_window:signal_bin:drifting{job=~"$job",version=~"$version",window="$window"}) or max by (version, signal) (0 * model_signal:signal_critical_chi2:max{job=~"$job",version=~"$version"} - 1)'),
         ])
         + g.pooled,
         g.stateTimeline('Alerts firing', |||
@@ -148,9 +148,9 @@ g.dashboard(
           explains at this number of rows, whichever is more. Dotted: the smallest drift that is detected with a
           probability of 90 % at this number of rows. The axis begins at 0.001. No line: fewer than 60 rows.
         |||, 'none', [
-          g.query('{{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:psi{job=~"$job",version=~"$version",window="$window"})'),
-          g.query('limit {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:psi_limit{job=~"$job",version=~"$version",window="$window"})'),
-          g.query('detectable {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:psi_detectable{job=~"$job",version=~"$version",window="$window"})'),
+          g.query('{{signal}} {{version}}', 'max by (version, signal) (model_signal_window:signal_bin:psi{job=~"$job",version=~"$version",window="$window"})'),
+          g.query('limit {{signal}} {{version}}', 'max by (version, signal) (model_signal_window:signal_bin:psi_limit{job=~"$job",version=~"$version",window="$window"})'),
+          g.query('detectable {{signal}} {{version}}', 'max by (version, signal) (model_signal_window:signal_bin:psi_detectable{job=~"$job",version=~"$version",window="$window"})'),
         ], min=0.001)
         + g.logScale
         + g.decimals(3)
@@ -160,7 +160,7 @@ g.dashboard(
         g.timeseries('Rows in the window', |||
           Number of rows in the window. Below the dashed line, 60, there is no verdict.
         |||, 'short', [
-          g.query('{{version}}', 'max by (version) (job_version_signal_window:signal_bin:rows{job=~"$job",version=~"$version",window="$window"})'),
+          g.query('{{version}}', 'max by (version) (model_signal_window:signal_bin:rows{job=~"$job",version=~"$version",window="$window"})'),
         ])
         + g.fill(10)
         + g.limit(60)
@@ -173,8 +173,8 @@ g.dashboard(
           bin. No alert uses them. Classes and categories have no order, so they have no KS distance. No line: fewer
           than 60 rows.
         |||, 'none', [
-          g.query('JS {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:js_distance{job=~"$job",version=~"$version",window="$window"})'),
-          g.query('KS {{signal}} {{version}}', 'max by (version, signal) (job_version_signal_window:signal_bin:ks_distance{job=~"$job",version=~"$version",window="$window"})'),
+          g.query('JS {{signal}} {{version}}', 'max by (version, signal) (model_signal_window:signal_bin:js_distance{job=~"$job",version=~"$version",window="$window"})'),
+          g.query('KS {{signal}} {{version}}', 'max by (version, signal) (model_signal_window:signal_bin:ks_distance{job=~"$job",version=~"$version",window="$window"})'),
         ])
         + g.max(1)
         + g.decimals(3)
@@ -184,7 +184,7 @@ g.dashboard(
           The bins that contribute most to the PSI of the selected signals. The PSI of a signal is the sum over its
           bins. The bins below and above are outside the range of the training data. Empty: fewer than 60 rows.
         |||, 0.1, [
-          g.instant('{{signal}} {{bin}} {{version}}', 'topk(12, max by (version, signal, bin) (job_version_signal_bin_window:signal_bin:contribution{job=~"$job",version=~"$version",signal=~"$signal",window="$window"}))'),
+          g.instant('{{signal}} {{bin}} {{version}}', 'topk(12, max by (version, signal, bin) (model_signal_bin_window:signal_bin:contribution{job=~"$job",version=~"$version",signal=~"$signal",window="$window"}))'),
         ])
         + g.pooled,
       ]),
@@ -200,14 +200,14 @@ g.dashboard(
           Dotted orange: what always answering the commonest class would have got right of the rows with feedback.
           During a rollout select one version.
         |||, 'percentunit', [
-          g.query('realised {{version}}', 'max by (version) (job_version_window:feedback:accuracy{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('always the commonest class {{version}}', 'max by (version) (job_version_window:feedback:accuracy_baseline{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('estimated, rows with feedback {{version}}', 'max by (version) (job_version_window:feedback_confidence:estimate{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('estimated, all rows {{version}}', 'max by (version) (job_version_window:prediction_confidence:estimate{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 1)'),
-          g.query('not valid: all rows {{version}}', 'max by (version) (job_version_window:prediction_confidence:estimate{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 0)'),
-          g.query('reference {{version}}', 'max by (version) (job_version:model_reference_accuracy:max{job=~"$job",version=~"$version"})'),
-          g.query('95 % interval, low', 'min by (version) (job_version_window:feedback:accuracy_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('95 % interval, high', 'max by (version) (job_version_window:feedback:accuracy_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('realised {{version}}', 'max by (version) (model_window:feedback:accuracy{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('always the commonest class {{version}}', 'max by (version) (model_window:feedback:accuracy_baseline{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('estimated, rows with feedback {{version}}', 'max by (version) (model_window:feedback_confidence:estimate{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('estimated, all rows {{version}}', 'max by (version) (model_window:prediction_confidence:estimate{job=~"$job",version=~"$version",window="$feedback_window"} and model_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 1)'),
+          g.query('not valid: all rows {{version}}', 'max by (version) (model_window:prediction_confidence:estimate{job=~"$job",version=~"$version",window="$feedback_window"} and model_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"} == 0)'),
+          g.query('reference {{version}}', 'max by (version) (model:model_reference_accuracy:max{job=~"$job",version=~"$version"})'),
+          g.query('95 % interval, low', 'min by (version) (model_window:feedback:accuracy_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('95 % interval, high', 'max by (version) (model_window:feedback:accuracy_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ])
         + g.max(1)
         + classesOnly('No feedback about predicted classes.')
@@ -223,10 +223,10 @@ g.dashboard(
           0.05 or what chance explains at this number of rows, whichever is more. No line: fewer than 60 rows with
           feedback, or a reference without true classes; and no gap without probabilities.
         |||, 'percentunit', [
-          g.query('gap {{version}}', 'max by (version) (job_version_window:feedback:accuracy_gap{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('limit of the gap {{version}}', 'max by (version) (job_version_window:feedback:accuracy_gap_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('drop {{version}}', 'max by (version) (job_version_window:feedback:accuracy_drop{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('limit of the drop {{version}}', 'max by (version) (job_version_window:feedback:accuracy_drop_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('gap {{version}}', 'max by (version) (model_window:feedback:accuracy_gap{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('limit of the gap {{version}}', 'max by (version) (model_window:feedback:accuracy_gap_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('drop {{version}}', 'max by (version) (model_window:feedback:accuracy_drop{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('limit of the drop {{version}}', 'max by (version) (model_window:feedback:accuracy_drop_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ], min=null)
         + g.override(g.matching('/^limit /'), g.dashed)
         + classesOnly('Cannot tell: fewer than 60 rows with feedback about predicted classes.')
@@ -238,14 +238,14 @@ g.dashboard(
           of the training data or of categories that it does not have, because confidence has no meaning there;
           ModelAccuracyGap does not fire then. Cannot tell: no rows, or a model without an estimate.
         |||, [[-1, 'cannot tell', '#808080'], [0, 'not valid', 'orange'], [1, 'valid', 'green']], [
-          g.query('{{version}}', 'max by (version) (job_version_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"}) or max by (version) (0 * job_version:signal_reference_rows:max{job=~"$job",version=~"$version"} - 1)'),
+          g.query('{{version}}', 'max by (version) (model_window:signal_bin:estimate_valid{job=~"$job",version=~"$version",window="$feedback_window"}) or max by (version) (0 * model:signal_reference_rows:max{job=~"$job",version=~"$version"} - 1)'),
         ])
         + g.pooled,
         g.timeseries('Versions in rollout', |||
           Number of replicas that serve each version of the model. ModelVersionMix reports more than one version after
           an hour. A replica that does not answer is counted for another minute.
         |||, 'short', [
-          g.query('{{version}}', 'sum by (version) (job_version:model_info:replicas{job=~"$job",version=~"$version"})'),
+          g.query('{{version}}', 'sum by (version) (model:model_info:replicas{job=~"$job",version=~"$version"})'),
         ])
         + g.decimals(0)
         + g.fill(30)
@@ -258,8 +258,8 @@ g.dashboard(
           Solid: recall, the share of the rows of a class that the model predicted as this class. Dashed: precision,
           the share of the rows predicted as a class that are of this class. No line: fewer than 20 such rows.
         |||, 'percentunit', [
-          g.query('recall {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:recall{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('precision {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:precision{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('recall {{class}} {{version}}', 'max by (version, class) (model_class_window:feedback:recall{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('precision {{class}} {{version}}', 'max by (version, class) (model_class_window:feedback:precision{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ])
         + g.max(1)
         + g.override(g.matching('/^precision /'), g.dashed)
@@ -270,8 +270,8 @@ g.dashboard(
           0.05 or what chance explains at this number of rows, whichever is more. No line: fewer than 60 rows of the
           class with feedback.
         |||, 'percentunit', [
-          g.query('drop {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:recall_drop{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('limit {{class}} {{version}}', 'max by (version, class) (job_version_class_window:feedback:recall_drop_limit{job=~"$job",version=~"$version",window="$feedback_window"} and job_version_class_window:feedback:recall_drop{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('drop {{class}} {{version}}', 'max by (version, class) (model_class_window:feedback:recall_drop{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('limit {{class}} {{version}}', 'max by (version, class) (model_class_window:feedback:recall_drop_limit{job=~"$job",version=~"$version",window="$feedback_window"} and model_class_window:feedback:recall_drop{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ], min=null)
         + g.override(g.matching('/^limit /'), g.dashed)
         + classesOnly('Cannot tell: fewer than 60 rows of each class with feedback.')
@@ -283,15 +283,15 @@ g.dashboard(
           rows predicted as this class, and the share that are of it. Low and high are the limits of the 95 % Wilson
           interval. Cannot tell: fewer than 20 rows. Reference: recall on the rows of the reference.
         |||, 'percentunit', [
-          g.table('rows', 'max by (class, version) (job_version_class_window:feedback:actual_rows{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.table('recall', 'max by (class, version) (job_version_class_window:feedback:recall{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.table('recall low', 'min by (class, version) (job_version_class_window:feedback:recall_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.table('recall high', 'max by (class, version) (job_version_class_window:feedback:recall_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.table('reference', 'max by (class, version) (job_version_class:model_reference_recall:max{job=~"$job",version=~"$version"})'),
-          g.table('predicted', 'max by (class, version) (job_version_class_window:feedback:predicted_rows{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.table('precision', 'max by (class, version) (job_version_class_window:feedback:precision{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.table('precision low', 'min by (class, version) (job_version_class_window:feedback:precision_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.table('precision high', 'max by (class, version) (job_version_class_window:feedback:precision_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('rows', 'max by (class, version) (model_class_window:feedback:actual_rows{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('recall', 'max by (class, version) (model_class_window:feedback:recall{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('recall low', 'min by (class, version) (model_class_window:feedback:recall_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('recall high', 'max by (class, version) (model_class_window:feedback:recall_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('reference', 'max by (class, version) (model_class:model_reference_recall:max{job=~"$job",version=~"$version"})'),
+          g.table('predicted', 'max by (class, version) (model_class_window:feedback:predicted_rows{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('precision', 'max by (class, version) (model_class_window:feedback:precision{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('precision low', 'min by (class, version) (model_class_window:feedback:precision_low{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.table('precision high', 'max by (class, version) (model_class_window:feedback:precision_high{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ], sort='rows')
         + g.decimals(1)
         + g.override(g.matching('/^(rows|predicted)$/'), [{ id: 'unit', value: 'none' }, { id: 'decimals', value: 0 }])
@@ -303,7 +303,7 @@ g.dashboard(
           Number of rows with feedback in the window. Below the dashed line, 60, accuracy is not compared with its
           limits, and the errors of predicted numbers have no figures.
         |||, 'short', [
-          g.query('{{version}}', 'max by (version) (job_version_window:feedback:rows{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('{{version}}', 'max by (version) (model_window:feedback:rows{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ])
         + g.fill(10)
         + g.limit(60)
@@ -312,15 +312,15 @@ g.dashboard(
           Rows with feedback per row predicted in the window. Feedback is seldom a random sample of all rows: consider
           how it is selected. Late labels about busier times raise the value above 100 %.
         |||, 'percentunit', [
-          g.query('{{version}}', 'max by (version) (job_version_window:feedback:coverage{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('{{version}}', 'max by (version) (model_window:feedback:coverage{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ])
         + g.pooled,
         g.timeseries('Label lag', |||
           Time from a prediction to the feedback about it, for feedback that arrived in the window. Accuracy describes
           the model at that time. No line: no feedback.
         |||, 's', [
-          g.query('p50 {{job}} {{endpoint}}', 'max by (job) (job_window:feedback_lag_seconds:p50{job=~"$job",window="$feedback_window"})'),
-          g.query('p90 {{job}}', 'max by (job) (job_window:feedback_lag_seconds:p90{job=~"$job",window="$feedback_window"})'),
+          g.query('p50 {{job}} {{endpoint}}', 'max by (cluster, job) (job_window:feedback_lag_seconds:p50{job=~"$job",window="$feedback_window"})'),
+          g.query('p90 {{job}}', 'max by (cluster, job) (job_window:feedback_lag_seconds:p90{job=~"$job",window="$feedback_window"})'),
         ])
         + g.pooled,
         g.timeseries('Feedback refused', |||
@@ -355,8 +355,8 @@ g.dashboard(
           number. Dashed: its limit, which is a tenth of the error on the reference or what chance explains at this number
           of rows, whichever is more. No line: fewer than 60 rows with feedback, or a reference without true numbers.
         |||, 'none', [
-          g.query('rise {{version}}', 'max by (version) (job_version_window:feedback:error_rise{job=~"$job",version=~"$version",window="$feedback_window"})'),
-          g.query('limit {{version}}', 'max by (version) (job_version_window:feedback:error_rise_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('rise {{version}}', 'max by (version) (model_window:feedback:error_rise{job=~"$job",version=~"$version",window="$feedback_window"})'),
+          g.query('limit {{version}}', 'max by (version) (model_window:feedback:error_rise_limit{job=~"$job",version=~"$version",window="$feedback_window"})'),
         ], min=null)
         + g.override(g.matching('/^limit /'), g.dashed)
         + g.noData('Cannot tell: no model that predicts numbers, or fewer than 60 rows with feedback.')
@@ -384,8 +384,8 @@ g.dashboard(
           Share of the rows in each bin of this signal, beside the share in the reference. The bins below and above
           are outside the range of the training data. During a rollout select one version.
         |||, 'percentunit', 'bin', [
-          g.table('observed', 'max by (bin) (job_version_signal_bin_window:signal_bin:ratio{job=~"$job",version=~"$version",signal=~"$signal",window="$window"})'),
-          g.table('expected', positioned('max by (bin) (job_version_signal_bin_window:signal_bin_expected:ratio{job=~"$job",version=~"$version",signal=~"$signal",window="$window"})')),
+          g.table('observed', 'max by (bin) (model_signal_bin_window:signal_bin:ratio{job=~"$job",version=~"$version",signal=~"$signal",window="$window"})'),
+          g.table('expected', positioned('max by (bin) (model_signal_bin_window:signal_bin_expected:ratio{job=~"$job",version=~"$version",signal=~"$signal",window="$window"})')),
         ], sort='position')
         + g.repeated('signal', 3, 8)
         + g.override(g.named('expected'), [g.color('#808080')])

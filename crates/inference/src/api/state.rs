@@ -180,7 +180,7 @@ impl State {
             former.truncate(FORMER);
         }
         self.served.store(Arc::new(new));
-        self.metrics.retire(&old.card, &old.metrics);
+        old.metrics.retire();
         Ok(Reload { outcome: ReloadOutcome::Changed, served, columns })
     }
 

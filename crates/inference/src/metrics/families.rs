@@ -42,51 +42,49 @@ metric_families::families! { pub(super)
         "Requests refused, by error code.";
     FAULTS: Counter = "inference_faults_total", ["fault", "outcome"],
         "Requests that asked for a fault, by fault and outcome.";
-    OUTPUT: Counter = "prediction_output_total", ["class"],
+    OUTPUT: Counter = "prediction_output_total", ["model", "version", "class"],
         "Predictions, by predicted class.";
-    CONFIDENCE: Histogram = "prediction_confidence", [],
+    CONFIDENCE: Histogram = "prediction_confidence", ["model", "version"],
         "Probability of the predicted class.", CONFIDENCE_BUCKETS;
-    FEEDBACK: Counter = "feedback_total", ["predicted", "actual"],
+    FEEDBACK: Counter = "feedback_total", ["model", "version", "predicted", "actual"],
         "Accepted feedback, by predicted and actual class: a confusion matrix.";
-    FEEDBACK_FORMER: Counter = "feedback_former_total", ["version", "predicted", "actual"],
-        "Accepted feedback about former models of the process, by predicted and actual class.";
     FEEDBACK_REJECTED: Counter = "feedback_rejected_total", ["reason"],
         "Feedback refused, by reason.";
     FEEDBACK_LAG: Histogram = "feedback_lag_seconds", [],
         "Time from a prediction to the feedback about it, in seconds.", LAG_BUCKETS;
-    FEEDBACK_CONFIDENCE: Histogram = "feedback_confidence", ["version"],
+    FEEDBACK_CONFIDENCE: Histogram = "feedback_confidence", ["model", "version"],
         "Confidence of the predictions that feedback was accepted about.", CONFIDENCE_BUCKETS;
-    FEEDBACK_ERROR: Histogram = "feedback_absolute_error", ["version", "sign"],
+    FEEDBACK_ERROR: Histogram = "feedback_absolute_error", ["model", "version", "sign"],
         "Absolute error of predicted numbers that feedback was accepted about, by sign: over or under.", ERROR_BUCKETS;
-    FEEDBACK_SQUARED_ERROR: Histogram = "feedback_squared_error", ["version", "size"],
+    FEEDBACK_SQUARED_ERROR: Histogram = "feedback_squared_error", ["model", "version", "size"],
         "Squared error of the same predictions, by the size of the error: usual or large.", ONE_BUCKET;
-    FEEDBACK_FOURTH_POWER: Histogram = "feedback_error_fourth_power", ["version", "size"],
+    FEEDBACK_FOURTH_POWER: Histogram = "feedback_error_fourth_power", ["model", "version", "size"],
         "Fourth power of their error, from which the interval of the squared error follows.", ONE_BUCKET;
-    SIGNAL_BINS: Counter = "signal_bin_total", ["version", "signal", "bin"],
+    SIGNAL_BINS: Counter = "signal_bin_total", ["model", "version", "signal", "bin"],
         "Rows observed, by signal and bin of the reference.";
-    SIGNAL_EXPECTED: Gauge = "signal_bin_expected_ratio", ["version", "signal", "bin"],
+    SIGNAL_EXPECTED: Gauge = "signal_bin_expected_ratio", ["model", "version", "signal", "bin"],
         "Share of rows that the reference leads to expect in a bin.";
-    SIGNAL_ROWS: Gauge = "signal_reference_rows", ["version"],
+    SIGNAL_ROWS: Gauge = "signal_reference_rows", ["model", "version"],
         "Rows of the reference.";
-    SIGNAL_CRITICAL: Gauge = "signal_critical_chi2", ["version", "signal"],
+    SIGNAL_CRITICAL: Gauge = "signal_critical_chi2", ["model", "version", "signal"],
         "Critical value of chi-squared at the configured rate of false alarms; higher where a bin is rare.";
-    SIGNAL_FREEDOM: Gauge = "signal_degrees_of_freedom", ["version", "signal"],
+    SIGNAL_FREEDOM: Gauge = "signal_degrees_of_freedom", ["model", "version", "signal"],
         "Degrees of freedom of the chi-squared distribution.";
-    REFERENCE_ACCURACY: Gauge = "model_reference_accuracy", ["version"],
+    REFERENCE_ACCURACY: Gauge = "model_reference_accuracy", ["model", "version"],
         "Accuracy on reference rows that the weights were not fitted on.";
-    REFERENCE_CONFIDENCE: Gauge = "model_reference_confidence", ["version"],
+    REFERENCE_CONFIDENCE: Gauge = "model_reference_confidence", ["model", "version"],
         "Mean confidence on those rows.";
-    REFERENCE_ABSOLUTE_ERROR: Gauge = "model_reference_mean_absolute_error", ["version"],
+    REFERENCE_ABSOLUTE_ERROR: Gauge = "model_reference_mean_absolute_error", ["model", "version"],
         "Mean absolute error of predicted numbers on reference rows.";
-    REFERENCE_ABSOLUTE_ERROR_SD: Gauge = "model_reference_absolute_error_sd", ["version"],
+    REFERENCE_ABSOLUTE_ERROR_SD: Gauge = "model_reference_absolute_error_sd", ["model", "version"],
         "Standard deviation of the absolute error on reference rows.";
-    REFERENCE_SQUARED_ERROR: Gauge = "model_reference_root_mean_square_error", ["version"],
+    REFERENCE_SQUARED_ERROR: Gauge = "model_reference_root_mean_square_error", ["model", "version"],
         "Root mean square error on reference rows.";
-    REFERENCE_BIAS: Gauge = "model_reference_bias", ["version"],
+    REFERENCE_BIAS: Gauge = "model_reference_bias", ["model", "version"],
         "Mean error on reference rows: predicted less actual.";
-    REFERENCE_RECALL: Gauge = "model_reference_recall", ["version", "class"],
+    REFERENCE_RECALL: Gauge = "model_reference_recall", ["model", "version", "class"],
         "Share of a class's reference rows that are predicted as this class, by weights that were not fitted on them.";
-    REFERENCE_CLASS_ROWS: Gauge = "model_reference_class_rows", ["version", "class"],
+    REFERENCE_CLASS_ROWS: Gauge = "model_reference_class_rows", ["model", "version", "class"],
         "Reference rows of a class.";
     LOADED: Gauge = "model_loaded", [],
         "1 when a model is loaded.";

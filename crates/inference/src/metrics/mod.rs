@@ -86,11 +86,6 @@ impl Metrics {
         with_local_recorder(&self.recorder, || ModelMetrics::new(card, budget))
     }
 
-    /// Removes a model from those that are listed as being served. From then on, feedback about it is counted apart.
-    pub fn retire(&self, card: &ModelCard, model: &ModelMetrics) {
-        with_local_recorder(&self.recorder, || model.retire(card));
-    }
-
     /// Counts accepted feedback by the seconds since the prediction.
     pub fn feedback_accepted(&self, lag_seconds: f64) {
         self.feedback_lag.record(lag_seconds);
@@ -177,11 +172,12 @@ mod tests {
             "inference_requests_total{method=\"POST\",endpoint=\"/predict\",status=\"200\"} 0",
             "inference_duration_seconds_count{method=\"POST\",endpoint=\"/predict\"} 0",
             "inference_rejections_total{reason=\"wrong_feature_count\"} 0",
-            "prediction_output_total{class=\"virginica\"} 0",
             "model_loaded 1",
         ] {
             assert!(page.lines().any(|line| line == series), "{series}\n{page}");
         }
+        let model = format!("model=\"iris\",version=\"{}\"", file.card.version);
+        assert_eq!(value(&page, &format!("prediction_output_total{{{model},class=\"virginica\"}}")), 0.0);
         let signals = &file.card.reference.signals;
         let bins: usize = signals.iter().map(|signal| signal.bins.len()).sum();
         assert_eq!(page.lines().filter(|line| line.starts_with("signal_bin_total{")).count(), bins);
@@ -203,7 +199,7 @@ mod tests {
         let page = metrics.render();
         let (mut rows, mut recognised) = (0.0, 0.0);
         for (class, score) in card.classes.iter().zip(&card.training.class_scores) {
-            let labels = format!("{{version=\"{}\",class=\"{class}\"}}", card.version);
+            let labels = format!("{{model=\"iris\",version=\"{}\",class=\"{class}\"}}", card.version);
             let recall = value(&page, &format!("model_reference_recall{labels}"));
             let of_class = value(&page, &format!("model_reference_class_rows{labels}"));
             assert_eq!((recall, of_class), (score.recall, score.rows as f64), "{class}");
@@ -225,8 +221,9 @@ mod tests {
         let page = metrics.render();
         let version = &file.card.version;
         for signal in ["sepal_length", "sepal_width", "petal_length", "petal_width", "distance"] {
-            let series =
-                format!("signal_bin_total{{version=\"{version}\",signal=\"{signal}\",bin=\"above\"}}");
+            let series = format!(
+                "signal_bin_total{{model=\"iris\",version=\"{version}\",signal=\"{signal}\",bin=\"above\"}}"
+            );
             assert_eq!(value(&page, &series), 1.0, "{series}");
         }
         let counted: f64 = page

@@ -2,19 +2,15 @@
 
 use super::error_size::{ErrorSizes, SIZES};
 use super::families::{
-    CONFIDENCE, FEEDBACK, FEEDBACK_CONFIDENCE, FEEDBACK_ERROR, FEEDBACK_FORMER, FEEDBACK_FOURTH_POWER,
-    FEEDBACK_SQUARED_ERROR, INFO, LOAD_TIME, LOADED, OUTPUT, REFERENCE_ABSOLUTE_ERROR,
-    REFERENCE_ABSOLUTE_ERROR_SD, REFERENCE_ACCURACY, REFERENCE_BIAS, REFERENCE_CLASS_ROWS,
-    REFERENCE_CONFIDENCE, REFERENCE_RECALL, REFERENCE_SQUARED_ERROR, SIGNAL_BINS, SIGNAL_CRITICAL,
-    SIGNAL_EXPECTED, SIGNAL_FREEDOM, SIGNAL_ROWS,
+    CONFIDENCE, FEEDBACK, FEEDBACK_CONFIDENCE, FEEDBACK_ERROR, FEEDBACK_FOURTH_POWER, FEEDBACK_SQUARED_ERROR,
+    INFO, LOAD_TIME, LOADED, OUTPUT, REFERENCE_ABSOLUTE_ERROR, REFERENCE_ABSOLUTE_ERROR_SD,
+    REFERENCE_ACCURACY, REFERENCE_BIAS, REFERENCE_CLASS_ROWS, REFERENCE_CONFIDENCE, REFERENCE_RECALL,
+    REFERENCE_SQUARED_ERROR, SIGNAL_BINS, SIGNAL_CRITICAL, SIGNAL_EXPECTED, SIGNAL_FREEDOM, SIGNAL_ROWS,
 };
 use drift::{Bins, FalseAlarmBudget, SignalReference};
 use metrics::{Counter, Gauge, Histogram};
 use model::{BatchRows, ModelCard, Prediction};
-use std::{
-    sync::OnceLock,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The metrics of one model. An event costs a few atomic additions.
 pub struct ModelMetrics {
@@ -26,8 +22,6 @@ pub struct ModelMetrics {
     confidences: Histogram,
     /// One counter per pair of classes: the predicted class selects the row, the actual class the column.
     feedback: Vec<Counter>,
-    /// The same for a model that is no longer served. The rules join the version on `feedback`, which is that of the served model.
-    former_feedback: OnceLock<Vec<Counter>>,
     feedback_confidence: Option<Histogram>,
     errors: Option<ErrorHistograms>,
     info: Gauge,
@@ -70,40 +64,31 @@ impl ModelMetrics {
         let signals = card.reference.by_role();
         let register = |signal| register_signal(card, signal, budget);
         let classes = || card.classes.iter().cloned();
-        let version = || card.version.clone();
         Self {
             features: signals.features.iter().map(register).collect(),
             prediction: register(signals.prediction),
             confidence: signals.confidence.map(register),
             distance: register(signals.distance),
-            outputs: classes().map(|class| OUTPUT.with([class])).collect(),
-            confidences: CONFIDENCE.only(),
+            outputs: classes().map(|class| OUTPUT.with(labels(card, [class]))).collect(),
+            confidences: CONFIDENCE.with(labels(card, [])),
             feedback: classes()
                 .flat_map(|predicted| classes().map(move |actual| [predicted.clone(), actual]))
-                .map(|labels| FEEDBACK.with(labels))
+                .map(|pair| FEEDBACK.with(labels(card, pair)))
                 .collect(),
-            former_feedback: OnceLock::new(),
-            feedback_confidence: signals.confidence.map(|_| FEEDBACK_CONFIDENCE.with([version()])),
+            feedback_confidence: signals.confidence.map(|_| FEEDBACK_CONFIDENCE.with(labels(card, []))),
             errors: card.predicts_number().then(|| ErrorHistograms {
-                over: FEEDBACK_ERROR.with([version(), "over".into()]),
-                under: FEEDBACK_ERROR.with([version(), "under".into()]),
+                over: FEEDBACK_ERROR.with(labels(card, ["over".to_owned()])),
+                under: FEEDBACK_ERROR.with(labels(card, ["under".to_owned()])),
                 sizes: ErrorSizes::of(card),
-                squared: SIZES.map(|size| FEEDBACK_SQUARED_ERROR.with([version(), size.into()])),
-                fourth_power: SIZES.map(|size| FEEDBACK_FOURTH_POWER.with([version(), size.into()])),
+                squared: SIZES.map(|size| FEEDBACK_SQUARED_ERROR.with(labels(card, [size.to_owned()]))),
+                fourth_power: SIZES.map(|size| FEEDBACK_FOURTH_POWER.with(labels(card, [size.to_owned()]))),
             }),
             info,
         }
     }
 
-    /// Removes the model from those that are listed as being served, and registers the counters of feedback about it in the recorder
-    /// that is local to the thread. Feedback about the next model uses the counters that this one had.
-    pub(super) fn retire(&self, card: &ModelCard) {
-        let classes = || card.classes.iter().cloned();
-        let counters = classes().flat_map(|predicted| {
-            let version = card.version.clone();
-            classes().map(move |actual| FEEDBACK_FORMER.with([version.clone(), predicted.clone(), actual]))
-        });
-        self.former_feedback.get_or_init(|| counters.collect());
+    /// Removes the model from those that are listed as being served.
+    pub fn retire(&self) {
         self.info.set(0.0);
     }
 
@@ -156,8 +141,7 @@ impl ModelMetrics {
 
     /// Counts accepted feedback about a class by the positions of the predicted and of the actual class.
     pub fn class_feedback(&self, predicted: usize, confidence: Option<f64>, actual: usize) {
-        let counters = self.former_feedback.get().unwrap_or(&self.feedback);
-        counters[predicted * self.outputs.len() + actual].increment(1);
+        self.feedback[predicted * self.outputs.len() + actual].increment(1);
         if let (Some(histogram), Some(confidence)) = (&self.feedback_confidence, confidence) {
             histogram.record(confidence);
         }
@@ -179,15 +163,22 @@ impl ModelMetrics {
     }
 }
 
+/// Returns the label values of a series of a model: its name, its version, and those that come after them.
+fn labels<const MORE: usize, const ALL: usize>(card: &ModelCard, more: [String; MORE]) -> [String; ALL] {
+    const { assert!(ALL == MORE + 2) };
+    let mut values = [card.name.clone(), card.version.clone()].into_iter().chain(more);
+    std::array::from_fn(|_| values.next().unwrap_or_default())
+}
+
 /// Registers what is known of a model, and returns the gauge that lists it as being served.
 fn register_model(card: &ModelCard) -> Gauge {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     LOADED.only().set(1.0);
-    let info = INFO.with([card.name.clone(), card.version.clone()]);
+    let info = INFO.with(labels(card, []));
     info.set(1.0);
     LOAD_TIME.only().set(now.as_secs_f64());
     let reference = &card.reference;
-    SIGNAL_ROWS.with([card.version.clone()]).set(reference.rows as f64);
+    SIGNAL_ROWS.with(labels(card, [])).set(reference.rows as f64);
     let errors = reference.errors.as_ref();
     for (family, value) in [
         (REFERENCE_ACCURACY, reference.accuracy),
@@ -198,11 +189,11 @@ fn register_model(card: &ModelCard) -> Gauge {
         (REFERENCE_BIAS, errors.map(|errors| errors.bias)),
     ] {
         if let Some(value) = value {
-            family.with([card.version.clone()]).set(value);
+            family.with(labels(card, [])).set(value);
         }
     }
     for (class, score) in card.classes.iter().zip(&card.training.class_scores) {
-        let of_class = || [card.version.clone(), class.clone()];
+        let of_class = || labels(card, [class.clone()]);
         REFERENCE_RECALL.with(of_class()).set(score.recall);
         REFERENCE_CLASS_ROWS.with(of_class()).set(score.rows as f64);
     }
@@ -210,15 +201,14 @@ fn register_model(card: &ModelCard) -> Gauge {
 }
 
 fn register_signal(card: &ModelCard, signal: &SignalReference, budget: &FalseAlarmBudget) -> SignalCounters {
-    let of_signal = || [card.version.clone(), signal.name.clone()];
+    let of_signal = || labels(card, [signal.name.clone()]);
     let signals = card.reference.signals.len();
     SIGNAL_CRITICAL.with(of_signal()).set(signal.critical_chi2(budget.alpha(signals)));
     SIGNAL_FREEDOM.with(of_signal()).set(signal.degrees_of_freedom() as f64);
     let counters = signal.bins.labels().into_iter().zip(&signal.expected).map(|(bin, &expected)| {
-        let [version, name] = of_signal();
-        let labels = [version, name, bin];
-        SIGNAL_EXPECTED.with(labels.clone()).set(expected);
-        SIGNAL_BINS.with(labels)
+        let of_bin = labels(card, [signal.name.clone(), bin]);
+        SIGNAL_EXPECTED.with(of_bin.clone()).set(expected);
+        SIGNAL_BINS.with(of_bin)
     });
     SignalCounters { bins: signal.bins.clone(), counters: counters.collect() }
 }

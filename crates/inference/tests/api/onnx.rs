@@ -115,10 +115,11 @@ async fn difference(case: &Case, folder: &Path) -> Result<(), String> {
         }
     }
     let rows = answers.len() as f64;
-    let version = card.version;
+    let (model, version) = (card.name, card.version);
     let counted: f64 = {
         let page = service.get("/metrics").await.text().await.unwrap();
-        let prefix = format!("signal_bin_total{{version=\"{version}\",signal=\"prediction\"");
+        let prefix =
+            format!("signal_bin_total{{model=\"{model}\",version=\"{version}\",signal=\"prediction\"");
         let lines = page.lines().filter(|line| line.starts_with(&prefix));
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     };

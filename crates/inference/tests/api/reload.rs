@@ -99,14 +99,12 @@ async fn signals_of_two_versions_stay_apart_and_feedback_about_the_former_is_acc
     for version in [&model(1).card.version, &version] {
         let setosa = [("version", version.as_str()), ("signal", "prediction"), ("bin", "setosa")];
         assert_eq!(metric(&page, "signal_bin_total", &setosa), Some(1.0));
-        assert_eq!(metric(&page, "feedback_confidence_count", &[("version", version.as_str())]), Some(1.0));
+        let of_model = [("model", "flowers"), ("version", version.as_str())];
+        assert_eq!(metric(&page, "feedback_confidence_count", &of_model), Some(1.0));
+        // Feedback about the former model does not count for the one that is served.
+        let right = [of_model[0], of_model[1], ("predicted", "setosa"), ("actual", "setosa")];
+        assert_eq!(metric(&page, "feedback_total", &right), Some(1.0));
     }
-    // Feedback about the former model does not count for the new one.
-    let setosa = [("predicted", "setosa"), ("actual", "setosa")];
-    assert_eq!(metric(&page, "feedback_total", &setosa), Some(1.0));
-    let first = model(1).card.version;
-    let former = [("version", first.as_str()), setosa[0], setosa[1]];
-    assert_eq!(metric(&page, "feedback_former_total", &former), Some(1.0));
     // One model is listed as being served.
     let listed: Vec<&str> = page.lines().filter(|line| line.starts_with("model_info{")).collect();
     assert!(listed.len() == 1 && listed[0].contains(&version), "{listed:?}");

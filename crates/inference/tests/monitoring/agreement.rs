@@ -103,7 +103,7 @@ fn compare(window: &Window, cases: &[Case]) {
         let rows: u64 = case.reference.iter().sum();
         let expected = smoothed(&case.reference);
         let freedom = case.reference.iter().filter(|&&rows| rows > 0).count().max(2) - 1;
-        let labels = format!("job=\"j\",version=\"v{number}\"");
+        let labels = format!("job=\"j\",model=\"m\",version=\"v{number}\"");
         let mut give = |name: &str, labels: String, start: f64, step: u64| {
             let _ =
                 writeln!(series, "      - {{ series: '{name}{{{labels}}}', values: '{start:?}+{step}x65' }}");
@@ -122,9 +122,9 @@ fn compare(window: &Window, cases: &[Case]) {
         assert_ne!(judged.verdict, Verdict::CannotTell { rows: judged.psi.rows, needs: 60 }, "case {number}");
         let drifting = u8::from(judged.verdict == Verdict::Drifting);
         let selector = format!("{{version=\"v{number}\",window=\"{window_label}\"}}");
-        let prefix = "job_version_signal_window:signal_bin:";
+        let prefix = "model_signal_window:signal_bin:";
         let result_labels =
-            format!("{{job=\"j\",version=\"v{number}\",signal=\"s\",window=\"{window_label}\"}}");
+            format!("{{job=\"j\",model=\"m\",version=\"v{number}\",signal=\"s\",window=\"{window_label}\"}}");
         let near =
             |name: &str, value: f64| (format!("abs({prefix}{name}{selector} - {value:?}) < bool 1e-9"), 1);
         for (check, value) in [
@@ -176,8 +176,7 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
                 "      - {{ series: '{name}{{{labels}}}', values: '{start:?}+{step:?}x65' }}"
             );
         };
-        let version = format!("{labels},version=\"v{number}\"");
-        give("model_info", format!("{version},model=\"m\""), 1.0, 0.0);
+        let version = format!("{labels},model=\"m\",version=\"v{number}\"");
         give("signal_reference_rows", version.clone(), f64::from(reference), 0.0);
         give("model_reference_accuracy", version.clone(), accuracy, 0.0);
         give("model_reference_confidence", version.clone(), reference_confidence, 0.0);
@@ -188,10 +187,10 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
         }
         let rows = f64::from(right + wrong);
         give("feedback_confidence_sum", version.clone(), 0.0, rows * confidence);
-        give("feedback_confidence_count", version, 0.0, rows);
+        give("feedback_confidence_count", version.clone(), 0.0, rows);
         for (predicted, actual, step) in [("a", "a", right), ("b", "a", wrong), ("a", "b", 0), ("b", "b", 0)]
         {
-            let labels = format!("{labels},predicted=\"{predicted}\",actual=\"{actual}\"");
+            let labels = format!("{version},predicted=\"{predicted}\",actual=\"{actual}\"");
             give("feedback_total", labels, 0.0, f64::from(step));
         }
         let (right, rows) = (QUALITY.steps * right as u64, QUALITY.steps * (right + wrong) as u64);
@@ -204,17 +203,17 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
         let smoothed = (accuracy * f64::from(reference) + 1.0) / (f64::from(reference) + 2.0);
         let recall_limit = accuracy_gap_limit(smoothed, rows, reference as u64, &of_class);
         for (level, name, value) in [
-            ("job_version", "accuracy_low", low),
-            ("job_version", "accuracy_high", high),
-            ("job_version", "accuracy_gap", estimate - right as f64 / rows as f64),
-            ("job_version", "accuracy_gap_limit", limit(estimate)),
-            ("job_version", "accuracy_drop_limit", limit(accuracy)),
-            ("job_version_class", "recall_low", low),
-            ("job_version_class", "recall_high", high),
-            ("job_version_class", "recall_drop_limit", recall_limit),
+            ("model", "accuracy_low", low),
+            ("model", "accuracy_high", high),
+            ("model", "accuracy_gap", estimate - right as f64 / rows as f64),
+            ("model", "accuracy_gap_limit", limit(estimate)),
+            ("model", "accuracy_drop_limit", limit(accuracy)),
+            ("model_class", "recall_low", low),
+            ("model_class", "recall_high", high),
+            ("model_class", "recall_drop_limit", recall_limit),
         ] {
-            let class = if level == "job_version_class" { "class=\"a\"," } else { "" };
-            let labels = format!("{class}version=\"v{number}\",window=\"{}\"", QUALITY.name);
+            let class = if level == "model_class" { "class=\"a\"," } else { "" };
+            let labels = format!("{class}model=\"m\",version=\"v{number}\",window=\"{}\"", QUALITY.name);
             let _ = writeln!(
                 checks,
                 "      - {{ expr: 'abs({level}_window:feedback:{name}{{{labels}}} - {value:?}) < bool 1e-9', \
@@ -240,7 +239,7 @@ fn prometheus_measures_errors_as_the_crate_does() {
         (&[1.0, -2.0, 4.0], 100_000, 2.5, 1.2, 1_000_000),
     ];
     for (number, (errors, times, mean_absolute, absolute_sd, rows)) in cases.into_iter().enumerate() {
-        let version = format!("job=\"j\",instance=\"{number}\",version=\"v{number}\"");
+        let version = format!("job=\"j\",instance=\"{number}\",model=\"m\",version=\"v{number}\"");
         let mut give = |name: &str, labels: &str, start: f64, step: f64| {
             let _ = writeln!(
                 series,
@@ -292,12 +291,12 @@ fn prometheus_measures_errors_as_the_crate_does() {
             expected.push((format!("{name}_high"), estimate.high));
         }
         for (name, value) in expected {
-            let labels = format!("version=\"v{number}\",window=\"{}\"", QUALITY.name);
+            let labels = format!("model=\"m\",version=\"v{number}\",window=\"{}\"", QUALITY.name);
             // Errors have the unit of the number, so the tolerance is relative where they are large.
             let tolerance = 1e-9 * value.abs().max(1.0);
             let _ = writeln!(
                 checks,
-                "      - {{ expr: 'abs(job_version_window:feedback:{name}{{{labels}}} - {value:?}) < bool {tolerance:?}', \
+                "      - {{ expr: 'abs(model_window:feedback:{name}{{{labels}}} - {value:?}) < bool {tolerance:?}', \
                  eval_time: {}, exp_samples: [ {{ labels: '{{job=\"j\",{labels}}}', value: 1 }} ] }}",
                 QUALITY.at
             );

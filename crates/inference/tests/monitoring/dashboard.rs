@@ -11,7 +11,7 @@ const PROMISED: [(&str, &str); 6] = [
     ("Request throughput", "inference_requests_total"),
     ("Latency", "job_endpoint:inference_duration_seconds:p95_rate1m"),
     ("Error rate", "job_endpoint:inference_requests_5xx:ratio_rate1m"),
-    ("Prediction distribution", "job_class:prediction_output:ratio_rate1m"),
+    ("Prediction distribution", "model_class:prediction_output:ratio_rate1m"),
     ("CPU usage", "process_cpu_seconds_total"),
     ("Memory usage", "process_resident_memory_bytes"),
 ];

@@ -31,7 +31,7 @@ fn a_hundred_replicas_are_one_traffic() {
     let mut series = String::new();
     let mut counts = [0; 4];
     for replica in 0..REPLICAS {
-        let labels = format!("job=\"j\",instance=\"{replica}\",version=\"v\"");
+        let labels = format!("job=\"j\",instance=\"{replica}\",model=\"m\",version=\"v\"");
         let mut give = |name: &str, labels: &str, values: String| {
             let _ = writeln!(series, "      - {{ series: '{name}{{{labels}}}', values: '{values}' }}");
         };
@@ -52,8 +52,9 @@ fn a_hundred_replicas_are_one_traffic() {
     }
     let judged = judge(&expected, &counts, rows, 30.0).unwrap();
     assert_eq!(judged.verdict, Verdict::Steady);
-    let prefix = "job_version_signal_window:signal_bin:";
-    let labels_of_result = format!("{{job=\"j\",version=\"v\",signal=\"s\",window=\"{}\"}}", DAY.name);
+    let prefix = "model_signal_window:signal_bin:";
+    let labels_of_result =
+        format!("{{job=\"j\",model=\"m\",version=\"v\",signal=\"s\",window=\"{}\"}}", DAY.name);
     let mut checks = String::new();
     for (name, value) in [("rows", judged.psi.rows as f64), ("psi", judged.psi.value), ("drifting", 0.0)] {
         let check = format!("abs({prefix}{name}{{window=\"{}\"}} - {value:?}) < bool 1e-9", DAY.name);

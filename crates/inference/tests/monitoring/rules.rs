@@ -4,7 +4,8 @@ use crate::{
 };
 use inference::{load_model, metrics::Metrics, route::Route};
 use model::{ModelCard, card::ErrorReference};
-use std::collections::BTreeSet;
+use regex::Regex;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// What Prometheus itself, and the load generator, give.
 pub const GIVEN: [&str; 3] = ["up", "ALERTS", "loadgen_phase_active"];
@@ -15,12 +16,9 @@ pub fn published() -> BTreeSet<String> {
     let numbers = numbers(&classes);
     let pages = [classes, numbers].map(|card| {
         let metrics = Metrics::new();
-        let of_model = metrics.of_model(&card, &drift::FalseAlarmBudget::default());
+        metrics.of_model(&card, &drift::FalseAlarmBudget::default());
         metrics.of_route(Route::Predict);
-        let page = metrics.render();
-        // Some metrics begin when another model takes the place of this one.
-        metrics.retire(&card, &of_model);
-        page + &metrics.render()
+        metrics.render()
     });
     pages
         .iter()
@@ -70,6 +68,91 @@ fn the_latency_objective_is_a_bucket_boundary() {
     assert!(buckets.iter().any(|line| line.contains(&bucket)), "{objective}: {buckets:?}");
     let dashboard = std::fs::read_to_string(root().join("grafana/ml-inference.jsonnet")).unwrap();
     assert!(dashboard.contains(&format!("g.limit({objective})")), "the dashboard draws another objective");
+}
+
+/// Rules, panels, scenarios and the runbook select the requests for predictions by one pattern, which matches the routes for
+/// predictions and no other.
+#[test]
+fn predictions_are_selected_by_one_pattern() {
+    let mut texts: Vec<String> =
+        rules().iter().map(|rule| rule["expr"].as_str().unwrap().to_owned()).collect();
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+    texts.extend(files("grafana", "jsonnet").into_iter().map(read));
+    texts.extend(files("scenarios", "yaml").into_iter().map(read));
+    texts.push(read(root().join("monitoring/runbook.md")));
+    let selector = Regex::new(r#"endpoint=~"([^"]*)""#).unwrap();
+    let patterns: BTreeSet<&str> = texts
+        .iter()
+        .flat_map(|text| selector.captures_iter(text))
+        .map(|found| found.extract::<1>().1[0])
+        .collect();
+    assert_eq!(patterns.len(), 1, "{patterns:?}");
+    let pattern = Regex::new(&format!("^(?:{})$", patterns.first().unwrap())).unwrap();
+    use Route::*;
+    for route in [Predict, OipInfer, OipVersionInfer, V1Predict, Invocations] {
+        assert!(pattern.is_match(route.pattern()), "{route:?}");
+    }
+    for route in [
+        Feedback,
+        Model,
+        Metrics,
+        Healthz,
+        Readyz,
+        Docs,
+        DocsFile,
+        OpenApi,
+        Reload,
+        OipServer,
+        OipLive,
+        OipReady,
+        OipModel,
+        OipVersion,
+        OipModelReady,
+        OipVersionReady,
+        Unmatched,
+    ] {
+        assert!(!pattern.is_match(route.pattern()), "{route:?}");
+    }
+}
+
+/// Jobs are named in one place: no other rule selects a job.
+#[test]
+fn one_rule_names_the_job() {
+    let naming: Vec<_> = rules()
+        .into_iter()
+        .filter(|rule| {
+            let text = rule["expr"].as_str().unwrap();
+            text.contains("ml-inference") || text.contains("job=")
+        })
+        .collect();
+    assert_eq!(naming.len(), 1, "{naming:?}");
+    assert_eq!(naming[0]["record"], "job:model_service:required");
+    let prometheus = yaml(&root().join("monitoring/prometheus.yml"));
+    let jobs = prometheus["scrape_configs"].as_sequence().unwrap();
+    let required = naming[0]["expr"].as_str().unwrap();
+    assert!(jobs.iter().any(|job| required.contains(&format!("\"{}\"", job["job_name"].as_str().unwrap()))));
+}
+
+/// Whatever is pooled keeps the labels of its job, and what is joined uses them: two clusters in one Prometheus stay apart.
+#[test]
+fn rules_keep_the_cluster() {
+    let grouping = Regex::new(r"\b(?:by|on) \(([^)]*\bjob\b[^)]*)\)").unwrap();
+    let mut checked = 0;
+    for rule in rules().iter().filter(|rule| rule["alert"] != "ModelServiceDown") {
+        if rule["record"] == "instance:model_service:up" {
+            continue;
+        }
+        for found in grouping.captures_iter(rule["expr"].as_str().unwrap()) {
+            let labels: Vec<&str> = found[1].split(',').map(str::trim).collect();
+            assert_eq!(labels[0], "cluster", "{rule:?}");
+            assert_eq!(
+                labels.contains(&"model"),
+                labels.contains(&"version") || rule["alert"] == "ModelVersionMix"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "{checked}");
 }
 
 #[test]

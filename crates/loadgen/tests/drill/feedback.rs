@@ -89,10 +89,10 @@ async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
     let hour = "{job=\"ml-inference\",window=\"1h\"}";
     // Of a counter that began at 0, up to a twelfth is not counted (rules/minutes.yml). The share is the same in all cells.
     let seen = ROWS as f64 * 0.9;
-    world.until(&format!("job_version_window:feedback:rows{hour}"), |rows| rows > seen).await;
-    let seen = world.until(&format!("job_version_window:feedback:accuracy{hour}"), |_| true).await;
+    world.until(&format!("model_window:feedback:rows{hour}"), |rows| rows > seen).await;
+    let seen = world.until(&format!("model_window:feedback:accuracy{hour}"), |_| true).await;
     assert!((seen - accuracy).abs() < 0.02, "{seen}, not {accuracy}");
-    let gap = world.until(&format!("job_version_window:feedback:accuracy_gap{hour}"), |_| true).await;
+    let gap = world.until(&format!("model_window:feedback:accuracy_gap{hour}"), |_| true).await;
     let reference = &card.reference;
     let estimate =
         drift::accuracy_estimate(confidence, reference.confidence.unwrap(), reference.accuracy.unwrap());
@@ -103,6 +103,6 @@ async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
             .until(&format!("count(ALERTS{{alertname=\"{alert}\",window=\"1h\"}})"), |count| count == 1.0)
             .await;
     }
-    let drifting = world.query("max(job_version_signal_window:signal_bin:drifting)").await;
-    assert_eq!(drifting, [0.0], "neither inputs nor predictions drift");
+    let drifting = world.query("max(model_signal_window:signal_bin:drifting)").await;
+    assert_eq!(drifting, [0.0], "neither inputs nor predictions tell");
 }
