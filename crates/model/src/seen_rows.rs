@@ -95,7 +95,8 @@ fn score(
             Some(OtherCategory { row: place, feature, text: text.into() })
         }));
     }
-    let answers = engine.score(Batch { rows: BatchRows::new(&values, table.columns.len()), others: &texts }).ok()?;
+    let answers =
+        engine.score(Batch { rows: BatchRows::new(&values, table.columns.len()), others: &texts }).ok()?;
     Some(answers.iter().map(Output::value).collect())
 }
 
@@ -190,8 +191,8 @@ mod tests {
             notation: Notation::default(),
             notes: Vec::new(),
         };
-        let given: Vec<Vec<Option<f64>>> = rows.iter().map(|row| vec![Some(row.0)]).collect();
-        let outputs = engine.score(Batch { rows: &given, others: &[] }).unwrap();
+        let given: Vec<Option<f64>> = rows.iter().map(|row| Some(row.0)).collect();
+        let outputs = engine.score(Batch { rows: BatchRows::new(&given, 1), others: &[] }).unwrap();
         let truth: Vec<f64> = rows.iter().map(|row| row.1).collect();
         drawn_to_truth(&table, &outputs, &truth, engine, 1)
     }

@@ -1,6 +1,6 @@
 //! Converts the labels and scores of a model into predictions.
 
-use crate::{RawOutputs, Inputs, OnnxModel, Scores};
+use crate::{Inputs, OnnxModel, RawOutputs, Scores};
 use model::{
     Batch, BatchRows, Engine, EngineError, OtherCategory, Output, Probabilities, file::ExternalModel,
 };

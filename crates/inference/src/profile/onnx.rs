@@ -9,7 +9,9 @@ use ::onnx::{
     Inputs, OnnxEngine, OnnxModel, RawOutputs, RunError, Runtime, Scores, engine::unlike_probabilities,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use model::{Batch, BatchRows, EngineError, OtherCategory, ReferenceTable, file::ExternalModel, reference_features};
+use model::{
+    Batch, BatchRows, EngineError, OtherCategory, ReferenceTable, file::ExternalModel, reference_features,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -48,7 +50,14 @@ impl Run {
         let answers =
             answers.map_err(|error| explained(error, &model, &inputs, table, batch)).with_context(place)?;
         let read = describe(args, table, &answers, model.sha256()).with_context(place)?;
-        Ok(Self { path: path.to_owned(), model: Arc::new(model), inputs, answers, rows: batch.rows.len(), read })
+        Ok(Self {
+            path: path.to_owned(),
+            model: Arc::new(model),
+            inputs,
+            answers,
+            rows: batch.rows.len(),
+            read,
+        })
     }
 
     /// Returns the answers, with probabilities of this temperature. Does not run the model again.

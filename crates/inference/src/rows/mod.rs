@@ -568,7 +568,7 @@ mod tests {
         }
         let example = super::example(&card);
         assert_eq!(
-            ParsedRows::parse(example.as_bytes(), &card).unwrap().rows[0][0],
+            ParsedRows::parse(example.as_bytes(), &card).unwrap().rows()[0][0],
             Some(1.25e17),
             "{example}"
         );
