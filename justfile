@@ -88,6 +88,10 @@ dashboards: (_install "jsonnet jsonnetfmt" "jsonnet")
     jsonnetfmt --indent 2 --in-place grafana/*.jsonnet grafana/lib/*.libsonnet
     for source in grafana/*.jsonnet; do jsonnet "$source" >"grafana/dashboards/$(basename "$source" .jsonnet).json"; done
 
+# Compose Alertmanager's configuration from the receivers whose files are in monitoring/secrets
+receivers *flags: (_install "amtool" "prometheus-alertmanager")
+    monitoring/receivers.sh "$@"
+
 # Check formatting, clippy and rustdoc, with warnings denied
 lint:
     cargo fmt --all --check
@@ -270,7 +274,7 @@ _rehearse scenario:
     flags=(--dashboard "127.0.0.1:$(free_port 5665)" --metrics-listen "$own_metrics")
     if command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null; then
         alertmanager="127.0.0.1:$(free_port 9093)"
-        prometheus-alertmanager --config.file=monitoring/alertmanager.yml --storage.path="$work/alertmanager" \
+        prometheus-alertmanager --config.file="${ALERTMANAGER_CONFIG:-monitoring/alertmanager.yml}" --storage.path="$work/alertmanager" \
             --web.listen-address="$alertmanager" --cluster.listen-address= 2>"$out/alertmanager.log" &
         pids+=($!)
         wait_for Alertmanager "http://$alertmanager/-/ready" $! "$out/alertmanager.log"

@@ -10,4 +10,5 @@ mod fleet;
 mod links;
 mod promql;
 mod promtool;
+mod receivers;
 mod rules;
