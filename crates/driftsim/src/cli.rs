@@ -14,7 +14,7 @@ pub use crate::output::Format;
 
 /// Generate rows that drift on purpose, with the ground truth, and judge tables
 ///
-/// Exit codes: 0 done, 2 bad input; those of `check` are its own.
+/// Exit codes: 0 success, 2 bad input; `check` has its own, see `driftsim check --help`
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {
@@ -24,17 +24,17 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write rows to stdout, like the model's reference or drifting away from it
+    /// Write rows to stdout that are like the model's reference or drift away from it
     ///
-    /// Without --spec and --preset no row drifts. The last two columns are `class`, the true one, and `drifted`; where
-    /// a feature has such a name, underscores are added. There is no `class` if the model predicts a number, or if the true
-    /// classes of its reference are not known.
+    /// Without --spec and --preset no row drifts. The last two columns are `class` (the true class) and `drifted`; if a
+    /// feature has one of these names, underscores are added. There is no `class` if the model predicts a number, or if the
+    /// true classes of its reference are not known.
     Generate(Generate),
     /// Judge a table against a model: does each signal still follow the reference?
     ///
-    /// Columns are matched by name. A row with a cell that cannot be read is named and left out.
+    /// Columns are matched by name. A row with a cell that cannot be read is reported and left out.
     ///
-    /// Exit codes: 0 steady, 1 drift, 2 cannot tell, rows that could not be read, or bad input.
+    /// Exit codes: 0 steady, 1 drift, 2 no verdict: too few rows, rows that cannot be read, or bad input.
     Check(check::Args),
     /// List the presets
     List,
@@ -42,22 +42,22 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Generate {
-    /// A drift spec in YAML
+    /// Drift spec (YAML)
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     spec: Option<PathBuf>,
-    /// A built-in drift spec; `driftsim list` lists them
+    /// Built-in drift spec; `driftsim list` prints all of them
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// How many rows
+    /// Number of rows
     #[arg(long, value_name = "N")]
     rows: u64,
-    /// The same seed gives the same rows
+    /// Seed of the random numbers; the same seed gives the same rows
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// A model file that `inference train` or `inference profile` wrote; Iris without it
+    /// Model file of `inference train` or `inference profile`; by default the built-in Iris model
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// How rows are written
+    /// Format of the rows
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
 }
@@ -65,7 +65,8 @@ struct Generate {
 /// Runs the command, which writes to standard output, and returns the exit code.
 ///
 /// # Errors
-/// If the input is invalid or standard output cannot be written to; a reader that closes it early is not an error.
+/// Returns an error if the input is invalid or standard output cannot be written to. It is not an error if the reader closes
+/// standard output early.
 pub fn run(cli: Cli) -> Result<u8> {
     let written = match cli.command {
         Command::Generate(generate) => {

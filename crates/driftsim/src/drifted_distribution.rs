@@ -1,5 +1,5 @@
-//! A drift spec applied to one model: which features change and how, how often each class occurs, and to how many
-//! decimals the result is rounded.
+//! A drift spec, applied to one model: which features change and how, how often each class occurs, and the number of decimals of
+//! the result.
 
 use crate::{ClassShares, DriftSpec, Operation, Row, SpecError, origin::Origin, roles};
 use model::{ModelCard, Numeric, simulator::round_to};
@@ -12,15 +12,15 @@ const MAX_DECIMALS: u8 = 12;
 /// The distribution of the rows that drift.
 #[derive(Debug, Clone)]
 pub(crate) struct DriftedDistribution {
-    /// Share of each class, where the spec changes it.
+    /// The share of each class, if the spec changes it.
     pub(crate) shares: Option<Vec<f64>>,
-    /// How many classes there are, where the spec gives rows another one.
+    /// The number of classes, if the spec gives rows another class.
     relabelled: Option<usize>,
     shuffled: Vec<usize>,
     changes: Vec<Change>,
 }
 
-/// What happens to one feature.
+/// A change of one feature.
 #[derive(Debug, Clone, PartialEq)]
 struct Change {
     feature: usize,
@@ -44,7 +44,7 @@ impl DriftedDistribution {
     pub(crate) fn new(spec: &DriftSpec, card: &ModelCard, origin: &Origin) -> Result<Self, SpecError> {
         let mut distribution =
             Self { shares: None, relabelled: None, shuffled: Vec::new(), changes: Vec::new() };
-        // Operations may change how many decimals there are, for those that follow.
+        // An operation may change the number of decimals for the operations that follow.
         let mut decimals: Vec<Option<u8>> =
             card.features.iter().map(|feature| feature.numeric()?.decimals).collect();
         for (at, operation) in spec.operations.iter().enumerate() {
@@ -129,7 +129,7 @@ impl Kind {
             Self::Uniform([low, high]) => {
                 let part: f64 = rng.random();
                 let value = low * (1.0 - part) + high * part;
-                // Rounding must not return it to the reference: in whole numbers, a range of 1.05 to 1.6 gives 2.
+                // Rounding must not move the value back to the reference: in whole numbers, a range of 1.05 to 1.6 gives 2.
                 return round_within(decimals, value, [low, high]);
             }
         };
@@ -137,7 +137,7 @@ impl Kind {
     }
 }
 
-/// Rounds to a number between `low` and `high`, or, where there is none, to the next one beyond `high`.
+/// Rounds to a number between `low` and `high`, or, if there is none, to the next one above `high`.
 fn round_within(decimals: Option<u8>, value: f64, [low, high]: [f64; 2]) -> f64 {
     let rounded = round_to(decimals, value);
     let Some(decimals) = decimals else { return rounded };
@@ -151,15 +151,15 @@ fn round_within(decimals: Option<u8>, value: f64, [low, high]: [f64; 2]) -> f64 
     }
 }
 
-/// Returns the decimals of a product. Software converts a unit after the measurement, so the result has all decimals of the
-/// product: 5.1 cm are 2.00787 in, not 2.0, and 0.051 m, not 0.1.
+/// Returns the number of decimals of a product. A unit is converted after the measurement, so the result has all decimals of the
+/// product: 5.1 cm is 2.00787 in, not 2.0, and 0.051 m, not 0.1.
 fn product_decimals(value: Option<u8>, factor: f64) -> Option<u8> {
     let sum = value?.checked_add(drift::bins::decimals(&[factor])?)?;
     (sum <= MAX_DECIMALS).then_some(sum)
 }
 
-/// Returns the positions of the features that any of the patterns names, in the model's order. With `numbers_only`, patterns skip
-/// categorical features.
+/// Returns the positions of the features that match one of the patterns, in the model's order. With `numbers_only`, patterns with
+/// `*` skip categorical features.
 fn chosen(
     patterns: &[String],
     card: &ModelCard,
@@ -192,7 +192,7 @@ fn chosen(
         chosen.extend(found.into_iter().filter(fits));
         if chosen.len() == before {
             return Err(error(format!(
-                "{pattern:?} names categorical features only; use `extreme` or `shuffle`"
+                "{pattern:?} matches only categorical features; use `extreme` or `shuffle`"
             )));
         }
     }
@@ -206,7 +206,7 @@ fn finite(value: f64) -> f64 {
     value.clamp(f64::MIN, f64::MAX)
 }
 
-/// Returns whether a name fits a pattern in which `*` stands for any characters.
+/// Returns whether a name matches a pattern in which `*` stands for any characters.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
@@ -234,7 +234,7 @@ fn check_relabel(card: &ModelCard, origin: &Origin, place: &str) -> Result<(), S
     }
 }
 
-/// Returns the share of every class: those that are named, and the rest as it was among the others.
+/// Returns the share of every class: the given shares, and the rest distributed over the other classes in their former proportions.
 fn class_shares(
     wanted: &ClassShares,
     card: &ModelCard,
@@ -271,13 +271,18 @@ fn class_shares(
     let others: f64 = shares.iter().zip(reference).filter(|(s, _)| s.is_none()).map(|(_, r)| r).sum();
     if others == 0.0 && rest.abs() > 1e-9 {
         let sum = 1.0 - rest;
-        return Err(error(format!("the shares of all classes must add up to 1, got {sum}; leave one out")));
+        return Err(error(format!(
+            "the shares of all classes must add up to 1, got {sum}; correct them, or leave out one class"
+        )));
     }
     let of_rest = |reference: f64| if others == 0.0 { 0.0 } else { rest.max(0.0) * reference / others };
     let shares: Vec<f64> =
         shares.into_iter().zip(reference).map(|(share, &own)| share.unwrap_or(of_rest(own))).collect();
     match shares.iter().zip(reference).position(|(share, own)| *share > 0.0 && *own == 0.0) {
-        Some(class) => Err(error(format!("there is no row of class {:?} to draw", card.classes[class]))),
+        Some(class) => Err(error(format!(
+            "there is no row of class {:?} to draw; set its share to 0",
+            card.classes[class]
+        ))),
         None => Ok(shares),
     }
 }
@@ -313,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_model_does_not_have_is_named_with_what_it_has() {
+    fn errors_about_unknown_features_and_classes_list_the_known_ones() {
         let cases = [
             (
                 r#"shift: { features: [sepal_width, "petel*"], by_sd: 1 }"#,
@@ -337,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_as_in_a_shell() {
+    fn a_star_matches_any_characters() {
         for (pattern, name) in
             [("*", ""), ("petal*", "petal_width"), ("*_width", "petal_width"), ("p*l*h", "petal_length")]
         {
@@ -349,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn named_classes_leave_the_rest_to_the_others() {
+    fn classes_without_a_given_share_share_the_rest_in_proportion() {
         let shares = distribution("class_shares: { named: { setosa: 0.01 } }").unwrap().shares.unwrap();
         assert!((shares[0] - 0.01).abs() < 1e-12 && (shares[1] / shares[2] - 50.0 / 49.0).abs() < 1e-12);
         assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
@@ -371,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn shifts_and_noise_are_rounded_like_the_data() {
+    fn shifts_and_noise_keep_the_decimals_of_the_feature() {
         // 0.76 × 1.5 = 1.14 on petal_width, 1.75 × 1.5 = 2.6 on petal_length.
         let shifted = altered(r#"shift: { features: "petal*", by_sd: 1.5 }"#);
         assert_eq!(shifted, [Some(5.1), None, Some(4.0), Some(1.3)]);
@@ -381,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn giants_of_whole_numbers_are_beyond_the_range() {
+    fn extreme_values_of_whole_numbers_lie_above_the_range() {
         let spec = DriftSpec::preset("giant").unwrap();
         let mut card = iris();
         let Values::Numeric(numeric) = &mut card.features[0].values else { panic!() };
@@ -404,14 +409,14 @@ mod tests {
         let error = |shares: &[f64]| class_shares(&wanted, &iris(), shares, place).unwrap_err().to_string();
         assert_eq!(
             error(&[0.0, 0.5, 0.5]),
-            "operations[0].class_shares: there is no row of class \"setosa\" to draw"
+            "operations[0].class_shares: there is no row of class \"setosa\" to draw; set its share to 0"
         );
-        // A table without labels.
+        // In a table without labels, all shares are 0.
         assert!(error(&[0.0; 3]).contains("no row of the table has a class of the model"));
     }
 
     #[test]
-    fn operations_on_classes_are_refused_where_there_are_none() {
+    fn operations_on_classes_are_refused_if_classes_are_unknown() {
         let error = |card: &ModelCard, operation: &str| {
             let spec = DriftSpec::from_yaml(&format!("operations: [{operation}]"), "d").unwrap();
             let source = RowSource::new(card, &spec, 1);
@@ -441,22 +446,22 @@ mod tests {
         assert_eq!(error(&without_truth, "class_shares: { named: { low: 0.9 } }"), Ok(()));
         assert_eq!(
             error(&without_truth, "class_shares: { last: 0.9 }").unwrap_err(),
-            "operations[0].class_shares: there is no row of class \"none\" to draw"
+            "operations[0].class_shares: there is no row of class \"none\" to draw; set its share to 0"
         );
     }
 
     #[test]
-    fn predicted_classes_have_other_shares_where_no_true_ones_are_known() {
+    fn class_shares_are_of_predicted_classes_if_true_ones_are_unknown() {
         let card = fixtures::without_truth().card;
         let spec = DriftSpec::from_yaml("operations: [class_shares: { named: { high: 0.9 } }]", "d").unwrap();
         let rows = RowSource::new(&card, &spec, 1).unwrap().take(1000);
         let high = rows.filter(|row| row.values[0].is_some_and(|area| area > 80.0)).count();
-        // Four standard deviations of √(1000 · 0.9 · 0.1) are 38; a synthetic row may lie just beyond the border.
+        // Four standard deviations, √(1000 · 0.9 · 0.1) each, are 38; a synthetic row may lie just beyond the border between the classes.
         assert!((850..=950).contains(&high), "{high}");
     }
 
     #[test]
-    fn another_true_class_changes_no_value() {
+    fn relabel_changes_the_class_but_not_the_values() {
         let distribution = distribution("relabel: {}").unwrap();
         let pool = pool(&iris());
         let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -468,7 +473,7 @@ mod tests {
             assert_eq!(row.values, values);
             counts[row.class.unwrap()] += 1;
         }
-        // Four standard deviations of √(1000 · ½ · ½) are 63.
+        // Four standard deviations, √(1000 · ½ · ½) each, are 63.
         assert!(counts[1] == 0 && (counts[0] - 500_i32).abs() < 63, "{counts:?}");
         let mut unlabelled = Row { values: vec![None; 4], class: None, number: None, drifted: true };
         distribution.apply(&mut unlabelled, &pool, &mut rng);
@@ -476,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_numbers_stay_finite() {
+    fn changes_of_the_largest_numbers_stay_finite() {
         let operations = r#"scale: { features: "*", factor: 1e308 }, scale: { features: "*", factor: -1e308 },
             noise: { features: "*", by_sd: 1e308 }, shift: { features: "*", by_sd: -1e308 }"#;
         assert!(

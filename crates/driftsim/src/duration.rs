@@ -1,4 +1,4 @@
-//! Reads durations such as `30s`, `1m30s` and `250ms`, for scenarios and flags alike.
+//! Reads durations such as `30s`, `1m30s` and `250ms`, in scenarios and in flags.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ const UNITS: [(&str, u64); 7] = [
     ("d", 86_400_000_000_000),
 ];
 
-/// The most digits after a point. With three of them every duration is a whole number of nanoseconds.
+/// The most digits after a decimal point. With up to three, every duration is a whole number of nanoseconds.
 const MOST_DECIMALS: usize = 3;
 
-/// What [`parse`] accepts, as a regular expression for JSON Schema: numbers with units, at least one of them above 0. It has no
-/// anchors, and the lookahead for a number above 0 inspects all text that follows.
+/// A regular expression for JSON Schema that matches what [`parse`] accepts: numbers with units, of which at least one is above
+/// 0. It has no anchors. Its lookahead finds the number above 0, and inspects all text that follows.
 pub const PATTERN: &str = r"(?=[^1-9]*[1-9])\s*([0-9]+(\.[0-9]{1,3})?\s*(us|µs|ms|s|m|h|d)\s*)+";
 
 /// Reads a duration.
 ///
 /// # Errors
-/// If it is not a duration, or is 0; the message continues "got …".
+/// Returns the reason if the text is not a duration above 0. Callers put the text itself before the reason.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +31,7 @@ pub const PATTERN: &str = r"(?=[^1-9]*[1-9])\s*([0-9]+(\.[0-9]{1,3})?\s*(us|µs|
 /// assert!(driftsim::duration::parse("1M").unwrap_err().contains("units are us, ms, s, m, h and d"));
 /// ```
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let too_long = || "it is longer than can be counted".to_owned();
+    let too_long = || format!("it must be at most {} days", u64::MAX / 86_400_000_000_000);
     let mut nanoseconds = 0_u64;
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -43,21 +43,21 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             Some(after) => {
                 let (decimals, after) = digits(after);
                 if !(1..=MOST_DECIMALS).contains(&decimals.len()) {
-                    return Err(format!("a point is followed by one to {MOST_DECIMALS} digits"));
+                    return Err(format!("a decimal point must be followed by one to {MOST_DECIMALS} digits"));
                 }
                 (decimals, after)
             }
             None => ("", after),
         };
         if whole.is_empty() {
-            return Err("a number and its unit are expected".into());
+            return Err("it must consist of numbers with units, such as 1m30s".into());
         }
         let after = after.trim_start();
         let end = after.find(|c: char| c.is_ascii_digit() || c.is_whitespace()).unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         let scale = match UNITS.iter().find(|(name, _)| *name == unit) {
             Some((_, scale)) => *scale,
-            None if unit.is_empty() => return Err("the unit is missing".into()),
+            None if unit.is_empty() => return Err("a unit is missing; write, for example, 30s".into()),
             None => {
                 return Err(format!("units are us, ms, s, m, h and d, in lower case; {unit:?} is not one"));
             }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_the_docs_show() {
+    fn every_documented_form_of_a_duration_is_read() {
         for (text, milliseconds) in [
             ("30s", 30_000),
             ("1m30s", 90_000),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_is_written_in_one_way() {
+    fn other_spellings_of_units_are_refused() {
         for text in ["1M", "30S", "5MS", "2H", "1D", "3min", "3sec", "1month", "1y", "1week", "5ns"] {
             let problem = parse(text).unwrap_err();
             assert!(
@@ -120,16 +120,16 @@ mod tests {
         for (text, reason) in [
             ("", "empty"),
             ("30", "unit is missing"),
-            ("s", "a number and its unit"),
-            ("-5s", "a number and its unit"),
-            ("+5s", "a number and its unit"),
+            ("s", "numbers with units"),
+            ("-5s", "numbers with units"),
+            ("+5s", "numbers with units"),
             ("5s,", "is not one"),
             ("5.s", "one to 3 digits"),
             ("1.2345s", "one to 3 digits"),
             ("0s", "above 0"),
             ("0.000h 0ms", "above 0"),
-            ("99999999999999999999s", "longer than"),
-            ("9999999999d", "longer than"),
+            ("99999999999999999999s", "at most 213503 days"),
+            ("9999999999d", "at most 213503 days"),
         ] {
             let problem = parse(text).unwrap_err();
             assert!(problem.contains(reason), "{text}: {problem}");

@@ -1,4 +1,4 @@
-//! Profiles for the unit tests: models without classes, and without true classes.
+//! Profiles for the unit tests: one of a model that predicts a number, and one whose true classes are unknown.
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture may panic")]
 
@@ -36,8 +36,8 @@ pub(crate) fn regression() -> ModelFile {
     })
 }
 
-/// Returns the profile of a model that predicts the class `low` or `high`, never `none`, without probabilities and without true
-/// classes.
+/// Returns the profile of a model with the classes `low`, `high` and `none`, which never predicts `none`. The model has no
+/// probabilities, and the true classes are unknown.
 pub(crate) fn without_truth() -> ModelFile {
     let mut options = CsvOptions::new("price");
     (options.target, options.drop) = (None, vec!["price".into()]);

@@ -1,13 +1,13 @@
 //! Generates rows that drift on purpose, with the ground truth.
 //!
-//! A [`RowSource`] draws rows that look like a model's reference and, as a [`DriftSpec`] asks, alters some of them.
-//! Each row carries its true class and whether it drifted, so that the verdicts of a monitor can be scored.
+//! A [`RowSource`] draws rows that are like a model's reference and alters some of them as a [`DriftSpec`] says. Each row has its
+//! true class and whether it drifted, so that the verdicts of a monitor can be compared with the truth.
 //!
 //! Layout:
 //! - [`spec`], `yaml`, [`preset`]: drift specifications and their YAML form
 //! - [`source`]: the rows themselves, reproducible by seed
 //! - `origin`, [`table_rows`]: what rows are drawn from, the pool of a model card or a table
-//! - `records`: reads the records of a table as rows of a model; `unknown_labels` counts the labels that are not its classes
+//! - `records`: reads the records of a table as rows of a model; `unknown_labels` counts labels that are not classes of the model
 //! - [`model_card`]: the model whose reference rows follow
 //! - [`duration`], [`counted`], [`yaml_bounds`]: how durations and counts are written, and how large a YAML text may be
 //! - [`roles`]: names that stand for a feature of any model

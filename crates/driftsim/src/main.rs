@@ -1,11 +1,11 @@
-//! `driftsim`: see the library for everything but the exit code.
+//! The program `driftsim`: calls the library and sets the exit code.
 
 use clap::Parser;
 use cli_io::printable::printable_message;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // clap leaves with 2 on bad flags, too.
+    // clap also exits with 2 if flags are invalid.
     match driftsim::run(driftsim::cli::Cli::parse()) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

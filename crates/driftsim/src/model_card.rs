@@ -1,4 +1,4 @@
-//! Loads the model card whose reference rows are drawn from.
+//! Loads the model card that rows are generated from.
 
 use anyhow::{Context, Result};
 use cli_io::file_kind::{self, FileKind, Wanted};
@@ -22,10 +22,10 @@ pub fn load_card(path: Option<&Path>) -> Result<ModelCard> {
     Ok(file.card)
 }
 
-/// Reads the card of a model file or of a profile, or a card as `GET /model` answers it. `flag` names what the path is from.
+/// Reads the card of a model file or of a profile, or a card as `GET /model` returns it. `flag` is the flag that the path is from.
 ///
 /// # Errors
-/// If the file cannot be read or holds no card, or the card contradicts itself.
+/// Returns an error if the file cannot be read, contains no card, or the card is inconsistent.
 pub fn read_card(flag: &str, path: &Path) -> Result<ModelCard> {
     let place = || format!("{flag}: {}", path.display());
     let bytes = std::fs::read(path).with_context(place)?;

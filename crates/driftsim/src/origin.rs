@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub(crate) enum Origin {
     Pool {
         pool: Pool,
-        /// Whether its groups are the true classes; they are predicted classes or groups of similar numbers otherwise.
+        /// Whether the groups of the pool are the true classes. Otherwise they are predicted classes or groups of similar numbers.
         has_classes: bool,
     },
     Table(Arc<TableRows>),

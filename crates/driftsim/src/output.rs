@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 use std::io::{self, Write};
 
-/// How rows are written.
+/// The format in which rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// A header, then one line per row; a missing value is an empty cell
@@ -52,7 +52,7 @@ fn write_csv(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl W
     csv.flush()
 }
 
-/// Returns the error of the system, because the conversion of the csv crate turns a broken pipe into `ErrorKind::Other`.
+/// Returns the I/O error in an error of the csv crate, whose own conversion would turn a broken pipe into `ErrorKind::Other`.
 fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -82,7 +82,7 @@ fn write_jsonl(card: &ModelCard, rows: impl Iterator<Item = Row>, out: &mut impl
     Ok(())
 }
 
-/// A row in JSON. The features have an object of their own, so that none can have the name of another field.
+/// A row in JSON. The features are in an object of their own, because a feature may be called `class` or `drifted`.
 #[derive(Serialize)]
 struct Line<'a> {
     features: Features<'a>,
@@ -121,7 +121,7 @@ mod tests {
     use crate::{DriftSpec, RowSource, fixtures};
 
     #[test]
-    fn rows_without_a_true_class_have_no_column_for_it() {
+    fn the_class_column_is_omitted_if_true_classes_are_unknown() {
         for file in [fixtures::regression(), fixtures::without_truth()] {
             let written = |format| {
                 let rows = RowSource::new(&file.card, &DriftSpec::steady(), 1).unwrap().take(3);
@@ -153,14 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn csv_quotes_names_and_keeps_them_apart() {
+    fn csv_quotes_names_and_column_names_are_unique() {
         let expected = "class,\"width, at \"\"most\"\"\",petal_length,petal_width,class_,drifted\n\
                         5,,1000000000000000000000,-0.25,virginica,true\n";
         assert_eq!(written(Format::Csv), expected);
     }
 
     #[test]
-    fn jsonl_keeps_the_features_in_their_order() {
+    fn jsonl_writes_the_features_in_the_models_order() {
         let expected = r#"{"features":{"class":5.0,"width, at \"most\"":null,"petal_length":1e+21,"petal_width":-0.25},"class":"virginica","drifted":true}"#;
         assert_eq!(written(Format::Jsonl).trim_end(), expected);
     }

@@ -1,4 +1,4 @@
-//! The built-in drift specs: embedded YAML files, which are read like those of users.
+//! The built-in drift specs: YAML files in the binary, which are read like users' own files.
 
 use crate::DriftSpec;
 
@@ -14,18 +14,20 @@ const FILES: [(&str, &str); 6] = [
 /// A built-in drift spec.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preset {
-    /// Its name.
+    /// The preset's name.
     pub name: &'static str,
     /// A description in one line.
     pub description: String,
-    /// The spec itself.
+    /// The drift spec.
     pub spec: DriftSpec,
 }
 
 /// Returns all built-in drift specs.
 pub fn presets() -> Vec<Preset> {
     let parse = |(name, text): (&'static str, &str)| {
-        let Ok(spec) = DriftSpec::from_yaml(text, name) else { unreachable!("a test reads every preset") };
+        let Ok(spec) = DriftSpec::from_yaml(text, name) else {
+            unreachable!("a test checks that every preset can be read")
+        };
         Preset { name, description: spec.description.clone(), spec }
     };
     FILES.into_iter().map(parse).collect()
@@ -36,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_reads_and_describes_itself() {
+    fn every_preset_can_be_read_and_has_a_description() {
         for (name, text) in FILES {
             let spec = DriftSpec::from_yaml(text, name).unwrap();
             assert!(!spec.description.is_empty() && !spec.operations.is_empty(), "{name}");
@@ -45,10 +47,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_preset_is_answered_with_those_that_exist() {
+    fn the_error_for_an_unknown_preset_lists_the_presets() {
         let error = DriftSpec::preset("gaint").unwrap_err().to_string();
-        let expected = "preset: there is no \"gaint\"; \
-             there are giant, petal_shift, unit_change, prior_shift, noise, concept_drift";
+        let expected = "preset: there is no preset \"gaint\"; \
+        use one of giant, petal_shift, unit_change, prior_shift, noise, concept_drift";
         assert_eq!(error, expected);
     }
 }

@@ -7,7 +7,7 @@ use csv::ByteRecord;
 use model::{Categorical, Feature, ModelCard, Values};
 use std::collections::HashMap;
 
-/// How the person who names a table says how it is written, for messages.
+/// How a table's format is given, by flags or in a scenario. Messages name the flag or the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interface {
     /// By flags.
@@ -16,7 +16,7 @@ pub enum Interface {
     Scenario,
 }
 
-/// What is true of a row.
+/// The true class or number of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Label {
     /// The position of the true class.
@@ -28,7 +28,7 @@ pub(crate) enum Label {
 /// How the cells of one feature are read.
 enum Cells {
     Numeric,
-    /// The values of the categories as the reference writes them, and what knows other ways to write them.
+    /// The categories as the reference writes them, and the other ways in which they may be written.
     Categorical(HashMap<Vec<u8>, f64>, Categorical),
 }
 
@@ -50,11 +50,11 @@ pub(crate) struct RecordReader {
 }
 
 impl RecordReader {
-    /// Matches a header with the features of a model by name. Returns also what in it may be a mistake. `target` is the column with
-    /// the true class or number, which the table may lack.
+    /// Matches a header with the features of a model by name. Also returns notes on what may be a mistake in the header. `target` is
+    /// the column with the true class or number, which the table may lack.
     ///
     /// # Errors
-    /// If the header lacks a feature of the model or has one twice; `place` is the name of the table.
+    /// Returns an error, which begins with the table's name `place`, if the header lacks a feature of the model or has one twice.
     pub(crate) fn new(
         header: &ByteRecord,
         card: &ModelCard,
@@ -83,7 +83,7 @@ impl RecordReader {
         self.target.is_some()
     }
 
-    /// Reads the values of a row, which has one place per feature; an error says what was expected.
+    /// Reads the values of a record into `row`, which has one element per feature.
     pub(crate) fn read(&self, record: &ByteRecord, row: &mut [Option<f64>]) -> Result<(), String> {
         if record.len() != self.names.len() {
             return Err(format!(
@@ -109,8 +109,8 @@ impl RecordReader {
         Ok(())
     }
 
-    /// Returns the true class or number of a record that [`RecordReader::read`] has read, if it has one that the model knows. Any
-    /// other text in the column is counted.
+    /// Returns the true class or number of a record that [`RecordReader::read`] has read, if it has a valid one. Any other text in the
+    /// column is counted in `unknown`.
     pub(crate) fn label(&self, record: &ByteRecord, unknown: &mut UnknownLabels) -> Option<Label> {
         let text = record[self.target?].trim_ascii();
         let label = match &self.classes {
@@ -136,7 +136,7 @@ impl Cells {
         }
     }
 
-    /// Returns the value of a cell; an error if it should be a number and is not. A category may have outer spaces.
+    /// Returns the value of a cell, or an error if it is not a number but should be. A category may have spaces around it.
     fn value(&self, written: &[u8], missing: &[String]) -> Result<Option<f64>, ()> {
         let cell = written.trim_ascii();
         if cell.is_empty() || missing.iter().any(|token| token.as_bytes() == cell) {
@@ -152,7 +152,7 @@ impl Cells {
     }
 }
 
-/// Returns the finite number that a cell has.
+/// Returns the number in a cell, if it is a finite one.
 fn number(cell: &[u8]) -> Option<f64> {
     str::from_utf8(cell).ok()?.parse().ok().filter(|number: &f64| number.is_finite())
 }
@@ -162,7 +162,7 @@ fn header_name(field: &[u8]) -> String {
     text.trim_start_matches('\u{feff}').trim().to_owned()
 }
 
-/// Returns names as a list. A name that is empty or has a space or a comma is quoted, so that its ends are visible.
+/// Returns names as a list. A name that is empty or contains a space or a comma is quoted, so that its ends are visible.
 pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(name).collect::<Vec<_>>().join(", ")
 }
@@ -174,7 +174,7 @@ pub(crate) fn name(name: &str) -> String {
     if is_plain { printable(name, MOST_QUOTED) } else { quoted(name) }
 }
 
-/// Returns the column of each feature, and what in the header may be a mistake.
+/// Returns the column of each feature, and notes on what may be a mistake in the header.
 fn columns(
     names: &[String],
     target: Option<&str>,
@@ -187,7 +187,7 @@ fn columns(
         known.iter().copied().filter(|known| !names.iter().any(|name| name == known)).collect();
     if !lacking.is_empty() {
         let have: Vec<&str> = names.iter().map(String::as_str).collect();
-        // A header of one column with a usual separator in it: the fields of the file are separated otherwise.
+        // A single column with a usual separator in its name means that the file has another separator.
         let separator = [(';', ";"), ('\t', "\\t"), (',', ","), ('|', "|")];
         let separator = separator.iter().find(|(mark, _)| have.len() == 1 && have[0].contains(*mark));
         bail!(
@@ -208,7 +208,9 @@ fn columns(
         known.iter().filter_map(|known| names.iter().position(|name| name == known)).collect();
     let mut notes = Vec::new();
     if !columns.is_sorted() {
-        notes.push("the columns are in another order than the model's; they are matched by name".to_owned());
+        notes.push(
+            "the columns are in another order than those of the model; they are matched by name".to_owned(),
+        );
     }
     let others: Vec<&str> = names
         .iter()
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_lists_are_quoted_where_their_ends_would_not_be_seen() {
+    fn names_with_spaces_or_commas_are_quoted_in_lists() {
         assert_eq!(listed(["a", "", "b c", "d,e", "f.g", "\t"]), r#"a, "", "b c", "d,e", f.g, "\t""#);
     }
 }

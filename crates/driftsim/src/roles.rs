@@ -1,4 +1,5 @@
-//! Names that stand for a feature of any model, so that one scenario can be run on every model.
+//! Roles: names such as `most_important_feature` that stand for a feature of any model, so that one scenario can be run on every
+//! model.
 
 use model::ModelCard;
 
@@ -9,11 +10,11 @@ pub const ROLES: [(&str, &str); 3] = [
     ("a_categorical_feature", "the most important of the categorical features"),
 ];
 
-/// Returns the position of the feature that a name or a role stands for in this model; `None` if the name is neither. The name of a
-/// feature takes precedence over a role of the same name.
+/// Returns the position of the feature with this name or role; `None` if the name is neither. The name of a feature takes
+/// precedence over a role of the same name.
 ///
 /// # Errors
-/// If the name is a role that no feature of this model has.
+/// Returns an error if the name is a role that no feature of this model has.
 pub fn feature(name: &str, card: &ModelCard) -> Result<Option<usize>, String> {
     if let Some(own) = card.features.iter().position(|feature| feature.name == name) {
         return Ok(Some(own));
@@ -31,7 +32,9 @@ pub fn feature(name: &str, card: &ModelCard) -> Result<Option<usize>, String> {
     let found = (0..card.features.len())
         .filter(|&at| wanted(at))
         .reduce(|best, at| if importance(at) > importance(best) { at } else { best });
-    found.map(Some).ok_or_else(|| format!("{name}: the model has no such feature"))
+    found.map(Some).ok_or_else(|| {
+        format!("{name}: the model has no feature of this kind; give the name of another feature")
+    })
 }
 
 #[cfg(test)]
@@ -39,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_role_is_the_most_important_feature_of_its_kind() {
+    fn a_role_stands_for_the_most_important_feature_of_its_kind() {
         let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         let petal = feature("most_important_feature", &card).unwrap().unwrap();
         assert!([2, 3].contains(&petal));

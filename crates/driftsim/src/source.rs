@@ -1,4 +1,4 @@
-//! Rows without end, drawn from a model or a table.
+//! An endless sequence of rows, drawn from a model or a table.
 
 use crate::{
     DriftSpec, SpecError, TableRows, drifted_distribution::DriftedDistribution, origin::Origin,
@@ -9,15 +9,15 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
-/// A row and the truth about it.
+/// A row with its ground truth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// One value per feature, in the model's order: a finite number or the position of a category. `None` is missing.
     pub values: Vec<Option<f64>>,
-    /// The true class, as a position in the model's classes; `None` where it is not known, and if the model predicts a number.
-    /// Operations on features do not change it, even where the values no longer show it.
+    /// The true class, as a position in the model's classes; `None` if it is not known or the model predicts a number. Operations
+    /// on features do not change it, even if the values no longer fit the class.
     pub class: Option<usize>,
-    /// The true number, if the model predicts one and the row is from a table that has it. No operation changes it.
+    /// The true number, if the model predicts a number and the row is from a table with true numbers. No operation changes it.
     pub number: Option<f64>,
     /// Whether the row was drawn from the drifted distribution. Its values may still be typical of the original one, especially if
     /// only class shares drift.
@@ -26,10 +26,10 @@ pub struct Row {
 
 /// An infinite iterator of rows that are like a model's reference, except for the drift of a [`DriftSpec`].
 ///
-/// The same card, spec and seed give the same rows. Random numbers are ChaCha8's, seeded by `seed_from_u64`, on three
-/// streams, so that row n is made from the same numbers with and without drift:
+/// The same card, spec and seed give the same rows. Random numbers are from ChaCha8, seeded by `seed_from_u64`, in three
+/// streams, so that row n is made from the same random numbers with and without drift:
 /// - stream 0: one uniform number per row, below `share` for a row that drifts;
-/// - stream 1: what the row would be without drift: one uniform number for the class or group, one for the row of the pool or the table,
+/// - stream 1: the row without drift: one uniform number for the class or group, one for the row of the pool or the table,
 ///   and, from the pool, one per feature;
 /// - stream 2: the numbers of the operations, for rows that drift.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl RowSource {
     /// Creates a source of rows like this model's reference that drift as `spec` says.
     ///
     /// # Errors
-    /// When the spec names features or classes that the model doesn't have, or the card contradicts itself.
+    /// Returns an error if the spec names features or classes that the model does not have, or if the card is inconsistent.
     pub fn new(card: &ModelCard, spec: &DriftSpec, seed: u64) -> Result<Self, SpecError> {
         let origin = Origin::Pool { pool: pool(card)?, has_classes: has_true_classes(card) };
         Self::of(origin, card, spec, seed)
@@ -55,7 +55,7 @@ impl RowSource {
     /// Creates a source of rows that are drawn from a table with replacement and drift as `spec` says.
     ///
     /// # Errors
-    /// When the spec names features or classes that the model doesn't have, or the card contradicts itself.
+    /// Returns an error if the spec names features or classes that the model does not have, or if the card is inconsistent.
     pub fn of_table(
         table: Arc<TableRows>,
         card: &ModelCard,
@@ -83,7 +83,7 @@ impl RowSource {
         Self { drifting, drawing, altering, ..self.clone() }
     }
 
-    /// Replaces `row` by the next row, whose values an iterator would allocate each time.
+    /// Replaces `row` by the next row. Unlike the iterator, this does not allocate.
     pub fn fill(&mut self, row: &mut Row) {
         row.drifted = self.drifting.random::<f64>() < self.share;
         let shares = if row.drifted { self.distribution.shares.as_deref() } else { None };
@@ -98,8 +98,8 @@ impl RowSource {
     }
 }
 
-/// Returns whether rows that are drawn for a model have their true class. They have none if the model predicts a number, or if its
-/// reference has no true classes: such rows are grouped by the predicted numbers or classes.
+/// Returns whether rows that are drawn for a model have a true class. They have none if the model predicts a number, or if the
+/// true classes of its reference are not known; such rows are grouped by the predicted numbers or classes.
 pub fn has_true_classes(card: &ModelCard) -> bool {
     !card.predicts_number() && card.reference.accuracy.is_some()
 }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn seed_42_gives_these_rows_for_ever() {
+    fn the_rows_of_seed_42_never_change() {
         let drawn: Vec<(Vec<f64>, usize)> = iris(&DriftSpec::steady(), 42)
             .take(3)
             .map(|row| (row.values.into_iter().flatten().collect(), row.class.unwrap()))
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_alters_the_rows_that_would_have_come_without_it() {
+    fn drifted_rows_differ_from_steady_rows_only_in_the_drifting_feature() {
         let spec =
             DriftSpec::from_yaml("operations: [scale: { features: petal_width, factor: 10 }]", "d").unwrap();
         for (steady, drifted) in iris(&DriftSpec::steady(), 9).zip(iris(&spec, 9)).take(100) {
@@ -177,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn another_seed_needs_no_other_source() {
+    fn a_reseeded_source_equals_a_new_source_with_that_seed() {
         let spec = DriftSpec { share: 0.5, ..DriftSpec::preset("noise").unwrap() };
         let reseeded = iris(&spec, 1).reseeded(8);
         assert!(reseeded.zip(iris(&spec, 8)).take(100).all(|(reseeded, other)| reseeded == other));
     }
 
     #[test]
-    fn rows_have_a_class_only_where_the_true_one_is_known() {
+    fn rows_have_a_class_only_if_true_classes_are_known() {
         for (file, known) in
             [(fixtures::regression(), false), (fixtures::without_truth(), false), (iris_file(), true)]
         {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_table_have_the_number_of_their_target() {
+    fn rows_of_a_table_have_their_true_number_which_drift_does_not_change() {
         let card = fixtures::regression().card;
         let mut file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
         file.write_all(fixtures::flats(50).as_bytes()).unwrap();
@@ -241,7 +241,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn a_drift_of_a_model_of_numbers_is_refused_exactly_if_it_is_about_classes(
+        fn only_drift_of_classes_is_refused_for_a_model_that_predicts_a_number(
             operations in operations(),
             share in 0.0..=1.0,
             seed in any::<u64>(),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_that_contradicts_itself_is_refused() {
+    fn an_inconsistent_card_is_refused() {
         type Change = fn(&mut ModelCard);
         let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
         let changes: [(Change, &str); 3] = [
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_travel_between_threads() {
+    fn sources_can_be_sent_to_other_threads() {
         fn sent<T: Send + 'static>(_: T) {}
         sent(iris(&DriftSpec::steady(), 1));
     }

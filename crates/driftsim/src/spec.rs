@@ -12,7 +12,7 @@ use thiserror::Error;
 ///
 /// let spec: driftsim::DriftSpec = serde_yaml::from_str(r#"
 ///     description: A worn scale
-///     share: 0.5                                             # of the rows drift; without it all of them
+///     share: 0.5                                             # share of the rows that drift; all rows by default
 ///     operations:
 ///       - shift: { features: ["petal*", sepal_width], by_sd: 1.5 } # standard deviations of the column
 ///       - scale: { features: "*", factor: 10 }               # another unit
@@ -37,7 +37,7 @@ pub struct DriftSpec {
     pub operations: Vec<Operation>,
 }
 
-/// One thing that happens to rows. Missing values stay missing.
+/// A change to the rows that drift. Missing values stay missing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operation {
     /// Adds a multiple of each column's standard deviation: incremental covariate shift.
@@ -47,11 +47,11 @@ pub enum Operation {
         /// How many standard deviations, not 0.
         by_sd: f64,
     },
-    /// Multiplies, as a change of unit does.
+    /// Multiplies by a factor, like a change of unit.
     Scale {
         /// Names or patterns.
         features: Vec<String>,
-        /// Neither 0 nor 1.
+        /// The factor, which is neither 0 nor 1.
         factor: f64,
     },
     /// Adds Gaussian noise of a multiple of each column's standard deviation.
@@ -66,18 +66,18 @@ pub enum Operation {
         /// Names or patterns.
         features: Vec<String>,
     },
-    /// Replaces a value by that of another row: the marginal distribution stays, and the correlation with other features is lost. It
-    /// is applied before the other operations, wherever it stands in the list.
+    /// Replaces a value by that of another row. The marginal distribution stays, and the correlation with other features is lost.
+    /// This operation is applied before the others, wherever it stands in the list.
     Shuffle {
         /// Names or patterns.
         features: Vec<String>,
     },
-    /// Draws rows with other class shares: prior shift. The values of each class stay as they are. Where the true classes of a model's
-    /// reference are not known, these are the predicted classes.
+    /// Draws rows with other shares of the classes: prior shift. The values of each class stay as they are. If the true classes of a
+    /// model's reference are not known, these are shares of the predicted classes.
     ClassShares(ClassShares),
     /// Gives the row another true class, each of the other classes with the same probability: concept drift. Its values do not change.
-    /// There is no such operation for a model that predicts a number, because it would need the size of the error: a table whose
-    /// target column was changed says it.
+    /// It is not available for a model that predicts a number, because it would need the size of the error. A table with a changed
+    /// target column has the same effect.
     Relabel,
 }
 
@@ -93,13 +93,13 @@ pub enum ClassShares {
 impl DriftSpec {
     /// Returns a spec without drift.
     pub fn steady() -> Self {
-        Self { description: "Like the reference".to_owned(), share: 0.0, operations: Vec::new() }
+        Self { description: "No row drifts".to_owned(), share: 0.0, operations: Vec::new() }
     }
 
     /// Returns a built-in spec, by its name.
     ///
     /// # Errors
-    /// [`SpecError::UnknownPreset`] lists those that exist.
+    /// Returns [`SpecError::UnknownPreset`], which lists the presets, if there is none of this name.
     pub fn preset(name: &str) -> Result<Self, SpecError> {
         let found = presets().into_iter().find(|preset| preset.name == name);
         found.map(|preset| preset.spec).ok_or_else(|| SpecError::UnknownPreset {
@@ -109,18 +109,18 @@ impl DriftSpec {
     }
 }
 
-/// What is wrong with a drift spec, and where.
+/// An error in a drift spec.
 #[derive(Debug, Error, PartialEq)]
 pub enum SpecError {
     /// There is no such preset.
-    #[error("preset: there is no {name:?}; there are {known}")]
+    #[error("preset: there is no preset {name:?}; use one of {known}")]
     UnknownPreset {
-        /// The name asked for.
+        /// The unknown name.
         name: String,
-        /// The names that exist.
+        /// The names of the presets.
         known: String,
     },
-    /// Not YAML, or not a drift spec.
+    /// The text is not YAML, or not a drift spec.
     #[error("{file}:{line}: {problem}")]
     Yaml {
         /// The file's name.
@@ -130,7 +130,7 @@ pub enum SpecError {
         /// Path of the field, what is wrong with it and how to fix it.
         problem: String,
     },
-    /// A spec that names what the model does not have.
+    /// The spec does not fit the model.
     #[error("{place}: {problem}")]
     Model {
         /// Path of the field in the spec.
@@ -138,7 +138,7 @@ pub enum SpecError {
         /// What is wrong with it and how to fix it.
         problem: String,
     },
-    /// A model card that no rows can be drawn from.
+    /// No rows can be drawn from the model card.
     #[error("model card: {place}: {problem}")]
     Card {
         /// Path of the field in the card.

@@ -1,4 +1,4 @@
-//! The rows of a table, held in memory to be drawn from.
+//! The rows of a table, held in memory so that rows can be drawn from them.
 
 use crate::{
     records::{Interface, Label, RecordReader},
@@ -15,7 +15,7 @@ use model::{ModelCard, Notation, simulator::pick_class};
 use rand::{Rng, RngExt};
 use std::{fmt::Write, io::Read, path::Path};
 
-/// The most problems that an error names; further ones are only counted.
+/// The greatest number of problems that an error describes; further ones are only counted.
 const NAMED: usize = 10;
 
 /// Rows of a model's features, with their true classes or numbers where the table has them.
@@ -33,25 +33,26 @@ pub struct TableRows {
     shares: Vec<f64>,
     /// How many rows have a label.
     labelled: usize,
-    /// What the column with the labels has instead, if some are not classes of the model, or not numbers if it predicts one.
+    /// Describes the labels that are not classes of the model, or not numbers if the model predicts one; `None` if there are none.
     pub unknown_labels: Option<String>,
-    /// What in the table may be a mistake, in sentences for people.
+    /// Sentences about what may be a mistake in the table.
     pub notes: Vec<String>,
 }
 
-/// How a table is read.
+/// Options for reading a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableOptions {
     /// The column with the true class or number and the texts that stand for a missing value.
     pub notation: Notation,
-    /// What separates the fields.
+    /// The byte that separates the fields.
     pub separator: u8,
-    /// Where these options are from, for messages.
+    /// Whether these options are flags or fields of a scenario, which messages name.
     pub interface: Interface,
 }
 
 impl TableOptions {
-    /// Returns the options for a table of a scenario that is written like the one that the model was trained on, with commas.
+    /// Returns the options for a table of a scenario that has the target column and the missing values of the table that the model
+    /// was trained on, and commas.
     pub fn of(card: &ModelCard) -> Self {
         Self { notation: card.notation.clone(), separator: b',', interface: Interface::Scenario }
     }
@@ -73,14 +74,14 @@ impl TableRows {
 
     fn read(mut input: impl Read, place: &str, options: &TableOptions, card: &ModelCard) -> Result<Self> {
         let mut text = Vec::new();
-        input.read_to_end(&mut text).with_context(|| format!("{place}: cannot be read to its end"))?;
+        input.read_to_end(&mut text).with_context(|| format!("{place}: cannot be read"))?;
         let mut records = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .delimiter(options.separator)
             .from_reader(text.as_slice());
         let mut record = ByteRecord::new();
-        ensure!(records.read_byte_record(&mut record)?, "{place}: is empty");
+        ensure!(records.read_byte_record(&mut record)?, "{place}: the file is empty");
         let Notation { target, missing } = &options.notation;
         let (reader, mut notes) =
             RecordReader::new(&record, card, target.as_deref(), missing.clone(), place, options.interface)?;
@@ -111,7 +112,7 @@ impl TableRows {
             rows.label(reader.label(&record, &mut unknown));
         }
         ensure!(unread == 0, "{}", unreadable(place, unread, &problems));
-        ensure!(!rows.labels.is_empty(), "{place}: has a header, but no rows");
+        ensure!(!rows.labels.is_empty(), "{place}: the table has a header, but no rows");
         rows.unknown_labels =
             target.as_ref().and_then(|target| unknown.note(rows.rows() as u64, target, card));
         notes.extend(rows.unknown_labels.clone());
@@ -186,7 +187,7 @@ impl TableRows {
         self.labels[row]
     }
 
-    /// Draws the value of one feature from a row of its own.
+    /// Draws a row and returns the value of one of its features.
     pub(crate) fn draw_one(&self, shares: Option<&[f64]>, feature: usize, rng: &mut impl Rng) -> Option<f64> {
         present(self.row(self.pick(shares, rng))[feature])
     }
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_drawn_with_their_classes_as_often_as_the_table_has_them() {
+    fn classes_are_drawn_as_often_as_they_occur_in_the_table() {
         let rows =
             read(&format!("{HEADER}setosa,1,2,3,4\nrose,5,6,7,8\nvirginica,9,10,11,12\nsetosa,1,2,3,4\n"))
                 .unwrap();
@@ -271,7 +272,7 @@ mod tests {
         }
         let share =
             |values: [f64; 4], class| f64::from(drawn[&(format!("{:?}", values.map(Some)), class)]) / 4000.0;
-        // Four standard deviations of √(p (1 − p) / 4000) are at most 0.032.
+        // Four standard deviations, √(p (1 − p) / 4000) each, are at most 0.032.
         assert!((share([4.0, 3.0, 2.0, 1.0], Some(0)) - 0.5).abs() < 0.032);
         assert!((share([8.0, 7.0, 6.0, 5.0], None) - 0.25).abs() < 0.032);
         assert!((share([12.0, 11.0, 10.0, 9.0], Some(2)) - 0.25).abs() < 0.032);
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_without_classes_has_rows_without_labels() {
+    fn rows_of_a_table_without_a_class_column_have_no_labels() {
         let rows = read("petal_width,petal_length,sepal_width,sepal_length\n1,2,3,4\n").unwrap();
         assert_eq!((rows.rows(), rows.labelled()), (1, 0));
     }
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_unreadable_row_is_named_by_line() {
+    fn every_kind_of_unreadable_row_has_an_error_with_its_line() {
         let error = read(&format!("{HEADER}setosa,1,2,3,4\nsetosa,x,2,3,4\nsetosa,1,2\nsetosa,1,inf,3,4\n"));
         let expected = "t.csv: 3 rows cannot be read:\n  \
             t.csv:3: column \"petal_width\": expected a finite number, got \"x\" (`missing` makes it a missing value)\n  \
@@ -325,11 +326,11 @@ mod tests {
         let options = TableOptions { interface: Interface::CommandLine, ..TableOptions::of(&iris()) };
         let flags = TableRows::read(crlf.as_bytes(), "t.csv", &options, &iris()).unwrap_err().to_string();
         assert!(flags.contains("(--missing makes it a missing value)"), "{flags}");
-        assert_eq!(read(HEADER).unwrap_err().to_string(), "t.csv: has a header, but no rows");
+        assert_eq!(read(HEADER).unwrap_err().to_string(), "t.csv: the table has a header, but no rows");
     }
 
     #[test]
-    fn missing_values_that_the_service_refuses_are_noted() {
+    fn a_note_counts_missing_values_that_the_service_refuses() {
         let rows = read(&format!("{HEADER}setosa,,2,3,4\n")).unwrap();
         assert_eq!(rows.notes.len(), 2, "{:?}", rows.notes);
         assert_eq!(

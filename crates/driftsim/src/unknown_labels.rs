@@ -4,16 +4,15 @@ use crate::records::{listed, name};
 use model::ModelCard;
 use std::collections::BTreeSet;
 
-/// The most labels, and the most classes, that a note names.
+/// The greatest number of labels, and of classes, that a note names.
 const NAMED: usize = 5;
 
 /// Counts rows whose label is not a class of the model, or not a number if the model predicts one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct UnknownLabels {
-    /// How many rows have such a label.
+    /// The number of rows with such a label.
     pub(crate) rows: u64,
-    /// The first of the labels in the order of their bytes, one more than are named. Which these are does not depend on the
-    /// order of the rows.
+    /// The first labels in byte order, up to one more than a note names. They do not depend on the order of the rows.
     first: BTreeSet<Vec<u8>>,
 }
 
@@ -43,7 +42,8 @@ impl UnknownLabels {
         }
     }
 
-    /// Returns what to say about them, if there are any: the table has `rows` rows, and `target` is the column with the labels.
+    /// Returns a note about the unknown labels, if there are any. `rows` is the number of rows in the table, and `target` the column
+    /// with the labels.
     pub(crate) fn note(&self, rows: u64, target: &str, card: &ModelCard) -> Option<String> {
         let column = name(target);
         let labels: Vec<_> = self.first.iter().map(|label| String::from_utf8_lossy(label)).collect();
@@ -64,7 +64,7 @@ impl UnknownLabels {
     }
 }
 
-/// Lists the first of some names.
+/// Returns the first [`NAMED`] names as a list.
 fn first_of(names: &[impl AsRef<str>], count: usize) -> String {
     let text = listed(names.iter().take(NAMED).map(AsRef::as_ref));
     if count > NAMED { text + ", …" } else { text }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_and_the_parts_do_not_matter() {
+    fn a_note_does_not_depend_on_the_order_of_rows_or_parts() {
         let labels = ["q", "d", "", "a b", "d", "z", "c", "y", "e", "x", "d"];
         let count = |labels: &[&str]| {
             let mut counted = UnknownLabels::default();

@@ -1,10 +1,10 @@
 //! Bounds on YAML text, checked before it is read: its size and how deeply its collections are nested.
 //!
-//! The YAML reader needs time quadratic in the depth of nesting before it reports anything: 100 kB of `[` keep it busy for
-//! half a minute. So the text is first walked event by event, by a parser that stops at the limit. Brackets in quoted
-//! texts, comments and block texts are not nesting, which only a parser can know.
+//! The YAML reader takes time quadratic in the depth of nesting: half a minute for 100 kB of `[`. So another parser first reads
+//! the text event by event and stops at the limit. It has to be a parser, because brackets in quoted texts, comments and block
+//! texts are not nesting.
 //!
-//! Aliases are not followed here: the reader itself bounds how often they are repeated.
+//! Aliases are not followed here, because the reader itself limits how often they are repeated.
 
 use saphyr_parser::{Event, Parser};
 use std::{
@@ -13,34 +13,34 @@ use std::{
     path::Path,
 };
 
-/// The largest file. A scenario may contain bodies that are larger than a service accepts.
+/// The greatest size of a file. It leaves room for scenarios with request bodies that are larger than a service accepts.
 pub const MOST_BYTES: usize = 32 << 20;
 
-/// The deepest nesting. A scenario with a drift of its own needs nine levels.
+/// The greatest depth of nesting. A scenario that contains a drift spec needs nine levels.
 pub const MOST_DEPTH: usize = 32;
 
-/// The most characters after an error of the walking parser that are still given to the reader. It may accept what that parser
-/// refuses, and it is fast on so few characters, however deeply they are nested.
+/// The greatest number of characters after an error of the event parser with which the text is still given to the reader. The reader
+/// may accept what the event parser refuses, and it is fast on so few characters at any depth.
 const MOST_UNREAD: usize = 4 << 10;
 
-/// The message of the walking parser about flow collections beyond its own limit, which is above [`MOST_DEPTH`].
+/// The message of the event parser about flow collections beyond its own limit, which is above [`MOST_DEPTH`].
 const ITS_LIMIT: &str = "recursion limit exceeded";
 
-/// Reads a file, and stops beyond [`MOST_BYTES`]; [`check`] then refuses what was read.
+/// Reads a file, but not much more than [`MOST_BYTES`] of it; [`check`] then refuses the text as too large.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// Returns an error if the file cannot be read.
 pub fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(file)?.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Checks size and nesting of a YAML text. A text that is not YAML passes if little follows its first error, because the message of
-/// the reader is better.
+/// Checks the size and the nesting of a YAML text. A text that is not YAML passes if little text follows its first error, because
+/// the reader's message is better.
 ///
 /// # Errors
-/// The line, from 1, and the problem with its remedy.
+/// Returns the line, from 1, and the problem with its remedy.
 pub fn check(text: &str) -> Result<(), (usize, String)> {
     if text.len() > MOST_BYTES {
         let problem = format!("the file is larger than {} MiB; split it", MOST_BYTES >> 20);
@@ -95,13 +95,13 @@ mod tests {
         ] {
             let (found, problem) = check(&text).unwrap_err();
             assert!(problem.contains("nested more than 32 deep"), "{problem}");
-            // Flow collections may be noticed a few lines late, because the parser reads ahead.
+            // The line of a flow collection may be a few lines too great, because the parser reads ahead.
             assert!((line..line + 256).contains(&found), "{found}, not {line}: {}", &text[..40]);
         }
     }
 
     #[test]
-    fn brackets_that_open_no_collection_pass() {
+    fn brackets_in_text_and_comments_do_not_count_as_nesting() {
         let many = "[{".repeat(1000);
         for text in [
             format!("a: \"{many}\""),
@@ -122,11 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_or_no_yaml() {
+    fn files_that_are_too_large_or_not_yaml_are_refused() {
         let (line, problem) = check(&" ".repeat(MOST_BYTES + 1)).unwrap_err();
         assert_eq!((line, problem.as_str()), (1, "the file is larger than 32 MiB; split it"));
         assert_eq!(check("a: 'x"), Ok(()));
-        // The reader must not get to deep nesting behind what only the walking parser refuses.
+        // The reader must not be given deep nesting that follows an error of the event parser.
         let (line, problem) = check(&format!("a: *b c\nd: {}", "[".repeat(100_000))).unwrap_err();
         assert!(line == 1 && problem.contains("not readable as YAML"), "{line}: {problem}");
     }

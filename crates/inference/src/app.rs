@@ -1,4 +1,4 @@
-//! The server: its listeners, its start and its graceful stop.
+//! Starts the server with its listeners, and stops it gracefully.
 
 use crate::{
     LoadedModel, Settings, api,
@@ -17,10 +17,11 @@ use std::{
     time::Duration,
 };
 
-/// Histograms keep every sample until upkeep adds it to a bucket, so this bounds the memory of a service that is not scraped.
+/// The interval of the upkeep, which adds the samples of histograms to buckets. Samples are kept until then, so this limits the
+/// memory of a service that is not scraped.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// A service whose listeners are bound; it answers once it runs.
+/// A service whose listeners are bound. It answers requests once it runs.
 pub struct Application {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
@@ -38,7 +39,8 @@ impl Application {
     /// [`Application::run_until_stopped`]. Must be called inside an actix system.
     ///
     /// # Errors
-    /// If an address is in use, the receipt key cannot be read, or the system provides too few file descriptors or no random bytes.
+    /// Returns an error if an address is in use, the receipt key cannot be read, or the system provides too few file descriptors or no
+    /// random bytes.
     pub fn build(settings: &Settings, model: LoadedModel) -> Result<Self> {
         let listener = bind(settings.listen, "--listen")?;
         let metrics_listener =
@@ -84,8 +86,8 @@ impl Application {
         self.metrics_address
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains and finishes the requests under way. A second signal ends the process at
-    /// once.
+    /// Serves until SIGTERM or SIGINT, then waits for the drain time and finishes the requests in flight. A second signal ends the
+    /// process immediately.
     ///
     /// # Errors
     /// If the server fails, or signal handlers cannot be installed.
@@ -104,7 +106,7 @@ impl Application {
         .await
     }
 
-    /// Serves until `stop` resolves, then drains and finishes the requests under way.
+    /// Serves until `stop` resolves, then waits for the drain time and finishes the requests in flight.
     ///
     /// # Errors
     /// If the server fails.
@@ -129,7 +131,7 @@ impl Application {
             tracing::info!(cause, in_flight, drain = ?drain, "stopping; a second signal ends this at once");
             state.stop_being_ready();
             let gracefully = async {
-                // Within this time load balancers notice that /readyz answers 503, and answers ask clients to close their connections.
+                // During this time, load balancers notice that /readyz answers 503, and answers ask clients to close their connections.
                 tokio::time::sleep(drain).await;
                 for handle in handles.iter().flatten() {
                     handle.stop(true).await;
@@ -167,7 +169,7 @@ impl Application {
         let card = &served.card;
         tracing::info!(address = %self.address, model = card.name, version = card.version, "serving");
         if let Some(address) = self.metrics_address {
-            tracing::info!(%address, "metrics have a listener of their own");
+            tracing::info!(%address, "metrics have a separate listener");
         }
         let bytes = |bytes: usize| ByteSize(bytes as u64).to_string();
         let worst = &self.worst_case;
@@ -184,7 +186,7 @@ impl Application {
             tracing::warn!(
                 connections = self.connections,
                 asked_for = self.max_connections,
-                "the limit on open files (`ulimit -n`) allows fewer connections than were asked for"
+                "the limit on open files (`ulimit -n`) allows fewer connections than --max-connections"
             );
         }
         if self.state.allow_fault_injection {
@@ -210,5 +212,5 @@ fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener> {
         connection::limit_send_buffer(&listener)?;
         io::Result::Ok(listener)
     };
-    listen().with_context(|| format!("{flag} {address}: cannot listen there"))
+    listen().with_context(|| format!("{flag} {address}: cannot listen on this address"))
 }

@@ -18,7 +18,7 @@ struct Held {
     limit: usize,
     bytes: usize,
     next: u64,
-    /// The oldest first.
+    /// The arriving bodies, the oldest first.
     bodies: BTreeMap<u64, Arriving>,
 }
 
@@ -41,7 +41,7 @@ pub struct Arrival {
 pub struct Evicted;
 
 impl Arrivals {
-    /// Creates a limit of so many bytes.
+    /// Creates a limit of this number of bytes.
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Mutex::new(Held { limit, bytes: 0, next: 0, bodies: BTreeMap::new() })))
     }
@@ -66,7 +66,7 @@ impl Arrival {
     /// Adds bytes of this body that have arrived. Above the limit, the oldest bodies are evicted.
     ///
     /// # Errors
-    /// If this body is evicted.
+    /// Returns an error if this body is evicted.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Evicted> {
         let mut held = self.arrivals.held();
         let Some(this) = held.bodies.get_mut(&self.id) else { return Err(Evicted) };
@@ -92,7 +92,7 @@ impl Arrival {
 impl Drop for Arrival {
     fn drop(&mut self) {
         let mut held = self.arrivals.held();
-        // An evicted body was removed before.
+        // An evicted body has been removed already.
         if let Some(this) = held.bodies.remove(&self.id) {
             held.bytes -= this.bytes;
         }
@@ -105,14 +105,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_oldest_is_evicted() {
+    fn the_oldest_body_is_evicted_above_the_limit() {
         let arrivals = Arrivals::new(10);
         let (mut first, mut second, mut third) = (arrivals.begin(), arrivals.begin(), arrivals.begin());
         assert_eq!((first.grow(4), second.grow(4)), (Ok(()), Ok(())));
         assert_eq!(third.grow(4), Ok(()));
         assert_eq!(first.grow(1), Err(Evicted));
         assert_eq!(arrivals.held().bytes, 8);
-        // The one that grows is the oldest.
+        // The body that grows is the oldest one.
         assert_eq!(second.grow(7), Err(Evicted));
         assert_eq!(arrivals.held().bytes, 4);
         drop((first, second, third));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_evicted_body_is_woken() {
+    async fn an_eviction_wakes_the_task_of_the_body() {
         let arrivals = Arrivals::new(10);
         let (mut old, mut new) = (arrivals.begin(), arrivals.begin());
         old.grow(8).unwrap();
@@ -130,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_limit_holds_and_all_bytes_are_returned(steps in prop::collection::vec((0usize..6, 0usize..2_000, 0u8..8), 0..200)) {
+        fn bodies_stay_below_the_limit_and_dropped_ones_return_their_bytes(steps in prop::collection::vec((0usize..6, 0usize..2_000, 0u8..8), 0..200)) {
             let arrivals = Arrivals::new(5_000);
             let mut bodies: Vec<Option<Arrival>> = (0..6).map(|_| None).collect();
             for (at, bytes, what) in steps {

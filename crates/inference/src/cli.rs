@@ -7,7 +7,8 @@ use cli_io::descriptors::{least_of_a_server, require};
 use std::{env::VarError, io::IsTerminal, net::SocketAddr, path::PathBuf};
 use tracing_subscriber::EnvFilter;
 
-/// The default log filter. actix logs every request that it cannot parse as an error, and a port scan sends thousands.
+/// The default log filter. It silences actix, which logs every request that it cannot parse as an error: a port scan sends
+/// thousands of them.
 const DEFAULT_LOG: &str = "info,actix_http=off";
 
 /// Serve a tabular classifier and publish its health as Prometheus metrics
@@ -24,15 +25,15 @@ enum Command {
     Serve(Box<Settings>),
     /// Train a model from a CSV file with a class column
     Train(train::Args),
-    /// Describe a model that was trained elsewhere, from a table and what the model answers to it
+    /// Describe a model that was trained elsewhere, from a table and the model's predictions for it
     Profile(Box<profile::Args>),
     /// Print a model's classes, scores, signals and bins
     Inspect {
-        /// Model file; the built-in Iris model without it
+        /// Model file; by default the built-in Iris model
         #[arg(long, env = "INFERENCE_MODEL")]
         model: Option<PathBuf>,
     },
-    /// Exit with 0 if a service reports that it is ready, for container health checks
+    /// Exit with 0 if a service is ready, for container health checks
     Healthcheck {
         /// URL to request, such as http://127.0.0.1:8000/readyz [default: /readyz at the listen address]
         #[arg(long)]
@@ -47,7 +48,7 @@ impl Cli {
     /// Runs the command.
     ///
     /// # Errors
-    /// If the command fails; the error names the flag or file to correct.
+    /// Returns an error if the command fails. The error names the flag or file to correct.
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Serve(settings) => serve(*settings),
@@ -70,7 +71,7 @@ fn serve(settings: Settings) -> Result<()> {
         crate::settings::LogFormat::Text => log.init(),
         crate::settings::LogFormat::Json => log.json().init(),
     }
-    // The runtime panics without descriptors.
+    // Descriptors are checked first, because the runtime panics if there are too few.
     require(least_of_a_server())?;
     cli_io::clock::check()?;
     if let Some(path) =
@@ -89,9 +90,12 @@ fn serve(settings: Settings) -> Result<()> {
 fn log_filter() -> Result<EnvFilter> {
     let directives = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(directives) if !directives.trim().is_empty() => directives,
-        Err(VarError::NotUnicode(text)) => bail!("RUST_LOG={}: is not text in UTF-8", text.display()),
+        Err(VarError::NotUnicode(text)) => bail!("RUST_LOG={}: expected text in UTF-8", text.display()),
         _ => DEFAULT_LOG.to_owned(),
     };
-    EnvFilter::try_new(&directives)
-        .with_context(|| format!("RUST_LOG={directives}: write it like `info` or `warn,inference=debug`"))
+    EnvFilter::try_new(&directives).with_context(|| {
+        format!(
+            "RUST_LOG={directives}: not a log filter; write, for example, `info` or `warn,inference=debug`"
+        )
+    })
 }

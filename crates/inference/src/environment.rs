@@ -1,10 +1,10 @@
-//! Flags that are set by environment variables: an empty variable counts as unset, and an error names the variable.
+//! Flags that are set by environment variables. An empty variable counts as unset, and errors name the variable.
 
 use crate::cli::Cli;
 use clap::{Arg, Command, CommandFactory, FromArgMatches, builder::Resettable};
 use std::{env, ffi::OsString};
 
-/// The environment variables that set a flag of this call.
+/// The environment variables that set flags of the current command.
 #[derive(Debug)]
 pub struct Environment {
     /// The flag as clap's messages write it, the flag alone, and the variable.
@@ -16,7 +16,7 @@ impl Environment {
     pub fn parse() -> (Cli, Self) {
         let typed: Vec<OsString> = env::args_os().collect();
         let mut command = without_empty(Cli::command());
-        // Arguments are complete, and can be shown, only after this.
+        // Without this call, clap's arguments are incomplete and cannot be displayed.
         command.build();
         let environment = Self { names: in_effect(&command, &typed) };
         let parsed = command.try_get_matches_from(typed).and_then(|matches| Cli::from_arg_matches(&matches));
@@ -37,7 +37,7 @@ impl Environment {
             let mut parts = message.split(flag.as_str());
             let first = parts.next().unwrap_or_default().to_owned();
             parts.fold(first, |message, rest| {
-                // `--metrics-listen-later` is not `--metrics-listen`.
+                // The flag must end here: `--metrics-listen-later` is another flag than `--metrics-listen`.
                 let longer = rest.starts_with(|next: char| next == '-' || next.is_ascii_alphanumeric());
                 message + if longer { flag } else { variable } + rest
             })
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_flag_itself_is_renamed() {
+    fn only_flags_set_by_a_variable_are_renamed_in_messages() {
         let names =
             vec![["--listen <LISTEN>".to_owned(), "--listen".to_owned(), "INFERENCE_LISTEN".to_owned()]];
         let environment = Environment { names };

@@ -1,4 +1,4 @@
-//! Loads an ONNX model with its profile, and tries it before the service takes its port.
+//! Loads an ONNX model with its profile, and tests it before the service listens.
 
 use crate::{LoadedModel, Settings, model_file::read_model_file};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -8,29 +8,30 @@ use onnx::{OnnxEngine, OnnxModel, RunError, Runtime};
 use rand::SeedableRng;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-/// Simulated rows that the model must score before it is served.
+/// The number of simulated rows that the model must score before it is served.
 const TRIED: usize = 64;
 
-/// The time limit for scoring them.
+/// The time limit for scoring the simulated rows.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Loads a model and its profile.
 ///
 /// # Errors
-/// If a file cannot be read, or the model is not the one that the profile was made with, or does not answer as the profile says.
+/// Returns an error if a file cannot be read, or if the model is not the one that the profile was made with or has other outputs than
+/// the profile says.
 pub(crate) fn load(model: &Path, profile: &Path, settings: &Settings) -> Result<LoadedModel> {
     let place = || format!("--model {}", model.display());
     let profile_place = || format!("--profile {}", profile.display());
     let ModelFile { card, weights, external, .. } = read_model_file("--profile", profile)?;
     ensure!(
         weights.is_none(),
-        "{}: is a built-in model, which needs no profile: give it with --model alone",
+        "{}: expected a profile, got a built-in model; give it with --model, without --profile",
         profile_place()
     );
     let Some(external) = external else {
         bail!(
-            "{}: was made from a table's own answers, so it does not say how this model's are read; make it with \
-             inference profile --onnx {}",
+            "{}: the profile was made from predictions in a table, so it does not describe the outputs of this model; make it with \
+            inference profile --onnx {}",
             profile_place(),
             model.display()
         );
@@ -39,8 +40,8 @@ pub(crate) fn load(model: &Path, profile: &Path, settings: &Settings) -> Result<
     let sha256 = onnx::sha256(&bytes);
     ensure!(
         sha256 == external.sha256,
-        "{}: is another model than the one that --profile {} was made with (SHA-256 {:.12}… instead of {:.12}…); make the \
-         profile again with inference profile --onnx {}",
+        "{}: expected the model that --profile {} was made with, got another one (SHA-256 {:.12}… instead of {:.12}…); make the \
+        profile again with inference profile --onnx {}",
         place(),
         profile.display(),
         sha256,
@@ -48,7 +49,7 @@ pub(crate) fn load(model: &Path, profile: &Path, settings: &Settings) -> Result<
         model.display()
     );
     let runtime = Runtime::load(settings.onnxruntime.as_deref())?;
-    // Large requests are scored beside the workers.
+    // Large requests are scored on additional threads beside the workers.
     let sessions = settings.worker_threads() + settings.max_large_in_flight.min(2);
     let loaded = read(&runtime, &bytes, sessions).with_context(place)?;
     let inputs = loaded.inputs(&card.features).with_context(place)?;
@@ -60,13 +61,13 @@ pub(crate) fn load(model: &Path, profile: &Path, settings: &Settings) -> Result<
 /// Reads a model. If the file is not an ONNX model, the error names the format that it appears to have.
 ///
 /// # Errors
-/// If it is not a model that the runtime can run.
+/// Returns an error if the runtime cannot run the model.
 pub(crate) fn read(runtime: &Runtime, bytes: &[u8], sessions: usize) -> Result<OnnxModel> {
     OnnxModel::load(runtime, bytes, sessions)
         .map_err(|error| file_kind::explain(error.into(), bytes, Wanted::Onnx))
 }
 
-/// Runs the model on simulated rows and reads its answers. Returns one of the rows.
+/// Runs the model on simulated rows and reads its outputs. Returns one of the rows.
 fn try_out(engine: &OnnxEngine, card: &ModelCard) -> Result<Vec<Option<f64>>> {
     let pool = card.pool()?;
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);

@@ -1,8 +1,8 @@
-//! Injects faults that a request asks for, for drills, with the headers of Envoy's HTTP fault filter.
+//! Injects the faults that a request asks for, for drills. Requests use the headers of Envoy's HTTP fault filter.
 //!
 //! `x-envoy-fault-delay-request: 200` delays the answer by 200 ms, `x-envoy-fault-abort-request: 503` answers 503; with both,
-//! the delay comes first. Faults are injected only with `--allow-fault-injection`; without
-//! it the headers are counted as ignored. An invalid header is refused, and counted as any refused request is.
+//! the delay comes first. Faults are injected only with `--allow-fault-injection`. Without it, the headers are counted as ignored.
+//! A request with an invalid header is refused, and counted like any other refused request.
 
 use crate::{
     metrics::{FaultKind, FaultOutcome, Metrics},
@@ -18,9 +18,9 @@ const DELAY: &str = "x-envoy-fault-delay-request";
 /// The faults to inject into the answer to one request.
 #[derive(Debug, Default, PartialEq)]
 pub struct Faults {
-    /// How long to delay the answer.
+    /// The time by which the answer is delayed.
     pub delay: Option<Duration>,
-    /// The error status to answer with instead of a prediction.
+    /// The error status that is sent instead of a prediction.
     pub abort: Option<StatusCode>,
 }
 
@@ -28,7 +28,7 @@ impl Faults {
     /// Reads and counts the fault headers. Returns no faults unless `allowed`.
     ///
     /// # Errors
-    /// If a header does not hold a number of milliseconds, or a status from 400 to 599.
+    /// Returns an error if a header is not a number of milliseconds, or not a status from 400 to 599.
     pub fn from_headers(headers: &HeaderMap, allowed: bool, metrics: &Metrics) -> Result<Self, Refusal> {
         let count = |kind, present| {
             if present {

@@ -24,11 +24,11 @@ pub fn url_of(listen: SocketAddr) -> String {
 /// Requests `url` (plain HTTP) and succeeds if the answer is 200.
 ///
 /// # Errors
-/// If the answer is another status, or does not arrive in time.
+/// Returns an error if the answer has another status, or does not arrive in time.
 pub fn run(url: &str) -> Result<()> {
     let status = status(url).with_context(|| format!("--url {url}"))?;
     if status != 200 {
-        bail!("--url {url}: answered {status}");
+        bail!("--url {url}: expected status 200, got {status}");
     }
     cli_io::stdout::print("ready\n")
 }
@@ -46,31 +46,31 @@ fn status(url: &str) -> Result<u16> {
     let path = if path.is_empty() { "/" } else { path };
     let head = ask(address, authority, path, deadline).map_err(|error| match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => timed_out(),
-        ErrorKind::UnexpectedEof => anyhow::anyhow!("closed the connection without an answer"),
+        ErrorKind::UnexpectedEof => anyhow::anyhow!("the server closed the connection without an answer"),
         _ => error.into(),
     })?;
     let status = head.strip_prefix(b"HTTP/1.1 ").or_else(|| head.strip_prefix(b"HTTP/1.0 "));
     let status = status.and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
-    status.context("did not answer in HTTP/1.1 or HTTP/1.0")
+    status.context("the answer is not HTTP/1.1 or HTTP/1.0")
 }
 
-/// Resolves an address in a thread of its own, which is abandoned if the system's resolver takes too long.
+/// Resolves an address in another thread, which is abandoned if the system's resolver takes too long.
 fn address(authority: String, deadline: Instant) -> Result<SocketAddr> {
     let (sender, receiver) = mpsc::channel();
     std::thread::Builder::new().spawn(move || {
-        // After the deadline it is not received.
+        // Sending fails after the deadline, because the receiver has been dropped.
         let _ = sender.send(authority.to_socket_addrs().map(|mut addresses| addresses.next()));
     })?;
     let left = deadline.saturating_duration_since(Instant::now());
     let found = receiver.recv_timeout(left).map_err(|_| timed_out())?;
-    found.context("the host's address cannot be looked up")?.context("the host has no address")
+    found.context("the host name cannot be resolved")?.context("the host has no address")
 }
 
 fn timed_out() -> anyhow::Error {
     anyhow::anyhow!("timed out after {} s", TIMEOUT.as_secs())
 }
 
-/// Returns the first 12 bytes of the answer, which end with its status.
+/// Sends the request and returns the first 12 bytes of the answer, which end with its status.
 fn ask(address: SocketAddr, host: &str, path: &str, deadline: Instant) -> std::io::Result<[u8; 12]> {
     let left = || {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -82,7 +82,7 @@ fn ask(address: SocketAddr, host: &str, path: &str, deadline: Instant) -> std::i
     let mut head = [0; 12];
     let mut read = 0;
     while read < head.len() {
-        // A timeout of the socket is one of each read, and an answer may come byte by byte.
+        // The socket's timeout applies to each read, but an answer may arrive byte by byte, so the remaining time is set anew.
         stream.set_read_timeout(Some(left()?))?;
         match stream.read(&mut head[read..])? {
             0 => return Err(ErrorKind::UnexpectedEof.into()),
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_is_asked_where_it_listens() {
+    fn the_health_check_uses_the_listen_address() {
         for (listen, url) in [
             ("0.0.0.0:9000", "http://127.0.0.1:9000/readyz"),
             ("[::]:9000", "http://[::1]:9000/readyz"),
@@ -108,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_answers_byte_by_byte_or_never_times_out() {
+    fn slow_and_missing_answers_time_out() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         std::thread::spawn(move || {
             let (mut slow, _) = listener.accept().unwrap();
             for byte in b"HTTP/1.1 200 OK" {
-                // The client has gone by the end.
+                // Writing fails once the client has closed the connection.
                 let _ = slow.write_all(&[*byte]);
                 std::thread::sleep(Duration::from_millis(500));
             }

@@ -12,19 +12,20 @@ use model::{Calibration, ModelFile, Values};
 /// Prints the model card.
 ///
 /// # Errors
-/// If standard output cannot be written to.
+/// Returns an error if standard output cannot be written to.
 pub fn run(file: &ModelFile) -> Result<()> {
     print(printable_lines(&describe(file)))
 }
 
-/// Returns what a profile says of its model.
+/// Returns a summary of a profile: the scores and the calibration of its model.
 pub fn summary(file: &ModelFile) -> String {
     let (card, report) = (&file.card, &file.card.training);
     let reference = &card.reference;
     let mut text = train::columns(file);
     text += &format!("  {} reference rows", reference.rows);
     if let (Some(accuracy), Some(baseline)) = (reference.accuracy, report.baseline_accuracy) {
-        text += &format!(": accuracy {accuracy:.3}, {baseline:.3} by always answering the commonest class");
+        text +=
+            &format!(": accuracy {accuracy:.3}, {baseline:.3} by always predicting the most frequent class");
     }
     text += &report.auroc.map_or(String::new(), |auroc| format!(", AUROC {auroc:.3}"));
     if let Some(errors) = &reference.errors {

@@ -1,19 +1,20 @@
-//! Serves a tabular classifier and publishes its health as Prometheus metrics.
+//! Serves a model of tables and publishes its health as Prometheus metrics.
 //!
 //! Layout:
-//! - [`cli`], [`settings`]: the command line; [`train`], [`profile`], [`inspect`], [`healthcheck`] are the
-//!   commands beside `serve`; [`model_file`], `external`: load the model; [`served`]: a model as it is served; [`environment`]: flags set by environment variables
-//! - [`app`]: the server, its start and its graceful stop; [`connection`]: its connections
+//! - [`cli`], [`settings`], [`environment`]: the command line, the flags of `serve`, and flags set by environment variables
+//! - [`train`], [`profile`], [`inspect`], [`healthcheck`]: the other commands
+//! - [`model_file`], `external`: load a model; [`served`]: a model with all that is needed to serve it
+//! - [`app`]: starts and stops the server; [`connection`]: its connections
 //! - [`route`], [`reason`], [`refusal`]: the closed sets of routes and error codes, and an error as the client receives it
 //! - [`api`]: the HTTP handlers and their error responses
-//! - [`rows`]: from a request body to checked rows
+//! - [`rows`]: reads and checks the rows in a request body
 //! - [`metrics`]: the declaration of every metric, the events that change them, and the Prometheus page
-//! - [`faults`]: faults that a request asks for
-//! - [`permits`], [`arrivals`]: the limits on requests in flight and on arriving bodies; [`memory`]: the most memory that
-//!   clients can make the service hold
-//! - [`receipt`]: signed prediction ids; `secret_file`: the key that signs them; `reload`: takes a new model file
+//! - [`faults`]: injects faults that a request asks for
+//! - [`permits`], [`arrivals`]: the limits on requests in flight and on arriving bodies; [`memory`]: the greatest memory that
+//!   requests can take
+//! - [`receipt`]: signed prediction ids; `secret_file`: the key that signs them; `reload`: loads a new model file
 //!
-//! The service counts and keeps no history. Verdicts are queries over the counts.
+//! The service counts, but keeps no history. Verdicts are queries over the counts.
 
 pub mod api;
 pub mod app;

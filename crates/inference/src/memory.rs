@@ -1,35 +1,35 @@
-//! The most memory that clients can make the service hold, from the limits on connections, requests and bodies.
+//! Computes the greatest memory that requests can take, from the limits on connections, requests and bodies.
 
 use crate::{Settings, connection};
 
-/// Answers up to this size may be held by every request in flight.
+/// The greatest size of an answer that every request in flight may hold. Larger answers count as those of large requests.
 pub(crate) const SMALL_ANSWER: usize = 64 << 10;
 
-/// The limit on arriving bodies, and that on queued ones, in bodies of the largest size.
+/// The limit on arriving bodies, and the limit on queued ones, as a multiple of the largest body.
 const BODIES: usize = 32;
 
-/// The most bytes of memory that reading a body and scoring its rows takes per byte of the body. A row of one named feature,
-/// `{"a":0},`, takes 38 times its size until it is answered, the most that was measured. The test
-/// `memory_stays_below_what_is_announced_whatever_clients_send` holds the sum against the process's peak.
+/// The greatest memory, in bytes per byte of the body, for reading a body and scoring its rows. The greatest measured value is 38,
+/// for a row of one named feature, `{"a":0},`. The test `memory_stays_below_the_announced_limit` compares the sum with the
+/// process's peak.
 pub const WORK_PER_BODY_BYTE: usize = 48;
 
-/// The most memory that clients can make the service hold, in bytes.
+/// The greatest memory that requests can take, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct WorstCase {
     /// Buffers of all connections.
     pub connections: usize,
-    /// Small requests in flight.
+    /// The memory of small requests in flight.
     pub small: usize,
-    /// Large requests in flight: reading, scoring, and answers that are not sent yet.
+    /// The memory of large requests in flight: for reading, for scoring, and for answers that are not sent yet.
     pub large: usize,
-    /// Bodies that are still arriving.
+    /// The memory of bodies that are still arriving.
     pub arriving: usize,
-    /// Bodies of large requests that wait for their turn.
+    /// The memory of the bodies of large requests that wait for a permit.
     pub queued: usize,
 }
 
 impl WorstCase {
-    /// Computes it from the settings and the number of connections.
+    /// Computes the greatest memory from the settings and the number of connections.
     pub fn of(settings: &Settings, connections: usize) -> Self {
         let large =
             settings.body_limit.saturating_mul(WORK_PER_BODY_BYTE).saturating_add(settings.answer_limit);
@@ -44,7 +44,7 @@ impl WorstCase {
         }
     }
 
-    /// Returns the limit on arriving bodies, which is also that on queued ones.
+    /// Returns the limit on arriving bodies, which is also the limit on queued ones.
     pub fn bodies(settings: &Settings) -> usize {
         settings.body_limit.saturating_mul(BODIES)
     }

@@ -1,4 +1,4 @@
-//! Loads the model to serve or to inspect.
+//! Loads the model that is to be served or inspected.
 
 use anyhow::{Context, Result};
 use cli_io::file_kind::{self, Wanted};

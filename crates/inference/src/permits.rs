@@ -11,13 +11,12 @@ pub struct Permits {
     limit: usize,
 }
 
-/// The permit of one request; dropping it returns it. It is held while the request is worked on and until its answer is in the
-/// connection's buffer, also when the client closes its connection: actix continues for a client that closed only its sending
-/// side.
+/// The permit of one request, which is returned by dropping it. It is held until the answer is in the connection's buffer. It is
+/// also held if the client closes its connection, because actix continues for a client that closed only its sending side.
 pub type Permit = OwnedSemaphorePermit;
 
 impl Permits {
-    /// Creates a limit of so many requests.
+    /// Creates a limit of this number of requests.
     pub fn new(limit: usize) -> Self {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(limit)), limit }
@@ -28,7 +27,7 @@ impl Permits {
         Arc::clone(&self.free).try_acquire_owned().ok()
     }
 
-    /// Returns one permit that counts as `many`, unless too few are left.
+    /// Returns a permit that counts as `many` permits, unless fewer are left.
     pub fn try_acquire_many(&self, many: usize) -> Option<Permit> {
         Arc::clone(&self.free).try_acquire_many_owned(many.try_into().ok()?).ok()
     }
@@ -39,7 +38,7 @@ impl Permits {
         permit.unwrap_or_else(|_| unreachable!("the semaphore is never closed"))
     }
 
-    /// Returns how many permits are taken.
+    /// Returns the number of permits that are taken.
     pub fn in_use(&self) -> usize {
         self.limit - self.free.available_permits()
     }

@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use model::Step;
 use std::time::Duration;
 
-/// Shows the current step on one line, and removes the line when dropped.
+/// Shows the current step on a line, which is removed when the progress is dropped.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
@@ -25,7 +25,7 @@ impl Progress {
             Step::Fit => "fitting the weights",
             Step::Validate => "validating on rows that were left out",
             Step::Reference => "measuring the reference",
-            Step::Simulator => "making the simulator",
+            Step::Simulator => "generating the simulator",
         });
     }
 }

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])+ $name:ident = $code:literal, $status:ident;)+) => {
-        /// Why a request is refused. A closed set, because it is the label of a metric.
+        /// The reason for refusing a request. It is a closed set, because the code is a metric label.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Reason { $($(#[$doc])+ $name,)+ }
 
@@ -30,17 +30,17 @@ reasons! {
     MalformedRequest = "malformed_request", BAD_REQUEST;
     /// The body is not JSON.
     MalformedJson = "malformed_json", BAD_REQUEST;
-    /// A fault header can't be read.
+    /// A fault header is invalid.
     BadFaultHeader = "bad_fault_header", BAD_REQUEST;
     /// The connection broke while the body was read.
     BodyUnreadable = "body_unreadable", BAD_REQUEST;
-    /// The request does not carry the token of administrators.
+    /// The request does not have the token of administrators.
     Unauthorized = "unauthorized", UNAUTHORIZED;
-    /// The new model cannot be served; the old one still is.
+    /// The new model cannot be served; the old model is still served.
     ReloadFailed = "reload_failed", CONFLICT;
-    /// No such route.
+    /// There is no such route.
     NotFound = "not_found", NOT_FOUND;
-    /// Another model, or another version of it, than the one that is served.
+    /// The path names another model or version than the one that is served.
     UnknownModel = "unknown_model", NOT_FOUND;
     /// The route does not serve this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
@@ -48,13 +48,13 @@ reasons! {
     BodyTimeout = "body_timeout", REQUEST_TIMEOUT;
     /// The client took too long to send the request line and the headers.
     HeadTimeout = "head_timeout", REQUEST_TIMEOUT;
-    /// The request line and the headers are above the limit.
+    /// The request line and the headers exceed the limit.
     HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE;
-    /// The answer would be above the limit.
+    /// The answer would exceed the limit.
     AnswerTooLarge = "answer_too_large", PAYLOAD_TOO_LARGE;
-    /// A list of feedback with too many pieces.
+    /// A list of feedback has too many items.
     TooManyPieces = "too_many_pieces", PAYLOAD_TOO_LARGE;
-    /// The body is above the limit.
+    /// The body exceeds the limit.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
     /// The body is not declared as JSON.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
@@ -66,62 +66,62 @@ reasons! {
     MissingField = "missing_field", UNPROCESSABLE_ENTITY;
     /// The body has an unknown field.
     UnknownField = "unknown_field", UNPROCESSABLE_ENTITY;
-    /// A field is given twice.
+    /// A field occurs twice.
     DuplicateField = "duplicate_field", UNPROCESSABLE_ENTITY;
-    /// A batch without rows.
+    /// A batch has no rows.
     EmptyBatch = "empty_batch", UNPROCESSABLE_ENTITY;
-    /// A row with too few or too many values.
+    /// A row has too few or too many values.
     WrongFeatureCount = "wrong_feature_count", UNPROCESSABLE_ENTITY;
-    /// A named row lacks a feature.
+    /// A row of named values lacks a feature.
     MissingFeature = "missing_feature", UNPROCESSABLE_ENTITY;
-    /// A named row has a feature that the model does not know.
+    /// A row of named values has a feature that the model does not have.
     UnknownFeature = "unknown_feature", UNPROCESSABLE_ENTITY;
-    /// A value that is not a number.
+    /// A value is not a number.
     NotANumber = "not_a_number", UNPROCESSABLE_ENTITY;
-    /// The value of a categorical feature is not written as its categories are.
+    /// A value of a categorical feature has another JSON type than its categories.
     NotACategory = "not_a_category", UNPROCESSABLE_ENTITY;
-    /// A null where the model needs a number.
+    /// A value is missing, but the model needs it.
     MissingValue = "missing_value", UNPROCESSABLE_ENTITY;
-    /// A number too large to be held or scored.
+    /// A number is too large to be represented or scored.
     NumberOutOfRange = "number_out_of_range", UNPROCESSABLE_ENTITY;
-    /// A tensor with a shape that the model cannot take.
+    /// A tensor has a shape that the model cannot take.
     WrongShape = "wrong_shape", UNPROCESSABLE_ENTITY;
-    /// A tensor whose data do not have the size that its shape, or its header, says.
+    /// The data of a tensor do not have the size that its shape or its header says.
     WrongDataSize = "wrong_data_size", UNPROCESSABLE_ENTITY;
-    /// A tensor of a datatype that is not known.
+    /// A tensor has an unknown datatype.
     UnknownDatatype = "unknown_datatype", UNPROCESSABLE_ENTITY;
-    /// A wanted output that the model does not have.
+    /// The request names an output that the model does not have.
     UnknownOutput = "unknown_output", UNPROCESSABLE_ENTITY;
-    /// A row that the model cannot score.
+    /// The model cannot score a row.
     UnscorableRow = "unscorable_row", UNPROCESSABLE_ENTITY;
-    /// A prediction id that cannot be read.
+    /// A prediction id cannot be read.
     MalformedPredictionId = "malformed_prediction_id", UNPROCESSABLE_ENTITY;
-    /// A prediction id that was not signed with this service's key.
+    /// A prediction id was not signed with this service's key.
     ForgedPredictionId = "forged_prediction_id", UNPROCESSABLE_ENTITY;
-    /// A prediction id that is too old.
+    /// A prediction id is too old.
     ExpiredPredictionId = "expired_prediction_id", UNPROCESSABLE_ENTITY;
-    /// A prediction id that is later than the clock of this service.
+    /// The time of a prediction id is later than the clock of this service.
     FuturePredictionId = "future_prediction_id", UNPROCESSABLE_ENTITY;
-    /// A prediction id of another model version.
+    /// A prediction id is of another model version.
     ForeignVersion = "foreign_version", UNPROCESSABLE_ENTITY;
-    /// A prediction that feedback was already given about.
+    /// Feedback about a prediction was already given.
     RepeatedPredictionId = "repeated_prediction_id", UNPROCESSABLE_ENTITY;
-    /// A label that is not one of the model's classes.
+    /// A label is not one of the model's classes.
     UnknownLabel = "unknown_label", UNPROCESSABLE_ENTITY;
-    /// An internal error.
+    /// There was an internal error.
     Internal = "internal", INTERNAL_SERVER_ERROR;
-    /// Too many concurrent requests.
+    /// There are too many concurrent requests.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE;
     /// The service is stopping.
     NotReady = "not_ready", SERVICE_UNAVAILABLE;
-    /// An injected fault; its status is the one that the header names.
+    /// A fault was injected; the fault header gives the status.
     FaultInjected = "fault_injected", SERVICE_UNAVAILABLE;
     /// An injected delay exceeds the request timeout.
     TooSlow = "too_slow", GATEWAY_TIMEOUT;
 }
 
 impl Reason {
-    /// The reasons to refuse feedback about one prediction.
+    /// The reasons for refusing feedback about one prediction.
     pub const OF_FEEDBACK: [Self; 11] = [
         Self::WrongType,
         Self::MissingField,

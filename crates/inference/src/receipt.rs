@@ -39,7 +39,7 @@ const VERSION: usize = 6;
 const SERIAL: usize = 8;
 const MAC: usize = 16;
 
-/// The most bytes that are signed.
+/// The greatest number of bytes that are signed.
 const MOST_SIGNED: usize = 1 + TIME + 8 + VERSION + SERIAL;
 
 /// The length of the longest id as text.
@@ -52,7 +52,7 @@ pub struct Receipts {
     serial: AtomicU64,
 }
 
-/// The version of a model as ids carry it.
+/// The version of a model as it is stored in ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelVersion([u8; VERSION]);
 
@@ -70,7 +70,7 @@ impl ModelVersion {
     }
 }
 
-/// The output of a prediction, as ids carry it.
+/// The output of a prediction as it is stored in ids.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Predicted {
     /// A class.
@@ -104,7 +104,7 @@ impl Deref for Id {
     type Target = str;
 
     fn deref(&self) -> &str {
-        // Base64 is ASCII.
+        // This cannot fail, because Base64 is ASCII.
         std::str::from_utf8(&self.text[..self.length]).unwrap_or_default()
     }
 }
@@ -118,14 +118,14 @@ pub struct Receipt {
     pub predicted: Predicted,
     /// The first 12 hex digits of the model's hash.
     pub version: String,
-    /// Distinguishes predictions that are equal in everything else.
+    /// The serial number, which distinguishes predictions that are equal otherwise.
     pub serial: u64,
 }
 
 /// Remembers the predictions with feedback, so that repeated feedback is not counted twice.
 ///
-/// It belongs to one process: a restart forgets, and replicas do not share it. Exactly-once over replicas would need a shared
-/// store.
+/// It belongs to one process: it is empty after a restart, and replicas do not share it. Counting exactly once over all replicas
+/// would need a shared store.
 #[derive(Debug, Default)]
 pub struct FeedbackGiven(Mutex<Generations>);
 
@@ -149,7 +149,7 @@ impl FeedbackGiven {
     }
 }
 
-/// Why a text is not a valid prediction id.
+/// The reason why a text is not a valid prediction id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ReceiptError {
     /// The text does not have the form of an id.
@@ -170,7 +170,7 @@ impl Receipts {
     /// Issues the id of a prediction that a model of this version made `at` this time.
     pub fn issue(&self, at: SystemTime, predicted: Predicted, version: ModelVersion) -> Id {
         let millis = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        // On the stack, because ids of a batch are issued by the million.
+        // The bytes are on the stack, because a batch may need very many ids.
         let mut buffer = [0; MOST_SIGNED + MAC];
         let mut length = 0;
         let mut push = |bytes: &[u8]| {
@@ -206,7 +206,7 @@ impl Receipts {
     /// Verifies an id that was issued with the same key, on any replica, and returns its content.
     ///
     /// # Errors
-    /// If it is malformed or its MAC is wrong. The caller checks its age and model version.
+    /// Returns an error if the id is malformed or its MAC is wrong. The caller checks its age and model version.
     pub fn verify(&self, id: &str) -> Result<Receipt, ReceiptError> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(id).map_err(|_| ReceiptError::Malformed)?;
         let output = match bytes.first() {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_read_on_any_replica_with_the_key() {
+    fn an_id_is_valid_on_every_replica_with_the_same_key() {
         let at = UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
         let id = issue(&receipts(), at, 2, 0.75);
         let read = Receipts::new(KEY, 99).verify(&id).unwrap();
@@ -269,19 +269,19 @@ mod tests {
     }
 
     #[test]
-    fn no_two_are_equal() {
+    fn ids_are_unique() {
         let receipts = receipts();
         assert_ne!(issue(&receipts, UNIX_EPOCH, 0, 1.0), issue(&receipts, UNIX_EPOCH, 0, 1.0));
     }
 
     #[test]
-    fn another_key_forges_nothing() {
+    fn an_id_signed_with_another_key_is_invalid() {
         let foreign = issue(&Receipts::new(b"another key", 7), UNIX_EPOCH, 0, 1.0);
         assert_eq!(receipts().verify(&foreign), Err(ReceiptError::Forged));
     }
 
     #[test]
-    fn the_latest_are_remembered_and_memory_is_bounded() {
+    fn the_latest_serial_numbers_are_kept_in_limited_memory() {
         let seen = FeedbackGiven::default();
         for serial in 0..3 * REMEMBERED as u64 {
             assert!(seen.insert(serial));
@@ -293,7 +293,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_changed_byte_is_noticed(at in 0_usize..41, flip in 1u8..) {
+        fn an_id_with_any_changed_byte_is_invalid(at in 0_usize..41, flip in 1u8..) {
             let receipts = receipts();
             let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(issue(&receipts, UNIX_EPOCH, 1, 0.5)).unwrap();
             bytes[at] ^= flip;
@@ -301,13 +301,13 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_only_malformed(text in ".{0,80}") {
+        fn a_random_text_is_a_malformed_id(text in ".{0,80}") {
             prop_assert_eq!(receipts().verify(&text), Err(ReceiptError::Malformed));
         }
     }
 
     #[test]
-    fn the_layout_is_the_documented_one() {
+    fn ids_have_the_documented_layout() {
         // Python: m = bytes([1]) + (1790000000123).to_bytes(6, "big") + (2).to_bytes(2, "big") + (49151).to_bytes(2, "big")
         //   + bytes.fromhex("0123456789ab") + (7).to_bytes(8, "big"); base64.urlsafe_b64encode(
         //   m + hmac.new(KEY, m, hashlib.sha256).digest()[:16]).rstrip(b"=")
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_classes_without_confidence_are_carried_exactly() {
+    fn ids_store_numbers_and_classes_without_confidence_exactly() {
         let version = ModelVersion::new("ffffffffffff");
         for predicted in [
             Predicted::Number(-1.5e-300),
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lengths_and_formats_are_malformed() {
+    fn ids_of_other_lengths_and_formats_are_malformed() {
         let receipts = receipts();
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(issue(&receipts, UNIX_EPOCH, 1, 0.5)).unwrap();
         let verify = |bytes: &[u8]| receipts.verify(&BASE64_URL_SAFE_NO_PAD.encode(bytes));
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_serial_is_new_once_in_either_generation() {
+    fn a_serial_number_is_new_only_once() {
         let seen = FeedbackGiven::default();
         assert!(seen.insert(5) && !seen.insert(5));
         // A full generation becomes the former one, in which serials are still known.

@@ -1,16 +1,15 @@
-//! A refused request or piece of feedback: the reason, a message for the client, and the field that is wrong. It is
-//! independent of HTTP: [`crate::api`] turns it into a response, and [`crate::connection`] writes it where no request could be
-//! read.
+//! The refusal of a request or of feedback: the reason, a message for the client, and the field that is wrong. It is independent of
+//! HTTP: [`crate::api`] converts it into a response, and [`crate::connection`] sends it if a request could not be parsed.
 
 use crate::reason::Reason;
 use serde::Serialize;
 use std::fmt;
 use utoipa::ToSchema;
 
-/// Why a request, or one piece of feedback, is refused.
+/// The refusal of a request, or of one item of feedback.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The reason, whose code clients and metrics see.
+    /// The reason, whose code is in the answer and in metrics.
     pub reason: Reason,
     /// What is wrong and how to fix it.
     pub message: String,
@@ -27,7 +26,7 @@ pub(crate) struct ErrorBody {
 /// What is wrong with a request.
 #[derive(Debug, Serialize, ToSchema)]
 struct ErrorDetail {
-    /// Stable word for the kind of error
+    /// Error code, which does not change
     #[schema(example = "wrong_feature_count")]
     code: &'static str,
     /// What is wrong and how to fix it
@@ -40,7 +39,7 @@ struct ErrorDetail {
 }
 
 impl Refusal {
-    /// Creates a refusal that names no field.
+    /// Creates a refusal that does not name a field.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), field: None }
     }
@@ -67,7 +66,7 @@ impl Refusal {
 /// The JSON body of a refusal in the Open Inference Protocol, whose clients expect a text.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TextErrorBody {
-    /// The wrong field, what is wrong and how to fix it, and the stable word for the kind of error
+    /// The wrong field, what is wrong and how to fix it, and the error code
     #[schema(example = "inputs.input-0: expected 4 features, got 2 (wrong_feature_count)")]
     error: String,
 }

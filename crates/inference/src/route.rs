@@ -1,5 +1,5 @@
-//! The closed set of the service's routes. A route's pattern is also the value of the metrics' `endpoint` label, so no path
-//! that a client makes up becomes a label.
+//! The closed set of the service's routes. A route's pattern is also the value of the metric label `endpoint`, so that arbitrary paths
+//! of clients never become labels.
 
 /// A route, named after the pattern that it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +42,11 @@ pub enum Route {
     OipInfer,
     /// Predictions of a version of a model
     OipVersionInfer,
-    /// Predictions as TensorFlow Serving and KServe V1 are asked for them
+    /// Predictions by the protocol of TensorFlow Serving and KServe V1
     V1Predict,
-    /// Predictions as MLflow is asked for them
+    /// Predictions by the protocol of MLflow
     Invocations,
-    /// Every path that matches none of the above
+    /// Every path that matches no other route
     Unmatched,
 }
 
@@ -93,7 +93,7 @@ impl Route {
         }
     }
 
-    /// Returns whether the route belongs to a protocol in which an error is one text.
+    /// Returns whether the route belongs to a protocol in which an error is a single text.
     pub fn is_oip(self) -> bool {
         self.pattern().starts_with("/v") || self == Self::Invocations
     }

@@ -4,33 +4,33 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{Mode, OFlags};
 use std::{collections::BTreeSet, fs::File, io::Read, os::unix::fs::MetadataExt, path::Path};
 
-/// Fewer bytes than this make a key that can be guessed.
+/// The least length of a key. A shorter key can be guessed.
 pub const MIN_BYTES: usize = 32;
 
-/// Zeroes, however they are encoded, and short patterns have fewer distinct bytes than this. A random key practically
-/// never has: of 32 decimal digits, the poorest encoding, fewer are distinct in 2 of 10^15 keys.
+/// The least number of distinct bytes of a key. Zeroes in any encoding and short patterns have fewer. A random key practically never
+/// has fewer: even of keys of 32 decimal digits it is only 2 in 10^15.
 const MIN_DISTINCT: usize = 4;
 
-/// A file larger than this holds something other than a key.
+/// The greatest size of a file. A larger file contains something other than a key.
 const MAX_BYTES: u64 = 64 << 10;
 
 const REMEDY: &str = "make one with `umask 077 && openssl rand -hex 32 > FILE`";
 
-/// Reads the secret that a flag names: the content of a regular file without the white space around it. Symbolic links are followed, as
-/// Kubernetes mounts secrets.
+/// Reads the secret that a flag names: the content of a regular file without the white space around it. Symbolic links are followed,
+/// because Kubernetes mounts secrets with them.
 ///
 /// # Errors
-/// When the file can't be read, is not a regular file, can be written by every user, or holds a key that can be guessed.
+/// Returns an error if the file cannot be read, is not a regular file, can be written by every user, or has a key that can be guessed.
 pub fn read(flag: &str, path: &Path) -> Result<Vec<u8>> {
     let place = || format!("{flag} {}", path.display());
-    // Without the flag, opening a FIFO waits for a writer. The opened file is what is checked and read, even if the path
-    // is replaced meanwhile.
+    // Without this flag, opening a FIFO would wait for a writer. The opened file is checked and read, so that it does not matter
+    // if another file takes its path meanwhile.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).with_context(place)?);
     let metadata = file.metadata().with_context(place)?;
     ensure!(
         metadata.is_file(),
-        "{}: is not a regular file, so it can't be read again after a restart; {REMEDY}",
+        "{}: expected a regular file, because it is read again after a restart; {REMEDY}",
         place()
     );
     ensure!(
@@ -40,7 +40,7 @@ pub fn read(flag: &str, path: &Path) -> Result<Vec<u8>> {
         metadata.mode() & 0o7777
     );
     if metadata.mode() & 0o004 != 0 {
-        // Docker and Kubernetes mount secrets like this by default, in containers without other users.
+        // This is only a warning, because Docker and Kubernetes mount secrets like this by default, in containers without other users.
         tracing::warn!(
             flag,
             file = %path.display(),
@@ -52,17 +52,17 @@ pub fn read(flag: &str, path: &Path) -> Result<Vec<u8>> {
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).with_context(place)?;
     ensure!(
         bytes.len() as u64 <= MAX_BYTES,
-        "{}: larger than 64 KiB, so it does not hold a key; {REMEDY}",
+        "{}: expected a key, got a file larger than 64 KiB; {REMEDY}",
         place()
     );
     let key = bytes.trim_ascii().to_vec();
     if key.len() < MIN_BYTES {
-        bail!("{}: {} bytes, but a key needs at least {MIN_BYTES}; {REMEDY}", place(), key.len());
+        bail!("{}: expected a key of at least {MIN_BYTES} bytes, got {}; {REMEDY}", place(), key.len());
     }
     let distinct = key.iter().collect::<BTreeSet<_>>().len();
     ensure!(
         distinct >= MIN_DISTINCT,
-        "{}: distinct bytes: {distinct}, but a key needs at least {MIN_DISTINCT}, or it can be guessed; {REMEDY}",
+        "{}: expected a key of at least {MIN_DISTINCT} different bytes, got {distinct}; it could be guessed; {REMEDY}",
         place()
     );
     Ok(key)
@@ -86,12 +86,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         for (content, expected) in [
-            (&b"short\n"[..], "5 bytes, but a key needs at least 32"),
-            (&[0; 32], "distinct bytes: 1, but a key needs at least 4"),
-            (&[b'a'; 100], "distinct bytes: 1, but"),
-            // 32 zero bytes in base64.
-            (b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", "distinct bytes: 2, but"),
-            (&[b'\n'; 100], "0 bytes"),
+            (&b"short\n"[..], "expected a key of at least 32 bytes, got 5"),
+            (&[0; 32], "expected a key of at least 4 different bytes, got 1"),
+            (&[b'a'; 100], "different bytes, got 1"),
+            // These are 32 zero bytes in base64.
+            (b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", "different bytes, got 2"),
+            (&[b'\n'; 100], "at least 32 bytes, got 0"),
             (&[7; 70_000], "larger than 64 KiB"),
         ] {
             fs::write(&path, content).unwrap();
@@ -114,12 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_file_is_refused_at_once() {
+    fn a_secret_that_is_not_a_regular_file_is_refused_without_waiting() {
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
         for path in [fifo.as_path(), dir.path(), Path::new("/dev/zero")] {
-            assert!(refusal(path).contains("not a regular file"), "{}", refusal(path));
+            assert!(refusal(path).contains("expected a regular file"), "{}", refusal(path));
         }
     }
 }

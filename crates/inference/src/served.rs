@@ -1,4 +1,4 @@
-//! One model as the service serves it: its card, what predicts, and what follows from both.
+//! A model with all that is needed to serve it: its card, its engine, its metrics and its limits.
 
 use crate::{
     Settings,
@@ -12,12 +12,12 @@ use anyhow::{Context, Result};
 use model::{Engine, ModelCard, ModelFile, Predictor, engine::Linear};
 use std::{ops::Deref, path::Path, sync::Arc};
 
-/// A model that was read and can predict.
+/// A model that was read and is ready to predict.
 #[derive(Debug, Clone)]
 pub struct LoadedModel {
     /// The model card.
     pub card: ModelCard,
-    /// What predicts.
+    /// The engine that scores rows.
     pub engine: Arc<dyn Engine>,
 }
 
@@ -25,7 +25,7 @@ impl LoadedModel {
     /// Reads the model that the settings name.
     ///
     /// # Errors
-    /// If a file cannot be read, or the model and its profile do not fit together.
+    /// Returns an error if a file cannot be read, or if the profile is not of the model.
     pub fn load(settings: &Settings) -> Result<Self> {
         match (&settings.model, &settings.profile) {
             (Some(model), Some(profile)) => external::load(model, profile, settings),
@@ -39,10 +39,10 @@ impl LoadedModel {
     /// Returns the model of a file that holds its weights.
     ///
     /// # Errors
-    /// If the file is a profile, whose model is another file.
+    /// Returns an error if the file is a profile, whose model is in another file.
     pub fn built_in(file: ModelFile) -> Result<Self> {
         let weights = file.weights.context(
-            "is a profile, which describes the model of another file: give that with --model, and this with --profile",
+            "expected a model, got a profile; give the model with --model, and this file with --profile",
         )?;
         Ok(Self { engine: Arc::new(Linear::new(&file.card.features, weights)), card: file.card })
     }
@@ -64,13 +64,13 @@ pub struct Served {
     pub card_json: Bytes,
     /// Scores rows and measures their distance.
     pub predictor: Predictor,
-    /// The texts of its answers.
+    /// The constant texts of its answers.
     pub answers: AnswerTexts,
     /// The limits on one request.
     pub limits: Limits,
-    /// The version, as prediction ids carry it.
+    /// The version as it is stored in prediction ids.
     pub version: ModelVersion,
-    /// The document that describes the HTTP interface.
+    /// The OpenAPI document.
     pub openapi: Bytes,
 }
 
@@ -86,7 +86,7 @@ impl Served {
     /// Prepares a model for service and registers its metrics.
     ///
     /// # Errors
-    /// If serde fails, which it does not for a model that was read.
+    /// Returns an error if serialisation fails, which does not happen with a model that was read.
     pub fn new(settings: &Settings, metrics: &Metrics, model: LoadedModel) -> Result<Self> {
         let LoadedModel { card, engine } = model;
         Ok(Self {

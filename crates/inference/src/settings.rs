@@ -1,4 +1,4 @@
-//! The flags of `inference serve`. Each has an environment variable `INFERENCE_…`.
+//! The flags of `inference serve`. Each can be set by an environment variable `INFERENCE_…`.
 
 use crate::secret_file;
 use anyhow::{Context, Result};
@@ -10,58 +10,58 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 /// Flags of `inference serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Address to answer on; port 0 takes a free one
+    /// Listen address; port 0 takes a free port
     #[arg(long, env = "INFERENCE_LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
-    /// A second address for /metrics, /healthz and /readyz, which answers even when the first is flooded
+    /// Second listen address for /metrics, /healthz and /readyz, which answers even if the first one is overloaded
     #[arg(long, env = "INFERENCE_METRICS_LISTEN", value_name = "ADDR")]
     pub metrics_listen: Option<SocketAddr>,
-    /// Model file of `inference train`, or with --profile an ONNX model; the built-in Iris model without it
+    /// Model file of `inference train`, or with --profile an ONNX model; by default the built-in Iris model
     #[arg(long, env = "INFERENCE_MODEL", value_name = "FILE")]
     pub model: Option<PathBuf>,
-    /// Profile of an ONNX model, which `inference profile` makes
+    /// Profile of the ONNX model, written by `inference profile`
     #[arg(long, env = "INFERENCE_PROFILE", value_name = "CARD.json", requires = "model")]
     pub profile: Option<PathBuf>,
-    /// Library of ONNX Runtime; without it, that of ORT_DYLIB_PATH or of the active Python environment
+    /// Library of ONNX Runtime; by default that of ORT_DYLIB_PATH or of the active Python environment
     #[arg(long, env = "INFERENCE_ONNXRUNTIME", value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
     /// Worker threads [default: one per core]
     #[arg(long, env = "INFERENCE_WORKERS", value_name = "N", value_parser = workers)]
     pub workers: Option<usize>,
-    /// Concurrent requests for predictions and feedback; more are answered 503
+    /// Greatest number of concurrent requests for predictions and feedback; further ones get 503
     #[arg(long, env = "INFERENCE_MAX_IN_FLIGHT", value_name = "N", default_value = "512", value_parser = at_least_one)]
     pub max_in_flight: usize,
-    /// Concurrent large requests among them, such as batches of hundreds of rows; more wait
+    /// Greatest number of large requests among them, such as batches of hundreds of rows; further ones wait
     #[arg(long, env = "INFERENCE_MAX_LARGE_IN_FLIGHT", value_name = "N", default_value = "4", value_parser = at_least_one)]
     pub max_large_in_flight: usize,
-    /// Open connections; further ones are closed at once
+    /// Greatest number of open connections; further ones are closed immediately
     #[arg(long, env = "INFERENCE_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = at_least_one)]
     pub max_connections: usize,
     /// Time limit for the body to arrive, for a large request to wait, and for injected delays; a prediction itself is not interrupted
     #[arg(long, env = "INFERENCE_REQUEST_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = request_timeout)]
     pub request_timeout: Duration,
-    /// Largest request body; more is answered 413
+    /// Largest request body; larger ones get 413
     #[arg(long, env = "INFERENCE_BODY_LIMIT", value_name = "SIZE", default_value = "1MiB", value_parser = byte_size)]
     pub body_limit: usize,
-    /// Largest answer; a batch whose answer could be larger is answered 413
+    /// Largest answer; a batch whose answer could be larger gets 413
     #[arg(long, env = "INFERENCE_ANSWER_LIMIT", value_name = "SIZE", default_value = "32MiB", value_parser = byte_size)]
     pub answer_limit: usize,
-    /// How long to keep answering after a signal to stop, with /readyz at 503, before the listener closes
+    /// Time between a signal to stop and the closing of the listener; meanwhile /readyz answers 503 and other requests are served
     #[arg(long, env = "INFERENCE_DRAIN", value_name = "TIME", default_value = "5s", value_parser = drain)]
     pub drain: Duration,
-    /// File with the key that prediction ids are signed with, the same on every replica; random without it
+    /// File with the key that signs prediction ids, the same on every replica; by default a random key
     #[arg(long, env = "INFERENCE_RECEIPT_KEY_FILE", value_name = "FILE")]
     pub receipt_key_file: Option<PathBuf>,
-    /// File with the token that POST /admin/reload asks for; without it there is no such route
+    /// File with the token for POST /admin/reload; without it, this route does not exist
     #[arg(long, env = "INFERENCE_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
     /// Average time between two false alarms about drift, over all signals; a longer time needs more rows to detect drift
     #[arg(long, env = "INFERENCE_ONE_FALSE_ALARM_IN", value_name = "TIME", default_value = "7days", value_parser = false_alarms)]
     pub one_false_alarm_in: Duration,
-    /// Inject the faults that the headers x-envoy-fault-abort-request and x-envoy-fault-delay-request ask for; for drills
+    /// Inject faults that requests ask for with the headers x-envoy-fault-abort-request and x-envoy-fault-delay-request; for drills
     #[arg(long, env = "INFERENCE_ALLOW_FAULT_INJECTION", value_parser = BoolishValueParser::new())]
     pub allow_fault_injection: bool,
-    /// Format of log lines; RUST_LOG selects which are written
+    /// Format of log lines; RUST_LOG sets which ones are written
     #[arg(long, env = "INFERENCE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 }
@@ -69,14 +69,14 @@ pub struct Settings {
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people
+    /// Plain text
     Text,
     /// One JSON object per line
     Json,
 }
 
 impl Default for Settings {
-    /// Returns the defaults of the command line, on a free port.
+    /// Returns the defaults of the command line, except that the port is a free one.
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -112,18 +112,18 @@ impl Settings {
         FalseAlarmBudget { one_alarm_in: self.one_false_alarm_in, ..FalseAlarmBudget::default() }
     }
 
-    /// Returns the key for prediction ids: that of the file, or random bytes.
+    /// Returns the key for prediction ids: the key in the file, or random bytes without a file.
     ///
     /// # Errors
-    /// If the file cannot be read or is not safe to use.
+    /// Returns an error if the file cannot be read or is not safe to use.
     pub fn receipt_key(&self) -> Result<Vec<u8>> {
         let Some(path) = &self.receipt_key_file else {
             tracing::info!(
-                "prediction ids are signed with a random key: they are not valid after a restart or on another \
-                 replica; give all replicas the same --receipt-key-file to change that"
+                "prediction ids are signed with a random key, so they are not valid after a restart or on another \
+                replica; give all replicas the same --receipt-key-file to change that"
             );
             let mut key = vec![0; secret_file::MIN_BYTES];
-            getrandom::fill(&mut key).context("no random bytes for the receipt key")?;
+            getrandom::fill(&mut key).context("the system provides no random bytes for the receipt key")?;
             return Ok(key);
         };
         secret_file::read("--receipt-key-file", path)
@@ -146,7 +146,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-/// actix allows at most 512 worker threads.
+/// Reads the number of worker threads, of which actix allows at most 512.
 fn workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=512) => Ok(number),
@@ -156,7 +156,7 @@ fn workers(text: &str) -> Result<usize, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     match duration_or_none(text)? {
-        Duration::ZERO => Err("must be longer than nothing, such as 5s".into()),
+        Duration::ZERO => Err("must be longer than 0s, such as 5s".into()),
         duration => Ok(duration),
     }
 }
@@ -165,7 +165,7 @@ fn duration_or_none(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 5s or 250ms"))
 }
 
-/// Longer times are assumed to be typing errors; far beyond, sums of times overflow.
+/// The longest time. Longer ones are probably typing errors, and sums of very long times would overflow.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn at_most_a_day(duration: Duration) -> Result<Duration, String> {
@@ -180,7 +180,8 @@ fn drain(text: &str) -> Result<Duration, String> {
     at_most_a_day(duration_or_none(text)?)
 }
 
-/// Below an hour almost every deviation would count as drift; beyond a century the quantile is not exact in floating point.
+/// Reads the time between false alarms. Below an hour almost every deviation would count as drift; above a century the quantile is
+/// not exact in floating point.
 fn false_alarms(text: &str) -> Result<Duration, String> {
     const HOUR: Duration = Duration::from_secs(3600);
     match duration(text)? {
@@ -214,19 +215,19 @@ mod tests {
     }
 
     #[test]
-    fn defaults_of_tests_and_of_the_command_line_agree() {
+    fn default_settings_equal_those_of_the_command_line() {
         let typed = parse(&["--listen", "127.0.0.1:0"]).unwrap();
         assert_eq!(format!("{typed:?}"), format!("{:?}", Settings::default()));
     }
 
     #[test]
-    fn bad_flags_are_named() {
+    fn errors_about_flags_name_the_flag() {
         let cases = [
             ("--workers", "0", "whole number from 1 to 512"),
             ("--workers", "513", "whole number from 1 to 512"),
             ("--max-in-flight", "many", "whole number of at least 1"),
             ("--request-timeout", "5", "write it like 5s"),
-            ("--request-timeout", "0s", "longer than nothing"),
+            ("--request-timeout", "0s", "longer than 0s"),
             ("--request-timeout", "25h", "at most 1day"),
             ("--drain", "400000000000years", "at most 1day"),
             ("--one-false-alarm-in", "5m", "from 1h to 100years"),

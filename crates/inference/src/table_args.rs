@@ -1,4 +1,4 @@
-//! The flags that say how a table is read, which `train` and `profile` share.
+//! The flags for reading a table, which `train` and `profile` share.
 
 use anyhow::{Result, ensure};
 use cli_io::table_file::TableFile;
@@ -9,18 +9,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What a model is called whose table comes from standard input.
+/// The default name of a model whose table is read from standard input.
 const DEFAULT_NAME: &str = "model";
 
-/// How a table is read.
+/// Flags for reading a table.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TableArgs {
-    /// CSV file with a header, plain or compressed with gzip, or - for standard input
+    /// CSV file with a header, plain or gzip-compressed, or - for standard input
     ///
     /// Columns of numbers are numeric, columns of text and booleans are categorical; an empty cell is a missing value.
     #[arg(long, value_name = "FILE.csv")]
     data: PathBuf,
-    /// Column to read as categories whatever it looks like, such as a code; may be repeated
+    /// Column to read as categories even if its values are numbers, such as codes; may be repeated
     #[arg(long, value_name = "COLUMN")]
     categorical: Vec<String>,
     /// Column to read as numbers; may be repeated
@@ -29,7 +29,7 @@ pub(crate) struct TableArgs {
     /// Column to leave out; may be repeated
     #[arg(long, value_name = "COLUMN")]
     drop: Vec<String>,
-    /// Text that stands for a missing value, beside the empty cell, such as NA; may be repeated
+    /// Text that stands for a missing value, such as NA, in addition to the empty cell; may be repeated
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     missing: Vec<String>,
     /// Leave out the rows that have no class, instead of refusing the table
@@ -44,12 +44,12 @@ impl TableArgs {
     /// Opens the table.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// Returns an error if the table cannot be read.
     pub(crate) fn open(&self) -> Result<TableFile> {
         TableFile::open("--data", &self.data)
     }
 
-    /// Returns how the table is read, with this target column.
+    /// Returns the options for reading the table, with this target column.
     pub(crate) fn options(&self, target: Option<&str>) -> CsvOptions {
         CsvOptions {
             target: target.map(str::to_owned),
@@ -67,21 +67,21 @@ impl TableArgs {
     /// Checks that the output would not replace the table.
     ///
     /// # Errors
-    /// If it would.
+    /// Returns an error if the output is the file of the table.
     pub(crate) fn check_out(&self, out: &Path) -> Result<()> {
         ensure!(
             !is_same_file(&self.data, out),
-            "--out {}: is the table of --data {}, which the model would replace; name another file",
+            "--out {}: the model would replace the table of --data {}; name another file",
             out.display(),
             self.data.display()
         );
         Ok(())
     }
 
-    /// Returns the name of the model: the one that was asked for, or that of the table.
+    /// Returns the name of the model: `wanted`, or by default the name of the table's file.
     ///
     /// # Errors
-    /// If it is empty or not printable.
+    /// Returns an error if the name is empty or not printable.
     pub(crate) fn name(&self, wanted: Option<&str>) -> Result<String> {
         let stem = self.data.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let stem = stem.map(|stem| stem.strip_suffix(".csv").map(str::to_owned).unwrap_or(stem));
@@ -95,7 +95,7 @@ impl TableArgs {
     }
 }
 
-/// Returns whether the table is read from the regular file that the model is written to, by whatever paths, links or descriptors.
+/// Returns whether the table is read from the regular file that the model is written to, even if paths, links or descriptors differ.
 fn is_same_file(data: &Path, out: &Path) -> bool {
     let data = if data == Path::new("-") { Path::new("/dev/stdin") } else { data };
     match (fs::metadata(data), fs::metadata(out)) {

@@ -1,4 +1,4 @@
-//! `inference train`: from a CSV file to a model file.
+//! `inference train`: trains a model on a CSV file.
 
 use crate::{progress::Progress, table_args::TableArgs};
 use anyhow::Result;
@@ -17,24 +17,25 @@ pub struct Args {
     /// Write the model to this file, or to a pipe such as /dev/stdout
     #[arg(long, value_name = "MODEL.json")]
     out: PathBuf,
-    /// Share of each class that is held out to score the model
+    /// Share of each class to hold out for scoring the model
     #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
     test_fraction: f64,
     /// Seed of the split, the folds and the simulator
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Strength of the L2 penalty; raise it when training diverges
+    /// Strength of the L2 penalty; increase it if training diverges
     #[arg(long, default_value_t = 0.1)]
     alpha: f64,
-    /// What to call the model; without it, the name of the data file, or "model" for standard input
+    /// Name of the model; by default the name of the data file, or "model" for standard input
     #[arg(long)]
     name: Option<String>,
 }
 
-/// Trains and writes the file, and says how good the model is.
+/// Trains a model, writes its file, and prints its scores.
 ///
 /// # Errors
-/// A fault in the data, with file, line and column; an option out of range; a file that can't be read or written.
+/// Returns an error if the data have a fault, with file, line and column, if an option is out of range, or if a file cannot be read
+/// or written.
 pub fn run(args: &Args) -> Result<()> {
     args.table.check_out(&args.out)?;
     let progress = Progress::new();
@@ -64,14 +65,14 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let text = printable_lines(&text);
     if out_is_stdout {
-        // A reader of the model should find nothing else there.
+        // If the model is written to standard output, nothing else may be written there.
         eprint!("{text}");
         return Ok(());
     }
     print(&text)
 }
 
-/// Describes the types that the columns have.
+/// Returns lines that describe the types of the columns.
 pub(crate) fn columns(file: &ModelFile) -> String {
     let names = |categorical: bool| {
         let own = file.card.features.iter();
@@ -88,12 +89,12 @@ pub(crate) fn columns(file: &ModelFile) -> String {
     line("numeric", names(false)) + &line("categorical", names(true))
 }
 
-/// Describes how well the model does.
+/// Returns lines with the scores of the model.
 pub(crate) fn report(report: &TrainingReport, classes: &[String]) -> String {
     let mut text = format!("  {} rows to fit, {} held out\n", report.train_rows, report.test_rows);
     if let (Some(accuracy), Some(baseline)) = (report.held_out_accuracy, report.baseline_accuracy) {
         text += &format!("  held-out accuracy {accuracy:.3}");
-        text += &format!(", {baseline:.3} by always answering the commonest class\n");
+        text += &format!(", {baseline:.3} by always predicting the most frequent class\n");
     }
     if let Some(cross) = &report.cross_validation {
         text += &format!("  {}-fold accuracy {:.3} ± {:.3}", cross.folds, cross.mean_accuracy, cross.sd);
@@ -109,7 +110,7 @@ pub(crate) fn report(report: &TrainingReport, classes: &[String]) -> String {
     text
 }
 
-/// Describes how well each class is recognised.
+/// Returns lines with recall and precision of each class.
 pub(crate) fn scores(report: &TrainingReport, classes: &[String]) -> String {
     if report.class_scores.is_empty() {
         return String::new();
@@ -122,7 +123,7 @@ pub(crate) fn scores(report: &TrainingReport, classes: &[String]) -> String {
     text
 }
 
-/// Describes the check of the simulator.
+/// Returns lines with the result of the simulator's check.
 pub(crate) fn simulator(file: &ModelFile) -> String {
     let check = &file.card.simulator.check;
     let verdict = |drifting: &[String]| match drifting {

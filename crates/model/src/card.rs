@@ -1,4 +1,4 @@
-//! The public part of a model: all that clients, simulators and dashboards need, and no weights.
+//! The public part of a model: what clients, simulators and dashboards need. It has no weights.
 
 use crate::{
     Calibration, Notation, Shape,
@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Names of the signals of the model's output.
 pub const OUTPUT_SIGNALS: [&str; 3] = ["prediction", "confidence", "distance"];
 
-/// Returns whether a name can be a metric label as it is: the exporter folds backslashes together, and lines end at
-/// newlines.
+/// Returns whether a name is valid as a metric label. The exporter merges repeated backslashes, and a newline would end the line.
 pub(crate) fn is_label(name: &str) -> bool {
     !name.chars().any(|c| c.is_control() || c == '\\')
 }
@@ -19,22 +18,22 @@ pub(crate) fn is_label(name: &str) -> bool {
 /// The public description of a model, which `GET /model` returns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
-    /// What the model is called.
+    /// The model's name.
     pub name: String,
     /// The first 12 hex digits of the SHA-256 of the model file's content.
     pub version: String,
     /// The features, in the order in which a row lists them.
     pub features: Vec<Feature>,
-    /// Class names; a prediction is a position in this list. Empty if the model predicts a number.
+    /// The class names. A predicted class is a position in this list. Empty if the model predicts a number.
     pub classes: Vec<String>,
     /// The column with the class, and the texts for missing values, in the table that the model was trained on.
     #[serde(default)]
     pub notation: Notation,
     /// How the model was trained, and how good it is.
     pub training: TrainingReport,
-    /// What its traffic should look like.
+    /// The distributions of traffic without drift.
     pub reference: Reference,
-    /// Rows like the reference, to draw traffic from.
+    /// Synthetic rows like the reference, for generating traffic.
     pub simulator: Simulator,
 }
 
@@ -43,49 +42,49 @@ pub struct ModelCard {
 pub struct Feature {
     /// The column's name.
     pub name: String,
-    /// The unit its values are in, where known.
+    /// The unit of the values, if it is known.
     pub unit: Option<String>,
-    /// What its values are.
+    /// The type and range of the values.
     pub values: Values,
-    /// Share of reference rows in which the value is missing.
+    /// The share of reference rows in which the value is missing.
     pub missing_ratio: f64,
     /// Whether the model takes missing values, also if the reference has none.
     #[serde(default, skip_serializing_if = "is_false")]
     pub accepts_missing: bool,
-    /// How much the predictions depend on it: the standard deviation over the rows of what the feature adds to a class's logit,
-    /// averaged over the classes, as a share of the sum over all features.
+    /// How much the predictions depend on the feature: the standard deviation, over the rows, of the feature's contribution to a class's
+    /// logit, averaged over the classes, as a share of the sum over all features.
     pub importance: f64,
 }
 
-/// What the values of a feature are.
+/// The values of a feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Values {
     /// Numbers.
     Numeric(Numeric),
-    /// One of a few texts, or of any number of texts of which few are frequent.
+    /// Texts, of which few are frequent.
     Categorical(Categorical),
 }
 
 /// Numeric values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Numeric {
-    /// Least and greatest reference value; `None` for a column that was never filled.
+    /// The least and the greatest reference value; `None` if the reference has no value.
     pub range: Option<[f64; 2]>,
     /// Mean of the training rows, used to standardise and in place of a missing value.
     pub mean: f64,
     /// Standard deviation of the training rows (divisor n); 1 for a constant column.
     pub sd: f64,
-    /// Decimals the values are written with; `None` for a continuous column.
+    /// The number of decimals of the values; `None` for a continuous column.
     pub decimals: Option<u8>,
     /// A range of values that no reference row has, from which the drift operation `extreme` draws.
     pub extreme: [f64; 2],
 }
 
-/// Categorical values. A value is the position of its category in `categories`; a greater one is any other category.
+/// Categorical values. A value is the position of its category in `categories`; a greater value is any other category.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Categorical {
-    /// The categories that the reference has often enough for a bin and a weight of their own.
+    /// The categories that are frequent enough in the reference to have a bin and a weight of their own.
     pub categories: Vec<String>,
     /// Some of the reference's other categories, the most frequent first.
     pub rare: Vec<String>,
@@ -105,33 +104,32 @@ pub enum Written {
     Number,
 }
 
-/// Where the weights come from and how well they do. Of a profile, whose model was trained elsewhere, the parts on the fit are
-/// absent, and the scores are those on the reference rows.
+/// How the model was trained, and its scores. In a profile, whose model was trained elsewhere, the parts on the fit are absent, and
+/// the scores are those on the reference rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingReport {
-    /// Rows the weights were fitted to.
+    /// The number of rows that the weights were fitted to.
     pub train_rows: usize,
-    /// Rows held out.
+    /// The number of held-out rows.
     pub test_rows: usize,
-    /// Share of held-out rows that were correctly classified; `None` when nothing was held out.
+    /// The share of held-out rows that were correctly classified; `None` if no rows were held out.
     pub held_out_accuracy: Option<f64>,
-    /// The same over stratified folds of the rows that were fitted.
+    /// The accuracy of cross-validation over stratified folds of the fitted rows.
     pub cross_validation: Option<CrossValidation>,
-    /// Accuracy of always answering the commonest class; `None` without true classes.
+    /// The accuracy of always predicting the most frequent class; `None` without true classes.
     pub baseline_accuracy: Option<f64>,
     /// Recall and precision per class, in the order of the classes, on rows that the weights had not seen; empty without true
     /// classes.
     pub class_scores: Vec<ClassScore>,
-    /// Area under the receiver operating characteristic on the same rows; `None` unless there are two classes.
+    /// The area under the receiver operating characteristic on the same rows; `None` unless there are two classes.
     pub auroc: Option<f64>,
-    /// How the probabilities were calibrated, or for a profile how they would have to be; `None` without true classes or
-    /// probabilities.
+    /// The calibration of the probabilities. In a profile it is measured but not applied. `None` without true classes or probabilities.
     pub calibration: Option<Calibration>,
     /// Strength of the L2 penalty: loss = Σ −ln p + ½·alpha·Σ w².
     pub alpha: Option<f64>,
     /// Seed of the split, the folds and the simulator.
     pub seed: u64,
-    /// What limits the use of the model, in sentences for people.
+    /// Sentences about what limits the use of the model.
     pub warnings: Vec<String>,
 }
 
@@ -146,23 +144,23 @@ pub struct CrossValidation {
     pub sd: f64,
 }
 
-/// How well one class is recognised.
+/// Recall and precision of one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassScore {
-    /// Rows of this class.
+    /// The number of rows of this class.
     pub rows: u64,
-    /// Share of them that were predicted as this class; 0 if there are none.
+    /// Recall: the share of rows of this class that were predicted as this class; 0 if there are none.
     pub recall: f64,
-    /// Share of the rows predicted as this class that are of it; `None` if none was predicted.
+    /// Precision: the share of rows predicted as this class that are of this class; `None` if none was predicted.
     pub precision: Option<f64>,
 }
 
 /// The distributions that traffic without drift has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reference {
-    /// Reference rows.
+    /// The number of reference rows.
     pub rows: u64,
-    /// Share of them that is correctly classified by weights that were not fitted to them; `None` without true classes.
+    /// The share of reference rows that are correctly classified by weights that were not fitted to them; `None` without true classes.
     pub accuracy: Option<f64>,
     /// Mean confidence, which estimates the accuracy if the probabilities are calibrated; `None` if the model gives no
     /// probabilities.
@@ -173,12 +171,12 @@ pub struct Reference {
     /// One reference per feature, in their order, then `prediction`, `confidence` if the model gives probabilities, and
     /// `distance`.
     pub signals: Vec<SignalReference>,
-    /// Where the rows of each class lie, in the order of the classes. If a number is predicted, rows of similar true or
+    /// Location and spread of each class, in the order of the classes. If a number is predicted, groups of rows with similar true or
     /// predicted numbers take the place of classes.
     pub shape: Shape,
 }
 
-/// The errors of predicted numbers on the reference rows: predicted less true.
+/// Statistics of the errors of predicted numbers on the reference rows. An error is the predicted minus the true number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ErrorReference {
     /// Mean of the absolute errors.
@@ -193,7 +191,7 @@ pub struct ErrorReference {
     pub r_squared: Option<f64>,
 }
 
-/// The references of a model's signals by what they describe.
+/// The references of a model's signals, by role.
 #[derive(Debug, Clone, Copy)]
 pub struct SignalsByRole<'a> {
     /// One per feature, in the features' order.
@@ -220,7 +218,7 @@ impl ModelCard {
     /// Returns the rows of the simulator, ready to be drawn from.
     ///
     /// # Errors
-    /// If the parts of the simulator do not fit together, or the card's other parts.
+    /// Returns an error if the parts of the simulator do not fit each other or the rest of the card.
     pub fn pool(&self) -> Result<Pool, SimulatorError> {
         let rows: Vec<u64> = self.reference.shape.classes.iter().map(|class| class.rows).collect();
         Pool::new(&self.simulator, &self.features, &rows)
@@ -237,7 +235,7 @@ impl Feature {
         self.accepts_missing || self.missing_ratio > 0.0
     }
 
-    /// Returns the numbers of a numeric feature.
+    /// Returns the numeric values of the feature; `None` if it is categorical.
     pub fn numeric(&self) -> Option<&Numeric> {
         match &self.values {
             Values::Numeric(numeric) => Some(numeric),
@@ -245,7 +243,7 @@ impl Feature {
         }
     }
 
-    /// Returns the categories of a categorical feature.
+    /// Returns the categories of the feature; `None` if it is numeric.
     pub fn categorical(&self) -> Option<&Categorical> {
         match &self.values {
             Values::Categorical(categorical) => Some(categorical),
@@ -254,14 +252,15 @@ impl Feature {
     }
 }
 
-/// Returns whether every text has a value and no two have the same: `1` and `01`, or `true` and `True`, differ as text alone.
+/// Returns whether every text has a value and all values are different. For example, `1` and `01`, or `true` and `True`, have the
+/// same value.
 fn are_distinct<V: PartialEq>(values: impl Iterator<Item = Option<V>>) -> bool {
     let Some(values) = values.collect::<Option<Vec<V>>>() else { return false };
     values.iter().enumerate().all(|(at, value)| !values[..at].contains(value))
 }
 
 impl Categorical {
-    /// Returns the categories with the way they are written.
+    /// Creates the categories and finds out how they are written.
     pub(crate) fn new(categories: Vec<String>, rare: Vec<String>) -> Self {
         let all = || categories.iter().chain(&rare);
         let boolean = |text: &String| {
@@ -280,8 +279,8 @@ impl Categorical {
         Self { categories, rare, written }
     }
 
-    /// Returns the value of a category's text. Outer spaces do not count; booleans may be written in any case, and numbers with
-    /// or without a fraction.
+    /// Returns the value of a category's text. Leading and trailing spaces do not count; booleans may be written in any case, and
+    /// numbers with or without a fraction.
     pub fn value(&self, text: &str) -> f64 {
         let exact = self.categories.iter().position(|category| category == text);
         let text = text.trim();
@@ -311,15 +310,15 @@ impl Categorical {
         self.categories.iter().position(|category| category.parse() == Ok(number))
     }
 
-    /// Returns the text of a value. That is the category's name, or for the value after the last category the most frequent rare
-    /// category. For any other value, and if there are no rare categories, it is a text that the reference does not have.
+    /// Returns the text of a value: the category's name, or for the value after the last category the most frequent rare category. For
+    /// any other value, and if there are no rare categories, it returns a text that is not in the reference.
     pub fn text(&self, value: f64) -> &str {
         let position = value as usize;
         let rare = || self.rare.first().filter(|_| position == self.categories.len());
         self.categories.get(position).or_else(rare).map_or_else(|| self.unseen(), String::as_str)
     }
 
-    /// Returns a value whose text the reference does not have.
+    /// Returns a value whose text is not in the reference.
     pub fn unseen_value(&self) -> f64 {
         self.categories.len() as f64 + 1.0
     }
@@ -329,7 +328,7 @@ impl Categorical {
         self.json_of(self.text(value))
     }
 
-    /// Returns the JSON of a category's name: a number or a boolean where the categories are written so.
+    /// Returns the JSON of a category's name: a number or a boolean if the categories are written as such.
     pub fn json_of(&self, text: &str) -> serde_json::Value {
         let number = || text.parse().ok().and_then(serde_json::Number::from_f64);
         match self.written {
@@ -345,10 +344,10 @@ impl Categorical {
         }
     }
 
-    /// Returns a text, written like the categories, that the reference does not have.
+    /// Returns a text that is written like the categories and is not in the reference.
     fn unseen(&self) -> &'static str {
         let candidates: &[&str] = match self.written {
-            // There is no third boolean.
+            // If `true` and `false` are both categories, there is no other boolean, so this is a text.
             Written::Text | Written::Boolean => &["unseen", "never seen", "a category that was never seen"],
             Written::Number => &["-999", "-99999", "-9999999"],
         };
@@ -363,9 +362,9 @@ impl Reference {
     /// Returns the signals by role.
     ///
     /// # Panics
-    /// If the signals of the output are missing, which reading a model file rules out.
+    /// If the signals of the output are missing. That cannot happen with a card from a model file.
     pub fn by_role(&self) -> SignalsByRole<'_> {
-        // No feature has a signal of this name.
+        // `signal_names` ensures that no feature has a signal of this name.
         let (features, prediction, confidence, distance) = match self.signals.as_slice() {
             [features @ .., prediction, confidence, distance] if confidence.name == OUTPUT_SIGNALS[1] => {
                 (features, prediction, Some(confidence), distance)
@@ -377,7 +376,7 @@ impl Reference {
     }
 }
 
-/// Returns the names of the features' signals: the features' own, unless an output of the model has that name.
+/// Returns the names of the features' signals: the features' names, changed if an output of the model has the same name.
 pub fn signal_names<'a>(features: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for feature in features.clone() {
@@ -403,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn categories_are_found_as_they_are_written() {
+    fn categories_are_found_by_text_number_and_boolean() {
         let text = categorical(&["no", "Yes"], &["maybe"]);
         assert_eq!(text.written, Written::Text);
         assert_eq!(["no", " Yes ", "yes", "maybe", ""].map(|t| text.value(t)), [0.0, 1.0, 2.0, 2.0, 2.0]);
@@ -419,14 +418,14 @@ mod tests {
     }
 
     #[test]
-    fn outer_spaces_count_where_categories_have_them() {
+    fn leading_and_trailing_spaces_count_if_a_category_has_them() {
         let padded = categorical(&[" Gov", "Private", "Private "], &[]);
         assert_eq!([" Gov", "Private", "Private "].map(|text| padded.value(text)), [0.0, 1.0, 2.0]);
         assert_eq!(["Gov", " Private"].map(|text| padded.value(text)), [3.0, 1.0]);
     }
 
     #[test]
-    fn categories_of_equal_value_are_distinguished_as_text() {
+    fn categories_of_equal_numeric_value_are_distinguished_as_text() {
         for (one, other) in [("1", "01"), ("1", "1.0"), ("true", "True")] {
             let own = categorical(&[one, other], &[]);
             assert_eq!(own.written, Written::Text);
@@ -437,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_reads_back_as_itself() {
+    fn the_json_of_a_value_is_read_as_the_same_value() {
         for categorical in [
             categorical(&["no", "yes"], &[]),
             categorical(&["unseen", "x"], &["never seen"]),
@@ -452,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_of_features_are_named_apart_from_those_of_the_output() {
+    fn signals_of_features_never_have_the_name_of_an_output_signal() {
         let names = |features: &[&str]| signal_names(features.iter().copied());
         assert_eq!(names(&["a", "distance", "b"]), ["a", "feature_distance", "b"]);
         assert_eq!(
@@ -462,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_written_in_json_as_the_categories_are() {
+    fn values_have_the_json_type_of_the_categories() {
         let number = categorical(&["1", "2.5", "1e3"], &[]);
         assert_eq!([0.0, 1.0, 2.0].map(|value| number.json(value).to_string()), ["1", "2.5", "1000.0"]);
         assert_eq!(number.json_of("x"), "x");
@@ -475,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn categories_without_any_text_are_text() {
+    fn an_empty_list_of_categories_is_written_as_text() {
         let none = categorical(&[], &[]);
         assert_eq!((none.written, none.value("a"), none.unseen_value()), (Written::Text, 0.0, 1.0));
         assert_eq!((none.value_of_number(1.0), none.value_of_boolean(false)), (None, None));
@@ -491,12 +490,12 @@ mod tests {
     }
 
     #[test]
-    fn names_that_metric_labels_cannot_hold_are_recognised() {
+    fn names_that_are_invalid_as_metric_labels_are_recognised() {
         assert!(is_label("a b-ü") && !is_label("a\nb") && !is_label("a\\b"));
     }
 
     #[test]
-    fn signals_of_equal_names_are_numbered_apart() {
+    fn signals_of_equal_names_are_distinguished_by_numbers() {
         assert_eq!(
             signal_names(["prediction", "feature_prediction", "confidence"].into_iter()),
             ["feature_feature_prediction", "feature_prediction", "feature_confidence"]

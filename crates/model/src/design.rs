@@ -1,4 +1,5 @@
-//! The rows of a table as the optimiser reads them: standardised numbers in one block, and for categories the column that is 1.
+//! The rows of a table in the form that the optimiser needs: standardised numbers in one block, and for each categorical feature the
+//! position of the encoded column that is 1.
 
 use crate::{
     Table,
@@ -6,21 +7,21 @@ use crate::{
     table::{Column, present},
 };
 
-/// Encoded rows. Numbers stand before categories, whatever their order in the table: see [`Design::to_encoded`].
+/// Encoded rows. Columns of numbers stand before those of categories, unlike in the table: see [`Design::to_encoded`].
 pub(crate) struct Design {
     pub(crate) encoding: Encoding,
-    /// Row-major, `numbers` per row.
+    /// The standardised numbers, row by row, `numbers` per row.
     numeric: Vec<f64>,
     pub(crate) numbers: usize,
-    /// Row-major, one per categorical feature: the column that is 1.
+    /// The column that is 1 for each categorical feature, row by row.
     active: Vec<u32>,
     categoricals: usize,
-    /// The place of each column in the encoding.
+    /// The position of each column in the encoding.
     to_encoded: Vec<usize>,
 }
 
 impl Design {
-    /// Encodes all rows of a table; numbers are standardised by the mean and the standard deviation of `fitted` rows.
+    /// Encodes all rows of a table. Numbers are standardised by the mean and the standard deviation of the `fitted` rows.
     pub(crate) fn new(table: &Table, fitted: &[usize]) -> Self {
         let slot = |(column, values): (&Column, &Vec<f64>)| match &column.categories {
             Some(categories) => Slot::Categorical { categories: categories.known.len() },
@@ -85,13 +86,13 @@ impl Design {
         &self.active[row * self.categoricals..(row + 1) * self.categoricals]
     }
 
-    /// Returns a row's product with the coefficients of this order of columns.
+    /// Returns the dot product of a row with `coefficients`, which are in the design's order of columns.
     pub(crate) fn dot(&self, row: usize, coefficients: &[f64]) -> f64 {
         let numbers = dot(self.numeric(row), &coefficients[..self.numbers]);
         self.active(row).iter().fold(numbers, |sum, &at| sum + coefficients[at as usize])
     }
 
-    /// Returns coefficients of this order of columns in the order of the encoding.
+    /// Converts coefficients from the design's order of columns to the order of the encoding.
     pub(crate) fn to_encoded(&self, coefficients: &[f64]) -> Vec<f64> {
         let mut encoded = vec![0.0; coefficients.len()];
         for (&place, &value) in self.to_encoded.iter().zip(coefficients) {
@@ -113,8 +114,8 @@ impl Design {
     }
 }
 
-/// Returns the sum of products. It has eight partial sums, which the compiler can compute in parallel; it must not reorder the
-/// additions of a single one.
+/// Returns the dot product. It adds up eight partial sums, which the compiler can compute in parallel; it could not do that with a
+/// single sum, because it must not change the order of additions.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (a_blocks, b_blocks) = (a.chunks_exact(8), b.chunks_exact(8));
@@ -133,7 +134,7 @@ mod tests {
     use crate::table::Categories;
 
     #[test]
-    fn a_row_reads_as_the_encoding_has_it() {
+    fn rows_of_a_design_equal_those_of_the_encoding() {
         let categories = Categories { known: vec!["a".into(), "b".into()], rare: Vec::new() };
         let columns = vec![
             Column { categories: Some(categories.clone()), ..Column::named("x") },
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_product_is_the_sum_of_all() {
+    fn the_dot_product_of_any_length_is_the_sum_of_all_products() {
         let a: Vec<f64> = (1..=21).map(f64::from).collect();
         assert_eq!(dot(&a, &a), 21.0 * 22.0 * 43.0 / 6.0);
         assert_eq!(dot(&[], &[]), 0.0);

@@ -1,19 +1,19 @@
-//! Turns rows into the columns that the weights and the distance work on: a number is standardised, a category becomes one
-//! column of 0 and 1 per bin of its signal.
+//! Encodes rows for the weights and the distance: a number is standardised, and a category becomes one column of 0 or 1 per bin of
+//! its signal.
 
 use crate::{Feature, card::Values};
 
 /// How one numeric feature is standardised.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scaling {
-    /// Subtracted from a value, and used in place of a missing one.
+    /// The mean, which is subtracted from a value and replaces a missing one.
     pub mean: f64,
-    /// What the difference is divided by.
+    /// The standard deviation, by which the difference is divided.
     pub sd: f64,
 }
 
 impl Scaling {
-    /// Measures some values; missing ones (NaN) are left out.
+    /// Returns the mean and the standard deviation of some values. Missing ones (NaN) are left out.
     pub(crate) fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
         let present = values.filter(|value| !value.is_nan());
         let count = present.clone().count() as f64;
@@ -25,12 +25,12 @@ impl Scaling {
         if largest == 0.0 {
             return Self { mean, sd: 1.0 };
         }
-        // The squares of differences as small as 1e-200 would vanish, so they are taken in units of the largest.
+        // The squares of differences as small as 1e-200 would be 0, so the differences are divided by the largest one.
         let variance = present.map(|value| ((value - mean) / largest).powi(2)).sum::<f64>() / count;
         Self { mean, sd: largest * variance.sqrt() }
     }
 
-    /// Returns a value in standard deviations from the mean; a missing one is 0, the mean itself.
+    /// Returns the distance of a value from the mean in standard deviations. A missing value is replaced by the mean, so it is 0.
     pub fn apply(self, value: Option<f64>) -> f64 {
         value.map_or(0.0, |value| (value - self.mean) / self.sd)
     }
@@ -39,9 +39,9 @@ impl Scaling {
 /// The encoded columns of one feature.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Slot {
-    /// One column.
+    /// A number has one column.
     Numeric(Scaling),
-    /// One column per category, one for other categories, one for missing values.
+    /// A categorical feature has one column per category, one for other categories, and one for missing values.
     Categorical { categories: usize },
 }
 
@@ -54,7 +54,7 @@ impl Slot {
         }
     }
 
-    /// Returns which column of a categorical feature is 1.
+    /// Returns the position of the column of a categorical feature that is 1.
     pub(crate) fn active(categories: usize, value: Option<f64>) -> usize {
         value.map_or(categories + 1, |value| (value as usize).min(categories))
     }
@@ -96,7 +96,7 @@ impl Encoding {
         self.slots.iter().map(|slot| slot.width()).sum()
     }
 
-    /// Encodes a row into `encoded`, which is overwritten.
+    /// Encodes a row and replaces the content of `encoded` by it.
     pub fn encode(&self, row: &[Option<f64>], encoded: &mut Vec<f64>) {
         encoded.clear();
         for (slot, &value) in self.slots.iter().zip(row) {

@@ -1,4 +1,4 @@
-//! Defines [`Engine`], the interface of models: the built-in one and those of other libraries.
+//! Defines [`Engine`], the interface of the built-in model and of models that run in other libraries.
 
 use crate::{
     Feature, Prediction,
@@ -18,7 +18,7 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Returns the text of a category that the model card does not list, if it is known.
+    /// Returns the text of a category that the model card does not list, if the text is known.
     pub fn other(&self, row: usize, feature: usize) -> Option<&'a str> {
         debug_assert!(self.others.is_sorted_by_key(|other| (other.row, other.feature)));
         let found = self.others.binary_search_by_key(&(row, feature), |other| (other.row, other.feature));
@@ -26,7 +26,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The text of a category that the model card does not list. Its value in the row is beyond the feature's categories.
+/// A category that the model card does not list. Its value in the row is a position after the feature's last category.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherCategory {
     /// Position of the row.
@@ -37,12 +37,12 @@ pub struct OtherCategory {
     pub text: Box<str>,
 }
 
-/// What a model answers to one row.
+/// The output of a model for one row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// A class.
     Class {
-        /// Its position in the classes of the model card.
+        /// The position of the class in the classes of the model card.
         class: usize,
         /// One probability per class, which add up to 1; `None` if the model gives none.
         probabilities: Option<Vec<f64>>,
@@ -51,10 +51,10 @@ pub enum Output {
     Number(f64),
 }
 
-/// Why rows could not be scored.
+/// The reason why rows could not be scored.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum EngineError {
-    /// A value that the model cannot take.
+    /// The model cannot take a value.
     #[error("row {row}, feature {feature}: {problem}")]
     Value {
         /// Position of the row.
@@ -64,52 +64,54 @@ pub enum EngineError {
         /// What is wrong with the value.
         problem: ValueProblem,
     },
-    /// A row that the model cannot score, for a reason that is not known to be in one of its values.
+    /// The model cannot score a row, and it is not known which of its values is the cause.
     #[error("row {row}: {problem}")]
     Row {
         /// Position of the row.
         row: usize,
-        /// What the model says.
+        /// The message of the model.
         problem: String,
     },
-    /// The model failed, for a reason that is not known to be in a row.
+    /// The model failed, and it is not known whether a row is the cause.
     #[error("the model failed: {0}")]
     Failed(String),
 }
 
-/// Why a model cannot take a value.
+/// The reason why a model cannot take a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ValueProblem {
-    /// It is so large that scoring overflows.
+    /// The value is so large that scoring overflows.
     TooLarge(f64),
     /// The value is missing, and the model's input cannot represent a missing value.
     Missing,
-    /// The model takes whole numbers.
+    /// The model takes only whole numbers, but the value has a fraction.
     NotWhole(f64),
-    /// The model takes numbers, and the category is another text.
+    /// The model takes only numbers, but the category is another text.
     NotANumber(String),
-    /// The text has a NUL character, at which the model's input would end.
+    /// The text contains a NUL character, which would end the model's input.
     Nul,
 }
 
 impl fmt::Display for ValueProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLarge(value) => write!(f, "{value:e} is too large to score"),
+            Self::TooLarge(value) => {
+                write!(f, "must be small enough to be scored without overflow, got {value:e}")
+            }
             Self::Missing => f.write_str("is missing, but the model needs a value"),
             Self::NotWhole(value) => write!(f, "must be a whole number, got {value}"),
-            Self::Nul => f.write_str("must not have a NUL character"),
+            Self::Nul => f.write_str("must not contain a NUL character"),
             Self::NotANumber(text) => write!(f, "must be a category that is a number, got {text:?}"),
         }
     }
 }
 
-/// A model that scores rows. The model card says what its inputs and its output mean.
+/// A model that scores rows. The model card describes its inputs and its output.
 pub trait Engine: fmt::Debug + Send + Sync {
     /// Returns one output per row.
     ///
     /// # Errors
-    /// If the model cannot take one of the values, or fails.
+    /// Returns an error if the model cannot take one of the values, or if it fails.
     fn score(&self, batch: Batch) -> Result<Vec<Output>, EngineError>;
 }
 
@@ -142,7 +144,7 @@ impl Engine for Linear {
     }
 }
 
-/// Returns the error of a row whose numbers overflow. It names the value furthest from its mean.
+/// Returns the error for a row whose numbers overflow. It names the value that is furthest from its mean.
 pub(crate) fn too_large(encoding: &Encoding, at: usize, row: &[Option<f64>]) -> EngineError {
     let size = |(slot, &value): (&Slot, &Option<f64>)| match slot {
         Slot::Numeric(scaling) => Scaling::apply(*scaling, value).abs(),
@@ -179,8 +181,8 @@ impl Output {
         }
     }
 
-    /// Returns how much two outputs of one model differ: by the absolute difference of numbers, by half the sum of the absolute
-    /// differences of probabilities, or without those by 1 if the classes differ.
+    /// Returns the difference between two outputs of one model. For numbers it is the absolute difference. For classes it is half the sum
+    /// of the absolute differences of the probabilities, or without probabilities 1 if the classes differ and 0 otherwise.
     pub fn difference(&self, other: &Self) -> f64 {
         match (self.probabilities(), other.probabilities()) {
             (Some(one), Some(other)) => {
@@ -191,7 +193,7 @@ impl Output {
         }
     }
 
-    /// Returns the prediction with this output and distance. Its confidence is the probability of the predicted class.
+    /// Returns the prediction with this output and distance. The confidence is the probability of the predicted class.
     pub fn at_distance(self, distance: f64) -> Prediction {
         Prediction { confidence: self.confidence(), output: self, distance }
     }

@@ -1,4 +1,4 @@
-//! The model file: JSON, with a version that is a hash of its content.
+//! The model file, which is JSON. Its version is a hash of its content.
 
 use crate::{
     Feature, ModelCard,
@@ -12,71 +12,72 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-/// Layout of the file; raised when a reader of the former one could misread it.
+/// The format of the file. It is increased when a reader of the former format could misread the file.
 pub const FORMAT: u32 = 3;
 
-/// Hex digits of the hash that make the version: 48 bits are enough to distinguish the models of one service.
+/// The number of hex digits of the hash in the version. 48 bits are enough to distinguish the models of one service.
 const VERSION_DIGITS: usize = 12;
 
-/// Everything that a service needs to serve a model.
+/// A model file: everything that a service needs to serve a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelFile {
     /// [`FORMAT`].
     pub format: u32,
-    /// The public part.
+    /// The public part of the model.
     pub card: ModelCard,
-    /// The weights of the built-in model, on standardised features; absent from a profile, whose model is another file.
+    /// The weights of the built-in model, on encoded features. A profile has none, because its model is in another file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
-    /// Of a profile: the model that it was made with.
+    /// In a profile: the model that the profile was made with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalModel>,
 }
 
-/// A model in a file of its own, and how its answers are read.
+/// A model in another file, and how its outputs are read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExternalModel {
     /// SHA-256 of the model's file, in hex digits.
     pub sha256: String,
-    /// What the model calls each class, in the order of the card's classes; empty if it predicts a number.
+    /// The model's own label of each class, in the order of the card's classes; empty if it predicts a number.
     pub labels: Vec<String>,
-    /// How many probabilities the model gives per row: one per class in their order, or that of the second of two classes, or none.
+    /// The number of probabilities that the model returns per row: one per class in their order, only that of the second of two
+    /// classes, or none.
     pub probabilities: usize,
-    /// Whether the model's numbers are logits, of which the softmax or sigmoid gives the probabilities.
+    /// Whether the model returns logits, from which softmax or sigmoid computes the probabilities.
     pub logits: bool,
-    /// What the logarithms of the probabilities are divided by; 1 leaves the probabilities as they are.
+    /// The number by which the logarithms of the probabilities are divided; 1 leaves the probabilities unchanged.
     pub temperature: f64,
 }
 
-/// Why a model file cannot be used.
+/// The reason why a model file cannot be used.
 #[derive(Debug, Error)]
 pub enum FileError {
-    /// Not JSON, or not a model.
+    /// The text is not JSON, or not a model.
     #[error("not a model file")]
     Json(#[from] serde_json::Error),
-    /// A file of another format, written by an older or newer version of this program.
-    #[error("format {found}, but this program reads format {FORMAT}; train the model again")]
+    /// The file has another format, because another version of this program wrote it.
+    #[error("expected format {FORMAT}, got {found}; train the model again")]
     Format {
         /// The file's format.
         found: u32,
     },
-    /// A field that this program does not know.
-    #[error("unknown field {field}: the file was edited, or written by a newer program")]
+    /// The file has a field that this program does not know.
+    #[error("unknown field {field}: the file was edited, or a newer program wrote it; train the model again")]
     UnknownField {
         /// Path of the field.
         field: String,
     },
-    /// Changed since it was written.
+    /// The file was changed after it was written.
     #[error(
-        "version {stated} does not match the content, which hashes to {actual}: the file was edited or damaged"
+        "expected version {actual}, which is the hash of the content, got {stated}: the file was edited or damaged; train the model again"
     )]
     Version {
-        /// The version the file states.
+        /// The version in the file.
         stated: String,
-        /// The version its content has.
+        /// The version of the content.
         actual: String,
     },
-    /// Parts that contradict each other.
+    /// Parts of the file contradict each other.
     #[error("{field}: {problem}")]
     Inconsistent {
         /// Path of the field.
@@ -100,30 +101,30 @@ impl ModelFile {
     /// Computes the version of a model and checks it.
     ///
     /// # Errors
-    /// If the parts of the model contradict each other, or one is not finite.
+    /// Returns an error if the parts of the model contradict each other, or if a number is not finite.
     pub(crate) fn finished(mut self) -> Result<Self, FileError> {
         self.card.version = self.content_version()?;
         self.check()?;
-        // JSON has no infinity: it would be written as null, and the file could not be read.
+        // An infinity would be written to JSON as null, and the file could not be read.
         Self::from_json(&self.to_json()?)
     }
 
     /// Reads a model file.
     ///
     /// # Errors
-    /// If the text is not a model file of this format, was edited, or contradicts itself.
+    /// Returns an error if the text is not a model file of this format, was edited, or is inconsistent.
     pub fn from_json(text: &str) -> Result<Self, FileError> {
         #[derive(Deserialize)]
         struct Format {
             format: u32,
         }
-        // The format decides how the rest is to be read, so it is looked at first.
+        // The format is read first, because the rest depends on it.
         let Format { format: found } = serde_json::from_str(text)?;
         if found != FORMAT {
             return Err(FileError::Format { found });
         }
-        // The types themselves ignore unknown fields, because a card over HTTP may be of a newer service. In a file they are
-        // refused: they are not part of the hash.
+        // The types ignore unknown fields, because a card over HTTP may be from a newer service. In a file they are refused, because
+        // the hash does not include them.
         let mut unknown = None;
         let mut json = serde_json::Deserializer::from_str(text);
         let file: Self = serde_ignored::deserialize(&mut json, |path| {
@@ -144,7 +145,7 @@ impl ModelFile {
     /// Returns the file's text. The same model gives the same bytes.
     ///
     /// # Errors
-    /// If serde fails, which it does not for a model that was trained or read.
+    /// Returns an error if serialisation fails, which does not happen with a model that was trained or read.
     pub fn to_json(&self) -> Result<String, FileError> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
@@ -179,12 +180,12 @@ impl ModelFile {
         ensure(
             self.weights.is_none() || self.external.is_none(),
             "external",
-            "a model with weights of its own has no other file",
+            "must be absent if the file has weights",
         )?;
         if let Some(external) = &self.external {
             let labels: Vec<&str> = external.labels.iter().map(String::as_str).collect();
             let distinct = labels.iter().enumerate().all(|(at, label)| !labels[..at].contains(label));
-            ensure(distinct, "external.labels", "they must differ")?;
+            ensure(distinct, "external.labels", "must be different")?;
             ensure(
                 self.card.reference.confidence.is_some() == (external.probabilities > 0),
                 "external.probabilities",
@@ -195,7 +196,7 @@ impl ModelFile {
                 matches!((external.probabilities, classes), (0, _) | (1, 2))
                     || external.probabilities == classes,
                 "external.probabilities",
-                "there must be one per class, or one for two classes, or none",
+                "there must be one per class, a single one for two classes, or none",
             )?;
             ensure(
                 external.temperature.is_finite() && external.temperature > 0.0,
@@ -212,13 +213,13 @@ fn ensure(holds: bool, field: &'static str, problem: &str) -> Result<(), FileErr
 }
 
 impl ModelCard {
-    /// Checks that the parts of a card fit together, which those of a card over HTTP may not.
+    /// Checks that the parts of a card are consistent, because those of a card over HTTP may not be.
     ///
     /// # Errors
-    /// Names the first that does not, and what is wrong with it.
+    /// Returns the first inconsistent part, and what is wrong with it.
     pub fn check(&self) -> Result<(), FileError> {
         let (card, features, classes) = (self, self.features.len(), self.classes.len());
-        ensure(features > 0, "card.features", "there are none")?;
+        ensure(features > 0, "card.features", "there must be at least one")?;
         ensure(classes != 1, "card.classes", "there must be at least two, or none if a number is predicted")?;
         ensure(
             card.features.iter().filter_map(Feature::numeric).all(|own| own.sd.is_finite() && own.sd > 0.0),
@@ -237,17 +238,17 @@ impl ModelCard {
         ensure(
             distinct(&names),
             "card.features",
-            "names must differ and be labels: no control character, no backslash",
+            "names must be different, without control characters and backslashes",
         )?;
         let names: Vec<&str> = card.classes.iter().map(String::as_str).collect();
         ensure(
             distinct(&names),
             "card.classes",
-            "names must differ and be labels: no control character, no backslash",
+            "names must be different, without control characters and backslashes",
         )?;
         let width = Encoding::new(&card.features).width();
         let reference = &card.reference;
-        ensure(reference.rows > 0, "card.reference.rows", "there must be some")?;
+        ensure(reference.rows > 0, "card.reference.rows", "must be above 0")?;
         ensure(
             [reference.accuracy, reference.confidence]
                 .iter()
@@ -305,7 +306,7 @@ impl ModelCard {
             "bins of numbers must have ascending edges; those of categories and of prediction are the model's own",
         )?;
         let shape = &reference.shape;
-        // If a number is predicted, the shape has groups of rows of its own.
+        // If a number is predicted, the shape is of groups of rows instead of classes.
         let groups = if classes == 0 { shape.classes.len() } else { classes };
         let spread = match &shape.spread {
             Spread::PerClass { covariances } => {
@@ -381,10 +382,10 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_do_not_fit_together_are_named() {
+    fn the_error_for_inconsistent_parts_names_the_part() {
         let file = iris_file();
         let cases: [(&str, &str, Change); 41] = [
-            ("card.features", "there are none", |f| f.card.features.clear()),
+            ("card.features", "at least one", |f| f.card.features.clear()),
             ("card.classes", "at least two", |f| f.card.classes.truncate(1)),
             ("card.features", "every sd", |f| numeric(f).sd = 0.0),
             ("card.features", "every sd", |f| numeric(f).sd = f64::INFINITY),
@@ -392,14 +393,14 @@ mod tests {
             ("card.features", "every extreme", |f| numeric(f).extreme = [1.0, f64::NAN]),
             ("card.features", "every missing_ratio", |f| f.card.features[1].missing_ratio = 1.5),
             ("card.features", "every missing_ratio", |f| f.card.features[1].missing_ratio = f64::NAN),
-            ("card.features", "names must differ", |f| f.card.features[1].name = "sepal_length".into()),
-            ("card.features", "names must differ", |f| f.card.features[1].name = "a\\b".into()),
-            ("card.classes", "names must differ", |f| f.card.classes[2] = "setosa".into()),
-            ("card.classes", "names must differ", |f| f.card.classes[2] = "a\nb".into()),
+            ("card.features", "names must be different", |f| f.card.features[1].name = "sepal_length".into()),
+            ("card.features", "names must be different", |f| f.card.features[1].name = "a\\b".into()),
+            ("card.classes", "names must be different", |f| f.card.classes[2] = "setosa".into()),
+            ("card.classes", "names must be different", |f| f.card.classes[2] = "a\nb".into()),
             ("weights.coefficients", "one row per class", |f| weights(f).coefficients.truncate(2)),
             ("weights.coefficients", "one row per class", |f| weights(f).coefficients[1].truncate(3)),
             ("weights.intercepts", "one per class", |f| weights(f).intercepts.truncate(2)),
-            ("card.reference.rows", "there must be some", |f| f.card.reference.rows = 0),
+            ("card.reference.rows", "must be above 0", |f| f.card.reference.rows = 0),
             ("card.reference", "accuracy and confidence", |f| f.card.reference.accuracy = Some(1.5)),
             ("card.reference", "accuracy and confidence", |f| f.card.reference.confidence = Some(-0.1)),
             ("card.reference.signals", "one per feature", |f| f.card.reference.signals[0].name = "x".into()),
@@ -449,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_just_within_the_limits_is_accepted() {
+    fn values_at_the_limits_are_accepted() {
         let changes: [Change; 5] = [
             |f| f.card.features[1].missing_ratio = 1.0,
             |f| f.card.reference.accuracy = Some(1.0),
@@ -466,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn bins_of_categories_are_those_of_the_feature() {
+    fn bins_must_have_the_categories_of_the_feature() {
         let body: String = (0..80).map(|row| format!("{},{}\n", ["a", "b"][row % 2], row / 3 % 2)).collect();
         let text = format!("letter,class\n{body}");
         let table = read_csv(text.as_bytes(), "t", &CsvOptions::new("class")).unwrap().table;
@@ -487,10 +488,10 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_the_beginning_of_a_hash() {
+    fn the_version_is_the_beginning_of_a_sha256() {
         let file = iris_file();
         assert_eq!(file.card.version.len(), 12);
-        // sha256sum of the same content without its version.
+        // Computed by sha256sum from the same content without the version.
         let mut content = file.clone();
         content.card.version = String::new();
         let digest = Sha256::digest(serde_json::to_string(&content).unwrap());

@@ -1,4 +1,4 @@
-//! Fisher's Iris flowers, as smartcore bundles them, without the rows that occur twice.
+//! Fisher's Iris data set, from the copy in smartcore, without duplicate rows.
 //!
 //! This and the shipped scenarios are the only places that know about Iris.
 
@@ -7,12 +7,12 @@ use crate::{
     table::{Column, Notation},
 };
 
-/// Sizes in cm that no Iris flower reaches, one range per feature, for the drift preset `giant`.
+/// Ranges in cm above all Iris flowers, one per feature, for the drift preset `giant`.
 const GIANTS: [[f64; 2]; 4] = [[8.0, 10.0], [4.5, 6.0], [7.0, 9.0], [3.0, 5.0]];
 
 /// Returns the 147 distinct rows of the data set: four sizes in cm, three species.
 ///
-/// Rows that occur twice are left out, because a copy on the other side of a split would make the held-out score too high.
+/// Duplicate rows are left out, because a held-out copy of a fitted row would make the held-out score too high.
 pub fn table() -> Table {
     let data = smartcore::dataset::iris::load_dataset();
     let mut rows: Vec<Vec<Option<f64>>> = Vec::new();
@@ -38,7 +38,7 @@ pub fn table() -> Table {
     Table { notation, ..Table::from_rows(columns, data.target_names, &rows, labels) }
 }
 
-/// Returns the decimal number that an `f32` was written as: 5.1, not 5.099999904632568.
+/// Returns the decimal number that an `f32` was read from: 5.1, not 5.099999904632568.
 fn widen(value: f32) -> f64 {
     let Ok(widened) = value.to_string().parse() else { unreachable!("a number's own text parses") };
     widened
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_the_known_data_set_without_twins() {
+    fn the_table_is_the_iris_data_set_without_duplicates() {
         let table = table();
         assert_eq!(table.row(0), [5.1, 3.5, 1.4, 0.2].map(Some));
         assert_eq!(table.classes, ["setosa", "versicolor", "virginica"]);

@@ -2,17 +2,17 @@
 //!
 //! Layout:
 //! - [`table`], [`csv_table`], [`iris`]: training rows
-//! - [`encoding`], `design`: rows as the columns that weights work on
-//! - [`mod@train`], `split`, [`logistic`], [`calibration`], `scores`: from a table to a model
+//! - [`encoding`], `design`: encode rows for the weights
+//! - [`mod@train`], `split`, [`logistic`], [`calibration`], `scores`: train a model on a table
 //! - [`mod@profile`]: the card of a model that was trained elsewhere
 //! - `rarity`: corrects for categories that are frequent by chance
 //! - `reference`: the distributions that traffic should have
 //! - `synthesis`, `pool`, [`simulator`]: synthetic rows like the reference, for traffic
 //! - [`card`], [`file`](mod@file): [`ModelFile`] is the JSON file, [`ModelCard`] its public part
 //! - [`shape`]: location and spread of the classes, and a row's distance to the nearest one
-//! - [`engine`]: what predicts, behind one interface; [`predictor`]: an engine that is ready to answer
+//! - [`engine`]: the interface of models; [`predictor`]: scores rows with an engine and measures their distance
 //!
-//! What does not belong here: HTTP, metrics and files. Input is handed in.
+//! What does not belong here: HTTP, metrics and access to files. Callers pass the input.
 //!
 //! ```
 //! let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris"))?;

@@ -1,4 +1,4 @@
-//! Multinomial logistic regression: weights, probabilities, and the fit.
+//! Multinomial logistic regression: weights, probabilities, and fitting.
 
 use crate::{
     TrainError,
@@ -12,32 +12,33 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 
-/// Rows whose gradient is computed together. Sums are taken block by block, so the number of threads does not change them.
+/// The number of rows whose gradient is computed as one block. The number of threads does not change the sum over blocks.
 const BLOCK: usize = 512;
 
-/// Pairs of steps and changes of the gradient that L-BFGS keeps.
+/// The number of pairs of steps and gradient changes that L-BFGS keeps.
 const MEMORY: usize = 10;
 
-/// The fit ends when the gradient of the mean loss is shorter than this. Predictions hardly change beyond that.
+/// The fit ends when the norm of the mean loss's gradient is below this, because predictions then hardly change any more.
 const GRADIENT: f64 = 1e-5;
 
 /// The fit ends when a step improves the mean loss by less than this.
 const IMPROVEMENT: f64 = 1e-9;
 
-/// The fit ends after so many steps. That happens with a small penalty on classes that can be separated, whose best weights are large.
+/// The fit ends after this number of steps. It is reached with a small penalty and separable classes, whose best weights are large.
 const STEPS: u64 = 300;
 
 /// Weights on encoded columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
-    /// One row per class, one column per encoded column. For two classes the first row is 0, which makes softmax a sigmoid.
+    /// The coefficients: one row per class, one column per encoded column. For two classes the first row is 0, which makes softmax a
+    /// sigmoid.
     pub coefficients: Vec<Vec<f64>>,
-    /// One per class.
+    /// One intercept per class.
     pub intercepts: Vec<f64>,
 }
 
 impl Weights {
-    /// Returns the class probabilities of an encoded row; they add up to 1, or are NaN where the row overflows.
+    /// Returns the class probabilities of an encoded row. They add up to 1, or are NaN if the row overflows.
     pub fn probabilities(&self, row: &[f64]) -> Vec<f64> {
         let classes = self.coefficients.iter().zip(&self.intercepts);
         let mut logits: Vec<f64> =
@@ -47,8 +48,8 @@ impl Weights {
     }
 }
 
-/// Weights in the design's order of columns: per class the coefficients, then the intercept. Two classes have one row of
-/// weights, that of the second class.
+/// Weights in the design's order of columns: for each class the coefficients, then the intercept. For two classes there are only the
+/// weights of the second class.
 #[derive(Debug, Clone)]
 pub(crate) struct Fit {
     weights: Vec<f64>,
@@ -65,7 +66,7 @@ impl Fit {
     /// Σ −ln p + ½·`alpha`·Σ w², intercepts not penalised.
     ///
     /// # Errors
-    /// If the loss is not finite, or no step from the start improves it.
+    /// Returns an error if the loss is not finite, or if no step from the start improves it.
     pub(crate) fn fitted(
         &self,
         design: &Design,
@@ -79,10 +80,13 @@ impl Fit {
             .and_then(|solver| solver.with_tolerance_cost(IMPROVEMENT))
             .map_err(TrainError::fit)?;
         let none = || {
-            TrainError::Fit("the optimiser found no weights; try a larger --alpha or drop a column".into())
+            TrainError::Fit(
+                "the optimiser did not find weights; try a larger --alpha, or leave out a column with --drop"
+                    .into(),
+            )
         };
         let (start_loss, start_gradient) = loss.at(&self.weights);
-        // The line search would not end.
+        // With a loss that is not finite, the line search would never end.
         if !start_loss.is_finite() {
             return Err(none());
         }
@@ -95,7 +99,7 @@ impl Fit {
             .run()
             .map(drop);
         let (lowest, weights) = best.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Near the minimum, rounding can leave the line search without a better step: the best weights so far are then the fit.
+        // Near the minimum, the line search may find no better step because of rounding. Then the best weights so far are used.
         if run.is_err() && lowest >= start_loss {
             return Err(none());
         }
@@ -135,7 +139,7 @@ struct Loss<'a> {
     rows: &'a [usize],
     classes: usize,
     alpha: f64,
-    /// The last point that was evaluated, its loss and its gradient: the optimiser asks for them one after the other.
+    /// The last point that was evaluated, with its loss and its gradient, which the optimiser requests one after the other.
     last: Mutex<(Vec<f64>, f64, Vec<f64>)>,
 }
 
@@ -194,7 +198,7 @@ impl Loss<'_> {
     }
 }
 
-/// A loss that keeps the best weights that were tried.
+/// A loss that records the best weights that were tried.
 struct Recorded<'a> {
     loss: Loss<'a>,
     best: &'a Mutex<(f64, Vec<f64>)>,
@@ -223,13 +227,13 @@ impl Gradient for Recorded<'_> {
     }
 }
 
-/// Returns the position of the greatest value, the first one of equals.
+/// Returns the position of the greatest value, or the first of several equal ones.
 pub fn argmax(values: &[f64]) -> usize {
     (1..values.len()).fold(0, |best, at| if values[at] > values[best] { at } else { best })
 }
 
-/// Turns logits into probabilities, shifted by the greatest logit so that they cannot overflow; returns the logarithm of the sum
-/// of their exponentials.
+/// Replaces logits by probabilities and returns the logarithm of the sum of the exponentials. The greatest logit is subtracted first,
+/// so that nothing overflows.
 pub(crate) fn softmax(logits: &mut [f64]) -> f64 {
     let greatest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let mut sum = 0.0;
@@ -257,13 +261,13 @@ mod tests {
     };
 
     #[test]
-    fn two_classes_are_a_sigmoid() {
+    fn softmax_of_two_classes_is_a_sigmoid() {
         let weights = Weights { coefficients: vec![vec![0.0], vec![2.0]], intercepts: vec![0.0, -1.0] };
         let probability = weights.probabilities(&[1.5])[1];
         assert!((probability - 1.0 / (1.0 + (-2.0_f64).exp())).abs() < 1e-15);
     }
 
-    /// Fits all rows and returns the weights beside those of smartcore's own optimiser for the same loss.
+    /// Fits all rows and returns the weights, and those of smartcore's optimiser for the same loss.
     fn both(table: &Table, alpha: f64) -> (Weights, Vec<Vec<f64>>) {
         let rows: Vec<usize> = (0..table.len()).collect();
         let design = Design::new(table, &rows);
@@ -312,14 +316,14 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_is_the_slope_of_the_loss() {
+    fn the_gradient_equals_the_numeric_derivative_of_the_loss() {
         let mut table = iris::table();
         let known = vec!["a".to_owned(), "b".to_owned()];
         table.columns.push(Column {
             categories: Some(Categories { known, rare: Vec::new() }),
             ..Column::named("text")
         });
-        // Each category, others, and missing values.
+        // The values are each category, another category, and a missing value.
         table.values.push((0..table.len()).map(|row| [0.0, 1.0, 2.0, f64::NAN][row % 4]).collect());
         let rows: Vec<usize> = (0..table.len()).collect();
         let design = Design::new(&table, &rows);
@@ -331,7 +335,7 @@ mod tests {
             alpha: 0.7,
             last: Mutex::default(),
         };
-        // Four numbers, four columns of the text, and the intercept.
+        // There are four numbers, four columns of the categorical feature, and the intercept.
         let weights: Vec<f64> = (0..27).map(|at| f64::from(at * 7 % 5) / 5.0 - 0.4).collect();
         let (_, gradient) = loss.at(&weights);
         for (at, slope) in gradient.iter().enumerate() {
@@ -346,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fit_from_another_start_ends_at_the_same_weights() {
+    fn fits_from_different_starts_give_the_same_weights() {
         let table = iris::table();
         let rows: Vec<usize> = (0..table.len()).collect();
         let design = Design::new(&table, &rows);
@@ -373,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_column_gets_no_weight() {
+    fn the_weights_of_a_constant_column_are_0() {
         let rows: Vec<Vec<Option<f64>>> = (0..40).map(|i| vec![Some(3.0), Some(f64::from(i))]).collect();
         let columns = vec![Column::named("a"), Column::named("b")];
         let table = Table::from_rows(
@@ -403,7 +407,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn probabilities_add_up(logits in prop::collection::vec(-1e3..1e3f64, 2..20)) {
+        fn probabilities_add_up_to_1(logits in prop::collection::vec(-1e3..1e3f64, 2..20)) {
             let mut probabilities = logits.clone();
             let log_sum = softmax(&mut probabilities);
             prop_assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12);

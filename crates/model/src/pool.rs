@@ -1,4 +1,4 @@
-//! Builds the simulator of a model: synthetic rows, weighted such that every signal has the distribution of its reference.
+//! Builds the simulator of a model: a pool of synthetic rows in which every signal has the distribution of its reference.
 
 use crate::{
     Batch, ModelCard, Predictor, Simulator, Table,
@@ -10,7 +10,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-/// The most rows that synthetic ones are made from, evenly spaced in the table, and the most values in them.
+/// The greatest numbers of rows and of values that synthetic rows are made from. The rows are evenly spaced in the table.
 const SOURCE_ROWS: usize = 20_000;
 const SOURCE_VALUES: usize = 2_500_000;
 
@@ -18,36 +18,36 @@ const SOURCE_VALUES: usize = 2_500_000;
 const POOL_ROWS: [usize; 2] = [2_000, 20_000];
 const POOL_BYTES: usize = 900_000;
 
-/// Candidates per row of the pool.
+/// The number of candidates per row of the pool.
 const CANDIDATES: usize = 3;
 
-/// Rounds of fitting the candidates' weights.
+/// The number of rounds in which the candidates' weights are fitted.
 const ROUNDS: usize = 30;
 
 /// The limits of the factor by which a weight changes in one round, and of the weight. Greater weights would repeat a row too often.
 const STEP: [f64; 2] = [0.25, 4.0];
 const WEIGHT: [f64; 2] = [0.05, 10.0];
 
-/// Rows that the check draws: many more than a window of traffic usually has.
+/// The number of rows that the check draws, which is many more than a window of traffic usually has.
 const CHECK_ROWS: usize = 40_000;
 
-/// The most numbers that the check scores.
+/// The greatest number of values that the check scores.
 const CHECK_NUMBERS: usize = 4_000_000;
 
-/// The most rows that are scored together.
+/// The greatest number of rows that are scored in one batch.
 const SCORED_TOGETHER: usize = 256;
 
-/// What a simulator is made from.
+/// The input from which a simulator is built.
 pub(crate) struct Source<'a> {
     /// The rows of the reference. Their labels are the classes of the pool.
     pub(crate) table: &'a Table,
-    /// For each row, the value of the signal `prediction` that a new row like it has.
+    /// For each row, the value that the signal `prediction` has for a new row like it.
     pub(crate) predicted: Vec<f64>,
     /// The rows that the model was not fitted to.
     pub(crate) test_rows: &'a [usize],
-    /// The values of the output's signals for each of those.
+    /// The values of the output's signals for each held-out row.
     pub(crate) held_out: Vec<Vec<f64>>,
-    /// Scores synthetic rows. Without it, their outputs are not compared with the reference.
+    /// The predictor that scores synthetic rows. Without it, their outputs are not compared with the reference.
     pub(crate) predictor: Option<Predictor>,
 }
 
@@ -84,11 +84,11 @@ pub(crate) fn simulator(source: &Source, card: &ModelCard, rng: &mut ChaCha8Rng)
     let mut simulator = Simulator::new(levels, rows, &kept);
     simulator.check = check(&simulator, &class_rows, card, predictor, rng);
     if source.test_rows.len() as u64 >= drift::MIN_ROWS {
-        // With the outputs that the reference has, because the served shape was measured on these rows, too.
+        // Held-out rows have the same outputs as in the reference, because the served shape was measured on these rows, too.
         let rows = source.test_rows.iter().zip(&source.held_out);
         let held_out = rows.map(|(&row, outputs)| bins_of(card, &table.row(row), outputs));
         simulator.check.held_out_rows = source.test_rows.len() as u64;
-        // Against the other rows alone: rows that are part of a reference are more like it than new rows.
+        // Held-out rows are compared with a reference of the other rows only, because rows of a reference are more like it than new rows.
         simulator.check.held_out_drifting =
             drifting_against(&held_out.collect::<Vec<_>>(), card, |signal, counts| {
                 let others = signal.counts.iter().zip(counts).map(|(all, own)| all - own);
@@ -98,18 +98,18 @@ pub(crate) fn simulator(source: &Source, card: &ModelCard, rng: &mut ChaCha8Rng)
     simulator
 }
 
-/// Returns the number of rows of the pool for a table of so many rows, at `width` bytes per row.
+/// Returns the number of rows of the pool for a table of `table_rows` rows, at `width` bytes per row.
 fn pool_rows(table_rows: usize, width: usize) -> usize {
     let [fewest, most] = POOL_ROWS;
     (4 * table_rows).clamp(fewest, most).min((POOL_BYTES / width).max(1))
 }
 
-/// Returns the number of rows that the check draws of a model with so many features.
+/// Returns the number of rows that the check draws for a model with this number of features.
 fn check_rows(features: usize) -> usize {
     CHECK_ROWS.min((CHECK_NUMBERS / features).max(drift::MIN_ROWS as usize))
 }
 
-/// Returns how many rows of the table there are per row that synthetic ones are made from.
+/// Returns the step between the rows of the table that synthetic rows are made from.
 fn source_step(table_rows: usize, columns: usize) -> usize {
     let most = SOURCE_ROWS.min(SOURCE_VALUES / columns).max(1);
     table_rows.div_ceil(most).max(1)
@@ -122,7 +122,7 @@ fn bins_of(card: &ModelCard, row: &[Option<f64>], outputs: &[f64]) -> Vec<u16> {
     signals.zip(values).map(|(signal, value)| signal.bins.index(value) as u16).collect()
 }
 
-/// Returns the class and every column of some rows of the table, in codes.
+/// Returns the class and every column of some rows of the table, as codes.
 fn coded(table: &Table, levels: &[Levels]) -> Vec<Coded> {
     let step = source_step(table.len(), table.columns.len());
     let rows: Vec<usize> = (0..table.len()).step_by(step).collect();
@@ -178,7 +178,7 @@ fn candidate_bins(
     rng: &mut ChaCha8Rng,
 ) -> Vec<Vec<u16>> {
     let prediction = &card.reference.by_role().prediction.bins;
-    // Drawn in their order, so that the number of threads changes nothing.
+    // Rows are drawn in their order, so that the number of threads does not change them.
     let (classes, drawn): (Vec<usize>, Vec<Vec<Option<f64>>>) =
         codes.chunks_exact(width).map(|row| (usize::from(row[0]), pool.decode(&row[1..], rng))).unzip();
     let outputs = outputs_of(predictor, &drawn, card);
@@ -235,12 +235,13 @@ fn targets(card: &ModelCard, confusion: Option<&[f64]>) -> Vec<Vec<f64>> {
 
 /// Returns weights for the candidates, such that their share in each bin of each signal comes near its target. The method is
 /// iterative proportional fitting (W. E. Deming, F. F. Stephan, "On a least squares adjustment of a sampled frequency table when
-/// the expected marginal totals are known", 1940), in limited steps, because thousands of margins cannot all be met. A target comes
-/// from `rows` rows and has a standard error. A share within it is not changed, because weights far from 1 repeat a few rows often.
+/// the expected marginal totals are known", 1940). Its steps are limited, because thousands of targets cannot all be met. A target
+/// was measured on `rows` rows and has a standard error. A share within this error is not changed, because weights far from 1
+/// repeat a few rows often.
 fn weights(bins: &[Vec<u16>], targets: &[Vec<f64>], rows: usize) -> Vec<f64> {
     let count = bins[0].len();
     let mut weights = vec![1.0_f64; count];
-    // Outputs and the confusion matrix come last in a round, so that their targets, which depend on all columns, are met best.
+    // Outputs and the confusion matrix are fitted last in a round, so that their targets, which depend on all columns, are met best.
     for _ in 0..ROUNDS {
         for (bins, targets) in bins.iter().zip(targets) {
             let mut sums = vec![0.0; targets.len()];
@@ -283,7 +284,7 @@ fn resampled(weights: &[f64], count: usize, uniform: f64) -> Vec<usize> {
         .collect()
 }
 
-/// Judges drawn rows by the model's own verdicts.
+/// Draws rows and judges them as traffic is judged.
 fn check(
     simulator: &Simulator,
     class_rows: &[u64],
@@ -309,13 +310,13 @@ fn check(
     SimulatorCheck { rows: rows as u64, drifting: drifting(&bins, card), ..SimulatorCheck::default() }
 }
 
-/// Returns the signals that drift on some rows, which are given by their bins.
+/// Returns the signals that drift in some rows, which are given by their bins.
 fn drifting(rows: &[Vec<u16>], card: &ModelCard) -> Vec<String> {
     drifting_against(rows, card, |signal, _| signal.clone())
 }
 
-/// Returns the signals that drift on some rows, which are given by their bins, against what `reference` makes of the signal and their
-/// counts.
+/// Returns the signals that drift in some rows, which are given by their bins. `reference` returns the reference to compare with, from
+/// the signal and the counts.
 fn drifting_against(
     rows: &[Vec<u16>],
     card: &ModelCard,
@@ -341,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_meet_the_targets() {
+    fn weighted_shares_meet_the_targets() {
         let bins = vec![vec![0, 0, 1, 1, 0, 1], vec![0, 1, 0, 1, 0, 1]];
         let targets = [vec![0.75, 0.25], vec![0.5, 0.5]];
         let weights = weights(&bins, &targets, 1_000_000);
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_follow_the_table_within_limits() {
+    fn the_size_of_the_pool_grows_with_the_table_within_limits() {
         let rows = [(147, 5), (3_000, 5), (100_000, 5), (100_000, 1_000), (10, 2_000_000)];
         assert_eq!(rows.map(|(rows, width)| pool_rows(rows, width)), [2_000, 12_000, 20_000, 900, 1]);
         assert_eq!([1, 100, 1_000, 1_000_000].map(check_rows), [40_000, 40_000, 4_000, 60]);
@@ -377,8 +378,8 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_moved_no_further_than_to_one_standard_error_of_its_target() {
-        // √(0.5·0.5/100) = 0.05: six of ten become 0.55, and 0.54 stays.
+    fn shares_are_corrected_to_within_one_standard_error_of_the_target() {
+        // The standard error is √(0.5·0.5/100) = 0.05, so a share of 0.6 becomes 0.55, and 0.54 stays.
         let bins =
             |first: usize, all: usize| vec![(0..all).map(|at| u16::from(at >= first)).collect::<Vec<_>>()];
         let moved = weights(&bins(6, 10), &[vec![0.5, 0.5]], 100);
@@ -387,16 +388,16 @@ mod tests {
             assert!((weight - expected).abs() < 1e-9, "{moved:?}");
         }
         assert_eq!(weights(&bins(27, 50), &[vec![0.5, 0.5]], 100), [1.0; 50]);
-        // Less than a hundredth is left alone, too, and a bin without candidates does not count.
+        // A difference below 0.01 is not corrected either, and a bin without candidates does not count.
         assert_eq!(weights(&bins(5, 10), &[vec![0.503, 0.497, 0.0]], 1_000_000), [1.0; 10]);
-        // Towards 0.9 of 100 rows the error is 0.03.
+        // The standard error of a target of 0.9 on 100 rows is 0.03.
         let moved = weights(&bins(4, 10), &[vec![0.9, 0.1]], 100);
         let share = moved[..4].iter().sum::<f64>() / moved.iter().sum::<f64>();
         assert!((0.865..0.905).contains(&share), "{share}");
     }
 
     #[test]
-    fn weights_have_limits() {
+    fn weights_stay_within_their_limits() {
         let bins = vec![(0..1000).map(|at| u16::from(at > 0)).collect::<Vec<u16>>()];
         let most = weights(&bins, &[vec![0.5, 0.5]], 1_000_000);
         assert_eq!((most[0], most[1]), (10.0, 0.05));
@@ -411,12 +412,12 @@ mod tests {
         assert_eq!(resampled(&[1.0, 3.0], 2, 0.25), [0, 1]);
         assert_eq!(resampled(&[1.0, 3.0], 2, 0.75), [1, 1]);
         assert_eq!(resampled(&[2.0], 3, 0.999), [0, 0, 0]);
-        // Rounding can make a target the sum of all weights.
+        // Because of rounding, a target may equal the sum of all weights.
         assert_eq!(resampled(&[1.0, 1.0], 2, 1.0), [1, 1]);
     }
 
     #[test]
-    fn codes_are_ordered_as_what_they_stand_for() {
+    fn codes_have_the_order_of_the_values_they_stand_for() {
         let categories = Categories { known: vec!["a".into(), "b".into()], rare: Vec::new() };
         let columns = vec![Column::named("x"), Column { categories: Some(categories), ..Column::named("c") }];
         let rows = [[Some(5.0), Some(0.0)], [Some(1.0), Some(7.0)], [Some(9.0), None], [None, Some(1.0)]];
@@ -428,14 +429,14 @@ mod tests {
         let codes: Vec<&[u8]> = coded.iter().map(|column| column.codes.as_slice()).collect();
         assert_eq!(codes, [[1, 0, 0, 1], [0, 1, 2, MISSING], [0, 2, MISSING, 1]]);
         assert_eq!(coded.iter().map(|column| column.categorical).collect::<Vec<_>>(), [true, false, true]);
-        // 2 stands for the first interval, 5 for the point, 7 for the second interval.
+        // Code 2 stands for the first interval, 5 for the point, 7 for the second interval.
         let order = [0, 1, 2, 255].map(|code: usize| coded[1].order[code]);
         assert_eq!(order, [1, 0, 2, MISSING]);
         assert_eq!((coded[0].order[1], coded[2].order[255]), (1, 255));
     }
 
     #[test]
-    fn the_confusion_matrix_has_a_line_per_class() {
+    fn the_confusion_matrix_has_one_row_per_class() {
         let columns = vec![Column::named("x")];
         let classes = ["y", "z"].map(str::to_owned).to_vec();
         let table = Table::from_rows(columns, classes, &vec![vec![Some(1.0)]; 4], vec![0, 0, 1, 1]);
@@ -459,7 +460,7 @@ mod tests {
         let pool = file.card.pool().unwrap();
         let predictor = Predictor::built_in(&file).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        // Two rows of the first code of every feature, said to be of the classes 1 and 2.
+        // Both rows have the first code of every feature; their classes are 1 and 2.
         let codes = [[1, 0, 0, 0, 0], [2, 0, 0, 0, 0]].concat();
         let bins = candidate_bins(&codes, 5, &pool, &file.card, Some(&predictor), &mut rng);
         assert_eq!(bins.len(), 8);
@@ -476,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_overflows_is_the_furthest() {
+    fn a_row_that_overflows_has_the_greatest_distance() {
         let file = iris_file();
         let row = |first| [Some(first), Some(1.0), Some(1.0), Some(1.0)].to_vec();
         let predictor = Predictor::built_in(&file).unwrap();
@@ -487,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_that_drift_are_named() {
+    fn drifting_returns_the_names_of_the_signals_that_drift() {
         let file = iris_file();
         let row = |value: f64| bins_of(&file.card, &[Some(value); 4], &[0.0, 0.9, 1.0]);
         let of_table: Vec<Vec<u16>> = iris::table()
@@ -502,18 +503,18 @@ mod tests {
         assert!(drifting(&of_table, &file.card).is_empty());
         let far = drifting(&vec![row(1e6); 100], &file.card);
         assert!(far.len() >= 4 && far[0] == "sepal_length", "{far:?}");
-        // Fewer than 60 rows give no verdict.
+        // There is no verdict on fewer than 60 rows.
         assert!(drifting(&vec![row(1e6); 59], &file.card).is_empty());
         assert!(!drifting(&vec![row(1e6); 60], &file.card).is_empty());
     }
 
     #[test]
-    fn a_simulator_says_how_it_was_checked() {
+    fn a_simulator_has_the_result_of_its_check() {
         let file = iris_file();
         let check = &file.card.simulator.check;
         assert_eq!((check.rows, check.held_out_rows), (40_000, 0));
         assert!(check.drifting.is_empty() && check.held_out_drifting.is_empty(), "{check:?}");
-        // A pool of one row repeats it.
+        // A pool of one row repeats that row.
         let one = Simulator::new(file.card.simulator.levels.clone(), 1, &[0; 5]);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let check =
@@ -522,8 +523,8 @@ mod tests {
     }
 
     #[test]
-    fn the_intervals_of_a_simulator_are_wider_by_the_rows_of_a_class() {
-        // 150 rows per class: the outermost of the values −149.5 to 149.5 move by 149.5/150, to tenths.
+    fn few_rows_per_class_widen_the_intervals_of_a_simulator() {
+        // With 150 rows per class, the ends of the range −149.5 to 149.5 move by 149.5/150, rounded to tenths.
         let rows: Vec<Vec<Option<f64>>> = (0..300).map(|row| vec![Some(f64::from(row) - 149.5)]).collect();
         let classes = ["x", "y"].map(str::to_owned).to_vec();
         let labels = (0..300).map(|row| row % 2).collect();
@@ -534,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn held_out_rows_are_judged_if_there_are_60() {
+    fn held_out_rows_are_judged_only_if_there_are_60() {
         let rows: Vec<Vec<Option<f64>>> = (0..300).map(|row| vec![Some(f64::from(row % 50))]).collect();
         let labels: Vec<usize> = (0..300).map(|row| row / 150).collect();
         let classes = ["x", "y"].map(str::to_owned).to_vec();

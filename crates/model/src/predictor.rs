@@ -1,4 +1,4 @@
-//! A model that is ready to answer: rows in, predictions out, no I/O and no state.
+//! Scores rows and measures their distance from the reference, without I/O and without state.
 
 use crate::{
     Feature, ModelFile,
@@ -8,14 +8,14 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// The outputs of a model for one row, and its distance from the reference.
+/// The output of a model for one row, and the row's distance from the reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
-    /// What the model answers.
+    /// The output of the model.
     pub output: Output,
     /// The probability of the predicted class; `None` if the model gives none.
     pub confidence: Option<f64>,
-    /// Smallest class-conditional Mahalanobis distance, in standard deviations.
+    /// The smallest class-conditional Mahalanobis distance, in standard deviations.
     pub distance: f64,
 }
 
@@ -53,20 +53,20 @@ impl Predictor {
         Self { engine, encoding: Encoding::new(features), distance: Distance::new(shape) }
     }
 
-    /// Creates the predictor of a file with a built-in model; `None` for a profile, whose model is another file.
+    /// Creates the predictor of a built-in model; `None` for a profile, whose model is in another file.
     pub fn built_in(file: &ModelFile) -> Option<Self> {
         let weights = file.weights.clone()?;
         let engine = Arc::new(Linear::new(&file.card.features, weights));
         Some(Self::new(engine, &file.card.features, &file.card.reference.shape))
     }
 
-    /// Predicts rows of finite values. The built-in model takes a missing number as the column's mean.
+    /// Predicts rows of finite values. The built-in model replaces a missing number by the column's mean.
     ///
     /// # Errors
-    /// If the model cannot take one of the values, or fails.
+    /// Returns an error if the model cannot take one of the values, or if it fails.
     ///
     /// # Panics
-    /// If a row has not one value per feature.
+    /// If a row does not have one value per feature.
     pub fn predict(&self, batch: Batch) -> Result<Vec<Prediction>, EngineError> {
         assert!(batch.rows.iter().all(|row| row.len() == self.encoding.features()), "one value per feature");
         let outputs = self.engine.score(batch)?;
@@ -82,10 +82,10 @@ impl Predictor {
         batch.rows.iter().zip(outputs).enumerate().map(predict).collect()
     }
 
-    /// Predicts one row, as [`Predictor::predict`].
+    /// Predicts one row. See [`Predictor::predict`].
     ///
     /// # Errors
-    /// If the model cannot take one of the values, or fails.
+    /// Returns an error if the model cannot take one of the values, or if it fails.
     pub fn predict_row(&self, row: &[Option<f64>]) -> Result<Prediction, EngineError> {
         let mut predictions = self.predict(Batch { rows: &[row.to_vec()], others: &[] })?;
         predictions.pop().ok_or_else(|| EngineError::Failed("no output for the row".into()))
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_is_an_error_that_names_the_feature() {
+    fn the_error_for_an_overflow_names_the_feature() {
         let file = train(&iris::table(), &TrainOptions::new("iris")).unwrap();
         let predictor = built_in(&file);
         for huge in [1e308, -1e308, 1e200] {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prediction_is_a_softmax_of_the_weights_and_categories_never_overflow() {
+    fn probabilities_are_the_softmax_of_the_logits_and_categories_never_overflow() {
         let body: String = (0..80)
             .map(|row| format!("{},{},{}\n", ["a", "b"][row % 2], row % 7, ["x", "y"][row / 3 % 2]))
             .collect();
@@ -123,7 +123,7 @@ mod tests {
         let mut file = train(&table, &TrainOptions::new("t")).unwrap();
         let numeric = file.card.features[1].numeric().unwrap();
         let standardised = (4.0 - numeric.mean) / numeric.sd;
-        // A sigmoid of 0.5 + 2 for category b − the standardised number.
+        // The logit is 0.5, plus 2 for category b, minus the standardised number.
         let weights = file.weights.as_mut().unwrap();
         weights.coefficients = vec![vec![0.0; 5], vec![1.0, 2.0, 0.0, 0.0, -1.0]];
         weights.intercepts = vec![0.0, 0.5];

@@ -1,10 +1,10 @@
 //! Corrects for categories that are frequent in a table by chance.
 //!
-//! A category has a bin and a weight of its own if so many rows of the table have it. Among many categories of about that
-//! frequency, those that happen to have a few rows more are chosen, and new rows have them less often: the bin `other` fills, and
-//! traffic without drift is reported as drifting. How often new rows fall into `other` follows from leaving out one row at a time: a
-//! row whose category would then have too few rows counts as `other`. So many rows are moved there, most of them from the
-//! categories near the limit.
+//! A category has a bin and a weight of its own if it has at least a fixed number of rows in the table. Among many categories near
+//! this limit, those that have a few more rows by chance are chosen. New rows have these categories less often, so more of them fall
+//! into the bin `other`, and traffic without drift would be reported as drifting. The share of new rows in `other` is estimated by
+//! leaving out one row at a time: a row whose category would then be below the limit counts as `other`. This number of rows is moved
+//! to `other`, most of them from the categories near the limit.
 
 use crate::{
     Table,
@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 use std::borrow::Cow;
 
-/// Returns the table with as many rows in `other` as new rows have.
+/// Returns the table with the share of rows in `other` that new rows have.
 pub(crate) fn corrected<'a>(table: &'a Table, rng: &mut ChaCha8Rng) -> Cow<'a, Table> {
     let mut corrected = Cow::Borrowed(table);
     for (at, column) in table.columns.iter().enumerate() {
@@ -23,9 +23,9 @@ pub(crate) fn corrected<'a>(table: &'a Table, rng: &mut ChaCha8Rng) -> Cow<'a, T
         let known = categories.known.len();
         let mut counts = vec![0_usize; known];
         let values = &table.values[at];
-        // A missing value is NaN, which is not below anything.
+        // A missing value is NaN, for which the comparison is false.
         values.iter().filter(|value| **value < known as f64).for_each(|&value| counts[value as usize] += 1);
-        // Without other categories, none was chosen among many.
+        // If there are no other categories, the known ones were not chosen among many, and nothing is corrected.
         if !values.iter().any(|&value| value >= known as f64) {
             continue;
         }
@@ -39,14 +39,15 @@ pub(crate) fn corrected<'a>(table: &'a Table, rng: &mut ChaCha8Rng) -> Cow<'a, T
     corrected
 }
 
-/// Returns how many rows of each category are too many, for categories with so many rows.
+/// Returns the number of rows to move from each category to `other`, for categories with these row counts.
 ///
-/// Their sum is the number of rows whose category would have too few if the row were left out. They are distributed as the bias of a
-/// normal count that is only seen above a limit, which is its standard deviation times the inverse Mills ratio (N. L. Johnson,
-/// S. Kotz, N. Balakrishnan, "Continuous Univariate Distributions", volume 1, 1994, section 13.10).
+/// The sum is the number of rows whose category would be below the limit if the row were left out. It is distributed over the
+/// categories in proportion to the bias of a normal count that is observed only above a limit. This bias is the standard deviation
+/// times the inverse Mills ratio (N. L. Johnson, S. Kotz, N. Balakrishnan, "Continuous Univariate Distributions", volume 1, 1994,
+/// section 13.10).
 fn surplus(counts: &[usize]) -> Vec<usize> {
     let least = counts.iter().copied().min().unwrap_or_default();
-    // Where the number of categories is the limit, the least frequent one that was chosen shows how many rows it took.
+    // If there are as many categories as possible, the limit is the row count of the least frequent one.
     let limit = if counts.len() < MAX_CATEGORIES { CATEGORY_ROWS } else { least };
     let too_many: usize = counts.iter().filter(|&&count| count == limit).sum();
     let normal = Normal::standard();
@@ -58,7 +59,7 @@ fn surplus(counts: &[usize]) -> Vec<usize> {
     let biases: Vec<f64> = counts.iter().map(bias).collect();
     let all: f64 = biases.iter().sum();
     let share = |(&bias, &count): (&f64, &usize)| {
-        // A category keeps half of its rows, because its weight rests on them.
+        // A category keeps at least half of its rows, because its weight is fitted to them.
         ((too_many as f64 * bias / all).round() as usize).min(count / 2)
     };
     if too_many == 0 { vec![0; counts.len()] } else { biases.iter().zip(counts).map(share).collect() }
@@ -70,7 +71,7 @@ mod tests {
     use crate::table::{Categories, Column};
     use rand::{RngExt, SeedableRng};
 
-    /// A column of 80 categories that are equally frequent, read as [`crate::read_csv`] reads it, and the table's own counts.
+    /// Returns a table with a column of 80 equally frequent categories, as [`crate::read_csv`] reads it.
     fn table(rows: usize, rng: &mut ChaCha8Rng) -> Table {
         let drawn: Vec<usize> = (0..rows).map(|_| rng.random_range(0..80)).collect();
         let mut counts = [0; 80];
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_rows_are_other_as_of_new_rows() {
+    fn the_share_of_other_is_that_of_new_rows() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let (mut before, mut after, mut expected) = (0.0, 0.0, 0.0);
         for _ in 0..50 {
@@ -110,10 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_frequent_categories_stays_as_it_is() {
+    fn a_table_of_frequent_categories_is_not_changed() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         assert_eq!(surplus(&[400, 20, 11]), [0, 0, 0]);
-        // Without one of its ten rows a category would be another one; no more than half of them are moved.
+        // A category of ten rows is below the limit without one of them. At most half of its rows are moved.
         assert_eq!(surplus(&[4000, 10, 10]), [0, 5, 5]);
         let mut frequent = table(80_000, &mut rng);
         assert!(matches!(corrected(&frequent, &mut rng), Cow::Borrowed(_)));

@@ -2,13 +2,13 @@
 //!
 //! Traffic consists of rows that the weights were not fitted to, so the reference of the outputs (prediction, confidence,
 //! distance) must be that of such rows. Held-out rows are scored by the served weights. How fitted rows are scored depends on how
-//! many there are. With plenty, a single row hardly changes the weights, and the served weights are used. With few, each row is
-//! scored by weights that are fitted without it and a twentieth of the other rows. The served weights would give a small reference
-//! higher confidences and smaller distances than traffic has, and weights fitted to much fewer rows would give the reference of
-//! another model. In both cases traffic without drift would be reported as drifting.
+//! many there are. If there are many, a single row hardly changes the weights, and the served weights are used. If there are few, each
+//! row is scored by weights that are fitted without it and a twentieth of the other rows. With the served weights, a small reference
+//! would have higher confidences and smaller distances than traffic, and weights fitted to much fewer rows would give the reference
+//! of another model. In both cases traffic without drift would be reported as drifting.
 //!
-//! Twins, which are rows that other rows equal in every feature, are scored by the served weights, too. Where all features are
-//! categories, distance and confidence take few values, which many rows share. Other weights would change such a value a little,
+//! Twins, which are rows that equal another row in every feature, are also scored by the served weights. If all features are
+//! categorical, distance and confidence take few values, which many rows share. Other weights would change such a value a little,
 //! possibly across the edge of a bin, and all traffic with that value would then fall into another bin than its reference. The
 //! share of such a value does not depend on which rows were fitted, so the reference of the signals does not become too optimistic.
 
@@ -24,10 +24,10 @@ use drift::SignalReference;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-/// Folds for the distances of few rows.
+/// The number of folds for the distances, if there are few rows.
 const FOLDS: usize = 20;
 
-/// With more rows than this per fitted number, a single row hardly changes the fit.
+/// The number of rows per fitted number above which a single row hardly changes the fit.
 pub(crate) const PLENTY: usize = 20;
 
 /// The outputs of a model for each row of a table.
@@ -64,11 +64,11 @@ impl Outputs {
     }
 }
 
-/// What a model answers to the rows of the reference, and how well.
-pub(crate) struct Answers<'a> {
-    /// The signal of the predictions.
+/// The outputs of a model for the rows of the reference, with their accuracy or errors.
+pub(crate) struct ReferenceOutputs<'a> {
+    /// The reference of the signal `prediction`.
     pub(crate) prediction: SignalReference,
-    /// One confidence per row, if the model gives probabilities.
+    /// One confidence per row, if the model returns probabilities.
     pub(crate) confidences: Option<&'a [f64]>,
     /// The accuracy on rows that the weights were not fitted to.
     pub(crate) accuracy: Option<f64>,
@@ -76,12 +76,12 @@ pub(crate) struct Answers<'a> {
     pub(crate) errors: Option<ErrorReference>,
 }
 
-/// Returns the reference that all rows give, the held-out ones among them, and each row's distance in it. The labels of the table
-/// are the groups of rows whose location and spread are measured.
+/// Returns the reference of all rows, including the held-out ones, and each row's distance. The labels of the table are the groups
+/// whose location and spread are measured.
 pub(crate) fn reference(
     table: &Table,
     design: &Design,
-    answers: Answers,
+    outputs: ReferenceOutputs,
     twins: &[usize],
     rng: &mut ChaCha8Rng,
 ) -> (Reference, Vec<f64>) {
@@ -92,17 +92,17 @@ pub(crate) fn reference(
     twins.iter().zip(as_served).for_each(|(&row, distance)| distances[row] = distance);
     let reference = Reference {
         rows: all.len() as u64,
-        accuracy: answers.accuracy,
-        confidence: answers.confidences.map(|own| own.iter().sum::<f64>() / all.len() as f64),
-        errors: answers.errors,
-        signals: signals(table, answers.prediction, answers.confidences, &distances),
+        accuracy: outputs.accuracy,
+        confidence: outputs.confidences.map(|own| own.iter().sum::<f64>() / all.len() as f64),
+        errors: outputs.errors,
+        signals: signals(table, outputs.prediction, outputs.confidences, &distances),
         shape,
     };
     (reference, distances)
 }
 
-/// Returns how far each row is from its nearest class: by the served shape if rows are plenty, and otherwise by a shape of the rows
-/// outside its fold.
+/// Returns the distance of each row from its nearest class. It is measured with the served shape if there are many rows, and
+/// otherwise with a shape of the rows outside its fold.
 fn distances(table: &Table, design: &Design, served: &Shape, rng: &mut ChaCha8Rng) -> Vec<f64> {
     if Shape::is_plenty(&table.class_counts(), design.width(), PLENTY) {
         let all: Vec<usize> = (0..table.len()).collect();
@@ -139,9 +139,9 @@ fn shape(table: &Table, design: &Design, rows: &[usize]) -> Shape {
     Shape::of_rows(rows, table.classes.len(), design.width(), |row| table.labels[row], encode)
 }
 
-/// Returns the rows that some other row equals in every feature.
+/// Returns the rows that equal another row in every feature.
 pub(crate) fn twins(table: &Table) -> Vec<usize> {
-    // Adding 0 makes −0 and 0 one value.
+    // Adding 0 turns −0 into 0.
     let bits = |row: usize| table.values.iter().map(move |column| (column[row] + 0.0).to_bits());
     let mut rows: Vec<usize> = (0..table.len()).collect();
     rows.par_sort_unstable_by(|&a, &b| bits(a).cmp(bits(b)));
@@ -151,8 +151,8 @@ pub(crate) fn twins(table: &Table) -> Vec<usize> {
     twins
 }
 
-/// Differences of confidence below this mean nothing. Where nearly all rows have one confidence, as with classes that are separated
-/// completely, narrower bins would hold the differences between one fit of the weights and another.
+/// The least width of a bin of confidence. If nearly all rows have the same confidence, as with completely separated classes,
+/// narrower bins would depend on the differences between two fits of the weights.
 const CONFIDENCE_STEP: f64 = 0.005;
 
 /// Returns the reference of confidences, whose bins are not narrower than [`CONFIDENCE_STEP`].
@@ -193,7 +193,7 @@ mod tests {
     use rand::SeedableRng;
 
     #[test]
-    fn bins_of_confidence_are_not_narrower_than_a_step() {
+    fn bins_of_confidence_have_a_least_width() {
         let certain: Vec<f64> = (0..1000).map(|row| 0.9988 + f64::from(row) * 1e-7).collect();
         let reference = confidence(&certain);
         assert_eq!(reference.counts.iter().filter(|&&count| count > 0).count(), 1, "{reference:?}");
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn outputs_are_a_softmax_of_the_divided_logits() {
-        // Odds of 3 to 1 and of 1 to 9 at a temperature of 2.
+        // The odds are 3 to 1 and 1 to 9 at a temperature of 2.
         let logits = [vec![2.0 * 3.0_f64.ln(), 0.0], vec![0.0, 2.0 * 9.0_f64.ln()]];
         let outputs = Outputs::of_logits(&logits, 2.0);
         assert_eq!(outputs.predictions, [0, 1]);
@@ -229,32 +229,32 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_of_few_rows_measures_each_by_the_others() {
+    fn distances_of_few_rows_are_measured_with_a_shape_of_the_other_rows() {
         let table = iris::table();
         let all: Vec<usize> = (0..table.len()).collect();
         let design = Design::new(&table, &all);
         let confidences: Vec<f64> = (0..table.len()).map(|row| if row < 49 { 0.5 } else { 0.8 }).collect();
-        let answers = Answers {
+        let outputs = ReferenceOutputs {
             prediction: SignalReference::of_classes("prediction", &table.labels, &table.classes),
             confidences: Some(&confidences),
             accuracy: Some(0.75),
             errors: None,
         };
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let (reference, distances) = reference(&table, &design, answers, &[3], &mut rng);
+        let (reference, distances) = reference(&table, &design, outputs, &[3], &mut rng);
         assert_eq!((reference.rows, reference.accuracy), (147, Some(0.75)));
-        // 49 of 147 rows at 0.5 and the others at 0.8.
+        // 49 of 147 rows have a confidence of 0.5, and the others 0.8.
         assert!((reference.confidence.unwrap() - 0.7).abs() < 1e-12);
         let names: Vec<&str> = reference.signals.iter().map(|signal| signal.name.as_str()).collect();
         assert_eq!(names[3..], ["petal_width", "prediction", "confidence", "distance"]);
         let in_sample = distance(&design, &reference.shape, &all);
-        assert_eq!(distances[3], in_sample[3], "a twin is measured by the served shape");
+        assert_eq!(distances[3], in_sample[3], "the distance of a twin is measured with the served shape");
         let further = (0..147).filter(|&row| distances[row] > in_sample[row]).count();
         assert!(further > 120 && distances.iter().all(|&distance| distance > 0.0), "{further}");
     }
 
     #[test]
-    fn plenty_of_rows_are_measured_by_the_served_shape() {
+    fn distances_of_many_rows_are_measured_with_the_served_shape() {
         let iris = iris::table();
         let rows: Vec<Vec<Option<f64>>> = (0..2).flat_map(|_| iris.rows()).collect();
         let table =

@@ -1,12 +1,12 @@
-//! How well a model does on rows that its weights have not seen, beside always answering the commonest class.
+//! Scores of a model on rows that its weights were not fitted to, compared with always predicting the most frequent class.
 
 use crate::{Table, card::ClassScore, reference::Outputs};
 use smartcore::metrics::roc_auc_score;
 
-/// Recall is not judged for a class of fewer rows than this: with 20 rows, the 95 % interval of a recall of one half is ±0.22.
+/// The fewest rows of a class for which recall is judged. With 20 rows, the 95 % interval of a recall of one half is ±0.22.
 const FEW_ROWS: usize = 20;
 
-/// The most classes that a warning names.
+/// The greatest number of classes that a warning names.
 const MAX_NAMED: usize = 10;
 
 /// Returns recall and precision of each class.
@@ -14,10 +14,10 @@ pub(crate) fn class_scores(table: &Table, outputs: &Outputs) -> Vec<ClassScore> 
     let classes = table.classes.len();
     let (mut actual, mut predicted, mut right) =
         (vec![0_u64; classes], vec![0_u64; classes], vec![0_u64; classes]);
-    for (&label, &answer) in table.labels.iter().zip(&outputs.predictions) {
+    for (&label, &prediction) in table.labels.iter().zip(&outputs.predictions) {
         actual[label] += 1;
-        predicted[answer] += 1;
-        right[label] += u64::from(label == answer);
+        predicted[prediction] += 1;
+        right[label] += u64::from(label == prediction);
     }
     let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
     (0..classes)
@@ -35,7 +35,7 @@ pub(crate) fn auroc(table: &Table, outputs: &Outputs) -> Option<f64> {
     (table.classes.len() == 2).then(|| roc_auc_score(&labels, &outputs.last))
 }
 
-/// Returns what limits the use of a model, in sentences.
+/// Returns sentences about what limits the use of a model.
 pub(crate) fn warnings(
     table: &Table,
     scores: &[ClassScore],
@@ -44,11 +44,12 @@ pub(crate) fn warnings(
     held_out: usize,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    // One standard error of the accuracy.
+    // The margin is one standard error of the accuracy.
     let margin = (accuracy * (1.0 - accuracy) / table.len() as f64).sqrt();
     if accuracy <= baseline + margin {
         warnings.push(format!(
-            "the model is no better than always answering the commonest class: accuracy {accuracy:.3}, {baseline:.3} without a model"
+            "the model is not better than always predicting the most frequent class: its accuracy is {accuracy:.3}, and that of the most \
+            frequent class {baseline:.3}"
         ));
     }
     let few = table.classes.iter().zip(scores).filter(|(_, score)| (score.rows as usize) < FEW_ROWS);
@@ -56,12 +57,12 @@ pub(crate) fn warnings(
     match few.as_slice() {
         [] => {}
         [(class, rows)] => warnings.push(format!(
-            "class {class} has {rows} rows: at least {FEW_ROWS} are needed to judge how well it is recognised"
+            "class {class} has {rows} rows, but at least {FEW_ROWS} are needed to judge its recall"
         )),
         many => {
             let named = |(class, rows): &(String, u64)| format!("{class} ({rows})");
             warnings.push(format!(
-                "{} classes have too few rows, {}: at least {FEW_ROWS} are needed to judge how well a class is recognised",
+                "{} classes have too few rows to judge their recall ({}); at least {FEW_ROWS} are needed",
                 many.len(),
                 listed(many.iter().map(named).collect())
             ));
@@ -75,22 +76,21 @@ pub(crate) fn warnings(
     let missed: Vec<String> = missed.map(|(class, _)| format!("{class:?}")).collect();
     match missed.as_slice() {
         [] => {}
-        [class] => {
-            warnings.push(format!("class {class} is never recognised: none of its rows was predicted as it"))
-        }
+        [class] => warnings
+            .push(format!("the recall of class {class} is 0: none of its rows was predicted as this class")),
         many => warnings.push(format!(
-            "{} classes are never recognised, {}: none of their rows was predicted as its class",
+            "the recall of {} classes is 0 ({}): none of their rows was correctly classified",
             many.len(),
             listed(many.to_vec())
         )),
     }
     if held_out == 0 {
-        warnings.push("no rows were held out: the accuracy is that of cross-validation".into());
+        warnings.push("no rows were held out, so the accuracy is that of cross-validation".into());
     }
     warnings
 }
 
-/// Returns the first names, separated by commas, and how many more there are.
+/// Returns the first names, separated by commas, and the number of further names.
 fn listed(mut names: Vec<String>) -> String {
     let more = names.len().saturating_sub(MAX_NAMED);
     names.truncate(MAX_NAMED);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_are_those_of_scikit_learn() {
+    fn scores_agree_with_scikit_learn() {
         // sklearn: recall_score and precision_score with average=None, roc_auc_score
         let table = table(&[0, 0, 0, 0, 1, 1, 1, 0]);
         let outputs = outputs(&[0, 1, 0, 0, 1, 0, 1, 0], &[0.1, 0.6, 0.3, 0.35, 0.8, 0.35, 0.7, 0.2]);
@@ -131,19 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn warnings_name_what_limits_a_model() {
+    fn each_limitation_of_a_model_has_a_warning() {
         let labels: Vec<usize> = (0..100).map(|row| usize::from(row < 2)).collect();
         let table = table(&labels);
         let scores = class_scores(&table, &outputs(&[0; 100], &[0.1; 100]));
         let warnings = warnings(&table, &scores, 0.98, 0.98, 0);
         assert_eq!(warnings.len(), 3, "{warnings:?}");
-        assert!(warnings[0].contains("no better than always answering the commonest class"));
+        assert!(warnings[0].contains("not better than always predicting the most frequent class"));
         assert!(warnings[1].contains("class \"yes\" has 2 rows"));
         assert!(super::warnings(&table, &scores[..1], 0.99, 0.5, 20).is_empty());
     }
 
     #[test]
-    fn a_class_of_19_rows_is_too_small_to_be_judged_and_one_of_20_is_not() {
+    fn recall_is_judged_from_20_rows_on() {
         let of = |yes: usize, predicted: usize| {
             let labels: Vec<usize> = (0..100).map(|row| usize::from(row < yes)).collect();
             let table = table(&labels);
@@ -152,7 +152,10 @@ mod tests {
             super::warnings(&table, &scores, 0.99, 0.5, 20)
         };
         assert!(of(19, 0)[0].contains("class \"yes\" has 19 rows") && of(19, 0).len() == 1);
-        assert_eq!(of(20, 0), ["class \"yes\" is never recognised: none of its rows was predicted as it"]);
+        assert_eq!(
+            of(20, 0),
+            ["the recall of class \"yes\" is 0: none of its rows was predicted as this class"]
+        );
         assert!(of(20, 1).is_empty());
     }
 
@@ -162,41 +165,41 @@ mod tests {
             let labels: Vec<usize> = (0..classes * rows).map(|row| row % classes).collect();
             let mut table = table(&labels);
             table.classes = (0..classes).map(|class| format!("c{class}")).collect();
-            // The class after the true one, so that no row is recognised.
+            // Every prediction is the class after the true one, so that no row is correctly classified.
             let predictions: Vec<usize> = labels.iter().map(|label| (label + 1) % classes).collect();
             let scores = class_scores(&table, &outputs(&predictions, &vec![0.1; labels.len()]));
             super::warnings(&table, &scores, 0.99, 0.5, 20)
         };
         assert_eq!(
             of(3, 5),
-            ["3 classes have too few rows, \"c0\" (5), \"c1\" (5), \"c2\" (5): \
-              at least 20 are needed to judge how well a class is recognised"]
+            ["3 classes have too few rows to judge their recall (\"c0\" (5), \"c1\" (5), \"c2\" (5)); \
+            at least 20 are needed"]
         );
         assert_eq!(
             of(2, 20),
-            ["2 classes are never recognised, \"c0\", \"c1\": none of their rows was predicted as its class"]
+            ["the recall of 2 classes is 0 (\"c0\", \"c1\"): none of their rows was correctly classified"]
         );
         for warning in [of(100, 5), of(100, 20)] {
             let [warning] = &warning[..] else { panic!("{warning:?}") };
             assert!(warning.contains("\"c9\"") && !warning.contains("\"c10\""), "{warning}");
-            assert!(warning.starts_with("100 classes") && warning.contains(" and 90 more: "), "{warning}");
+            assert!(warning.contains("100 classes") && warning.contains(" and 90 more)"), "{warning}");
         }
     }
 
     #[test]
-    fn an_accuracy_within_a_standard_error_of_the_baseline_is_no_better() {
-        // √(0.6·0.4/96) = 0.05
+    fn an_accuracy_within_a_standard_error_of_the_baseline_has_a_warning() {
+        // The standard error is √(0.6·0.4/96) = 0.05.
         let table = table(&(0..96).map(|row| row % 2).collect::<Vec<_>>());
         let warns = |baseline: f64| !super::warnings(&table, &[], 0.6, baseline, 20).is_empty();
         assert!(warns(0.551) && !warns(0.549));
         let warnings = super::warnings(&table, &[], 0.6, 0.2, 0);
-        assert_eq!(warnings, ["no rows were held out: the accuracy is that of cross-validation"]);
+        assert_eq!(warnings, ["no rows were held out, so the accuracy is that of cross-validation"]);
         // Accuracy 1 has no standard error.
         assert!(!super::warnings(&table, &[], 1.0, 1.0, 1).is_empty());
     }
 
     #[test]
-    fn ranking_is_measured_for_two_classes_only() {
+    fn the_area_under_the_curve_exists_only_for_two_classes() {
         let mut three = table(&[0, 1, 0, 1]);
         three.classes.push("maybe".into());
         assert_eq!(auroc(&three, &outputs(&[0; 4], &[0.1; 4])), None);

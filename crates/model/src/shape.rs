@@ -1,53 +1,53 @@
 //! The location and spread of the classes, and the distance of a row to the nearest class.
 //!
-//! With few columns each class has a covariance of its own. With many, a covariance per class would take features² × classes
-//! numbers and could not be estimated: the classes then share one, of a few factors and a residual variance per column.
+//! With few columns, each class has a covariance of its own. With many, a covariance per class would have features² × classes
+//! numbers, too many to be estimated. The classes then share one covariance, of a few factors and a residual variance per column.
 
 use crate::design::dot;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// The most encoded columns with which each class has a covariance of its own.
+/// The greatest number of encoded columns with which each class has a covariance of its own.
 pub(crate) const MAX_FULL: usize = 32;
 
-/// The most factors of a shared covariance.
+/// The greatest number of factors of a shared covariance.
 const MAX_FACTORS: usize = 16;
 
-/// Rows that the factors are found from, evenly spaced; more do not change what is found by much.
+/// The number of rows, evenly spaced, from which the factors are computed. More rows hardly change the result.
 const FACTOR_ROWS: usize = 4000;
 
-/// Rounds of subspace iteration.
+/// The number of rounds of subspace iteration.
 const ROUNDS: usize = 8;
 
-/// How strongly a covariance estimated from few rows is shrunk towards its diagonal: correlations are multiplied by
+/// The strength with which a covariance that is estimated from few rows is shrunk towards its diagonal: correlations are multiplied by
 /// 1 − 0.1·columns/rows. Iris (4 columns, 50 rows per class) keeps 99 % of its correlations; 30 columns with 15 rows keep 80 %.
-/// Without it the inverse explodes where there are fewer rows than columns.
+/// Without shrinkage, there is no inverse if there are fewer rows than columns.
 const SHRINKAGE: f64 = 0.1;
 
 /// The smallest variance that a column is assumed to have within a class, in squared standard deviations of the whole column.
-/// Without it, any other value of a feature that is constant within a class would be infinitely far.
+/// Without it, any other value of a feature that is constant within a class would be infinitely far away.
 const VARIANCE_FLOOR: f64 = 1e-4;
 
 /// The location and the spread of the classes, on encoded columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shape {
-    /// One per class.
+    /// The location of each class.
     pub classes: Vec<ClassCentre>,
-    /// How rows spread around the centre of their class.
+    /// The spread of rows around the centre of their class.
     pub spread: Spread,
 }
 
 /// The location of one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassCentre {
-    /// Reference rows of this class. One without rows, which only a profile may have, has no location.
+    /// The number of reference rows of this class. A class without rows, which only a profile may have, has no location.
     pub rows: u64,
     /// One mean per encoded column.
     pub means: Vec<f64>,
 }
 
-/// How rows spread around the centre of their class.
+/// The spread of rows around the centre of their class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spread {
@@ -60,7 +60,7 @@ pub enum Spread {
     Shared {
         /// One list per factor, one loading per column.
         factors: Vec<Vec<f64>>,
-        /// The variance of each column that the factors leave.
+        /// The variance of each column that the factors do not explain.
         residual: Vec<f64>,
     },
 }
@@ -187,7 +187,7 @@ fn shared(rows: &[usize], freedom: usize, width: usize, centred: impl Fn(usize, 
     Spread::Shared { residual: residual.collect(), factors }
 }
 
-/// Returns how many factors are looked for: one per four columns and per four rows at most.
+/// Returns the number of factors to look for: at most one per four columns, and at most one per four rows.
 fn most_factors(width: usize, rows: usize) -> usize {
     MAX_FACTORS.min(width / 4).min(rows / 4)
 }
@@ -234,8 +234,8 @@ fn orthonormalise(vectors: &mut [Vec<f64>]) {
     }
 }
 
-/// Measures the smallest class-conditional Mahalanobis distance of a row (P. C. Mahalanobis, 1936): how far it lies from the
-/// nearest class, in that class's standard deviations and along its correlations.
+/// Measures the smallest class-conditional Mahalanobis distance of a row (P. C. Mahalanobis, 1936): the distance from the nearest
+/// class, in standard deviations of that class and with regard to its correlations.
 #[derive(Debug, Clone)]
 pub struct Distance(Kind);
 
@@ -280,7 +280,7 @@ impl Distance {
         })
     }
 
-    /// Returns the distance of an encoded row, in standard deviations; `scratch` is overwritten.
+    /// Returns the distance of an encoded row, in standard deviations. `scratch` is a buffer that is overwritten.
     pub fn of(&self, row: &[f64], scratch: &mut Vec<f64>) -> f64 {
         let least = |least: f64, squared: f64| if squared < least { squared } else { least };
         match &self.0 {
@@ -322,7 +322,7 @@ impl Whitening {
         Self { means: class.means.clone(), factor }
     }
 
-    /// Returns the squared distance, by forward substitution of L·z = x − mean; `z` has one place per column.
+    /// Returns the squared distance, by forward substitution of L·z = x − mean. `z` has one element per column.
     fn squared(&self, row: &[f64], z: &mut [f64]) -> f64 {
         let mut factor = &self.factor[..];
         let mut squared = 0.0;
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn covariances_are_those_within_each_class() {
+    fn covariances_are_measured_within_each_class() {
         let rows = [[0.0, 0.0], [2.0, 2.0], [10.0, 0.0], [10.0, 4.0]].map(|row| row.to_vec());
         let shape = of_rows(&rows, &[0, 0, 2, 2], 3);
         let centres: Vec<_> = shape.classes.iter().map(|class| (class.rows, class.means.clone())).collect();
@@ -451,13 +451,13 @@ mod tests {
     }
 
     #[test]
-    fn factors_are_looked_for_as_columns_and_rows_allow() {
+    fn the_number_of_factors_is_limited_by_columns_and_rows() {
         let of = [(33, 1000), (1000, 1000), (40, 23), (40, 3)];
         assert_eq!(of.map(|(width, rows)| most_factors(width, rows)), [8, 16, 5, 0]);
     }
 
     #[test]
-    fn a_covariance_is_divided_by_the_rows_less_one() {
+    fn the_divisor_of_a_covariance_is_the_number_of_rows_less_one() {
         let rows = [[0.0, 1.0], [3.0, 1.0], [6.0, 4.0]].map(|row| row.to_vec());
         // numpy.cov(rows.T)
         let expected = vec![vec![vec![9.0, 4.5], vec![4.5, 3.0]]];
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_without_rows_changes_no_shape() {
+    fn a_class_without_rows_does_not_change_the_shape() {
         let rows = two_factors(150, 40);
         let labels: Vec<usize> = (0..150).map(|row| row % 2).collect();
         assert_eq!(of_rows(&rows, &labels, 3), of_rows(&rows, &labels, 2));
@@ -491,7 +491,7 @@ mod tests {
                 "{loading} {residual}"
             );
         }
-        // The squared distances of rows of the same distribution average one per column.
+        // The mean squared distance of rows of the same distribution is the number of columns.
         let distance = Distance::new(&shape);
         let mut scratch = Vec::new();
         let mean = rows.iter().map(|row| distance.of(row, &mut scratch).powi(2)).sum::<f64>() / 2000.0;
@@ -508,8 +508,8 @@ mod tests {
     }
 
     #[test]
-    fn noise_of_the_rows_that_factors_are_found_from_is_no_factor() {
-        // Of 40,000 rows every tenth is used, whose eigenvalues reach (1 + √(40/4000))² = 1.21; those of all rows reach 1.06.
+    fn noise_in_the_selected_rows_is_not_taken_for_a_factor() {
+        // Every tenth of 40,000 rows is used. Their eigenvalues reach (1 + √(40/4000))² = 1.21, and those of all rows 1.06.
         let mut rng = ChaCha8Rng::seed_from_u64(8);
         let rows: Vec<Vec<f64>> =
             (0..40_000).map(|_| (0..40).map(|_| rng.random::<f64>()).collect()).collect();
@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_rows_than_features_stay_finite() {
+    fn distances_are_finite_with_fewer_rows_than_features() {
         for width in [20, 50] {
             let rows: Vec<Vec<f64>> =
                 (0..5).map(|r| (0..width).map(|f| f64::from((r * 7 + f * 3) % 11)).collect()).collect();
@@ -570,20 +570,20 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_is_constant_within_a_class_keeps_a_small_spread() {
-        // The variance floor is 1e-4: a step of 0.5 is 50 standard deviations.
+    fn a_column_that_is_constant_within_a_class_has_a_least_variance() {
+        // The variance floor is 1e-4, so a difference of 0.5 is 50 standard deviations.
         let constant = per_class(&[(1_000_000_000, &[1.0, 0.0], &[&[0.0, 0.0], &[0.0, 4.0]])]);
         let squared = Distance::new(&constant).of(&[1.5, 2.0], &mut Vec::new()).powi(2);
         assert!((squared - 2501.0).abs() < 1e-6, "{squared}");
-        // Two columns that are equal leave a ten-thousandth of the variance of the second.
+        // If two columns are equal, a ten-thousandth of the variance of the second one is left.
         let equal = per_class(&[(u64::MAX, &[0.0, 0.0], &[&[4.0, 4.0], &[4.0, 4.0]])]);
         let squared = Distance::new(&equal).of(&[2.0, 2.1], &mut Vec::new()).powi(2);
         assert!((squared - (1.0 + 0.01 / 4e-4)).abs() < 1e-6, "{squared}");
     }
 
     #[test]
-    fn few_rows_shrink_correlations_by_nine_tenths_at_most() {
-        // One row of two columns: 1 − 0.1·2/1 of the covariance 0.5 is kept. Of twenty columns and one row a tenth is.
+    fn correlations_are_shrunk_by_nine_tenths_at_most() {
+        // With one row and two columns, the factor is 1 − 0.1·2/1. With one row and twenty columns, it is a tenth.
         let pair = |rows: u64| {
             let shape = per_class(&[(rows, &[0.0, 0.0], &[&[1.0, 0.5], &[0.5, 1.0]])]);
             Distance::new(&shape).of(&[1.0, 1.0], &mut Vec::new()).powi(2)
@@ -611,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_plenty_by_columns_or_by_factors() {
+    fn the_rows_that_count_as_plenty_depend_on_columns_or_factors() {
         for (smallest, width, expected) in [
             (79, 4, false),
             (80, 4, true),
@@ -627,7 +627,7 @@ mod tests {
         }
     }
 
-    /// Rows with two factors, of whole tenths, so that Python computes with the same numbers.
+    /// Returns rows with two factors. All values are whole tenths, so that Python computes with the same numbers.
     fn two_factors(rows: usize, width: usize) -> Vec<Vec<f64>> {
         let tenths = |number: usize, modulus: usize| (number % modulus) as f64 / 10.0;
         let value = |r: usize, c: usize| {
@@ -679,7 +679,7 @@ mod tests {
     }
 
     #[test]
-    fn orthonormal_vectors_span_what_was_given() {
+    fn orthonormal_vectors_span_the_same_space() {
         let mut vectors = vec![vec![3.0, 4.0, 0.0], vec![6.0, 8.0, 0.0], vec![3.0, 4.0, 2.0]];
         orthonormalise(&mut vectors);
         let expected = [[0.6, 0.8, 0.0], [0.0; 3], [0.0, 0.0, 1.0]];
@@ -689,8 +689,8 @@ mod tests {
     }
 
     #[test]
-    fn leading_vectors_are_those_of_the_greatest_singular_values() {
-        // The rows of a diagonal matrix: its singular values are 4, 2 and 0.1.
+    fn the_leading_vectors_have_the_greatest_singular_values() {
+        // The rows are those of a matrix with the singular values 4, 2 and 0.1.
         let rows = [vec![0.0, 4.0, 0.0], vec![2.0, 0.0, 0.0], vec![0.0, 0.0, 0.1]];
         let (vectors, squares) = leading(&rows, 3, 2);
         assert!((squares[0] - 16.0).abs() < 1e-3 && (squares[1] - 4.0).abs() < 1e-3, "{squares:?}");
@@ -698,7 +698,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_overflows_is_infinitely_far() {
+    fn the_distance_of_a_row_that_overflows_is_infinite() {
         let shape = Shape {
             classes: vec![ClassCentre { rows: 9, means: vec![0.0, 0.0] }],
             spread: Spread::Shared { factors: vec![vec![1.0, 2.0]], residual: vec![1.0, 2.0] },

@@ -1,8 +1,7 @@
-//! Rows like the reference, to draw traffic from: a pool of synthetic rows, whose values are coded in one byte each.
+//! A pool of synthetic rows like the reference, from which traffic is drawn. Each value is coded in one byte.
 //!
-//! A number is coded as one of a few points, where many rows have exactly that value, or as an interval between two edges, within
-//! which the drawn value is uniform. So a drawn row keeps the relations between the columns of a row of the pool, but not its
-//! numbers.
+//! A number that many rows have is coded as a point. Any other number is coded as the interval between two edges, in which the drawn
+//! value is uniform. So a drawn row keeps the relations between the columns of a row of the pool, but not its numbers.
 
 use crate::{Feature, card::Values};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -13,56 +12,56 @@ use thiserror::Error;
 /// The code of a missing value.
 pub(crate) const MISSING: u8 = u8::MAX;
 
-/// The most points of one feature, and the most intervals: together fewer than a byte has values.
+/// The greatest numbers of points and of intervals of one feature. Together they are fewer than the values of a byte.
 const MAX_POINTS: usize = 100;
 const MAX_INTERVALS: usize = 150;
 
 /// A column has points only if it has at most [`MAX_POINTS`] different values and on average this many rows per value.
 const ROWS_PER_POINT: usize = 2;
 
-/// A value that this share of the rows have is a point among other values.
+/// The share of rows from which on a value is a point, while the other values are in intervals.
 const ATOM_SHARE: f64 = 0.01;
 
-/// Edges are written to a power of ten that is at most this part of the distance to the nearest edge.
+/// The greatest rounding of an edge, as a part of the distance to the nearest other edge. Edges are rounded to a power of ten.
 const EDGE_PART: f64 = 0.1;
 
 /// A pool of rows like the reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Simulator {
-    /// What the codes of each feature stand for, in the order of the features.
+    /// The meaning of the codes of each feature, in the order of the features.
     pub levels: Vec<Levels>,
-    /// Rows of the pool.
+    /// The number of rows in the pool.
     pub rows: usize,
-    /// The rows in base64: for each, the position of its class, then one code per feature.
+    /// The rows in base64. Each row is the position of its class, and one code per feature.
     pub codes: String,
     /// The verdicts on rows that were drawn from the pool after training.
     pub check: SimulatorCheck,
 }
 
-/// What the codes of one feature stand for. Code 255 is a missing value. A categorical feature has no levels: its codes are the
-/// positions of the categories.
+/// The meaning of the codes of one feature. Code 255 is a missing value. A categorical feature has no levels, because its codes are
+/// the positions of the categories.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Levels {
     /// The values that the first codes stand for.
     pub points: Vec<f64>,
-    /// Ascending edges; each code after those of the points stands for the interval between two of them.
+    /// Edges in ascending order. Each code after those of the points stands for the interval between two neighbouring edges.
     pub edges: Vec<f64>,
 }
 
 /// The verdicts on rows drawn from the pool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SimulatorCheck {
-    /// Rows that were drawn.
+    /// The number of rows that were drawn.
     pub rows: u64,
-    /// The signals that drift on them.
+    /// The signals that drift on these rows.
     pub drifting: Vec<String>,
-    /// Held-out rows of the table that were judged the same way; 0 if there were too few.
+    /// The number of held-out rows of the table that were judged in the same way; 0 if there were too few.
     pub held_out_rows: u64,
-    /// The signals that drift on those.
+    /// The signals that drift on the held-out rows.
     pub held_out_drifting: Vec<String>,
 }
 
-/// What is wrong with a simulator.
+/// An inconsistency in a simulator.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[error("simulator.{field}: {problem}")]
 pub struct SimulatorError {
@@ -73,10 +72,10 @@ pub struct SimulatorError {
 }
 
 impl Levels {
-    /// Returns the levels of some numbers; missing ones (NaN) are left out.
+    /// Returns the levels of some numbers. Missing ones (NaN) are left out.
     ///
-    /// A new row lies further from the centre of known rows than the known rows themselves do, by about one part in
-    /// `rows_per_class`. The intervals are that much wider than the values. They do not cross 0 if the values do not.
+    /// A new row is further from the centre of known rows than the known rows themselves, by about one part in `rows_per_class`. So the
+    /// intervals are wider than the range of the values by this part. They do not cross 0 if the values do not.
     pub(crate) fn of_values(values: &[f64], rows_per_class: f64) -> Self {
         let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
         sorted.sort_by(f64::total_cmp);
@@ -92,7 +91,7 @@ impl Levels {
         let mut edges: Vec<f64> = Vec::new();
         if let (Some(&least), Some(&greatest)) = (others.first(), others.last()) {
             let quantile = |at: usize| others[at * (others.len() - 1) / intervals];
-            // The distance to the nearest other quantile: where values are dense, edges are too.
+            // The distance to the nearest other quantile. Where values are dense, edges are dense, too.
             let spacing = |at: usize| {
                 let below = at.checked_sub(1).map(|at| quantile(at + 1) - quantile(at));
                 let above = (at < intervals).then(|| quantile(at + 1) - quantile(at));
@@ -106,7 +105,7 @@ impl Levels {
                 }
             }
             edges.push(greatest);
-            // Not the mean, which lies far above most of the values if they are heavy-tailed.
+            // The mean is not used, because it is far above most of the values if they are heavy-tailed.
             let median = others[others.len() / 2];
             let sign =
                 [if least >= 0.0 { 0.0 } else { f64::MIN }, if greatest <= 0.0 { 0.0 } else { f64::MAX }];
@@ -137,7 +136,7 @@ impl Levels {
         point.unwrap_or_else(interval) as u8
     }
 
-    /// Returns a number near the middle of what a code stands for, by which codes can be ordered.
+    /// Returns the point, or a number near the middle of the interval, that a code stands for. Codes can be ordered by it.
     pub(crate) fn middle(&self, code: u8) -> f64 {
         let code = usize::from(code);
         self.points.get(code).copied().unwrap_or_else(|| {
@@ -157,12 +156,12 @@ impl Levels {
             return point;
         }
         let (low, high) = (self.edges[code - self.points.len()], self.edges[code - self.points.len() + 1]);
-        // Not low + part·(high − low): the difference of two huge numbers overflows.
+        // The formula low + part·(high − low) is not used, because the difference of two large numbers may overflow.
         round_to(decimals, low * (1.0 - part) + high * part)
     }
 }
 
-/// Returns a value rounded to so many decimals; one too large to have any is left alone.
+/// Returns a value rounded to a number of decimals. A value that is too large to have decimals is not changed.
 pub fn round_to(decimals: Option<u8>, value: f64) -> f64 {
     let Some(decimals) = decimals else { return value };
     let per_unit = 10f64.powi(decimals.into());
@@ -171,10 +170,10 @@ pub fn round_to(decimals: Option<u8>, value: f64) -> f64 {
     if rounded.is_finite() { rounded + 0.0 } else { value }
 }
 
-/// Rounds a value to a tenth of `spacing` or finer, because the card contains the edges as text.
+/// Rounds a value to a tenth of `spacing` or finer, so that the edges, which are text in the card, have few digits.
 fn rounded(value: f64, spacing: f64) -> f64 {
     let exponent = (spacing * EDGE_PART).log10().floor();
-    // Divided by a power of ten above 1, which is exact in an f64; a factor of 1e-3 is not.
+    // The value is divided by 1000, for example, which an f64 holds exactly, and not multiplied by 0.001, which it does not.
     let scale = 10f64.powi(-exponent as i32);
     let rounded = (value * scale).round() / scale;
     if rounded.is_finite() { rounded } else { value }
@@ -183,14 +182,14 @@ fn rounded(value: f64, spacing: f64) -> f64 {
 /// The rows of a simulator, ready to be drawn from.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    /// Share of each class, adding up to 1.
+    /// The share of each class. The shares add up to 1.
     shares: Vec<f64>,
-    /// Row-major codes without the class, class by class.
+    /// The codes of each class, row by row, without the class itself.
     classes: Vec<Vec<u8>>,
     columns: Vec<Drawing>,
 }
 
-/// How the values of one feature are drawn.
+/// The way in which the values of one feature are drawn.
 #[derive(Debug, Clone)]
 enum Drawing {
     Numeric { levels: Levels, decimals: Option<u8> },
@@ -198,10 +197,10 @@ enum Drawing {
 }
 
 impl Pool {
-    /// Decodes the simulator of a model with these features, whose reference has so many rows of each class.
+    /// Decodes the simulator of a model with these features. `class_rows` is the number of reference rows of each class.
     ///
     /// # Errors
-    /// If its parts do not fit together.
+    /// Returns an error if the parts of the simulator are inconsistent.
     pub fn new(
         simulator: &Simulator,
         features: &[Feature],
@@ -230,7 +229,7 @@ impl Pool {
             if !(ascending && finite && levels.edges.len() != 1 && levels.codes() < usize::from(MISSING)) {
                 return Err(error(
                     "levels",
-                    format!("feature {:?}: must be finite, the edges ascending", feature.name),
+                    format!("feature {:?}: must be finite, with edges in ascending order", feature.name),
                 ));
             }
             match &feature.values {
@@ -249,16 +248,16 @@ impl Pool {
             let (class, row) = (usize::from(row[0]), &row[1..]);
             let valid = |(&code, &limit): (&u8, &usize)| code == MISSING || usize::from(code) < limit;
             if class >= classes || !row.iter().zip(&limits).all(valid) {
-                return Err(error("codes", "has a code that stands for nothing".into()));
+                return Err(error("codes", "has an undefined code".into()));
             }
             pool.classes[class].extend_from_slice(row);
         }
-        // A class of which the pool has no rows cannot be drawn.
+        // A class without rows in the pool cannot be drawn.
         let own = |(&rows, codes): (&u64, &Vec<u8>)| if codes.is_empty() { 0.0 } else { rows as f64 };
         pool.shares = class_rows.iter().zip(&pool.classes).map(own).collect();
         let all: f64 = pool.shares.iter().sum();
         if all == 0.0 {
-            return Err(error("codes", "has no row of a class that the reference has".into()));
+            return Err(error("codes", "must have a row of a class that occurs in the reference".into()));
         }
         pool.shares.iter_mut().for_each(|share| *share /= all);
         Ok(pool)
@@ -274,8 +273,8 @@ impl Pool {
         self.columns.len()
     }
 
-    /// Draws a row of `class`, which must have a share above 0. Takes one uniform number for the row and one per feature,
-    /// whatever the class and the values, so that row n of a seed is made of the same numbers in every drift.
+    /// Draws a row of `class`, which must have a share above 0. It takes one uniform number for the row and one per feature for every
+    /// class and all values, so that row n of a seed is made from the same numbers in every drift.
     pub fn draw(&self, class: usize, rng: &mut impl Rng, values: &mut Vec<Option<f64>>) {
         let rows = &self.classes[class];
         let count = self.columns.len();
@@ -286,7 +285,7 @@ impl Pool {
         }
     }
 
-    /// Returns the values that a row of codes, without its class, stands for.
+    /// Returns the values of a row of codes without its class.
     pub(crate) fn decode(&self, codes: &[u8], rng: &mut impl Rng) -> Vec<Option<f64>> {
         self.columns.iter().zip(codes).map(|(column, &code)| column.draw(code, rng)).collect()
     }
@@ -296,7 +295,7 @@ impl Pool {
         pick_class(&self.shares, uniform)
     }
 
-    /// Draws one feature of a row of `class`, on its own.
+    /// Draws the value of one feature from a row of `class`.
     pub fn draw_one(&self, class: usize, feature: usize, rng: &mut impl Rng) -> Option<f64> {
         let rows = &self.classes[class];
         let count = self.columns.len();
@@ -328,7 +327,7 @@ pub fn pick_class(shares: &[f64], uniform: f64) -> usize {
         below += share;
         uniform < below
     });
-    // Rounding can leave the sum of the shares a hair below 1.
+    // Because of rounding, the sum of the shares may be slightly below 1.
     found.or_else(|| shares.iter().rposition(|&share| share > 0.0)).unwrap_or_default()
 }
 
@@ -370,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_of_one_value_or_of_none_has_levels() {
+    fn columns_of_one_value_or_none_can_be_coded() {
         for (values, codes) in [(vec![], 0), (vec![f64::NAN], 0), (vec![3.5], 1), (vec![1.0, 2.0], 1)] {
             let levels = Levels::of_values(&values, 1e9);
             assert_eq!(levels.codes(), codes, "{values:?}");
@@ -385,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_rounded_as_the_data_are() {
+    fn numbers_are_rounded_to_the_decimals_of_the_data() {
         assert_eq!(round_to(Some(1), 5.04), 5.0);
         assert_eq!(round_to(Some(1), 0.1 + 0.2), 0.3);
         assert!(round_to(Some(0), -0.3).is_sign_positive());
@@ -394,14 +393,14 @@ mod tests {
     }
 
     #[test]
-    fn a_uniform_number_picks_by_share_and_never_an_empty_class() {
+    fn classes_are_picked_by_their_shares_and_empty_ones_never() {
         let shares = [0.0, 0.25, 0.0, 0.75, 0.0];
         assert_eq!([0.0, 0.24, 0.25, 0.99, 1.0].map(|uniform| pick_class(&shares, uniform)), [1, 1, 3, 3, 3]);
     }
 
     #[test]
-    fn intervals_are_wider_than_the_values_by_one_part_in_the_rows_of_a_class() {
-        // 150 intervals of two values each, ten rows per class: an edge e moves to e + (e − median)/10.
+    fn intervals_are_wider_than_the_values_by_one_part_in_the_rows_per_class() {
+        // There are 150 intervals of two values each, and ten rows per class, so an edge e moves to e + (e − median)/10.
         let of =
             |first: i32| Levels::of_values(&(first..=first + 300).map(f64::from).collect::<Vec<_>>(), 10.0);
         let centred = of(-150);
@@ -411,7 +410,7 @@ mod tests {
         assert_eq!(centred.edges[149..], [162.8, 165.0]);
         let positive = of(100);
         assert_eq!((positive.edges[0], positive.edges[1], positive.edges[150]), (85.0, 87.2, 415.0));
-        // A column without negative values has none drawn, one without positive values neither.
+        // No negative values are drawn for a column without negative values, and no positive ones for one without positive values.
         let (from_zero, to_zero) = (of(0), of(-300));
         assert_eq!(from_zero.edges[..3], [0.0, 0.4, 2.6]);
         assert_eq!(to_zero.edges[to_zero.edges.len() - 3..], [-2.6, -0.4, 0.0]);
@@ -426,7 +425,7 @@ mod tests {
         assert_eq!(points(&distinct(100).repeat(2)), 100);
         assert_eq!(points(&distinct(101).repeat(2)), 0);
         assert_eq!(points(&[&distinct(100)[..], &distinct(100)[1..]].concat()), 99);
-        // Among others, one in a hundred rows and at least two.
+        // Among many other values, one row in a hundred, but at least two rows, must have the value.
         assert_eq!(points(&[&distinct(198)[..], &[7.0, 7.0]].concat()), 1);
         assert_eq!(points(&[&distinct(199)[..], &[7.0]].concat()), 1);
         assert_eq!(points(&[&distinct(200)[..], &[7.0]].concat()), 0);
@@ -449,8 +448,8 @@ mod tests {
     }
 
     #[test]
-    fn dense_values_beside_a_long_tail_keep_their_edges() {
-        // Quantiles of a log-normal distribution of sigma 2, by the logistic distribution near it.
+    fn dense_values_have_dense_edges_in_spite_of_a_long_tail() {
+        // These are nearly the quantiles of a log-normal distribution of sigma 2, computed by the logistic distribution.
         let values: Vec<f64> =
             (1..3000).map(|row| (f64::from(row) / f64::from(3000 - row)).powf(1.2)).collect();
         let levels = Levels::of_values(&values, 1500.0);
@@ -480,7 +479,7 @@ mod tests {
         }
     }
 
-    /// A number with two decimals, and two categories.
+    /// Returns a number with two decimals, and a feature of two categories.
     fn features() -> [Feature; 2] {
         let numeric = crate::card::Numeric {
             range: Some([1.5, 4.0]),
@@ -493,7 +492,7 @@ mod tests {
         [feature(Values::Numeric(numeric)), feature(Values::Categorical(categorical))]
     }
 
-    /// A point and an interval; of class 0 two rows, of class 1 one.
+    /// Returns a simulator with a point and an interval. With `CODES`, it has two rows of class 0 and one of class 1.
     fn small(codes: &[u8]) -> Simulator {
         let levels = Levels { points: vec![1.5], edges: vec![2.0, 4.0] };
         Simulator::new(vec![levels, Levels::default()], codes.len() / 3, codes)
@@ -502,7 +501,7 @@ mod tests {
     const CODES: [u8; 9] = [0, 0, 0, 0, 1, 1, 1, MISSING, 2];
 
     #[test]
-    fn rows_are_drawn_as_the_pool_has_them() {
+    fn drawn_rows_have_the_values_of_the_pool() {
         let pool = Pool::new(&small(&CODES), &features(), &[30, 10]).unwrap();
         assert_eq!((pool.shares(), pool.features()), ([0.75, 0.25].as_slice(), 2));
         assert_eq!([0.0, 0.74, 0.75, 0.99].map(|uniform| pool.class(uniform)), [0, 0, 1, 1]);
@@ -527,8 +526,8 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_a_drift_do_not_depend_on_what_is_drawn() {
-        // A row takes three uniform numbers, whatever its codes are.
+    fn every_row_takes_the_same_number_of_random_numbers() {
+        // A row takes three uniform numbers for any codes.
         let pool = Pool::new(&small(&CODES), &features(), &[30, 10]).unwrap();
         for class in [0, 1] {
             let mut rng = ChaCha8Rng::seed_from_u64(4);
@@ -546,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_do_not_fit_together_are_named() {
+    fn the_error_for_inconsistent_parts_names_the_part() {
         let refused = |change: fn(&mut Simulator), expected: &str| {
             let mut simulator = small(&CODES);
             change(&mut simulator);
@@ -564,17 +563,17 @@ mod tests {
         refused(|s| s.levels[0].edges = vec![1.0, f64::INFINITY], "simulator.levels: feature \"f\"");
         refused(|s| s.levels[0].points = vec![f64::NAN], "simulator.levels: feature \"f\"");
         refused(|s| s.levels[0].points = vec![1.0; 254], "simulator.levels: feature \"f\"");
-        let unknown = "simulator.codes: has a code that stands for nothing";
+        let unknown = "simulator.codes: has an undefined code";
         let code = |codes: &[u8]| Pool::new(&small(codes), &features(), &[30, 10]).map(drop);
         for codes in [[2, 0, 0], [0, 2, 0], [0, 0, 3]] {
             assert_eq!(code(&codes).unwrap_err().to_string(), unknown, "{codes:?}");
         }
         let none = Pool::new(&small(&CODES[..6]), &features(), &[0, 10]).unwrap_err().to_string();
-        assert_eq!(none, "simulator.codes: has no row of a class that the reference has");
+        assert_eq!(none, "simulator.codes: must have a row of a class that occurs in the reference");
         let mut most = small(&CODES);
         most.levels[0].points = vec![1.0; 253];
         assert!(Pool::new(&most, &features(), &[30, 10]).is_ok());
-        // A single value that is not a point has an interval of width 0.
+        // A single value that is not a point is an interval of width 0.
         most.levels[0] = Levels { points: vec![1.5], edges: vec![3.5, 3.5] };
         assert!(Pool::new(&most, &features(), &[30, 10]).is_ok());
     }

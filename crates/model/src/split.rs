@@ -1,4 +1,4 @@
-//! Deals rows out, every class evenly.
+//! Splits rows into fitted and held-out ones, and into folds, with the same share of every class.
 
 use crate::Table;
 use rand::seq::SliceRandom;
@@ -14,7 +14,8 @@ fn shuffled_classes(table: &Table, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     classes
 }
 
-/// Returns the rows to fit and the rows to hold out, which are the same share of every class. At least one row of a class is fitted.
+/// Returns the rows to fit and the rows to hold out. The same share of every class is held out, but at least one row of each class is
+/// fitted.
 pub(crate) fn split(table: &Table, test_fraction: f64, rng: &mut ChaCha8Rng) -> (Vec<usize>, Vec<usize>) {
     let (mut train, mut test) = (Vec::new(), Vec::new());
     for rows in shuffled_classes(table, rng) {
@@ -27,7 +28,7 @@ pub(crate) fn split(table: &Table, test_fraction: f64, rng: &mut ChaCha8Rng) -> 
     (train, test)
 }
 
-/// Returns the fold of each row; every class is dealt out evenly.
+/// Returns the fold of each row. Every class is spread evenly over the folds.
 pub(crate) fn folds(table: &Table, folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut fold = vec![0; table.len()];
     for (dealt, row) in shuffled_classes(table, rng).into_iter().flatten().enumerate() {
@@ -48,7 +49,7 @@ mod tests {
     use rand::SeedableRng;
 
     #[test]
-    fn no_held_out_row_was_fitted() {
+    fn held_out_rows_are_not_fitted() {
         let table = iris::table();
         let (train, test) = split(&table, 0.2, &mut ChaCha8Rng::seed_from_u64(42));
         let shared = test.iter().filter(|&&held| train.iter().any(|&fit| table.row(fit) == table.row(held)));
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn every_class_gives_its_share_and_keeps_a_row() {
+    fn the_same_share_of_every_class_is_held_out_and_one_row_is_fitted() {
         let table = table(&[10, 5, 2]);
         for (fraction, held_out) in [(0.0, [0, 0, 0]), (0.3, [3, 2, 1]), (0.99, [9, 4, 1])] {
             let (train, test) = split(&table, fraction, &mut ChaCha8Rng::seed_from_u64(1));
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn folds_have_equal_parts_of_every_class() {
+    fn every_class_is_spread_evenly_over_the_folds() {
         let table = table(&[9, 6]);
         let folds = folds(&table, 3, &mut ChaCha8Rng::seed_from_u64(1));
         for fold in 0..3 {

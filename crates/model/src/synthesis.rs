@@ -1,40 +1,40 @@
 //! Makes synthetic rows like those of a table, one column after the other: the class first, then each column by a regression tree
 //! on the class and on earlier columns, as the value of a row of the leaf that the synthetic row falls into (J. P. Reiter,
-//! "Using CART to generate partially synthetic public use microdata", 2005; the R package synthpop). So no row is copied as a whole,
-//! and relations between columns are kept, linear or not.
+//! "Using CART to generate partially synthetic public use microdata", 2005; the R package synthpop). So rows are not copied as a
+//! whole, but linear and nonlinear relations between columns are kept.
 
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 
-/// A leaf holds at least this many rows: fewer would copy rows, more would blur relations.
+/// The least number of rows in a leaf. With fewer, rows would be copied; with more, relations would be blurred.
 const LEAF: usize = 3;
 
-/// The most earlier columns that a tree splits on besides the class: those that its own column depends on most. With more than
-/// [`MANY_COLUMNS`] columns it is the smaller number.
+/// The greatest number of earlier columns that a tree splits on besides the class. Those that its column depends on most are chosen.
+/// With more than [`MANY_COLUMNS`] columns, the limit is [`FEW_PREDICTORS`].
 const PREDICTORS: usize = 40;
 const FEW_PREDICTORS: usize = 16;
 const MANY_COLUMNS: usize = 100;
 
-/// The most rows from which the dependence between columns is measured.
+/// The greatest number of rows on which the dependence between columns is measured.
 const ASSOCIATION_ROWS: usize = 1000;
 
-/// A split must reduce the sum of squared deviations by more than this many times the variance that is left. A split by a column
-/// that the target does not depend on reduces it by about that variance, and the best of many such splits by a few times as much.
+/// The least gain of a split: the reduction of the sum of squared deviations, divided by the remaining variance. A split by a column
+/// that the target does not depend on has a gain of about 1, and the best of many such splits a few times as much.
 const GAIN: f64 = 1.0;
 
-/// Codes are bytes.
+/// The number of different codes, which are bytes.
 const CODES: usize = 256;
 
-/// Fewer rows than this are sorted by comparing their codes, others by counting the codes.
+/// The number of rows from which on codes are sorted by counting instead of comparing.
 const COUNTED_ROWS: usize = 64;
 
 /// A column of codes.
 pub(crate) struct Coded {
     /// One code per row.
     pub(crate) codes: Vec<u8>,
-    /// The place of each code in the order of what the codes stand for; for categories any order.
+    /// The rank of each code by the value that it stands for. For categories the order is arbitrary.
     pub(crate) order: [u8; CODES],
-    /// Whether codes are categories, which have no distances.
+    /// Whether codes are categories, between which there are no distances.
     pub(crate) categorical: bool,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Coded {
 pub(crate) fn synthetic_rows(columns: &[Coded], count: usize, rng: &mut impl Rng) -> Vec<u8> {
     let rows = columns[0].codes.len();
     let width = columns.len();
-    // Ordered codes of the real and of the synthetic rows, column by column.
+    // The ranks of the codes of the real and of the synthetic rows, column by column.
     let ordered: Vec<Vec<u8>> = columns
         .iter()
         .map(|column| column.codes.iter().map(|&code| column.order[usize::from(code)]).collect())
@@ -54,13 +54,13 @@ pub(crate) fn synthetic_rows(columns: &[Coded], count: usize, rng: &mut impl Rng
 
     let mut synthetic = vec![Vec::new(); width];
     let mut result = vec![0; count * width];
-    // Every class has its share, however rare.
+    // Every class, even a rare one, has the same share as in the table.
     let mut by_class: Vec<usize> = (0..rows).collect();
     by_class.sort_by_key(|&row| columns[0].codes[row]);
     let donors: Vec<usize> = (0..count).map(|row| by_class[row * rows / count]).collect();
     synthetic[0] = donors.iter().map(|&donor| ordered[0][donor]).collect();
     donors.iter().enumerate().for_each(|(row, &donor)| result[row * width] = columns[0].codes[donor]);
-    // A tree depends on the real rows alone, so the trees grow side by side.
+    // A tree depends only on the real rows, so the trees are built in parallel.
     let trees: Vec<Tree> = sequence
         .par_iter()
         .enumerate()
@@ -85,13 +85,13 @@ pub(crate) fn synthetic_rows(columns: &[Coded], count: usize, rng: &mut impl Rng
     result
 }
 
-/// Returns on how many earlier columns the tree of a column may split.
+/// Returns the number of earlier columns that a tree may split on.
 fn most_predictors(columns: usize) -> usize {
     if columns > MANY_COLUMNS { FEW_PREDICTORS } else { PREDICTORS }
 }
 
-/// Returns how strongly the columns of each pair depend on each other: the magnitude of the correlation of their ordered codes, or
-/// Cramér's V where one of them is categorical.
+/// Returns the dependence between each pair of columns: the absolute correlation of their ranks, or Cramér's V if one of them is
+/// categorical.
 fn strengths(columns: &[Coded], ordered: &[Vec<u8>]) -> Vec<Vec<f64>> {
     let rows = ordered[0].len();
     let step = rows.div_ceil(ASSOCIATION_ROWS).max(1);
@@ -158,7 +158,7 @@ struct Tree {
 }
 
 enum Node {
-    /// Rows whose code of the predictor is at most the limit continue at the next node, the others at `above`.
+    /// Rows whose code in the predictor column is at most the limit continue at the next node, and the others at `above`.
     Split {
         predictor: usize,
         limit: u8,
@@ -219,7 +219,7 @@ impl Tree {
         self.node(categorical, ordered, predictors, all, high, scratch);
     }
 
-    /// Returns the real rows of the leaf of a row with these codes.
+    /// Returns the real rows in the leaf that a row with these codes falls into.
     fn leaf(&self, code: impl Fn(usize) -> u8) -> &[u32] {
         let mut at = 0;
         loop {
@@ -233,9 +233,9 @@ impl Tree {
     }
 }
 
-/// Returns the best split of a node: the predictor, and the greatest of its codes in the lower part. Classes are split first; then
-/// the split is best that leaves the least variance, or for categories the least Gini impurity. `None` if no split into two leaves
-/// gains enough, see [`GAIN`].
+/// Returns the best split of a node: the predictor, and the greatest of its codes in the lower part. Classes are split first. Among
+/// other splits, the best one leaves the least variance, or for categories the least Gini impurity. `None` if the gain of every split
+/// is too small, see [`GAIN`].
 fn best_split(
     categorical: bool,
     ordered: &[u8],
@@ -297,7 +297,7 @@ fn best_split(
     found.filter(|_| best - start > GAIN * left.max(0.0) + 1e-9 * start)
 }
 
-/// How often each code occurs in a part; only categories need it.
+/// The counts of each code in a part, which only categories need.
 #[derive(Debug, Clone)]
 struct Counts(Vec<f64>);
 
@@ -322,7 +322,7 @@ fn class_split(classes: &[u8], rows: &[u32]) -> Option<(usize, u8)> {
     rows.iter().for_each(|&row| counts[usize::from(classes[row as usize])] += 1);
     let present: Vec<u8> = (0..=u8::MAX).filter(|&class| counts[usize::from(class)] > 0).collect();
     let middle = present.len() / 2;
-    // From the middle outwards, because the part on one side of the middle may be smaller than a leaf.
+    // Positions are tried from the middle outwards, because the part on one side of the middle may be smaller than a leaf.
     let mut limits: Vec<usize> = (1..present.len()).collect();
     limits.sort_by_key(|&at| at.abs_diff(middle));
     limits.into_iter().find_map(|at| {
@@ -331,14 +331,14 @@ fn class_split(classes: &[u8], rows: &[u32]) -> Option<(usize, u8)> {
     })
 }
 
-/// Sums over one part of a node's rows.
+/// Sums over a part of a node's rows.
 #[derive(Debug, Clone, Copy, Default)]
 struct Part {
     rows: f64,
     sum: f64,
-    /// Sum of the squares of the codes.
+    /// The sum of the squared codes.
     code_squares: f64,
-    /// Sum of the squares of the codes' counts.
+    /// The sum of the squared counts of the codes.
     squares: f64,
 }
 
@@ -363,12 +363,12 @@ impl Part {
         }
     }
 
-    /// Returns the score of parts without any variance.
+    /// Returns the score that parts without any variance would have.
     fn total(&self, categorical: bool) -> f64 {
         if categorical { self.rows } else { self.code_squares }
     }
 
-    /// Returns the score of a part: the greater the sum over two parts, the less variance, or impurity, they leave.
+    /// Returns the score of a part. The greater the sum of two parts' scores, the less variance, or impurity, the split leaves.
     fn score(&self, categorical: bool) -> f64 {
         if self.rows == 0.0 {
             0.0
@@ -391,11 +391,12 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_relation_is_kept() {
+    fn exact_relations_between_columns_are_kept() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let class: Vec<u8> = (0..1000).map(|row| (row % 2) as u8).collect();
         let a: Vec<u8> = (0..1000).map(|_| rng.random_range(0..8)).collect();
-        // What is 1 for low numbers of one class and for high ones of the other depends on neither alone.
+        // The last column is 1 for low numbers of one class and for high numbers of the other, so it depends on both together but on
+        // neither alone.
         let high: Vec<u8> = a.iter().zip(&class).map(|(&a, &class)| u8::from(a >= 4) ^ class).collect();
         let columns = [coded(class, true), coded(a, false), coded(high, true)];
         let rows = synthetic_rows(&columns, 3000, &mut rng);
@@ -405,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn every_class_has_a_tree_of_its_own_and_rare_ones_share() {
+    fn classes_have_separate_trees_and_rare_classes_share_one() {
         let classes: Vec<u8> = [vec![0; 50], vec![1; 2], vec![2; 50]].concat();
         let rows: Vec<u32> = (0..102).collect();
         assert_eq!(class_split(&classes, &rows), Some((0, 0)));
@@ -414,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn dependence_is_kept_whatever_its_form() {
+    fn nonlinear_dependence_is_kept() {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let x: Vec<u8> = (0..2000).map(|_| rng.random_range(0..100)).collect();
         let square: Vec<u8> = x.iter().map(|&x| ((i32::from(x) - 50).pow(2) / 25) as u8).collect();
@@ -428,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn few_rows_and_constant_columns_give_rows() {
+    fn few_rows_and_constant_columns_can_be_synthesised() {
         let columns = [coded(vec![0, 1], true), coded(vec![7, 7], false), coded(vec![3, 255], true)];
         let rows = synthetic_rows(&columns, 10, &mut ChaCha8Rng::seed_from_u64(3));
         assert_eq!(rows.len(), 30);
@@ -436,13 +437,13 @@ mod tests {
     }
 
     #[test]
-    fn association_agrees_with_scipy() {
+    fn cramers_v_agrees_with_scipy() {
         // scipy.stats.contingency: association(crosstab(a, b)[1], method="cramer")
         let a = [0, 0, 1, 1, 1, 2, 2, 2, 2, 0, 1, 2];
         let b = [0, 1, 1, 1, 2, 3, 3, 0, 3, 0, 1, 2];
         assert!((cramers_v(&a, &b) - 0.7006941003192636).abs() < 1e-12);
         assert_eq!((cramers_v(&a, &[5; 12]), cramers_v(&[5; 12], &a)), (0.0, 0.0));
-        // Of 32 codes, two are one range: the same of c // 2 and d // 2.
+        // With 32 codes, each range has two codes, so the result is that of c // 2 and d // 2.
         let mut c: Vec<u8> = (0..64).map(|i| ((i * i * 7 + 3 * i) % 32) as u8).collect();
         let mut d: Vec<u8> = (0..64).map(|i| ((i * 11 + i / 5) % 32) as u8).collect();
         (c[0], d[1]) = (31, 31);
@@ -450,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_depend_by_correlation_and_categories_by_association() {
+    fn dependence_is_correlation_for_numbers_and_cramers_v_for_categories() {
         // scipy: pearsonr(x, y)[0], pearsonr(b, y)[0], and association as above
         let columns = [
             coded(vec![0, 0, 1, 1, 1, 2, 2, 2, 2, 0, 1, 2], true),
@@ -474,7 +475,7 @@ mod tests {
         }
     }
 
-    /// The sum of squared deviations of some codes, or the Gini impurity of the categories times their number.
+    /// Returns the sum of squared deviations of some codes, or the Gini impurity of the categories times their number.
     fn left(categorical: bool, codes: &[u8]) -> f64 {
         let count = codes.len() as f64;
         if categorical {
@@ -486,7 +487,7 @@ mod tests {
         }
     }
 
-    /// Tries every split into two leaves: what the best one leaves, the predictor and the limit.
+    /// Tries every split into two leaves. Returns the variance or impurity that the best one leaves, its predictor and its limit.
     fn by_trying(categorical: bool, target: &[u8], all: &[Vec<u8>]) -> (f64, usize, u8) {
         let mut best = (left(categorical, target), 0, 0);
         for (predictor, codes) in all.iter().enumerate().skip(1) {
@@ -513,17 +514,17 @@ mod tests {
     }
 
     #[test]
-    fn the_best_split_is_found_and_must_be_worth_it() {
+    fn the_best_split_is_found_if_its_gain_is_large_enough() {
         let mut rng = ChaCha8Rng::seed_from_u64(4);
         let (mut some, mut none) = (0, 0);
-        // Fewer than 64 rows are sorted by comparing, more by counting.
+        // Fewer than 64 rows are sorted by comparing, and others by counting.
         for count in (6..90).chain([63, 64, 65]).flat_map(|count| [count; 4]) {
             for categorical in [false, true] {
                 let mut column =
                     |codes: u8| (0..count).map(|_| rng.random_range(0..codes)).collect::<Vec<u8>>();
                 let (a, b, noise) = (column(6), column(4), column(3));
                 let all = [vec![0; count], a.clone(), b];
-                // What depends on a predictor in every second case, and on none in the others.
+                // The target depends on a predictor in every second case, and on none in the others.
                 let target: Vec<u8> = if count % 2 == 0 {
                     a.iter().zip(&noise).map(|(&a, &noise)| u8::from(a > 2) * 2 + noise).collect()
                 } else {
@@ -531,7 +532,7 @@ mod tests {
                 };
                 let (rest, predictor, limit) = by_trying(categorical, &target, &all);
                 let whole = left(categorical, &target);
-                // Worth it: more than what is left per row.
+                // The reduction must exceed the remaining variance per row.
                 let expected = (whole - rest > rest / count as f64 + 1e-6).then_some((predictor, limit));
                 let got = split(categorical, &target, &all);
                 assert_eq!(got.is_some(), expected.is_some(), "{count} {categorical}");
@@ -550,10 +551,10 @@ mod tests {
     }
 
     #[test]
-    fn leaves_have_three_rows() {
+    fn leaves_have_at_least_three_rows() {
         let all = |codes: &[u8]| [vec![0; codes.len()], codes.to_vec()];
         assert_eq!(split(false, &[0, 0, 0, 9, 9, 9], &all(&[1, 2, 3, 4, 5, 6])), Some((1, 3)));
-        // The best split would be after two rows.
+        // Without the limit, the best split would be after two rows.
         assert_eq!(split(false, &[0, 0, 9, 9, 9, 9], &all(&[1, 2, 3, 4, 5, 6])), Some((1, 3)));
         assert_eq!(split(false, &[0, 0, 9, 9, 9], &all(&[1, 2, 3, 4, 5])), None);
         assert_eq!(split(false, &[5; 6], &all(&[1, 2, 3, 4, 5, 6])), None);
@@ -588,14 +589,14 @@ mod tests {
         for row in 0..200 {
             let leaf = tree.leaf(|predictor| all[predictor][row]);
             assert!(leaf.contains(&(row as u32)) && leaf.len() >= LEAF);
-            assert!(leaf.iter().all(|&other| y[other as usize] == y[row]), "x decides y");
+            assert!(leaf.iter().all(|&other| y[other as usize] == y[row]), "y depends only on x");
             leaves.insert(leaf.to_vec());
         }
         assert_eq!(leaves.iter().map(Vec::len).sum::<usize>(), 200);
     }
 
     #[test]
-    fn trees_of_many_columns_split_on_fewer() {
+    fn trees_of_many_columns_split_on_fewer_predictors() {
         assert_eq!([2, 100, 101, 1000].map(most_predictors), [40, 40, 16, 16]);
     }
 }

@@ -1,4 +1,4 @@
-//! Rows to learn from, already checked: every row has every column, every number is finite, every class is known.
+//! A table for training. It has been checked: every row has every column, every number is finite, and every class is known.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,25 +14,25 @@ pub struct Table {
     pub values: Vec<Vec<f64>>,
     /// Each row's position in `classes`.
     pub labels: Vec<usize>,
-    /// How the file that it was read from is written.
+    /// The target column and the missing values of the file that the table was read from.
     pub notation: Notation,
 }
 
-/// How the table that a model was trained on is written, so that others can be read in the same way.
+/// The target column and the missing values of the table that a model was trained on. Other tables are read in the same way.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Notation {
-    /// The column with the true class, if it has a name.
+    /// The name of the column with the true class, if it has one.
     pub target: Option<String>,
-    /// Texts that stand for a missing value, beside the empty cell.
+    /// Texts that stand for a missing value, in addition to the empty cell.
     pub missing: Vec<String>,
 }
 
 /// A feature column as the data set names it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// Name, unique in the table.
+    /// The column's name, which is unique in the table.
     pub name: String,
-    /// Unit, where the data set gives one.
+    /// The unit, if the data set gives one.
     pub unit: Option<String>,
     /// A range of values far outside the data, if the data set names one.
     pub extreme: Option<[f64; 2]>,
@@ -43,14 +43,14 @@ pub struct Column {
 /// The categories of a column.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Categories {
-    /// Those that occur often enough to be counted one by one.
+    /// The categories that are frequent enough to have a bin of their own.
     pub known: Vec<String>,
-    /// Some of the others, the most frequent first.
+    /// Some of the other categories, the most frequent first.
     pub rare: Vec<String>,
 }
 
 impl Column {
-    /// Returns a numeric column of which nothing but the name is known.
+    /// Returns a numeric column with only a name.
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned(), unit: None, extreme: None, categories: None }
     }
@@ -60,7 +60,7 @@ impl Table {
     /// Returns a table of these rows.
     ///
     /// # Panics
-    /// If a row does not have one value per column, or there is not one label per row.
+    /// If a row does not have one value per column, or the numbers of rows and labels differ.
     pub fn from_rows(
         columns: Vec<Column>,
         classes: Vec<String>,
@@ -100,7 +100,7 @@ impl Table {
         self.values[feature].iter().map(|&value| present(value)).collect()
     }
 
-    /// Returns how many rows each class has.
+    /// Returns the number of rows of each class.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
         for &label in &self.labels {
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_and_columns_show_the_same_values() {
+    fn rows_and_columns_have_the_same_values() {
         let rows = [vec![Some(1.0), None], vec![Some(3.0), Some(4.0)], vec![None, Some(6.0)]];
         let columns = vec![Column::named("a"), Column::named("b")];
         let table = Table::from_rows(columns, vec!["x".into(), "y".into()], &rows, vec![1, 0, 1]);

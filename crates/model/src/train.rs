@@ -1,4 +1,4 @@
-//! Trains a model from a table: split, fit, score, and describe.
+//! Trains a model on a table: splits the rows, fits the weights, scores the model and describes it.
 
 use crate::{
     Calibration, CrossValidation, Feature, FileError, ModelCard, ModelFile, Simulator, Table, TrainingReport,
@@ -9,7 +9,7 @@ use crate::{
     pool::{Source, simulator},
     predictor::Predictor,
     rarity,
-    reference::{Answers, Outputs, PLENTY, reference, twins},
+    reference::{Outputs, PLENTY, ReferenceOutputs, reference, twins},
     scores::{auroc, class_scores, warnings},
     split::{folds, parted, split},
     table::Column,
@@ -20,38 +20,38 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use thiserror::Error;
 
-/// Folds of the cross-validation where rows are plenty.
+/// The number of folds of the cross-validation if there are many rows.
 const FOLDS: usize = 5;
 
-/// Folds where they are not: many, so that the weights of each fold are close to the served ones.
+/// The number of folds if there are few rows: many folds, so that the weights of each fold are close to the served weights.
 const MANY_FOLDS: usize = 20;
 
-/// How to train.
+/// Options of the training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainOptions {
     /// The model's name.
     pub name: String,
-    /// Share of each class to hold out, in [0, 1).
+    /// The share of each class to hold out, in [0, 1).
     pub test_fraction: f64,
     /// Seed of the split, the folds and the simulator.
     pub seed: u64,
-    /// Strength of the L2 penalty, above 0: separable data would drive unpenalised weights to infinity.
+    /// The strength of the L2 penalty, above 0. Without a penalty, the weights for separable classes would be infinite.
     pub alpha: f64,
 }
 
 impl TrainOptions {
-    /// Creates the defaults: a fifth held out, seed 42, alpha 0.1.
+    /// Returns the default options: a fifth of the rows held out, seed 42, alpha 0.1.
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), test_fraction: 0.2, seed: 42, alpha: 0.1 }
     }
 }
 
-/// A step of the training that has begun.
+/// A step of the training, which is reported when it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// The weights are fitted.
     Fit,
-    /// Weights are fitted without parts of the rows, to score those.
+    /// Weights are fitted without parts of the rows, so that these parts can be scored.
     Validate,
     /// The reference is measured.
     Reference,
@@ -59,28 +59,26 @@ pub enum Step {
     Simulator,
 }
 
-/// Why no model could be trained.
+/// The reason why no model could be trained.
 #[derive(Debug, Error)]
 pub enum TrainError {
-    /// An option outside its range.
+    /// An option is out of range.
     #[error("{option} must be {range}, got {got}")]
     Option {
         /// The option's name.
         option: &'static str,
-        /// What it may be.
+        /// The allowed range.
         range: &'static str,
-        /// What it was.
+        /// The value.
         got: f64,
     },
-    /// A class of fewer than two rows. Validation fits weights without a row and scores it by them, so another row of its class
-    /// must remain.
-    #[error(
-        "class {class:?} has {rows} of the two rows that each class needs: give it more, or leave it out"
-    )]
+    /// A class has fewer than two rows. Validation scores a row with weights that are fitted without it, which needs another row of the
+    /// same class.
+    #[error("class {class:?}: expected at least two rows, got {rows}; add rows of this class, or remove it")]
     RareClass {
         /// The class's name.
         class: String,
-        /// How many rows it has.
+        /// The number of rows of the class.
         rows: usize,
     },
     /// The optimiser failed.
@@ -100,7 +98,7 @@ impl TrainError {
 /// Trains a model. The same table and options give the same file, byte for byte.
 ///
 /// # Errors
-/// When an option is out of range, a class has fewer than two rows, or the optimiser fails.
+/// Returns an error if an option is out of range, a class has fewer than two rows, or the optimiser fails.
 pub fn train(table: &Table, options: &TrainOptions) -> Result<ModelFile, TrainError> {
     train_with_progress(table, options, |_| {})
 }
@@ -108,7 +106,7 @@ pub fn train(table: &Table, options: &TrainOptions) -> Result<ModelFile, TrainEr
 /// Trains a model and reports each step when it begins.
 ///
 /// # Errors
-/// As [`train`].
+/// Returns the errors of [`train`].
 pub fn train_with_progress(
     table: &Table,
     options: &TrainOptions,
@@ -136,9 +134,9 @@ pub fn train_with_progress(
     let (cross_validation, unseen) = validation.run(&train_rows, count, as_served.clone(), &mut rng)?;
     let calibration = Calibration::fit(&unseen, &table.labels);
     let scored = Outputs::of_logits(&unseen, calibration.temperature);
-    // With plenty of rows a single one hardly changes the weights, and the weights of the folds differ more from the served ones.
+    // If there are many rows, a single row hardly changes the weights, and the weights of the folds differ more from the served ones.
     let twins = twins(table);
-    // One copy of the logits less, which count on large tables.
+    // The logits are dropped here, because they need much memory for large tables.
     let mut logits = if plenty {
         drop(unseen);
         as_served.clone()
@@ -150,16 +148,16 @@ pub fn train_with_progress(
     drop(logits);
 
     begins(Step::Reference);
-    // Not that of `outputs`, which score fitted rows by the served weights if rows are plenty: with 20 rows per weight and classes
-    // that can hardly be distinguished, it would be 0.04 above the accuracy on new rows.
+    // The accuracy of `outputs` cannot be used, because fitted rows are scored by the served weights if there are many rows. With 20
+    // rows per weight and hardly distinguishable classes, it would be 0.04 above the accuracy on new rows.
     let accuracy = scored.accuracy(&table.labels);
-    let answers = Answers {
+    let reference_outputs = ReferenceOutputs {
         prediction: SignalReference::of_classes("prediction", &outputs.predictions, &table.classes),
         confidences: Some(&outputs.confidences),
         accuracy: Some(accuracy),
         errors: None,
     };
-    let (reference, distances) = reference(table, &design, answers, &twins, &mut rng);
+    let (reference, distances) = reference(table, &design, reference_outputs, &twins, &mut rng);
     let weights = served.to_weights(&design, calibration.temperature);
     let class_scores = class_scores(table, &scored);
     let commonest = counts.iter().copied().max().unwrap_or_default();
@@ -215,7 +213,7 @@ fn check(options: &TrainOptions) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Scores rows by weights that were fitted without them.
+/// Scores rows with weights that were fitted without them.
 struct Validation<'a> {
     table: &'a Table,
     design: &'a Design,
@@ -224,8 +222,8 @@ struct Validation<'a> {
 }
 
 impl Validation<'_> {
-    /// Replaces the logits of the fitted rows: each of `count` folds is scored by weights that are fitted without it. Also returns
-    /// the accuracy over the folds. Each fit starts from the served weights, so that it takes few steps.
+    /// Replaces the logits of the fitted rows: each of `count` folds is scored with weights that are fitted without it. Returns the
+    /// accuracy over the folds. Each fit starts from the served weights, so that it takes few steps.
     fn run(
         &self,
         train_rows: &[usize],
@@ -248,7 +246,7 @@ impl Validation<'_> {
             .collect::<Result<_, _>>()?;
         let mut scores = Vec::new();
         for (rows, own) in parts {
-            // Fewer rows than folds leave some of them empty.
+            // If there are fewer rows than folds, some folds are empty.
             if !rows.is_empty() {
                 let right =
                     rows.iter().zip(&own).filter(|(row, own)| argmax(own) == self.table.labels[**row]);
@@ -265,7 +263,7 @@ impl Validation<'_> {
     fn refitted(&self, fit: &[usize], held_out: &[usize]) -> Result<Fit, TrainError> {
         let mut present = vec![false; self.table.classes.len()];
         fit.iter().for_each(|&row| present[self.table.labels[row]] = true);
-        // Without the only fitted row of a class, the weights would be those of a model with fewer classes.
+        // If the only fitted row of a class is left out, the weights would be those of a model with fewer classes.
         if held_out.is_empty() || present.contains(&false) {
             return Ok(self.served.clone());
         }
@@ -273,7 +271,7 @@ impl Validation<'_> {
     }
 }
 
-/// Returns how much each feature moves the logits.
+/// Returns how much the logits depend on each feature.
 fn importances(design: &Design, table: &Table, weights: &Weights) -> Vec<f64> {
     let mut start = 0;
     let mut spreads = Vec::new();
@@ -321,12 +319,12 @@ fn describe(column: &Column, values: &[f64], slot: Slot) -> Values {
     })
 }
 
-/// Returns how much a feature moves the logits: the standard deviation over the rows of what it adds to a class's logit, averaged
-/// over the classes. What it adds to all classes alike is subtracted first, because it decides nothing. `start` is the position of
-/// its first encoded column.
+/// Returns how much the logits depend on a feature: the standard deviation, over the rows, of its contribution to a class's logit,
+/// averaged over the classes. The mean contribution to all classes is subtracted first, because it does not change the prediction.
+/// `start` is the position of the feature's first encoded column.
 fn spread(slot: Slot, values: &[f64], weights: &Weights, start: usize) -> f64 {
     let classes = weights.coefficients.len() as f64;
-    // What each encoded column adds, class by class.
+    // The contribution of each encoded column, class by class.
     let added: Vec<Vec<f64>> = (start..start + slot.width())
         .map(|column| {
             let mean = weights.coefficients.iter().map(|line| line[column]).sum::<f64>() / classes;
@@ -372,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn iris_is_learnt_well() {
+    fn the_model_of_iris_has_a_high_accuracy() {
         let report = iris_model().card.training;
         assert_eq!((report.train_rows, report.test_rows), (117, 30));
         assert!(report.held_out_accuracy.unwrap() >= 0.93, "{report:?}");
@@ -388,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_survives_its_own_text_and_an_edit_does_not() {
+    fn a_file_can_be_read_back_and_an_edited_one_is_refused() {
         let file = iris_model();
         let text = file.to_json().unwrap();
         let read = ModelFile::from_json(&text).unwrap();
@@ -408,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_of_other_rows_than_the_reference_is_refused() {
+    fn a_signal_with_another_number_of_rows_than_the_reference_is_refused() {
         let mut file = iris_model();
         file.card.reference.signals[0].rows += 1;
         file.card.reference.signals[0].counts[0] += 1;
@@ -417,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn awkward_tables_train_and_answer() {
+    fn models_of_unusual_tables_can_be_trained_and_give_predictions() {
         let cases: [(&str, String); 6] = [
             ("constant column", rows(60, |i| format!("1,{},{}", i, i % 2))),
             ("column always missing", rows(60, |i| format!(",{},{}", i, i % 3))),
@@ -454,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn sixty_features_and_thirty_rows_train() {
+    fn a_model_of_sixty_features_and_thirty_rows_can_be_trained() {
         let names: Vec<String> = (0..60).map(|f| format!("f{f}")).collect();
         let cell = |r: usize, f: usize| ((r * 37 + f * 101 + r * f) % 97).to_string();
         let body: String = (0..30)
@@ -467,13 +465,13 @@ mod tests {
     }
 
     #[test]
-    fn a_class_of_fewer_than_two_rows_is_named() {
+    fn the_error_for_a_class_of_fewer_than_two_rows_names_the_class() {
         let mut table = iris::table();
         table.classes.push("orchid".into());
         for rows in [0, 1] {
             let error = train(&table, &TrainOptions::new("x")).unwrap_err().to_string();
             let expected = format!(
-                "class \"orchid\" has {rows} of the two rows that each class needs: give it more, or leave it out"
+                "class \"orchid\": expected at least two rows, got {rows}; add rows of this class, or remove it"
             );
             assert_eq!(error, expected);
             table.values.iter_mut().for_each(|column| column.push(column[0]));
@@ -483,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn options_out_of_range_are_named() {
+    fn the_error_for_an_option_out_of_range_names_the_option() {
         let bad = TrainOptions { alpha: 0.0, ..TrainOptions::new("x") };
         assert_eq!(train(&iris::table(), &bad).unwrap_err().to_string(), "alpha must be above 0, got 0");
         let bad = TrainOptions { test_fraction: 1.0, ..TrainOptions::new("x") };
@@ -495,7 +493,7 @@ mod tests {
         );
     }
 
-    /// A table of one column without any information.
+    /// Returns a table whose only column is constant.
     fn constant(counts: &[usize]) -> Table {
         let labels: Vec<usize> =
             counts.iter().enumerate().flat_map(|(class, &rows)| vec![class; rows]).collect();
@@ -504,8 +502,8 @@ mod tests {
     }
 
     #[test]
-    fn a_report_on_a_model_that_always_answers_the_same() {
-        // 52 rows of 100, dealt to five folds: 11, 11, 10, 10 and 10 of the 20 rows of each.
+    fn the_report_warns_about_a_model_that_always_predicts_one_class() {
+        // 52 of 100 rows are of the most frequent class. The five folds of 20 rows have 11, 11, 10, 10 and 10 of them.
         let options = TrainOptions { test_fraction: 0.0, ..TrainOptions::new("t") };
         let report = train(&constant(&[52, 48]), &options).unwrap().card.training;
         assert_eq!((report.train_rows, report.test_rows, report.held_out_accuracy), (100, 0, None));
@@ -517,16 +515,16 @@ mod tests {
         assert_eq!(report.baseline_accuracy, Some(0.52));
         let report = train(&constant(&[60, 40]), &TrainOptions::new("t")).unwrap().card.training;
         assert_eq!((report.train_rows, report.test_rows, report.held_out_accuracy), (80, 20, Some(0.6)));
-        assert!(report.warnings.iter().any(|warning| warning.contains("no better than always answering")));
+        assert!(report.warnings.iter().any(|warning| warning.contains("not better than always predicting")));
     }
 
     #[test]
-    fn twenty_rows_per_free_weight_are_plenty() {
+    fn the_folds_are_few_from_twenty_rows_per_free_weight_on() {
         let folds = |counts: &[usize]| {
             let options = TrainOptions { test_fraction: 0.0, ..TrainOptions::new("t") };
             train(&constant(counts), &options).unwrap().card.training.cross_validation.unwrap().folds
         };
-        // A column and an intercept: 40 rows for two classes, 80 for three.
+        // A column and an intercept need 40 rows for two classes, and 80 for three.
         assert_eq!((folds(&[20, 20]), folds(&[21, 20])), (20, 5));
         assert_eq!((folds(&[30, 30, 20]), folds(&[30, 30, 21])), (20, 5));
         // With fewer rows than folds, some folds are empty.
@@ -534,8 +532,8 @@ mod tests {
     }
 
     #[test]
-    fn the_accuracy_of_the_reference_is_that_on_rows_that_were_not_fitted() {
-        // Ten columns without information: weights that were fitted to a row classify it better than others do.
+    fn the_accuracy_of_the_reference_is_measured_on_rows_that_were_not_fitted() {
+        // The ten columns are random numbers, so weights are correct more often on rows that they were fitted to.
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let rows: Vec<Vec<Option<f64>>> =
             (0..400).map(|_| (0..10).map(|_| Some(rng.random::<f64>())).collect()).collect();
@@ -543,7 +541,7 @@ mod tests {
         let classes = ["x", "y"].map(str::to_owned).to_vec();
         let table = Table::from_rows(columns, classes, &rows, (0..400).map(|row| row % 2).collect());
         let card = train(&table, &TrainOptions::new("t")).unwrap().card;
-        assert_eq!(card.training.cross_validation.unwrap().folds, FOLDS, "rows are plenty");
+        assert_eq!(card.training.cross_validation.unwrap().folds, FOLDS, "there are many rows");
         let correct: f64 =
             card.training.class_scores.iter().map(|class| class.recall * class.rows as f64).sum();
         let accuracy = card.reference.accuracy.unwrap();
@@ -559,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn importance_is_the_spread_of_what_a_feature_adds() {
+    fn importance_is_the_standard_deviation_of_a_features_contribution() {
         // The first encoded column is of another feature.
         let numeric = Slot::Numeric(crate::encoding::Scaling { mean: 0.0, sd: 1.0 });
         let line = |values: [f64; 4]| values.to_vec();
@@ -567,16 +565,16 @@ mod tests {
             coefficients: vec![line([1.0, 1.0, 2.0, 3.0]), line([-3.0, -1.0, -2.0, -3.0])],
             intercepts: vec![0.0; 2],
         };
-        // 1 and −3 less their mean are 2 and −2.
+        // 1 and −3 minus their mean are 2 and −2.
         assert_eq!(spread(numeric, &[-1.0, 1.0], &weights, 0), 2.0);
         // numpy.std([-1, 1, 0, 0]) is √½.
         let gaps = spread(numeric, &[-1.0, 1.0, f64::NAN, f64::NAN], &weights, 0);
         assert!((gaps - 2.0 * 0.5_f64.sqrt()).abs() < 1e-12, "{gaps}");
-        // Shares 1/2, 1/4 and 1/4: numpy.sqrt(numpy.cov([1, 1, 2, 3], bias=True))
+        // The shares are 1/2, 1/4 and 1/4: numpy.sqrt(numpy.cov([1, 1, 2, 3], bias=True))
         let values = [0.0, 0.0, 1.0, f64::NAN];
         let own = spread(Slot::Categorical { categories: 1 }, &values, &weights, 1);
         assert!((own - 0.82915619758885).abs() < 1e-12, "{own}");
-        // Weights that are equal for all classes decide nothing.
+        // Weights that are equal for all classes do not change the prediction.
         let equal = Weights { coefficients: vec![line([1.0, 1.0, 2.0, 5.0]); 2], intercepts: vec![0.0; 2] };
         assert_eq!(spread(Slot::Categorical { categories: 1 }, &values, &equal, 1), 0.0);
 
@@ -598,19 +596,19 @@ mod tests {
     }
 
     #[test]
-    fn a_range_of_giants_lies_beyond_the_data() {
+    fn the_extreme_range_lies_above_the_data() {
         let close = |range, expected: [f64; 2]| {
             beyond(range).iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-12)
         };
         assert!(close([0.0, 10.0], [10.5, 16.0]));
-        // Of a narrow column a tenth of the value is the width.
+        // The width of a narrow range is taken as a tenth of the value.
         assert!(close([100.0, 101.0], [101.505, 107.06]) && close([-10.0, -9.5], [-9.4525, -8.93]));
         let [low, high] = beyond([0.0, 0.0]);
         assert!((low / 5e-11 - 1.0).abs() < 1e-12 && (high / 6e-10 - 1.0).abs() < 1e-12);
     }
 
     #[test]
-    fn a_column_that_was_never_filled_has_no_range_and_no_decimals() {
+    fn a_column_without_values_has_no_range_and_no_decimals() {
         let slot = Slot::Numeric(crate::encoding::Scaling { mean: 0.0, sd: 1.0 });
         let Values::Numeric(numeric) = describe(&Column::named("a"), &[f64::NAN; 3], slot) else { panic!() };
         assert_eq!((numeric.range, numeric.decimals), (None, None));
@@ -621,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fit_without_a_class_is_replaced_by_the_served_one() {
+    fn without_a_row_of_some_class_the_served_weights_are_used() {
         let table = iris::table();
         let all: Vec<usize> = (0..table.len()).collect();
         let design = Design::new(&table, &all);
@@ -637,7 +635,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_out_of_range_is_named() {
+    fn the_error_for_each_option_out_of_range_names_it() {
         for (test_fraction, alpha) in
             [(-0.1, 1.0), (f64::NAN, 1.0), (0.2, -1.0), (0.2, f64::INFINITY), (0.2, f64::NAN)]
         {

@@ -1,5 +1,5 @@
-//! New rows of the distribution that the training data came from never drift, and confidence is calibrated, whatever the
-//! distribution: discrete answers, long tails, classes that can't be told apart, more features than the data can support.
+//! New rows from the distribution of the training data are never judged to drift, and confidence is calibrated. This is tested for
+//! discrete values, long tails, classes that cannot be distinguished, and more features than the data can support.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-type Law = fn(&mut ChaCha8Rng) -> (Vec<f64>, usize);
+type Population = fn(&mut ChaCha8Rng) -> (Vec<f64>, usize);
 
 const FRESH: usize = 20_000;
 
@@ -21,13 +21,13 @@ fn coin(rng: &mut ChaCha8Rng, share: f64) -> usize {
     usize::from(rng.random::<f64>() < share)
 }
 
-/// Four yes-or-no answers, a little likelier in one class.
+/// Returns four binary values, which are 1 a little more often in one class.
 fn survey(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
     let class = coin(rng, 0.5);
     ((0..4).map(|_| coin(rng, 0.3 + 0.3 * class as f64) as f64).collect(), class)
 }
 
-/// A few answers to choose from: hardly more different rows than bins.
+/// Returns features with few values each, so that there are hardly more different rows than bins.
 fn choices(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
     let class = coin(rng, 0.3);
     let odds = [0.3 + 0.3 * class as f64, 0.5 + 0.2 * class as f64];
@@ -35,7 +35,7 @@ fn choices(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
     (vec![yes, again, (rng.random_range(0..3) + class) as f64], class)
 }
 
-/// Long tails, on two scales.
+/// Returns features with long tails, on two scales.
 fn log_normal(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
     let class = coin(rng, 0.5);
     (
@@ -44,18 +44,18 @@ fn log_normal(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
     )
 }
 
-/// Nothing to learn.
+/// Returns features that do not depend on the class.
 fn no_signal(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
     (vec![normal(rng), normal(rng)], coin(rng, 0.5))
 }
 
-/// Classes that never meet.
+/// Returns features that separate the classes completely.
 fn separable(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
     let class = coin(rng, 0.5);
     (vec![100.0 * class as f64 + 0.1 * normal(rng), normal(rng)], class)
 }
 
-/// Twenty features, three classes.
+/// Returns twenty features and one of three classes.
 fn wide(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
     let class = rng.random_range(0..3);
     let feature = |f: usize, rng: &mut ChaCha8Rng| {
@@ -65,8 +65,8 @@ fn wide(rng: &mut ChaCha8Rng) -> (Vec<f64>, usize) {
     ((0..20).map(|f| feature(f, rng)).collect(), class)
 }
 
-fn table(law: Law, rows: usize, rng: &mut ChaCha8Rng) -> Table {
-    let drawn: Vec<_> = (0..rows).map(|_| law(rng)).collect();
+fn table(draw: Population, rows: usize, rng: &mut ChaCha8Rng) -> Table {
+    let drawn: Vec<_> = (0..rows).map(|_| draw(rng)).collect();
     let classes = drawn.iter().map(|(_, class)| class).max().unwrap() + 1;
     let labels = drawn.iter().map(|(_, class)| *class).collect();
     let rows: Vec<Vec<Option<f64>>> =
@@ -79,26 +79,26 @@ fn table(law: Law, rows: usize, rng: &mut ChaCha8Rng) -> Table {
     )
 }
 
-/// A model of so many rows, and what a service would know of [`FRESH`] more.
+/// A model, and what a service would count for [`FRESH`] new rows.
 struct Watched {
     file: ModelFile,
-    /// One list a signal.
+    /// One list of counts per signal.
     counts: Vec<Vec<u64>>,
-    /// Share of the rows that were correctly classified.
+    /// The share of the new rows that were correctly classified.
     accuracy: f64,
-    /// Mean confidence.
+    /// The mean confidence on the new rows.
     confidence: f64,
 }
 
-fn watch(law: Law, rows: usize, seed: u64) -> Watched {
+fn watch(draw: Population, rows: usize, seed: u64) -> Watched {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let file = train(&table(law, rows, &mut rng), &TrainOptions::new("law")).unwrap();
+    let file = train(&table(draw, rows, &mut rng), &TrainOptions::new("draw")).unwrap();
     let predictor = Predictor::built_in(&file).unwrap();
     let signals = &file.card.reference.signals;
     let mut counts: Vec<Vec<u64>> = signals.iter().map(|signal| vec![0; signal.bins.len()]).collect();
     let (mut right, mut confidence) = (0, 0.0);
     for _ in 0..FRESH {
-        let (row, class) = law(&mut rng);
+        let (row, class) = draw(&mut rng);
         let row: Vec<_> = row.into_iter().map(Some).collect();
         let prediction = predictor.predict_row(&row).unwrap();
         right += u32::from(prediction.class() == Some(class));
@@ -112,7 +112,7 @@ fn watch(law: Law, rows: usize, seed: u64) -> Watched {
     Watched { accuracy: f64::from(right) / fresh, confidence: confidence / fresh, counts, file }
 }
 
-/// The signals that are judged to drift, with PSI and limit.
+/// Returns the signals that are judged to drift, with PSI and limit.
 fn alarms(watched: &Watched) -> Vec<String> {
     let signals = &watched.file.card.reference.signals;
     let judged = signals.iter().zip(&watched.counts).map(|(signal, counts)| {
@@ -125,7 +125,7 @@ fn alarms(watched: &Watched) -> Vec<String> {
         .collect()
 }
 
-const LAWS: [(&str, Law, usize); 8] = [
+const POPULATIONS: [(&str, Population, usize); 8] = [
     ("choices", choices, 150),
     ("survey", survey, 200),
     ("survey", survey, 2000),
@@ -137,14 +137,14 @@ const LAWS: [(&str, Law, usize); 8] = [
 ];
 
 #[test]
-fn sound_traffic_of_any_law_stays_steady() {
-    for (name, law, rows) in LAWS {
+fn new_rows_of_every_population_are_judged_steady() {
+    for (name, draw, rows) in POPULATIONS {
         for seed in 0..8 {
-            let watched = watch(law, rows, seed);
+            let watched = watch(draw, rows, seed);
             let alarms = alarms(&watched);
             assert!(alarms.is_empty(), "{name}, {rows} rows, seed {seed}: {alarms:?}");
 
-            // Nor do the alerts on accuracy have anything to say once the truth about all of it is known.
+            // The alerts on accuracy must not fire either when the true classes of all rows are known.
             let Watched { accuracy, confidence, .. } = watched;
             let reference = &watched.file.card.reference;
             let on_reference = reference.accuracy.unwrap();
@@ -152,7 +152,8 @@ fn sound_traffic_of_any_law_stays_steady() {
             for (expectation, expected) in [("estimate", estimate), ("reference", on_reference)] {
                 let limit =
                     accuracy_gap_limit(expected, FRESH as u64, reference.rows, &FalseAlarmBudget::default());
-                // An estimate that is too low would hide a drop just as one that is too high would raise false alarms.
+                // The gap is checked in both directions: an estimate that is too low would hide a drop of accuracy, and one that is too
+                // high would cause false alarms.
                 let gap = (expected - accuracy).abs();
                 assert!(
                     gap < limit,

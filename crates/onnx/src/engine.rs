@@ -1,31 +1,30 @@
-//! From the labels and scores of a model to predictions.
+//! Converts the labels and scores of a model into predictions.
 
-use crate::{Answers, Inputs, OnnxModel, Scores};
+use crate::{Inputs, OnnxModel, RawOutputs, Scores};
 use model::{Batch, Engine, EngineError, OtherCategory, Output, file::ExternalModel};
 use std::sync::Arc;
 
-/// How far the sum of probabilities may be from 1, and a probability outside of [0, 1]. Single-precision sums over many trees are
-/// off by about 1e-5.
+/// The greatest rounding error of a sum of probabilities, and of a probability near 0 or 1. Single-precision sums over many trees
+/// have an error of about 1e-5.
 const ROUNDING: f64 = 1e-3;
 
-/// A model whose inputs and outputs are matched with a model card.
+/// An ONNX model as an engine: its inputs and outputs are matched with a model card.
 #[derive(Debug, Clone)]
 pub struct OnnxEngine {
     model: Arc<OnnxModel>,
     inputs: Inputs,
     external: ExternalModel,
-    /// A row that the model can score, if one is known.
+    /// A row that the model can score, if there is one.
     known_good: Option<Vec<Option<f64>>>,
 }
 
 impl OnnxEngine {
-    /// Creates the engine of a profile's model. The number of the card's classes is that of `external`'s labels.
+    /// Creates the engine of a profile's model. The model card must have as many classes as `external` has labels.
     pub fn new(model: Arc<OnnxModel>, inputs: Inputs, external: ExternalModel) -> Self {
         Self { model, inputs, external, known_good: None }
     }
 
-    /// Remembers a row that the model could score. If the model later fails on other rows but not on this one, the other rows are the
-    /// cause.
+    /// Adds a row that the model could score. If the model later fails on other rows but not on this one, the other rows are the cause.
     pub fn with_known_good(self, row: Vec<Option<f64>>) -> Self {
         Self { known_good: Some(row), ..self }
     }
@@ -40,23 +39,23 @@ impl OnnxEngine {
         &self.inputs
     }
 
-    /// Returns the predictions that some answers stand for.
+    /// Converts the raw outputs for a number of rows into predictions.
     ///
     /// # Errors
-    /// Says which output does not hold what the profile expects.
-    pub fn outputs(&self, answers: Answers, rows: usize) -> Result<Vec<Output>, String> {
-        let Answers { labels, scores } = answers;
+    /// Returns an error that names the output which differs from what the profile expects.
+    pub fn outputs(&self, raw: RawOutputs, rows: usize) -> Result<Vec<Output>, String> {
+        let RawOutputs { labels, scores } = raw;
         let external = &self.external;
         if external.labels.is_empty() {
             let scores =
-                scores.ok_or("the model answers no numbers, but the profile is that of a regression")?;
+                scores.ok_or("the model must return numbers, because the profile is of a regression, but it returns none; make the profile again")?;
             return numbers(&scores);
         }
         let classes = external.labels.len();
         let probabilities = match (&scores, external.probabilities == 0) {
             (_, true) => None,
             (None, false) => {
-                return Err("the model answers no probabilities, but the profile has them".into());
+                return Err("the model must return probabilities as in the profile, but it returns none; make the profile again".into());
             }
             (Some(scores), false) => Some(probabilities(scores, external)?),
         };
@@ -64,7 +63,7 @@ impl OnnxEngine {
             let class = |label: &String| {
                 external.labels.iter().position(|own| own == label).ok_or_else(|| {
                     format!(
-                        "the model answers {label:?}, which the profile does not have; make the profile again"
+                        "the model returned the label {label:?}, which is not in the profile; make the profile again"
                     )
                 })
             };
@@ -78,7 +77,7 @@ impl OnnxEngine {
                 let class = match (&class_of, &probabilities) {
                     (Some(classes), _) => classes[row],
                     (None, Some(probabilities)) => greatest(probabilities),
-                    (None, None) => return Err("the model answers neither labels nor probabilities".into()),
+                    (None, None) => return Err("the model must return labels or probabilities, but it returns neither; make the profile again".into()),
                 };
                 Ok(Output::Class { class, probabilities })
             })
@@ -97,16 +96,17 @@ impl Engine for OnnxEngine {
 
 impl OnnxEngine {
     fn try_score(&self, batch: Batch) -> Result<Vec<Output>, EngineError> {
-        let answers = self.model.run(&self.inputs, batch)?;
-        self.outputs(answers, batch.rows.len()).map_err(EngineError::Failed)
+        let raw = self.model.run(&self.inputs, batch)?;
+        self.outputs(raw, batch.rows.len()).map_err(EngineError::Failed)
     }
 
-    /// Returns the error for rows that the model failed on: the first row that it fails on alone, unless it fails on a good row, too.
+    /// Returns the error for rows that the model failed on. It names the first row that fails on its own, unless the known good row
+    /// fails, too.
     fn cause(&self, batch: Batch, problem: String) -> EngineError {
         let fails = |row: &Vec<Option<f64>>, others: &[OtherCategory]| match self
             .try_score(Batch { rows: std::slice::from_ref(row), others })
         {
-            // Alone, it is the first of its batch.
+            // The row is the only one of its batch, so messages call it row 0.
             Err(EngineError::Failed(problem)) => {
                 Some(problem.replace(" for row 0", "").replace(": row 0 ", ": it "))
             }
@@ -171,13 +171,13 @@ fn probabilities(scores: &Scores, external: &ExternalModel) -> Result<Vec<f64>, 
                 own.insert(0, 1.0 - own[0]);
             }
             if external.temperature == 1.0 {
-                // What rounding adds would be an accuracy above 1 in the mean.
+                // Rounding errors are removed, because they could make the mean accuracy exceed 1.
                 let sum: f64 = own.iter().sum();
                 if sum > 1.0 {
                     own.iter_mut().for_each(|p| *p /= sum);
                 }
             } else {
-                // As the calibration reads them: a probability of 0 has the least logarithm.
+                // As in the calibration, a probability of 0 is replaced by the smallest one that has a logarithm.
                 own.iter_mut().for_each(|p| *p = p.max(f64::MIN_POSITIVE).ln() / external.temperature);
                 softmax(&mut own);
             }
@@ -190,7 +190,7 @@ fn probabilities(scores: &Scores, external: &ExternalModel) -> Result<Vec<f64>, 
     Ok(all)
 }
 
-/// Returns why some numbers cannot be the probabilities of a row, if they cannot.
+/// Returns the reason if the numbers cannot be the probabilities of a row.
 pub fn unlike_probabilities(numbers: &[f64]) -> Option<String> {
     if let Some(bad) = numbers.iter().find(|p| !(-ROUNDING..=1.0 + ROUNDING).contains(*p)) {
         return Some(format!("has {bad}"));
@@ -206,7 +206,7 @@ fn softmax(logits: &mut [f64]) {
     logits.iter_mut().for_each(|p| *p /= sum);
 }
 
-/// Returns the position of the greatest number; of equal ones the first.
+/// Returns the position of the greatest number, or the first of several equal ones.
 fn greatest(numbers: &[f64]) -> usize {
     let mut best = 0;
     for (at, number) in numbers.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! From rows to the inputs of a model.
+//! Converts rows into the inputs of a model.
 //!
-//! Features find their inputs in one of two ways. If every input holds one value per row, an input takes the feature of its name.
-//! Otherwise inputs are matrices of one column per feature: those of numbers take the numeric features in their order, those of
-//! texts the categorical ones; a single matrix takes all features.
+//! Features are assigned to inputs in one of two ways. If every input has one value per row, it takes the feature of the same name.
+//! Otherwise inputs are matrices with one column per feature. Matrices of numbers take the numeric features in their order, and
+//! matrices of texts the categorical features. A single matrix takes all features.
 
 use model::{Batch, EngineError, Feature, ValueProblem, Values};
 use ort::{
@@ -12,12 +12,12 @@ use ort::{
 use std::borrow::Cow;
 use thiserror::Error;
 
-/// How the features of a model card become the inputs of a model.
+/// The inputs of a model, with the features of a model card that each of them takes.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     inputs: Vec<Input>,
     features: Vec<Feature>,
-    /// The number of rows that the model takes at a time, if it is fixed.
+    /// The number of rows that the model takes at once, if it is fixed.
     pub(crate) rows: Option<usize>,
 }
 
@@ -32,7 +32,7 @@ struct Input {
     matrix: bool,
 }
 
-/// What the elements of an input are.
+/// The type of an input's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Element {
     Float32,
@@ -49,20 +49,22 @@ enum Element {
 pub struct UnfitInputs(String);
 
 impl Inputs {
-    /// Finds the input of each feature.
+    /// Assigns the features to the inputs.
     ///
     /// # Errors
-    /// Names the first input that no feature fits, or the features that no input takes.
+    /// Returns an error that names the first input without a feature, or the features without an input.
     pub(crate) fn new(outlets: &[Outlet], features: &[Feature]) -> Result<Self, UnfitInputs> {
         let declared: Vec<Declared> = outlets.iter().map(Declared::new).collect::<Result<_, _>>()?;
         if declared.is_empty() {
-            return Err(UnfitInputs("the model has no input".into()));
+            return Err(UnfitInputs(
+                "the model has no inputs; export it with an input for the features".into(),
+            ));
         }
         let mut fixed: Vec<usize> = declared.iter().filter_map(|input| input.rows).collect();
         fixed.dedup();
         if fixed.len() > 1 {
             return Err(UnfitInputs(format!(
-                "the inputs take different numbers of rows: {}",
+                "the inputs take different numbers of rows ({}); export the model with the same number for all, or with an open one",
                 declared.iter().map(Declared::describe).collect::<Vec<_>>().join(", ")
             )));
         }
@@ -85,7 +87,7 @@ impl Inputs {
         accept
     }
 
-    /// Describes which features the inputs take, for people. Inputs with the name of their only feature share a line.
+    /// Returns lines that describe which features the inputs take. Inputs with the name of their only feature share a line.
     pub fn describe(&self) -> Vec<String> {
         const SHOWN: usize = 12;
         let name = |&feature: &usize| self.features[feature].name.as_str();
@@ -107,7 +109,7 @@ impl Inputs {
         lines
     }
 
-    /// Returns the tensors for the rows from `first` on, `count` in number. If the model takes more rows at a time, the last row is
+    /// Returns the tensors for `count` rows from row `first` on. If the model takes a greater number of rows at once, the last row is
     /// repeated.
     pub(crate) fn tensors(
         &self,
@@ -156,7 +158,7 @@ impl Inputs {
             Element::Int32 => numbers!(
                 |value| whole(value, f64::from(i32::MIN)..=f64::from(i32::MAX)).map(|value| value as i32)
             ),
-            // 2^63 itself is beyond the range.
+            // The upper limit is excluded, because 2^63 does not fit into an i64.
             Element::Int64 => {
                 numbers!(|value| whole(value, -(2_f64.powi(63))..=(2_f64.powi(63) - 1024.0))
                     .map(|value| value as i64))
@@ -178,7 +180,7 @@ impl Inputs {
         })
     }
 
-    /// Returns the value of a row as a number: that of a category is the number that its text is.
+    /// Returns a value as a number. The text of a category is read as a number.
     fn number(&self, batch: Batch, row: usize, feature: usize) -> Result<Option<f64>, ValueProblem> {
         let Some(value) = batch.rows[row][feature] else { return Ok(None) };
         match &self.features[feature].values {
@@ -190,7 +192,7 @@ impl Inputs {
         }
     }
 
-    /// Returns the value of a row as text. A missing one is empty, as scikit-learn's imputers have it in ONNX.
+    /// Returns a value as text. A missing value is the empty text, as scikit-learn's imputers expect it in ONNX.
     fn text<'a>(&'a self, batch: Batch<'a>, row: usize, feature: usize) -> Cow<'a, str> {
         let Some(value) = batch.rows[row][feature] else { return Cow::Borrowed("") };
         match &self.features[feature].values {
@@ -207,7 +209,7 @@ fn failed(error: ort::Error) -> EngineError {
     EngineError::Failed(error.to_string())
 }
 
-/// Returns the number that a category's text is; the words for truth are 1 and 0.
+/// Reads a category's text as a number; true is 1 and false is 0.
 fn number_of(text: &str) -> Option<f64> {
     match text {
         _ if text.eq_ignore_ascii_case("true") => Some(1.0),
@@ -236,7 +238,7 @@ struct Declared {
     name: String,
     element: Element,
     rows: Option<usize>,
-    /// The number of columns; `None` if it is open.
+    /// The number of columns; `None` if the model does not fix it.
     columns: Option<usize>,
     matrix: bool,
 }
@@ -302,8 +304,8 @@ fn named(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, Unfi
                 .or_else(|| only(features, |name| plain(name) == plain(&input.name)));
             let feature = found.ok_or_else(|| {
                 UnfitInputs(format!(
-                    "input {:?} has no column of that name, or more than one whose name an exporter may change into it; the \
-                     columns are {}; rename them in the table",
+                    "input {:?} needs exactly one column of that name, or whose name an exporter changes into it; the columns are {}; \
+                    rename them in the table",
                     input.name,
                     listed(&mut features.iter().map(|feature| feature.name.as_str()))
                 ))
@@ -327,19 +329,19 @@ fn named(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, Unfi
     Ok(inputs)
 }
 
-/// Returns the position of the only feature whose name fits.
+/// Returns the position of the feature whose name satisfies `fits`, if there is exactly one.
 fn only(features: &[Feature], fits: impl Fn(&str) -> bool) -> Option<usize> {
     let mut found = features.iter().enumerate().filter(|(_, feature)| fits(&feature.name)).map(|(at, _)| at);
     found.next().filter(|_| found.next().is_none())
 }
 
-/// Returns a name as exporters rewrite it: they write an underscore for most signs, and one before a digit at the start.
+/// Returns a name as exporters rewrite it: with underscores instead of most signs, and one before a digit at the start.
 fn plain(name: &str) -> String {
     let plain: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
     plain.trim_start_matches('_').to_owned()
 }
 
-/// Returns inputs of several columns, with the features in their order.
+/// Returns inputs that are matrices. They take the features in their order.
 fn matrices(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, UnfitInputs> {
     let all = || (0..features.len()).collect::<Vec<_>>();
     let is_text = |input: &&Declared| input.element == Element::Text;
@@ -351,12 +353,12 @@ fn matrices(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, U
             all().into_iter().partition(|&at| features[at].categorical().is_some());
         [numeric.into_iter(), categorical.into_iter()]
     };
-    // An open matrix takes the columns that those of a fixed width leave.
+    // A matrix of open width takes the columns that are left by those of a fixed width.
     for element_is_text in [false, true] {
         let own = || declared.iter().filter(|input| (input.element == Element::Text) == element_is_text);
         if own().filter(|input| input.columns.is_none()).count() > 1 {
             return Err(UnfitInputs(format!(
-                "more than one input has an open number of columns, so it is not known which columns each takes: {}",
+                "at most one input may have an open number of columns, got {}; export the model with fixed numbers of columns",
                 own().map(Declared::describe).collect::<Vec<_>>().join(", ")
             )));
         }
@@ -402,7 +404,7 @@ fn matrices(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, U
     )))
 }
 
-/// Checks that the reference's own values of the features can be elements of an input.
+/// Checks that the reference's values of the features can be elements of an input.
 fn check(input: &Input, features: &[Feature]) -> Result<(), UnfitInputs> {
     for feature in input.features.iter().map(|&feature| &features[feature]) {
         let (name, input_name) = (&feature.name, &input.name);
@@ -416,7 +418,7 @@ fn check(input: &Input, features: &[Feature]) -> Result<(), UnfitInputs> {
         match &feature.values {
             Values::Numeric(_) if input.element == Element::Text => {
                 return unfit(format!(
-                    "holds numbers, which would not be written as in the table; read it as text with --categorical {name:?}"
+                    "has numbers, which would be written otherwise than in the table; read it as text with --categorical {name:?}"
                 ));
             }
             Values::Numeric(numeric) => {

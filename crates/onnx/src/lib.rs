@@ -3,9 +3,9 @@
 //! Layout:
 //! - [`runtime`]: finds and loads the library
 //! - [`model`](mod@model): reads a model file, and runs it on rows
-//! - `inputs`: from rows to the model's inputs
-//! - `outputs`: from the model's outputs to labels and scores
-//! - [`engine`]: from labels and scores to predictions
+//! - `inputs`: converts rows into the model's inputs
+//! - `outputs`: reads labels and scores from the model's outputs
+//! - [`engine`]: converts labels and scores into predictions
 //!
 //! What does not belong here: HTTP, metrics, tables.
 
@@ -18,5 +18,5 @@ pub mod runtime;
 pub use engine::OnnxEngine;
 pub use inputs::{Inputs, UnfitInputs};
 pub use model::{LoadError, OnnxModel, RunError, sha256};
-pub use outputs::{Answers, Scores};
+pub use outputs::{RawOutputs, Scores};
 pub use runtime::{Runtime, RuntimeError};

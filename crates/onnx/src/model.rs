@@ -1,6 +1,6 @@
-//! Reads a model file, and runs it on rows.
+//! Reads a model from the content of a file, and runs it on rows.
 
-use crate::{Answers, Inputs, Runtime, UnfitInputs, outputs::Roles};
+use crate::{Inputs, RawOutputs, Runtime, UnfitInputs, outputs::Roles};
 use model::{Batch, EngineError, Feature};
 use ort::session::{RunOptions, Session, builder::GraphOptimizationLevel};
 use sha2::{Digest, Sha256};
@@ -15,10 +15,10 @@ use std::{
 };
 use thiserror::Error;
 
-/// The most rows that are handed to the model at a time, which bounds the memory that it takes.
+/// The greatest number of rows that are passed to the model at once, which limits its memory.
 const MOST_ROWS: usize = 1024;
 
-/// A model, ready to run.
+/// A model that is ready to run.
 #[derive(Debug)]
 pub struct OnnxModel {
     sessions: Vec<Mutex<Session>>,
@@ -29,28 +29,28 @@ pub struct OnnxModel {
 /// Why a model file cannot be used.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// It is not a model, or one that this runtime cannot run.
+    /// The file is not a model, or this runtime cannot run it.
     #[error("cannot be run by ONNX Runtime: {0}")]
     Unreadable(String),
-    /// It has parts in other files.
+    /// The model has parts in other files.
     #[error(
         "keeps its weights in other files (external data), which are not read; save it as one file: \
          torch.onnx.export(…, external_data=False) or onnx.save(model, path, save_as_external_data=False)"
     )]
     ExternalData,
-    /// None of its outputs can be read.
+    /// None of the model's outputs can be read.
     #[error("{0}")]
     Outputs(String),
 }
 
-/// Why a model did not answer.
+/// Why a model returned no outputs.
 #[derive(Debug, Error)]
 pub enum RunError {
     /// A row has a value that the model cannot take, or the model failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// It did not answer within the time limit.
-    #[error("did not answer {rows} rows within {limit:?}")]
+    /// The model exceeded the time limit.
+    #[error("did not finish {rows} rows within {limit:?}")]
     TimedOut {
         /// The number of rows.
         rows: usize,
@@ -60,10 +60,10 @@ pub enum RunError {
 }
 
 impl OnnxModel {
-    /// Reads a model from the content of its file, for as many threads as there are `sessions`.
+    /// Reads a model from the content of its file. It can run on as many threads at once as there are `sessions`.
     ///
     /// # Errors
-    /// If it is not a model that the runtime can run, or none of its outputs can be read.
+    /// Returns an error if the runtime cannot run the model, or if none of its outputs can be read.
     pub fn load(runtime: &Runtime, bytes: &[u8], sessions: usize) -> Result<Self, LoadError> {
         let open = || -> Result<Session, LoadError> {
             let open = || -> ort::Result<Session> {
@@ -88,10 +88,10 @@ impl OnnxModel {
         &self.sha256
     }
 
-    /// Finds the input of each feature.
+    /// Assigns the features to the model's inputs.
     ///
     /// # Errors
-    /// If the features do not fit the model's inputs.
+    /// Returns an error if the features do not fit the model's inputs.
     pub fn inputs(&self, features: &[Feature]) -> Result<Inputs, UnfitInputs> {
         Inputs::new(self.session().inputs(), features)
     }
@@ -99,16 +99,16 @@ impl OnnxModel {
     /// Runs the model on some rows.
     ///
     /// # Errors
-    /// If a row has a value that the model cannot take, or the model fails.
-    pub fn run(&self, inputs: &Inputs, batch: Batch) -> Result<Answers, EngineError> {
+    /// Returns an error if a row has a value that the model cannot take, or if the model fails.
+    pub fn run(&self, inputs: &Inputs, batch: Batch) -> Result<RawOutputs, EngineError> {
         self.run_with(inputs, batch, None)
     }
 
-    /// Runs the model on some rows, and ends it when it takes longer than `limit`.
+    /// Runs the model on some rows, and stops it when it takes longer than `limit`.
     ///
     /// # Errors
-    /// As [`OnnxModel::run`], and if it was ended.
-    pub fn run_within(&self, inputs: &Inputs, batch: Batch, limit: Duration) -> Result<Answers, RunError> {
+    /// Returns the errors of [`OnnxModel::run`], and an error if the model was stopped.
+    pub fn run_within(&self, inputs: &Inputs, batch: Batch, limit: Duration) -> Result<RawOutputs, RunError> {
         let failed = |error: ort::Error| EngineError::Failed(error.to_string());
         let options = RunOptions::new().map_err(failed)?;
         let (done, is_done) = mpsc::channel::<()>();
@@ -118,11 +118,11 @@ impl OnnxModel {
                 let timed_out = is_done.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
                 timed_out && options.terminate().is_ok()
             });
-            let answers = self.run_with(inputs, batch, Some(options));
+            let outputs = self.run_with(inputs, batch, Some(options));
             drop(done);
-            match (answers, watch.join().unwrap_or(false)) {
+            match (outputs, watch.join().unwrap_or(false)) {
                 (Err(_), true) => Err(RunError::TimedOut { rows: batch.rows.len(), limit }),
-                (answers, _) => Ok(answers?),
+                (outputs, _) => Ok(outputs?),
             }
         })
     }
@@ -132,10 +132,10 @@ impl OnnxModel {
         inputs: &Inputs,
         batch: Batch,
         options: Option<&RunOptions>,
-    ) -> Result<Answers, EngineError> {
+    ) -> Result<RawOutputs, EngineError> {
         let together = inputs.rows.unwrap_or(MOST_ROWS).max(1);
         let rows = batch.rows.len();
-        let mut all = Answers::default();
+        let mut all = RawOutputs::default();
         let mut session = self.session();
         for first in (0..rows).step_by(together) {
             let count = together.min(rows - first);
@@ -145,17 +145,17 @@ impl OnnxModel {
                 None => session.run(tensors),
             };
             let outputs = outputs.map_err(|error| EngineError::Failed(plain(&error.to_string())))?;
-            // A model that takes a fixed number of rows answers for that number.
-            let answers = self
+            // A model that takes a fixed number of rows also returns outputs for that number.
+            let outputs = self
                 .roles
                 .read(&outputs, inputs.rows.unwrap_or(count), count)
                 .map_err(EngineError::Failed)?;
-            all.append(answers).map_err(EngineError::Failed)?;
+            all.append(outputs).map_err(EngineError::Failed)?;
         }
         Ok(all)
     }
 
-    /// Returns a session that no other thread uses: that of this thread, or else a free one.
+    /// Returns a session that no other thread is using: the one of this thread if it is free, or another one.
     fn session(&self) -> MutexGuard<'_, Session> {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local! {
@@ -181,7 +181,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-impl Answers {
+impl RawOutputs {
     fn append(&mut self, other: Self) -> Result<(), String> {
         if let Some(labels) = other.labels {
             self.labels.get_or_insert_default().extend(labels);
@@ -192,13 +192,15 @@ impl Answers {
             Some(own) if own.columns == scores.columns && own.names == scores.names => {
                 own.values.extend(scores.values);
             }
-            Some(own) => return Err(format!("output {:?} has another form for other rows", own.output)),
+            Some(own) => {
+                return Err(format!("output {:?} has different shapes for different rows", own.output));
+            }
         }
         Ok(())
     }
 }
 
-/// Returns the error of a model that the runtime does not load.
+/// Returns the error for a model that the runtime could not load.
 fn explained(message: &str) -> LoadError {
     let external = ["external data", "External data", "external_data", "model_path must not be empty"];
     if external.iter().any(|part| message.contains(part)) {
@@ -207,7 +209,7 @@ fn explained(message: &str) -> LoadError {
     LoadError::Unreadable(plain(message))
 }
 
-/// Returns a message of the runtime without the place in its source code and the signature there.
+/// Returns a message of the runtime without the place in its source code and the signature of the function there.
 fn plain(message: &str) -> String {
     let message = message.trim();
     let Some((before, place)) = message.split_once("/onnxruntime_src/") else { return message.to_owned() };
@@ -226,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_in_the_source_code_of_the_runtime_are_left_out() {
+    fn messages_leave_out_source_locations_of_the_runtime() {
         let message = "Load failed:/onnxruntime_src/onnxruntime/core/graph/model.cc:256 onnxruntime::Model::Model(onnx::ModelProto&&, \
                        const std::function<void(int)>&) Unsupported model IR version: 99, max supported IR version: 14";
         assert_eq!(

@@ -1,33 +1,33 @@
-//! From the outputs of a model to labels and scores.
+//! Reads labels and scores from the outputs of a model.
 
 use ort::{
     session::SessionOutputs,
     value::{DynMap, DynValue, Outlet, TensorElementType, ValueType},
 };
 
-/// What a model answers to some rows.
+/// The outputs of a model for some rows, as the model returns them.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Answers {
-    /// The label of each row, as text, if the model answers labels.
+pub struct RawOutputs {
+    /// The label of each row, as text, if the model returns labels.
     pub labels: Option<Vec<String>>,
-    /// The scores of each row, if the model answers numbers.
+    /// The scores of each row, if the model returns numbers.
     pub scores: Option<Scores>,
 }
 
-/// Numbers that a model answers, row by row.
+/// Numbers that a model returns for some rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scores {
     /// The name of the output.
     pub output: String,
-    /// Numbers per row.
+    /// The number of scores per row.
     pub columns: usize,
-    /// What the model calls each column, if it names them.
+    /// The labels that the model gives the columns, if it does.
     pub names: Option<Vec<String>>,
     /// All numbers, row by row.
     pub values: Vec<f64>,
 }
 
-/// The outputs that are read.
+/// The outputs that labels and scores are read from.
 #[derive(Debug, Clone)]
 pub(crate) struct Roles {
     label: Option<String>,
@@ -35,11 +35,11 @@ pub(crate) struct Roles {
 }
 
 impl Roles {
-    /// Finds the outputs with labels and with scores. Of several outputs with scores, the first whose name contains
-    /// `prob` is taken, and otherwise the first.
+    /// Finds the outputs with labels and with scores. If several outputs have scores, it takes the first whose name contains `prob`,
+    /// or else the first of them.
     ///
     /// # Errors
-    /// Describes the outputs if none can be read.
+    /// Returns an error that describes the outputs if none can be read.
     pub(crate) fn new(outlets: &[Outlet]) -> Result<Self, String> {
         let named = |wanted: &dyn Fn(&ValueType) -> bool| -> Vec<&str> {
             outlets.iter().filter(|outlet| wanted(outlet.dtype())).map(Outlet::name).collect()
@@ -57,7 +57,9 @@ impl Roles {
         let described: Vec<String> =
             outlets.iter().map(|outlet| format!("{:?} of type {}", outlet.name(), outlet.dtype())).collect();
         Err(match described.as_slice() {
-            [] => "the model has no output".into(),
+            [] => {
+                "the model has no outputs; export it with labels, probabilities or numbers as outputs".into()
+            }
             some => format!(
                 "no output can be read: {}; supported are labels (int64, int32, bool or string) and numbers (float or \
                  double), one or a list of them per row, and lists of maps as scikit-learn's converter writes them",
@@ -66,16 +68,16 @@ impl Roles {
         })
     }
 
-    /// Reads the outputs for `given` rows and keeps the first `rows` of them.
+    /// Reads the outputs for `given` rows and returns those of the first `rows` rows.
     ///
     /// # Errors
-    /// If an output has another form than it declares, or not one answer per row.
+    /// Returns an error if an output has another shape than it declares, or does not have one element per row.
     pub(crate) fn read(
         &self,
         outputs: &SessionOutputs,
         given: usize,
         rows: usize,
-    ) -> Result<Answers, String> {
+    ) -> Result<RawOutputs, String> {
         fn find<'a>(
             outputs: &'a SessionOutputs,
             name: Option<&'a String>,
@@ -88,7 +90,7 @@ impl Roles {
         let scores = find(outputs, self.scores.as_ref())
             .map(|(name, value)| scores(name, value, given, rows))
             .transpose()?;
-        Ok(Answers { labels, scores })
+        Ok(RawOutputs { labels, scores })
     }
 }
 
@@ -123,7 +125,7 @@ fn is_scores(dtype: &ValueType) -> bool {
 fn labels(name: &str, value: &DynValue, given: usize, rows: usize) -> Result<Vec<String>, String> {
     let error = |error: ort::Error| format!("output {name:?}: {error}");
     let ValueType::Tensor { ty, .. } = value.dtype() else {
-        return Err(format!("output {name:?} is {}, not labels", value.dtype()));
+        return Err(format!("output {name:?}: expected labels, got {}", value.dtype()));
     };
     macro_rules! texts {
         ($element:ty) => {
@@ -137,7 +139,7 @@ fn labels(name: &str, value: &DynValue, given: usize, rows: usize) -> Result<Vec
         _ => texts!(bool),
     };
     if labels.len() != given {
-        return Err(format!("output {name:?} has {} labels for {given} rows", labels.len()));
+        return Err(format!("output {name:?}: expected {given} labels, one per row, got {}", labels.len()));
     }
     labels.truncate(rows);
     Ok(labels)
@@ -158,18 +160,16 @@ fn scores(name: &str, value: &DynValue, given: usize, rows: usize) -> Result<Sco
             (shape, values.iter().map(|&value| f64::from(value)).collect())
         }
     };
-    let (answered, columns) = match &shape[..] {
+    let (returned, columns) = match &shape[..] {
         [rows, columns] => (*rows as usize, *columns as usize),
         [rows] => (*rows as usize, 1),
         [] => (1, 1),
         _ => {
-            return Err(format!(
-                "output {name:?} has shape {shape:?}, but at most two dimensions are supported"
-            ));
+            return Err(format!("output {name:?}: expected at most two dimensions, got shape {shape:?}"));
         }
     };
-    if answered != given || columns == 0 {
-        return Err(format!("output {name:?} has shape {shape:?} for {given} rows"));
+    if returned != given || columns == 0 {
+        return Err(format!("output {name:?}: expected {given} rows, got shape {shape:?}"));
     }
     values.truncate(rows * columns);
     Ok(Scores { output: name.to_owned(), columns, names: None, values })
@@ -186,23 +186,27 @@ fn scores_of_maps(
     let mut values = Vec::new();
     let maps = value.try_extract_sequence::<ort::value::DynMapValueType>()?;
     if maps.len() != given {
-        return Ok(Err(format!("output {name:?} has {} maps for {given} rows", maps.len())));
+        return Ok(Err(format!("output {name:?}: expected {given} maps, one per row, got {}", maps.len())));
     }
     for map in &maps[..rows] {
         let mut entries = entries(map)?;
-        // The order of a map's entries is not fixed.
+        // Entries are sorted, because the order of a map's entries is not fixed.
         entries.sort_by(|(one, _), (other, _)| match (one.parse::<i64>(), other.parse::<i64>()) {
             (Ok(one), Ok(other)) => one.cmp(&other),
             _ => one.cmp(other),
         });
         if entries.is_empty() {
-            return Ok(Err(format!("output {name:?} has an empty map")));
+            return Ok(Err(format!(
+                "output {name:?}: expected maps from labels to probabilities, got an empty one"
+            )));
         }
         if names.is_empty() {
             names = entries.iter().map(|(label, _)| label.clone()).collect();
         }
         if !entries.iter().map(|(label, _)| label).eq(&names) {
-            return Ok(Err(format!("output {name:?} names different labels for different rows")));
+            return Ok(Err(format!(
+                "output {name:?}: expected the same labels in all rows, got different ones"
+            )));
         }
         values.extend(entries.into_iter().map(|(_, score)| f64::from(score)));
     }

@@ -8,7 +8,7 @@ use std::{
 };
 use thiserror::Error;
 
-/// The environment variable with the path of the library, which other programs that use the same bindings read, too.
+/// The environment variable with the path of the library. Other programs that use the same bindings also read it.
 pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// ONNX Runtime, loaded into the process.
@@ -18,13 +18,13 @@ pub struct Runtime(pub(crate) Environment);
 /// Why ONNX Runtime could not be loaded.
 #[derive(Debug, Error)]
 pub enum RuntimeError {
-    /// There is no library in any of the places.
+    /// The library was not found in any of the places.
     #[error(
         "ONNX Runtime was not found: give its library with --onnxruntime FILE or the variable {LIBRARY_VARIABLE}, or \
          activate a Python environment that has the package onnxruntime (pip install onnxruntime)"
     )]
     NotFound,
-    /// The file cannot be loaded, or is another or an older library.
+    /// The file cannot be loaded, is another library, or is too old a version.
     #[error("{}: cannot be used as ONNX Runtime: {reason}", path.display())]
     Unusable {
         /// The file.
@@ -35,11 +35,11 @@ pub enum RuntimeError {
 }
 
 impl Runtime {
-    /// Loads the library: that of `library`, of the environment variable, or of the active Python environment. A process
-    /// loads it once; later calls return the same, whatever the path.
+    /// Loads the library from `library`, from the path in the environment variable, or from the active Python environment. A process
+    /// loads it only once; later calls return the same library and ignore the path.
     ///
     /// # Errors
-    /// If none is found, or the one that is found cannot be used.
+    /// Returns an error if no library is found, or if the one that is found cannot be used.
     pub fn load(library: Option<&Path>) -> Result<Self, RuntimeError> {
         if let Some(current) = loaded() {
             return Ok(current);
@@ -47,20 +47,20 @@ impl Runtime {
         let named = library.map(Path::to_owned);
         let path = named.or_else(of_variable).or_else(of_python).ok_or(RuntimeError::NotFound)?;
         let unusable = |reason: String| RuntimeError::Unusable { path: path.clone(), reason };
-        // The dynamic linker would search its own folders for a name without a slash.
+        // The path is made absolute, because the dynamic linker searches only its own folders for a name without a slash.
         let absolute = fs::canonicalize(&path).map_err(|error| unusable(error.to_string()))?;
         let builder = ort::init_from(&absolute).map_err(|error| unusable(explained(error)))?;
         let environment = builder.with_name("inference").with_telemetry(false).build();
         let environment = environment.map_err(|error| unusable(error.to_string()))?;
-        // What goes wrong is part of an error, and need not be written to standard error as well.
+        // The runtime's log is turned off, because its errors are returned to the caller.
         environment.set_log_level(LogLevel::Fatal);
         let runtime = Self(environment);
-        // The bindings hold it weakly.
+        // This reference keeps the environment alive, because the bindings hold only a weak one.
         Ok(LOADED.get_or_init(|| runtime).clone())
     }
 }
 
-/// Returns what is wrong with a file that is not loaded.
+/// Returns the reason why a file could not be loaded.
 fn explained(error: ort::LoadDynamicError) -> String {
     match &error {
         // The outer error says only that it failed.
@@ -91,7 +91,7 @@ fn of_python() -> Option<PathBuf> {
     let interpreter = env::split_paths(&paths).find(|folder| folder.join("python3").is_file());
     let prefix = interpreter.as_deref().and_then(Path::parent).map(Path::to_owned);
     let found = active.chain(prefix).find_map(|prefix| of_prefix(&prefix));
-    // An interpreter that is a script, as those of version managers, is not in the folder of its packages.
+    // The interpreters of version managers are scripts, which are not in the folder of their environment.
     found.or_else(|| interpreter.and_then(|folder| of_interpreter(&folder.join("python3"))))
 }
 
@@ -102,7 +102,7 @@ fn of_prefix(prefix: &Path) -> Option<PathBuf> {
     let mut versions: Vec<PathBuf> = versions
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python3")))
         .collect();
-    // Version 3.9 is before 3.11.
+    // Versions are compared as numbers, because 3.9 is older than 3.11.
     versions.sort_by_key(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         name.trim_start_matches("python3.").parse::<u32>().unwrap_or_default()
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_library_of_the_latest_python_is_found_in_an_environment() {
+    fn the_library_for_the_latest_python_of_an_environment_is_found() {
         let root = env::temp_dir().join(format!("onnx-runtime-{}", std::process::id()));
         for (version, file) in [
             ("python3.9", "libonnxruntime.so.1.19.0"),

@@ -1,4 +1,4 @@
-//! A model that does not end.
+//! Tests the time limit, with a model that never finishes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,7 +7,7 @@ use onnx::{OnnxModel, RunError, Runtime};
 use std::{fs, path::Path, time::Duration};
 
 #[test]
-fn a_model_that_does_not_end_is_ended() {
+fn a_model_that_never_finishes_is_stopped() {
     let rows: String = (0..60).map(|row| format!("{row}.5,1,2,3,x\n")).collect();
     let text = format!("a,b,c,d,class\n{rows}");
     let table = read_reference(text.as_bytes(), "t", &CsvOptions::new("class")).unwrap();

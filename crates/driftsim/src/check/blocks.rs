@@ -7,7 +7,8 @@ use cli_io::table_lines::{line_ends, record_start};
 use memchr::{memchr, memchr_iter, memrchr};
 use std::{io::Read, mem};
 
-/// Bytes that are read at once: few enough for the cache of a core, and enough that handing a block over costs nothing.
+/// The number of bytes that are read at once: few enough for the cache of a core, and enough that the cost of passing a block to
+/// another thread does not matter.
 const BLOCK: usize = 256 << 10;
 
 /// The longest record, in bytes. A quote that is never closed turns the rest of a file into one record.
@@ -33,7 +34,7 @@ pub(super) struct Blocks<'a, R> {
     rest: Vec<u8>,
     line: u64,
     ended: bool,
-    /// Bytes that are read at once.
+    /// The number of bytes that are read at once.
     size: usize,
 }
 
@@ -48,7 +49,7 @@ impl<'a, R: Read> Blocks<'a, R> {
         loop {
             text.reserve(self.size);
             let read = self.input.by_ref().take(self.size as u64).read_to_end(&mut text);
-            let read = read.with_context(|| format!("{}: cannot be read to its end", self.place))?;
+            let read = read.with_context(|| format!("{}: cannot be read", self.place))?;
             self.ended = read < self.size;
             if self.line == 1 && text.starts_with(BYTE_ORDER_MARK) {
                 text.drain(..BYTE_ORDER_MARK.len());
@@ -60,7 +61,7 @@ impl<'a, R: Read> Blocks<'a, R> {
             }
             ensure!(
                 text.len() <= LONGEST_RECORD,
-                "{}:{}: the row is longer than {} MiB; probably a quotation mark is not closed",
+                "{}:{}: the row is longer than {} MiB; probably a quotation mark is missing at the end of a field",
                 self.place,
                 self.line,
                 LONGEST_RECORD >> 20
@@ -108,7 +109,7 @@ fn last_record_end(text: &[u8], separator: u8) -> Option<usize> {
     loop {
         let opening = memchr_iter(b'"', &text[start..]).map(|at| start + at).find(opens);
         let unquoted = &text[start..opening.unwrap_or(text.len())];
-        // A line feed may follow a carriage return at the very end.
+        // A carriage return at the very end may be followed by a line feed in the next block.
         let returns = unquoted.strip_suffix(b"\r").unwrap_or(unquoted);
         let end = memrchr(b'\n', unquoted).or_else(|| memrchr(b'\r', returns));
         last = end.map(|end| start + end + 1).or(last);
@@ -180,16 +181,19 @@ mod tests {
     }
 
     #[test]
-    fn a_quotation_mark_that_is_not_closed_does_not_fill_the_memory() {
+    fn a_missing_closing_quotation_mark_ends_reading_at_the_longest_row() {
         let text = format!("a,b\n1,2\n\"3,{}", "4,5\n".repeat(LONGEST_RECORD / 2));
         let blocks: Vec<_> = Blocks::new(text.as_bytes(), "t.csv", b',').collect();
         let error = blocks.last().unwrap().as_ref().unwrap_err().to_string();
-        assert_eq!(error, "t.csv:3: the row is longer than 16 MiB; probably a quotation mark is not closed");
+        assert_eq!(
+            error,
+            "t.csv:3: the row is longer than 16 MiB; probably a quotation mark is missing at the end of a field"
+        );
         assert!(blocks.len() <= 2);
     }
 
     proptest! {
-        /// Also of text that is hardly CSV: quotation marks within fields, carriage returns alone.
+        /// This includes text that is hardly CSV: quotation marks within fields, carriage returns alone.
         #[test]
         fn blocks_have_the_records_of_the_whole_text(text in "[ab,,\"\"\r\n\n]{0,60}", size in 1_usize..20) {
             let whole = records(text.as_bytes());

@@ -1,6 +1,6 @@
 //! The verdicts on a table.
 
-use super::{Reference, Tally, word};
+use super::{Reference, TableCounts, word};
 use crate::counted::counted;
 use anyhow::{Result, ensure};
 use drift::{FalseAlarmBudget, SignalReference, Verdict, judge};
@@ -14,7 +14,7 @@ pub enum Overall {
     Steady,
     /// A signal drifts.
     Drift,
-    /// No signal drifts, but there are too few rows for a verdict, or rows that could not be read.
+    /// No signal drifts, but there are too few rows for a verdict, or rows could not be read.
     CannotTell,
 }
 
@@ -29,19 +29,19 @@ pub struct Judged {
     pub version: String,
     /// The verdict.
     pub overall: Overall,
-    /// Rows that were judged.
+    /// The number of judged rows.
     pub rows: u64,
-    /// Rows whose true class is known.
+    /// The number of rows whose true class is known.
     pub labelled_rows: u64,
-    /// Share of those that the model classifies correctly; `None` without such rows.
+    /// The share of rows with a known true class that the model classifies correctly; `None` if there are no such rows.
     pub accuracy: Option<f64>,
     /// The accuracy on the reference; `None` if the true classes of its rows are not known.
     pub reference_accuracy: Option<f64>,
-    /// Rows that could not be read.
+    /// The number of rows that could not be read.
     pub unreadable_rows: u64,
-    /// The first of those, with line and column.
+    /// The first problems of rows that could not be read, with line and column.
     pub problems: Vec<String>,
-    /// What is remarkable about the table.
+    /// Sentences about what may be a mistake in the table.
     pub notes: Vec<String>,
     /// One per signal that was checked.
     pub signals: Vec<JudgedSignal>,
@@ -55,13 +55,13 @@ pub struct JudgedSignal {
     /// The verdict.
     #[serde(serialize_with = "as_word")]
     pub verdict: Verdict,
-    /// Its distance from the reference.
+    /// The distance from the reference.
     pub psi: f64,
-    /// The PSI above which it drifts.
+    /// The PSI above which the signal drifts.
     pub limit: f64,
-    /// The smallest PSI that would have been found with a probability of 90 %; `None` without a verdict.
+    /// The smallest true PSI that is detected with a probability of 90 %; `None` without a verdict.
     pub detectable: Option<f64>,
-    /// Its bins, in their order.
+    /// The signal's bins, in their order.
     pub bins: Vec<JudgedBin>,
 }
 
@@ -70,11 +70,11 @@ pub struct JudgedSignal {
 pub struct JudgedBin {
     /// The bin's label.
     pub bin: String,
-    /// The share of rows that the reference leads to expect.
+    /// The share of rows that is expected from the reference.
     pub expected: f64,
     /// The share of rows of the table.
     pub seen: f64,
-    /// Its part of the PSI.
+    /// The bin's term of the PSI.
     pub contribution: f64,
 }
 
@@ -83,28 +83,28 @@ fn as_word<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::
 }
 
 impl Judged {
-    /// Judges what was counted.
+    /// Judges the counts of a table.
     ///
     /// # Errors
-    /// If no row could be read, or the card contradicts itself.
-    pub fn new(reference: &Reference, tally: &Tally, place: &str) -> Result<Self> {
+    /// Returns an error if no row could be read, or the card is inconsistent.
+    pub fn new(reference: &Reference, counts: &TableCounts, place: &str) -> Result<Self> {
         let card = &reference.card;
-        ensure!(tally.rows + tally.unreadable > 0, "{place}: has a header, but no rows");
+        ensure!(counts.rows + counts.unreadable > 0, "{place}: the table has a header, but no rows");
         ensure!(
-            tally.rows > 0,
+            counts.rows > 0,
             "{}; none of {} can be read",
-            tally.problems.first().map_or(place, String::as_str),
-            counted(tally.unreadable, "row", "rows")
+            counts.problems.first().map_or(place, String::as_str),
+            counted(counts.unreadable, "row", "rows")
         );
         let alpha = FalseAlarmBudget::default().alpha(card.reference.signals.len());
         let checked =
-            card.reference.signals.iter().zip(&tally.counts).filter(|(_, counts)| !counts.is_empty());
+            card.reference.signals.iter().zip(&counts.counts).filter(|(_, counts)| !counts.is_empty());
         let signals: Vec<JudgedSignal> =
             checked.map(|(signal, counts)| judged(signal, counts, alpha)).collect::<Result<_>>()?;
         let any = |wanted: fn(&Verdict) -> bool| signals.iter().any(|signal| wanted(&signal.verdict));
         let overall = if any(|verdict| *verdict == Verdict::Drifting) {
             Overall::Drift
-        } else if tally.unreadable > 0 || any(|verdict| matches!(verdict, Verdict::CannotTell { .. })) {
+        } else if counts.unreadable > 0 || any(|verdict| matches!(verdict, Verdict::CannotTell { .. })) {
             Overall::CannotTell
         } else {
             Overall::Steady
@@ -114,13 +114,13 @@ impl Judged {
             model: card.name.clone(),
             version: card.version.clone(),
             overall,
-            rows: tally.rows,
-            labelled_rows: tally.labelled[0],
-            accuracy: (tally.labelled[0] > 0).then(|| tally.labelled[1] as f64 / tally.labelled[0] as f64),
+            rows: counts.rows,
+            labelled_rows: counts.labelled[0],
+            accuracy: (counts.labelled[0] > 0).then(|| counts.labelled[1] as f64 / counts.labelled[0] as f64),
             reference_accuracy: card.reference.accuracy,
-            unreadable_rows: tally.unreadable,
-            problems: tally.problems.clone(),
-            notes: tally.notes.clone(),
+            unreadable_rows: counts.unreadable,
+            problems: counts.problems.clone(),
+            notes: counts.notes.clone(),
             signals,
         })
     }
@@ -142,8 +142,8 @@ impl Judged {
 }
 
 impl JudgedSignal {
-    /// Returns the smallest drift to show people, which is at least the limit. The figure is one of the true PSI, to which chance
-    /// adds in a measured one: with many bins it may be below the limit, which beside the limit reads as a contradiction.
+    /// Returns the smallest detectable drift as it is displayed, which is at least the limit. It is a true PSI; chance adds to it in a
+    /// measured PSI. With many bins it may therefore be below the limit, which would look like a contradiction beside the limit.
     pub fn detectable_above_limit(&self) -> Option<f64> {
         self.detectable.map(|psi| psi.max(self.limit))
     }

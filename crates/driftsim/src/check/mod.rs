@@ -1,13 +1,13 @@
 //! `driftsim check`: judges a table against a model.
 //!
-//! Layout: `blocks` cuts the table into parts, [`tally`] reads and counts the rows of each, on all cores (`parallel`), [`judged`]
+//! Layout: `blocks` cuts the table into parts, [`count_rows`] reads and counts the rows of each, on all cores (`parallel`), [`judged`]
 //! is the result, `text` and `page` show it.
 
 mod blocks;
+pub mod count_rows;
 pub mod judged;
 mod page;
 mod parallel;
-pub mod tally;
 mod text;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +16,7 @@ use cli_io::{
     stdout::print,
     table_file::TableFile,
 };
+use count_rows::{Reading, TableCounts};
 use drift::Verdict;
 use judged::{Judged, Overall};
 use model::{ModelCard, ModelFile, Predictor};
@@ -23,25 +24,26 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
 };
-use tally::{Reading, Tally};
 
 /// The flags of `driftsim check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Table to judge: a CSV file with a header, plain or compressed with gzip, or - for standard input
+    /// Table to judge: a CSV file with a header, plain or gzip-compressed, or - for standard input
     #[arg(long, value_name = "FILE.csv|-")]
     current: PathBuf,
-    /// What it should be like: a model file, a profile, or a model card as GET /model answers it; - reads it from standard input
+    /// Reference to judge the table against: a model file, a profile, or a model card as GET /model returns it; - reads it from
+    /// standard input
     #[arg(long, value_name = "MODEL.json|CARD.json|-")]
     reference: PathBuf,
-    /// Column with the true class, from which the accuracy follows if the reference holds the model; without the flag, the one
-    /// that the model was trained on, if the table has it
+    /// Column with the true class, for the accuracy if the reference contains the model; by default the target column that the
+    /// model was trained on, if the table has it
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
-    /// How the result is written
+    /// Format of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Text that stands for a missing value, such as NA, beside the empty cell and the model's own; may be repeated
+    /// Text that stands for a missing value, such as NA, in addition to the empty cell and those of the model's table; may be
+    /// repeated
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     missing: Vec<String>,
     /// Character between the fields, \t for a tab
@@ -49,22 +51,22 @@ pub struct Args {
     separator: u8,
 }
 
-/// How the result is written.
+/// The format in which the result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// A table for people
+    /// Plain text
     Text,
-    /// For programs
+    /// JSON
     Json,
-    /// One page with plots, which needs nothing else
+    /// One HTML page with plots, without external resources
     Html,
 }
 
-/// What a table is judged against.
+/// The reference that a table is judged against.
 pub struct Reference {
     /// The model's card.
     pub card: ModelCard,
-    /// The model, if the file holds it; without it the signals of its output are not checked, and there is no accuracy.
+    /// The model, if the file contains it. Without it, the signals of its output are not checked, and there is no accuracy.
     pub predictor: Option<Predictor>,
 }
 
@@ -76,7 +78,7 @@ pub fn run(args: &Args) -> Result<Overall> {
     let stdin = Path::new("-");
     ensure!(
         args.current != stdin || args.reference != stdin,
-        "--current and --reference cannot both be standard input"
+        "--current and --reference cannot both be standard input; give a file for one of them"
     );
     let reference = read_reference(&args.reference)?;
     let mut current = TableFile::open("--current", &args.current)?;
@@ -87,8 +89,9 @@ pub fn run(args: &Args) -> Result<Overall> {
         separator: args.separator,
         target: args.target.as_deref(),
     };
-    let tally = Tally::count(current.text(), &reading, &reference).map_err(|error| current.explain(error))?;
-    let judged = Judged::new(&reference, &tally, &place)?;
+    let counts =
+        TableCounts::count(current.text(), &reading, &reference).map_err(|error| current.explain(error))?;
+    let judged = Judged::new(&reference, &counts, &place)?;
     print(match args.format {
         Format::Text => text::render(&judged),
         Format::Json => serde_json::to_string_pretty(&judged)? + "\n",
@@ -109,7 +112,7 @@ fn read_reference(path: &Path) -> Result<Reference> {
     let text = || str::from_utf8(&bytes).context("is not text");
     if FileKind::guess(&bytes) == Some(FileKind::Table) {
         bail!(
-            "{}: is a table; train a model on it first: inference train --data {} --target COLUMN --out MODEL.json",
+            "{}: expected a model, got a table; train a model on it first: inference train --data {} --target COLUMN --out MODEL.json",
             place(),
             path.display()
         );
@@ -157,15 +160,15 @@ mod tests {
         profile.write_all(file.to_json().unwrap().as_bytes()).unwrap();
         let reference = read_reference(profile.path()).unwrap();
         let reading = Reading { place: "t.csv", missing: &[], separator: b',', target: None };
-        let tally = Tally::count(table.as_bytes(), &reading, &reference).unwrap();
-        let judged = Judged::new(&reference, &tally, "t.csv").unwrap();
+        let counts = TableCounts::count(table.as_bytes(), &reading, &reference).unwrap();
+        let judged = Judged::new(&reference, &counts, "t.csv").unwrap();
         let shown =
             [text::render(&judged), serde_json::to_string_pretty(&judged).unwrap(), page::render(&judged)];
         (judged, shown)
     }
 
     #[test]
-    fn a_profile_judges_the_features_and_notes_that_outputs_are_not_checked() {
+    fn a_note_says_that_a_profile_checks_only_the_features() {
         for file in [fixtures::regression(), fixtures::without_truth()] {
             let (steady, shown) = judged(&file, &fixtures::flats(300));
             assert_eq!((steady.overall, steady.signals.len()), (Overall::Steady, 3), "{}", shown[0]);
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_without_numbers_is_noted_for_a_model_that_predicts_one() {
+    fn a_note_reports_a_target_without_numbers_for_a_regression() {
         let rows = "50,1,Bonn,10\n50,1,Bonn,?\n".repeat(40);
         let (judged, _) = judged(&fixtures::regression(), &format!("area,floor,city,price\n{rows}"));
         assert_eq!((judged.rows, judged.labelled_rows), (80, 0));

@@ -1,4 +1,4 @@
-//! The result of a check as one page, which needs nothing else.
+//! Renders the result of a check as one HTML page without external resources.
 
 use super::{
     judged::{Judged, JudgedBin, JudgedSignal, Overall},
@@ -10,11 +10,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("page.css");
 
-/// The most signals without drift that are shown at once; more are folded away.
+/// The greatest number of signals without drift that are shown unfolded.
 const UNFOLDED: usize = 12;
 
-/// The most bins of a signal that are shown at once: those of a number fit. Of more, the most changed ones are shown and the
-/// others are folded away.
+/// The greatest number of bins of a signal that are shown unfolded, which is enough for all bins of a number. Of more bins, the
+/// most changed ones are shown and the others folded.
 const BINS: usize = 13;
 
 pub(super) fn render(judged: &Judged) -> String {
@@ -66,7 +66,7 @@ pub(super) fn render(judged: &Judged) -> String {
     .into_string()
 }
 
-/// A table of signals, and their plots.
+/// Renders a table of signals with their plots.
 fn signals(signals: &[&JudgedSignal]) -> Markup {
     html! {
         @if !signals.is_empty() {
@@ -105,7 +105,7 @@ fn line(signal: &JudgedSignal) -> Markup {
     }
 }
 
-/// The bins of a signal: what was expected and what was seen, side by side.
+/// Renders the bins of a signal, with expected and observed shares side by side.
 fn plot(signal: &JudgedSignal) -> Markup {
     let greatest = signal.bins.iter().flat_map(|bin| [bin.expected, bin.seen]).fold(0.0, f64::max);
     let all: Vec<&JudgedBin> = signal.bins.iter().collect();
@@ -123,7 +123,7 @@ fn plot(signal: &JudgedSignal) -> Markup {
     }
 }
 
-/// Bars, which are as wide as possible for the greatest share.
+/// Renders bars, scaled so that the greatest share has the full width.
 fn bins(bins: &[&JudgedBin], greatest: f64) -> Markup {
     let width = |share: f64| format!("width: {:.1}%", 100.0 * share / greatest);
     html! {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn drift_stands_first_and_many_other_signals_are_folded_away() {
+    fn drifting_signals_stand_first_and_many_others_are_folded() {
         let steady = |count: usize| (0..count).map(|at| signal(&format!("s{at}"), Verdict::Steady, 0.0, 2));
         let drifting =
             [("weak", 0.2), ("strong", 0.9)].map(|(name, psi)| signal(name, Verdict::Drifting, psi, 2));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_bins_the_most_changed_are_shown_and_the_others_folded_away() {
+    fn of_many_bins_the_most_changed_are_shown_and_the_others_folded() {
         let page = page(vec![signal("country", Verdict::Drifting, 1.0, BINS + 2)]);
         let (shown, folded) = page.split_once("2 further bins").unwrap();
         assert_eq!(

@@ -1,14 +1,14 @@
-//! Computes on all cores what is read on one.
+//! Processes items on all cores while one thread reads them.
 
 use anyhow::Result;
 use rayon::iter::{ParallelBridge, ParallelIterator};
 use std::{panic::resume_unwind, sync::mpsc, thread};
 
-/// Computes something for each item on all cores, while the calling thread takes the items from `items`, and combines the
-/// results in any order. Only a few items are held at a time.
+/// Maps each item on all cores, while the calling thread reads the items from `items`, and combines the results in any order.
+/// Only a few items are held in memory at a time.
 ///
 /// # Errors
-/// The first error among the items.
+/// Returns the first error among the items.
 pub(super) fn map_reduce<I: Send, C: Send>(
     items: impl Iterator<Item = Result<I>>,
     compute: impl Fn(I) -> C + Send + Sync,
@@ -20,7 +20,7 @@ pub(super) fn map_reduce<I: Send, C: Send>(
         let combined =
             scope.spawn(|| receiver.into_iter().par_bridge().map(compute).reduce(nothing, combine));
         for item in items {
-            // The receiver is gone after a panic, which is passed on below.
+            // Sending fails only after a panic of the receiving thread, which is passed on below.
             if sender.send(item?).is_err() {
                 break;
             }

@@ -1,17 +1,17 @@
-//! The result of a check as text.
+//! Renders the result of a check as text.
 
 use super::{judged::Judged, word};
 use crate::counted::counted;
 use cli_io::printable::{printable, printable_lines};
 use drift::Verdict;
 
-/// Bins that are shown of a drifting signal.
+/// The number of bins that are shown of a drifting signal.
 const SHOWN: usize = 3;
 
-/// Characters of a full bar.
+/// The length of a full bar, in characters.
 const BAR: f64 = 20.0;
 
-/// The longest name that is shown.
+/// The greatest length of a name, in characters. Longer names are cut.
 const NAME: usize = 32;
 
 pub(super) fn render(judged: &Judged) -> String {

@@ -1,5 +1,5 @@
-//! Reads drift specs from YAML. Every value and mapping is checked while it is read, so that the error has its line, which
-//! `serde(untagged)`, `flatten` and `try_from` would lose.
+//! Reads drift specs from YAML. Every value and mapping is checked while it is read, so that errors have a line number. With
+//! `serde(untagged)`, `flatten` and `try_from` they would have none.
 
 mod schema;
 
@@ -16,10 +16,10 @@ use std::{fmt, marker::PhantomData};
 const SUM_TOLERANCE: f64 = 1e-9;
 
 impl DriftSpec {
-    /// Reads a spec; `file` is only used in error messages.
+    /// Reads a spec. `file` is only used in error messages.
     ///
     /// # Errors
-    /// [`SpecError::Yaml`] names file, line and field.
+    /// Returns [`SpecError::Yaml`], which names file, line and field.
     pub fn from_yaml(text: &str, file: &str) -> Result<Self, SpecError> {
         yaml_bounds::check(text).map_err(|(line, problem)| SpecError::Yaml {
             file: file.to_owned(),
@@ -29,7 +29,7 @@ impl DriftSpec {
         serde_yaml::from_str(text).map_err(|error| {
             let line = error.location().map_or(1, |location| location.line());
             let problem = error.to_string();
-            // The line is given before the message.
+            // The line stands before the message already.
             let end = error.location().and_then(|_| problem.rfind(" at line ")).unwrap_or(problem.len());
             SpecError::Yaml { file: file.to_owned(), line, problem: problem[..end].to_owned() }
         })
@@ -61,11 +61,11 @@ pub(crate) struct RawSpec {
     #[serde(default)]
     #[schemars(schema_with = "preset_names")]
     preset: Option<String>,
-    /// What it is about
+    /// A description for people
     #[serde(default)]
     #[schemars(schema_with = "text")]
     description: Option<String>,
-    /// Share of the rows that drift; all of them if not said
+    /// Share of the rows that drift; all rows by default
     share: Option<Share>,
     /// What happens to the rows that drift, in this order
     #[schemars(length(min = 1))]
@@ -80,17 +80,20 @@ impl TryFrom<RawSpec> for DriftSpec {
             (Some(name), None) => Self::preset(&name).map_err(|error| error.to_string())?,
             (None, Some(operations)) => Self { description: String::new(), share: 1.0, operations },
             (Some(_), Some(_)) => {
-                return Err("`preset` and `operations` exclude each other: keep one of them".into());
+                return Err("`preset` and `operations` cannot be used together; keep one of them".into());
             }
             (None, None) => {
-                return Err("needs `preset` (a built-in name) or `operations` (a list)".into());
+                return Err("expected `preset` or `operations`, got neither; add `preset` (a built-in name) or `operations` (a list)".into());
             }
         };
         if spec.operations.is_empty() {
-            return Err("operations: the list is empty: say what happens to the rows that drift".into());
+            return Err("operations: the list is empty; add what happens to the rows that drift".into());
         }
         if spec.operations.iter().filter(|o| matches!(o, Operation::ClassShares(_))).count() > 1 {
-            return Err("operations: `class_shares` may occur once: name all classes in one place".into());
+            return Err(
+                "operations: `class_shares` may occur only once; put the shares of all classes into one item"
+                    .into(),
+            );
         }
         spec.description = raw.description.unwrap_or(spec.description);
         spec.share = raw.share.map_or(spec.share, |share| share.0);
@@ -103,17 +106,17 @@ impl TryFrom<RawSpec> for DriftSpec {
 pub(crate) struct RawOperation {
     /// Adds a multiple of each column's standard deviation
     shift: Option<RawShift>,
-    /// Multiplies, as a change of unit does
+    /// Multiplies by a factor, like a change of unit
     scale: Option<RawScale>,
     /// Adds Gaussian noise
     noise: Option<RawNoise>,
-    /// Puts a value in its place that is uniform in the feature's extreme range
+    /// Replaces the value by one that is uniform in the feature's extreme range
     extreme: Option<RawFeatures>,
-    /// Puts another row's value in its place: same marginal, no correlation
+    /// Replaces the value by that of another row: same marginal distribution, no correlation with other features
     shuffle: Option<RawFeatures>,
-    /// Draws rows with other class shares
+    /// Draws rows with other shares of the classes
     class_shares: Option<ClassShares>,
-    /// Gives rows another true class, each other class as likely; their values stay
+    /// Gives each row another true class, drawn with equal probabilities; its values stay
     relabel: Option<RawRelabel>,
 }
 
@@ -138,7 +141,7 @@ struct RawShift {
 struct RawScale {
     /// A name, a pattern such as "petal*", or a list of them
     features: Patterns,
-    /// Neither 0 nor 1
+    /// The factor, which is neither 0 nor 1
     factor: Factor,
 }
 
@@ -176,8 +179,8 @@ impl TryFrom<RawOperation> for Operation {
         let mut given = given.into_iter().flatten();
         match (given.next(), given.next()) {
             (Some(operation), None) => Ok(operation),
-            _ => Err("an operation is exactly one of `shift`, `scale`, `noise`, `extreme`, `shuffle`, \
-                      `class_shares` and `relabel`; write several as several list items"
+            _ => Err("expected exactly one of `shift`, `scale`, `noise`, `extreme`, `shuffle`, `class_shares` and \
+            `relabel`; write several operations as several list items"
                 .into()),
         }
     }
@@ -186,7 +189,7 @@ impl TryFrom<RawOperation> for Operation {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawClassShares {
-    /// Classes and their shares; the others share the rest
+    /// Classes and their shares; the other classes share the rest
     named: Option<NamedShares>,
     /// The share of the model's last class
     last: Option<Share>,
@@ -200,20 +203,20 @@ impl TryFrom<RawClassShares> for ClassShares {
             (Some(NamedShares(shares)), None) => {
                 let sum: f64 = shares.iter().map(|(_, share)| share).sum();
                 if shares.is_empty() {
-                    Err("named: name at least one class, as in `{ named: { virginica: 0.9 } }`".into())
+                    Err("named: expected at least one class, got none; write, for example, `{ named: { virginica: 0.9 } }`".into())
                 } else if sum > 1.0 + SUM_TOLERANCE {
-                    Err(format!("named: the shares must add up to 1 at most, got {sum}"))
+                    Err(format!("named: the shares must add up to at most 1, got {sum}"))
                 } else {
                     Ok(Self::Named(shares))
                 }
             }
             (None, Some(share)) => Ok(Self::Last(share.0)),
-            _ => Err("needs `named` (classes and their shares) or `last` (the last class's share)".into()),
+            _ => Err("expected exactly one of `named` (classes and their shares) and `last` (the last class's share)".into()),
         }
     }
 }
 
-/// Reads a mapping as `Raw` and checks it while the reader still knows its position.
+/// Reads a mapping as `Raw` and checks it while the reader is still at its position, which errors then have.
 fn checked<'de, Raw, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     Raw: Deserialize<'de>,
@@ -308,7 +311,9 @@ impl<'de> Deserialize<'de> for Patterns {
                     patterns.push(pattern);
                 }
                 if patterns.is_empty() {
-                    return Err(A::Error::custom("the list is empty: name a feature, or \"*\" for all"));
+                    return Err(A::Error::custom(
+                        "the list is empty; name a feature, or write \"*\" for all",
+                    ));
                 }
                 Ok(Patterns(patterns))
             }
@@ -318,7 +323,7 @@ impl<'de> Deserialize<'de> for Patterns {
     }
 }
 
-/// Class names and shares, in the order in which they were typed.
+/// Class names and shares, in the order of the file.
 pub(crate) struct NamedShares(Vec<(String, f64)>);
 
 impl<'de> Deserialize<'de> for NamedShares {
@@ -336,7 +341,9 @@ impl<'de> Deserialize<'de> for NamedShares {
                 let mut shares: Vec<(String, f64)> = Vec::new();
                 while let Some((class, share)) = map.next_entry::<String, Share>()? {
                     if shares.iter().any(|(known, _)| *known == class) {
-                        return Err(A::Error::custom(format_args!("class {class:?} is named twice")));
+                        return Err(A::Error::custom(format_args!(
+                            "class {class:?} occurs twice; remove one of them"
+                        )));
                     }
                     shares.push((class, share.0));
                 }
@@ -357,16 +364,22 @@ mod tests {
     }
 
     #[test]
-    fn names_file_line_field_and_remedy_of_every_fault() {
+    fn every_invalid_spec_has_an_error_with_file_line_field_and_remedy() {
         let operation = |line: &str| {
             format!("share: 1\noperations:\n  - noise: {{ features: a, by_sd: 1 }}\n  - {line}\n")
         };
         let cases = [
-            ("".into(), "d.yaml:1: needs `preset`"),
-            ("share: 1\n".into(), "d.yaml:1: needs `preset` (a built-in name) or `operations`"),
+            ("".into(), "d.yaml:1: expected `preset` or `operations`, got neither"),
+            (
+                "share: 1\n".into(),
+                "d.yaml:1: expected `preset` or `operations`, got neither; add `preset` (a built-in name)",
+            ),
             ("[]".into(), "d.yaml:1: invalid type: sequence, expected a mapping"),
-            ("preset: gaint\n".into(), "d.yaml:1: preset: there is no \"gaint\"; there are giant, "),
-            ("preset: giant\noperations: []\n".into(), "d.yaml:1: `preset` and `operations` exclude"),
+            ("preset: gaint\n".into(), "d.yaml:1: preset: there is no preset \"gaint\"; use one of giant, "),
+            (
+                "preset: giant\noperations: []\n".into(),
+                "d.yaml:1: `preset` and `operations` cannot be used together",
+            ),
             ("operations: []\n".into(), "d.yaml:1: operations: the list is empty"),
             ("preset: giant\nshare: 1.5\n".into(), "d.yaml:2: share: must be in [0, 1], got 1.5"),
             (
@@ -406,20 +419,23 @@ mod tests {
             ),
             (
                 operation("{ extreme: { features: a }, shuffle: { features: a } }"),
-                "d.yaml:4: operations[1]: an operation is exactly one of",
+                "d.yaml:4: operations[1]: expected exactly one of `shift`",
             ),
-            (operation("class_shares: {}"), "d.yaml:4: operations[1].class_shares: needs `named`"),
+            (
+                operation("class_shares: {}"),
+                "d.yaml:4: operations[1].class_shares: expected exactly one of `named`",
+            ),
             (
                 operation("class_shares: { named: {} }"),
-                "d.yaml:4: operations[1].class_shares: named: name at least one",
+                "d.yaml:4: operations[1].class_shares: named: expected at least one class",
             ),
             (
                 operation("class_shares: { named: { a: 0.6, b: 0.6 } }"),
-                "d.yaml:4: operations[1].class_shares: named: the shares must add up to 1 at most, got 1.2",
+                "d.yaml:4: operations[1].class_shares: named: the shares must add up to at most 1, got 1.2",
             ),
             (
                 operation("class_shares: { named: { a: 0.1, a: 0.2 } }"),
-                "d.yaml:4: operations[1].class_shares.named: class \"a\" is named twice",
+                "d.yaml:4: operations[1].class_shares.named: class \"a\" occurs twice",
             ),
             (
                 operation("class_shares: { last: -0.1 }"),
@@ -427,7 +443,7 @@ mod tests {
             ),
             (
                 operation("class_shares: { last: 1 }\n  - class_shares: { last: 1 }"),
-                "d.yaml:1: operations: `class_shares` may occur once",
+                "d.yaml:1: operations: `class_shares` may occur only once",
             ),
         ];
         let wrong: Vec<String> = cases
@@ -440,14 +456,14 @@ mod tests {
     }
 
     #[test]
-    fn a_preset_takes_another_share_and_description() {
+    fn the_share_and_description_of_a_preset_can_be_replaced() {
         let giant = DriftSpec::preset("giant").unwrap();
         let spec = DriftSpec::from_yaml("{ preset: giant, share: 0.25, description: few }", "d").unwrap();
         assert_eq!(spec, DriftSpec { share: 0.25, description: "few".into(), ..giant });
     }
 
     #[test]
-    fn classes_named_by_numbers_are_names_all_the_same() {
+    fn class_names_may_be_numbers() {
         let spec = DriftSpec::from_yaml("operations: [class_shares: { named: { 9: 0.9 } }]", "d").unwrap();
         assert_eq!(spec.operations, [Operation::ClassShares(ClassShares::Named(vec![("9".into(), 0.9)]))]);
     }

@@ -1,5 +1,5 @@
-//! The JSON Schema of drift specs, for the schemas of files that hold one. It follows from the raw shapes in the
-//! parent module; this module adds what derives cannot express.
+//! The JSON Schema of drift specs, for the schemas of files that contain one. Most of it is derived from the types in the parent
+//! module; this module adds what derives cannot express.
 
 use super::{Factor, NamedShares, NonZero, Patterns, Positive, RawClassShares, RawOperation, RawSpec, Share};
 use crate::{ClassShares, DriftSpec, Operation, presets};

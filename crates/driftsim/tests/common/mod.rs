@@ -1,4 +1,4 @@
-//! Models that the tests of crate `driftbench` use, too.
+//! Models for tests. The tests of crate `driftbench` use them, too.
 
 use model::{CsvOptions, ModelFile, TrainOptions};
 use rand::{RngExt, SeedableRng};
@@ -10,8 +10,8 @@ pub(crate) fn iris() -> ModelFile {
     model::train(&model::iris::table(), &TrainOptions::new("iris")).unwrap()
 }
 
-/// A model of data that no Gaussian resembles: a skewed column, a binary one, counts with ties, gaps in a fifth of the
-/// rows, three overlapping classes, correlations among all of them.
+/// Trains a model on data that is far from Gaussian: a skewed column, a binary one, counts with equal values, missing values in a
+/// fifth of the rows, three overlapping classes, and correlations between all columns.
 pub(crate) fn awkward() -> ModelFile {
     let mut rng = ChaCha8Rng::seed_from_u64(2024);
     let mut csv = String::from("income,smoker,visits,lab,class\n");

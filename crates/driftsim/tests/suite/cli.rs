@@ -1,4 +1,4 @@
-//! The binary, as people call it.
+//! Tests of the binary `driftsim`.
 
 use crate::common;
 use flate2::{Compression, write::GzEncoder};
@@ -26,7 +26,7 @@ fn stdout(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What is said on stderr, with exit code 2 and nothing on stdout.
+/// Returns what the program writes to stderr, after checking that it exits with code 2 and writes nothing to stdout.
 fn error(arguments: &[&str]) -> String {
     let output = driftsim(arguments);
     assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -41,7 +41,7 @@ fn file(folder: &Path, name: &str, text: &str) -> String {
 }
 
 #[test]
-fn generates_csv_by_seed() {
+fn generate_writes_the_same_csv_for_the_same_seed() {
     let text = stdout(&["generate", "--rows", "200", "--seed", "7"]);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 201);
@@ -52,7 +52,7 @@ fn generates_csv_by_seed() {
 }
 
 #[test]
-fn generates_jsonl_that_predict_understands() {
+fn generate_writes_jsonl_with_the_features_of_a_predict_request() {
     let text = stdout(&["generate", "--preset", "giant", "--rows", "5", "--format", "jsonl"]);
     assert_eq!(text.lines().count(), 5);
     for line in text.lines() {
@@ -65,7 +65,7 @@ fn generates_jsonl_that_predict_understands() {
 }
 
 #[test]
-fn generates_rows_of_any_model_file() {
+fn generate_writes_rows_of_a_given_model_file() {
     let folder = tempfile::tempdir().unwrap();
     let model = file(folder.path(), "m.json", &common::awkward().to_json().unwrap());
     let spec =
@@ -81,7 +81,7 @@ fn generates_rows_of_any_model_file() {
 }
 
 #[test]
-fn generated_rows_train_a_model() {
+fn a_model_can_be_trained_on_generated_rows() {
     let text = stdout(&["generate", "--rows", "300"]);
     let columns = |line: &str| line.rsplit_once(',').unwrap().0.to_owned() + "\n";
     let csv: String = text.lines().map(columns).collect();
@@ -90,7 +90,7 @@ fn generated_rows_train_a_model() {
 }
 
 #[test]
-fn lists_the_presets() {
+fn list_prints_the_presets() {
     let text = stdout(&["list"]);
     let names: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names, ["giant", "petal_shift", "unit_change", "prior_shift", "noise", "concept_drift"]);
@@ -106,14 +106,14 @@ fn a_closed_standard_output_is_not_an_error() {
         .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    // The pipe is closed here.
+    // The pipe was closed at the end of the statement above.
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty());
     assert!(line.starts_with("sepal_length"));
 }
 
 #[test]
-fn bad_input_is_named_by_file_line_and_remedy() {
+fn errors_name_the_file_the_line_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| file(folder.path(), name, text);
     let bad = write("bad.yaml", "share: 1\noperations:\n  - shift: { features: \"*\", by_sd: much }\n");
@@ -130,7 +130,7 @@ fn bad_input_is_named_by_file_line_and_remedy() {
     );
     assert_eq!(said, expected);
     let said = generate(&["--preset", "gaint"]);
-    assert!(said.starts_with("error: preset: there is no \"gaint\"; there are giant, "), "{said}");
+    assert!(said.starts_with("error: preset: there is no preset \"gaint\"; use one of giant, "), "{said}");
     let said = generate(&["--spec", "nowhere.yaml"]);
     assert!(said.starts_with("error: --spec: cannot read nowhere.yaml: "), "{said}");
     let said = generate(&["--model", &json]);
@@ -149,7 +149,7 @@ fn bad_input_is_named_by_file_line_and_remedy() {
     assert!(error(&["generate", "--rows", "-1"]).contains("-1"));
 }
 
-/// A model of a table with text, as a file, and the table.
+/// Writes a table with text, and a model of it, and returns the paths of the model and of the table.
 fn shop(folder: &Path) -> (String, String) {
     let rows: String = (0..600)
         .map(|row| {
@@ -167,7 +167,7 @@ fn shop(folder: &Path) -> (String, String) {
 }
 
 #[test]
-fn a_table_is_judged_with_an_exit_code() {
+fn check_prints_the_verdict_and_exits_with_its_code() {
     let folder = tempfile::tempdir().unwrap();
     let (model, table) = shop(folder.path());
     let check = |current: &str, more: &[&str]| {
@@ -199,7 +199,10 @@ fn a_table_is_judged_with_an_exit_code() {
         "{text}"
     );
     let (code, text) = check(&table, &["--target", "bought"]);
-    assert!(code == Some(2) && text.contains("shop.csv:1: --target: no column \"bought\""), "{text}");
+    assert!(
+        code == Some(2) && text.contains("shop.csv:1: --target: there is no column \"bought\""),
+        "{text}"
+    );
 
     let one = file(folder.path(), "one.csv", "kind,price\ntea,1.5\n");
     let (_, text) = check(&one, &[]);
@@ -221,11 +224,14 @@ fn a_table_is_judged_with_an_exit_code() {
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("the table lacks 1 of the model's columns: kind; it has price"), "{text}");
     let output = driftsim(&["check", "--reference", &table, "--current", &table]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("is a table; train a model on it first"));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("expected a model, got a table; train a model on it first")
+    );
 }
 
 #[test]
-fn a_check_is_written_for_programs_and_for_colleagues() {
+fn check_writes_json_and_html() {
     let folder = tempfile::tempdir().unwrap();
     let (model, table) = shop(folder.path());
     let json: serde_json::Value = serde_json::from_str(&stdout(&[
@@ -252,7 +258,7 @@ fn a_check_is_written_for_programs_and_for_colleagues() {
 }
 
 #[test]
-fn a_card_without_the_model_checks_the_features() {
+fn a_model_card_alone_is_enough_to_check_the_features() {
     let folder = tempfile::tempdir().unwrap();
     let (model, table) = shop(folder.path());
     let file_json: serde_json::Value =
@@ -263,7 +269,7 @@ fn a_card_without_the_model_checks_the_features() {
 }
 
 #[test]
-fn a_compressed_table_is_judged_like_the_plain_one_and_a_truncated_one_is_refused() {
+fn check_reads_gzip_and_refuses_a_truncated_file() {
     let folder = tempfile::tempdir().unwrap();
     let (model, table) = shop(folder.path());
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -274,7 +280,7 @@ fn a_compressed_table_is_judged_like_the_plain_one_and_a_truncated_one_is_refuse
     std::fs::write(&current, &compressed).unwrap();
     let output = check(current.to_str().unwrap());
     let text = String::from_utf8(output.stdout).unwrap();
-    // The headers of the other copies are rows with a text where a number should be.
+    // The table is 50 copies of a file. In 49 of them the header is read as a row, whose first cell is not a number.
     assert!(text.contains("30000 rows, cannot tell: 49 rows could not be read"), "{text}");
     assert!(text.contains("shop.csv.gz:602: column \"price\""), "{text}");
 
@@ -284,7 +290,7 @@ fn a_compressed_table_is_judged_like_the_plain_one_and_a_truncated_one_is_refuse
 }
 
 #[test]
-fn missing_values_are_written_as_in_the_models_own_table() {
+fn check_knows_the_missing_values_of_the_models_own_table() {
     let folder = tempfile::tempdir().unwrap();
     let rows: String = (0..300)
         .map(|row| {
@@ -320,7 +326,10 @@ fn a_reference_is_read_from_standard_input() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && text.contains("none of 5 signals drifts"), "{text}");
     let said = error(&["check", "--reference", "-", "--current", "-"]);
-    assert_eq!(said, "error: --current and --reference cannot both be standard input\n");
+    assert_eq!(
+        said,
+        "error: --current and --reference cannot both be standard input; give a file for one of them\n"
+    );
 }
 
 #[test]
@@ -330,9 +339,11 @@ fn a_table_without_rows_is_refused() {
     let check = |name: &str, text: &str| {
         error(&["check", "--reference", &model, "--current", &file(folder.path(), name, text)])
     };
-    assert!(check("empty.csv", "").ends_with("empty.csv: is empty\n"));
-    assert!(check("mark.csv", "\u{feff}").ends_with("mark.csv: is empty\n"));
-    assert!(check("header.csv", "price,kind\r\n").ends_with("header.csv: has a header, but no rows\n"));
+    assert!(check("empty.csv", "").ends_with("empty.csv: the file is empty\n"));
+    assert!(check("mark.csv", "\u{feff}").ends_with("mark.csv: the file is empty\n"));
+    assert!(
+        check("header.csv", "price,kind\r\n").ends_with("header.csv: the table has a header, but no rows\n")
+    );
     let said = check("short.csv", "price,kind\n1\n2\n");
     assert!(
         said.ends_with(

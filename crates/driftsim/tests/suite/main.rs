@@ -1,4 +1,4 @@
-//! The tests of the crate as its users see it: the binary, and rows judged by a model's own verdicts.
+//! Tests of the binary, and of generated rows, which are judged as the monitoring judges traffic.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -9,7 +9,7 @@ pub(crate) fn rows(file: &ModelFile, spec: &DriftSpec, seed: u64) -> RowSource {
     RowSource::new(&file.card, spec, seed).unwrap()
 }
 
-/// Watches a model's traffic.
+/// Counts rows of a model per bin and judges the counts.
 pub(crate) struct Monitor {
     file: ModelFile,
     predictor: Predictor,
@@ -25,7 +25,7 @@ impl Monitor {
         Self { critical: critical.collect(), predictor, file: file.clone() }
     }
 
-    /// Returns one judgement per signal, on so many rows.
+    /// Returns one judgement per signal, on the first `count` rows.
     pub(crate) fn judge(&self, rows: impl Iterator<Item = Row>, count: usize) -> Vec<(String, Judgement)> {
         let signals = &self.file.card.reference.signals;
         let mut counts: Vec<Vec<u64>> = signals.iter().map(|signal| vec![0; signal.bins.len()]).collect();

@@ -1,4 +1,4 @@
-//! Each preset moves the signals that it is meant to move, and no others that it leaves alone.
+//! Each preset makes the signals drift that it is meant to change, and no others.
 
 use crate::{
     common::{awkward, iris},
@@ -18,7 +18,7 @@ fn all_signals(file: &ModelFile) -> Vec<String> {
 }
 
 #[test]
-fn giants_move_every_signal_and_keep_to_their_ranges() {
+fn giants_make_every_signal_drift_and_exceed_every_range() {
     for file in [iris(), awkward()] {
         let giant = DriftSpec::preset("giant").unwrap();
         assert_eq!(drifting(&file, &giant), all_signals(&file));
@@ -32,7 +32,7 @@ fn giants_move_every_signal_and_keep_to_their_ranges() {
 }
 
 #[test]
-fn giant_irises_are_those_of_the_article() {
+fn giant_irises_have_the_documented_ranges() {
     let ranges = [(8.0, 10.0), (4.5, 6.0), (7.0, 9.0), (3.0, 5.0)];
     let mut seen = [(f64::MAX, f64::MIN); 4];
     for row in rows(&iris(), &DriftSpec::preset("giant").unwrap(), 1).take(2000) {
@@ -44,13 +44,13 @@ fn giant_irises_are_those_of_the_article() {
 }
 
 #[test]
-fn a_petal_shift_moves_petals_and_what_follows_from_them() {
+fn a_petal_shift_makes_petals_and_the_model_output_drift() {
     let drifting = drifting(&iris(), &DriftSpec::preset("petal_shift").unwrap());
     assert_eq!(drifting, ["petal_length", "petal_width", "prediction", "confidence", "distance"]);
 }
 
 #[test]
-fn a_petal_shift_needs_petals() {
+fn a_petal_shift_is_refused_for_a_model_without_petals() {
     let file = awkward();
     let error = RowSource::new(&file.card, &DriftSpec::preset("petal_shift").unwrap(), 1).unwrap_err();
     let expected = "operations[0].shift.features: no feature is called \"petal*\"; \
@@ -59,14 +59,14 @@ fn a_petal_shift_needs_petals() {
 }
 
 #[test]
-fn a_unit_change_moves_every_signal() {
+fn a_unit_change_makes_every_signal_drift() {
     for file in [iris(), awkward()] {
         assert_eq!(drifting(&file, &DriftSpec::preset("unit_change").unwrap()), all_signals(&file));
     }
 }
 
 #[test]
-fn a_prior_shift_moves_predictions_and_leaves_classes_as_they_are() {
+fn a_prior_shift_changes_class_shares_but_not_the_values_of_a_class() {
     for file in [iris(), awkward()] {
         let prior_shift = DriftSpec::preset("prior_shift").unwrap();
         assert!(drifting(&file, &prior_shift).contains(&"prediction".to_owned()));
@@ -74,7 +74,7 @@ fn a_prior_shift_moves_predictions_and_leaves_classes_as_they_are() {
         let drawn: Vec<_> = rows(&file, &prior_shift, 1).take(10_000).collect();
         let share = drawn.iter().filter(|row| row.class == Some(last)).count() as f64 / 10_000.0;
         assert!((share - 0.9).abs() < 0.01, "{share}");
-        // The same flower whenever the class is the same by chance.
+        // Where the class is the same by chance, the whole row is the same.
         let steady = rows(&file, &DriftSpec::steady(), 1);
         assert!(
             steady.zip(&drawn).all(|(steady, row)| steady.class != row.class || steady.values == row.values)
@@ -83,7 +83,7 @@ fn a_prior_shift_moves_predictions_and_leaves_classes_as_they_are() {
 }
 
 #[test]
-fn noise_moves_distance_and_some_features() {
+fn noise_makes_the_distance_and_some_features_drift() {
     for (file, noisy) in [(iris(), "petal_width"), (awkward(), "income")] {
         let drifting = drifting(&file, &DriftSpec::preset("noise").unwrap());
         assert!(drifting.contains(&"distance".to_owned()), "{drifting:?}");
@@ -92,7 +92,7 @@ fn noise_moves_distance_and_some_features() {
 }
 
 #[test]
-fn a_shuffled_feature_keeps_its_marginal_and_loses_its_company() {
+fn a_shuffled_feature_keeps_its_distribution_and_loses_its_correlations() {
     let spec = DriftSpec::from_yaml("operations: [shuffle: { features: petal_length }]", "shuffle").unwrap();
     let drifting = drifting(&iris(), &spec);
     assert!(drifting.contains(&"distance".to_owned()), "{drifting:?}");
@@ -100,7 +100,7 @@ fn a_shuffled_feature_keeps_its_marginal_and_loses_its_company() {
 }
 
 #[test]
-fn the_share_decides_how_many_rows_drift() {
+fn the_share_sets_how_many_rows_drift() {
     for preset in presets() {
         let spec = DriftSpec { share: 0.3, ..preset.spec };
         let drifted = rows(&iris(), &spec, 1).take(10_000).filter(|row| row.drifted).count();

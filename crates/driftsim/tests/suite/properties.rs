@@ -1,4 +1,4 @@
-//! Properties of any drift and any seed.
+//! Properties that hold for every drift spec and every seed.
 
 use crate::{
     common::{awkward, iris},
@@ -44,7 +44,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn the_same_seed_gives_the_same_rows_and_another_seed_others(spec in spec(), seed in 0..u64::MAX) {
+    fn the_same_seed_gives_the_same_rows_and_another_seed_other_rows(spec in spec(), seed in 0..u64::MAX) {
         let draw = |seed| rows(&IRIS, &spec, seed).take(30).collect::<Vec<_>>();
         prop_assert_eq!(draw(seed), draw(seed));
         let classes = |seed| draw(seed).iter().map(|row| row.class).collect::<Vec<_>>();
@@ -53,7 +53,7 @@ proptest! {
     }
 
     #[test]
-    fn any_drift_gives_whole_and_finite_rows(spec in spec(), seed in any::<u64>()) {
+    fn every_drift_gives_complete_rows_of_finite_numbers(spec in spec(), seed in any::<u64>()) {
         for row in rows(&AWKWARD, &spec, seed).take(50) {
             prop_assert_eq!(row.values.len(), 4);
             prop_assert!(row.class.unwrap() < 3);
@@ -65,7 +65,7 @@ proptest! {
     }
 
     #[test]
-    fn rows_that_do_not_drift_are_the_steady_rows(spec in spec(), seed in any::<u64>()) {
+    fn rows_that_do_not_drift_equal_those_without_a_drift_spec(spec in spec(), seed in any::<u64>()) {
         let steady = rows(&AWKWARD, &DriftSpec::steady(), seed);
         for (row, steady) in rows(&AWKWARD, &spec, seed).zip(steady).take(50) {
             prop_assert!(row.drifted || row == steady);

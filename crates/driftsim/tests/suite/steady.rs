@@ -1,4 +1,4 @@
-//! Rows without drift are like the reference: in their numbers, and in the eyes of the monitoring.
+//! Rows without drift are like the reference in their statistics, and are judged steady.
 
 use crate::{
     common::{awkward, iris, train},
@@ -12,10 +12,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use std::fmt::Write;
 
-/// Windows and their lengths: what a drizzle, the demo and a busy service send in a minute.
+/// Numbers of windows and rows per window: what a quiet service, the demo and a busy service receive in a minute.
 const WINDOWS: [(usize, usize); 3] = [(500, 60), (200, 250), (40, 3000)];
 
-fn never_alarms(file: &ModelFile, windows: &[(usize, usize)]) {
+fn assert_steady(file: &ModelFile, windows: &[(usize, usize)]) {
     let monitor = Monitor::new(file);
     let mut source = rows(file, &DriftSpec::steady(), 42);
     for &(windows, length) in windows {
@@ -27,7 +27,7 @@ fn never_alarms(file: &ModelFile, windows: &[(usize, usize)]) {
     }
 }
 
-/// Many normal features and few rows: as many as make a class's correlations look stronger than they are.
+/// Trains a model on many normal features and few rows, so few that correlations within a class look stronger than they are.
 fn wide(features: usize, rows: usize) -> ModelFile {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let header: Vec<String> = (0..features).map(|feature| format!("f{feature}")).collect();
@@ -46,25 +46,26 @@ fn wide(features: usize, rows: usize) -> ModelFile {
 }
 
 #[test]
-fn iris_never_alarms() {
-    never_alarms(&iris(), &WINDOWS);
+fn iris_rows_cause_no_false_alarm() {
+    assert_steady(&iris(), &WINDOWS);
 }
 
 #[test]
-fn awkward_data_never_alarm() {
-    never_alarms(&awkward(), &WINDOWS);
+fn rows_that_are_not_gaussian_cause_no_false_alarm() {
+    assert_steady(&awkward(), &WINDOWS);
 }
 
 #[test]
-fn many_features_and_few_rows_never_alarm() {
-    // 20 features on 50 rows a class: with all of the sample's correlations, `distance` comes to a PSI of 0.87.
-    never_alarms(&wide(20, 150), &[(20, 3000)]);
+fn many_features_and_few_reference_rows_cause_no_false_alarm() {
+    // 20 features and 50 rows per class. If rows were generated with the correlations of this sample, `distance` would have a PSI
+    // of 0.87.
+    assert_steady(&wide(20, 150), &[(20, 3000)]);
 }
 
 #[test]
 fn psi_stays_small_on_many_rows() {
-    // What no longer shrinks with the window. An empty bin, such as `missing`, is expected half a row's worth, which
-    // alone makes 0.02 of PSI for Iris here, so what is left for differences of shape is the rest.
+    // This is the part of PSI that does not shrink with the window. An empty bin, such as `missing`, has an expected share of half
+    // a row, which alone makes 0.02 of PSI for Iris. The rest is left for differences between the distributions.
     for (file, most) in [(iris(), 0.07), (awkward(), 0.03)] {
         let judged = Monitor::new(&file).judge(rows(&file, &DriftSpec::steady(), 7), 100_000);
         assert!(judged.iter().all(|(_, judgement)| judgement.psi.value < most), "{}", table(&judged));
@@ -72,7 +73,7 @@ fn psi_stays_small_on_many_rows() {
 }
 
 #[test]
-fn classes_keep_their_shares_means_and_covariance() {
+fn classes_have_the_shares_means_and_covariances_of_the_reference() {
     let file = iris();
     let card = &file.card;
     let Spread::PerClass { covariances } = &card.reference.shape.spread else { panic!() };
@@ -95,7 +96,7 @@ fn classes_keep_their_shares_means_and_covariance() {
         };
         for i in 0..card.features.len() {
             let sd = covariances[i][i].sqrt();
-            // A mean of 50 rows has a standard error of 0.14 standard deviations itself.
+            // The mean of the 50 reference rows has a standard error of 0.14 standard deviations.
             assert!((mean(i) - centre.means[i]).abs() < 0.15 * sd, "mean of {class} {i}");
             let ratio = covariance(i, i) / covariances[i][i];
             assert!((0.8..1.2).contains(&ratio), "variance of {class} {i}: {ratio} of the reference's");
@@ -112,21 +113,21 @@ fn classes_keep_their_shares_means_and_covariance() {
 }
 
 #[test]
-fn gaps_come_as_often_as_in_the_reference() {
+fn missing_values_are_as_frequent_as_in_the_reference() {
     let file = awkward();
     let drawn: Vec<_> = rows(&file, &DriftSpec::steady(), 3).take(20_000).collect();
     for (at, feature) in file.card.features.iter().enumerate() {
         let gaps = drawn.iter().filter(|row| row.values[at].is_none()).count() as f64 / drawn.len() as f64;
-        // A fifth of 900 rows is known to 1.3 %.
+        // A share of one fifth has a standard error of 1.3 % in 900 rows.
         assert!((gaps - feature.missing_ratio).abs() < 0.02, "{}: {gaps}", feature.name);
         if feature.missing_ratio == 0.0 {
-            assert_eq!(gaps, 0.0, "{} may not be missing at all", feature.name);
+            assert_eq!(gaps, 0.0, "{} must never be missing", feature.name);
         }
     }
 }
 
 #[test]
-fn values_are_rounded_like_the_data() {
+fn values_have_no_more_decimals_than_the_reference() {
     for file in [iris(), awkward()] {
         for row in rows(&file, &DriftSpec::steady(), 5).take(2000) {
             for (value, feature) in row.values.iter().zip(&file.card.features) {
@@ -138,17 +139,17 @@ fn values_are_rounded_like_the_data() {
 }
 
 #[test]
-fn rows_are_fresh() {
+fn few_rows_are_copies_of_reference_rows() {
     let reference: Vec<_> = model::iris::table().rows().collect();
     let drawn: Vec<_> = rows(&iris(), &DriftSpec::steady(), 5).take(10_000).map(|row| row.values).collect();
     let copies = drawn.iter().filter(|values| reference.contains(values)).count();
-    // Flowers measured to a millimetre repeat by chance.
+    // Lengths are measured to a millimetre, so some rows are equal by chance.
     assert!(copies < 1000, "{copies} of 10,000 rows are reference rows");
 }
 
 #[test]
-fn tables_with_text_and_related_columns_never_alarm() {
-    // A total that is a sum, one-hot columns of which one is 1, a text that depends on the class, a rare class.
+fn rows_with_text_and_dependent_columns_cause_no_false_alarm() {
+    // The table has a column that is the sum of two others, one-hot columns, a text that depends on the class, and a rare class.
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let rows: String = (0..1500)
         .map(|row| {
@@ -161,10 +162,14 @@ fn tables_with_text_and_related_columns_never_alarm() {
         })
         .collect();
     let file = train(&format!("a,b,sum,x,y,z,city,class\n{rows}"), "text");
-    never_alarms(&file, &[(100, 250), (10, 3000), (1, 40_000)]);
+    assert_steady(&file, &[(100, 250), (10, 3000), (1, 40_000)]);
     let drawn: Vec<_> = rows_of(&file);
     let broken = drawn.iter().filter(|row| row[3..6].iter().flatten().sum::<f64>() != 1.0).count();
-    assert!(broken * 100 < drawn.len(), "{broken} of {} rows have no level or two", drawn.len());
+    assert!(
+        broken * 100 < drawn.len(),
+        "in {broken} of {} rows not exactly one of the one-hot columns is 1",
+        drawn.len()
+    );
 }
 
 fn rows_of(file: &ModelFile) -> Vec<Vec<Option<f64>>> {

@@ -5,7 +5,7 @@ use super::{
     classes::{MAX_CLASSES, distinct, listed, position},
 };
 use crate::external;
-use ::onnx::{Answers, OnnxEngine, OnnxModel, Runtime, Scores, engine::unlike_probabilities};
+use ::onnx::{OnnxEngine, OnnxModel, RawOutputs, Runtime, Scores, engine::unlike_probabilities};
 use anyhow::{Context, Result, bail, ensure};
 use model::{Batch, ReferenceTable, file::ExternalModel, reference_features};
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -109,7 +109,7 @@ struct Read {
 }
 
 /// Finds out what the answers mean.
-fn describe(args: &Args, table: &ReferenceTable, answers: &Answers, sha256: &str) -> Result<Read> {
+fn describe(args: &Args, table: &ReferenceTable, answers: &RawOutputs, sha256: &str) -> Result<Read> {
     let external = |labels: Vec<String>, probabilities| ExternalModel {
         sha256: sha256.to_owned(),
         labels,

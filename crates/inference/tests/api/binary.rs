@@ -54,7 +54,7 @@ impl Binary {
             let listens_at = || Some(fields["address"].as_str().unwrap().parse().unwrap());
             match fields["message"].as_str().unwrap() {
                 "serving" => address = listens_at(),
-                "metrics have a listener of their own" => metrics_address = listens_at(),
+                "metrics have a separate listener" => metrics_address = listens_at(),
                 message if message.starts_with("worst-case memory of client requests") => {
                     break fields["at_most"].as_str().unwrap().parse::<ByteSize>().unwrap().as_u64();
                 }

@@ -141,15 +141,12 @@ fn what_keeps_it_from_serving_is_named() {
     let broken = dir.path().join("model.json");
     std::fs::write(&broken, "{\"format\": 9}").unwrap();
     let cases: [(&[&str], &str); 4] = [
-        (&["--listen", &address], "cannot listen there"),
+        (&["--listen", &address], "cannot listen on this address"),
         (
             &["--listen", "127.0.0.1:0", "--model", "/nonexistent.json"],
             "--model /nonexistent.json: No such file",
         ),
-        (
-            &["--listen", "127.0.0.1:0", "--model", broken.to_str().unwrap()],
-            "format 9, but this program reads format 3",
-        ),
+        (&["--listen", "127.0.0.1:0", "--model", broken.to_str().unwrap()], "expected format 3, got 9"),
         (
             &["--listen", "127.0.0.1:0", "--receipt-key-file", "/nonexistent"],
             "--receipt-key-file /nonexistent",

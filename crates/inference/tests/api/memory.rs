@@ -245,7 +245,7 @@ async fn batches_answered(service: &Service) -> bool {
 }
 
 #[test]
-fn memory_stays_below_what_is_announced_whatever_clients_send() {
+fn memory_stays_below_the_announced_limit() {
     let mebibyte = 1 << 20;
     let fill = |start: &str, item: &str, end: &str| {
         let items = (mebibyte - start.len() - end.len()) / item.len();

@@ -137,9 +137,9 @@ async fn answers_equal_those_of_onnx_runtime() {
         assert!(!case.rows.is_empty() && case.rows.len() == case.labels.len(), "{}", folder.display());
         let name = folder.file_name().unwrap().display().to_string();
         match difference(&case, folder).await {
-            // Two columns could be the input, and a guess would be silent.
+            // Two columns could be the input, so the model is refused.
             Err(problem) if name == "columns_clash" => {
-                assert!(problem.contains("more than one whose name"), "{problem}");
+                assert!(problem.contains("needs exactly one column of that name"), "{problem}");
             }
             Err(problem) => problems.push(format!("{name}: {problem}")),
             Ok(()) => assert_ne!(name, "columns_clash"),
@@ -199,8 +199,8 @@ fn damaged_and_hostile_models_are_refused_with_a_reason() {
         ("negative", "does not hold probabilities: row 1 has"),
         ("nan_output", "does not hold probabilities: row 1 has NaN"),
         ("infinite_output", "does not hold probabilities: row 1 has inf"),
-        ("rows_lost", "has shape [1, 2] for 120 rows"),
-        ("rows_doubled", "has shape [240, 2] for 120 rows"),
+        ("rows_lost", "expected 120 rows, got shape [1, 2]"),
+        ("rows_doubled", "expected 120 rows, got shape [240, 2]"),
         ("unknown_label", "the model answers \"99\", but the target column has"),
         ("invalid_utf8_labels", "output \"label\": invalid utf-8"),
         ("hostile_labels", "but the target column has"),
@@ -324,5 +324,5 @@ fn answers_of_a_table_make_a_profile() {
     let [data, card] = ["t.csv", "card.json"].map(path);
     let output = inference(&["serve".into(), "--model".into(), data, "--profile".into(), card]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("was made from a table's own answers"), "{text}");
+    assert!(text.contains("was made from predictions in a table"), "{text}");
 }

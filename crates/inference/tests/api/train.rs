@@ -187,11 +187,11 @@ fn types_scores_and_warnings_are_printed() {
     for part in [
         "2 numeric: n, code",
         "1 categorical: colour",
-        "by always answering the commonest class",
+        "by always predicting the most frequent class",
         "AUROC",
         "simulated rows: ",
-        "warning: class \"rare\" has 3 rows: at least 20 are needed",
-        "warning: the model is no better than always answering the commonest class",
+        "warning: class \"rare\" has 3 rows, but at least 20 are needed",
+        "warning: the model is not better than always predicting the most frequent class",
     ] {
         assert!(words.contains(part), "{part} is missing in {words}");
     }
@@ -225,7 +225,7 @@ fn the_table_is_not_replaced_by_the_model() {
     ] {
         let (ok, words) = train(&at(data), &at(out), &[]);
         let expected = format!(
-            "--out {}: is the table of --data {}, which the model would replace; name another file",
+            "--out {}: the model would replace the table of --data {}; name another file",
             at(out).display(),
             at(data).display()
         );
@@ -234,7 +234,8 @@ fn the_table_is_not_replaced_by_the_model() {
     let output = from_standard_input(dir.path(), &["--out", "data.csv"]);
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(
-        !output.status.success() && words.contains("--out data.csv: is the table of --data -"),
+        !output.status.success()
+            && words.contains("--out data.csv: the model would replace the table of --data -"),
         "{words}"
     );
     assert_eq!(std::fs::read_to_string(at("data.csv")).unwrap(), penguins());

@@ -136,7 +136,10 @@ mod tests {
     fn a_role_that_no_feature_has_is_an_error() {
         let error =
             fitted("signals: [ { signal: a_categorical_feature, phase: p, stays: steady } ]", &iris());
-        assert_eq!(error.unwrap_err(), "model iris: a_categorical_feature: the model has no such feature");
+        assert_eq!(
+            error.unwrap_err(),
+            "model iris: a_categorical_feature: the model has no feature of this kind; give the name of another feature"
+        );
     }
 
     #[test]

@@ -5,16 +5,16 @@ use cli_io::printable::quoted;
 use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
 
-/// The texts that data frames and spreadsheets write for a missing value.
+/// Texts that data frames and spreadsheets write for a missing value.
 pub(super) const MISSING_TOKENS: [&str; 8] = ["NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"];
 
-/// Returns notes on what may be a mistake in the classes of a column, of which `padded` rows had outer spaces.
+/// Returns notes on what may be a mistake in the classes of a column. `padded` is the number of classes with spaces around them.
 pub(super) fn class_notes(column: &str, classes: &[String], padded: usize) -> Vec<String> {
     let column = quoted(column);
     let mut notes = Vec::new();
     if padded > 0 {
         notes.push(format!(
-            "column {column}: {} outer spaces, which are left out",
+            "column {column}: {} leading or trailing spaces, which are removed",
             counted(padded, "class has", "classes have")
         ));
     }
@@ -25,20 +25,20 @@ pub(super) fn class_notes(column: &str, classes: &[String], padded: usize) -> Ve
     for same in forms.values().filter(|same| same.len() > 1) {
         let names = same.join(" and ");
         notes.push(format!(
-            "column {column}: {names} are different classes; write them alike if they are meant to be one"
+            "column {column}: {names} are different classes; write them in the same way if they are one class"
         ));
     }
     for class in classes.iter().filter(|class| MISSING_TOKENS.contains(&class.as_str())) {
         let (name, flag_value) = (quoted(class), shell_word(class));
         notes.push(format!(
             "column {column}: {name} is a class; \
-             leave out its rows with --missing {flag_value} --drop-unlabelled if it stands for a missing one"
+             leave out its rows with --missing {flag_value} --drop-unlabelled if it stands for a missing class"
         ));
     }
     notes
 }
 
-/// Returns the form that spellings of one label share: composed, without case and inner spaces, numbers by value.
+/// Returns the same text for all spellings of a label: with composed characters, without case and spaces, and numbers by value.
 fn plain(label: &str) -> String {
     if let Ok(number) = label.parse::<f64>() {
         return (number + 0.0).to_string();
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms_of_one_class_are_named() {
+    fn classes_that_differ_only_in_spelling_are_noted() {
         let notes = |classes: &[&str], padded| {
             class_notes("y", &classes.iter().map(|&class| class.to_owned()).collect::<Vec<_>>(), padded)
         };
@@ -63,9 +63,9 @@ mod tests {
         assert_eq!(
             notes(&["NA", "x"], 0),
             ["column \"y\": \"NA\" is a class; \
-              leave out its rows with --missing NA --drop-unlabelled if it stands for a missing one"]
+              leave out its rows with --missing NA --drop-unlabelled if it stands for a missing class"]
         );
-        assert!(notes(&["x", "y"], 1)[0].contains("1 class has outer spaces"));
-        assert!(notes(&["x", "y"], 3)[0].contains("3 classes have outer spaces"));
+        assert!(notes(&["x", "y"], 1)[0].contains("1 class has leading or trailing spaces"));
+        assert!(notes(&["x", "y"], 3)[0].contains("3 classes have leading or trailing spaces"));
     }
 }

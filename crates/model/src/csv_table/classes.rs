@@ -1,14 +1,15 @@
-//! The target column: its classes, in order, and what is wrong with them.
+//! The classes in the target column: puts them in order and checks them.
 
 use super::{class_forms::class_notes, unfit::counted, value_forms::number_form, values::sorted};
 use crate::card::is_label;
 use cli_io::printable::quoted;
 use std::collections::HashMap;
 
-/// More classes than this usually mean that the target column is the wrong one. Each class is also the value of a metric label.
+/// The greatest number of classes. More usually mean that the target column is the wrong one. Each class is also the value of a
+/// metric label.
 const MAX_CLASSES: usize = 100;
 
-/// A target column of which this share of the different values are numbers is meant to be numeric.
+/// The share of numbers among the different values of a target column from which on the target is treated as numeric.
 const NUMERIC_TARGET: f64 = 0.9;
 
 /// The target column, in the rows that have a class.
@@ -18,12 +19,12 @@ pub(super) struct ClassColumn {
     positions: HashMap<String, usize>,
     /// The class of each row.
     pub(super) labels: Vec<usize>,
-    /// Rows whose class has outer spaces.
+    /// The number of rows whose class has leading or trailing spaces.
     padded: usize,
 }
 
 impl ClassColumn {
-    /// Adds the class of a row, as it is written.
+    /// Adds the class of a row, as it is written in the file.
     pub(super) fn add(&mut self, cell: &str) {
         let name = cell.trim();
         self.padded += usize::from(name.len() < cell.len());
@@ -38,7 +39,7 @@ impl ClassColumn {
     /// Returns the classes in order and the class of each row, and adds notes on the classes.
     ///
     /// # Errors
-    /// What is wrong if there are too many.
+    /// Returns what is wrong if there are too many classes.
     pub(super) fn sorted(
         self,
         target: &str,
@@ -57,12 +58,12 @@ impl ClassColumn {
     }
 }
 
-/// Returns what is wrong with a target of so many different values.
+/// Returns what is wrong with a target of too many different values.
 fn too_many_classes<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
     let count = names.len();
     let is_number = |name: &&String| name.parse::<f64>().is_ok() || number_form(name).is_some();
     let numbers = names.filter(is_number).count();
-    let problem = format!("{count} different values, but at most {MAX_CLASSES} classes are possible; ");
+    let problem = format!("expected at most {MAX_CLASSES} classes, got {count} different values; ");
     if numbers as f64 >= NUMERIC_TARGET * count as f64 {
         problem
             + "the target is numeric: train fits classifiers only, and `inference profile` describes regression models that were \
@@ -74,7 +75,10 @@ fn too_many_classes<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> Str
 
 pub(super) fn check_classes(classes: &[String], labels: &[usize]) -> Result<(), String> {
     if classes.len() == 1 {
-        return Err(format!("every row is {}: a classifier needs at least two classes", quoted(&classes[0])));
+        return Err(format!(
+            "expected at least two classes, got only {}; add rows of another class",
+            quoted(&classes[0])
+        ));
     }
     let mut counts = vec![0; classes.len()];
     labels.iter().for_each(|&label| counts[label] += 1);
@@ -86,12 +90,15 @@ pub(super) fn check_classes(classes: &[String], labels: &[usize]) -> Result<(), 
         };
         let class = quoted(class);
         return Err(format!(
-            "class {class} has a single row{others}: each class needs at least two; \
-             remove the row or merge the class with another"
+            "class {class} has only one row{others}, but each class needs at least two; \
+            remove the row or merge the class with another"
         ));
     }
     if let Some(odd) = classes.iter().find(|class| !is_label(class)) {
-        return Err(format!("class {} has a control character or a backslash in its name", quoted(odd)));
+        return Err(format!(
+            "class {} has a control character or a backslash in its name; rename it",
+            quoted(odd)
+        ));
     }
     Ok(())
 }

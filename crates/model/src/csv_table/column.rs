@@ -1,4 +1,4 @@
-//! What a column of a file holds, and of which type it is.
+//! Records the values of a column and decides on its type.
 
 use super::{
     EXACT, LARGEST,
@@ -9,54 +9,54 @@ use super::{
 use cli_io::printable::quoted;
 use std::collections::HashMap;
 
-/// Different texts that are kept of one column. A column with more is no category.
+/// The greatest number of different texts that are kept of one column. A column with more is not categorical.
 const MAX_TEXTS: usize = 100_000;
 
-/// Different numbers of which the texts are kept. A column with more is likely to hold nothing else, and then the texts are not needed.
+/// The greatest number of different numbers whose texts are kept. A column with more is probably numeric and does not need them.
 const MAX_NUMBER_TEXTS: usize = 1_000;
 
-/// A column of text in which this share of the values differ is an identifier, given so many values.
+/// The share of different values from which on a column of text is an identifier, if it has at least [`IDENTIFIER_VALUES`] values.
 const IDENTIFIER_SHARE: f64 = 0.9;
 pub(super) const IDENTIFIER_VALUES: usize = 30;
 
-/// A column of which this share of the values are numbers, or dates, is meant to be of that type.
+/// The shares of numbers and of dates among the values from which on a column is treated as one of that type.
 const NUMERIC_SHARE: f64 = 0.5;
 const DATE_SHARE: f64 = 0.95;
 
-/// A column of which this share of the values are numbers, some of them in another notation, is meant to be numeric. Placeholders of
-/// missing values do not count.
+/// The share of numbers, plain or in another notation, from which on a column is treated as numeric. Placeholders of missing values
+/// are not counted.
 const NOTATION_SHARE: f64 = 0.9;
 
-/// Texts among numbers that an error names.
+/// The greatest number of texts among numbers that an error names.
 const NAMED_TEXTS: usize = 3;
 
-/// How a column is read.
+/// The type that a column is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ColumnType {
     Numeric,
     Categorical,
 }
 
-/// What was found in a column.
+/// Counts and samples of the values in a column.
 #[derive(Debug)]
 pub(super) struct Profile {
-    /// The type that was asked for.
+    /// The type that the options set, if they do.
     forced: Option<ColumnType>,
-    /// Values that are not missing.
+    /// The number of values that are not missing.
     filled: usize,
-    /// Values that are finite numbers within limits.
+    /// The number of values that are finite numbers below [`LARGEST`].
     numbers: usize,
-    /// Values that look like dates.
+    /// The number of values that look like dates.
     dates: usize,
-    /// Values that usually stand for a missing one, such as `NA`.
+    /// The number of values that usually stand for a missing one, such as `NA`.
     placeholders: usize,
-    /// How often each notation of numbers occurs that is not read as a number, in the order of [`NumberForm::ALL`].
+    /// The number of values in each notation that is not read as a number, in the order of [`NumberForm::ALL`].
     notations: [usize; NumberForm::ALL.len()],
     /// The first value of each notation, the same number written plainly, and the line.
     noted: [Option<(String, String, u64)>; NumberForm::ALL.len()],
-    /// Integers that an `f64` does not hold exactly.
+    /// The number of integers that an `f64` does not hold exactly.
     inexact: usize,
-    /// How often each text occurs, numbers included; nothing if they are not counted.
+    /// The count of each text, including numbers; empty if texts are not counted.
     texts: HashMap<String, usize>,
     counts_texts: bool,
     overflow: bool,
@@ -66,7 +66,7 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    /// Returns the profile of a column without values, of the type that was asked for.
+    /// Creates the profile of a column without values, with the type that the options set.
     pub(super) fn new(forced: Option<ColumnType>) -> Self {
         Self {
             forced,
@@ -85,7 +85,7 @@ impl Profile {
         }
     }
 
-    /// Adds a value that is not missing, without outer spaces.
+    /// Adds a value that is not missing and has no leading or trailing spaces.
     pub(super) fn add(&mut self, cell: &str, line: u64) {
         self.filled += 1;
         match cell.parse::<f64>() {
@@ -131,7 +131,7 @@ impl Profile {
         }
     }
 
-    /// Returns whether the texts are needed and are not counted, because many different numbers came before the first other value.
+    /// Returns whether the texts are needed but were not counted, because many different numbers came before the first other value.
     /// [`Self::count_text`] then has to be called with all values.
     pub(super) fn lacks_texts(&self) -> bool {
         !self.counts_texts && self.forced.is_none() && !self.odd.is_empty()
@@ -152,10 +152,10 @@ impl Profile {
         self.texts.len() == 1 && self.filled == rows
     }
 
-    /// Returns the column's type: the one that was asked for, or the one that its values have.
+    /// Returns the column's type: the one that the options set, or the one that follows from its values.
     ///
     /// # Errors
-    /// What is wrong with the values if they do not fit, and how to fix it.
+    /// Returns what is wrong and how to fix it, if the values do not fit.
     pub(super) fn decide(&self, name: &str) -> Result<ColumnType, Unfit> {
         let forced = self.forced;
         let flag_value = shell_word(name);
@@ -180,13 +180,15 @@ impl Profile {
             let remedy = format!(
                 "leave the column out with --drop {flag_value}, or replace it by a number such as an age in days"
             );
-            let fault = format!("{text} looks like a date or a time, which no weight can be given to");
+            let fault =
+                format!("expected a number or a category, got {text}, which looks like a date or a time");
             return Err(unfit(fault, String::new(), remedy));
         }
         if self.is_identifier() {
             let (kinds, filled) = (self.texts.len(), self.filled);
-            let fault =
-                format!("{kinds} of {filled} values differ, such as {text}: it looks like an identifier");
+            let fault = format!(
+                "{kinds} of {filled} values are different, such as {text}, so it looks like an identifier"
+            );
             let remedy =
                 format!("leave it out with --drop {flag_value}, or keep it with --categorical {flag_value}");
             return Err(unfit(fault, String::new(), remedy));
@@ -194,21 +196,21 @@ impl Profile {
         Ok(ColumnType::Categorical)
     }
 
-    /// Returns what is wrong if the column is made of numbers in a notation that is not read as a number.
+    /// Returns what is wrong if the column consists of numbers in a notation that is not read as a number.
     fn other_notation(&self, flag_value: &str, is_forced: bool) -> Option<Unfit> {
         let noted: usize = self.notations.iter().sum();
         let expected = NOTATION_SHARE * (self.filled - self.placeholders) as f64;
         if noted == 0 || ((self.numbers + noted) as f64) < expected {
             return None;
         }
-        // `1,234` can be either, `1,5` cannot.
+        // `1,234` may have a thousands separator or a decimal comma, but `1,5` has a decimal comma.
         let count = |form: &NumberForm| self.notations[*form as usize];
         let mut form = NumberForm::ALL.into_iter().max_by_key(count)?;
         if form == NumberForm::Grouped && count(&NumberForm::DecimalComma) > 0 {
             form = NumberForm::DecimalComma;
         }
         let (text, plain, line) = self.noted[form as usize].as_ref()?;
-        let fault = format!("{} is {}", quoted(text), form.description());
+        let fault = format!("expected a plain number, got {}, {}", quoted(text), form.description());
         let or = |column: &str, what: &str| {
             if is_forced {
                 String::new()
@@ -240,7 +242,7 @@ impl Profile {
         };
         let tokens = self.token_flags();
         let remedy = tokens.as_ref().map_or_else(
-            || format!("correct them, numbers must be finite and below {LARGEST:e}"),
+            || format!("correct them; numbers must be finite and below {LARGEST:e}"),
             |flags| format!("give {flags} to treat it as missing"),
         );
         let shared = tokens.map(|flags| Shared {
@@ -256,14 +258,14 @@ impl Profile {
         }
     }
 
-    /// Returns what is remarkable about a column of this type.
+    /// Returns notes on what may be a mistake in a column of this type.
     pub(super) fn notes(&self, name: &str, decided: Option<ColumnType>) -> Vec<String> {
         let flag_value = shell_word(name);
         let name = quoted(name);
         let mut notes = Vec::new();
         match decided {
             Some(ColumnType::Numeric) if self.inexact > 0 => notes.push(format!(
-                "column {name}: {} beyond 2^53 and rounded; \
+                "column {name}: {} larger in magnitude than 2^53 and rounded; \
                  if the column holds identifiers, leave it out with --drop {flag_value}",
                 counted(self.inexact, "integer is", "integers are")
             )),
@@ -287,7 +289,7 @@ impl Profile {
         format!(" ({odd} of {filled} values are not numbers)")
     }
 
-    /// Returns the flags that treat the texts among numbers as missing, if there are few texts.
+    /// Returns the flags that make the texts among numbers missing values, if there are few different texts.
     fn token_flags(&self) -> Option<String> {
         let is_large = |text: &str| text.parse::<f64>().is_ok_and(f64::is_finite);
         if self.odd_kinds > NAMED_TEXTS || self.odd.iter().any(|(text, _)| is_large(text)) {
@@ -299,7 +301,7 @@ impl Profile {
         Some(flags.join(" "))
     }
 
-    /// Returns whether all values are numbers, but for a few different texts that usually stand for a missing one.
+    /// Returns whether all values are numbers, except for a few different texts that usually stand for a missing value.
     fn is_numbers_and_placeholders(&self) -> bool {
         self.numbers > 0 && self.odd_kinds <= NAMED_TEXTS && self.numbers + self.placeholders == self.filled
     }
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn types_follow_the_values() {
+    fn the_type_of_a_column_follows_from_its_values() {
         assert_eq!(decide(&["1", "2.5", "", "-3e2"], None), Ok(ColumnType::Numeric));
         assert_eq!(decide(&["", ""], None), Ok(ColumnType::Numeric));
         assert_eq!(decide(&["a", "b", ""], None), Ok(ColumnType::Categorical));
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_does_not_fit_names_line_column_and_remedy() {
+    fn the_error_for_an_unusable_column_names_line_column_and_remedy() {
         let cases: [(&[&str], &str); 4] = [
             (
                 &["1", "NA", "3", "4"],
@@ -349,7 +351,7 @@ mod tests {
             (&["1", "1e999", "3"], "d.csv:3: column \"my col\": expected a number, got \"1e999\""),
             (
                 &["2024-01-31", "2024-02-01T10:00:00Z"],
-                "d.csv:2: column \"my col\": \"2024-01-31\" looks like a date",
+                "d.csv:2: column \"my col\": expected a number or a category, got \"2024-01-31\", which looks like a date",
             ),
         ];
         for (cells, expected) in cases {
@@ -361,11 +363,14 @@ mod tests {
         let identifiers: Vec<String> = (0..40).map(|i| format!("user-{i}")).collect();
         let identifiers: Vec<&str> = identifiers.iter().map(String::as_str).collect();
         let error = decide(&identifiers, None).unwrap_err();
-        assert!(error.contains("40 of 40 values differ") && error.contains("--drop 'my col'"), "{error}");
+        assert!(
+            error.contains("40 of 40 values are different") && error.contains("--drop 'my col'"),
+            "{error}"
+        );
     }
 
     #[test]
-    fn up_to_three_texts_among_numbers_are_named_as_tokens() {
+    fn up_to_three_texts_among_numbers_are_suggested_as_missing_values() {
         let with = |odd: &[&str]| {
             let numbers: Vec<String> = (0..9).map(|number| number.to_string()).collect();
             decide(&[&numbers.iter().map(String::as_str).collect::<Vec<_>>(), odd].concat(), None)
@@ -377,7 +382,7 @@ mod tests {
             "{three}"
         );
         assert!(four.contains("(4 of 13 values are not numbers); correct them"), "{four}");
-        // The same text four times is one.
+        // A text that occurs four times counts once.
         let same = with(&["x", "x", "x", "x"]);
         assert!(same.contains("give --missing x to treat"), "{same}");
         let large = with(&["1e150"]);
@@ -385,20 +390,20 @@ mod tests {
     }
 
     #[test]
-    fn a_column_of_which_half_are_numbers_is_categorical() {
+    fn a_column_of_half_numbers_is_categorical() {
         assert_eq!(decide(&["1", "a", "2", "b"], None), Ok(ColumnType::Categorical));
         assert!(decide(&["1", "a", "2"], None).is_err());
     }
 
     #[test]
-    fn no_more_than_a_hundred_thousand_texts_are_kept() {
+    fn at_most_100000_texts_of_a_column_are_kept() {
         let mut profile = Profile::new(None);
         (0..100_001).for_each(|at| profile.add(&format!("t{at}"), at + 2));
         assert_eq!((profile.texts().count(), profile.overflow), (100_000, true));
     }
 
     #[test]
-    fn texts_of_a_column_of_numbers_are_not_kept() {
+    fn texts_of_a_numeric_column_are_not_kept() {
         let texts = |forced, count: u64| {
             let mut profile = Profile::new(forced);
             (0..count).for_each(|at| profile.add(&at.to_string(), at + 2));
@@ -410,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_lacking_where_a_column_begins_with_many_numbers() {
+    fn a_text_after_many_numbers_requires_another_pass() {
         let lacks = |forced, numbers: u64| {
             let mut profile = Profile::new(forced);
             (0..numbers).for_each(|at| profile.add(&at.to_string(), at + 2));
@@ -425,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_name_large_integers_and_missing_tokens() {
+    fn large_integers_and_placeholders_of_missing_values_are_noted() {
         let notes = |cells: &[String], decided| {
             let mut profile = Profile::new(None);
             cells.iter().zip(2..).for_each(|(cell, line)| profile.add(cell, line));
@@ -434,32 +439,39 @@ mod tests {
         let numbers: Vec<String> = (1..=50).map(|i| i.to_string()).collect();
         assert!(notes(&numbers, ColumnType::Numeric).is_empty());
         assert!(
-            notes(&["9007199254740993".into()], ColumnType::Numeric)[0].contains("1 integer is beyond 2^53")
+            notes(&["9007199254740993".into()], ColumnType::Numeric)[0]
+                .contains("1 integer is larger in magnitude than 2^53")
         );
         assert!(notes(&["NA".into(), "x".into()], ColumnType::Categorical)[0].contains("--missing 'NA'"));
     }
 
     #[test]
-    fn numbers_in_another_notation_are_refused_with_their_form() {
+    fn the_error_for_numbers_in_another_notation_names_the_notation() {
         let cases: [(&[&str], &str); 6] = [
             (
                 &["13,2", "59,000", "7"],
-                "d.csv:2: column \"my col\": \"13,2\" is a number with a decimal comma (2 of 3 values are written like this); \
+                "d.csv:2: column \"my col\": expected a plain number, got \"13,2\", a number with a decimal comma (2 of 3 values are written like this); \
                  write it as 13.2, or give --categorical 'my col' to read the column as categories",
             ),
             (
                 &["NA", "59,000"],
-                "d.csv:3: column \"my col\": \"59,000\" is a number with a thousands separator",
+                "d.csv:3: column \"my col\": expected a plain number, got \"59,000\", a number with a thousands separator",
             ),
             (
                 &["1_000", "2_000"],
-                "d.csv:2: column \"my col\": \"1_000\" is a number with a thousands separator",
+                "d.csv:2: column \"my col\": expected a plain number, got \"1_000\", a number with a thousands separator",
             ),
-            (&["$59000", "$1"], "d.csv:2: column \"my col\": \"$59000\" is a number with a currency sign"),
-            (&["85%", "3%"], "d.csv:2: column \"my col\": \"85%\" is a number with a percent sign"),
+            (
+                &["$59000", "$1"],
+                "d.csv:2: column \"my col\": expected a plain number, got \"$59000\", a number with a currency sign",
+            ),
+            (
+                &["85%", "3%"],
+                "d.csv:2: column \"my col\": expected a plain number, got \"85%\", a number with a percent sign",
+            ),
             (
                 &["1", "2", "−3"],
-                "d.csv:4: column \"my col\": \"−3\" is a number with the minus sign U+2212 (1 of 3",
+                "d.csv:4: column \"my col\": expected a plain number, got \"−3\", a number with the minus sign U+2212 (1 of 3",
             ),
         ];
         for (cells, expected) in cases {
@@ -495,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_to_be_numeric_are_not_called_missing() {
+    fn many_texts_in_a_column_forced_to_be_numeric_are_not_suggested_as_missing() {
         let numeric = |cells: &[&str]| decide(cells, Some(ColumnType::Numeric)).unwrap_err();
         let texts = numeric(&["female", "male", "1"]);
         assert!(

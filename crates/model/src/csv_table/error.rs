@@ -1,9 +1,9 @@
-//! What is wrong with a CSV file, and where. The sentences are made where the fault is found.
+//! Errors in a CSV file. The code that finds a fault writes the sentence about it.
 
 use std::fmt::Write;
 use thiserror::Error;
 
-/// What is wrong with a CSV file, and where.
+/// An error in a CSV file.
 #[derive(Debug, Error)]
 pub enum CsvError {
     /// The file cannot be read.
@@ -11,10 +11,10 @@ pub enum CsvError {
     Unreadable {
         /// The file's name.
         file: String,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
-    /// The header, or the file as a whole.
+    /// There is an error in the header, or in the file as a whole.
     #[error("{file}:1: {problem}")]
     Header {
         /// The file's name.
@@ -22,7 +22,7 @@ pub enum CsvError {
         /// What is wrong and how to fix it.
         problem: String,
     },
-    /// A row.
+    /// There is an error in a row.
     #[error("{file}:{line}: {problem}")]
     Row {
         /// The file's name.
@@ -32,15 +32,15 @@ pub enum CsvError {
         /// What is wrong and how to fix it.
         problem: String,
     },
-    /// Columns that cannot be used.
+    /// Some columns cannot be used.
     #[error("{}", lines(*columns, problems))]
     Columns {
-        /// How many columns they are.
+        /// The number of these columns.
         columns: usize,
-        /// One sentence per fault, which names the file, the line and the columns.
+        /// One sentence per fault. It names the file, the line and the columns.
         problems: Vec<String>,
     },
-    /// The column of classes as a whole.
+    /// There is an error in the target column as a whole.
     #[error("{file}: column {column:?}: {problem}")]
     Target {
         /// The file's name.
@@ -55,7 +55,7 @@ pub enum CsvError {
 fn lines(columns: usize, problems: &[String]) -> String {
     match problems {
         [one] => one.clone(),
-        many => many.iter().fold(format!("{columns} columns do not fit:"), |mut text, problem| {
+        many => many.iter().fold(format!("{columns} columns cannot be used:"), |mut text, problem| {
             let _ = write!(text, "\n  {problem}");
             text
         }),

@@ -1,4 +1,4 @@
-//! The first reading: the classes, what each column holds, and which rows have no class.
+//! The first pass over a file: reads the classes, records the values of each column, and finds rows without a class.
 
 use super::{
     CsvError, CsvOptions,
@@ -10,18 +10,18 @@ use super::{
 };
 use cli_io::table_lines::LineCounter;
 
-/// What the first reading finds.
+/// The results of the first pass.
 pub(super) struct FirstReading {
-    /// What each column holds, in the rows that have a class.
+    /// The profile of each column in the rows that have a class.
     pub(super) profiles: Vec<Profile>,
-    /// Rows that are read.
+    /// The number of rows that have a class.
     pub(super) rows: usize,
     /// The classes of those rows.
     pub(super) classes: ClassColumn,
     pub(super) unlabelled: Unlabelled,
 }
 
-/// The rows that have no class.
+/// Counts the rows that have no class.
 #[derive(Default)]
 pub(super) struct Unlabelled {
     pub(super) rows: usize,
@@ -30,7 +30,7 @@ pub(super) struct Unlabelled {
 }
 
 impl Unlabelled {
-    /// Returns what is wrong with the target column if these rows may not be left out.
+    /// Returns what is wrong with the target column, for the case that rows without a class are an error.
     pub(super) fn unfit(&self) -> Unfit {
         let (line, rows) = (self.line, counted(self.rows, "row has", "rows have"));
         let place = if self.rows == 1 { "" } else { "the first " };
@@ -48,7 +48,7 @@ impl Unlabelled {
     }
 }
 
-/// Reads all rows, and finds what each column holds and which rows have no class.
+/// Reads all rows, records the values of each column, and finds rows without a class.
 pub(super) fn profile(
     text: &[u8],
     file: &str,
@@ -73,7 +73,8 @@ pub(super) fn profile(
         }
         let line = record.position().map_or(0, |position| lines.line_of(position.byte()));
         if record.len() != width {
-            let problem = format!("{} fields, but the header has {width}", record.len());
+            let problem =
+                format!("expected {width} fields as in the header, got {}; correct the row", record.len());
             return Err(row_error(line, problem));
         }
         if !is_labelled(&record, options, layout) {
@@ -95,14 +96,14 @@ pub(super) fn profile(
         }
     }
     if rows + unlabelled.rows == 0 {
-        let problem = "there is a header but no rows below it".into();
+        let problem = "the table has a header, but no rows".into();
         return Err(CsvError::Header { file: file.to_owned(), problem });
     }
     count_lacking_texts(text, options, layout, &mut profiles);
     Ok(FirstReading { profiles, rows, classes, unlabelled })
 }
 
-/// Counts the texts of the columns that need them and whose profile does not have them, which takes another pass.
+/// Counts the texts of the columns whose profiles lack them, in another pass.
 fn count_lacking_texts(text: &[u8], options: &CsvOptions, layout: &Layout, profiles: &mut [Profile]) {
     let lacking: Vec<usize> = (0..profiles.len()).filter(|&at| profiles[at].lacks_texts()).collect();
     if lacking.is_empty() {
@@ -118,7 +119,7 @@ fn count_lacking_texts(text: &[u8], options: &CsvOptions, layout: &Layout, profi
     });
 }
 
-/// Returns the type that a column is to be read as, if the options name one.
+/// Returns the type that the options set for a column, if they do.
 fn forced_type(name: &String, options: &CsvOptions) -> Option<ColumnType> {
     if options.numeric.contains(name) {
         Some(ColumnType::Numeric)

@@ -1,4 +1,4 @@
-//! Reads the header, and decides what is done with each column.
+//! Reads the header, and decides which columns are features.
 
 use super::{
     CsvError, CsvOptions,
@@ -7,14 +7,14 @@ use super::{
 use crate::card::is_label;
 use cli_io::printable::{MOST_QUOTED, printable, quoted};
 
-/// What is done with each column of the file.
+/// The use of each column of the file.
 pub(super) struct Layout {
     /// The names of all columns.
     pub(super) header: Vec<String>,
     pub(super) target: Option<usize>,
     /// The columns that are kept as text.
     pub(super) aside: Vec<usize>,
-    /// Whether a column is left out of the features, for each; the target is.
+    /// Whether each column is left out of the features. The target is always left out.
     pub(super) dropped: Vec<bool>,
 }
 
@@ -28,7 +28,7 @@ impl Layout {
 /// Reads the header.
 ///
 /// # Errors
-/// If it cannot be read, or the options do not fit it.
+/// Returns an error if the header cannot be read, or if the options do not fit it.
 pub(super) fn layout(text: &[u8], file: &str, options: &CsvOptions) -> Result<Layout, CsvError> {
     let error = |problem: String| CsvError::Header { file: file.to_owned(), problem };
     let mut reader = reader(text, options);
@@ -37,47 +37,49 @@ pub(super) fn layout(text: &[u8], file: &str, options: &CsvOptions) -> Result<La
     check_header(header, options).map_err(error)
 }
 
-/// Returns what is done with each column of this header.
+/// Returns the use of each column of this header.
 ///
 /// # Errors
-/// What is wrong with the header or the options, and how to fix it.
+/// Returns what is wrong with the header or the options, and how to fix it.
 fn check_header(header: Vec<String>, options: &CsvOptions) -> Result<Layout, String> {
     let target = options.target.as_ref();
     if header.iter().all(String::is_empty) {
-        return Err("the file is empty: it needs a header and rows".into());
+        return Err("the file is empty; give a table with a header and rows".into());
     }
     let separators = [(';', ";"), ('\t', "\\t"), ('|', "|")];
     let other = separators.iter().find(|(separator, _)| header.len() == 1 && header[0].contains(*separator));
     if let Some((_, written)) = other {
-        return Err(format!("one column, {}: give --separator '{written}'", quoted(&header[0])));
+        return Err(format!(
+            "expected several columns, got only {}; give --separator '{written}'",
+            quoted(&header[0])
+        ));
     }
     let named =
         [("--numeric", &options.numeric), ("--categorical", &options.categorical), ("--drop", &options.drop)];
     let columns = || header.iter().map(|name| printable(name, MOST_QUOTED)).collect::<Vec<_>>().join(", ");
     for (flag, names) in named {
         if let Some(name) = names.iter().find(|name| !header.contains(name)) {
-            return Err(format!("{flag}: no column {name:?}; the columns are {}", columns()));
+            return Err(format!("{flag}: there is no column {name:?}; the columns are {}", columns()));
         }
         let used = target.into_iter().chain(&options.aside).find(|name| names.contains(name));
         if let Some(name) = used {
-            let what = if Some(name) == target { "the target" } else { "an answer of the model" };
-            return Err(format!("{flag}: {name:?} is {what}, not a feature"));
+            let what = if Some(name) == target { "the target" } else { "an output of the model" };
+            return Err(format!("{flag}: {name:?} is {what}, not a feature; remove it from this flag"));
         }
     }
     if let Some(name) = options.numeric.iter().find(|name| options.categorical.contains(name)) {
-        return Err(format!("--numeric and --categorical both name {name:?}; leave one out"));
+        return Err(format!("--numeric and --categorical both name {name:?}; remove it from one of them"));
     }
     let position = |name: &String| header.iter().position(|own| own == name);
     let target_at = match target {
-        Some(target) => Some(
-            position(target)
-                .ok_or_else(|| format!("no column {target:?} to predict; the columns are {}", columns()))?,
-        ),
+        Some(target) => Some(position(target).ok_or_else(|| {
+            format!("--target: there is no column {target:?}; the columns are {}", columns())
+        })?),
         None => None,
     };
     let aside = options.aside.iter().map(|name| {
         position(name).ok_or_else(|| {
-            format!("no column {name:?} with answers of the model; the columns are {}", columns())
+            format!("there is no column {name:?} with outputs of the model; the columns are {}", columns())
         })
     });
     let aside: Vec<usize> = aside.collect::<Result<_, _>>()?;
@@ -88,15 +90,17 @@ fn check_header(header: Vec<String>, options: &CsvOptions) -> Result<Layout, Str
         .collect();
     if dropped.iter().all(|&dropped| dropped) {
         return Err(match target {
-            Some(target) => format!("column {target:?} is the only one: there is nothing to predict it from"),
-            None => "there is no column left to predict from".into(),
+            Some(target) => {
+                format!("expected at least one feature besides the target {target:?}, got none; add a column")
+            }
+            None => "expected at least one feature, got none; add a column or leave out a --drop".into(),
         });
     }
     for (at, name) in header.iter().enumerate() {
         let problem = if options.drop.contains(name) {
             continue;
         } else if name.is_empty() {
-            "has no name, as row numbers have that a data frame was written with; leave it out with --drop ''"
+            "has no name; if it has the row numbers of a data frame, leave it out with --drop ''"
         } else if !is_label(name) {
             "has a control character or a backslash in its name; rename it or leave it out with --drop"
         } else if header[..at].contains(name) {

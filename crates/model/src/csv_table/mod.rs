@@ -1,8 +1,8 @@
 //! Reads a table from CSV: features, one class column, a header. Columns of numbers are numeric, columns of text are categorical,
 //! unless the options say otherwise. An empty cell is a missing value.
 //!
-//! The text is parsed twice: the first pass reads the classes and finds the type of each column and everything that is wrong with it,
-//! the second one reads the values. So one error names all columns that cannot be used.
+//! The text is parsed twice. The first pass reads the classes, and finds the type of each column and what is wrong with it, so that one
+//! error names all columns that cannot be used. The second pass reads the values.
 
 mod class_forms;
 mod classes;
@@ -36,18 +36,18 @@ use unfit::{counted, sentences};
 use useless::useless_columns;
 use values::{Values, read_values};
 
-/// The squares of numbers below this, and sums of many such squares, are finite.
+/// The limit for numbers. The squares of smaller numbers, and sums of many such squares, are finite.
 const LARGEST: f64 = 1e150;
 
 /// An `f64` cannot hold every integer above this.
 const EXACT: f64 = (1_u64 << 53) as f64;
 
-/// A table, with notes on the file that it was read from.
+/// A table, with notes on its file.
 #[derive(Debug)]
 pub struct CsvTable {
     /// The table.
     pub table: Table,
-    /// What in the file may be a mistake, in sentences for people.
+    /// Sentences about what may be a mistake in the file.
     pub notes: Vec<String>,
 }
 
@@ -56,17 +56,17 @@ pub struct CsvTable {
 pub struct ReferenceTable {
     /// The features.
     pub columns: Vec<Column>,
-    /// Their values, column by column, as in [`Table`].
+    /// The features' values, column by column, as in [`Table`].
     pub values: Vec<Vec<f64>>,
-    /// The texts of the categories that are not counted one by one.
+    /// The texts of the categories that have no bin of their own.
     pub others: Vec<OtherCategory>,
     /// The text of the target column in each row, if there is such a column.
     pub target: Option<Vec<String>>,
     /// The texts of the columns that were kept as text, column by column.
     pub aside: Vec<Vec<String>>,
-    /// How the file is written.
+    /// The target column and the missing values of the file.
     pub notation: Notation,
-    /// What in the file may be a mistake, in sentences for people.
+    /// Sentences about what may be a mistake in the file.
     pub notes: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ pub struct ReferenceTable {
 /// 8 bytes per value, and up to 100,000 different texts per column of text.
 ///
 /// # Errors
-/// [`CsvError`] names the file, the line and the column. `file` is only used for these messages.
+/// Returns a [`CsvError`], which names the file, the line and the column. `file` is only used for these messages.
 pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Result<CsvTable, CsvError> {
     let text = text_of(&mut input, file)?;
     let target = options.target.as_deref().unwrap_or_default();
@@ -105,7 +105,7 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
 /// Reads a table for the reference of a model that was trained elsewhere.
 ///
 /// # Errors
-/// As [`read_csv`].
+/// Returns the errors of [`read_csv`].
 pub fn read_reference(
     mut input: impl Read,
     file: &str,
@@ -140,7 +140,7 @@ fn notation(options: &CsvOptions) -> Notation {
     Notation { target: options.target.clone(), missing: options.missing.clone() }
 }
 
-/// What is known of a table whose columns all fit.
+/// The results of the first pass over a table whose columns can all be used.
 struct FirstResult {
     layout: Layout,
     first: FirstReading,
@@ -149,7 +149,7 @@ struct FirstResult {
     notes: Vec<String>,
 }
 
-/// Reads a table for the first time and decides on the type of each feature.
+/// Reads a table in the first pass and decides on the type of each feature.
 fn first_result(text: &[u8], file: &str, options: &CsvOptions) -> Result<FirstResult, CsvError> {
     let layout = layout(text, file, options)?;
     let first = profile(text, file, options, &layout)?;
@@ -178,7 +178,7 @@ fn first_result(text: &[u8], file: &str, options: &CsvOptions) -> Result<FirstRe
         return Err(CsvError::Columns { columns: unfit.len(), problems: sentences(file, &unfit) });
     }
     if first.rows == 0 {
-        let problem = "no row has a class; is it the right column?".into();
+        let problem = "no row has a class; name another column with --target".into();
         let column = options.target.clone().unwrap_or_default();
         return Err(CsvError::Target { file: file.to_owned(), column, problem });
     }

@@ -1,30 +1,30 @@
-//! How a table is read.
+//! Options for reading a table.
 
-/// How to read a table.
+/// Options for reading a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CsvOptions {
-    /// The column that holds the truth: the class, or a number. Training needs one.
+    /// The target column, which holds the true class or number. Training needs one.
     pub target: Option<String>,
-    /// Columns that are kept as text, because they are no features.
+    /// Columns that are kept as text, because they are not features.
     pub aside: Vec<String>,
     /// Columns to read as numbers.
     pub numeric: Vec<String>,
-    /// Columns to read as categories, whatever they look like.
+    /// Columns to read as categories, even if their values are numbers.
     pub categorical: Vec<String>,
     /// Columns to leave out.
     pub drop: Vec<String>,
-    /// Texts that stand for a missing value, beside the empty cell.
+    /// Texts that stand for a missing value, in addition to the empty cell.
     pub missing: Vec<String>,
     /// Whether to leave out the rows without a value in the target column. They are an error otherwise.
     pub drop_unlabelled: bool,
-    /// Whether texts keep their outer spaces. Numbers and the target never do.
+    /// Whether texts keep leading and trailing spaces. They are always removed from numbers and the target.
     pub keep_spaces: bool,
-    /// What separates the fields.
+    /// The byte that separates the fields.
     pub separator: u8,
 }
 
 impl CsvOptions {
-    /// Returns the options for commas, with all types inferred.
+    /// Returns options with commas between fields, and with all types inferred.
     pub fn new(target: &str) -> Self {
         Self {
             target: Some(target.to_owned()),

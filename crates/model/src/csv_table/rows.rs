@@ -17,12 +17,12 @@ pub(super) fn is_labelled(record: &csv::StringRecord, options: &CsvOptions, layo
     layout.target.is_none_or(|target| !is_missing(record[target].trim(), options))
 }
 
-/// Returns whether a cell without outer spaces is a missing value.
+/// Returns whether a cell is a missing value. It must not have leading or trailing spaces.
 pub(super) fn is_missing(cell: &str, options: &CsvOptions) -> bool {
     cell.is_empty() || options.missing.iter().any(|token| token == cell)
 }
 
-/// Calls `each` with every row that has a class, of a text that was read once without an error.
+/// Calls `each` with every row that has a class. The text must have been read without an error before.
 pub(super) fn rows_of(
     text: &[u8],
     options: &CsvOptions,
@@ -38,7 +38,7 @@ pub(super) fn rows_of(
     }
 }
 
-/// Returns what is wrong with a part of the file that the reader could not read.
+/// Returns what is wrong with a part of the file that could not be read.
 pub(super) fn problem_of(part: &str, error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Utf8 { .. } => format!(
@@ -48,7 +48,7 @@ pub(super) fn problem_of(part: &str, error: &csv::Error) -> String {
     }
 }
 
-/// Returns a cell as it is read: without outer spaces, unless it is a text that keeps them.
+/// Returns a cell without leading and trailing spaces, or unchanged if the options say that texts keep them.
 pub(super) fn cell_of<'a>(cell: &'a str, options: &CsvOptions) -> &'a str {
     let trimmed = cell.trim();
     if options.keep_spaces

@@ -1,4 +1,4 @@
-//! Whole files.
+//! Tests that read whole files.
 
 use super::*;
 use crate::table::Categories;
@@ -12,7 +12,7 @@ fn error(text: &str) -> String {
 }
 
 #[test]
-fn reads_numbers_classes_and_gaps() {
+fn numbers_classes_and_missing_values_are_read() {
     let text = "\u{feff}a, class ,b\n1,x,2.5\n3e1,y,\n5,x,6\n7,y,8\n";
     let table = read(text).unwrap().table;
     assert_eq!(table.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
@@ -21,33 +21,36 @@ fn reads_numbers_classes_and_gaps() {
 }
 
 #[test]
-fn integer_classes_are_numbered_by_value() {
+fn integer_classes_are_sorted_by_value() {
     let text = "a,class\n1,10\n2,9\n3,10\n4,9\n";
     assert_eq!(read(text).unwrap().table.classes, ["9", "10"]);
 }
 
 #[test]
-fn names_file_line_and_column_of_every_fault() {
+fn every_error_names_file_line_and_column() {
     let cases = [
         ("", "data.csv:1: the file is empty"),
-        ("a,class\n", "data.csv:1: there is a header but no rows"),
-        ("a,b\n1,2\n", "data.csv:1: no column \"class\" to predict; the columns are a, b"),
-        ("class\nx\n", "data.csv:1: column \"class\" is the only one"),
-        ("a;class\n1;x\n", "data.csv:1: one column, \"a;class\": give --separator ';'"),
+        ("a,class\n", "data.csv:1: the table has a header, but no rows"),
+        ("a,b\n1,2\n", "data.csv:1: --target: there is no column \"class\"; the columns are a, b"),
+        ("class\nx\n", "data.csv:1: expected at least one feature besides the target \"class\", got none"),
+        (
+            "a;class\n1;x\n",
+            "data.csv:1: expected several columns, got only \"a;class\"; give --separator ';'",
+        ),
         ("a,a,class\n1,2,x\n", "data.csv:1: column 2 (\"a\") has the name of an earlier column"),
         ("a,,class\n1,2,x\n", "data.csv:1: column 2 (\"\") has no name"),
-        ("a,class\n1,x\n2,y,3\n", "data.csv:3: 3 fields, but the header has 2"),
+        ("a,class\n1,x\n2,y,3\n", "data.csv:3: expected 2 fields as in the header, got 3"),
         ("a,class\n1,x\n2,x\nblue,y\n", "data.csv:4: column \"a\": expected a number, got \"blue\" (1 of 3"),
         ("a,class\r\n1,x\r\n\r\n2,x\r\nblue,y\r\n", "data.csv:5: column \"a\": expected a number, got"),
-        ("a,class\n1,x\n\n\n2,y,3\n", "data.csv:5: 3 fields, but the header has 2"),
+        ("a,class\n1,x\n\n\n2,y,3\n", "data.csv:5: expected 2 fields as in the header, got 3"),
         ("a,class\n1,x\n2,x\nNaN,y\n", "data.csv:4: column \"a\": expected a number, got \"NaN\""),
         ("a,class\n1,x\n2,x\n-1e200,y\n", "data.csv:4: column \"a\": expected a number, got \"-1e200\""),
         ("a,class\n1,x\n2,x\n1e999,y\n", "data.csv:4: column \"a\": expected a number, got \"1e999\""),
         ("a,class\n1,x\n2,\n", "data.csv:3: column \"class\": 1 row has no class, on line 3; label the row"),
-        ("a,class\n1,x\n2,x\n", "data.csv: column \"class\": every row is \"x\""),
+        ("a,class\n1,x\n2,x\n", "data.csv: column \"class\": expected at least two classes, got only \"x\""),
         ("a\\b,class\n1,x\n", "data.csv:1: column 1 (\"a\\\\b\") has a control character or a backslash"),
         ("a,class\n1,x\\y\n2,x\\y\n3,z\n4,z\n", "data.csv: column \"class\": class \"x\\\\y\" has a control"),
-        ("a,class\n1,x\n2,x\n3,y\n", "data.csv: column \"class\": class \"y\" has a single row"),
+        ("a,class\n1,x\n2,x\n3,y\n", "data.csv: column \"class\": class \"y\" has only one row"),
     ];
     for (text, expected) in cases {
         let got = error(text);
@@ -56,7 +59,9 @@ fn names_file_line_and_column_of_every_fault() {
     let unclosed = format!("a,class\n1,x\n\"2,y\n{}", "3,x\n".repeat(300_000));
     assert!(error(&unclosed).len() < 200, "{} bytes", error(&unclosed).len());
     let many: String = (0..202).map(|i| format!("{i},c{}\n", i / 2)).collect();
-    assert!(error(&format!("a,class\n{many}")).contains("at most 100 classes"));
+    assert!(
+        error(&format!("a,class\n{many}")).contains("expected at most 100 classes, got 101 different values")
+    );
     let invalid =
         read_csv(&b"a,class\n1,x\n\xff,y\n"[..], "data.csv", &CsvOptions::new("class")).unwrap_err();
     assert!(invalid.to_string().starts_with("data.csv:3: the row is not UTF-8; save the file"), "{invalid}");
@@ -68,7 +73,7 @@ fn names_file_line_and_column_of_every_fault() {
 }
 
 #[test]
-fn columns_of_text_are_categories_and_rare_ones_are_counted_together() {
+fn columns_of_text_are_categorical_and_rare_categories_share_a_bin() {
     let city = |row: usize| match row {
         0..=39 => "Rome",
         40..=69 => "Oslo",
@@ -97,14 +102,14 @@ fn columns_of_text_are_categories_and_rare_ones_are_counted_together() {
         ]
     );
     assert!(
-        read.notes.iter().any(|note| note.contains("2 categories are counted one by one; 2 others")),
+        read.notes.iter().any(|note| note.contains("2 categories have a separate bin; 2 rare ones")),
         "{:?}",
         read.notes
     );
 }
 
 #[test]
-fn all_columns_that_do_not_fit_are_named_at_once() {
+fn one_error_names_all_columns_that_cannot_be_used() {
     let body: String = (0..40)
         .map(|row| {
             format!(
@@ -117,10 +122,10 @@ fn all_columns_that_do_not_fit_are_named_at_once() {
         .collect();
     let text = format!("id,day,code,n,class\n{body}");
     let message = error(&text);
-    assert!(message.starts_with("3 columns do not fit:\n"), "{message}");
+    assert!(message.starts_with("3 columns cannot be used:\n"), "{message}");
     for part in [
-        "data.csv:2: column \"id\": 40 of 40 values differ",
-        "data.csv:2: column \"day\": \"2024-01-01\" looks like a date",
+        "data.csv:2: column \"id\": 40 of 40 values are different",
+        "data.csv:2: column \"day\": expected a number or a category, got \"2024-01-01\", which looks like a date",
         "data.csv:9: column \"code\": expected a number, got \"?\" (1 of 40 values are not numbers); give --missing '?'",
     ] {
         assert!(message.contains(part), "{message}");
@@ -137,7 +142,7 @@ fn all_columns_that_do_not_fit_are_named_at_once() {
 }
 
 #[test]
-fn options_that_name_no_column_or_contradict_are_refused() {
+fn options_that_name_unknown_columns_or_contradict_each_other_are_refused() {
     type Change = fn(&mut CsvOptions);
     let text = "a,b,class\n1,2,x\n3,4,y\n";
     let refused = |change: Change| {
@@ -146,10 +151,16 @@ fn options_that_name_no_column_or_contradict_are_refused() {
         read_csv(text.as_bytes(), "d", &options).unwrap_err().to_string()
     };
     let cases: [(Change, &str); 6] = [
-        (|o| o.numeric.push("z".into()), "d:1: --numeric: no column \"z\"; the columns are a, b, class"),
+        (
+            |o| o.numeric.push("z".into()),
+            "d:1: --numeric: there is no column \"z\"; the columns are a, b, class",
+        ),
         (|o| o.drop.push("class".into()), "d:1: --drop: \"class\" is the target"),
         (|o| o.categorical.push("class".into()), "d:1: --categorical: \"class\" is the target"),
-        (|o| o.drop.extend(["a".into(), "b".into()]), "d:1: column \"class\" is the only one"),
+        (
+            |o| o.drop.extend(["a".into(), "b".into()]),
+            "d:1: expected at least one feature besides the target \"class\", got none",
+        ),
         (
             |o| {
                 o.numeric.push("a".into());
@@ -166,7 +177,7 @@ fn options_that_name_no_column_or_contradict_are_refused() {
 }
 
 #[test]
-fn other_separators_are_read() {
+fn other_separators_can_be_set() {
     let options = CsvOptions { separator: b';', ..CsvOptions::new("class") };
     let table = read_csv(&b"a;class\n1;x\n2;x\n3;y\n4;y\n"[..], "d", &options).unwrap().table;
     assert_eq!(table.values, [[1.0, 2.0, 3.0, 4.0]]);
@@ -174,7 +185,7 @@ fn other_separators_are_read() {
 
 #[test]
 fn the_most_frequent_of_the_rare_categories_are_kept_as_examples() {
-    // Two categories of 10 rows, then 9 to 3 rows of seven others.
+    // Two categories have 10 rows each, and seven others 9 to 3 rows.
     let rows = [("p", 10), ("q", 10), ("i", 9), ("h", 8), ("g", 7), ("f", 6), ("e", 5), ("d", 4), ("c", 3)];
     let cells = rows.iter().flat_map(|&(name, count)| std::iter::repeat_n(name, count));
     let body: String = cells.enumerate().map(|(row, name)| format!("{name},{}\n", row % 2)).collect();
@@ -183,38 +194,41 @@ fn the_most_frequent_of_the_rare_categories_are_kept_as_examples() {
     assert_eq!((categories.known.concat(), categories.rare.concat()), ("pq".into(), "ihgfe".into()));
     assert_eq!(
         read.notes,
-        ["column \"letter\": 2 categories are counted one by one; 7 others, rare or beyond 64, together"]
+        [
+            "column \"letter\": 2 categories have a separate bin; 7 rare ones are (fewer than 10 rows, or not among the 64 most frequent) in \
+          the bin \"other\""
+        ]
     );
 }
 
 #[test]
-fn at_most_64_categories_are_counted_one_by_one() {
+fn at_most_64_categories_have_a_bin_of_their_own() {
     let cells = (0..66).flat_map(|at| std::iter::repeat_n(at, if at == 65 { 11 } else { 10 }));
     let body: String = cells.enumerate().map(|(row, at)| format!("n{at:02},{}\n", row % 2)).collect();
     let table = read(&format!("n,class\n{body}")).unwrap().table;
     let categories = table.columns[0].categories.clone().unwrap();
-    // The most frequent first, then by name; the last two by name have no place.
+    // Categories are ordered by frequency, then by name, so that the last two by name are left out.
     assert_eq!((categories.known.len(), categories.known[63].as_str()), (64, "n65"));
     assert_eq!(categories.rare, ["n63", "n64"]);
 }
 
 #[test]
-fn classes_with_outer_spaces_are_counted() {
+fn classes_with_leading_or_trailing_spaces_are_noted() {
     let notes = |text: &str| read(text).unwrap().notes.join("; ");
     assert_eq!(notes("a,class\n1.5,x\n2,x\n3,y\n4,y\n"), "");
     assert_eq!(
         notes("a,class\n1.5, x\n2,x\n3,y \n4, y \n"),
-        "column \"class\": 3 classes have outer spaces, which are left out"
+        "column \"class\": 3 classes have leading or trailing spaces, which are removed"
     );
 }
 
-/// Rows of a table of the classes `c0` and `c1` in turn, with what `cells` returns for a row before the class.
+/// Returns rows with the cells that `cells` returns for the row, followed by the class, which is `c0` and `c1` in turn.
 fn body(rows: usize, cells: impl Fn(usize) -> String) -> String {
     (0..rows).map(|row| format!("{},c{}\n", cells(row), row % 2)).collect()
 }
 
 #[test]
-fn rows_without_a_class_are_left_out_only_when_asked() {
+fn rows_without_a_class_are_left_out_only_with_the_flag() {
     let text = "a,class\n1.5,x\n7,\n2,x\nbad,NA\n3,y\n4,y\n";
     let missing = vec!["NA".to_owned()];
     let read = |drop_unlabelled| {
@@ -231,18 +245,21 @@ fn rows_without_a_class_are_left_out_only_when_asked() {
     assert_eq!(notes, ["column \"class\": 2 rows have no class and are left out"]);
     let options = CsvOptions { drop_unlabelled: true, ..CsvOptions::new("class") };
     let none = read_csv(&b"a,class\n1,\n2,\n"[..], "d.csv", &options).unwrap_err().to_string();
-    assert_eq!(none, "d.csv: column \"class\": no row has a class; is it the right column?");
+    assert_eq!(none, "d.csv: column \"class\": no row has a class; name another column with --target");
 }
 
 #[test]
-fn rows_without_a_class_and_columns_that_do_not_fit_are_named_at_once() {
+fn one_error_names_rows_without_a_class_and_unusable_columns() {
     let message = error("a,class\n1,x\n2,\nNA,y\n3,y\n4,x\n");
-    assert!(message.starts_with("2 columns do not fit:\n  data.csv:3: column \"class\": 1 row"), "{message}");
+    assert!(
+        message.starts_with("2 columns cannot be used:\n  data.csv:3: column \"class\": 1 row"),
+        "{message}"
+    );
     assert!(message.contains("\n  data.csv:4: column \"a\": expected a number, got \"NA\""), "{message}");
 }
 
 #[test]
-fn columns_with_the_same_token_or_notation_share_a_line() {
+fn columns_with_the_same_fault_share_a_line() {
     let cells = |row: usize| {
         let token = if row == 3 { "NA" } else { "1" };
         format!("{token},{row}.5,\"{row},5\",{token},\"{row},25\"")
@@ -250,10 +267,10 @@ fn columns_with_the_same_token_or_notation_share_a_line() {
     let text = format!("a,b,c,d,e,class\n{}", body(10, cells));
     assert_eq!(
         error(&text),
-        "4 columns do not fit:\n  \
+        "4 columns cannot be used:\n  \
          data.csv:5: 2 columns: expected a number, got \"NA\"; the columns are \"a\", \"d\"; \
          give --missing NA to treat it as missing, or --categorical COLUMN to read one of them as categories\n  \
-         data.csv:2: 2 columns: \"0,5\" is a number with a decimal comma; the columns are \"c\", \"e\"; \
+         data.csv:2: 2 columns: expected a plain number, got \"0,5\", a number with a decimal comma; the columns are \"c\", \"e\"; \
          write such numbers as 0.5, or give --categorical COLUMN to read one of them as categories"
     );
 }
@@ -280,7 +297,7 @@ fn columns_of_a_single_value_are_noted_in_one_line() {
     let text = format!("my text,none,gaps,n,code,class\n{}", body(30, cells));
     let options = CsvOptions { categorical: vec!["code".into()], ..CsvOptions::new("class") };
     let notes = read_csv(text.as_bytes(), "d.csv", &options).unwrap().notes;
-    // Missing values make a difference in a categorical column, where they have a bin.
+    // The categorical column `code` is not listed, because its missing values count as a second value.
     assert_eq!(
         notes,
         ["3 columns have a single value, or none, and do not help to distinguish the classes; \
@@ -296,49 +313,57 @@ fn columns_of_a_single_value_are_noted_in_one_line() {
 }
 
 #[test]
-fn numeric_targets_are_said_to_be_unsupported() {
+fn the_error_for_a_numeric_target_says_that_regression_is_not_supported() {
     let numeric: String = (0..202).map(|row| format!("{row}.5,{}\n", row / 2)).collect();
     let message = error(&format!("a,class\n{numeric}"));
     assert_eq!(
         message,
-        "data.csv: column \"class\": 101 different values, but at most 100 classes are possible; \
+        "data.csv: column \"class\": expected at most 100 classes, got 101 different values; \
          the target is numeric: train fits classifiers only, and `inference profile` describes regression models that were trained elsewhere; \
          name a column of classes with --target, or replace the numbers by classes such as low and high"
     );
     let texts = error(&format!("a,class\n{}", numeric.replace(',', ",c")));
     assert!(
-        texts.ends_with("possible; name a column of classes with --target, or merge the rare classes"),
+        texts.ends_with("values; name a column of classes with --target, or merge the rare classes"),
         "{texts}"
     );
 }
 
 #[test]
-fn classes_of_a_single_row_are_named_with_a_remedy() {
+fn the_error_for_a_class_of_one_row_names_a_remedy() {
     assert_eq!(
         error("a,class\n1,x\n2,x\n3,12\n"),
-        "data.csv: column \"class\": class \"12\" has a single row: each class needs at least two; \
+        "data.csv: column \"class\": class \"12\" has only one row, but each class needs at least two; \
          remove the row or merge the class with another"
     );
     let others = error("a,class\n1,x\n2,x\n3,y\n4,z\n5,w\n");
-    assert!(others.contains("class \"w\" has a single row, and so have 2 other classes: each"), "{others}");
+    assert!(
+        others.contains("class \"w\" has only one row, and so have 2 other classes, but each"),
+        "{others}"
+    );
 }
 
 #[test]
-fn counts_of_categories_have_a_singular() {
+fn notes_on_one_category_use_the_singular() {
     let notes = |cells: fn(usize) -> &'static str| {
         read(&format!("a,class\n{}", body(24, |row| cells(row).to_owned()))).unwrap().notes.concat()
     };
     let note = notes(|row| if row < 23 { "often" } else { "once" });
-    assert_eq!(note, "column \"a\": 1 category is counted one by one; 1 other, rare or beyond 64, together");
+    assert_eq!(
+        note,
+        "column \"a\": 1 category has a separate bin; 1 rare one is (fewer than 10 rows, or not among the 64 most frequent) in \
+          the bin \"other\""
+    );
     let note = notes(|row| ["p", "q", "r", "s"][row % 4]);
     assert_eq!(
         note,
-        "column \"a\": no category is counted one by one; 4 others, rare or beyond 64, together"
+        "column \"a\": no category has a separate bin; 4 rare ones are (fewer than 10 rows, or not among the 64 most frequent) in \
+          the bin \"other\""
     );
 }
 
 #[test]
-fn a_column_that_begins_with_many_numbers_has_all_its_categories() {
+fn a_column_that_begins_with_many_numbers_keeps_all_categories() {
     // 1,500 different numbers, then "A" in most rows and one of the numbers in some.
     let cell = |row: usize| match row {
         0..1500 => row.to_string(),
@@ -350,14 +375,17 @@ fn a_column_that_begins_with_many_numbers_has_all_its_categories() {
     assert_eq!(categories.known, ["7", "A"]);
     assert_eq!(
         read.notes,
-        ["column \"code\": 2 categories are counted one by one; 1499 others, rare or beyond 64, together"]
+        [
+            "column \"code\": 2 categories have a separate bin; 1499 rare ones are (fewer than 10 rows, or not among the 64 most frequent) in \
+          the bin \"other\""
+        ]
     );
     let counts = |code: f64| read.table.values[0].iter().filter(|&&value| value == code).count();
     assert_eq!([counts(0.0), counts(1.0), counts(2.0)], [21, 2480, 1499]);
 }
 
 #[test]
-fn texts_keep_their_outer_spaces_where_a_model_is_to_read_them() {
+fn texts_keep_leading_and_trailing_spaces_if_the_options_say_so() {
     let rows: String =
         (0..60).map(|row| format!("{}, {} ,{}\n", [" a", "a"][row % 2], row % 7, row % 2)).collect();
     let text = format!("letter,number,class\n{rows}");

@@ -1,8 +1,8 @@
-//! Describes the columns that cannot be used. Columns that have the same fault and the same remedy share a sentence.
+//! Writes the sentences about columns that cannot be used. Columns with the same fault and the same remedy share a sentence.
 
 use cli_io::printable::quoted;
 
-/// The most columns that one sentence names.
+/// The greatest number of columns that a sentence names.
 pub(super) const MAX_NAMED: usize = 20;
 
 /// Why a column cannot be used.
@@ -12,15 +12,15 @@ pub(super) struct Unfit {
     pub line: u64,
     /// What is wrong.
     pub fault: String,
-    /// How many values are concerned, in parentheses, or nothing.
+    /// The number of values with this fault, in parentheses, or an empty text.
     pub extent: String,
     /// How to fix it.
     pub remedy: String,
-    /// The fault and the remedy as other columns can have them, if they can.
+    /// How to report this fault together with the same fault of other columns, if that is possible.
     pub shared: Option<Box<Shared>>,
 }
 
-/// A fault that several columns can have.
+/// A fault that several columns may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shared {
     /// Distinguishes this fault from others.
@@ -29,7 +29,7 @@ pub(super) struct Shared {
     pub remedy: String,
 }
 
-/// Returns a sentence per fault, in the order of the columns.
+/// Returns one sentence per fault, in the order of the columns.
 pub(super) fn sentences(file: &str, columns: &[(&str, Unfit)]) -> Vec<String> {
     let mut sentences = Vec::new();
     for (at, (name, unfit)) in columns.iter().enumerate() {
@@ -64,7 +64,7 @@ fn sentence(file: &str, name: &str, unfit: &Unfit) -> String {
     format!("{file}:{line}: column {}: {fault}{extent}; {remedy}", quoted(name))
 }
 
-/// Returns names separated by commas, and how many more there are.
+/// Returns the first names, separated by commas, and the number of further names.
 fn listed(names: &[&str]) -> String {
     let shown: Vec<String> = names.iter().take(MAX_NAMED).map(|name| quoted(name)).collect();
     match names.len().saturating_sub(MAX_NAMED) {
@@ -73,7 +73,7 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// Returns a text as a shell takes it for one word.
+/// Returns a text, quoted if a shell would not read it as one word.
 pub(super) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_of_one_fault_share_a_sentence() {
+    fn columns_with_the_same_fault_share_a_sentence() {
         let columns = [
             ("a", unfit(3, "got ?", Some("?"))),
             ("b", unfit(2, "is a date", None)),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_twenty_columns_are_named() {
+    fn a_sentence_names_at_most_twenty_columns() {
         let names: Vec<String> = (0..23).map(|at| format!("c{at}")).collect();
         let columns: Vec<(&str, Unfit)> =
             names.iter().map(|name| (name.as_str(), unfit(2, "got ?", Some("?")))).collect();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_have_a_singular() {
+    fn a_count_of_1_has_the_singular() {
         let rows = |count| counted(count, "row has", "rows have");
         assert_eq!([0, 1, 2].map(rows), ["0 rows have", "1 row has", "2 rows have"]);
     }

@@ -7,11 +7,11 @@ use super::{
 };
 use cli_io::printable::quoted;
 
-/// The usual names of columns that number the rows, and the most integers per row that the range of such a column has.
+/// The usual names of columns with row numbers, and the greatest ratio between the range of such a column and the number of rows.
 const ROW_NUMBER_NAMES: [&str; 7] = ["rownames", "rowname", "row", "rowid", "index", "id", "Unnamed: 0"];
 const MAX_SPARSITY: f64 = 2.0;
 
-/// Returns notes on columns that number the rows, and one on all columns with a single value.
+/// Returns notes on columns with row numbers, and one note on all columns with a single value.
 pub(super) fn useless_columns(
     layout: &Layout,
     columns: &[usize],
@@ -51,8 +51,8 @@ pub(super) fn useless_columns(
     notes
 }
 
-/// Returns whether a numeric column seems to number the rows, and how: its values are different integers that fill most of a range,
-/// or it has the usual name of such a column and different values. Missing values are NaN.
+/// Returns why a numeric column seems to have row numbers: its values are different integers that fill most of a range, or it has
+/// the usual name of such a column and different values. Returns `None` otherwise. Missing values are NaN.
 fn row_number(name: &str, values: &[f64]) -> Option<&'static str> {
     let present = || values.iter().copied().filter(|value| !value.is_nan());
     let count = present().count();
@@ -81,7 +81,7 @@ fn is_constant(values: &[f64], profile: &Profile, decided: ColumnType) -> bool {
     let first = present.next();
     match decided {
         _ if profile.is_empty() => true,
-        // A missing number is the mean, which is the only value.
+        // A missing number is replaced by the mean, which is the only value.
         ColumnType::Numeric => present.all(|value| Some(value) == first),
         ColumnType::Categorical => profile.is_one_text(values.len()),
     }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_numbers_are_recognised_in_any_order() {
+    fn row_numbers_in_any_order_are_recognised() {
         let values = |step: usize, start: f64| -> Vec<f64> {
             (0..50).map(|row| ((row * step) % 50) as f64 + start).collect()
         };
@@ -100,7 +100,7 @@ mod tests {
         let different = Some("has a different number in every row");
         assert_eq!(row_number("n", &values(7, 0.0)), different);
         assert_eq!(row_number("n", &values(1, 1000.0)), different);
-        // Half of a range, and a little less than half.
+        // One column has half of the integers of a range, and the other one a little less than half.
         let sparse =
             |step: f64| values(7, 0.0).iter().map(|value| (value * step).floor()).collect::<Vec<_>>();
         assert_eq!(row_number("n", &sparse(2.0)), different);

@@ -1,7 +1,6 @@
-//! Recognises what a text stands for that is not a plain number: dates and times, numbers in other notations, and the usual
-//! placeholders of a missing value.
+//! Recognises texts that are dates, times, numbers in other notations, or the usual placeholders of a missing value.
 
-/// No date and no number has more bytes than this.
+/// The greatest length of a date or a number, in bytes. Longer texts are not examined.
 const LONGEST: usize = 48;
 
 /// Texts that usually stand for a missing value, in lower case.
@@ -9,7 +8,7 @@ const PLACEHOLDERS: [&str; 10] = ["na", "n/a", "nan", "null", "none", "missing",
 
 const CURRENCIES: [char; 6] = ['$', '€', '£', '¥', '₹', '¢'];
 
-/// What separates thousands, beside the dot of texts with a decimal comma.
+/// Separators of thousands. In texts with a decimal comma, a dot is one, too.
 const GROUPERS: [char; 7] = [',', '_', '\'', '\u{2019}', ' ', '\u{a0}', '\u{202f}'];
 
 const MONTHS: [&str; 12] = [
@@ -29,7 +28,7 @@ const MONTHS: [&str; 12] = [
 
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
-/// A notation of numbers that is not read as a number.
+/// A notation of numbers that is recognised but not read as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NumberForm {
     DecimalComma,
@@ -43,7 +42,7 @@ impl NumberForm {
     pub(super) const ALL: [Self; 5] =
         [Self::DecimalComma, Self::Grouped, Self::Currency, Self::Percent, Self::Minus];
 
-    /// Returns what a number in this notation is called.
+    /// Returns a description of the notation for error messages.
     pub(super) const fn description(self) -> &'static str {
         match self {
             Self::DecimalComma => "a number with a decimal comma",
@@ -67,7 +66,7 @@ pub(super) fn number_form(text: &str) -> Option<(NumberForm, String)> {
     }
     let (mut negative, mut typographic, mut currency) = (false, false, false);
     let mut rest = text;
-    // A sign stands before the currency or after it.
+    // A sign may stand before or after the currency.
     for _ in 0..2 {
         if let Some(after) = rest.strip_prefix(['-', '\u{2212}']) {
             if negative {
@@ -124,7 +123,7 @@ fn unsigned(text: &str) -> Option<(Option<NumberForm>, String)> {
 /// Returns the digits of an integer whose thousands are separated by `grouper`.
 fn ungrouped(text: &str, grouper: char) -> Option<String> {
     let (first, others) = text.split_once(grouper)?;
-    // `0,123` has a decimal comma.
+    // The comma in `0,123` is a decimal comma.
     let first_fits = is_digits(first) && first.len() <= 3 && (grouper != ',' || !first.starts_with('0'));
     let fits = first_fits && others.split(grouper).all(|group| group.len() == 3 && is_digits(group));
     fits.then(|| text.chars().filter(char::is_ascii_digit).collect())
@@ -147,7 +146,7 @@ pub(super) fn is_date(text: &str) -> bool {
         || is_named_date(text)
 }
 
-/// Three numbers, as in `2024-01-31`, `31.1.2024` and `1/2/24`.
+/// Returns whether a text is three numbers, as in `2024-01-31`, `31.1.2024` and `1/2/24`.
 fn is_numeric_date(text: &str) -> bool {
     let mut separators = text.chars().filter(|c| matches!(c, '-' | '/' | '.'));
     let pair = (separators.next(), separators.next(), separators.next());
@@ -155,7 +154,7 @@ fn is_numeric_date(text: &str) -> bool {
     same && text.split(['-', '/', '.']).all(|part| is_digits(part) && part.len() <= 4)
 }
 
-/// A year and a month, as in `2019-04` and `04/2019`.
+/// Returns whether a text is a year and a month, as in `2019-04` and `04/2019`.
 fn is_month(text: &str) -> bool {
     let is_year = |part: &str| part.len() == 4 && is_digits(part) && part.starts_with(['1', '2']);
     let is_month =
@@ -163,7 +162,8 @@ fn is_month(text: &str) -> bool {
     text.split_once(['-', '/']).is_some_and(|(a, b)| is_year(a) && is_month(b) || is_month(a) && is_year(b))
 }
 
-/// Hours and minutes, and perhaps seconds, a half of the day and a zone, as in `17:06`, `5:06:30 PM` and `17:06:00Z`.
+/// Returns whether a text is hours and minutes, optionally with seconds, AM or PM, and a zone, as in `17:06`, `5:06:30 PM` and
+/// `17:06:00Z`.
 fn is_time(text: &str) -> bool {
     let end = text.find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.')).unwrap_or(text.len());
     let (clock, zone) = text.split_at(end);
@@ -181,7 +181,7 @@ fn is_time(text: &str) -> bool {
         && is_zone(zone.trim())
 }
 
-/// Nothing, a half of the day, or a zone such as `Z`, `UTC` and `+02:00`.
+/// Returns whether a text is empty, AM or PM, or a zone such as `Z`, `UTC` and `+02:00`.
 fn is_zone(text: &str) -> bool {
     let named = ["", "am", "pm", "a.m.", "p.m.", "z", "utc", "gmt"];
     named.iter().any(|name| text.eq_ignore_ascii_case(name))
@@ -190,7 +190,7 @@ fn is_zone(text: &str) -> bool {
         })
 }
 
-/// A month's name with a day, a year or both, and perhaps a day of the week and a time.
+/// Returns whether a text is a month's name with a day, a year or both, optionally with a day of the week and a time.
 fn is_named_date(text: &str) -> bool {
     let clock = text.find(':').map_or(text.len(), |colon| {
         text[..colon].rfind(|c: char| !c.is_ascii_digit()).map_or(0, |before| before + 1)
@@ -221,7 +221,7 @@ fn is_name_of(text: &str, names: &[&str]) -> bool {
     })
 }
 
-/// A number of one, two or four digits, which an English ordinal's ending may follow.
+/// Returns whether a text is a number of one, two or four digits, optionally with the ending of an English ordinal.
 fn is_day_or_year(text: &str) -> bool {
     let digits = ["st", "nd", "rd", "th"].iter().find_map(|ending| text.strip_suffix(ending));
     let digits = digits.unwrap_or(text);

@@ -1,4 +1,4 @@
-//! The second reading: the values of the columns whose types are known, and the categories among them.
+//! The second pass over a file: reads the values of the columns, whose types are known, and finds the categories.
 
 use super::{
     CsvOptions,
@@ -14,22 +14,22 @@ use crate::{
 use cli_io::printable::quoted;
 use std::collections::{BTreeSet, HashMap};
 
-/// A category that this many rows have gets a bin and a weight of its own; at most [`MAX_CATEGORIES`] of a column do.
+/// The number of rows from which on a category has a bin and a weight of its own; at most [`MAX_CATEGORIES`] of a column have them.
 pub(crate) const CATEGORY_ROWS: usize = 10;
 pub(crate) const MAX_CATEGORIES: usize = 64;
 
-/// The most rare categories of a column that are kept as examples.
+/// The greatest number of rare categories of a column that are kept as examples.
 const MAX_RARE: usize = 5;
 
-/// The columns of a table, described, and their values.
+/// The columns of a table, with their values.
 pub(super) struct Values {
     pub(super) columns: Vec<Column>,
     pub(super) values: Vec<Vec<f64>>,
-    /// The texts of the categories that are not counted one by one, if they were asked for.
+    /// The texts of the categories that have no bin of their own, if the caller needs them.
     pub(super) others: Vec<OtherCategory>,
 }
 
-#[expect(clippy::too_many_arguments, reason = "the second reading uses all that the first has found")]
+#[expect(clippy::too_many_arguments, reason = "the second pass uses all results of the first")]
 pub(super) fn read_values(
     text: &[u8],
     options: &CsvOptions,
@@ -47,14 +47,16 @@ pub(super) fn read_values(
         let categories = (*column_type == ColumnType::Categorical).then(|| {
             let (categories, others) = categories(&profiles[at]);
             if others > 0 {
-                let counts = match categories.known.len() {
-                    0 => "no category is".to_owned(),
-                    known => counted(known, "category is", "categories are"),
+                let own = match categories.known.len() {
+                    0 => "no category has".to_owned(),
+                    1 => "1 category has".to_owned(),
+                    known => format!("{known} categories have"),
                 };
                 notes.push(format!(
-                    "column {}: {counts} counted one by one; {}, rare or beyond {MAX_CATEGORIES}, together",
+                    "column {}: {own} a separate bin; {} (fewer than {CATEGORY_ROWS} rows, or not among the \
+                     {MAX_CATEGORIES} most frequent) in the bin \"other\"",
                     quoted(&layout.header[at]),
-                    counted(others, "other", "others")
+                    counted(others, "rare one is", "rare ones are")
                 ));
             }
             categories
@@ -83,7 +85,7 @@ pub(super) fn read_values(
     Values { columns: described, values, others }
 }
 
-/// Returns the categories of a column, and how many others are counted together.
+/// Returns the categories of a column, and the number of other categories.
 fn categories(profile: &Profile) -> (Categories, usize) {
     let mut counts: Vec<(&String, usize)> = profile.texts().collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
@@ -95,7 +97,7 @@ fn categories(profile: &Profile) -> (Categories, usize) {
     (Categories { known: sorted(names(&counts[..frequent])), rare }, counts.len() - frequent)
 }
 
-/// Returns names in order: by value when all are integers, by name otherwise.
+/// Sorts names by value if all are integers, and otherwise by text.
 pub(super) fn sorted(names: Vec<String>) -> Vec<String> {
     let mut names: Vec<String> = names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     if names.iter().all(|name| name.parse::<i64>().is_ok()) {

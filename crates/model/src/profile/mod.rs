@@ -1,4 +1,4 @@
-//! Describes a model that was trained elsewhere, from a reference table and what the model answers to it.
+//! Describes a model that was trained elsewhere, from a reference table and the model's outputs for its rows.
 
 use crate::{
     Batch, Calibration, Engine, Feature, FileError, ModelCard, ModelFile, OtherCategory, Output, Predictor,
@@ -8,7 +8,7 @@ use crate::{
     file::ExternalModel,
     pool::{Source, simulator},
     rarity,
-    reference::{Answers, Outputs, reference, twins},
+    reference::{Outputs, ReferenceOutputs, reference, twins},
     scores::{auroc, class_scores, warnings},
     shape::{ClassCentre, Shape, Spread},
     table::{Column, present},
@@ -21,17 +21,18 @@ use rayon::prelude::*;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Rows that the importance of a feature is measured on, and the most values that are exchanged for it in all features together.
+/// The number of rows that the importance of a feature is measured on, and the greatest number of values that are exchanged for it in
+/// all features together.
 const IMPORTANCE_ROWS: usize = 1000;
 const IMPORTANCE_VALUES: usize = 400_000;
 
-/// A difference between mean confidence and accuracy that is worth a warning.
+/// The difference between mean confidence and accuracy above which there is a warning.
 const MISCALIBRATED: f64 = 0.03;
 
 /// The true classes or numbers of the reference rows, if they are known.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Truth {
-    /// Nothing.
+    /// The truth is not known.
     Unknown,
     /// The true class of each row.
     Classes(Vec<usize>),
@@ -39,35 +40,35 @@ pub enum Truth {
     Numbers(Vec<f64>),
 }
 
-/// What a profile is made from.
+/// The input from which a profile is made.
 #[derive(Debug, Clone)]
 pub struct ProfileInput {
-    /// What the model is called.
+    /// The model's name.
     pub name: String,
-    /// The rows.
+    /// The reference rows.
     pub table: ReferenceTable,
-    /// The classes; none if the model predicts a number.
+    /// The names of the classes; empty if the model predicts a number.
     pub classes: Vec<String>,
-    /// What the model answers to each row.
+    /// The model's output for each row.
     pub outputs: Vec<Output>,
     /// The true class or number of each row.
     pub truth: Truth,
     /// The model, to score rows that are not in the table.
     pub engine: Option<Arc<dyn Engine>>,
-    /// For each feature whether the model takes missing values; empty if that is not known.
+    /// Whether the model takes missing values, for each feature; empty if that is not known.
     pub accepts_missing: Vec<bool>,
     /// The model's file and how it is read, if there is one.
     pub external: Option<ExternalModel>,
-    /// Seed of the simulator.
+    /// The seed of the simulator.
     pub seed: u64,
 }
 
-/// Why no profile could be made.
+/// The reason why no profile could be made.
 #[derive(Debug, Error)]
 pub enum ProfileError {
-    /// The answers do not fit the rows or the classes.
+    /// The outputs or the true values do not fit the rows or the classes.
     #[error("{0}")]
-    Answers(String),
+    Outputs(String),
     /// The parts of the profile contradict each other.
     #[error(transparent)]
     File(#[from] FileError),
@@ -84,7 +85,7 @@ pub fn reference_features(table: &ReferenceTable) -> Vec<Feature> {
 /// Makes a profile, and reports each step when it begins. The same input gives the same file, byte for byte.
 ///
 /// # Errors
-/// If the answers do not fit the rows, or a part of the profile is not finite.
+/// Returns an error if the outputs do not fit the rows, or if a part of the profile is not finite.
 pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<ModelFile, ProfileError> {
     let ProfileInput { name, table: raw, classes, outputs, truth, engine, accepts_missing, external, seed } =
         input;
@@ -109,17 +110,17 @@ pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<Mode
         Truth::Numbers(numbers) => Some(errors(&values, numbers)),
         Truth::Unknown | Truth::Classes(_) => None,
     };
-    let answers = Answers {
+    let reference_outputs = ReferenceOutputs {
         prediction,
         confidences: confidences.as_deref(),
         accuracy: report.held_out_accuracy,
         errors,
     };
-    let (mut reference, _) = reference(table, &design, answers, &twins(table), &mut rng);
+    let (mut reference, _) = reference(table, &design, reference_outputs, &twins(table), &mut rng);
     reference.shape = with_empty_groups(reference.shape, &table.class_counts());
     let importances = match &engine {
         Some(engine) => importances_of_engine(&raw, &outputs, engine.as_ref(), &mut rng),
-        None => importances_of_answers(&reference.signals, table, &values),
+        None => importances_of_outputs(&reference.signals, table, &values),
     };
     let mut card = ModelCard {
         name,
@@ -155,18 +156,18 @@ fn check(
     truth: &Truth,
 ) -> Result<(), ProfileError> {
     let rows = table.values.first().map_or(0, Vec::len);
-    let error = |problem: String| Err(ProfileError::Answers(problem));
+    let error = |problem: String| Err(ProfileError::Outputs(problem));
     if rows < drift::MIN_ROWS as usize {
         return error(format!(
-            "the table has {rows} rows, but a reference needs at least {}",
+            "expected at least {} rows in a reference, got {rows}; add rows to the table",
             drift::MIN_ROWS
         ));
     }
     if outputs.len() != rows {
-        return error(format!("there are {} answers for {rows} rows", outputs.len()));
+        return error(format!("expected {rows} outputs, one per row, got {}", outputs.len()));
     }
     if let Some(odd) = classes.iter().find(|class| !is_label(class)) {
-        return error(format!("class {odd:?} has a control character or a backslash in its name"));
+        return error(format!("class {odd:?} has a control character or a backslash in its name; rename it"));
     }
     let fits = |output: &Output| match output {
         Output::Class { class, probabilities } => {
@@ -176,7 +177,7 @@ fn check(
         Output::Number(number) => classes.is_empty() && number.is_finite(),
     };
     if let Some(row) = outputs.iter().position(|output| !fits(output)) {
-        return error(format!("the answer to row {row} does not fit the classes: {:?}", outputs[row]));
+        return error(format!("the output for row {row} does not fit the classes: {:?}", outputs[row]));
     }
     let known = match truth {
         Truth::Unknown => rows,
@@ -184,7 +185,7 @@ fn check(
         Truth::Numbers(numbers) => numbers.len(),
     };
     if known != rows {
-        return error(format!("the truth is known of {known} rows, but the table has {rows}"));
+        return error(format!("expected {rows} true values, one per row, got {known}"));
     }
     match truth {
         Truth::Numbers(numbers) if numbers.iter().any(|number| !number.is_finite()) => {
@@ -193,21 +194,21 @@ fn check(
         Truth::Classes(labels)
             if classes.is_empty() || labels.iter().any(|&label| label >= classes.len()) =>
         {
-            error("a true class is none of the model's classes".into())
+            error("a true class is not a class of the model".into())
         }
         Truth::Numbers(_) if !classes.is_empty() => {
-            error("the truth is a number, but the model predicts classes".into())
+            error("expected true classes, because the model predicts classes, got numbers".into())
         }
         Truth::Unknown | Truth::Classes(_) | Truth::Numbers(_) => Ok(()),
     }
 }
 
-/// The most groups of rows with similar numbers, and the least rows per encoded column that a group has.
+/// The greatest number of groups of rows with similar numbers, and the least number of rows per encoded column in a group.
 const MOST_GROUPS: usize = 5;
 const GROUP_ROWS: usize = 20;
 
-/// Returns the table with a label for each row, which is the group that its location and spread are measured in: the true class, or
-/// else the predicted one. If a number is predicted, rows of similar numbers are a group.
+/// Returns the table with a label for each row: the group in which its location and spread are measured. This is the true class, or
+/// the predicted class if the true one is not known. If the model predicts a number, rows with similar numbers are a group.
 fn grouped(table: &ReferenceTable, classes: &[String], predicted: &[f64], truth: &Truth) -> Table {
     let labels = match truth {
         Truth::Classes(labels) => labels.clone(),
@@ -242,7 +243,7 @@ fn similar(numbers: &[f64], table: &ReferenceTable) -> Vec<usize> {
     numbers.iter().map(|number| starts.partition_point(|start| start <= number)).collect()
 }
 
-/// Returns a shape with a place for each group: a group without rows has no location.
+/// Returns a shape with an entry for each group. A group without rows has no location, and its entry contains zeros.
 fn with_empty_groups(shape: Shape, rows: &[usize]) -> Shape {
     let width = shape.classes.first().map_or(0, |class| class.means.len());
     let mut classes = shape.classes.into_iter();
@@ -325,8 +326,8 @@ fn errors(predicted: &[f64], truth: &[f64]) -> ErrorReference {
     }
 }
 
-/// Returns how much the answers change when a feature's values are exchanged between rows, for each feature (L. Breiman, "Random
-/// Forests", 2001, section 10, with the change of the answer in place of the loss, because there may be no truth).
+/// Returns for each feature how much the outputs change when its values are exchanged between rows (L. Breiman, "Random Forests", 2001,
+/// section 10, with the change of the output in place of the loss, because the truth may not be known).
 fn importances_of_engine(
     table: &ReferenceTable,
     outputs: &[Output],
@@ -360,30 +361,30 @@ fn importances_of_engine(
     (0..features).into_par_iter().map(importance).collect()
 }
 
-/// Returns the rows that importance is measured on, evenly spaced in a table of so many rows and features.
+/// Returns the rows that importance is measured on. They are evenly spaced in a table with these numbers of rows and features.
 fn measured_rows(rows: usize, features: usize) -> Vec<usize> {
     let count = IMPORTANCE_ROWS.min((IMPORTANCE_VALUES / features).max(drift::MIN_ROWS as usize));
     (0..rows).step_by(rows.div_ceil(count).max(1)).collect()
 }
 
-/// Returns the mutual information between the bins of each feature and those of the answers, in nats.
-fn importances_of_answers(signals: &[SignalReference], table: &Table, predicted: &[f64]) -> Vec<f64> {
+/// Returns the mutual information between the bins of each feature and those of the predictions, in nats.
+fn importances_of_outputs(signals: &[SignalReference], table: &Table, predicted: &[f64]) -> Vec<f64> {
     let prediction = &signals[table.columns.len()].bins;
-    let answers: Vec<usize> = predicted.iter().map(|&value| prediction.index(Some(value))).collect();
+    let predictions: Vec<usize> = predicted.iter().map(|&value| prediction.index(Some(value))).collect();
     let importance = |(signal, values): (&SignalReference, &Vec<f64>)| {
         let width = prediction.len();
         let mut joint = vec![0.0; signal.bins.len() * width];
-        for (&value, &answer) in values.iter().zip(&answers) {
-            joint[signal.bins.index(present(value)) * width + answer] += 1.0;
+        for (&value, &predicted) in values.iter().zip(&predictions) {
+            joint[signal.bins.index(present(value)) * width + predicted] += 1.0;
         }
         let all = values.len() as f64;
         let line = |bin: usize| joint[bin * width..(bin + 1) * width].iter().sum::<f64>();
-        let column = |answer: usize| joint.iter().skip(answer).step_by(width).sum::<f64>();
+        let column = |predicted: usize| joint.iter().skip(predicted).step_by(width).sum::<f64>();
         let term = |(cell, &count): (usize, &f64)| match count {
             0.0 => 0.0,
             _ => count / all * (count * all / (line(cell / width) * column(cell % width))).ln(),
         };
-        // With few rows it is too high by about (bins − 1)·(answers − 1)/(2·rows) (G. A. Miller, "Note on the bias of information
+        // With few rows, the estimate is too high by about (bins − 1)·(predictions − 1)/(2·rows) (G. A. Miller, "Note on the bias of information
         // estimates", 1955).
         let used = |sums: &mut dyn Iterator<Item = f64>| sums.filter(|sum| *sum > 0.0).count() as f64;
         let free =
@@ -393,13 +394,13 @@ fn importances_of_answers(signals: &[SignalReference], table: &Table, predicted:
     signals.par_iter().zip(&table.values).map(importance).collect()
 }
 
-/// Returns what limits the use of a profile, in sentences.
+/// Returns sentences about what limits the use of a profile.
 fn limits(card: &ModelCard, truth: &Truth) -> Vec<String> {
     let mut warnings = Vec::new();
     let reference = &card.reference;
     let rows = reference.rows;
-    let training_rows = "these may be rows that the model was trained on. Take rows that it has not seen: traffic will be \
-                         predicted less well, and with another confidence, than the reference says";
+    let training_rows = "these may be rows that the model was trained on. Use rows that it was not trained on; otherwise the \
+                         accuracy on traffic will be below that of the reference, and its confidence will differ";
     match (reference.accuracy, reference.confidence) {
         (Some(1.0), _) => {
             warnings.push(format!("the model makes no error on {rows} rows: {training_rows}"));
@@ -409,12 +410,12 @@ fn limits(card: &ModelCard, truth: &Truth) -> Vec<String> {
             let difference = accuracy - confidence;
             if difference > MISCALIBRATED.max(error) {
                 warnings.push(format!(
-                    "accuracy is {accuracy:.3}, but mean confidence {confidence:.3}: {training_rows}; or the model's \
+                    "accuracy is {accuracy:.3}, but mean confidence is {confidence:.3}: {training_rows}. Or the model's \
                      probabilities are too low, which --calibrate corrects"
                 ));
             } else if -difference > MISCALIBRATED.max(error) {
                 warnings.push(format!(
-                    "accuracy is {accuracy:.3}, but mean confidence {confidence:.3}: the model's probabilities are too \
+                    "accuracy is {accuracy:.3}, but mean confidence is {confidence:.3}: the model's probabilities are too \
                      high, which --calibrate corrects"
                 ));
             }
@@ -425,7 +426,7 @@ fn limits(card: &ModelCard, truth: &Truth) -> Vec<String> {
         && r_squared <= 0.0
     {
         warnings.push(format!(
-            "the model is no better than always answering the mean (R² {r_squared:.3}): are the target and the order of the columns right?"
+            "the model is not better than always predicting the mean (R² {r_squared:.3}); check the target and the order of the columns"
         ));
     }
     if card.training.auroc.is_some_and(|auroc| auroc < 0.4) {
@@ -440,17 +441,17 @@ fn limits(card: &ModelCard, truth: &Truth) -> Vec<String> {
     }
     if reference.confidence.is_none() && !card.predicts_number() {
         warnings.push(
-            "the model gives no probabilities: there is no signal of confidence, and accuracy cannot be estimated without feedback"
+            "the model returns no probabilities, so there is no signal `confidence`, and accuracy cannot be estimated without feedback"
                 .into(),
         );
     }
     if *truth == Truth::Unknown {
         let unknown = if card.predicts_number() {
-            "its error on the reference, and so whether the error rises later"
+            "the model's error on the reference is not known, so a rise of the error cannot be detected"
         } else {
-            "its accuracy, recall and precision on the reference, and so whether they fall later"
+            "the model's accuracy, recall and precision on the reference are not known, so a fall of them cannot be detected"
         };
-        warnings.push(format!("without a target column it is not known how good the model is: {unknown}"));
+        warnings.push(format!("there is no target column: {unknown}"));
     }
     warnings
 }

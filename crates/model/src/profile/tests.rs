@@ -1,4 +1,4 @@
-//! Checks the parts of a profile against numbers that were computed by hand, with numpy or with scipy.
+//! Compares the parts of a profile with numbers that were computed by hand, with numpy or with scipy.
 
 use super::*;
 use crate::{CsvOptions, EngineError, read_reference, table::Categories};
@@ -42,7 +42,7 @@ fn close(got: f64, expected: f64) -> bool {
     (got - expected).abs() < 1e-12
 }
 
-/// What is profiled: 60 rows of two numbers, with a model of two classes that gives no probabilities.
+/// Returns the input of a profile: 60 rows of two numbers, with a model of two classes that returns no probabilities.
 fn input() -> ProfileInput {
     let bare = |row: usize| Output::Class { class: row % 2, probabilities: None };
     ProfileInput {
@@ -58,10 +58,10 @@ fn input() -> ProfileInput {
     }
 }
 
-mod answers {
+mod input_checks {
     use super::*;
 
-    /// Returns why `input` is refused after a change, or an empty text if it is accepted.
+    /// Returns the reason why `input` is refused after a change, or an empty text if it is accepted.
     fn problem(change: impl FnOnce(&mut ProfileInput)) -> String {
         let mut input = input();
         change(&mut input);
@@ -76,7 +76,7 @@ mod answers {
     }
 
     #[test]
-    fn that_fit_are_accepted() {
+    fn outputs_that_fit_the_table_are_accepted() {
         assert_eq!(problem(|_| ()), "");
         assert_eq!(problem(|input| input.truth = Truth::Unknown), "");
         assert_eq!(problem(|input| input.outputs[3] = class(1, &[0.2, 0.8])), "");
@@ -84,19 +84,19 @@ mod answers {
     }
 
     #[test]
-    fn of_few_rows_are_refused() {
+    fn a_table_of_fewer_than_60_rows_is_refused() {
         let refused = problem(|input| {
             input.table = numbers(&[(0..59).map(f64::from).collect()]);
             input.outputs.truncate(59);
             input.truth = Truth::Unknown;
         });
-        assert_eq!(refused, "the table has 59 rows, but a reference needs at least 60");
+        assert_eq!(refused, "expected at least 60 rows in a reference, got 59; add rows to the table");
     }
 
     #[test]
-    fn and_truth_need_one_entry_per_row() {
-        assert_eq!(problem(|input| input.outputs.truncate(59)), "there are 59 answers for 60 rows");
-        let known = "the truth is known of 59 rows, but the table has 60";
+    fn a_number_of_outputs_or_true_values_other_than_that_of_rows_is_refused() {
+        assert_eq!(problem(|input| input.outputs.truncate(59)), "expected 60 outputs, one per row, got 59");
+        let known = "expected 60 true values, one per row, got 59";
         assert_eq!(problem(|input| input.truth = Truth::Classes(vec![0; 59])), known);
         let of_numbers = |input: &mut ProfileInput| {
             regression(input);
@@ -106,25 +106,25 @@ mod answers {
     }
 
     #[test]
-    fn have_classes_of_the_model() {
+    fn outputs_that_do_not_fit_the_classes_are_refused() {
         let unfit = |output: Output| problem(|input| input.outputs[7] = output);
         for output in
             [class(2, &[0.5, 0.5]), class(1, &[0.2, 0.3, 0.5]), class(0, &[1.0]), Output::Number(1.0)]
         {
-            assert!(unfit(output.clone()).starts_with("the answer to row 7 does not fit"), "{output:?}");
+            assert!(unfit(output.clone()).starts_with("the output for row 7 does not fit"), "{output:?}");
         }
         let infinite = |input: &mut ProfileInput| {
             regression(input);
             input.outputs[0] = Output::Number(f64::INFINITY);
         };
-        assert!(problem(infinite).starts_with("the answer to row 0 does not fit"));
+        assert!(problem(infinite).starts_with("the output for row 0 does not fit"));
         let labels = problem(|input| input.classes[1] = "a\\b".into());
-        assert_eq!(labels, "class \"a\\\\b\" has a control character or a backslash in its name");
+        assert_eq!(labels, "class \"a\\\\b\" has a control character or a backslash in its name; rename it");
     }
 
     #[test]
-    fn are_compared_with_truth_of_their_kind() {
-        let none = "a true class is none of the model's classes";
+    fn true_values_of_another_kind_than_the_outputs_are_refused() {
+        let none = "a true class is not a class of the model";
         let beyond = |input: &mut ProfileInput| {
             let Truth::Classes(labels) = &mut input.truth else { panic!() };
             labels[59] = 2;
@@ -136,7 +136,10 @@ mod answers {
         };
         assert_eq!(problem(of_classes), none);
         let numbers = |input: &mut ProfileInput| input.truth = Truth::Numbers(vec![1.0; 60]);
-        assert_eq!(problem(numbers), "the truth is a number, but the model predicts classes");
+        assert_eq!(
+            problem(numbers),
+            "expected true classes, because the model predicts classes, got numbers"
+        );
         let infinite = |input: &mut ProfileInput| {
             regression(input);
             input.truth = Truth::Numbers([vec![f64::NAN], vec![0.0; 59]].concat());
@@ -155,7 +158,7 @@ mod groups {
     }
 
     #[test]
-    fn have_twenty_rows_per_encoded_column() {
+    fn groups_have_at_least_twenty_rows_per_encoded_column() {
         let of = |rows: usize, table: &ReferenceTable| {
             sizes(&similar(&(0..rows).map(|row| (row * 37 % rows) as f64).collect::<Vec<_>>(), table))
         };
@@ -164,7 +167,7 @@ mod groups {
         assert_eq!(of(41, &one), [20, 21]);
         assert_eq!(of(79, &one), [26, 26, 27]);
         assert_eq!(of(1001, &one), [200, 200, 200, 200, 201]);
-        // A number and three categories, beside which `other` and `missing` have a column each, make six columns.
+        // A number has one column, and three categories have five, with those of `other` and `missing`.
         let mut six = numbers(&[vec![0.0], vec![0.0]]);
         six.columns[1] = categorical("b", &["x", "y", "z"]);
         assert_eq!(of(239, &six), [239]);
@@ -172,9 +175,9 @@ mod groups {
     }
 
     #[test]
-    fn hold_equal_numbers_together_and_follow_their_order() {
+    fn equal_numbers_are_in_one_group_and_groups_are_in_ascending_order() {
         let one = numbers(&[vec![0.0]]);
-        // Sorted: 70 times 1, 20 times 2, 10 times 3. Of the quintiles 1, 1, 1, 2 only the last begins a group.
+        // The sorted numbers are 70 times 1, 20 times 2 and 10 times 3. Of the quintiles 1, 1, 1 and 2, only the last one begins a group.
         let values: Vec<f64> =
             (0..100).map(|row| [3.0, 1.0, 2.0][usize::from(row >= 10) + usize::from(row >= 80)]).collect();
         let groups = similar(&values, &one);
@@ -186,7 +189,7 @@ mod groups {
     }
 
     #[test]
-    fn are_true_classes_or_else_predicted_ones() {
+    fn groups_are_true_classes_or_predicted_ones_if_those_are_unknown() {
         let table = numbers(&[(0..80).map(f64::from).collect()]);
         let classes = names(&["no", "yes", "never"]);
         let predicted: Vec<f64> = (0..80).map(|row| f64::from(row % 2)).collect();
@@ -203,7 +206,7 @@ mod groups {
     }
 
     #[test]
-    fn of_numbers_are_those_of_the_truth_if_it_is_known() {
+    fn groups_of_a_regression_are_of_true_numbers_if_they_are_known() {
         let table = numbers(&[(0..80).map(f64::from).collect()]);
         let rising: Vec<f64> = (0..80).map(f64::from).collect();
         let falling: Vec<f64> = rising.iter().map(|number| -number).collect();
@@ -215,7 +218,7 @@ mod groups {
     }
 
     #[test]
-    fn without_rows_keep_their_place_in_the_shape() {
+    fn a_group_without_rows_has_an_entry_in_the_shape() {
         let centre = |rows: u64, mean: f64| ClassCentre { rows, means: vec![mean, mean] };
         let square = |value: f64| vec![vec![value; 2]; 2];
         let spread = Spread::PerClass { covariances: vec![square(1.0), square(2.0)] };
@@ -248,7 +251,7 @@ mod scores {
         assert_eq!(errors(&[1.0], &[3.0]).absolute_sd, 0.0);
     }
 
-    /// Four rows of class 0 and six of class 1, of which two and one are answered wrongly.
+    /// Returns four rows of class 0 and six of class 1. Two of the first and one of the second are misclassified.
     fn ten() -> (Table, Vec<Output>, Truth) {
         let first = [0.9, 0.8, 0.4, 0.3, 0.6, 0.2, 0.2, 0.2, 0.1, 0.1];
         let outputs = first.map(|p: f64| class(usize::from(p < 0.5), &[p, 1.0 - p])).to_vec();
@@ -259,7 +262,7 @@ mod scores {
     }
 
     #[test]
-    fn of_classes_are_counted() {
+    fn the_report_has_the_scores_of_each_class() {
         let (table, outputs, truth) = ten();
         let confidences: Vec<f64> = outputs.iter().filter_map(Output::confidence).collect();
         let found = report(&table, &outputs, &truth, Some(&confidences), 7);
@@ -267,8 +270,8 @@ mod scores {
         assert_eq!((found.held_out_accuracy, found.baseline_accuracy), (Some(0.7), Some(0.6)));
         assert_eq!(found.class_scores[0].recall, 0.5);
         assert_eq!((found.class_scores[1].rows, found.class_scores[1].recall), (6, 5.0 / 6.0));
-        // Of the 24 pairs with a row of each class, the row of class 1 has the lower probability of class 1 in two: 0.4 against
-        // 0.6 and 0.7.
+        // There are 24 pairs of a row of class 0 and a row of class 1. In two of them, the row of class 1 has the lower probability of
+        // class 1: 0.4, compared with 0.6 and 0.7.
         assert!(close(found.auroc.unwrap(), 22.0 / 24.0), "{found:?}");
         // Mean of −ln p over p = 0.9, 0.8, 0.4, 0.3, 0.4, 0.8, 0.8, 0.8, 0.9, 0.9, whose product is 0.8⁴·0.9³·0.4²·0.3.
         let product: f64 = 0.4096 * 0.729 * 0.16 * 0.3;
@@ -278,7 +281,7 @@ mod scores {
     }
 
     #[test]
-    fn without_probabilities_do_not_rank() {
+    fn without_probabilities_there_is_no_area_under_the_curve() {
         let (table, outputs, truth) = ten();
         let bare: Vec<Output> = outputs
             .iter()
@@ -289,7 +292,7 @@ mod scores {
     }
 
     #[test]
-    fn of_a_class_without_rows_do_not_rank() {
+    fn with_a_class_without_rows_there_is_no_area_under_the_curve() {
         let (mut table, outputs, _) = ten();
         table.labels = vec![1; 10];
         let found = report(&table, &outputs, &Truth::Classes(vec![1; 10]), Some(&[0.9; 10]), 7);
@@ -297,7 +300,7 @@ mod scores {
     }
 
     #[test]
-    fn need_true_classes() {
+    fn without_true_classes_the_report_has_no_scores() {
         let (table, outputs, _) = ten();
         for truth in [Truth::Unknown, Truth::Numbers(vec![1.0; 10])] {
             let found = report(&table, &outputs, &truth, None, 7);
@@ -307,7 +310,7 @@ mod scores {
     }
 
     #[test]
-    fn a_probability_of_zero_has_a_finite_loss() {
+    fn the_loss_of_a_probability_of_zero_is_finite() {
         let (table, mut outputs, truth) = ten();
         outputs[0] = class(1, &[0.0, 1.0]);
         let found = report(&table, &outputs, &truth, Some(&[0.9; 10]), 7);
@@ -318,7 +321,8 @@ mod scores {
 mod importance {
     use super::*;
 
-    /// Returns the importance of a feature with one category per line of `joint`, which counts the rows per category and class.
+    /// Returns the importance of a feature with one category per line of `joint`, whose cells are the numbers of rows per category and
+    /// class.
     fn of_counts(joint: &[&[usize]]) -> f64 {
         let (mut values, mut predicted) = (Vec::new(), Vec::new());
         for (category, line) in joint.iter().enumerate() {
@@ -333,17 +337,18 @@ mod importance {
             SignalReference::of_categories("a", &present, &categories),
             SignalReference::of_classes("prediction", &predicted, &names(&["no", "yes", "maybe"])),
         ];
-        let answers: Vec<f64> = predicted.iter().map(|&class| class as f64).collect();
+        let predicted_values: Vec<f64> = predicted.iter().map(|&class| class as f64).collect();
         let mut reference = numbers(&[values]);
         reference.columns = vec![categorical("a", &[])];
-        let table = grouped(&reference, &names(&["all"]), &vec![0.0; answers.len()], &Truth::Unknown);
-        let found = importances_of_answers(&signals, &table, &answers);
+        let table =
+            grouped(&reference, &names(&["all"]), &vec![0.0; predicted_values.len()], &Truth::Unknown);
+        let found = importances_of_outputs(&signals, &table, &predicted_values);
         assert_eq!(found.len(), 1);
         found[0]
     }
 
     #[test]
-    fn of_answers_is_the_corrected_mutual_information() {
+    fn without_an_engine_importance_is_the_corrected_mutual_information() {
         // scipy: p = t/t.sum(); entropy(p.sum(1)) + entropy(p.sum(0)) - entropy(p.ravel()), which is 0.17307045782221664, less
         // (3 − 1)·(2 − 1)/(2·100) = 0.01. Categories, `other` and `missing` without rows are not counted.
         assert!(close(of_counts(&[&[30, 10], &[5, 35], &[8, 12]]), 0.16307045782221663));
@@ -353,13 +358,13 @@ mod importance {
     }
 
     #[test]
-    fn of_answers_is_zero_if_chance_explains_the_information() {
-        // 0.00057 nats, of which 1/120 are expected by chance.
+    fn importance_is_zero_if_the_information_is_within_chance() {
+        // The information is 0.00057 nats, and 1/120 is expected by chance.
         assert_eq!(of_counts(&[&[18, 12], &[17, 13]]), 0.0);
         assert_eq!(of_counts(&[&[40, 60]]), 0.0);
     }
 
-    /// A model that adds up the features with these weights, a missing value as 100, and keeps what it was given.
+    /// A model that returns the weighted sum of the features, with 100 for a missing value, and records its inputs.
     #[derive(Debug)]
     struct Sum {
         weights: Vec<f64>,
@@ -385,7 +390,7 @@ mod importance {
         }
     }
 
-    /// Returns the importances of a model that adds up the features, and what it was given.
+    /// Returns the importances of a model that returns the weighted sum of the features, and the model with the recorded inputs.
     fn of_sum(table: &ReferenceTable, weights: &[f64]) -> (Vec<f64>, Sum) {
         let engine = Sum::new(weights);
         let rows = table.values[0].len();
@@ -396,7 +401,7 @@ mod importance {
     }
 
     #[test]
-    fn of_an_engine_is_how_far_a_random_permutation_moves_its_answers() {
+    fn importance_is_the_change_of_the_outputs_by_a_random_permutation() {
         let shuffled: Vec<f64> = (0..1000).map(|row| (row * 7919 % 1000) as f64).collect();
         let table =
             numbers(&[shuffled.clone(), shuffled, vec![4.0; 1000], (0..1000).map(f64::from).collect()]);
@@ -410,14 +415,14 @@ mod importance {
     }
 
     #[test]
-    fn of_an_engine_exchanges_one_feature_at_a_time() {
+    fn values_of_one_feature_at_a_time_are_exchanged() {
         let mut table = numbers(&[
             (0..2500).map(f64::from).collect(),
             (0..2500).map(|row| f64::from(row * row)).collect(),
         ]);
         table.values[1][6] = f64::NAN;
         let (found, engine) = of_sum(&table, &[1.0, 2.0]);
-        // 2,500 rows are too many: every third is measured.
+        // 2,500 rows are more than the limit, so every third row is used.
         let measured: Vec<usize> = (0..2500).step_by(3).collect();
         let seen = engine.seen.into_inner().unwrap();
         assert_eq!(seen.len(), 2);
@@ -435,7 +440,7 @@ mod importance {
                 values
             };
             assert_eq!(sorted(column(exchanged).collect()), sorted(own(exchanged).collect()));
-            // The change of the answers is that of the exchanged feature alone.
+            // The change of the outputs is caused by the exchanged feature alone.
             let weight = [1.0, 2.0][exchanged];
             let moved = |(now, before): (Option<f64>, Option<f64>)| {
                 weight * (now.unwrap_or(100.0) - before.unwrap_or(100.0)).abs()
@@ -446,9 +451,9 @@ mod importance {
     }
 
     #[test]
-    fn of_an_engine_exchanges_the_texts_of_other_categories_with_their_values() {
+    fn texts_of_other_categories_are_exchanged_together_with_their_values() {
         let mut table = numbers(&[(0..60).map(f64::from).collect(), (0..60).map(f64::from).collect()]);
-        // Values from 1 on are other categories, each with a text of its own.
+        // Values from 1 on are other categories, each with a different text.
         table.columns[0] = categorical("a", &["known"]);
         table.others =
             (1..60).map(|row| OtherCategory { row, feature: 0, text: row.to_string().into() }).collect();
@@ -464,7 +469,7 @@ mod importance {
     }
 
     #[test]
-    fn of_an_engine_that_fails_is_zero() {
+    fn importance_is_zero_if_the_engine_fails() {
         #[derive(Debug)]
         struct Failing;
         impl Engine for Failing {
@@ -481,11 +486,11 @@ mod importance {
     }
 
     #[test]
-    fn is_measured_on_so_many_rows() {
+    fn the_number_of_measured_rows_falls_with_the_number_of_features() {
         let count = |rows: usize, features: usize| measured_rows(rows, features).len();
         assert_eq!((count(1000, 4), count(1001, 4), count(3000, 400), count(60, 9)), (1000, 501, 1000, 60));
         assert_eq!(measured_rows(2001, 4)[..3], [0, 3, 6]);
-        // 800 features leave 500 rows, and 100,000 features would leave 4: there are never fewer than 60.
+        // With 800 features 500 rows are used. With 100,000 features it would be 4 rows, but at least 60 are used.
         assert_eq!((count(500, 800), count(501, 800), count(600, 100_000)), (500, 251, 60));
     }
 }
@@ -516,13 +521,13 @@ mod warnings {
     }
 
     #[test]
-    fn are_absent_without_a_reason() {
+    fn a_good_model_has_no_warnings() {
         assert!(known(|_| ()).is_empty());
         assert!(numeric(0.5).is_empty());
     }
 
     #[test]
-    fn say_that_confidence_and_accuracy_differ_by_more_than_chance() {
+    fn a_warning_reports_a_difference_of_confidence_and_accuracy_above_chance() {
         // Four standard errors of a confidence of 0.8 are 4·√(0.8·0.2/100) = 0.16 with 100 rows and 0.016 with 10,000, where three
         // hundredths are the limit.
         for (rows, limit) in [(100, 0.16), (10_000, 0.03)] {
@@ -540,7 +545,7 @@ mod warnings {
     }
 
     #[test]
-    fn say_that_a_perfect_score_is_suspicious() {
+    fn a_warning_reports_a_perfect_score() {
         let perfect = known(|card| card.reference.accuracy = Some(1.0));
         assert!(
             perfect.len() == 1 && perfect[0].starts_with("the model makes no error on 60 rows"),
@@ -552,16 +557,19 @@ mod warnings {
     }
 
     #[test]
-    fn say_that_a_model_is_no_better_than_the_mean() {
+    fn a_warning_reports_a_model_that_is_not_better_than_the_mean() {
         for r_squared in [0.0, -0.5] {
             let warnings = numeric(r_squared);
-            assert!(warnings.len() == 1 && warnings[0].contains("always answering the mean"), "{warnings:?}");
+            assert!(
+                warnings.len() == 1 && warnings[0].contains("always predicting the mean"),
+                "{warnings:?}"
+            );
         }
         assert!(numeric(0.001).is_empty());
     }
 
     #[test]
-    fn say_that_classes_may_be_reversed() {
+    fn a_warning_reports_classes_in_reversed_order() {
         let auroc = |auroc: f64| known(|card| card.training.auroc = Some(auroc));
         assert!(auroc(0.4).is_empty());
         let reversed = auroc(0.399);
@@ -569,19 +577,20 @@ mod warnings {
     }
 
     #[test]
-    fn say_what_is_not_known() {
+    fn warnings_report_what_is_not_known() {
         let without = known(|card| card.reference.confidence = None);
-        assert!(without.len() == 1 && without[0].contains("gives no probabilities"), "{without:?}");
+        assert!(without.len() == 1 && without[0].contains("returns no probabilities"), "{without:?}");
         let classes = of(&Truth::Unknown, |card| card.reference.accuracy = None);
         assert!(
-            classes.len() == 1 && classes[0].contains("its accuracy, recall and precision"),
+            classes.len() == 1
+                && classes[0].contains("accuracy, recall and precision on the reference are not known"),
             "{classes:?}"
         );
         let number = of(&Truth::Unknown, |card| {
             card.classes.clear();
             (card.reference.accuracy, card.reference.confidence) = (None, None);
         });
-        assert!(number.len() == 1 && number[0].contains("its error on the reference"), "{number:?}");
+        assert!(number.len() == 1 && number[0].contains("error on the reference is not known"), "{number:?}");
     }
 }
 
@@ -589,7 +598,7 @@ mod whole {
     use super::*;
 
     #[test]
-    fn a_profile_of_classes_has_the_parts_that_are_known() {
+    fn a_profile_of_a_classifier_has_accuracy_and_confidence() {
         let mut input = input();
         let of =
             |row: usize| if row.is_multiple_of(2) { class(0, &[0.75, 0.25]) } else { class(1, &[0.1, 0.9]) };
@@ -599,7 +608,7 @@ mod whole {
         let mut steps = Vec::new();
         let card = profile(input, |step| steps.push(step)).unwrap().card;
         assert_eq!(steps, [Step::Reference, Step::Simulator]);
-        // Seven of 60 rows are wrong: the odd ones below 15.
+        // Seven of 60 rows are misclassified: the odd ones below 15.
         assert_eq!(card.reference.accuracy, Some(53.0 / 60.0));
         assert!(close(card.reference.confidence.unwrap(), (0.75 + 0.9) / 2.0));
         assert_eq!(card.reference.errors, None);
@@ -611,7 +620,7 @@ mod whole {
     }
 
     #[test]
-    fn a_profile_of_numbers_has_errors_and_the_importance_that_the_engine_shows() {
+    fn a_profile_of_a_regression_has_errors_and_the_importance_of_features() {
         #[derive(Debug)]
         struct Second;
         impl Engine for Second {
@@ -620,12 +629,12 @@ mod whole {
             }
         }
         let table = empty();
-        let answers = table.values[1].clone();
+        let predicted_values = table.values[1].clone();
         let with = |engine: Option<Arc<dyn Engine>>| {
             let input = ProfileInput {
                 classes: Vec::new(),
-                outputs: answers.iter().copied().map(Output::Number).collect(),
-                truth: Truth::Numbers(answers.iter().map(|answer| answer - 2.0).collect()),
+                outputs: predicted_values.iter().copied().map(Output::Number).collect(),
+                truth: Truth::Numbers(predicted_values.iter().map(|value| value - 2.0).collect()),
                 engine,
                 ..input()
             };
@@ -636,14 +645,14 @@ mod whole {
         let errors = card.reference.errors.unwrap();
         assert!(close(errors.bias, 2.0) && close(errors.mean_absolute, 2.0), "{errors:?}");
         assert_eq!((card.reference.accuracy, card.reference.confidence), (None, None));
-        // Without an engine, information stands in for it, and the first feature has a little by chance.
+        // Without an engine, importance is mutual information, of which the first feature has a little by chance.
         let card = with(None);
         let [first, second] = [0, 1].map(|feature: usize| card.features[feature].importance);
         assert!(second > 0.8 && close(first + second, 1.0), "{first} {second}");
     }
 
     #[test]
-    fn the_features_of_a_table_are_described_before_it_is_scored() {
+    fn features_of_a_table_are_described_without_outputs() {
         let mut table = empty();
         table.values[1][0] = f64::NAN;
         let features = reference_features(&table);

@@ -15,41 +15,41 @@ use csv::{ByteRecord, ReaderBuilder};
 use model::{Batch, EngineError};
 use std::{io::Read, iter, slice};
 
-/// Problems that are kept in words; further ones are only counted.
+/// The greatest number of problems that are described; further ones are only counted.
 const NAMED: usize = 10;
 
-/// What was counted.
+/// The counts of a table.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tally {
-    /// Rows that were counted.
+pub struct TableCounts {
+    /// The number of rows that were counted.
     pub rows: u64,
-    /// Rows that could not be read, and are not counted.
+    /// The number of rows that could not be read, and are not counted.
     pub unreadable: u64,
-    /// The first of them, with line, column and what was expected.
+    /// The first problems of rows that could not be read, with line, column and what was expected.
     pub problems: Vec<String>,
     /// Counts per bin, signal by signal; empty for a signal that was not checked.
     pub counts: Vec<Vec<u64>>,
-    /// What is remarkable about the columns.
+    /// Sentences about what may be a mistake in the table.
     pub notes: Vec<String>,
-    /// How many of the rows have a class of the model in the target column, and how many of those the model classifies correctly.
+    /// The number of rows with a class of the model in the target column, and how many of those the model classifies correctly.
     pub labelled: [u64; 2],
 }
 
-/// How a table is read.
+/// Options for reading a table.
 pub struct Reading<'a> {
     /// The table's name in messages.
     pub place: &'a str,
-    /// Texts that stand for a missing value, beside those of the model's own table.
+    /// Texts that stand for a missing value, in addition to those of the model's own table.
     pub missing: &'a [String],
-    /// What separates the fields.
+    /// The byte that separates the fields.
     pub separator: u8,
-    /// The column with the true class or number, which the table must have. Without it, the table may have the column that the model was
-    /// trained on.
+    /// The column with the true class or number, which the table must have. If `None`, it is the target column that the model was
+    /// trained on, which the table may lack.
     pub target: Option<&'a str>,
 }
 
-impl Tally {
-    /// Counts the rows of a table, on all cores. The result does not depend on how many there are.
+impl TableCounts {
+    /// Counts the rows of a table, on all cores. The result does not depend on the number of cores.
     ///
     /// # Errors
     /// If the table cannot be read, or its header lacks a feature of the model or names one twice.
@@ -59,13 +59,13 @@ impl Tally {
         let (rows, mut notes, first) = Rows::new(&mut blocks, reading, reference)?;
         let blocks = iter::once(Ok(first)).chain(blocks);
         let target = rows.target;
-        let Counts { rows, unreadable, problems, mut signals, labelled, unknown } =
-            map_reduce(blocks, |block| rows.count(&block), Counts::default, Counts::merge)?;
+        let PartCounts { rows, unreadable, problems, mut signals, labelled, unknown } =
+            map_reduce(blocks, |block| rows.count(&block), PartCounts::default, PartCounts::merge)?;
         notes.extend(target.and_then(|target| unknown.note(rows, target, &reference.card)));
         if reference.predictor.is_none() {
             signals[reference.card.features.len()..].iter_mut().for_each(Vec::clear);
             notes.push(
-                "the reference is a card without the model: the signals of its output are not checked".into(),
+                "the reference is a model card without the model, so the signals of its output are not checked".into(),
             );
         }
         let problems = problems.into_iter().map(|(line, problem)| format!("{place}:{line}: {problem}"));
@@ -73,7 +73,7 @@ impl Tally {
     }
 }
 
-/// The rows of a table, and what they are counted for.
+/// What is needed to count the rows of a table.
 struct Rows<'a> {
     separator: u8,
     reference: &'a Reference,
@@ -82,12 +82,12 @@ struct Rows<'a> {
     target: Option<&'a str>,
 }
 
-/// What was counted in a part of a table.
+/// The counts of a part of a table.
 #[derive(Default)]
-struct Counts {
+struct PartCounts {
     rows: u64,
     unreadable: u64,
-    /// The first of the rows that could not be read: the line and what was expected.
+    /// The first rows that could not be read: the line and what was expected.
     problems: Vec<(u64, String)>,
     signals: Vec<Vec<u64>>,
     labelled: [u64; 2],
@@ -95,7 +95,7 @@ struct Counts {
 }
 
 impl<'a> Rows<'a> {
-    /// Reads the header. Returns also what is remarkable about it, and the rest of the first block.
+    /// Reads the header. Also returns notes on what may be a mistake in it, and the rest of the first block.
     fn new(
         blocks: &mut Blocks<'_, impl Read>,
         reading: &'a Reading,
@@ -103,10 +103,10 @@ impl<'a> Rows<'a> {
     ) -> Result<(Self, Vec<String>, Block)> {
         let place = reading.place;
         let card = &reference.card;
-        let mut block = blocks.next().transpose()?.with_context(|| format!("{place}: is empty"))?;
+        let mut block = blocks.next().transpose()?.with_context(|| format!("{place}: the file is empty"))?;
         let mut records = records(&block, reading.separator);
         let mut header = ByteRecord::new();
-        ensure!(records.read_byte_record(&mut header)?, "{place}: is empty");
+        ensure!(records.read_byte_record(&mut header)?, "{place}: the file is empty");
         let end = records.position().byte() as usize;
         block.remove_before(end);
         let target = reading.target.or(card.notation.target.as_deref());
@@ -114,15 +114,15 @@ impl<'a> Rows<'a> {
         let (reader, notes) =
             RecordReader::new(&header, card, target, missing, place, Interface::CommandLine)?;
         if let (Some(flag), false) = (reading.target, reader.has_target()) {
-            bail!("{place}:1: --target: no column {}", quoted(flag));
+            bail!("{place}:1: --target: there is no column {}", quoted(flag));
         }
         let rows = Self { separator: reading.separator, reference, reader, target };
         Ok((rows, notes, block))
     }
 
     /// Counts the rows of a block.
-    fn count(&self, block: &Block) -> Counts {
-        let mut counts = Counts::default();
+    fn count(&self, block: &Block) -> PartCounts {
+        let mut counts = PartCounts::default();
         let signals = &self.reference.card.reference.signals;
         counts.signals.extend(signals.iter().map(|signal| vec![0; signal.bins.len()]));
         let mut records = records(block, self.separator);
@@ -143,8 +143,13 @@ impl<'a> Rows<'a> {
         counts
     }
 
-    /// Scores a row and counts its values and what the model makes of them.
-    fn add(&self, row: &Vec<Option<f64>>, record: &ByteRecord, counts: &mut Counts) -> Result<(), String> {
+    /// Scores a row and counts its values and the model's output.
+    fn add(
+        &self,
+        row: &Vec<Option<f64>>,
+        record: &ByteRecord,
+        counts: &mut PartCounts,
+    ) -> Result<(), String> {
         let card = &self.reference.card;
         let batch = Batch { rows: slice::from_ref(row), others: &[] };
         let predictions = self.reference.predictor.as_ref().map(|predictor| predictor.predict(batch));
@@ -171,7 +176,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl Counts {
+impl PartCounts {
     /// Adds up the counts of two parts of a table, in any order.
     fn merge(mut self, other: Self) -> Self {
         if self.signals.is_empty() {
@@ -207,10 +212,10 @@ mod tests {
         Reference { predictor: Predictor::built_in(&file), card: file.card }
     }
 
-    fn count(text: &str, reference: &Reference) -> Result<Tally> {
+    fn count(text: &str, reference: &Reference) -> Result<TableCounts> {
         let missing = ["NA".to_owned()];
         let reading = Reading { place: "t.csv", missing: &missing, separator: b',', target: None };
-        Tally::count(text.as_bytes(), &reading, reference)
+        TableCounts::count(text.as_bytes(), &reading, reference)
     }
 
     #[test]
@@ -222,48 +227,49 @@ mod tests {
                 format!("x,{},{},{},{}\n", row[3].unwrap(), row[0].unwrap(), row[1].unwrap(), row[2].unwrap())
             })
             .collect();
-        let tally = count(
+        let table_counts = count(
             &format!("\u{feff}note,petal_width,sepal_length,sepal_width, petal_length\n{rows}"),
             &reference,
         )
         .unwrap();
-        assert_eq!((tally.rows, tally.unreadable), (147, 0));
+        assert_eq!((table_counts.rows, table_counts.unreadable), (147, 0));
         let features = reference.card.features.len();
-        for (counts, signal) in tally.counts[..features].iter().zip(&reference.card.reference.signals) {
+        for (counts, signal) in table_counts.counts[..features].iter().zip(&reference.card.reference.signals)
+        {
             assert_eq!(*counts, signal.counts, "{}", signal.name);
         }
-        assert!(tally.counts.iter().all(|counts| counts.iter().sum::<u64>() == 147));
-        assert_eq!(tally.notes.len(), 2, "{:?}", tally.notes);
+        assert!(table_counts.counts.iter().all(|counts| counts.iter().sum::<u64>() == 147));
+        assert_eq!(table_counts.notes.len(), 2, "{:?}", table_counts.notes);
     }
 
     #[test]
-    fn rows_that_cannot_be_read_are_named_and_counted_apart() {
+    fn rows_that_cannot_be_read_are_reported_and_counted_separately() {
         let header = "sepal_length,sepal_width,petal_length,petal_width\n";
-        let tally = count(
+        let table_counts = count(
             &format!("{header}5,3,1,0.2\n5,x,1,0.2\n5,3,1\n5,NA,,0.2\n1e300,3,1e200,2\n5,3,inf,1\n"),
             &iris(),
         )
         .unwrap();
-        assert_eq!((tally.rows, tally.unreadable), (2, 4));
+        assert_eq!((table_counts.rows, table_counts.unreadable), (2, 4));
         let expected = [
             "t.csv:3: column \"sepal_width\": expected a finite number, got \"x\"",
             "t.csv:4: expected 4 fields as in the header, got 3",
-            "t.csv:6: column \"sepal_length\": 1e300 is too large to score",
+            "t.csv:6: column \"sepal_length\": must be small enough to be scored without overflow, got 1e300",
             "t.csv:7: column \"petal_length\": expected a finite number, got \"inf\"",
         ];
-        for (problem, expected) in tally.problems.iter().zip(expected) {
+        for (problem, expected) in table_counts.problems.iter().zip(expected) {
             assert!(problem.starts_with(expected), "{problem}");
         }
     }
 
-    /// More text than a few blocks hold, so that several threads count.
+    /// The text is longer than a few blocks, so that several threads count.
     #[test]
     fn a_long_table_is_counted_exactly_and_its_first_problems_are_named_in_order() {
         let mut text = "note,sepal_length,sepal_width,petal_length,petal_width\r\n".to_owned();
         let mut line = 2;
         let mut bad = Vec::new();
         for row in 0..60_000 {
-            // A quoted note with a line end in every third row, and an empty line after every seventh.
+            // Every third row has a quoted note with a line end.
             text += if row % 3 == 0 { "\"two \"\"lines\"\"\r\n, one note\"" } else { "plain" };
             text += if row % 4_000 == 3_999 { ",5.1,3.5,none,0.2\r\n" } else { ",5.1,3.5,1.4,0.2\r\n" };
             if row % 4_000 == 3_999 {
@@ -276,19 +282,19 @@ mod tests {
             }
         }
         assert!(text.len() > 1 << 20);
-        let tally = count(&text, &iris()).unwrap();
-        assert_eq!((tally.rows, tally.unreadable), (60_000 - 15, 15));
-        for counts in &tally.counts {
-            assert_eq!(counts.iter().filter(|&&count| count > 0).collect::<Vec<_>>(), [&tally.rows]);
+        let table_counts = count(&text, &iris()).unwrap();
+        assert_eq!((table_counts.rows, table_counts.unreadable), (60_000 - 15, 15));
+        for counts in &table_counts.counts {
+            assert_eq!(counts.iter().filter(|&&count| count > 0).collect::<Vec<_>>(), [&table_counts.rows]);
         }
-        assert_eq!(tally.problems.len(), NAMED);
-        for (problem, line) in tally.problems.iter().zip(bad) {
+        assert_eq!(table_counts.problems.len(), NAMED);
+        for (problem, line) in table_counts.problems.iter().zip(bad) {
             assert!(problem.starts_with(&format!("t.csv:{line}: column \"petal_length\"")), "{problem}");
         }
     }
 
     #[test]
-    fn a_table_without_the_models_columns_is_refused() {
+    fn a_table_that_lacks_columns_of_the_model_is_refused() {
         let message = |text: &str| count(text, &iris()).unwrap_err().to_string();
         assert_eq!(
             message("sepal_length,sepal_width,petals\n1,2,3\n"),
@@ -296,7 +302,7 @@ mod tests {
         );
         let tabs = "sepal_length\tsepal_width\tpetal_length\tpetal_width\n";
         assert!(message(tabs).ends_with("; try --separator '\\t'"), "{}", message(tabs));
-        assert_eq!(message("\n\n"), "t.csv: is empty");
+        assert_eq!(message("\n\n"), "t.csv: the file is empty");
         let twice = "sepal_length,sepal_width,petal_length,petal_width,petal_width\n";
         assert_eq!(message(twice), "t.csv:1: column \"petal_width\" occurs twice; rename one of them");
     }
@@ -322,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn ignored_columns_are_named_so_that_their_ends_are_seen() {
+    fn names_of_ignored_columns_are_quoted_if_their_ends_are_unclear() {
         let text = "sepal_length,sepal_width,petal_length,petal_width,,\"a, b\",the id\n5,3,1,0.2,,1,2\n";
         assert_eq!(
             count(text, &iris()).unwrap().notes,
@@ -331,14 +337,14 @@ mod tests {
     }
 
     #[test]
-    fn a_card_alone_checks_the_features() {
+    fn with_a_card_alone_only_the_features_are_counted() {
         let reference = Reference { predictor: None, ..iris() };
-        let tally =
+        let table_counts =
             count("sepal_length,sepal_width,petal_length,petal_width\n5,3,1,0.2\n", &reference).unwrap();
         assert_eq!(
-            tally.counts.iter().map(|counts| counts.iter().sum::<u64>()).collect::<Vec<_>>(),
+            table_counts.counts.iter().map(|counts| counts.iter().sum::<u64>()).collect::<Vec<_>>(),
             [1, 1, 1, 1, 0, 0, 0]
         );
-        assert!(tally.notes[0].contains("not checked"));
+        assert!(table_counts.notes[0].contains("not checked"));
     }
 }
