@@ -1,9 +1,9 @@
 //! Measures the cost of counting one row. Run it with `just bench`.
 //!
-//! Rows and predictions are made beforehand, in random order as traffic is. Measured are the events that a handler
-//! reports: `observed` counts every feature; `predicted` counts prediction, confidence and distance, the class's total, and
-//! the sample of the confidence histogram, which the exporter keeps until it is folded into buckets. The folding, which
-//! happens every five seconds or at a scrape, is measured with it. Beside it, the cost of the prediction itself.
+//! Rows and predictions are made beforehand, in random order like traffic. The measured events are those that a handler reports:
+//! `observed` counts every feature; `predicted` counts prediction, confidence and distance, the total of the class, and a sample of
+//! the confidence histogram. The exporter keeps samples until it adds them to buckets, every five seconds or at a scrape, which is
+//! part of the measurement. The cost of the prediction itself is printed for comparison.
 
 use drift::{Bins, FalseAlarmBudget};
 use driftsim::{DriftSpec, RowSource};
@@ -18,7 +18,7 @@ const ROWS: usize = 8192;
 const ROUNDS: usize = 31;
 const LAPS: usize = 20;
 
-/// What one row may cost over all signals of Iris, in nanoseconds.
+/// The greatest acceptable cost of one row over all signals of Iris, in nanoseconds.
 const TARGET: f64 = 150.0;
 
 fn main() {
@@ -32,13 +32,14 @@ fn main() {
         "  {:<28} {:>8} {:>9} {:>9} {:>11} {:>8}",
         "model", "signals", "features", "all", "two threads", "predict"
     );
-    let iris = model::train(&model::iris::table(), &TrainOptions::new("iris")).expect("Iris trains");
+    let iris = model::train(&model::iris::table(), &TrainOptions::new("iris"))
+        .expect("a model of Iris can be trained");
     let all = measure("iris", &iris);
     measure("60 features, 3 classes", &wide());
     println!("target for iris: under {TARGET} ns: {}", if all < TARGET { "met" } else { "missed" });
 }
 
-/// Prints a line and gives the cost of a row.
+/// Measures a model, prints a line, and returns the cost of a row.
 fn measure(name: &str, file: &ModelFile) -> f64 {
     let predictor = Predictor::built_in(file).expect("the model was trained here");
     let source = RowSource::new(&file.card, &DriftSpec::steady(), 42).expect("the model's own card");
@@ -83,7 +84,7 @@ fn measure(name: &str, file: &ModelFile) -> f64 {
     all
 }
 
-/// Nanoseconds a row, the median over the rounds.
+/// Returns the median over the rounds, in nanoseconds per row.
 fn median(mut lap: impl FnMut()) -> f64 {
     lap();
     let mut times: Vec<Duration> = (0..ROUNDS)
@@ -97,7 +98,7 @@ fn median(mut lap: impl FnMut()) -> f64 {
     times[ROUNDS / 2].as_secs_f64() * 1e9 / (ROWS * LAPS) as f64
 }
 
-/// A model of many features, from rows that a fixed rule makes.
+/// Trains a model of many features on rows that follow a fixed rule.
 fn wide() -> ModelFile {
     let value = |row: usize, feature: usize| {
         let mixed = (row * 7919 + feature * 104_729 + row * feature * 31) % 997;
@@ -111,5 +112,5 @@ fn wide() -> ModelFile {
         &rows,
         (0..1500).map(|row| row % 3).collect(),
     );
-    model::train(&table, &TrainOptions::new("wide")).expect("it trains")
+    model::train(&table, &TrainOptions::new("wide")).expect("a model can be trained on these rows")
 }

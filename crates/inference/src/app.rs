@@ -128,7 +128,7 @@ impl Application {
         let interrupted = async move {
             let cause = next_signal().await;
             let in_flight = state.in_flight.in_use();
-            tracing::info!(cause, in_flight, drain = ?drain, "stopping; a second signal ends this at once");
+            tracing::info!(cause, in_flight, drain = ?drain, "stopping; a second signal ends the process immediately");
             state.stop_being_ready();
             let gracefully = async {
                 // During this time, load balancers notice that /readyz answers 503, and answers ask clients to close their connections.
@@ -141,7 +141,7 @@ impl Application {
             tokio::select! {
                 () = gracefully => {}
                 cause = next_signal() => {
-                    tracing::warn!(cause, in_flight = state.in_flight.in_use(), "stopping at once");
+                    tracing::warn!(cause, in_flight = state.in_flight.in_use(), "stopping immediately");
                 }
             }
         };

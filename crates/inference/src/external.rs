@@ -88,5 +88,5 @@ fn try_out(engine: &OnnxEngine, card: &ModelCard) -> Result<Vec<Option<f64>>> {
         other => other.into(),
     })?;
     engine.outputs(answers, rows.len()).map_err(anyhow::Error::msg)?;
-    rows.into_iter().next().context("there is no simulated row")
+    rows.into_iter().next().context("the simulator of the profile returned no row")
 }

@@ -77,7 +77,7 @@ pub enum Predicted {
     Class {
         /// The position of the class.
         class: usize,
-        /// The probability of the class, rounded to 1/65,535; `None` if the model gives no probabilities.
+        /// The probability of the class, rounded to 1/65,535; `None` if the model returns no probabilities.
         confidence: Option<f64>,
     },
     /// A number.
@@ -114,7 +114,7 @@ impl Deref for Id {
 pub struct Receipt {
     /// The time of the prediction, in milliseconds.
     pub at: SystemTime,
-    /// What was predicted.
+    /// The predicted value.
     pub predicted: Predicted,
     /// The first 12 hex digits of the model's hash.
     pub version: String,

@@ -23,7 +23,7 @@ pub(crate) struct ErrorBody {
     error: ErrorDetail,
 }
 
-/// What is wrong with a request.
+/// A fault in a request.
 #[derive(Debug, Serialize, ToSchema)]
 struct ErrorDetail {
     /// Error code, which does not change

@@ -1,4 +1,4 @@
-//! Counting a row is on the path of every request: it must not allocate.
+//! Checks that counting a row does not allocate, because rows of every request are counted.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,11 +8,11 @@ use model::Predictor;
 
 const ROWS: u64 = 6400;
 
-/// The exporter keeps the samples of a histogram in blocks of so many.
+/// The number of samples in a block of the exporter's histograms.
 const BLOCK: u64 = 64;
 
 #[test]
-fn counting_a_row_allocates_nothing() {
+fn counting_a_row_does_not_allocate() {
     let file = load_model(None).unwrap();
     let metrics = Metrics::new().of_model(&file.card, &FalseAlarmBudget::default());
     let row = [5.1, 3.5, 1.4, 0.2].map(Some);
@@ -22,7 +22,7 @@ fn counting_a_row_allocates_nothing() {
     assert_eq!(repeat(&|| metrics.observed(&row)), 0);
     // The first sample of a thread registers it with the exporter.
     metrics.predicted(&prediction);
-    // All of it is the exporter's blocks for the confidence histogram.
+    // The only allocations are the exporter's blocks for the confidence histogram.
     let outputs = repeat(&|| metrics.predicted(&prediction));
     assert!(outputs <= ROWS / BLOCK + 1, "{outputs} allocations in {ROWS} rows");
 }

@@ -1,5 +1,5 @@
-//! The endpoints to compare with, each with one worker, as the actix manual would write them: no metrics, no limits, no signed
-//! ids.
+//! Implements the endpoints that the service is compared with. They have one worker each and are written as in the actix manual,
+//! without metrics, limits and signed ids.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use model::{ModelFile, Output, Predictor};
@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// Serves the built-in model: the same JSON in, the same model, the same JSON out.
+/// Serves the built-in model, with the requests and answers of the service.
 pub fn serve_linear() {
     serve(|config| {
         let file = iris();
@@ -22,7 +22,7 @@ pub fn serve_linear() {
     });
 }
 
-/// Takes the body and answers the same bytes every time: no JSON, no model.
+/// Reads the body and sends the same bytes each time, without parsing JSON and without a model.
 pub fn serve_static() {
     let file = iris();
     let prediction = predictor(&file).predict_row(&[6.3, 3.3, 6.0, 2.5].map(Some)).expect("plain numbers");
@@ -43,7 +43,7 @@ pub fn serve_onnx(model: &Path) {
     let builder = ort::init_from(Path::new(&library)).expect("ONNX Runtime loads");
     let environment = builder.with_telemetry(false).build().expect("ONNX Runtime starts");
     let bytes = std::fs::read(model).expect("the model's file");
-    // The options of the service's own sessions.
+    // These are the options that the service uses for its sessions.
     let session = Session::builder(&environment)
         .and_then(|builder| builder.with_intra_threads(1)?.with_inter_threads(1)?.commit_from_memory(&bytes))
         .expect("the model loads");

@@ -1,18 +1,18 @@
-//! Measures the service against other servers that take the same bodies, in one run. Run it with `just bench`; it needs `wrk`.
+//! Compares the service with other servers that accept the same bodies, in one run. Run it with `just bench`; it needs `wrk`.
 //!
-//! - one row, the built-in linear model: against a bare actix endpoint, and against what actix itself costs
-//! - one row, a gradient boosting model in ONNX: against a bare actix endpoint that runs the same session
-//! - batches of 1,000 rows: the built-in model
+//! - one row and the built-in linear model, compared with a bare actix endpoint and with actix alone
+//! - one row and a gradient boosting model in ONNX, compared with a bare actix endpoint that runs the same session
+//! - batches of 1,000 rows and the built-in model
 //! - the time from start to ready, with and without ONNX Runtime
 //! - memory after many requests, without a scrape
 //!
-//! With `INFERENCE_BASELINE=FILE`, the binary `inference` of another commit, that one takes part as `baseline`. Without a library
-//! of ONNX Runtime in `ORT_DYLIB_PATH`, the parts with ONNX are left out.
+//! `INFERENCE_BASELINE=FILE` names the binary `inference` of another commit, which is measured as `baseline`. Without a library of ONNX
+//! Runtime in `ORT_DYLIB_PATH`, the parts with ONNX are left out.
 //!
-//! Servers take turns, and each turn gives one ratio; the median over the turns is printed, with the CPU time that each
-//! server spent on a request, which a busy neighbour disturbs less.
+//! Servers are measured in turn, and each round has one ratio per pair of servers. The median over the rounds is printed, with the CPU
+//! time of each server per request, which depends less on other load of the machine.
 //!
-//! Layout: `bare` has the endpoints to compare with, `servers` starts servers and loads them.
+//! Layout: `bare` implements the other endpoints; `servers` starts servers and sends requests to them.
 
 mod bare;
 mod servers;
@@ -30,10 +30,10 @@ const BATCH: usize = 1000;
 const FLOWER: &str = "[6.3,3.3,6.0,2.5]";
 const WINE: &str = "[12.6,1.34,1.9,88.0,1.36,2.45,562.0]";
 
-/// Requests before memory is read, unless `--requests` says otherwise.
+/// The default of `--requests`: the number of requests before memory is read.
 const REQUESTS: u64 = 1_000_000;
 
-/// The built-in model with one worker, as every server here.
+/// The flags for the built-in model with one worker, like all servers here.
 const SERVICE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--workers", "1"];
 
 fn main() {
@@ -117,12 +117,12 @@ fn compare(servers: Vec<Server>, load: &Load, rows: usize) {
     let mut rounds = Vec::new();
     for round in 0..=ROUNDS {
         let mut measured: Vec<_> = servers.iter().map(|_| None).collect();
-        // Every server gets to go first, so that none is favoured by what the one before it left behind.
+        // Every server is first in some round, because a server may affect the measurement of the next one.
         for turn in 0..servers.len() {
             let at = (round + turn) % servers.len();
             measured[at] = Some(servers[at].measure(load));
         }
-        // The first round warms up.
+        // The first round is for warming up and is discarded.
         if round > 0 {
             rounds.push(measured.into_iter().flatten().collect::<Vec<_>>());
         }

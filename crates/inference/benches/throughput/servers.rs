@@ -1,4 +1,4 @@
-//! Starts servers, loads them with wrk, and reads what they used.
+//! Starts servers, sends requests with wrk, and reads the memory and CPU time of the servers.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -8,13 +8,13 @@ use std::{
 };
 use tempfile::NamedTempFile;
 
-/// Seconds of one turn.
+/// The length of one turn, in seconds.
 pub const SECONDS: &str = "2";
 
-/// Connections of the load generator.
+/// The number of connections of the load generator.
 pub const CONNECTIONS: &str = "16";
 
-/// A server in a process of its own; ended when dropped.
+/// A server in a separate process, which is killed when this is dropped.
 pub struct Server {
     pub name: &'static str,
     /// The time from the start of the process to an answer 200 of `/readyz`, or to any answer of a server without that route.
@@ -23,9 +23,9 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// What one turn measured.
+/// The measurements of one turn.
 pub struct Turn {
-    /// Requests that were answered.
+    /// The number of requests that were answered.
     pub requests: f64,
     /// Requests per second.
     pub rate: f64,
@@ -33,7 +33,7 @@ pub struct Turn {
     pub cpu: f64,
 }
 
-/// The requests to send: a body to `/predict`, again and again.
+/// The requests to send: the same body to `/predict` each time.
 pub struct Load(NamedTempFile);
 
 impl Load {
@@ -57,7 +57,7 @@ impl Server {
             Command::new(program).args(flags).stderr(Stdio::piped()).spawn().expect("the server starts");
         let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
         let address = loop {
-            let line = log.next().expect("the server says where it listens").expect("in plain text");
+            let line = log.next().expect("the server logs its address").expect("in plain text");
             if let Some((_, rest)) = line.split_once("address=") {
                 break rest.split_whitespace().next().and_then(|text| text.parse().ok()).expect("an address");
             }
@@ -67,7 +67,7 @@ impl Server {
         Self { name, ready_after: start.elapsed(), child, address }
     }
 
-    /// Loads the server for a turn.
+    /// Sends requests to the server for one turn.
     pub fn measure(&self, load: &Load) -> Turn {
         let before = self.cpu_seconds();
         let output = Command::new("wrk")
@@ -97,7 +97,7 @@ impl Server {
 
     fn cpu_seconds(&self) -> f64 {
         let stat = self.proc("stat");
-        // Fields 14 and 15 after the name in parentheses; in ticks of 1/100 s on every Linux that runs this.
+        // Fields 14 and 15 are the CPU time in ticks of 1/100 s. The name in field 2 is removed first, because it may contain spaces.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");
         (ticks(11) + ticks(12)) / 100.0

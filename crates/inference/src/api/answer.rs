@@ -1,4 +1,4 @@
-//! The answer to one row of `/predict`. Most of its text is the same in every answer of a model, so that it is made once.
+//! Writes the answer for one row of `/predict`. Most of its text is the same in every answer of a model and is prepared once.
 
 use crate::receipt;
 use model::{ModelCard, Output};
@@ -7,21 +7,21 @@ const PREDICTION: &str = "{\"prediction\":";
 const PROBABILITIES: &str = ",\"probabilities\":";
 const PREDICTION_ID: &str = ",\"prediction_id\":\"";
 
-/// The most bytes of a number with the comma behind it. A double-precision number has at most 17 significant digits, a point, a
-/// sign, and an exponent of five.
+/// The greatest number of bytes of a number and the comma after it. A double-precision number has at most 17 significant digits, a
+/// point, a sign, and an exponent of five characters.
 const NUMBER: usize = 25;
 
 /// The texts that are the same in every answer of a model.
 #[derive(Debug, Clone)]
 pub struct AnswerTexts {
-    /// The beginning of an answer with this class; one per class.
+    /// The beginning of an answer with each class.
     classes: Vec<String>,
-    /// What follows the prediction id.
+    /// The text after the prediction id.
     end: String,
 }
 
 impl AnswerTexts {
-    /// Makes the texts of a model.
+    /// Prepares the texts of a model.
     pub fn new(card: &ModelCard) -> Self {
         let json = |text: &str| serde_json::Value::from(text).to_string();
         let class =
@@ -35,7 +35,7 @@ impl AnswerTexts {
     /// Adds an answer to `bytes`. The id is base64, which needs no escapes.
     ///
     /// # Errors
-    /// If serde fails, which it does not for numbers.
+    /// Returns an error if serde fails, which does not happen for numbers.
     pub fn write(&self, output: &Output, id: &str, bytes: &mut Vec<u8>) -> serde_json::Result<()> {
         match output {
             Output::Class { class, probabilities } => {
@@ -56,7 +56,7 @@ impl AnswerTexts {
         Ok(())
     }
 
-    /// Returns the most bytes that an answer can take, with its separator.
+    /// Returns the greatest number of bytes of an answer with its separator.
     pub fn largest_answer(&self) -> usize {
         let class = self.classes.iter().map(String::len).max();
         let prediction = class.unwrap_or(PREDICTION.len() + NUMBER);
@@ -72,7 +72,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn answers_are_json_and_no_larger_than_announced() {
+    fn answers_are_json_and_not_larger_than_the_limit() {
         let mut card = crate::load_model(None).unwrap().card;
         card.name = "\u{1}\"\\ü".into();
         card.classes[1] = "a \"b\"\n".into();

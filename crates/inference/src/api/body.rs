@@ -1,5 +1,5 @@
-//! Reads the body of a request: it must be declared as JSON, and it is limited in size, in time, and by the limit on all
-//! bodies that are arriving.
+//! Reads the body of a request. The body must be declared as JSON. There is a limit on its size, on the time until it has arrived,
+//! and on the size of all arriving bodies together.
 
 use super::State;
 use crate::{
@@ -23,8 +23,8 @@ pub(super) async fn read(request: &HttpRequest, payload: Payload, state: &State)
     receive(request, payload, state).await
 }
 
-/// Reads the body of a request that may be JSON with tensors in binary form behind it. It need not be declared, because
-/// clients of Triton declare nothing.
+/// Reads the body of a request that may be JSON followed by tensors in binary form. It does not have to be declared, because clients of
+/// Triton do not declare it.
 pub(super) async fn read_tensors(
     request: &HttpRequest,
     payload: Payload,
@@ -33,20 +33,19 @@ pub(super) async fn read_tensors(
     let media_type = request.content_type();
     if !media_type.is_empty() && !is_json(media_type) && !is_binary(media_type) {
         let message = format!(
-            "the body must be declared as Content-Type: application/json or application/octet-stream, or not at \
-             all, got {media_type:?}"
+            "expected Content-Type: application/json or application/octet-stream, or no Content-Type, got {media_type:?}"
         );
         return Err(Refusal::new(Reason::UnsupportedMediaType, message).at("Content-Type"));
     }
     receive(request, payload, state).await
 }
 
-/// Reads the body of a request. After a refusal, actix reads and discards the rest of the body, so that a client that sends
-/// everything before it reads receives the answer instead of a connection error.
+/// Reads the body of a request. After a refusal, actix reads and discards the rest of the body. So a client that sends the whole body
+/// before it reads the answer receives the answer and not a connection error.
 async fn receive(request: &HttpRequest, mut payload: Payload, state: &State) -> Result<Bytes, Refusal> {
     check_encoding(request)?;
     let mut body = BytesMut::new();
-    // Most bodies arrive together with their head. Only others are counted as arriving and have a deadline.
+    // Most bodies arrive together with the head of the request. Only other bodies are counted as arriving and have a deadline.
     let mut arrival: Option<Arrival> = None;
     let deadline = Instant::now() + state.request_timeout;
     loop {
@@ -56,7 +55,7 @@ async fn receive(request: &HttpRequest, mut payload: Payload, state: &State) -> 
                 if arrival.is_none() {
                     arrival.insert(state.arrivals.begin()).grow(body.len()).map_err(evicted)?;
                 }
-                let Some(arrival) = &arrival else { unreachable!("set just above") };
+                let Some(arrival) = &arrival else { unreachable!("set above") };
                 tokio::select! {
                     chunk = payload.next() => chunk,
                     () = arrival.evicted() => return Err(evicted(Evicted)),
@@ -98,7 +97,7 @@ fn unreadable(error: PayloadError) -> Refusal {
 }
 
 fn evicted(_: Evicted) -> Refusal {
-    let message = "too many bodies arrive at a time; try again shortly";
+    let message = "too many bodies are arriving; try again shortly";
     Refusal::new(Reason::Overloaded, message)
 }
 
@@ -108,7 +107,7 @@ fn too_slow(limit: Duration) -> Refusal {
 }
 
 fn too_large(limit: usize) -> Refusal {
-    let message = format!("the body is larger than {limit} bytes; send fewer rows at a time");
+    let message = format!("the body is larger than {limit} bytes; send fewer rows per request");
     Refusal::new(Reason::BodyTooLarge, message)
 }
 
@@ -117,7 +116,7 @@ fn check_json(request: &HttpRequest) -> Result<(), Refusal> {
     if is_json(media_type) {
         return Ok(());
     }
-    let message = format!("the body must be declared as Content-Type: application/json, got {media_type:?}");
+    let message = format!("expected Content-Type: application/json, got {media_type:?}");
     Err(Refusal::new(Reason::UnsupportedMediaType, message).at("Content-Type"))
 }
 
@@ -133,7 +132,7 @@ fn is_binary(media_type: &str) -> bool {
 fn check_encoding(request: &HttpRequest) -> Result<(), Refusal> {
     match request.headers().get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            let message = format!("the body must not be compressed, got Content-Encoding: {encoding:?}");
+            let message = format!("expected a body without compression, got Content-Encoding: {encoding:?}");
             Err(Refusal::new(Reason::UnsupportedEncoding, message).at("Content-Encoding"))
         }
         _ => Ok(()),

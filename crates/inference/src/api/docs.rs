@@ -1,4 +1,5 @@
-//! `/openapi.json` and, at `/docs`, a page to try it. The page is part of the binary: it needs no network.
+//! Serves `/openapi.json`, and at `/docs` a page from which requests can be sent. The page is part of the binary and needs no other
+//! server.
 
 use super::{
     ApiError, State, feedback, frames, health, model_card,
@@ -20,8 +21,8 @@ use std::{borrow::Cow, sync::Arc};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
-/// The content security policy of the page: its own scripts and requests to this service. Swagger UI sets inline styles, and
-/// its images are `data:` URLs.
+/// The content security policy of the page. It allows scripts of the page and requests to this service. Inline styles and images as
+/// `data:` URLs are allowed because Swagger UI uses them.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -87,7 +88,7 @@ pub(super) async fn redirect() -> HttpResponse {
 pub(super) async fn file(state: web::Data<State>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let file = utoipa_swagger_ui::serve(&path, Arc::clone(&state.docs)).map_err(Refusal::internal)?;
     let file = file.ok_or_else(|| ApiError::not_found(&format!("/docs/{path}")))?;
-    // Most files are part of the binary, and a copy for each answer would be more than a megabyte.
+    // Most files are part of the binary and are not copied, because a copy per answer could be more than a megabyte.
     let bytes = match file.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),

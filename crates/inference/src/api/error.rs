@@ -10,11 +10,11 @@ use actix_web::{
 };
 use std::fmt;
 
-/// The `Retry-After` header of every 503, in seconds. The service answers thousands of requests per second, so a short overload
-/// has passed by then.
+/// The `Retry-After` header of every 503, in seconds. The service answers thousands of requests per second, so a short overload is
+/// over after this time.
 const RETRY_AFTER: &str = "1";
 
-/// A refusal with the status and the headers that it is answered with.
+/// A refusal with the status and the headers of its response.
 #[derive(Debug)]
 pub struct ApiError {
     refusal: Refusal,
@@ -27,11 +27,11 @@ pub struct ApiError {
 impl ApiError {
     /// Refuses a path that matches no route.
     pub(super) fn not_found(path: &str) -> Self {
-        let refusal = Refusal::new(Reason::NotFound, format!("there is nothing at {path}; see /docs"));
+        let refusal = Refusal::new(Reason::NotFound, format!("there is no resource at {path}; see /docs"));
         Self { is_oip: path.starts_with("/v2/"), ..refusal.into() }
     }
 
-    /// Refuses a method that the route does not serve; the `Allow` header lists those that it does.
+    /// Refuses a method that the route does not serve. The `Allow` header lists the methods that it serves.
     pub(super) fn method_not_allowed(method: &Method, path: &str, route: Route) -> Self {
         let allow = route.allowed_methods();
         let refusal = Refusal::new(Reason::MethodNotAllowed, format!("{path} serves {allow}, not {method}"));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_path_is_named() {
+    fn the_error_for_an_unknown_path_names_it() {
         let error = ApiError::not_found("/modle");
         assert_eq!(error.reason(), Reason::NotFound);
         let (status, headers, body) = answer(&error);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_method_is_answered_with_the_allowed_ones() {
+    fn the_error_for_a_wrong_method_lists_the_allowed_ones() {
         let error = ApiError::method_not_allowed(&Method::PUT, "/predict", Route::Predict);
         assert_eq!(error.reason(), Reason::MethodNotAllowed);
         let (status, headers, body) = answer(&error);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_injected_error_has_the_status_of_its_header() {
+    fn an_injected_error_has_the_status_from_the_header() {
         for (status, retry) in [(418, None), (500, None), (503, Some("1".to_owned()))] {
             let error = ApiError::injected(StatusCode::from_u16(status).unwrap());
             assert_eq!(error.reason(), Reason::FaultInjected);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_answered_with_the_status_of_its_reason_as_json() {
+    fn the_response_to_a_refusal_has_the_status_of_its_reason_and_json() {
         for &reason in Reason::ALL {
             let error = ApiError::from(Refusal::new(reason, "why").at("a.b"));
             let (status, [retry, allow], body) = answer(&error);

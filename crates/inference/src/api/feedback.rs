@@ -1,7 +1,7 @@
-//! `POST /feedback`: counts the true classes of earlier predictions.
+//! Handles `POST /feedback`, which counts the true classes or numbers of earlier predictions.
 //!
-//! The signed prediction id carries what was predicted, when, and by which model, so nothing has to be looked up. Accepted
-//! feedback is counted in the confusion matrix; refused feedback is not.
+//! The signed prediction id contains the predicted value, the time of the prediction and the version of the model, so nothing has to
+//! be looked up. Accepted feedback is counted in the confusion matrix, or among the errors of predicted numbers.
 
 use super::{
     ApiError, State, body, large,
@@ -23,26 +23,26 @@ use utoipa::ToSchema;
 /// The greatest age of a prediction for which feedback is accepted.
 const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How far the clocks of replicas may differ.
+/// The greatest difference between the clocks of replicas.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// The most pieces of feedback in one request, about as many as a mebibyte can hold.
+/// The greatest number of pieces of feedback in one request. About as many fit into a mebibyte.
 const MOST_PIECES: usize = 10_000;
 
-/// The most rejections that an answer lists one by one, so that it is smaller than the request.
+/// The greatest number of rejections that an answer lists, so that it is smaller than the request.
 const MOST_REJECTED: usize = 100;
 
-/// The most classes that an error lists.
+/// The greatest number of classes that an error lists.
 const MOST_LISTED: usize = 20;
 
 /// The true class or number of an earlier prediction.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "documents the body, which is read by hand to tell its faults apart")]
+#[expect(dead_code, reason = "documents the body, which is read by hand so that errors are specific")]
 pub(super) struct Feedback {
-    /// The id that the prediction was answered with
+    /// The prediction id from the answer to the prediction
     prediction_id: String,
-    /// The true number, if the model predicts one, and otherwise the name of the true class. A number stands for the class of this value, and a boolean for the class `true` or `false` in
-    /// any case
+    /// The true number if the model predicts a number, otherwise the name of the true class. A JSON number stands for the class of this
+    /// value, and a boolean for the class `true` or `false` in any case
     label: TrueLabel,
 }
 
@@ -65,14 +65,14 @@ pub(super) enum FeedbackRequest {
     Many(Vec<Feedback>),
 }
 
-/// How much of the feedback was accepted.
+/// The numbers of accepted and rejected pieces of feedback.
 #[derive(Default, Serialize, ToSchema)]
 pub(super) struct FeedbackResponse {
-    /// How many were counted
+    /// The number of pieces that were counted
     accepted: usize,
-    /// Those of a list that were not: the first hundred
+    /// The first hundred pieces of a list that were rejected
     rejected: Vec<Rejected>,
-    /// How many more were not; absent when there are none
+    /// The number of further rejected pieces; absent if there are none
     #[serde(skip_serializing_if = "is_zero")]
     rejected_without_detail: usize,
 }
@@ -88,7 +88,7 @@ struct Rejected {
     index: usize,
     /// Stable word for the reason
     code: &'static str,
-    /// What was wrong
+    /// The reason and how to correct it
     message: String,
 }
 
@@ -102,7 +102,7 @@ struct Rejected {
         (status = 413, description = "The body is too large, or a list of more than 10,000", body = ErrorBody),
         (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
         (status = 422, description = "No piece of it was accepted", body = ErrorBody),
-        (status = 503, description = "Too many requests at a time; try again after `Retry-After`", body = ErrorBody),
+        (status = 503, description = "Too many concurrent requests; try again after `Retry-After`", body = ErrorBody),
     )
 )]
 pub(super) async fn feedback(
@@ -122,14 +122,17 @@ pub(super) async fn feedback(
 
 /// Counts the feedback in a body and writes the answer.
 fn take(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
-    let body = Body::parse(body, MOST_PIECES)
-        .map_err(|error| Refusal::new(Reason::MalformedJson, format!("not readable as JSON: {error}")))?;
+    let body = Body::parse(body, MOST_PIECES).map_err(|error| {
+        Refusal::new(Reason::MalformedJson, format!("the body cannot be read as JSON: {error}"))
+    })?;
     let mut response = FeedbackResponse::default();
     match body {
         Body::Many(pieces) => {
             if pieces.count > MOST_PIECES {
-                let message =
-                    format!("{} pieces of feedback; send at most {MOST_PIECES} at a time", pieces.count);
+                let message = format!(
+                    "expected at most {MOST_PIECES} pieces of feedback, got {}; send fewer per request",
+                    pieces.count
+                );
                 return Err(Refusal::new(Reason::TooManyPieces, message));
             }
             let mut first = None;
@@ -193,7 +196,7 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, Label<'a>), Refus
     Ok((id, label))
 }
 
-/// Verifies a prediction id, and counts what is true beside what was predicted.
+/// Verifies a prediction id and counts the true value with the predicted one.
 fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> Result<(), Refusal> {
     let refuse = |reason, message: String| Refusal::new(reason, message).at(path(place, "prediction_id"));
     let receipt = state.receipts.verify(id).map_err(|error| match error {
@@ -202,8 +205,7 @@ fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> R
     })?;
     let now = SystemTime::now();
     if receipt.at.duration_since(now).is_ok_and(|ahead| ahead > CLOCK_SKEW) {
-        let message =
-            "the prediction was made more than a minute from now; compare the clocks of the replicas";
+        let message = "the time of the prediction is more than a minute in the future; synchronise the clocks of the replicas";
         return Err(refuse(Reason::FuturePredictionId, message.into()));
     }
     let lag = now.duration_since(receipt.at).unwrap_or_default();
@@ -213,13 +215,15 @@ fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> R
     }
     let Some(model) = state.of_version(&receipt.version) else {
         let current = state.served();
-        let message =
-            format!("of model version {}, but this service serves {}", receipt.version, current.card.version);
+        let message = format!(
+            "the prediction is of model version {}, but this service serves {}",
+            receipt.version, current.card.version
+        );
         return Err(refuse(Reason::ForeignVersion, message));
     };
     let card = &model.card;
     let unknown = |message| Refusal::new(Reason::UnknownLabel, message).at(path(place, "label"));
-    // Someone with the key can sign any output, and the version is a truncated hash.
+    // The output is checked although it is signed: any output can be signed with the key, and the version is a truncated hash.
     let truth = match receipt.predicted {
         Predicted::Class { class, confidence } if class < card.classes.len() => {
             let actual = label.class(&card.classes).map_err(unknown)?;
@@ -229,15 +233,15 @@ fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> R
             Truth::Error(label.error(number).map_err(unknown)?)
         }
         Predicted::Class { .. } | Predicted::Number(_) => {
-            let message = "of an output that the model does not have".into();
+            let message = "the id contains an output that the model does not have".into();
             return Err(refuse(Reason::MalformedPredictionId, message));
         }
     };
-    // Last, so that what is refused for another reason can be sent again once it is corrected.
+    // This check is the last one, so that feedback refused for another reason can be corrected and sent again.
     if !state.feedback_given.insert(receipt.serial) {
         return Err(refuse(
             Reason::RepeatedPredictionId,
-            "feedback about this prediction was already given".into(),
+            "feedback for this prediction was already accepted".into(),
         ));
     }
     match truth {
@@ -250,31 +254,32 @@ fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> R
     Ok(())
 }
 
-/// What is true, beside what was predicted.
+/// The true value, with the predicted one.
 enum Truth {
-    /// The positions of the predicted and of the true class, and the confidence.
+    /// The positions of the predicted and the true class, with the confidence of the prediction.
     Class { predicted: usize, confidence: Option<f64>, actual: usize },
-    /// The predicted number less the true one.
+    /// The predicted number minus the true one.
     Error(f64),
 }
 
-/// What is true, as the client sends it.
+/// The true class or number, as the client sends it.
 enum Label<'a> {
     /// A string: the class's name, or a number.
     Text(&'a str),
-    /// A JSON number or boolean: the client's own table has it so, and the model's table may write it otherwise.
+    /// A JSON number or boolean. The table of the model may write the same class differently.
     Literal(&'a str),
 }
 
 impl Label<'_> {
-    /// Returns the predicted number less the true one; an error says why there is no true number.
+    /// Returns the predicted number minus the true one, or a message if the label is not a usable number.
     fn error(&self, predicted: f64) -> Result<f64, String> {
         let (Self::Text(sent) | Self::Literal(sent)) = self;
         let number = sent.trim().parse().ok().filter(|number: &f64| number.is_finite());
-        let number = number
-            .ok_or_else(|| format!("the model predicts a number, but the label is {}", quoted(sent)))?;
+        let number = number.ok_or_else(|| {
+            format!("expected a number, because the model predicts one, got {}", quoted(sent))
+        })?;
         let error = predicted - number;
-        // The fourth power is counted, too.
+        // The sum of fourth powers of the errors is one of the metrics.
         if error.powi(4).is_finite() {
             Ok(error)
         } else {
@@ -282,7 +287,7 @@ impl Label<'_> {
         }
     }
 
-    /// Returns the position of the class; an error says why there is none.
+    /// Returns the position of the class, or a message if the label is not a class or not a unique one.
     fn class(&self, classes: &[String]) -> Result<usize, String> {
         let (Self::Text(sent) | Self::Literal(sent)) = self;
         if let Some(exact) = classes.iter().position(|class| class == sent) {
@@ -321,7 +326,7 @@ fn is_same_number(one: &str, other: &str) -> bool {
     number(one).is_some_and(|one| number(other) == Some(one))
 }
 
-/// Returns the classes, or the first of many.
+/// Returns the classes as a list, which ends after the first [`MOST_LISTED`].
 fn listed(classes: &[String]) -> String {
     let first = classes.iter().take(MOST_LISTED).map(|class| printable(class, MOST_QUOTED));
     let first = first.collect::<Vec<_>>().join(", ");
@@ -331,7 +336,7 @@ fn listed(classes: &[String]) -> String {
     }
 }
 
-/// Adds the place of an error; the whole body has no path.
+/// Adds the place of an error. If `place` is empty, the error concerns the whole body and has no place.
 fn located(error: Refusal, place: &str) -> Refusal {
     if place.is_empty() { error } else { error.at(place) }
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/models/{model}:predict` of TensorFlow Serving and KServe V1, and `POST /invocations` of MLflow.
+//! Handles `POST /v1/models/{model}:predict` of TensorFlow Serving and KServe V1, and `POST /invocations` of MLflow.
 
 use super::{
     ApiError, State, body,
@@ -17,16 +17,16 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-/// The answer: one prediction per row.
+/// The answer, with one prediction per row.
 #[derive(Serialize, ToSchema)]
 pub(super) struct FrameAnswer<'a> {
     /// The names of the predicted classes, or the predicted numbers
     predictions: Vec<FrameValue<'a>>,
-    /// The ids to send with feedback, which the protocols do not have
+    /// The ids to send with feedback; the protocols themselves do not define this field
     prediction_ids: Vec<String>,
 }
 
-/// What was predicted.
+/// A predicted class or number.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum FrameValue<'a> {
@@ -103,7 +103,7 @@ impl Protocol for Frames {
     type Request = ();
 
     fn read(&self, body: &[u8], served: &Served) -> Result<(ParsedRows, ()), Refusal> {
-        // Another model may be served since the path was read.
+        // The model may have been replaced after the path was read.
         self.check_name(served)?;
         Ok(((self.read)(body, &served.card)?, ()))
     }

@@ -1,4 +1,4 @@
-//! Health for probes, and metrics for Prometheus.
+//! Handles the routes of health probes and of metrics.
 
 use super::{ApiError, State, sent};
 use crate::{permits::Permits, reason::Reason, refusal::Refusal};
@@ -11,9 +11,9 @@ pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "alive" }))
 }
 
-/// Reports whether the service accepts work; while it is stopping, it does not.
+/// Reports whether the service accepts requests. It does not while it is stopping.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
-    (status = 200, description = "Ready for work"),
+    (status = 200, description = "Ready"),
     (status = 503, description = "Stopping", body = crate::refusal::ErrorBody)
 ))]
 pub(super) async fn ready(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
@@ -45,18 +45,18 @@ impl Scrapes {
 /// Returns all metrics in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses(
     (status = 200, description = "Metrics", body = String, content_type = "text/plain"),
-    (status = 503, description = "Too many pages under way", body = crate::refusal::ErrorBody)
+    (status = 503, description = "Too many concurrent requests for metrics", body = crate::refusal::ErrorBody)
 ))]
 pub(super) async fn metrics(
     state: web::Data<State>,
     scrapes: web::Data<Scrapes>,
 ) -> Result<HttpResponse, ApiError> {
     let Some(permit) = scrapes.0.try_acquire() else {
-        let message = "too many pages of metrics at a time; try again shortly";
+        let message = "too many concurrent requests for metrics; try again shortly";
         return Err(Refusal::new(Reason::Overloaded, message).into());
     };
     state.metrics.set_load(state.in_flight.in_use(), state.connections.load(Ordering::Relaxed));
-    // Rendering clones every distribution, which would delay the predictions of this worker.
+    // Rendering clones every distribution. It runs on another thread, because it would delay the predictions of this worker.
     let page = web::block(move || state.metrics.render()).await.map_err(Refusal::internal)?;
     let mut response = HttpResponse::Ok();
     Ok(sent::body(response.content_type("text/plain; version=0.0.4; charset=utf-8"), page, permit))

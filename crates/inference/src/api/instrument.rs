@@ -1,4 +1,4 @@
-//! Counts and times the answers of each route and logs refusals, by its pattern and never by the raw path.
+//! Counts and times the answers of each route, and logs refusals. The label is the route's pattern, never the raw path.
 
 use super::{ApiError, State};
 use crate::{
@@ -15,7 +15,7 @@ use actix_web::{
 };
 use std::{sync::Arc, time::Instant};
 
-/// Returns a resource whose answers are counted under its pattern, and which refuses methods that it does not serve.
+/// Returns a resource whose answers are counted under the pattern of its route. It refuses methods that the route does not serve.
 pub fn resource<F: FnOnce(Resource) -> Resource>(
     state: &Arc<State>,
     route: Route,
@@ -75,7 +75,7 @@ impl Instrument {
             let status = match &mut answer {
                 Ok(response) => {
                     if !state.is_ready() {
-                        // The client then opens another connection for its next request, to another replica if there is one.
+                        // The client then opens another connection for its next request, which may reach another replica.
                         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
                     }
                     let error = response.response().error().and_then(|error| error.as_error::<ApiError>());
@@ -92,7 +92,7 @@ impl Instrument {
     }
 }
 
-/// Counts a refusal. It is logged at debug level only, so that many bad requests do not flood the log.
+/// Counts a refusal and logs it. The level is debug, so that many bad requests do not flood the log.
 fn rejected(state: &State, method: &Method, route: Route, reason: Reason) {
     state.metrics.rejected(reason);
     tracing::debug!(%method, endpoint = route.pattern(), reason = reason.code(), "refused");

@@ -1,8 +1,8 @@
-//! Large requests. A few at a time are scored on threads beside the workers, so that small requests need not wait.
+//! Limits large requests and scores them on threads beside the workers, so that small requests do not have to wait.
 //!
-//! A large request waits in a queue of limited bytes. It then holds three permits: that of every request in flight; one of the few
-//! for large requests, until its answer is sent, which bounds memory; and one for a core while it computes, which leaves cores to
-//! the workers.
+//! A large request waits in a queue of limited bytes. It then holds three permits: the one that every request in flight holds; one of
+//! the few for large requests until its answer is sent, which limits memory; and one for a core while it computes, which leaves the
+//! other cores to the workers.
 
 use super::{ApiError, State, sent};
 use crate::{permits::Permit, reason::Reason, refusal::Refusal};
@@ -26,13 +26,13 @@ pub(super) struct Large {
 /// Waits for the permits of a large request, until the deadline.
 pub(super) async fn turn(bytes: usize, state: &State, deadline: Instant) -> Result<Large, Refusal> {
     let overloaded = || {
-        let message = "too many large requests at a time; try again shortly, or send fewer rows";
+        let message = "too many concurrent large requests; try again shortly, or send fewer rows";
         Refusal::new(Reason::Overloaded, message)
     };
     let queued = state.queued.try_acquire_many(bytes.div_ceil(UNIT)).ok_or_else(overloaded)?;
     let turn = async { (state.large.acquire().await, state.cores.acquire().await) };
     let (large, core) = timeout_at(deadline, turn).await.map_err(|_| overloaded())?;
-    // From here on the memory of the body counts as that of a large request.
+    // From here on, the body counts as memory of a large request and not of the queue.
     drop(queued);
     Ok(Large { large, core, in_flight: state.admit()? })
 }

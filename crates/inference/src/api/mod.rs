@@ -70,6 +70,6 @@ fn health(config: &mut ServiceConfig, state: &Arc<State>, scrapes: &web::Data<Sc
         .service(resource(state, Route::Readyz, |r| {
             r.route(get().to(health::ready)).route(head().to(health::ready))
         }))
-        // A default service, because request targets such as `*` and `example.com:443` match no pattern.
+        // Request targets such as `*` and `example.com:443` match no pattern, so there is a default service.
         .default_service(unmatched(state));
 }

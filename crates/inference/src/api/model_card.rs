@@ -1,9 +1,9 @@
-//! `GET /model`: the model card.
+//! Handles `GET /model`, which returns the model card.
 
 use super::{State, sent};
 use actix_web::{HttpResponse, http::StatusCode, web};
 
-/// Returns the model card: schema, classes, training score and reference, without the weights.
+/// Returns the model card: schema, classes, scores and reference, without the weights.
 #[utoipa::path(get, path = "/model", tag = "model", responses(
     (status = 200, description = "The model card", body = serde_json::Value)
 ))]

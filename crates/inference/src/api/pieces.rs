@@ -1,5 +1,5 @@
-//! Parses the body of feedback, before it is checked. It keeps only what the checks need, so that no body takes many times its
-//! size in memory.
+//! Parses the body of feedback before it is checked. Only the parts that the checks need are kept, so that a body does not take many
+//! times its size in memory.
 
 use serde::{
     Deserializer,
@@ -12,13 +12,15 @@ use std::{borrow::Cow, fmt};
 pub(super) enum Body {
     /// A list.
     Many(Pieces),
-    /// Anything else is one piece of feedback, if a wrong one.
+    /// Any other value. It is taken as one piece of feedback, which may be invalid.
     One(Piece),
 }
 
-/// A list: as many pieces as may be sent at a time, and how many there are.
+/// The pieces of a list.
 pub(super) struct Pieces {
+    /// The first pieces, up to the number that may be sent in one request.
     pub(super) first: Vec<Piece>,
+    /// The number of all pieces.
     pub(super) count: usize,
 }
 
@@ -30,19 +32,19 @@ pub(super) enum Piece {
     Other,
 }
 
-/// What an object holds.
+/// The fields of an object.
 #[derive(Default)]
 pub(super) struct Fields {
     pub(super) prediction_id: Field,
     pub(super) label: Field,
-    /// The first field that is neither.
+    /// The first field with another name.
     pub(super) unknown: Option<String>,
 }
 
 /// One field of an object.
 #[derive(Default)]
 pub(super) enum Field {
-    /// It is not there.
+    /// The field is missing.
     #[default]
     Missing,
     /// A string.
@@ -51,15 +53,15 @@ pub(super) enum Field {
     Literal(String),
     /// Another kind of JSON value.
     Other,
-    /// It is there more than once.
+    /// The field occurs more than once.
     Repeated,
 }
 
 impl Body {
-    /// Reads a body with at most so many pieces; more are counted, but not kept.
+    /// Reads a body. Pieces after the first `most` ones are counted, but not kept.
     ///
     /// # Errors
-    /// When it is not JSON.
+    /// Returns an error if the body is not JSON.
     pub(super) fn parse(bytes: &[u8], most: usize) -> Result<Self> {
         let body: &RawValue = serde_json::from_slice(bytes)?;
         if !body.get().starts_with('[') {
@@ -144,7 +146,7 @@ impl<'de> Visitor<'de> for Object {
     }
 }
 
-/// A field's name, borrowed where it has no escapes.
+/// A field's name. It is borrowed unless it has escapes.
 struct Name<'de>(Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {

@@ -1,4 +1,4 @@
-//! `POST /predict`: predicts rows.
+//! Handles `POST /predict`, and the steps of a prediction that all protocols share.
 
 use super::{ApiError, State, body, large, sent, sent::Answered};
 use crate::{
@@ -24,11 +24,11 @@ use utoipa::ToSchema;
 /// The body of a request for predictions.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "documents the body, which is read by hand to tell its faults apart")]
+#[expect(dead_code, reason = "documents the body, which is read by hand so that errors are specific")]
 pub(super) enum PredictRequest {
     /// One row
     One { features: Features },
-    /// Many rows, answered together or refused together
+    /// Many rows, which are either all predicted or all refused
     Many { instances: Vec<Features> },
 }
 
@@ -43,7 +43,7 @@ pub(super) enum Features {
     Named(BTreeMap<String, Value>),
 }
 
-/// The value of one feature: a number, or a category, or null where the reference has missing values.
+/// The value of one feature: a number, a category, or null if the reference has missing values of this feature.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "documents the body")]
@@ -67,7 +67,7 @@ pub(super) struct Answer<'a> {
     /// Name of the class; absent if a number is predicted
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<&'a str>,
-    /// One probability per class; absent if the model gives none
+    /// One probability per class; absent if the model returns none
     #[serde(skip_serializing_if = "Option::is_none")]
     probabilities: Option<&'a [f64]>,
     /// The id to send with feedback about this prediction
@@ -78,7 +78,7 @@ pub(super) struct Answer<'a> {
     version: &'a str,
 }
 
-/// What was predicted.
+/// A predicted class or number.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "documents the answer")]
@@ -89,14 +89,14 @@ pub(super) enum PredictedValue {
     Number(f64),
 }
 
-/// The answer for one row or many, as they were asked for.
+/// The answer for one row or for a list of rows.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "documents the answer, which is written one row at a time")]
 pub(super) enum PredictResponse<'a> {
-    /// For `features`
+    /// The answer to `features`
     One(Answer<'a>),
-    /// For `instances`: one answer per row, in their order
+    /// The answer to `instances`: one per row, in their order
     Many { predictions: Vec<Answer<'a>> },
 }
 
@@ -104,13 +104,13 @@ pub(super) enum PredictResponse<'a> {
 #[utoipa::path(
     post, path = "/predict", tag = "model", request_body = PredictRequest,
     responses(
-        (status = 200, description = "One answer for `features`, a list for `instances`", body = PredictResponse),
+        (status = 200, description = "One answer to `features`, a list to `instances`", body = PredictResponse),
         (status = 400, description = "The body is not JSON", body = ErrorBody),
         (status = 408, description = "The body did not arrive within the time limit", body = ErrorBody),
         (status = 413, description = "The body is too large, or the answer would be", body = ErrorBody),
         (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
         (status = 422, description = "The body is JSON, but not valid input for this model", body = ErrorBody),
-        (status = 503, description = "Too many requests at a time; try again after `Retry-After`", body = ErrorBody),
+        (status = 503, description = "Too many concurrent requests; try again after `Retry-After`", body = ErrorBody),
         (status = 504, description = "An injected delay exceeds the request timeout", body = ErrorBody),
     )
 )]
@@ -126,7 +126,7 @@ pub(super) async fn predict(
 
 /// Reads the requests and writes the answers of one protocol.
 pub(super) trait Protocol: Clone + Send + 'static {
-    /// What the answer needs to know of the request.
+    /// The parts of the request that are needed to write the answer.
     type Request;
 
     /// Reads the rows of a body.
@@ -142,8 +142,8 @@ pub(super) trait Protocol: Clone + Send + 'static {
     ) -> Result<Answered, Refusal>;
 }
 
-/// Answers a request whose body has arrived: takes its permits, injects faults, and does the work on this worker or, for a
-/// large request, on another thread.
+/// Answers a request whose body has arrived: takes its permits, injects faults, and predicts the rows. A large request is processed
+/// on another thread.
 pub(super) async fn respond<P: Protocol>(
     protocol: P,
     request: &HttpRequest,
@@ -163,7 +163,7 @@ pub(super) async fn respond<P: Protocol>(
     let served = state.served();
     let (rows, asked) = protocol.read(&body, &served)?;
     if served.limits.is_large_answer(rows.rows.len()) {
-        // While it waits, a request holds only its body; the rows are parsed again afterwards.
+        // While a request waits, only its body is kept in memory. The rows are parsed again afterwards.
         drop((rows, asked, permit, served));
         let large = large::turn(body.len(), state, deadline).await?;
         return large
@@ -212,7 +212,7 @@ async fn inject_faults(request: &HttpRequest, state: &State, deadline: Instant) 
 }
 
 async fn wait(delay: Duration, deadline: Instant) -> Result<(), Refusal> {
-    // A delay may reach beyond what an instant can hold.
+    // The sum of now and a long delay may be too large for an instant.
     match Instant::now().checked_add(delay).filter(|end| *end <= deadline) {
         Some(end) => {
             sleep_until(end).await;
@@ -225,18 +225,18 @@ async fn wait(delay: Duration, deadline: Instant) -> Result<(), Refusal> {
     }
 }
 
-/// Predictions that are counted.
+/// Predictions that have been counted.
 pub(super) struct Predictions {
     /// One per row, in their order.
     pub(super) predictions: Vec<Prediction>,
-    /// Whether the rows were sent as a list, and are answered as one.
+    /// Whether the rows were sent as a list, so that the answer is a list, too.
     pub(super) batch: bool,
 }
 
 /// Counts the values of rows, scores them and counts the predictions.
 fn count_predictions(parsed: ParsedRows, served: &Served) -> Result<Predictions, Refusal> {
     served.limits.check_answer(parsed.rows.len())?;
-    // Counted first: a row that is then refused because a value is missing is a sign of drift, too.
+    // Values are counted before the check for missing ones, because rows that are refused for a missing value are a sign of drift, too.
     served.metrics.observed_all(&parsed.rows);
     let rows = parsed.complete(&served.card)?;
     let predictions =
@@ -245,7 +245,7 @@ fn count_predictions(parsed: ParsedRows, served: &Served) -> Result<Predictions,
     Ok(Predictions { predictions, batch: rows.is_batch() })
 }
 
-/// Returns the refusal of rows that the model cannot score. Where the model fails for another reason, that is logged and not sent.
+/// Returns the refusal of rows that the model cannot score. If the model fails for another reason, the reason is logged and not sent.
 fn refusal(error: EngineError, rows: &Rows, card: &ModelCard) -> Refusal {
     let (row, feature, problem) = match error {
         EngineError::Value { row, feature, problem } => (row, feature, problem),
@@ -271,7 +271,7 @@ fn write(
     state: &State,
 ) -> Result<Vec<u8>, Refusal> {
     let now = SystemTime::now();
-    // Grown step by step, or with all answers held before the first is written, it would take several times its size.
+    // The buffer is allocated with its greatest size, because growing it in steps would take several times this memory.
     let mut bytes = Vec::with_capacity(served.limits.answer_bytes(predictions.len()));
     if batch {
         bytes.extend_from_slice(b"{\"predictions\":[");

@@ -21,18 +21,18 @@ pub(super) struct Reloaded<'a> {
     outcome: &'static str,
     /// The name of the model that is served
     model: &'a str,
-    /// Its version
+    /// The version of that model
     version: &'a str,
 }
 
-/// Reads the files of the model again, and serves the new model. Requests are answered meanwhile.
+/// Reads the model files again and serves the new model. Other requests are answered in the meantime.
 #[utoipa::path(
     post, path = "/admin/reload", tag = "model",
     responses(
-        (status = 200, description = "The model that is served now", body = Reloaded),
+        (status = 200, description = "The model that is served after the reload", body = Reloaded),
         (status = 401, description = "The token is missing or wrong: `Authorization: Bearer TOKEN`", body = ErrorBody),
         (status = 404, description = "The service was started without --admin-token-file", body = ErrorBody),
-        (status = 409, description = "The new model cannot be served; the old one still is", body = ErrorBody),
+        (status = 409, description = "The new model cannot be served; the old model is still served", body = ErrorBody),
     )
 )]
 pub(super) async fn reload(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, ApiError> {
@@ -47,7 +47,7 @@ pub(super) async fn reload(request: HttpRequest, state: web::Data<State>) -> Res
     Ok(sent::json(StatusCode::OK, serde_json::to_vec(&answer).map_err(Refusal::internal)?, ()))
 }
 
-/// Checks the token. Hashes are compared, so that the duration of the comparison reveals nothing about the token.
+/// Checks the token. Hashes are compared, so that the time of the comparison does not reveal anything about the token.
 fn authorize(request: &HttpRequest, expected: [u8; 32]) -> Result<(), Refusal> {
     let header = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
     let token = header.and_then(|value| {

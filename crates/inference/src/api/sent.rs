@@ -1,7 +1,7 @@
-//! Response bodies that hold permits until they are sent.
+//! Defines response bodies that hold permits until they are sent.
 //!
-//! actix drops a body when it has written the last of it into the connection's buffer. So a body that is handed over in
-//! small pieces lives until nearly all of it is sent. An answer that fits the buffer as a whole releases its permits at once.
+//! actix drops a body when it has written the last part of it to the connection's buffer. So a body that is passed on in small
+//! pieces exists until nearly all of it is sent. An answer that fits into the buffer as a whole releases its permits immediately.
 
 use crate::rows::tensors::HEADER_LENGTH;
 use actix_web::{
@@ -16,17 +16,17 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Bytes handed over at a time. An answer of this size fits the connection's own buffer.
+/// The number of bytes that are passed to actix at once. An answer of this size fits into the connection's buffer.
 const PIECE: usize = 16 << 10;
 
-/// Returns a JSON answer; `kept` is dropped when the last of it is in the connection's buffer, or when the
-/// connection ends.
+/// Returns a JSON answer. `kept` is dropped when the last part of the answer is in the connection's buffer, or when the connection
+/// ends.
 pub(super) fn json<T: Unpin + 'static>(status: StatusCode, bytes: impl Into<Bytes>, kept: T) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     body(response.content_type(ContentType::json()), bytes, kept)
 }
 
-/// Returns the same with headers of its own.
+/// Returns an answer with the headers of `response`. `kept` is dropped as by [`json`].
 pub(super) fn body<T: Unpin + 'static>(
     response: &mut actix_web::HttpResponseBuilder,
     bytes: impl Into<Bytes>,
@@ -44,7 +44,7 @@ pub(super) struct Answered {
 }
 
 impl Answered {
-    /// Creates an answer of JSON with tensors in binary form behind it.
+    /// Creates an answer of JSON, followed by tensors in binary form.
     pub(super) fn with_tensors(bytes: Vec<u8>, json_length: usize) -> Self {
         Self { bytes, json_length: Some(json_length) }
     }
@@ -56,7 +56,7 @@ impl From<Vec<u8>> for Answered {
     }
 }
 
-/// Returns such an answer; `kept` is dropped as by [`json`].
+/// Returns the answer to a request for predictions. `kept` is dropped as by [`json`].
 pub(super) fn answered<T: Unpin + 'static>(
     status: StatusCode,
     answer: impl Into<Answered>,

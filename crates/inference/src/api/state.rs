@@ -1,4 +1,4 @@
-//! The state that all handlers share.
+//! Defines the state that all handlers share.
 
 use super::{docs, large};
 use crate::{
@@ -26,7 +26,7 @@ use std::{
 };
 use utoipa_swagger_ui::Config;
 
-/// The number of former models for which feedback is accepted: a month of daily retraining.
+/// The number of former models for which feedback is accepted, which is enough for a month of daily retraining.
 const FORMER: usize = 32;
 
 /// The state that all handlers share.
@@ -34,14 +34,14 @@ pub struct State {
     served: ArcSwap<Served>,
     /// The former models, the latest first.
     former: Mutex<VecDeque<Arc<Described>>>,
-    /// Held while a new model is read, so that two of them cannot overtake each other.
+    /// Locked while a new model is read, so that two reloads cannot run at the same time.
     reloading: Mutex<()>,
     settings: Settings,
-    /// The hash of the token of administrators, if there is one.
+    /// The hash of the administrators' token, if there is one.
     pub(super) admin_token: Option<[u8; 32]>,
     /// The metrics that do not depend on the model.
     pub metrics: Arc<Metrics>,
-    /// Permits for requests for predictions and feedback; one is held until the answer is in the connection's buffer.
+    /// Permits for requests for predictions and feedback. A request holds its permit until the answer is in the connection's buffer.
     pub in_flight: Permits,
     /// Permits for the large requests among them.
     pub large: Permits,
@@ -55,13 +55,13 @@ pub struct State {
     pub connections: Arc<AtomicUsize>,
     /// Issues and verifies prediction ids.
     pub receipts: Receipts,
-    /// The predictions with feedback.
+    /// The predictions for which feedback was accepted.
     pub feedback_given: FeedbackGiven,
     /// The request timeout.
     pub request_timeout: Duration,
     /// The largest body, in bytes.
     pub body_limit: usize,
-    /// Whether fault headers are obeyed.
+    /// Whether the faults that headers ask for are injected.
     pub allow_fault_injection: bool,
     pub(super) docs: Arc<Config<'static>>,
     ready: AtomicBool,
@@ -71,10 +71,10 @@ impl State {
     /// Prepares the state for a model.
     ///
     /// # Errors
-    /// If the receipt key cannot be read, or the system provides no random bytes.
+    /// Returns an error if the receipt key cannot be read, or if the system provides no random bytes.
     pub fn new(settings: &Settings, model: LoadedModel) -> Result<Self> {
         let mut serial = [0; 8];
-        getrandom::fill(&mut serial).context("no random bytes for prediction ids")?;
+        getrandom::fill(&mut serial).context("the system provides no random bytes for prediction ids")?;
         let metrics = Arc::new(Metrics::new());
         Ok(Self {
             served: ArcSwap::from_pointee(Served::new(settings, &metrics, model)?),
@@ -85,7 +85,7 @@ impl State {
             metrics,
             in_flight: Permits::new(settings.max_in_flight),
             large: Permits::new(settings.max_large_in_flight),
-            // Half of the cores; the rest stay available to the workers.
+            // Half of the cores are used, so that the others stay available to the workers.
             cores: Permits::new((std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)),
             queued: Permits::new(WorstCase::bodies(settings).div_ceil(large::UNIT)),
             arrivals: Arrivals::new(WorstCase::bodies(settings)),
@@ -100,12 +100,12 @@ impl State {
         })
     }
 
-    /// Returns the model that is being served. A request takes it once, so that all of it is answered by one model.
+    /// Returns the model that is served. A request calls this once, so that one model predicts all of its rows.
     pub fn served(&self) -> Guard<Arc<Served>> {
         self.served.load()
     }
 
-    /// Returns the model of this version, if the process serves it or has served it before.
+    /// Returns the model of this version, if the process serves it or is known to have served it.
     pub fn of_version(&self, version: &str) -> Option<Arc<Described>> {
         let current = self.served.load();
         if current.card.version == version {
@@ -115,11 +115,11 @@ impl State {
         former.iter().find(|model| model.card.version == version).cloned()
     }
 
-    /// Reads the files of the model again, and serves the new model if they hold one. Takes as long as that; requests are answered
-    /// meanwhile, each by one model.
+    /// Reads the model files again and serves the new model, if there is a new one. It blocks until the model is loaded. Requests are
+    /// answered in the meantime, each by one model.
     ///
     /// # Errors
-    /// If the files cannot be used; the old model is then still served.
+    /// Returns an error if the files cannot be used. The old model is then still served.
     pub fn reload(&self) -> Result<ReloadOutcome> {
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let read = LoadedModel::load(&self.settings);
@@ -139,7 +139,7 @@ impl State {
             Err(error) => tracing::error!(
                 version = card.version,
                 error = format!("{error:#}"),
-                "the new model cannot be served; the old one still is"
+                "the new model cannot be served; the old model is still served"
             ),
         }
         outcome
@@ -149,7 +149,7 @@ impl State {
         if model.card.version == self.served.load().card.version {
             return Ok(ReloadOutcome::Unchanged);
         }
-        // A model that comes back counts on where it left off, because its series are the same.
+        // If a former model is served again, its counters continue, because its series are the same.
         let new = Served::new(&self.settings, &self.metrics, model)?;
         let version = new.card.version.clone();
         let names = |card: &ModelCard| card.features.iter().map(|own| own.name.clone()).collect::<Vec<_>>();
@@ -158,10 +158,10 @@ impl State {
             tracing::warn!(
                 ?before,
                 ?after,
-                "the new model has other features: requests for the former ones are refused"
+                "the new model has other features, so requests with the former features are refused"
             );
         }
-        // Listed before the swap, so that feedback about it is accepted at every moment.
+        // The old model is listed before the swap, so that feedback for it is accepted at every moment.
         {
             let old = &self.served.load().described;
             let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,10 +177,10 @@ impl State {
     /// Returns a permit for a request.
     ///
     /// # Errors
-    /// If all permits are taken.
+    /// Returns an error if all permits are taken.
     pub(super) fn admit(&self) -> Result<Permit, Refusal> {
         let overloaded =
-            || Refusal::new(Reason::Overloaded, "too many requests at a time; try again shortly");
+            || Refusal::new(Reason::Overloaded, "too many concurrent requests; try again shortly");
         self.in_flight.try_acquire().ok_or_else(overloaded)
     }
 

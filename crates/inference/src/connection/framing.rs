@@ -1,49 +1,48 @@
-//! Finds where one request of a connection ends and the next begins, and renames the offers to upgrade in its head.
+//! Finds the boundaries between the requests of a connection, and renames the offers to upgrade in their heads.
 //!
-//! actix-http treats a request that offers another protocol (`Connection: upgrade`, which Java's HTTP client sends by
-//! default) as the last one of its connection, and the body of one that says `Upgrade: websocket` as endless. RFC 9110,
-//! section 7.8, lets a server ignore such an offer, so it is renamed before the parser reads it: byte for byte, which
-//! leaves every length as it was. (actix/actix-web#6 declines upgrades; keeping the connection was not asked for there.)
+//! actix-http treats a request that offers another protocol (`Connection: upgrade`, which Java's HTTP client sends by default) as the
+//! last one of its connection, and the body of a request with `Upgrade: websocket` as endless. RFC 9110, section 7.8, allows a server
+//! to ignore such an offer. So the offer is renamed before the parser reads it, byte for byte, so that all lengths stay the same.
+//! (actix/actix-web#6 declines upgrades, but does not deal with keeping the connection.)
 //!
-//! What does not belong here: refusing a request. A head that contradicts itself is passed on unchanged, and the parser
-//! refuses it.
+//! What does not belong here: refusing a request. An inconsistent head is passed on unchanged, and the parser refuses it.
 
 use memchr::{memchr, memchr_iter};
 
-/// As long as "upgrade". It has no meaning as a header name or as a connection option.
+/// The replacement for `upgrade`, which has the same length. It has no meaning as a header name or as a connection option.
 const RENAMED: &[u8; 7] = b"x-offer";
 
-/// What comes next in the stream of requests.
+/// The next part of the stream of requests.
 #[derive(Debug, Default)]
 pub(super) enum Framing {
     /// A request's head.
     #[default]
     Head,
-    /// This many bytes of a body.
+    /// A body, of which this number of bytes is left.
     Length(u64),
     /// A chunked body.
     Chunked(Chunked),
-    /// It is not known where the request ends: its head contradicts itself, its chunked body is malformed, or it asks for a
-    /// tunnel. Parsers interpret the following bytes differently, so none of them may be read as a request.
+    /// The end of the request is not known, because its head is inconsistent, its chunked body is malformed, or it asks for a tunnel.
+    /// Parsers interpret the following bytes differently, so these must not be read as a request.
     Unknown,
 }
 
-/// Position in a chunked body (RFC 9112, section 7.1).
+/// A position in a chunked body (RFC 9112, section 7.1).
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Chunked {
     /// Before the first digit of a chunk's size.
     SizeBegin,
-    /// In the digits of a size, of which this much is read.
+    /// In the digits of a size. The value is the size of the digits so far.
     Size(u64),
-    /// Behind them, up to the end of the line; the size, and whether an extension has begun.
+    /// After the digits, in the same line. The values are the size, and whether an extension has begun.
     Extension(u64, bool),
     /// Before the line feed of that line.
     SizeEnd(u64),
-    /// In a chunk with this many bytes to come.
+    /// In a chunk, of which this number of bytes is left.
     Data(u64),
-    /// Before the carriage return behind a chunk.
+    /// Before the carriage return after a chunk.
     DataReturn,
-    /// Before the line feed behind a chunk.
+    /// Before the line feed after a chunk.
     DataEnd,
     /// At the beginning of a line of the trailer.
     TrailerBegin,
@@ -55,20 +54,20 @@ pub(super) enum Chunked {
     End,
 }
 
-/// What the bytes of a connection contain if they begin with a request's head.
+/// The result of looking for a head at the beginning of the bytes of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Head {
     /// The beginning of a head.
     Partial,
-    /// A whole head of this many bytes; the framing has moved on to what follows it.
+    /// A complete head of this number of bytes. The framing is then at the position after it.
     Complete(usize),
 }
 
 impl Framing {
-    /// Looks for the end of a head at the beginning of `bytes`, and renames its offers to upgrade once it is whole.
+    /// Looks for the end of a head at the beginning of `bytes`, and renames its offers to upgrade once it is complete.
     ///
-    /// Empty lines before the head are skipped, as RFC 9112, section 2.2, asks; a line may end without a carriage return,
-    /// as the parser allows.
+    /// Empty lines before the head are skipped, as RFC 9112, section 2.2, requires. A line may end without a carriage return, because
+    /// the parser allows that.
     pub(super) fn head(&mut self, bytes: &mut [u8]) -> Head {
         let Some(start) = bytes.iter().position(|&byte| byte != b'\r' && byte != b'\n') else {
             return Head::Partial;
@@ -94,7 +93,7 @@ impl Framing {
         Head::Partial
     }
 
-    /// Moves through a body, and returns how many of `bytes` belong to it.
+    /// Returns how many of `bytes` belong to the body, and moves the framing past them.
     pub(super) fn body(&mut self, bytes: &[u8]) -> usize {
         match self {
             Self::Head | Self::Unknown => 0,
@@ -129,20 +128,20 @@ impl Framing {
     }
 }
 
-/// The body's length and coding by the headers.
+/// The length and the coding of the body, as the headers give them.
 #[derive(Default)]
 struct Body {
     length: Option<u64>,
     chunked: bool,
     unclear: bool,
-    /// Where offers to upgrade begin.
+    /// The positions at which offers to upgrade begin.
     offers: Vec<usize>,
 }
 
 impl Body {
-    /// Reads one header line, without its line feed; `start` is the line's position.
+    /// Reads one header line, without its line feed. `start` is the position of the line.
     fn header(&mut self, line: &[u8], start: usize) {
-        // Only four names matter, so most lines are skipped by their first letter.
+        // Only four names are relevant, so most lines are skipped because of their first letter.
         if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U')) {
             return;
         }
@@ -161,7 +160,7 @@ impl Body {
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let text = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
             match text.parse() {
-                // Rust accepts a sign, HTTP does not.
+                // Rust accepts a sign, but HTTP does not.
                 Ok(length) if self.length.is_none() && !text.starts_with('+') => self.length = Some(length),
                 _ => self.unclear = true,
             }
@@ -248,9 +247,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Cuts a stream into requests, arriving in pieces of these lengths; gives each request's bytes as passed on, and the
-    /// number of bytes that are held back because their head is not whole.
-    fn cut(stream: &[u8], pieces: &[usize]) -> (Vec<Vec<u8>>, usize) {
+    /// Splits a stream, which arrives in pieces of these lengths, into requests. Returns the bytes of each request as they are passed on,
+    /// and the number of bytes that are held back because their head is not complete.
+    fn split_requests(stream: &[u8], pieces: &[usize]) -> (Vec<Vec<u8>>, usize) {
         let mut framing = Framing::default();
         let (mut held, mut requests) = (Vec::new(), Vec::<Vec<u8>>::new());
         let mut pieces = pieces.iter().cycle();
@@ -281,7 +280,7 @@ mod tests {
     }
 
     fn requests(stream: &[u8], pieces: &[usize]) -> Vec<Vec<u8>> {
-        let (requests, held) = cut(stream, pieces);
+        let (requests, held) = split_requests(stream, pieces);
         assert_eq!(held, 0);
         requests
     }
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn offers_to_upgrade_are_renamed_and_nothing_else_is_changed() {
+    fn only_offers_to_upgrade_are_changed() {
         let cases = [
             (
                 "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c",
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_passed_on_as_they_came() {
+    fn bodies_are_passed_on_unchanged() {
         let body = "\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n";
         let by_length = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let chunked = format!(
@@ -336,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_passed_on_behind_a_head_whose_request_has_no_known_end() {
+    fn no_bytes_are_passed_on_after_a_request_whose_end_is_unknown() {
         for head in [
             "CONNECT example.com:443 HTTP/1.1\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
@@ -353,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunked_body_that_departs_from_the_format_is_broken() {
+    fn after_a_malformed_chunked_body_the_end_is_unknown() {
         let good = "3;a=b\r\nabc\r\n00a  \r\n0123456789\r\n0\r\nx: y\r\n\r\n";
         let mut framing = Framing::Chunked(Chunked::SizeBegin);
         assert_eq!(framing.body(good.as_bytes()), good.len());
@@ -369,7 +368,7 @@ mod tests {
             "3\r\nabcd",
             "3\r\nabc\n",
             "3\r\nabc\r3",
-            // Where parsers that end a line at a line feed, and those that don't, disagree on where the next request begins.
+            // Parsers that end a line at a line feed find another beginning of the next request than parsers that do not.
             "0\r\n\n",
             "0\n\r\n",
             "0\r\nx: y\n\r\n",
@@ -387,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_lines_before_a_request_belong_to_it() {
+    fn empty_lines_before_a_head_count_as_part_of_it() {
         let mut framing = Framing::default();
         assert_eq!(framing.head(b"\r\n\r\n".to_vec().as_mut()), Head::Partial);
         assert_eq!(framing.head(b"\r\n\nGET / HTTP/1.1\r\n\r\n".to_vec().as_mut()), Head::Complete(21));
@@ -395,13 +394,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_cut_somehow_and_none_is_lost(stream in prop::collection::vec(any::<u8>(), 0..400), piece in 1usize..50) {
-            let (requests, held) = cut(&stream, &[piece]);
+        fn no_byte_of_any_stream_is_lost(stream in prop::collection::vec(any::<u8>(), 0..400), piece in 1usize..50) {
+            let (requests, held) = split_requests(&stream, &[piece]);
             prop_assert_eq!(requests.iter().map(Vec::len).sum::<usize>() + held, stream.len());
         }
 
         #[test]
-        fn pieces_make_no_difference(
+        fn requests_do_not_depend_on_the_pieces_they_arrive_in(
             bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..5),
             pieces in prop::collection::vec(1usize..40, 1..8),
         ) {

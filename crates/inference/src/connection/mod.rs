@@ -1,13 +1,13 @@
-//! Client connections: their number, and the layer between their sockets and actix-http.
+//! Limits the number of client connections, and implements the layer between their sockets and actix-http.
 //!
 //! Layout:
-//! - `descriptors`: how many connections the limit on open files allows
-//! - `framing`: where a request ends, and the offers to upgrade in its head
-//! - `stream`: time and memory limits of one connection
+//! - `descriptors`: the number of connections that the limit on open files allows
+//! - `framing`: finds the end of a request, and renames the offers to upgrade in its head
+//! - `stream`: enforces the time and memory limits of one connection
 //! - `turn`: serves one request of a connection at a time
 //! - `refusal`: answers to requests that cannot be parsed
 //!
-//! What does not belong here: anything about models or routes.
+//! What does not belong here: models and routes.
 
 mod descriptors;
 mod framing;
@@ -45,23 +45,23 @@ use tokio::{net::TcpStream, time::Instant};
 /// closes first and no request is sent on a closing connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How long a connection with an unread request body stays open after its last answer, so that the client can read the answer.
+/// The time for which a connection with an unread request body stays open after its last answer, so that the client can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The limit on connections of the metrics listener, enough for several Prometheus servers and probes.
 pub(crate) const METRICS_CONNECTIONS: usize = 64;
 
-/// How many connections beyond the limit a worker may have been given before it closes them.
+/// The number of connections above the limit that a worker may accept before it closes them.
 const SURPLUS: usize = 16;
 
-/// The most memory of one connection, in bytes: its buffers for reading, writing and requests that are held back.
+/// The greatest memory of one connection, in bytes: its buffers for reading, for writing and for requests that are held back.
 pub const BYTES_PER_CONNECTION: usize = 128 << 10;
 
-/// The size of a socket's send buffer, in bytes; Linux doubles it for its own bookkeeping. By default it grows to megabytes, and
-/// then the service could not distinguish a client that does not read from one that does.
+/// The size of a socket's send buffer, in bytes. Linux doubles it for its own bookkeeping. By default the buffer grows to megabytes, so
+/// that the service could not distinguish a client that does not read from one that does.
 const SEND_BUFFER: usize = 64 << 10;
 
-/// Sets the send buffer of a listener's connections, which inherit it.
+/// Sets the size of the send buffer of a listener. Its connections inherit this size.
 pub(crate) fn limit_send_buffer(listener: &TcpListener) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_socket_send_buffer_size(listener, SEND_BUFFER)?)
 }
@@ -90,14 +90,14 @@ impl Connections {
     /// Serves `routes` to the connections of a listener.
     ///
     /// # Errors
-    /// If the listener cannot be used.
+    /// Returns an error if the listener cannot be used.
     pub fn serve(
         self: &Arc<Self>,
         listener: TcpListener,
         workers: usize,
         routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     ) -> io::Result<Server> {
-        // A graceful stop waits as long as a request may take.
+        // A graceful stop waits for the longest time that a request may take.
         let mut builder = Server::build()
             .workers(workers)
             .max_concurrent_connections(self.limit.div_ceil(workers) + SURPLUS)
@@ -114,7 +114,7 @@ impl Connections {
                     async move { stopping.notified().await }
                 })
                 .keep_alive(KEEP_ALIVE)
-                // `ClientStream` limits that time itself, for every head and not only for the first.
+                // actix-http limits this time only for the first head. `ClientStream` limits it for every head.
                 .client_request_timeout(Duration::ZERO)
                 .client_disconnect_timeout(LINGER)
                 .on_connect_ext(|stream: &ClientStream, data| {
@@ -137,7 +137,7 @@ impl Connections {
             self.dropped(ConnectionDrop::ConnectionLimit);
             return Err(io::Error::other("too many connections").into());
         }
-        // An answer is written as a whole, so Nagle's algorithm would only delay it.
+        // An answer is written in one piece, so Nagle's algorithm would only delay it.
         socket.set_nodelay(true)?;
         Ok((ClientStream::new(socket, Arc::clone(self), open), None))
     }

@@ -1,16 +1,16 @@
-//! Answers to requests that reach no route, because the HTTP parser refuses them or their head does not arrive in time.
+//! Writes the answers to requests that do not reach a route, because the HTTP parser refuses them or their head does not arrive in time.
 //!
-//! actix-http answers those with an empty body and has no hook to count them. This module gives them the form of every other
-//! refusal: JSON with a code, counted under it.
+//! actix-http answers these requests with an empty body and has no hook to count them. This module gives the answers the form of all
+//! other refusals: JSON with a code, under which they are counted.
 
 use crate::{reason::Reason, refusal::Refusal};
 use actix_web::http::{StatusCode, header::HttpDate};
 use std::time::SystemTime;
 
-/// The greatest length of a status line with its headers; those of the parser's own answers are about a third of that.
+/// The greatest length of a status line with its headers. Those of the parser's own answers have about a third of this length.
 const LONGEST: usize = 512;
 
-/// Returns the refusal for a reason that the connection itself finds.
+/// Returns the refusal for a reason that is found before the request reaches a route.
 pub(super) fn error(reason: Reason) -> Refusal {
     Refusal::new(
         reason,
@@ -20,12 +20,12 @@ pub(super) fn error(reason: Reason) -> Refusal {
                 "the request line and the headers are larger than 32 KiB, or there are more than 96 headers"
             }
             Reason::Internal => "internal error",
-            _ => "not readable as an HTTP/1.1 request",
+            _ => "the request cannot be read as HTTP/1.1",
         },
     )
 }
 
-/// Returns the bytes of an answer that ends its connection.
+/// Returns the bytes of an answer after which the connection is closed.
 pub(super) fn answer(reason: Reason) -> Vec<u8> {
     let error = error(reason);
     let body = error.to_json();
@@ -42,10 +42,10 @@ pub(super) fn answer(reason: Reason) -> Vec<u8> {
     bytes
 }
 
-/// Finds the parser's own refusal at the end of the bytes to write; returns where it begins, and its reason.
+/// Finds a refusal of the parser at the end of the bytes to write. Returns the position at which it begins, and its reason.
 ///
-/// The service itself never answers these statuses without a body, and the parser's refusal is always the last answer of
-/// a connection.
+/// The service itself never sends these statuses without a body, and a refusal of the parser is always the last answer of a
+/// connection.
 pub(super) fn find(written: &[u8]) -> Option<(usize, Reason)> {
     if !written.ends_with(b"\r\n\r\n") {
         return None;
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_whole_and_closes() {
+    fn an_answer_has_a_body_and_closes_the_connection() {
         let answer = String::from_utf8(answer(Reason::HeadTooLarge)).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{head}");

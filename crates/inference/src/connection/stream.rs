@@ -1,8 +1,8 @@
-//! The layer between a client's socket and actix-http.
+//! Implements the layer between a client's socket and actix-http.
 //!
-//! Reading: heads are held back until they are complete, which limits their size and time and allows their offers to upgrade to
-//! be renamed. A request is passed on after the answer to the previous one. Writing: a client that does not read its answer is
-//! disconnected, and refusals of the parser are replaced by the service's own.
+//! Reading: heads are held back until they are complete. So their size and their time can be limited, and their offers to upgrade can be
+//! renamed. A request is passed on after the answer to the previous one. Writing: a client that does not read its answer is
+//! disconnected, and refusals of the parser are replaced by those of the service.
 
 use super::{
     Connections, OpenConnection,
@@ -32,14 +32,14 @@ pub(super) const HEAD_LIMIT: usize = 32 << 10;
 /// The time limit for a head to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The size of one read from the socket while a head is held back.
+/// The size of one read from the socket while a head is held back, in bytes.
 const READ_SIZE: usize = 8 << 10;
 
-/// How fast a client must read its answer, in bytes per second on average, after a grace of one request timeout.
+/// The average rate at which a client must read its answer after a grace period of one request timeout, in bytes per second.
 const SLOWEST_READER: u64 = 256 << 10;
 
-/// How long to read what a client still sends after a refusal. Closing a socket with unread bytes resets the connection, and the
-/// client could lose the refusal.
+/// The time for which the service reads and discards bytes that a client sends after a refusal. Closing a socket with unread bytes
+/// resets the connection, and the client could lose the refusal.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A connection that actix-http reads requests from and writes answers to.
@@ -47,22 +47,22 @@ pub(super) struct ClientStream {
     socket: TcpStream,
     connections: Arc<Connections>,
     framing: Framing,
-    /// Bytes that arrived and have not been passed on.
+    /// Bytes that have arrived but have not been passed on.
     held: BytesMut,
-    /// How many of the held bytes are a head that may be passed on.
+    /// The number of held bytes that are a head and may be passed on.
     released: usize,
     turn: Turn,
-    /// Whether actix-http gets no more bytes.
+    /// Whether no more bytes are passed on to actix-http.
     ended: bool,
     /// Whether the client has closed its sending side.
     closed: bool,
-    /// When the service began to wait for the rest of a request, or for the first one.
+    /// The instant at which the service began to wait for the rest of a request, or for the first request.
     began: Option<Instant>,
-    /// For how long the client may still leave an answer unread. Reading increases it again.
+    /// The time for which the client may still leave an answer unread. Reading increases it again.
     credit: Duration,
-    /// Since when an answer is waiting for the client to read.
+    /// The instant since which an answer has been waiting for the client to read.
     blocked: Option<Instant>,
-    /// The reason for a refusal that ends the connection; it is written after all other answers.
+    /// The reason for a refusal that ends the connection. It is written after all other answers.
     refused: Option<Reason>,
     ending: Ending,
     read_timer: Timer,
@@ -75,9 +75,9 @@ pub(super) struct ClientStream {
 enum Ending {
     /// The connection does not end.
     Open,
-    /// These bytes are to be written.
+    /// These bytes have to be written.
     Writing(BytesMut),
-    /// The refusal is written; until this instant, what the client still sends is read and discarded.
+    /// The refusal is written. Until this instant, bytes that the client sends are read and discarded.
     Lingering(Instant),
     /// The connection can be closed.
     Ended,
@@ -88,7 +88,7 @@ enum Ending {
 struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl Timer {
-    /// Returns whether the deadline has passed; if not, the task is woken at the deadline.
+    /// Returns whether the deadline has passed. If not, the task is woken at the deadline.
     fn has_passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() != deadline {
@@ -145,7 +145,7 @@ impl ClientStream {
         if self.framing.is_head() {
             self.began = None;
         } else if self.framing.is_unknown() {
-            // The route finds its body incomplete, and its answer is the last one.
+            // The body is incomplete for the route, and its answer is the last one.
             self.turn.set_last();
             self.ended = true;
             self.held.clear();
@@ -154,7 +154,7 @@ impl ClientStream {
 
     /// Looks for a head in the held bytes.
     fn find_head(&mut self) {
-        // Empty lines that follow a body (RFC 9112, section 2.2) are not the beginning of a head that has to be waited for.
+        // Empty lines after a body (RFC 9112, section 2.2) are not the beginning of a head, so the time limit does not apply to them.
         if self.held.iter().all(|&byte| byte == b'\r' || byte == b'\n') {
             return self.held.clear();
         }
@@ -169,16 +169,16 @@ impl ClientStream {
         }
     }
 
-    /// Ends the connection with a refusal, after the answers under way.
+    /// Ends the connection with a refusal, after the answers in progress.
     fn refuse(&mut self, reason: Reason) {
         self.refused = Some(reason);
         self.ended = true;
         self.held.clear();
     }
 
-    /// Reads from the socket into the held bytes. Ready when some arrived or the client has closed.
+    /// Reads from the socket into the held bytes. It is ready when bytes have arrived or the client has closed its side.
     ///
-    /// Not inlined, so that its buffer is not on the stack of the common path.
+    /// The function is not inlined, so that its buffer is not on the stack of the common path.
     #[inline(never)]
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         ready!(self.socket.poll_read_ready(cx))?;
@@ -191,7 +191,7 @@ impl ClientStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads directly into the parser's buffer, the common path of a request that arrives in one piece. Bytes of the next
+    /// Reads directly into the parser's buffer, which is the common path for a request that arrives in one piece. Bytes of the next
     /// request are held back.
     fn poll_direct(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
@@ -232,7 +232,7 @@ impl ClientStream {
             return Poll::Pending;
         }
         let began = *self.began.get_or_insert_with(Instant::now);
-        // A route that reads its body answers 408 itself, earlier. This is for routes that do not.
+        // A route that reads its body answers 408 before this limit. The limit is for routes that do not read it.
         let limit = if in_head { HEAD_TIMEOUT } else { self.connections.request_timeout + LINGER };
         if !self.read_timer.has_passed(began + limit, cx) {
             return Poll::Pending;
@@ -246,7 +246,7 @@ impl ClientStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes the service's own last answer and closes. Ready when that is done.
+    /// Writes the last answer of the service and closes the connection. It is ready when this is done.
     #[inline]
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self.ending {
@@ -277,7 +277,7 @@ impl ClientStream {
                     let mut late = ReadBuf::new(&mut bytes);
                     let read = Pin::new(&mut self.socket).poll_read(cx, &mut late);
                     let goes_on = matches!(read, Poll::Ready(Ok(()))) && !late.filled().is_empty();
-                    // The deadline is looked at in each turn, for a client that never stops sending.
+                    // The deadline is checked in every iteration, because a client may never stop sending.
                     if self.write_timer.has_passed(deadline, cx) || (read.is_ready() && !goes_on) {
                         self.ending = Ending::Ended;
                     } else if read.is_pending() {
@@ -307,7 +307,7 @@ impl ClientStream {
             return Poll::Pending;
         }
         self.connections.dropped(ConnectionDrop::UnreadAnswer);
-        // The kernel's send buffer is discarded, too. If that fails, the socket is closed in the usual way.
+        // This discards the kernel's send buffer, too. If it fails, the socket is closed in the usual way.
         let _ = self.socket.set_zero_linger();
         self.ending = Ending::Ended;
         Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not read its answer")))
@@ -320,7 +320,7 @@ impl AsyncRead for ClientStream {
         loop {
             let at_head = this.framing.is_head() && this.released == 0;
             if at_head && this.turn.is_taken() {
-                // Reading continues while there is room, to notice that the client closes.
+                // Reading continues while there is room, so that the service notices when the client closes its side.
                 if this.ended && this.held.is_empty() {
                     return Poll::Ready(Ok(()));
                 }

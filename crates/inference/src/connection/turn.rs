@@ -1,8 +1,8 @@
 //! Serves one request of a connection at a time, from its head to the end of its answer.
 //!
-//! actix-http would continue to read while it answers, and queue up to sixteen requests with their bodies. Instead, the stream
-//! holds the next request back until the answer is in the connection's write buffer. So waiting requests take a bounded amount of
-//! memory, and no request is served after an answer that closes the connection.
+//! actix-http would continue to read while it answers, and queue up to sixteen requests with their bodies. So the stream holds back the
+//! next request until the answer is in the connection's write buffer. Waiting requests then take a limited amount of memory, and no
+//! request is served after an answer that closes the connection.
 
 use actix_http::Request;
 use actix_service::{Service, ServiceFactory, apply_fn_factory};
@@ -20,7 +20,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// The turn of one connection, shared by its stream and the answer under way.
+/// The turn of one connection: whether a request is being served. The stream and the answer in progress share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turn(Rc<State>);
 
@@ -32,7 +32,7 @@ struct State {
 }
 
 impl Turn {
-    /// Notes that a request was passed on.
+    /// Records that a request was passed on.
     pub(super) fn begin(&self) {
         self.0.answering.set(true);
     }
@@ -50,13 +50,13 @@ impl Turn {
         }
     }
 
-    /// Notes that no other request of this connection may be served.
+    /// Records that no further request of this connection may be served.
     pub(super) fn set_last(&self) {
         self.0.last.set(true);
     }
 
     fn end(&self) {
-        // After the last request, the connection stays taken.
+        // After the last request, the turn stays taken.
         if !self.0.last.get() {
             self.0.answering.set(false);
             if let Some(reader) = self.0.reader.take() {
@@ -92,7 +92,7 @@ impl<B: MessageBody + Unpin> MessageBody for Answer<B> {
     }
 }
 
-/// Makes the answers of `app` end the turns of their connections.
+/// Returns a service whose answers end the turns of their connections.
 pub(super) fn by_turns<F, B>(
     app: F,
 ) -> impl ServiceFactory<Request, Config = (), Response = ServiceResponse<Answer<B>>, Error = Error, InitError = ()>

@@ -1,4 +1,4 @@
-//! References that no statistician would wish for: each trains, is served, and gets a verdict or "cannot tell".
+//! Trains and serves models of unusual references. Each signal must get a verdict, or the verdict "cannot tell".
 
 use crate::harness::{Service, metric};
 use drift::{Judgement, Verdict, judge};
@@ -7,7 +7,7 @@ use model::{CsvOptions, ModelFile, Table, TrainOptions, read_csv};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// What stands in a cell, by row and feature.
+/// Returns the content of a cell, given its row and its feature.
 type Cell = fn(usize, usize) -> String;
 
 struct Case {
@@ -31,7 +31,7 @@ impl Case {
     }
 }
 
-/// A pseudo-random number from 0 to 10, and 3 more in every other row (G. L. Steele et al., SplitMix, 2014).
+/// Returns a pseudo-random number from 0 to 10, plus 3 in every other row (G. L. Steele et al., SplitMix, 2014).
 fn plain(row: usize, feature: usize) -> String {
     let mut mixed = ((row * 1009 + feature) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -78,7 +78,7 @@ async fn send(service: &Service, rows: &[Vec<Option<f64>>]) {
     }
 }
 
-/// Judges every signal from what the service publishes. Every number of the page must be finite.
+/// Judges every signal from the published metrics, and checks that every number on the page is finite.
 async fn judged(service: &Service, file: &ModelFile) -> Vec<(String, Judgement)> {
     let page = service.get("/metrics").await.text().await.unwrap();
     for line in page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
@@ -120,7 +120,7 @@ async fn every_reference_gets_a_verdict_or_cannot_tell() {
                 .collect()
         };
 
-        // Nobody asked, then too few did.
+        // There is no verdict without requests, and none after too few.
         let fresh: Vec<_> = case.table(10_000, 240).rows().collect();
         for sent in [0, 20] {
             send(&service, &fresh[..sent]).await;
@@ -133,7 +133,7 @@ async fn every_reference_gets_a_verdict_or_cannot_tell() {
         let unsteady = steady.iter().find(|(_, j)| j.verdict != Verdict::Steady);
         assert_eq!(unsteady, None, "{name}: {:?}", words(&steady));
 
-        // What was there is far out, and what never was is there. Gaps stay, where they are known.
+        // Values move far out of their range, and missing values become present. Missing values stay where the reference has some.
         let drifted: Vec<Vec<Option<f64>>> = fresh
             .iter()
             .map(|row| {
@@ -144,7 +144,7 @@ async fn every_reference_gets_a_verdict_or_cannot_tell() {
             send(&service, &drifted).await;
         }
         let judged = judged(&service, &file).await;
-        // Four rows can prove next to nothing, and say so.
+        // With four reference rows, hardly any drift can be proven.
         let provable = judged.iter().any(|(_, j)| j.threshold < 3.0);
         let noticed = judged.iter().any(|(_, j)| j.verdict == Verdict::Drifting);
         assert_eq!(noticed, provable, "{name}: {:?}", words(&judged));

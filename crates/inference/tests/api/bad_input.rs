@@ -1,4 +1,4 @@
-//! A hundred kinds of bad input: each gets the documented status, a JSON error and a count, and the service lives on.
+//! Sends a hundred kinds of bad input. Each gets the documented status and a JSON error and is counted, and the service continues.
 
 use crate::harness::{Service, metric};
 use inference::Settings;
@@ -10,7 +10,7 @@ use std::{
 
 const JSON: &str = "application/json";
 
-/// What is sent, and the status and code it must get.
+/// A body, and the expected status and code.
 struct Case {
     body: Vec<u8>,
     headers: Vec<(&'static str, String)>,
@@ -201,7 +201,7 @@ async fn a_hundred_kinds_of_bad_input_are_refused_in_json_and_counted() {
     assert_eq!(service.predict("{\"features\":[5.1,3.5,1.4,0.2]}").await.0, 200);
 }
 
-/// Sends bytes as they are and reads until the service closes the connection or answered.
+/// Sends bytes unchanged, and reads until the service has answered or closes the connection.
 fn raw(service: &Service, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(service.address).unwrap();
     stream.set_read_timeout(Some(crate::harness::DEADLINE)).unwrap();
@@ -212,7 +212,7 @@ fn raw(service: &Service, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_body_that_never_comes_is_the_clients_mistake() {
+async fn a_body_that_never_arrives_is_answered_with_408() {
     let service =
         Service::with(Settings { request_timeout: Duration::from_millis(300), ..Settings::default() });
     let head =
@@ -224,7 +224,7 @@ async fn a_body_that_never_comes_is_the_clients_mistake() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_does_no_harm() {
+async fn bytes_that_are_not_http_are_refused() {
     let service = Service::start();
     for bytes in [
         "\r\n\r\n",
@@ -248,7 +248,7 @@ async fn what_is_not_http_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_before_it_listens_gets_its_answer() {
+async fn a_client_that_sends_everything_before_it_reads_gets_its_answer() {
     let service = Service::start();
     let body = vec![b'x'; 32 << 20];
     for (head, expected) in [

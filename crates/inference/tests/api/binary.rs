@@ -1,4 +1,4 @@
-//! Runs the real program, for what only a process of its own can show: signals, limits, and memory.
+//! Runs the program as a separate process, for tests of signals, limits and memory.
 
 use crate::harness::DEADLINE;
 use bytesize::ByteSize;
@@ -10,13 +10,13 @@ use std::{
     time::Instant,
 };
 
-/// The real binary, killed when dropped.
+/// A running service process, which is killed when this is dropped.
 pub struct Binary {
     child: Child,
     log: BufReader<ChildStderr>,
     pub address: SocketAddr,
     pub metrics_address: Option<SocketAddr>,
-    /// The memory that it says clients can take at most, in bytes.
+    /// The announced limit on the memory that requests can take, in bytes.
     pub worst_case: u64,
 }
 
@@ -25,7 +25,7 @@ impl Binary {
         Self::run(Command::new(env!("CARGO_BIN_EXE_inference")), flags)
     }
 
-    /// With a limit on open files that it can't raise.
+    /// Starts the service with a limit on open files that it cannot raise.
     pub fn with_open_files(limit: usize, flags: &[&str]) -> Self {
         let mut shell = Command::new("sh");
         shell.args([
@@ -48,7 +48,7 @@ impl Binary {
         let (mut address, mut metrics_address) = (None, None);
         let worst_case = loop {
             let mut line = String::new();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the service ended before it served");
+            assert!(log.read_line(&mut line).unwrap() > 0, "the service ended before it was ready");
             let line: Value = serde_json::from_str(&line).unwrap();
             let fields = &line["fields"];
             let listens_at = || Some(fields["address"].as_str().unwrap().parse().unwrap());
@@ -64,7 +64,7 @@ impl Binary {
         Self { child, log, address: address.unwrap(), metrics_address, worst_case }
     }
 
-    /// The most memory that it has taken so far, in bytes.
+    /// Returns the greatest memory of the process so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -1,11 +1,11 @@
-//! A table with text, booleans, codes and gaps, from the CSV file to the counters.
+//! Tests a table with text, booleans, codes and missing values, from the CSV file to the counters.
 
 use crate::harness::Service;
 use inference::Settings;
 use model::{CsvOptions, ModelCard, TrainOptions, read_csv};
 use serde_json::json;
 
-/// Customers that never were: two numbers, a text, a boolean, a code, and a plan that decides whether they leave.
+/// Returns generated customers: two numbers, a text, a boolean, a code, and a plan that determines whether they leave.
 fn customers() -> String {
     let plan = |row: usize| ["monthly", "yearly", "two years"][row * 7 % 3];
     let rows = (0..400).map(|row| {
@@ -36,14 +36,14 @@ fn service() -> (Service, ModelCard) {
 }
 
 #[tokio::test]
-async fn categories_are_taken_as_the_table_writes_them() {
+async fn categories_are_accepted_as_the_table_writes_them() {
     let (service, card) = service();
     assert!(card.training.class_scores[1].recall > 0.5, "{:?}", card.training);
     let row =
         json!({ "age": 30, "distance": 5.5, "city": "Oslo", "new": true, "code": 20, "plan": "monthly" });
     let (status, body) = service.predict(&json!({ "features": row }).to_string()).await;
     assert_eq!((status, &body["class"]), (200, &json!("yes")), "{body}");
-    // As text, and with outer spaces.
+    // The same values as text, with leading and trailing spaces.
     let text = json!([30, 5.5, " Oslo ", "true", "20", "monthly"]);
     let (status, same) = service.predict(&json!({ "features": text }).to_string()).await;
     assert_eq!((status, &same["probabilities"]), (200, &body["probabilities"]), "{same}");
@@ -57,7 +57,7 @@ async fn categories_are_taken_as_the_table_writes_them() {
 }
 
 #[tokio::test]
-async fn a_category_never_seen_is_counted_and_scored() {
+async fn a_category_that_is_not_in_the_reference_is_counted_and_scored() {
     let (service, _) = service();
     let row = json!([30, 5.5, "Atlantis", false, 99, "weekly"]);
     let (status, body) = service.predict(&json!({ "features": row }).to_string()).await;
@@ -69,7 +69,7 @@ async fn a_category_never_seen_is_counted_and_scored() {
             "{signal}"
         );
     }
-    // A column with gaps may have them; one without may not, and the missing value is counted all the same.
+    // A missing value is accepted if the reference has some in the column, and refused otherwise. It is counted in both cases.
     let (status, _) =
         service.predict(&json!({ "features": [30, 5.5, null, false, 0, "yearly"] }).to_string()).await;
     assert_eq!(status, 200);
@@ -103,7 +103,7 @@ async fn texts_for_missing_values_are_counted_as_missing() {
     let count =
         async |signal, bin| service.metric("signal_bin_total", &[("signal", signal), ("bin", bin)]).await;
     assert_eq!((count("city", "missing").await, count("city", "other").await), (5.0, 0.0));
-    // No row of the reference lacks a plan.
+    // No row of the reference has a missing plan.
     let row = json!([30, 5.5, "Rome", false, 0, "NA"]);
     let (status, body) = service.predict(&json!({ "features": row }).to_string()).await;
     let error = &body["error"];
@@ -148,7 +148,7 @@ async fn a_value_of_the_wrong_type_names_the_field_and_an_example() {
 }
 
 #[tokio::test]
-async fn a_feature_called_like_an_output_has_a_signal_of_its_own() {
+async fn a_feature_with_the_name_of_an_output_has_a_separate_signal() {
     let (service, card) = service();
     let names: Vec<&str> = card.reference.signals.iter().map(|signal| signal.name.as_str()).collect();
     assert_eq!(
@@ -166,7 +166,7 @@ async fn a_feature_called_like_an_output_has_a_signal_of_its_own() {
 }
 
 #[tokio::test]
-async fn rows_of_the_simulator_are_answered_and_steady() {
+async fn rows_of_the_simulator_are_accepted_and_judged_steady() {
     let (service, card) = service();
     assert!(card.simulator.check.drifting.is_empty(), "{:?}", card.simulator.check);
     let source = driftsim::RowSource::new(&card, &driftsim::DriftSpec::steady(), 5).unwrap();

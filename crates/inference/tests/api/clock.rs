@@ -1,6 +1,6 @@
 use std::process::Command;
 
-/// Runs the real program with a system clock that shows another time, in the form of faketime.
+/// Runs the program with another system time, which is written as for faketime.
 fn serve_at(time: &str) -> (Option<i32>, String) {
     let output = Command::new("faketime")
         .args(["--exclude-monotonic", "-f", time, env!("CARGO_BIN_EXE_inference")])
@@ -11,7 +11,7 @@ fn serve_at(time: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_clock_before_1970_is_named_and_nothing_panics() {
+fn a_system_time_before_1970_is_an_error_and_not_a_panic() {
     let (code, words) = serve_at("@1960-01-01 00:00:00");
     assert_eq!(code, Some(1), "{words}");
     assert!(words.contains("error: the system clock shows a time before 1970"), "{words}");

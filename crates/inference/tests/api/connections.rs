@@ -1,4 +1,4 @@
-//! Connections: offers to upgrade, pipelining, slow clients, and closing.
+//! Tests connections: offers to upgrade, pipelining, slow clients, and closing.
 
 use crate::{
     binary::Binary,
@@ -13,7 +13,7 @@ const FLOWER: &str = r#"{"features":[5.1,3.5,1.4,0.2]}"#;
 #[tokio::test]
 async fn an_offer_to_upgrade_is_ignored() {
     let offers = [
-        // What Java's HTTP client sends by default.
+        // Java's HTTP client sends this by default.
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n",
         "Connection: upgrade\r\n",
         "Connection: keep-alive, upgrade\r\n",
@@ -46,7 +46,7 @@ async fn an_offer_to_upgrade_is_ignored() {
 }
 
 #[tokio::test]
-async fn requests_are_answered_in_order_however_they_arrive() {
+async fn requests_are_answered_in_order_for_all_sizes_of_pieces() {
     let service = Service::start();
     let chunked = format!(
         "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -72,7 +72,7 @@ async fn requests_are_answered_in_order_however_they_arrive() {
         let statuses: Vec<u16> = expected.iter().map(|_| client.answer().status).collect();
         assert_eq!(statuses, expected, "in pieces of {size}");
     }
-    // More requests at a time than any buffer holds, from a client that closes its side before it reads.
+    // A client sends more requests than any buffer can hold, and closes its side before it reads.
     let mut client = Raw::connect(service.address);
     (0..2_000).for_each(|_| client.post("/predict", FLOWER));
     client.finish();
@@ -81,7 +81,7 @@ async fn requests_are_answered_in_order_however_they_arrive() {
 }
 
 #[tokio::test]
-async fn what_http_allows_is_understood() {
+async fn unusual_but_valid_http_is_accepted() {
     let service = Service::start();
     let mut client = Raw::connect(service.address);
     client.send("HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -141,7 +141,7 @@ async fn every_refusal_is_json_and_counted() {
     let mut counts = std::collections::BTreeMap::<(&str, u16, &str), f64>::new();
     for (request, method, status, code) in cases {
         let shown: String = request.chars().take(60).collect();
-        // An answer that was under way is not lost by a refusal.
+        // A refusal does not discard the answer to the previous request.
         let mut client = Raw::connect(service.address);
         assert_eq!(client.ask("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
         let answer = client.ask(request);
@@ -178,7 +178,7 @@ async fn every_refusal_is_json_and_counted() {
 }
 
 #[tokio::test]
-async fn a_request_in_the_parsers_hands_is_answered_before_the_refusal_of_the_next() {
+async fn a_parsed_request_is_answered_before_the_next_one_is_refused() {
     let service = Service::start();
     let mut client = Raw::connect(service.address);
     client.send(format!("{}GARBAGE\r\n\r\n", post("/predict", "", FLOWER)));
@@ -187,13 +187,13 @@ async fn a_request_in_the_parsers_hands_is_answered_before_the_refusal_of_the_ne
     assert_eq!(client.rest(), b"");
 }
 
-/// A request whose answer of 2 MB does not fit the buffers of the connection.
+/// Returns a request whose answer of 2 MB does not fit into the buffers of the connection.
 fn large_request(headers: &str) -> String {
     post("/predict", headers, &format!("{{\"instances\":[{}[1,1,1,1]]}}", "[1,1,1,1],".repeat(8_000)))
 }
 
 #[tokio::test]
-async fn requests_behind_a_large_answer_wait_for_their_turn() {
+async fn requests_after_a_large_answer_wait_until_it_is_sent() {
     let service = Service::start();
     let mut client = Raw::connect(service.address);
     let behind = "GET /model HTTP/1.1\r\nHost: x\r\n\r\nHEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -207,7 +207,7 @@ async fn requests_behind_a_large_answer_wait_for_their_turn() {
 }
 
 #[tokio::test]
-async fn nothing_is_served_behind_an_answer_that_closes() {
+async fn no_request_is_served_after_an_answer_that_closes_the_connection() {
     let service = Service::start();
     let behind = "GET /model HTTP/1.1\r\nHost: x\r\n\r\n";
     for first in [
@@ -215,14 +215,14 @@ async fn nothing_is_served_behind_an_answer_that_closes() {
         post("/predict", "Connection: close\r\n", FLOWER),
         "GET /healthz HTTP/1.0\r\n\r\n".into(),
         "CONNECT x:1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(),
-        // Readers that end a line at a line feed, and those that don't, disagree on where the next request begins here.
+        // Parsers that end a line at a line feed find another beginning of the next request here than parsers that do not.
         "POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\n".into(),
     ] {
         let shown: String = first.chars().take(90).collect();
         let mut client = Raw::connect(service.address);
         client.send(first + behind);
         let answer = client.answer();
-        // HTTP/1.0 closes without a word.
+        // With HTTP/1.0, the connection is closed without a header that announces it.
         let closes = answer.head.starts_with("HTTP/1.0") || answer.header("connection") == Some("close");
         assert!(closes, "{shown:?}: {answer:?}");
         assert_eq!(client.rest(), b"", "{shown:?}");
@@ -235,7 +235,7 @@ async fn models_served(service: &Service) -> f64 {
 }
 
 #[tokio::test]
-async fn a_refusal_reaches_a_client_that_goes_on_sending() {
+async fn a_client_that_continues_to_send_receives_the_refusal() {
     let service = Service::start();
     for (headers, body) in [
         ("Content-Type: application/json", "3\r\nabcd"),
@@ -259,7 +259,7 @@ async fn a_connection_stays_open_after_a_slow_body_and_an_empty_line() {
     let (first, last) = request.split_at(request.len() - 1);
     let mut client = Raw::connect(service.address);
     client.send(first);
-    // A client whose head does not arrive shows that the time for a head is over.
+    // Another client, whose head does not arrive, is used to wait until the time limit for a head has passed.
     let mut late = Raw::connect(service.address);
     late.send("GET /healthz");
     until("the body is waited for", || async {
@@ -273,7 +273,7 @@ async fn a_connection_stays_open_after_a_slow_body_and_an_empty_line() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_closed_and_counted() {
+async fn connections_above_the_limit_are_closed_and_counted() {
     let settings = Settings {
         max_connections: 3,
         metrics_listen: Some(([127, 0, 0, 1], 0).into()),
@@ -290,7 +290,7 @@ async fn connections_beyond_the_limit_are_closed_and_counted() {
     let page = page_of(metrics);
     assert_eq!(dropped(&page, "connection_limit"), 5.0);
     assert_eq!(metric(&page, "inference_connections_open", &[]), Some(3.0));
-    // Those that were there first are not harmed, and a place that is left is taken again.
+    // The first connections stay usable, and a connection is accepted again after one of them has closed.
     open.iter_mut().for_each(|client| assert_eq!(client.ask(health).status, 200));
     open.pop();
     until("the place is free", || async {
@@ -318,7 +318,7 @@ fn metrics_are_served_when_the_main_listener_has_no_descriptors_left() {
     };
     let open = metric(&page, "inference_connections_open", &[]).unwrap();
     assert!((20.0..200.0).contains(&open), "{open}");
-    // Sixty scrapers at a time have room, too.
+    // Sixty concurrent connections of scrapers are accepted as well.
     let mut scrapers: Vec<Raw> = (0..60).map(|_| Raw::connect(metrics)).collect();
     for scraper in &mut scrapers {
         assert_eq!(scraper.ask("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
@@ -341,7 +341,7 @@ fn too_few_descriptors_are_an_error_with_a_remedy() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_nothing_is_let_go() {
+async fn a_client_that_sends_nothing_is_disconnected() {
     let service = Service::start();
     assert_eq!(Raw::connect(service.address).rest(), b"");
     // A body that no route reads has a deadline, too.

@@ -2,7 +2,7 @@ use crate::harness::Service;
 use serde_json::Value;
 
 #[tokio::test]
-async fn the_page_comes_whole_from_the_binary() {
+async fn all_files_of_the_page_are_served_by_the_binary() {
     let service = Service::start();
     let redirect = service.get("/docs").await;
     assert_eq!(
@@ -69,7 +69,7 @@ async fn the_document_lists_every_route_and_its_example_works() {
 }
 
 #[tokio::test]
-async fn the_page_carries_its_protection_in_headers() {
+async fn the_page_has_security_headers() {
     let service = Service::start();
     for path in ["/docs/", "/docs/index.html", "/docs/swagger-initializer.js", "/docs/swagger-ui.css"] {
         let answer = service.get(path).await;

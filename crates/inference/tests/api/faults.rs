@@ -11,7 +11,7 @@ fn drilled(request_timeout: Duration) -> Service {
 }
 
 #[tokio::test]
-async fn are_ignored_and_counted_unless_allowed() {
+async fn fault_headers_are_ignored_and_counted_unless_allowed() {
     let service = Service::start();
     let (status, _) = answer(service.post(FLOWER).header(ABORT, "503").header(DELAY, "60000")).await;
     assert_eq!(status, 200);
@@ -28,7 +28,7 @@ async fn are_ignored_and_counted_unless_allowed() {
 }
 
 #[tokio::test]
-async fn answer_with_the_status_asked_for() {
+async fn an_abort_fault_is_answered_with_its_status() {
     let service = drilled(DEADLINE);
     for status in [503, 500, 429, 599] {
         let (got, body) = answer(service.post(FLOWER).header(ABORT, status.to_string())).await;
@@ -40,11 +40,11 @@ async fn answer_with_the_status_asked_for() {
 }
 
 #[tokio::test]
-async fn hold_an_answer_back_up_to_the_request_timeout() {
+async fn a_delay_fault_delays_the_answer_up_to_the_request_timeout() {
     let took = async |service: &Service| {
         service.metric("inference_duration_seconds_sum", &[("endpoint", "/predict")]).await
     };
-    // On a busy machine a short delay may outlast a short timeout.
+    // The timeout is long here, because on a busy machine a short delay may take longer than a short timeout.
     let patient = drilled(DEADLINE);
     let start = Instant::now();
     assert_eq!(answer(patient.post(FLOWER).header(DELAY, "100")).await.0, 200);

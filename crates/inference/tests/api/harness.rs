@@ -1,4 +1,4 @@
-//! Starts services and asks them things.
+//! Starts services and sends requests to them.
 
 use inference::{Application, LoadedModel, Settings, load_model};
 use model::ModelFile;
@@ -12,12 +12,12 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Long enough for a busy machine; a test that waits this long has failed.
+/// The longest time that a test waits for a condition, which is enough for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub static IRIS: LazyLock<ModelFile> = LazyLock::new(|| load_model(None).unwrap());
 
-/// A service in a thread of its own; stopped gracefully when dropped.
+/// A service in another thread, which is stopped gracefully when this is dropped.
 pub struct Service {
     pub address: SocketAddr,
     pub metrics_address: Option<SocketAddr>,
@@ -52,8 +52,8 @@ impl Service {
             });
         });
         let (address, metrics_address) = receiver.recv_timeout(DEADLINE).unwrap();
-        // Built with the whole workspace, reqwest can do TLS and refuses to start before it knows by whose ciphers. Another
-        // test may have said so already.
+        // If it is built with the whole workspace, reqwest supports TLS and needs an installed crypto provider. Another test may have
+        // installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client =
             Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(DEADLINE);
@@ -86,7 +86,7 @@ impl Service {
         answer(self.post(body.to_owned())).await
     }
 
-    /// The value of one series of `/metrics`, whatever the order of its labels.
+    /// Returns the value of one series of `/metrics`. Its labels may be in any order.
     pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let page = self.get("/metrics").await.text().await.unwrap();
         metric(&page, name, labels).unwrap_or_else(|| panic!("{name} {labels:?} is missing in\n{page}"))
@@ -121,11 +121,11 @@ pub fn metric(page: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     line.rsplit(' ').next()?.parse().ok()
 }
 
-/// Asks again and again until `holds`, and gives up after [`DEADLINE`].
+/// Calls `holds` repeatedly until it returns true. Panics after [`DEADLINE`].
 pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let asking = async {
         while !holds().await {
-            // What is waited for may need this core.
+            // The service may need this core to reach the condition.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };

@@ -13,7 +13,7 @@ use std::{
 const FLOWER: &str = r#"{"features":[5.1,3.5,1.4,0.2]}"#;
 
 #[test]
-fn both_signals_finish_what_has_begun() {
+fn both_signals_let_requests_in_flight_finish() {
     for signal in ["TERM", "INT"] {
         let mut service =
             Binary::start(&["--drain", "0s", "--allow-fault-injection", "--request-timeout", "60s"]);
@@ -46,9 +46,9 @@ fn wait_until_in_flight(address: SocketAddr) {
     });
 }
 
-/// Answers while it drains: 503 at `/readyz`, and everything else as before, with the wish to be left.
+/// During the drain time, `/readyz` answers 503. Other requests are answered, and clients are asked to close their connections.
 #[test]
-fn a_stop_drains_first() {
+fn requests_are_answered_during_the_drain_time() {
     let mut service = Binary::start(&["--drain", "60s", "--metrics-listen", "127.0.0.1:0"]);
     let health = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut before = Raw::connect(service.address);
@@ -58,7 +58,7 @@ fn a_stop_drains_first() {
     while Raw::connect(service.metrics_address.unwrap()).ask(health).status == 200 {
         assert!(start.elapsed() < DEADLINE, "it stays ready");
     }
-    // Those who were connected, and those who come now, are answered, and let go in an orderly way.
+    // Requests on open and on new connections are answered, and the connections are then closed gracefully.
     for mut client in [before, Raw::connect(service.address)] {
         let answer = client.ask(post("/predict", "", FLOWER));
         assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
@@ -70,11 +70,11 @@ fn a_stop_drains_first() {
     service.signal("TERM");
     assert!(service.wait().success());
     let log = service.rest_of_log();
-    assert!(log.contains("\"stopping at once\"") && log.contains("\"stopped\""), "{log}");
+    assert!(log.contains("\"stopping immediately\"") && log.contains("\"stopped\""), "{log}");
 }
 
 #[test]
-fn a_stop_loses_no_request_of_a_client_that_closes_when_asked_to() {
+fn no_request_is_lost_if_the_client_closes_connections_when_asked_to() {
     let mut service = Binary::start(&["--drain", "2s"]);
     let address = service.address;
     let clients: Vec<_> = (0..20)
@@ -89,7 +89,7 @@ fn a_stop_loses_no_request_of_a_client_that_closes_when_asked_to() {
                     if answer.header("connection") == Some("close") {
                         return served;
                     }
-                    // The client's own pace: connections are idle most of the time.
+                    // The client pauses between requests, so that its connections are idle most of the time.
                     std::thread::sleep(Duration::from_millis(50));
                 }
             })
@@ -107,7 +107,7 @@ fn a_stop_loses_no_request_of_a_client_that_closes_when_asked_to() {
 }
 
 #[test]
-fn a_second_signal_does_not_wait_for_what_has_begun() {
+fn a_second_signal_does_not_wait_for_requests_in_flight() {
     let mut service =
         Binary::start(&["--drain", "0s", "--allow-fault-injection", "--request-timeout", "600s"]);
     let mut busy = Raw::connect(service.address);
@@ -123,7 +123,7 @@ fn wait_for(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < DEADLINE, "never: {what}");
-        // The service may need this core for it.
+        // The service may need this core to reach the condition.
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -134,7 +134,7 @@ fn page_of(address: SocketAddr) -> String {
 }
 
 #[test]
-fn what_keeps_it_from_serving_is_named() {
+fn the_error_of_a_service_that_cannot_start_names_the_cause() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
@@ -167,7 +167,7 @@ fn flags_have_environment_variables_and_a_health_check() {
     };
     assert!(check(format!("http://{}/readyz", service.address)).status.success());
     let refused = check(format!("http://{}/nothing", service.address));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("answered 404"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("expected status 200, got 404"));
 
     let bad = Command::new(env!("CARGO_BIN_EXE_inference"))
         .arg("serve")
@@ -177,7 +177,7 @@ fn flags_have_environment_variables_and_a_health_check() {
     let words = String::from_utf8_lossy(&bad.stderr);
     assert!(words.contains("'none' for 'INFERENCE_MAX_IN_FLIGHT'") && !words.contains("--max"), "{words}");
 
-    // Asked where the service listens, as in a container.
+    // Without a URL, the listen address is used, as in a container.
     let listening = Command::new(env!("CARGO_BIN_EXE_inference"))
         .arg("healthcheck")
         .env("INFERENCE_LISTEN", format!("0.0.0.0:{}", service.address.port()))
@@ -187,7 +187,7 @@ fn flags_have_environment_variables_and_a_health_check() {
 }
 
 #[test]
-fn an_error_that_a_variable_causes_names_it() {
+fn an_error_caused_by_an_environment_variable_names_it() {
     let cases: [(&[&str], &str, &str, &str); 3] = [
         (&[], "INFERENCE_RECEIPT_KEY_FILE", "/nonexistent", "INFERENCE_RECEIPT_KEY_FILE /nonexistent"),
         (
@@ -196,7 +196,7 @@ fn an_error_that_a_variable_causes_names_it() {
             "192.0.2.1:1",
             "INFERENCE_METRICS_LISTEN 192.0.2.1:1",
         ),
-        // What is typed goes before the variable.
+        // The flag takes precedence over the variable.
         (
             &["--receipt-key-file", "/none"],
             "INFERENCE_RECEIPT_KEY_FILE",
@@ -231,7 +231,7 @@ fn an_empty_variable_counts_as_unset() {
 }
 
 #[test]
-fn a_model_of_another_library_is_named() {
+fn the_error_for_a_model_of_another_library_names_its_format() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model");
     let cases: [(&[u8], &str, &str); 5] = [

@@ -1,4 +1,4 @@
-//! Black-box tests: a real service on a free port, asked over HTTP.
+//! Black-box tests, which send HTTP requests to a real service on a free port.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Limits on the memory that clients can make the service hold, and on the time for which it holds it.
+//! Tests the limits on the memory that requests can take, and on the time for which they take it.
 
 use crate::{
     binary::Binary,
@@ -20,10 +20,10 @@ fn one_at_a_time() -> Settings {
 }
 
 #[tokio::test]
-async fn an_answer_keeps_its_place_until_it_is_read() {
+async fn an_answer_holds_its_permit_until_it_is_read() {
     let service = Service::with(one_at_a_time());
     let mut client = Raw::connect(service.address);
-    // An answer of 2 MB: more than the system may hold of it.
+    // The answer has 2 MB, which is more than the buffers of the system can hold.
     client.post("/predict", &batch(8_000));
     let head = client.head().unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -36,7 +36,7 @@ async fn an_answer_keeps_its_place_until_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_dropped_and_counted() {
+async fn a_client_that_does_not_read_is_disconnected_and_counted() {
     let service = Service::with(Settings { request_timeout: Duration::from_secs(1), ..one_at_a_time() });
     let mut client = Raw::connect(service.address);
     client.post("/predict", &batch(8_000));
@@ -46,11 +46,11 @@ async fn a_client_that_does_not_read_is_dropped_and_counted() {
     .await;
     until("the place comes back", || async { service.predict(FLOWER).await.0 == 200 }).await;
     let read = client.rest().len();
-    assert!(read < 1_000_000, "{read} bytes were sent all the same");
+    assert!(read < 1_000_000, "{read} bytes were sent");
 }
 
 #[tokio::test]
-async fn an_answer_above_the_limit_is_refused_with_the_number_of_rows_that_fit() {
+async fn the_refusal_of_a_large_answer_names_the_number_of_rows_to_send() {
     let service = Service::with(Settings { answer_limit: 100_000, ..Settings::default() });
     let (status, refusal) = service.predict(&batch(5_000)).await;
     assert_eq!((status, refusal["error"]["code"].as_str()), (413, Some("answer_too_large")), "{refusal}");
@@ -63,9 +63,9 @@ async fn an_answer_above_the_limit_is_refused_with_the_number_of_rows_that_fit()
     let length = answer.bytes().await.unwrap().len();
     assert!((50_000..=100_000).contains(&length), "{length}");
     assert_eq!(service.metric("inference_rejections_total", &[("reason", "answer_too_large")]).await, 2.0);
-    // What is refused before it is scored is no row of this model's traffic.
+    // Rows that are refused before they are scored are not counted.
     assert_eq!(metric_sum(&service, "prediction_output_total").await, most as f64);
-    // One row is always answered.
+    // A single row is always answered.
     let service = Service::with(Settings { answer_limit: 1, ..Settings::default() });
     assert_eq!(service.predict(&batch(1)).await.0, 200);
     assert_eq!(service.predict(&batch(2)).await.0, 413);
@@ -73,7 +73,7 @@ async fn an_answer_above_the_limit_is_refused_with_the_number_of_rows_that_fit()
 
 #[tokio::test]
 async fn answers_stay_within_the_estimated_size() {
-    // The check of an answer's size comes before it is made, so the bound must hold for awkward names, too.
+    // The size of an answer is checked before it is written, so the estimate must hold for unusual names, too.
     let mut file = IRIS.clone();
     file.card.name = "\u{1}\"\\\u{1f33a}".repeat(20);
     file.card.classes = vec!["\u{7f}\"".repeat(50), "b".into(), "c".into()];
@@ -89,7 +89,7 @@ async fn answers_stay_within_the_estimated_size() {
 }
 
 #[tokio::test]
-async fn unfinished_bodies_do_not_keep_others_out() {
+async fn unfinished_bodies_do_not_block_other_requests() {
     let service =
         Service::with(Settings { max_in_flight: 4, request_timeout: DEADLINE, ..Settings::default() });
     let request = post("/predict", "", FLOWER);
@@ -108,7 +108,7 @@ async fn unfinished_bodies_do_not_keep_others_out() {
 }
 
 #[tokio::test]
-async fn bodies_in_arrival_have_bounded_room() {
+async fn the_memory_of_arriving_bodies_is_limited() {
     let settings = Settings { body_limit: 4096, request_timeout: DEADLINE, ..Settings::default() };
     for path in ["/predict", "/feedback"] {
         let service = Service::with(settings.clone());
@@ -117,7 +117,7 @@ async fn bodies_in_arrival_have_bounded_room() {
         let (most, last) = request.split_at(request.len() - 1);
         let mut clients: Vec<Raw> = (0..64).map(|_| Raw::connect(service.address)).collect();
         clients.iter_mut().for_each(|client| client.send(most));
-        // The room is that of 32 bodies of the largest size.
+        // The limit is 32 bodies of the largest size.
         until("half of them are evicted", || async {
             service.metric("inference_rejections_total", &[("reason", "overloaded")]).await >= 32.0
         })
@@ -138,7 +138,7 @@ async fn bodies_in_arrival_have_bounded_room() {
 }
 
 #[tokio::test]
-async fn feedback_is_answered_with_less_than_was_sent() {
+async fn the_answer_to_feedback_is_smaller_than_the_request() {
     let service = Service::start();
     let id = service.predict(FLOWER).await.1["prediction_id"].clone();
     let valid = json!({ "prediction_id": id, "label": "setosa" }).to_string();
@@ -169,7 +169,7 @@ async fn feedback_is_answered_with_less_than_was_sent() {
 }
 
 #[tokio::test]
-async fn the_limit_on_requests_in_flight_holds_for_feedback() {
+async fn the_limit_on_requests_in_flight_applies_to_feedback() {
     let service = Service::with(one_at_a_time());
     let mut unread = Raw::connect(service.address);
     unread.post("/predict", &batch(40_000));
@@ -179,11 +179,11 @@ async fn the_limit_on_requests_in_flight_holds_for_feedback() {
 }
 
 #[tokio::test]
-async fn a_large_batch_does_not_keep_others_waiting() {
+async fn a_large_batch_does_not_delay_small_requests() {
     let service = Service::with(Settings { request_timeout: DEADLINE, ..Settings::default() });
     let large = post("/predict", "", &batch(50_000));
-    // Whether a small request is answered while a large one is being worked on is a race that it may lose now and then,
-    // on a busy machine; with one worker that scores the batch itself it always does.
+    // On a busy machine, a small request may by chance be answered only after the large one, so there are several attempts. If the only
+    // worker scored the batch itself, every attempt would fail.
     for _ in 0..20 {
         let mut batches = Raw::connect(service.address);
         batches.send(&large);
@@ -202,7 +202,7 @@ async fn a_large_batch_does_not_keep_others_waiting() {
 }
 
 #[tokio::test]
-async fn waiting_batches_do_not_keep_small_requests_out() {
+async fn waiting_batches_do_not_block_small_requests() {
     let service = Service::with(Settings {
         max_in_flight: 8,
         max_large_in_flight: 1,
@@ -233,7 +233,7 @@ async fn waiting_batches_do_not_keep_small_requests_out() {
     let statuses: Vec<u16> = waiting.iter_mut().map(|client| client.answer().status).collect();
     let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
     assert_eq!((count(200), count(503)), (32, 8), "{statuses:?}");
-    // A row is counted once, however often it was read: that of a small body with a large answer, too.
+    // A row is counted once even if it is parsed twice, as with a small body and a large answer.
     let rows = 8_000.0 + 32.0 * 2_000.0 + 100.0;
     assert_eq!(metric_sum(&service, "prediction_output_total").await, rows);
     assert_eq!(service.predict(&batch(500)).await.0, 200);
@@ -305,7 +305,7 @@ fn memory_stays_below_the_announced_limit() {
         ("/invocations", fill("{\"inputs\":{\"a\":[0],\"\":0", ",\"\":0", "}}")),
     ];
     let narrow_rows = ("/v2/models/narrow/infer", tensor(130_000, 1, "INT8", "0"));
-    // A model of one feature lets a body hold the most rows.
+    // With a model of one feature, a body can contain the greatest number of rows.
     let dir = tempfile::tempdir().unwrap();
     let (table, narrow) = (dir.path().join("narrow.csv"), dir.path().join("narrow.json"));
     let rows: String =
@@ -324,7 +324,7 @@ fn memory_stays_below_the_announced_limit() {
     let cases = cases.chain(frames.iter().map(|(path, body)| (&narrow[..], *path, body)));
     let cases = cases.chain([(&narrow[..], narrow_rows.0, &narrow_rows.1)]);
     for (model, path, body) in cases {
-        // One large request at a time, and little else: what is announced is then mostly what that one may take.
+        // With one large request at a time and low other limits, the announced limit is mostly the memory of this request.
         let flags = [
             "--max-large-in-flight",
             "1",

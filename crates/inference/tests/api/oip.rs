@@ -1,4 +1,4 @@
-//! The Open Inference Protocol, with requests as the clients of Triton send them.
+//! Tests the Open Inference Protocol, with requests of Triton's clients.
 
 use crate::{
     harness::{DEADLINE, IRIS, Service, answer, metric},
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const INFER: &str = "/v2/models/iris/infer";
 
-/// Requests that tritonclient 2.73.0 sent, byte for byte; `just oip-clients DIRECTORY` writes them. They hold the rows below.
+/// Requests of tritonclient 2.73.0, byte for byte. `just oip-clients DIRECTORY` writes them. They contain the rows below.
 macro_rules! captured {
     ($($name:literal),*) => { [$(($name, &include_bytes!(concat!("captured/", $name, ".http"))[..])),*] };
 }
@@ -26,7 +26,7 @@ fn flowers() -> Value {
         "data": [5.1, 3.5, 1.4, 0.2, 6.3, 3.3, 6.0, 2.5, 5.9, 3.0, 4.2, 1.5] }] })
 }
 
-/// The JSON of an answer and, for each output, its bytes.
+/// Returns the JSON of an answer, and the bytes of each output.
 fn binary_answer(answer: &Answer) -> (Value, Vec<Vec<u8>>) {
     let length: usize = answer.header("inference-header-content-length").unwrap().parse().unwrap();
     assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
@@ -58,7 +58,7 @@ fn numbers(bytes: &[u8]) -> Vec<f64> {
 }
 
 #[tokio::test]
-async fn requests_of_tritonclient_are_answered_like_predict() {
+async fn requests_of_tritonclient_get_the_predictions_of_predict() {
     let service = Service::start();
     let expected = service.predict(ROWS).await.1["predictions"].clone();
     let expected = expected.as_array().unwrap();
@@ -76,7 +76,7 @@ async fn requests_of_tritonclient_are_answered_like_predict() {
         "triton-columns-binary"
     ] {
         let head = String::from_utf8_lossy(request).to_ascii_lowercase();
-        assert!(!head.contains("content-type"), "{name}: the client declares no type");
+        assert!(!head.contains("content-type"), "{name}: the client does not send a content type");
         let answer = Raw::connect(service.address).ask(request);
         assert_eq!(answer.status, 200, "{name}: {answer:?}");
         let (json, outputs) = binary_answer(&answer);
@@ -93,7 +93,7 @@ async fn requests_of_tritonclient_are_answered_like_predict() {
 }
 
 #[tokio::test]
-async fn the_outputs_that_a_client_names_are_sent_as_it_wants_them() {
+async fn the_requested_outputs_are_sent_in_the_requested_form() {
     let service = Service::start();
     let [(_, binary), (_, text)] = captured!["triton-outputs-binary", "triton-outputs-json"];
     let (json, outputs) = binary_answer(&Raw::connect(service.address).ask(binary));
@@ -113,7 +113,7 @@ async fn the_outputs_that_a_client_names_are_sent_as_it_wants_them() {
 }
 
 #[tokio::test]
-async fn json_is_answered_with_json_and_counted_like_predict() {
+async fn a_json_request_gets_a_json_answer_and_is_counted() {
     let service = Service::start();
     let mut body = flowers();
     body["id"] = json!("seven");
@@ -138,7 +138,7 @@ async fn json_is_answered_with_json_and_counted_like_predict() {
     assert_eq!(counted("prediction_output_total", &[("class", "virginica")]), Some(2.0));
     assert_eq!(counted("inference_duration_seconds_count", &[endpoint]), Some(1.0));
 
-    // Feedback about one of its ids.
+    // Feedback for one of the prediction ids is accepted.
     let ids = json["parameters"]["prediction_ids"].as_str().unwrap();
     let feedback = json!({ "prediction_id": ids.split(',').nth(1), "label": "virginica" }).to_string();
     let request = service.client.post(service.url("/feedback")).header("Content-Type", "application/json");
@@ -196,11 +196,11 @@ async fn another_model_or_version_is_not_found() {
         assert!(status == 404 && json["error"].is_string(), "{path}: {json}");
     }
     let page = service.get("/metrics").await.text().await.unwrap();
-    assert!(!page.contains("tulips"), "names from paths are no labels");
+    assert!(!page.contains("tulips"), "names from paths must not become labels");
 }
 
 #[tokio::test]
-async fn refusals_are_texts_with_the_status_and_the_count_of_predict() {
+async fn refusals_are_texts_and_have_the_status_and_count_of_predict() {
     let service = Service::with(Settings { allow_fault_injection: true, ..Settings::default() });
     let post = || service.client.post(service.url(INFER));
     let valid = flowers().to_string();
@@ -237,7 +237,7 @@ async fn refusals_are_texts_with_the_status_and_the_count_of_predict() {
             "{code}"
         );
     }
-    // A row without a value that must not be missing is refused, and counted as drift.
+    // A row with a missing value that the reference never lacks is refused, and the missing value is counted.
     let missing = [("signal", "sepal_length"), ("bin", "missing")];
     assert_eq!(service.metric("signal_bin_total", &missing).await, 1.0);
     for media_type in ["application/json", "application/octet-stream", "APPLICATION/JSON; charset=utf-8"] {
@@ -246,9 +246,9 @@ async fn refusals_are_texts_with_the_status_and_the_count_of_predict() {
     }
 }
 
-/// The number of rows is limited before they take memory: here each is one byte, or declared without being sent.
+/// The number of rows is checked before they take memory. Here, a row is one byte long, or is declared but not sent.
 #[tokio::test]
-async fn large_requests_are_answered_within_the_limits_of_predict() {
+async fn large_requests_have_the_limits_of_predict() {
     let service = Service::with(Settings { request_timeout: DEADLINE, ..Settings::default() });
     let rows = 20_000;
     let header = json!({ "inputs": [{ "name": "x", "shape": [rows, 4], "datatype": "INT8",
@@ -275,7 +275,7 @@ async fn large_requests_are_answered_within_the_limits_of_predict() {
 }
 
 #[tokio::test]
-async fn categories_are_read_as_by_predict() {
+async fn categories_are_read_in_the_same_way_as_by_predict() {
     let rows = (0..400).map(|row| {
         let plan = ["monthly", "yearly"][row * 7 % 2];
         let city = if row % 20 > 17 { "" } else { ["Oslo", "Rome"][row % 3 % 2] };

@@ -6,9 +6,9 @@ use std::{
     thread,
 };
 
-/// A model may come through a pipe, as from `<(command)`, and a service that waits for one says so.
+/// The service may read its model from a pipe, as with `<(command)`. While it waits for the model, it logs that.
 #[test]
-fn a_model_that_comes_through_a_pipe_is_announced() {
+fn waiting_for_a_model_from_a_pipe_is_logged() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("model.json");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! A client that sends the bytes it is given, over one connection.
+//! A client that sends given bytes over one connection.
 
 use crate::harness::DEADLINE;
 use serde_json::Value;
@@ -7,14 +7,14 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-/// One connection.
+/// A connection to the service.
 pub struct Raw(BufReader<TcpStream>);
 
-/// An answer, read to its end.
+/// A complete answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Status line and headers.
+    /// The status line and the headers.
     pub head: String,
     pub body: Vec<u8>,
 }
@@ -27,7 +27,7 @@ impl Raw {
         Self(BufReader::new(stream))
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.get_mut().write_all(bytes.as_ref()).unwrap();
     }
@@ -43,7 +43,7 @@ impl Raw {
         self.answer()
     }
 
-    /// Reads one answer to its end.
+    /// Reads one complete answer.
     pub fn answer(&mut self) -> Answer {
         let head = self.head().unwrap();
         let body = self.body(&head);
@@ -51,7 +51,7 @@ impl Raw {
         Answer { status, head, body }
     }
 
-    /// Reads the body that belongs to a head.
+    /// Reads the body that follows a head.
     pub fn body(&mut self, head: &str) -> Vec<u8> {
         let length = header(head, "content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
@@ -59,7 +59,7 @@ impl Raw {
         body
     }
 
-    /// Reads a status line and headers; an error if the connection ends before them.
+    /// Reads a status line and headers. Returns an error if the connection ends before they are complete.
     pub fn head(&mut self) -> std::io::Result<String> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -70,15 +70,15 @@ impl Raw {
         Ok(head)
     }
 
-    /// Reads what is left until the service closes the connection.
+    /// Reads all bytes until the service closes the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        // A connection that is reset has ended, too.
+        // A connection that is reset counts as closed.
         let _ = self.0.read_to_end(&mut rest);
         rest
     }
 
-    /// Whether anything has arrived that was not read yet.
+    /// Returns whether bytes have arrived that have not been read.
     pub fn has_arrived(&mut self) -> bool {
         self.0.get_ref().set_nonblocking(true).unwrap();
         let arrived = self.0.get_ref().peek(&mut [0]).is_ok();
@@ -86,7 +86,7 @@ impl Raw {
         arrived || !self.0.buffer().is_empty()
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side of the connection.
     pub fn finish(&mut self) {
         self.0.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
     }
@@ -101,13 +101,13 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The code of a refusal.
+    /// Returns the code of a refusal.
     pub fn code(&self) -> String {
         self.json()["error"]["code"].as_str().unwrap().to_owned()
     }
 }
 
-/// A POST with a JSON body, and these header lines beside the necessary ones.
+/// Returns a POST request with a JSON body, and with these header lines in addition to the necessary ones.
 pub fn post(path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!(

@@ -1,11 +1,11 @@
-//! The `curl` examples of the README and of the API's document, run as they are written there.
+//! Runs the `curl` examples of the README and of the API's document.
 
 use crate::harness::Service;
 use inference::Settings;
 use regex::Regex;
 use std::{path::Path, process::Command};
 
-/// Each `$ curl …` of the documents with the lines it should print; `…` stands for anything.
+/// Returns each `$ curl …` of the documents with the lines that it should print. `…` matches any text.
 fn examples() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let text = ["README.md", "docs/http-api.md"]
@@ -24,7 +24,7 @@ fn examples() -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn every_curl_example_prints_what_it_says() {
+async fn every_curl_example_prints_the_documented_output() {
     let service = Service::with(Settings { allow_fault_injection: true, ..Settings::default() });
     let examples = examples();
     assert!(examples.len() >= 8);
@@ -32,7 +32,7 @@ async fn every_curl_example_prints_what_it_says() {
     for (command, expected) in examples {
         assert!(command.contains("curl ") && command.contains("localhost:8000"), "{command}");
         let here = command.replace("localhost:8000", &service.address.to_string());
-        // What one example assigns, a later one uses.
+        // Examples share one shell, because later ones use variables of earlier ones.
         if expected.is_empty() {
             assignments += &format!("{here}\n");
             continue;

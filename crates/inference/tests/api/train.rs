@@ -22,7 +22,7 @@ fn train(data: &Path, out: &Path, more: &[&str]) -> (bool, String) {
     (output.status.success(), words)
 }
 
-/// Penguins that never were: two numeric columns, one of them with gaps, two species.
+/// Returns generated penguins: two numeric columns, one of them with missing values, and two species.
 fn penguins() -> String {
     let rows = (0..80).map(|i| {
         let (species, mass) = if i % 2 == 0 { ("adelie", 3500 + 7 * i) } else { ("gentoo", 5000 + 7 * i) };
@@ -52,14 +52,14 @@ async fn a_model_trained_on_any_csv_is_served() {
         (status, body["class"].as_str(), body["model"].as_str()),
         (200, Some("gentoo"), Some("penguins"))
     );
-    // The column had gaps when the model was trained, so it may have them later.
+    // The column had missing values when the model was trained, so requests may have some, too.
     assert_eq!(service.predict(r#"{"features":[null,3600]}"#).await.0, 200);
     assert_eq!(service.predict(r#"{"features":[40.1,null]}"#).await.0, 422);
     let gaps = service.metric("signal_bin_total", &[("signal", "bill_mm"), ("bin", "missing")]).await;
     assert_eq!(gaps, 1.0);
 }
 
-/// What this process takes away from the permissions of files it makes.
+/// Returns the permissions that are removed from new files of this process.
 fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap();
@@ -77,7 +77,7 @@ fn a_closed_standard_output_is_not_an_error() {
 }
 
 #[test]
-fn a_model_goes_where_out_leads_and_keeps_the_mode_of_the_file_there() {
+fn a_model_replaces_the_target_of_a_link_and_keeps_its_mode() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     std::fs::write(at("data.csv"), penguins()).unwrap();
@@ -100,14 +100,14 @@ fn a_model_can_be_written_into_a_pipe() {
     const TRAIN: &str = r#"set -e; train() { "$0" train --data data.csv --target species --out "$1"; }"#;
     for (line, file) in [
         ("train >(cat >substituted.json); wait $!", "substituted.json"),
-        // Such a link is /dev/stdout, which a program that replaced it would take away from the machine.
+        // `/dev/stdout` is such a link. If the program replaced it, it would be missing on this machine.
         ("ln -s /proc/self/fd/1 stdout; train stdout | cat >stdout.json", "stdout.json"),
         ("train stdout >redirected.json", "redirected.json"),
         ("train /dev/fd/7 7>descriptor.json", "descriptor.json"),
         ("mkfifo fifo; cat fifo >fifo.json & train fifo; wait $!; test -p fifo", "fifo.json"),
     ] {
         let mut bash = Command::new("timeout");
-        // A FIFO that is replaced by a file would leave its reader waiting.
+        // If the FIFO were replaced by a file, its reader would wait forever.
         bash.args([&DEADLINE.as_secs().to_string(), "bash", "-c", &format!("{TRAIN}; {line}")]);
         let output = bash.arg(env!("CARGO_BIN_EXE_inference")).current_dir(dir.path()).output().unwrap();
         assert!(output.status.success(), "{line}: {output:?}");
@@ -117,7 +117,7 @@ fn a_model_can_be_written_into_a_pipe() {
 }
 
 #[test]
-fn faults_are_named_by_place_and_nothing_is_written() {
+fn errors_name_their_place_and_no_model_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let (data, out) = (dir.path().join("bad.csv"), dir.path().join("model.json"));
     std::fs::write(&data, penguins().replace("3514", "heavy")).unwrap();
@@ -241,7 +241,7 @@ fn the_table_is_not_replaced_by_the_model() {
     assert_eq!(std::fs::read_to_string(at("data.csv")).unwrap(), penguins());
 }
 
-/// Trains on the file `data.csv` of a folder, which is standard input.
+/// Trains on the file `data.csv` of a folder, which is passed as standard input.
 fn from_standard_input(folder: &Path, more: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_inference"))
         .args(["train", "--target", "species", "--data", "-"])

@@ -35,7 +35,7 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 fn class(class: usize, probabilities: &[f64]) -> Output {
-    Output::Class { class, probabilities: Some(probabilities.iter().copied().collect()) }
+    Output::Class { class, probabilities: Some(probabilities.to_vec()) }
 }
 
 fn close(got: f64, expected: f64) -> bool {
@@ -364,11 +364,14 @@ mod importance {
         assert_eq!(of_counts(&[&[40, 60]]), 0.0);
     }
 
+    /// The rows and the texts of other categories in one batch.
+    type Scored = (Vec<Vec<Option<f64>>>, Vec<OtherCategory>);
+
     /// A model that returns the weighted sum of the features, with 100 for a missing value, and records its inputs.
     #[derive(Debug)]
     struct Sum {
         weights: Vec<f64>,
-        seen: Mutex<Vec<(Vec<Vec<Option<f64>>>, Vec<OtherCategory>)>>,
+        seen: Mutex<Vec<Scored>>,
     }
 
     impl Sum {

@@ -1,4 +1,4 @@
-//! `POST /v2/models/{model}/infer`: predicts rows.
+//! Handles `POST /v2/models/{model}/infer`, which predicts the rows of tensors.
 
 use super::{
     Named,
@@ -24,15 +24,15 @@ use utoipa::ToSchema;
 
 /// A request for predictions.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "documents the body, which is read by hand to tell its faults apart")]
+#[expect(dead_code, reason = "documents the body, which is read by hand so that errors are specific")]
 pub(in crate::api) struct OipRequest {
-    /// Is repeated in the answer
+    /// An id that the answer repeats
     id: Option<String>,
     /// `binary_data_output`: whether the outputs are sent in binary form
     parameters: Option<serde_json::Value>,
     /// One tensor of shape `[n, features]`, or one of shape `[n, 1]` per feature
     inputs: Vec<OipInput>,
-    /// The outputs to send: `predict`, `predict_proba`, `label` and `prediction_id`; without this, the first two
+    /// The outputs to send: `predict`, `predict_proba`, `label` or `prediction_id`; by default the first two
     outputs: Option<Vec<serde_json::Value>>,
 }
 
@@ -48,7 +48,7 @@ pub(in crate::api) struct OipInput {
     /// `FP64`, `FP32`, `FP16`, `INT8` to `INT64`, `UINT8` to `UINT64`, `BOOL` or `BYTES`
     #[schema(example = "FP64")]
     datatype: String,
-    /// `binary_data_size`: the tensor's bytes behind the JSON, instead of `data`
+    /// `binary_data_size`: the number of bytes of the tensor, which follow the JSON and replace `data`
     parameters: Option<serde_json::Value>,
     /// The elements, row by row
     data: Option<Vec<serde_json::Value>>,
@@ -66,7 +66,7 @@ pub(in crate::api) struct OipInput {
         (status = 413, description = "The body is too large, or the answer would be", body = TextErrorBody),
         (status = 415, description = "The body is declared as neither JSON nor binary", body = TextErrorBody),
         (status = 422, description = "The tensors are not valid input for this model", body = TextErrorBody),
-        (status = 503, description = "Too many requests at a time; try again after `Retry-After`", body = TextErrorBody),
+        (status = 503, description = "Too many concurrent requests; try again after `Retry-After`", body = TextErrorBody),
         (status = 504, description = "An injected delay exceeds the request timeout", body = TextErrorBody),
     )
 )]
@@ -78,7 +78,7 @@ pub(in crate::api) async fn infer(
     answer(&request, payload, &state).await.map_err(ApiError::in_oip)
 }
 
-/// Predicts the rows of tensors by a version of the model.
+/// Predicts the rows of tensors with a version of the model.
 #[utoipa::path(
     post, path = "/v2/models/{model}/versions/{version}/infer", tag = "open inference protocol", request_body = OipRequest,
     params(
@@ -107,12 +107,12 @@ async fn answer(
     respond(Oip { named, header_length }, request, body, state, deadline).await
 }
 
-/// Returns the number of bytes of the body that are JSON; `None` if all of it is.
+/// Returns the number of bytes of the body that are JSON; `None` if the whole body is JSON.
 fn header_length(request: &HttpRequest) -> Result<Option<usize>, Refusal> {
     let Some(value) = request.headers().get(HEADER_LENGTH) else { return Ok(None) };
     let length = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     length.map(Some).ok_or_else(|| {
-        let message = format!("must be the number of bytes of JSON at the start of the body, got {value:?}");
+        let message = format!("expected the number of bytes of JSON at the start of the body, got {value:?}");
         Refusal::new(Reason::WrongDataSize, message).at(HEADER_LENGTH)
     })
 }
@@ -128,10 +128,10 @@ impl Protocol for Oip {
     type Request = Wanted;
 
     fn read(&self, body: &[u8], served: &Served) -> Result<(ParsedRows, Wanted), Refusal> {
-        // Another version may be served since the path was read.
+        // The model may have been replaced after the path was read.
         self.named.check(&served.card)?;
         let request = InferRequest::parse(body, self.header_length, &served.card)?;
-        // A row may be a single byte, so their number is limited before they take memory.
+        // A row may be a single byte, so the number of rows is checked before they are read.
         served.limits.check_tensor_rows(request.row_count())?;
         let wanted = Wanted::new(&request, &served.card)?;
         Ok((request.rows(&served.card)?, wanted))

@@ -1,4 +1,4 @@
-//! What the server and the model are, and whether they are ready.
+//! Handles the routes that describe the server and the model, and those that report whether they are ready.
 
 use super::{check_model, outputs::Output};
 use crate::{
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 pub(in crate::api) struct ServerMetadata {
     name: &'static str,
     version: &'static str,
-    /// The extensions of the protocol that it has
+    /// The extensions of the protocol that the server supports
     extensions: [&'static str; 1],
 }
 
@@ -25,7 +25,7 @@ pub(in crate::api) struct ModelMetadata<'a> {
     name: &'a str,
     versions: [&'a str; 1],
     platform: &'static str,
-    /// One per feature; all features in one tensor of shape `[-1, features]` are accepted as well
+    /// One tensor per feature; one tensor of shape `[-1, features]` with all features is accepted as well
     inputs: Vec<TensorMetadata<'a>>,
     outputs: Vec<TensorMetadata<'a>>,
 }
@@ -36,7 +36,7 @@ struct TensorMetadata<'a> {
     name: &'a str,
     /// `FP64`, `INT64` or `BYTES`
     datatype: &'static str,
-    /// The rows, which vary, and the columns
+    /// The number of rows, which is variable, and of columns
     #[schema(example = json!([-1, 1]))]
     shape: [i64; 2],
 }
@@ -61,9 +61,9 @@ pub(in crate::api) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "live": true }))
 }
 
-/// Reports whether the service accepts work; while it is stopping, it does not.
+/// Reports whether the service accepts requests. It does not while it is stopping.
 #[utoipa::path(get, path = "/v2/health/ready", tag = "open inference protocol", responses(
-    (status = 200, description = "Ready for work"),
+    (status = 200, description = "Ready"),
     (status = 503, description = "Stopping", body = TextErrorBody)
 ))]
 pub(in crate::api) async fn ready(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
@@ -106,7 +106,7 @@ pub(in crate::api) fn version() {}
 #[utoipa::path(get, path = "/v2/models/{model}/ready", tag = "open inference protocol",
     params(("model" = String, Path, description = "The model's name")),
     responses(
-        (status = 200, description = "Ready for work"),
+        (status = 200, description = "Ready"),
         (status = 404, description = "Another model is served", body = TextErrorBody),
         (status = 503, description = "Stopping", body = TextErrorBody)
     )
@@ -130,7 +130,7 @@ pub(in crate::api) async fn model_ready(
         ("version" = String, Path, description = "The model's version")
     ),
     responses(
-        (status = 200, description = "Ready for work"),
+        (status = 200, description = "Ready"),
         (status = 404, description = "Another model or version is served", body = TextErrorBody),
         (status = 503, description = "Stopping", body = TextErrorBody)
     )

@@ -1,13 +1,13 @@
-//! The [Open Inference Protocol](https://github.com/kserve/open-inference-protocol), version 2, over REST, for the clients of
-//! KServe, MLServer and Triton.
+//! Implements the [Open Inference Protocol](https://github.com/kserve/open-inference-protocol), version 2, over REST, for the clients
+//! of KServe, MLServer and Triton.
 //!
 //! Layout:
-//! - this module: the routes, and which model they name
-//! - `metadata`: what the server and the model are, and whether they are ready
-//! - `infer`: predictions
-//! - `outputs`: the answer's tensors
+//! - this module: the routes, and the model that a path names
+//! - `metadata`: describes the server and the model, and reports whether they are ready
+//! - `infer`: predicts rows
+//! - `outputs`: writes the tensors of the answer
 //!
-//! What does not belong here: reading requests, which is [`crate::rows::tensors`].
+//! What does not belong here: reading the tensors of requests, which [`crate::rows::tensors`] does.
 
 pub(super) mod infer;
 pub(super) mod metadata;
@@ -71,14 +71,14 @@ impl Named {
         }
         let version = version.map(|version| format!(" version {version:?}")).unwrap_or_default();
         let message = format!(
-            "there is no model {:?}{version}; this service has {:?} version {:?}",
+            "there is no model {:?}{version}; this service serves {:?} version {:?}",
             self.model, card.name, card.version
         );
         Err(Refusal::new(Reason::UnknownModel, message))
     }
 }
 
-/// Checks that a request's path names the model that is served.
+/// Checks that the path of a request names the model that is served.
 fn check_model(request: &HttpRequest, card: &ModelCard) -> Result<(), ApiError> {
     Named::of(request)?.check(card).map_err(|refusal| ApiError::from(refusal).in_oip())
 }

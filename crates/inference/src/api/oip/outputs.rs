@@ -1,9 +1,9 @@
-//! The tensors of an answer.
+//! Writes the tensors of an answer.
 //!
-//! `predict` has shape `[n, 1]`, as that of MLServer's scikit-learn runtime. It holds the names of the classes, because the
-//! positions that scikit-learn would answer with mean nothing without the model card; `label` holds the positions. Prediction
-//! ids are not tensors of the model, and clients that name their outputs must still receive them, so `parameters` always hold the
-//! ids. The protocol allows only strings, numbers and booleans there: the ids are one string, separated by commas, which no id contains.
+//! `predict` has shape `[n, 1]`, as in MLServer's scikit-learn runtime. It contains the names of the classes, because the positions that
+//! scikit-learn returns have no meaning without the model card. `label` contains the positions. Clients that name the outputs they want
+//! also need the prediction ids, so these are always in `parameters`. The protocol allows only strings, numbers and booleans there, so
+//! the ids are one string, separated by commas, which no id contains.
 
 use crate::{
     api::{State, sent::Answered},
@@ -22,7 +22,7 @@ use std::time::SystemTime;
 pub(super) enum Output {
     /// The name of the predicted class, or the predicted number
     Predict,
-    /// One probability per class, if the model gives them
+    /// One probability per class, if the model returns probabilities
     PredictProba,
     /// The position of the predicted class
     Label,
@@ -31,7 +31,7 @@ pub(super) enum Output {
 }
 
 impl Output {
-    /// Every output. The first two are sent if the client names none.
+    /// All outputs. The first two are sent if the request names none.
     const ALL: [Self; 4] = [Self::Predict, Self::PredictProba, Self::Label, Self::PredictionId];
 
     /// Returns the outputs of a model.
@@ -63,7 +63,7 @@ impl Output {
         }
     }
 
-    /// Returns its elements per row.
+    /// Returns the number of elements per row.
     pub(super) fn columns(self, card: &ModelCard) -> usize {
         if self == Self::PredictProba { card.classes.len() } else { 1 }
     }
@@ -81,7 +81,7 @@ impl Output {
 /// The id and the outputs that a request asks for.
 pub(super) struct Wanted {
     id: Option<String>,
-    /// The outputs, each with whether it is sent in binary form.
+    /// The outputs, and whether each of them is sent in binary form.
     outputs: Vec<(Output, bool)>,
 }
 
@@ -128,7 +128,7 @@ pub(super) fn write(
         ids.push_str(&state.receipts.issue(now, prediction.into(), served.version));
     }
     let card = &served.card;
-    // Grown step by step, it would take several times its size.
+    // The buffer is allocated with its greatest size, because growing it in steps would take several times this memory.
     let mut json = Vec::with_capacity(served.limits.answer_bytes(predictions.len()));
     let mut tensors = Vec::new();
     json.extend_from_slice(b"{\"model_name\":");
