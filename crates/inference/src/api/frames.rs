@@ -4,7 +4,7 @@ use super::{
     ApiError, State, body,
     oip::Named,
     predict::{Predictions, Protocol, respond},
-    sent::Answered,
+    sent::AnswerBody,
 };
 use crate::{
     refusal::{Refusal, TextErrorBody},
@@ -114,7 +114,7 @@ impl Protocol for Frames {
         predictions: &Predictions,
         served: &Served,
         state: &State,
-    ) -> Result<Answered, Refusal> {
+    ) -> Result<AnswerBody, Refusal> {
         let now = SystemTime::now();
         let issue = |prediction: &model::Prediction| {
             state.receipts.issue(now, prediction.into(), served.version).to_string()

@@ -39,7 +39,7 @@ pub(super) async fn turn(bytes: usize, state: &State, deadline: Instant) -> Resu
 
 impl Large {
     /// Does the work on another thread and returns the answer.
-    pub(super) async fn work<A: Into<sent::Answered> + Send + 'static>(
+    pub(super) async fn work<A: Into<sent::AnswerBody> + Send + 'static>(
         self,
         state: &Data<State>,
         status: StatusCode,
@@ -54,6 +54,6 @@ impl Large {
             (answer, large, in_flight)
         });
         let (answer, large, in_flight) = worked.await.map_err(Refusal::internal)?;
-        Ok(sent::answered(status, answer?, (large, in_flight)))
+        Ok(sent::answer(status, answer?, (large, in_flight)))
     }
 }

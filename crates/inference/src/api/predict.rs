@@ -1,6 +1,6 @@
 //! Handles `POST /predict`, and the steps of a prediction that all protocols share.
 
-use super::{ApiError, State, body, large, sent, sent::Answered};
+use super::{ApiError, State, body, large, sent, sent::AnswerBody};
 use crate::{
     faults::Faults,
     reason::Reason,
@@ -139,7 +139,7 @@ pub(super) trait Protocol: Clone + Send + 'static {
         predictions: &Predictions,
         served: &Served,
         state: &State,
-    ) -> Result<Answered, Refusal>;
+    ) -> Result<AnswerBody, Refusal>;
 }
 
 /// Answers a request whose body has arrived: takes its permits, injects faults, and predicts the rows. A large request is processed
@@ -171,10 +171,10 @@ pub(super) async fn respond<P: Protocol>(
             .await;
     }
     let answer = protocol.write(&asked, &count_predictions(rows, &served)?, &served, state)?;
-    Ok(sent::answered(StatusCode::OK, answer, permit))
+    Ok(sent::answer(StatusCode::OK, answer, permit))
 }
 
-fn read_and_answer<P: Protocol>(protocol: &P, body: &[u8], state: &State) -> Result<Answered, Refusal> {
+fn read_and_answer<P: Protocol>(protocol: &P, body: &[u8], state: &State) -> Result<AnswerBody, Refusal> {
     let served = state.served();
     let (rows, request) = protocol.read(body, &served)?;
     protocol.write(&request, &count_predictions(rows, &served)?, &served, state)
@@ -197,7 +197,7 @@ impl Protocol for Native {
         predictions: &Predictions,
         served: &Served,
         state: &State,
-    ) -> Result<Answered, Refusal> {
+    ) -> Result<AnswerBody, Refusal> {
         Ok(write(&predictions.predictions, predictions.batch, served, state)?.into())
     }
 }

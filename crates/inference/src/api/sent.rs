@@ -37,32 +37,32 @@ pub(super) fn body<T: Unpin + 'static>(
 }
 
 /// An answer to a request for predictions.
-pub(super) struct Answered {
+pub(super) struct AnswerBody {
     bytes: Vec<u8>,
     /// If tensors in binary form follow the JSON: the length of the JSON.
     json_length: Option<usize>,
 }
 
-impl Answered {
+impl AnswerBody {
     /// Creates an answer of JSON, followed by tensors in binary form.
     pub(super) fn with_tensors(bytes: Vec<u8>, json_length: usize) -> Self {
         Self { bytes, json_length: Some(json_length) }
     }
 }
 
-impl From<Vec<u8>> for Answered {
+impl From<Vec<u8>> for AnswerBody {
     fn from(json: Vec<u8>) -> Self {
         Self { bytes: json, json_length: None }
     }
 }
 
 /// Returns the answer to a request for predictions. `kept` is dropped as by [`json`].
-pub(super) fn answered<T: Unpin + 'static>(
+pub(super) fn answer<T: Unpin + 'static>(
     status: StatusCode,
-    answer: impl Into<Answered>,
+    answer: impl Into<AnswerBody>,
     kept: T,
 ) -> HttpResponse {
-    let Answered { bytes, json_length } = answer.into();
+    let AnswerBody { bytes, json_length } = answer.into();
     let Some(length) = json_length else { return json(status, bytes, kept) };
     let mut response = HttpResponse::build(status);
     response.content_type(ContentType::octet_stream()).insert_header((HEADER_LENGTH, length));

@@ -8,7 +8,7 @@ use crate::{
     api::{
         ApiError, State, body,
         predict::{Predictions, Protocol, respond},
-        sent::Answered,
+        sent::AnswerBody,
     },
     reason::Reason,
     refusal::{Refusal, TextErrorBody},
@@ -143,7 +143,7 @@ impl Protocol for Oip {
         predictions: &Predictions,
         served: &Served,
         state: &State,
-    ) -> Result<Answered, Refusal> {
+    ) -> Result<AnswerBody, Refusal> {
         outputs::write(wanted, &predictions.predictions, served, state)
     }
 }

@@ -1,6 +1,6 @@
 //! Handles the routes that describe the server and the model, and those that report whether they are ready.
 
-use super::{check_model, outputs::Output};
+use super::{check_model, outputs::OutputTensor};
 use crate::{
     api::{ApiError, State, health},
     refusal::TextErrorBody,
@@ -148,7 +148,7 @@ impl<'a> ModelMetadata<'a> {
             },
             shape: [-1, 1],
         };
-        let output = |output: Output| TensorMetadata {
+        let output = |output: OutputTensor| TensorMetadata {
             name: output.name(),
             datatype: output.datatype(card),
             shape: [-1, output.columns(card) as i64],
@@ -158,7 +158,7 @@ impl<'a> ModelMetadata<'a> {
             versions: [&card.version],
             platform: "modelvitals_json",
             inputs: card.features.iter().map(input).collect(),
-            outputs: Output::of(card).map(output).collect(),
+            outputs: OutputTensor::of(card).map(output).collect(),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! the ids are one string, separated by commas, which no id contains.
 
 use crate::{
-    api::{State, sent::Answered},
+    api::{State, sent::AnswerBody},
     reason::Reason,
     receipt,
     refusal::Refusal,
@@ -17,9 +17,9 @@ use model::{ModelCard, Prediction};
 use serde::Serialize;
 use std::time::SystemTime;
 
-/// An output.
+/// A tensor of the answer, which the protocol calls an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Output {
+pub(super) enum OutputTensor {
     /// The name of the predicted class, or the predicted number
     Predict,
     /// One probability per class, if the model returns probabilities
@@ -30,7 +30,7 @@ pub(super) enum Output {
     PredictionId,
 }
 
-impl Output {
+impl OutputTensor {
     /// All outputs. The first two are sent if the request names none.
     const ALL: [Self; 4] = [Self::Predict, Self::PredictProba, Self::Label, Self::PredictionId];
 
@@ -82,18 +82,18 @@ impl Output {
 pub(super) struct Wanted {
     id: Option<String>,
     /// The outputs, and whether each of them is sent in binary form.
-    outputs: Vec<(Output, bool)>,
+    outputs: Vec<(OutputTensor, bool)>,
 }
 
 impl Wanted {
     /// Checks the outputs that a request names.
     pub(super) fn new(request: &InferRequest<'_>, card: &ModelCard) -> Result<Self, Refusal> {
-        let mut outputs: Vec<(Output, bool)> = Vec::new();
+        let mut outputs: Vec<(OutputTensor, bool)> = Vec::new();
         for (index, wanted) in request.outputs.iter().enumerate() {
             let place = || format!("outputs[{index}].name");
-            let output = Output::of(card).find(|output| output.name() == wanted.name);
+            let output = OutputTensor::of(card).find(|output| output.name() == wanted.name);
             let output = output.ok_or_else(|| {
-                let known = Output::of(card).map(Output::name).collect::<Vec<_>>().join(", ");
+                let known = OutputTensor::of(card).map(OutputTensor::name).collect::<Vec<_>>().join(", ");
                 let message =
                     format!("unknown output {:?}; the outputs are {known}", shortened(&wanted.name));
                 Refusal::new(Reason::UnknownOutput, message).at(place())
@@ -105,7 +105,7 @@ impl Wanted {
             outputs.push((output, wanted.binary));
         }
         if outputs.is_empty() {
-            let usual = Output::of(card).filter(|output| Output::ALL[..2].contains(output));
+            let usual = OutputTensor::of(card).filter(|output| OutputTensor::ALL[..2].contains(output));
             outputs = usual.map(|output| (output, request.binary_outputs)).collect();
         }
         Ok(Self { id: request.id.as_ref().map(|id| id.clone().into_owned()), outputs })
@@ -118,7 +118,7 @@ pub(super) fn write(
     predictions: &[Prediction],
     served: &Served,
     state: &State,
-) -> Result<Answered, Refusal> {
+) -> Result<AnswerBody, Refusal> {
     let now = SystemTime::now();
     let mut ids = String::with_capacity(predictions.len() * (receipt::TEXT_LENGTH + 1));
     for prediction in predictions {
@@ -167,14 +167,14 @@ pub(super) fn write(
     if wanted.outputs.iter().any(|(_, binary)| *binary) {
         let length = json.len();
         json.append(&mut tensors);
-        return Ok(Answered::with_tensors(json, length));
+        return Ok(AnswerBody::with_tensors(json, length));
     }
     Ok(json.into())
 }
 
 fn write_json(
     json: &mut Vec<u8>,
-    output: Output,
+    output: OutputTensor,
     predictions: &[Prediction],
     ids: &str,
     card: &ModelCard,
@@ -184,13 +184,13 @@ fn write_json(
             json.push(b',');
         }
         match output {
-            Output::Predict => match prediction.class() {
+            OutputTensor::Predict => match prediction.class() {
                 Some(class) => to_json(json, &card.classes[class])?,
                 None => to_json(json, &prediction.value())?,
             },
-            Output::Label => to_json(json, &prediction.class())?,
-            Output::PredictionId => to_json(json, id)?,
-            Output::PredictProba => {
+            OutputTensor::Label => to_json(json, &prediction.class())?,
+            OutputTensor::PredictionId => to_json(json, id)?,
+            OutputTensor::PredictProba => {
                 let probabilities = prediction.output.probabilities().unwrap_or_default();
                 for (index, probability) in probabilities.iter().enumerate() {
                     if index > 0 {
@@ -206,7 +206,7 @@ fn write_json(
 
 fn write_binary(
     tensors: &mut Vec<u8>,
-    output: Output,
+    output: OutputTensor,
     predictions: &[Prediction],
     ids: &str,
     card: &ModelCard,
@@ -218,16 +218,16 @@ fn write_binary(
     };
     for (prediction, id) in predictions.iter().zip(ids.split(',')) {
         match output {
-            Output::Predict => match prediction.class() {
+            OutputTensor::Predict => match prediction.class() {
                 Some(class) => text(tensors, &card.classes[class]),
                 None => tensors.extend_from_slice(&prediction.value().to_le_bytes()),
             },
-            Output::PredictionId => text(tensors, id),
-            Output::Label => {
+            OutputTensor::PredictionId => text(tensors, id),
+            OutputTensor::Label => {
                 let class = prediction.class().unwrap_or_default() as i64;
                 tensors.extend_from_slice(&class.to_le_bytes());
             }
-            Output::PredictProba => {
+            OutputTensor::PredictProba => {
                 let probabilities = prediction.output.probabilities().unwrap_or_default();
                 tensors.extend(probabilities.iter().flat_map(|probability| probability.to_le_bytes()));
             }
