@@ -35,7 +35,7 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 fn class(class: usize, probabilities: &[f64]) -> Output {
-    Output::Class { class, probabilities: Some(probabilities.to_vec()) }
+    Output::Class { class, probabilities: Some(probabilities.iter().copied().collect()) }
 }
 
 fn close(got: f64, expected: f64) -> bool {
