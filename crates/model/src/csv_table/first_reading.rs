@@ -98,7 +98,7 @@ pub(super) fn profile(
         }
     }
     if rows + unlabelled.rows == 0 {
-        let problem = "there is a header but no rows below it; add rows".into();
+        let problem = "the table has a header, but no rows; add rows".into();
         return Err(CsvError::Header { file: file.to_owned(), problem });
     }
     count_lacking_texts(text, options, layout, &mut profiles);
