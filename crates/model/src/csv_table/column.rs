@@ -265,7 +265,7 @@ impl Profile {
         let mut notes = Vec::new();
         match decided {
             Some(ColumnType::Numeric) if self.inexact > 0 => notes.push(format!(
-                "column {name}: {} beyond 2^53 and rounded, and requests with such integers are refused; \
+                "column {name}: {} larger in magnitude than 2^53 and rounded, and requests with such integers are refused; \
                  if the column holds identifiers, leave it out with --drop {flag_value}",
                 counted(self.inexact, "integer is", "integers are")
             )),

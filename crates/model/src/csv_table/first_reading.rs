@@ -74,7 +74,7 @@ pub(super) fn profile(
         let line = record.position().map_or(0, |position| lines.line_of(position.byte()));
         if record.len() != width {
             let problem = format!(
-                "{} fields, but the header has {width}; quote fields that contain the separator, or name another with --separator",
+                "expected {width} fields as in the header, got {}; quote fields that contain the separator, or name another with --separator",
                 record.len()
             );
             return Err(row_error(line, problem));
@@ -98,7 +98,7 @@ pub(super) fn profile(
         }
     }
     if rows + unlabelled.rows == 0 {
-        let problem = "there is a header but no rows below it; add rows".into();
+        let problem = "the table has a header, but no rows; add rows".into();
         return Err(CsvError::Header { file: file.to_owned(), problem });
     }
     count_lacking_texts(text, options, layout, &mut profiles);
