@@ -177,7 +177,9 @@ impl State {
             let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
             former.retain(|model| model.card.version != served.card.version);
             former.push_front(Arc::clone(&old));
-            former.truncate(FORMER);
+            for oldest in former.split_off(FORMER.min(former.len())) {
+                self.metrics.forget_model(&oldest.card.version);
+            }
         }
         self.served.store(Arc::new(new));
         old.metrics.retire();

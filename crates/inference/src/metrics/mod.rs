@@ -5,6 +5,7 @@
 //! - `labels`: closed sets of label values
 //! - `model_metrics`: signals, outputs and feedback of one model
 //! - `error_size`: which errors of predicted numbers are counted, and in which sums
+//! - `page`: the pages of several recorders as one
 //! - `route_metrics`: requests and durations of one route
 //! - `process`: the standard process metrics
 //!
@@ -16,6 +17,7 @@ mod error_size;
 mod families;
 mod labels;
 mod model_metrics;
+mod page;
 mod process;
 mod route_metrics;
 
@@ -26,17 +28,25 @@ pub use route_metrics::RouteMetrics;
 use crate::{reason::Reason, route::Route};
 use drift::FalseAlarmBudget;
 use families::{
-    CONNECTIONS_DROPPED, CONNECTIONS_OPEN, FAULTS, FEEDBACK_LAG, FEEDBACK_REJECTED, IN_FLIGHT, REJECTIONS,
-    RELOADS,
+    CONNECTIONS_DROPPED, CONNECTIONS_OPEN, FAULTS, FEEDBACK_LAG, FEEDBACK_REJECTED, IN_FLIGHT, LOAD_TIME,
+    LOADED, REJECTIONS, RELOADS,
 };
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
 use model::ModelCard;
-use std::sync::Arc;
+use page::Page;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// The service's metrics. An event costs a few atomic additions.
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
+    /// The versions of models, each with the recorder of its series: a series cannot be removed from a recorder.
+    models: Mutex<Vec<(String, Arc<PrometheusRecorder>)>>,
+    loaded: Gauge,
+    load_time: Gauge,
     feedback_rejections: Vec<Counter>,
     feedback_lag: Histogram,
     rejections: Vec<Counter>,
@@ -75,15 +85,44 @@ impl Metrics {
                     .map(|reason| CONNECTIONS_DROPPED.with([reason.as_str()]))
                     .collect(),
                 reloads: ReloadOutcome::ALL.iter().map(|outcome| RELOADS.with([outcome.as_str()])).collect(),
+                loaded: LOADED.only(),
+                load_time: LOAD_TIME.only(),
+                models: Mutex::default(),
                 recorder: Arc::clone(&recorder),
             }
         })
     }
 
     /// Registers every series of a model at 0 and returns its metrics. The budget sets the critical values that verdicts on drift
-    /// use.
+    /// use. The series of a version that is known continue.
     pub fn of_model(&self, card: &ModelCard, budget: &FalseAlarmBudget) -> ModelMetrics {
-        with_local_recorder(&self.recorder, || ModelMetrics::new(card, budget))
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.loaded.set(1.0);
+        self.load_time.set(now.as_secs_f64());
+        let mut models = self.models();
+        let known = models.iter().find(|(version, _)| *version == card.version);
+        let recorder = known.map(|(_, recorder)| Arc::clone(recorder)).unwrap_or_else(|| {
+            let recorder = Arc::new(metric_families::recorder(families::HISTOGRAMS));
+            with_local_recorder(&recorder, families::describe);
+            models.push((card.version.clone(), Arc::clone(&recorder)));
+            recorder
+        });
+        with_local_recorder(&recorder, || ModelMetrics::new(card, budget))
+    }
+
+    /// Removes the series of a model from the page.
+    pub fn forget_model(&self, version: &str) {
+        self.models().retain(|(known, _)| known != version);
+    }
+
+    fn models(&self) -> MutexGuard<'_, Vec<(String, Arc<PrometheusRecorder>)>> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the recorder of the series that do not depend on a model, and those of the models.
+    fn recorders(&self) -> Vec<Arc<PrometheusRecorder>> {
+        let models = self.models();
+        std::iter::once(&self.recorder).chain(models.iter().map(|(_, own)| own)).cloned().collect()
     }
 
     /// Counts accepted feedback by the seconds since the prediction.
@@ -132,16 +171,17 @@ impl Metrics {
 
     /// Returns the page in the Prometheus text format. It clones every distribution, so it must not run on a worker.
     pub fn render(&self) -> String {
-        let page = self.recorder.handle().render();
-        // A series cannot be removed from the recorder. Those of former models have the value 0.
+        let mut page = Page::default();
+        self.recorders().iter().for_each(|recorder| page.add(&recorder.handle().render()));
+        // The series of a former model has the value 0, and is not shown.
         let former = |line: &&str| line.starts_with("model_info{") && line.trim_end().ends_with(" 0");
-        let page: String = page.split_inclusive('\n').filter(|line| !former(line)).collect();
+        let page: String = page.text().split_inclusive('\n').filter(|line| !former(line)).collect();
         page + &process::render()
     }
 
     /// Adds the samples of the histograms to their buckets. Without this or a scrape, samples accumulate in memory.
     pub fn upkeep(&self) {
-        self.recorder.handle().run_upkeep();
+        self.recorders().iter().for_each(|recorder| recorder.handle().run_upkeep());
     }
 }
 
@@ -233,5 +273,36 @@ mod tests {
             .sum();
         assert_eq!(counted, 7.0);
         assert_eq!(value(&page, "prediction_confidence_count"), 1.0);
+    }
+
+    #[test]
+    fn the_series_of_a_forgotten_model_leave_and_those_of_others_continue() {
+        let mut card = train(&iris::table(), &TrainOptions::new("iris")).unwrap().card;
+        let metrics = Metrics::new();
+        let mut of_version = |version: &str| {
+            card.version = version.to_owned();
+            metrics.of_model(&card, &FalseAlarmBudget::default())
+        };
+        let row = [9.0, 5.0, 8.0, 4.0].map(Some);
+        let one = of_version("one");
+        one.observed(&row);
+        let series = series_count(&metrics.render());
+        of_version("two").observed(&row);
+        // A former model is served again.
+        of_version("one").observed(&row);
+        let page = metrics.render();
+        let above = |version: &str| {
+            format!(
+                "signal_bin_total{{model=\"iris\",version=\"{version}\",signal=\"sepal_width\",bin=\"above\"}}"
+            )
+        };
+        assert_eq!((value(&page, &above("one")), value(&page, &above("two"))), (2.0, 1.0));
+        let helps: Vec<&str> = page.lines().filter(|line| line.starts_with("# HELP ")).collect();
+        assert_eq!(helps.len(), helps.iter().collect::<std::collections::BTreeSet<_>>().len());
+
+        metrics.forget_model("two");
+        let page = metrics.render();
+        assert_eq!((series_count(&page), value(&page, &above("one"))), (series, 2.0));
+        assert!(!page.contains("version=\"two\""), "{page}");
     }
 }

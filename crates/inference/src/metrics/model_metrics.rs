@@ -3,14 +3,13 @@
 use super::error_size::{ErrorSizes, SIZES};
 use super::families::{
     CONFIDENCE, FEEDBACK, FEEDBACK_CONFIDENCE, FEEDBACK_ERROR, FEEDBACK_FOURTH_POWER, FEEDBACK_SQUARED_ERROR,
-    INFO, LOAD_TIME, LOADED, OUTPUT, REFERENCE_ABSOLUTE_ERROR, REFERENCE_ABSOLUTE_ERROR_SD,
-    REFERENCE_ACCURACY, REFERENCE_BIAS, REFERENCE_CLASS_ROWS, REFERENCE_CONFIDENCE, REFERENCE_RECALL,
-    REFERENCE_SQUARED_ERROR, SIGNAL_BINS, SIGNAL_CRITICAL, SIGNAL_EXPECTED, SIGNAL_FREEDOM, SIGNAL_ROWS,
+    INFO, OUTPUT, REFERENCE_ABSOLUTE_ERROR, REFERENCE_ABSOLUTE_ERROR_SD, REFERENCE_ACCURACY, REFERENCE_BIAS,
+    REFERENCE_CLASS_ROWS, REFERENCE_CONFIDENCE, REFERENCE_RECALL, REFERENCE_SQUARED_ERROR, SIGNAL_BINS,
+    SIGNAL_CRITICAL, SIGNAL_EXPECTED, SIGNAL_FREEDOM, SIGNAL_ROWS,
 };
 use drift::{Bins, FalseAlarmBudget, SignalReference};
 use metrics::{Counter, Gauge, Histogram};
 use model::{BatchRows, ModelCard, Prediction};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The metrics of one model. An event costs a few atomic additions.
 pub struct ModelMetrics {
@@ -172,11 +171,8 @@ fn labels<const MORE: usize, const ALL: usize>(card: &ModelCard, more: [String; 
 
 /// Registers what is known of a model, and returns the gauge that lists it as being served.
 fn register_model(card: &ModelCard) -> Gauge {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    LOADED.only().set(1.0);
     let info = INFO.with(labels(card, []));
     info.set(1.0);
-    LOAD_TIME.only().set(now.as_secs_f64());
     let reference = &card.reference;
     SIGNAL_ROWS.with(labels(card, [])).set(reference.rows as f64);
     let errors = reference.errors.as_ref();

@@ -5,7 +5,7 @@ use crate::{
     harness::{Service, answer, metric, until},
 };
 use inference::{LoadedModel, Settings};
-use model::{CsvOptions, ModelFile, TrainOptions, iris, read_csv, train};
+use model::{CsvOptions, FileError, ModelFile, TrainOptions, iris, read_csv, train};
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::{
@@ -212,6 +212,37 @@ async fn only_the_token_of_the_file_opens_the_route() {
     // Without a token file there is nothing.
     let (status, body) = reload(&Service::start(), Some("Bearer x")).await;
     assert_eq!((status, &body["error"]["code"]), (404, &json!("not_found")));
+}
+
+/// A process that takes a model every day would otherwise have thousands of series more every month.
+#[tokio::test]
+async fn series_leave_with_the_models_whose_feedback_is_no_longer_accepted() {
+    let files = files();
+    let service = start(&files);
+    let bearer = format!("Bearer {TOKEN}");
+    let (_, first) = service.predict(FLOWER).await;
+    let trained = model(1);
+    let mut versions = vec![trained.card.version.clone()];
+    for number in 1..=33 {
+        let mut file = trained.clone();
+        file.card.name = format!("flowers{number}");
+        // The version is a hash of the content.
+        let Err(FileError::Version { actual, .. }) = ModelFile::from_json(&file.to_json().unwrap()) else {
+            panic!("the version does not depend on the name");
+        };
+        file.card.version = actual;
+        versions.push(file.card.version.clone());
+        put(&files.model, file.to_json().unwrap().as_bytes());
+        assert_eq!(reload(&service, Some(&bearer)).await.1["outcome"], "changed");
+    }
+    let page = service.get("/metrics").await.text().await.unwrap();
+    let has = |version: &String| page.contains(&format!("version=\"{version}\""));
+    let listed: Vec<bool> = versions.iter().map(has).collect();
+    // The served model and 32 former ones.
+    assert_eq!((listed[0], listed[1..].iter().all(|&listed| listed)), (false, true), "{listed:?}");
+    let feedback = json!({"prediction_id": first["prediction_id"], "label": "setosa"}).to_string();
+    let request = service.client.post(service.url("/feedback")).header("Content-Type", "application/json");
+    assert_eq!(answer(request.body(feedback)).await.1["error"]["code"], "foreign_version");
 }
 
 /// Clients keep asking while the process takes new files at SIGHUP.
