@@ -125,9 +125,10 @@ async fn integers_that_would_be_rounded_are_refused_by_every_protocol() {
             let (status, json) = ask(path, body.clone()).await;
             let text = json.to_string();
             assert_eq!(status, 422, "{body} {text}");
-            assert!(text.contains("number_out_of_range") && text.contains(value), "{body} {text}");
+            assert!(text.contains("number_out_of_range"), "{body} {text}");
             if path != "/v2/models/iris/infer" {
-                assert!(text.contains("sepal_width") && text.contains("decimal point"), "{body} {text}");
+                assert!(text.contains(value) && text.contains("sepal_width"), "{body} {text}");
+                assert!(text.contains("decimal point"), "{body} {text}");
             }
             refused += 1.0;
         }

@@ -406,7 +406,9 @@ fn errors_of_a_profile_name_the_cell_and_the_remedy() {
     // A number that single precision cannot hold.
     let text = run("regression", &changed("regression", 7, &first("1e100")), &["--target", "progression"]);
     assert!(
-        text.contains("t.csv:7: column \"age\": 1e100 is too large to score; correct the cell"),
+        text.contains(
+            "t.csv:7: column \"age\": must be small enough to be scored without overflow, got 1e100; correct"
+        ),
         "{text}"
     );
     // A true number that is a text.
