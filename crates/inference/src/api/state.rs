@@ -177,7 +177,8 @@ impl State {
             let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
             former.retain(|model| model.card.version != served.card.version);
             former.push_front(Arc::clone(&old));
-            for oldest in former.split_off(FORMER.min(former.len())) {
+            let kept = FORMER.min(former.len());
+            for oldest in former.split_off(kept) {
                 self.metrics.forget_model(&oldest.card.version);
             }
         }

@@ -318,7 +318,7 @@ fn answers_of_a_table_make_a_profile() {
         (&["--predictions", "answer", "--probabilities", "p_yes,p_no"][..], "may be in another order"),
         (
             &["--predictions", "answer", "--probabilities", "x,p_no"],
-            "t.csv:2: --probabilities: the row adds up to 2",
+            "t.csv:3: --probabilities: the row adds up to 1.6",
         ),
         (&["--predictions", "answers"], "no column \"answers\""),
         (
