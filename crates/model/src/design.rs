@@ -117,6 +117,7 @@ impl Design {
 /// Returns the dot product. It adds up eight partial sums, which the compiler can compute in parallel; it could not do that with a
 /// single sum, because it must not change the order of additions.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    // Rows as short as those of Iris have no block of eight.
     if a.len() < 8 {
         return a.iter().zip(b).map(|(a, b)| a * b).sum();
     }
@@ -163,6 +164,7 @@ mod tests {
     fn the_dot_product_of_any_length_is_the_sum_of_all_products() {
         let a: Vec<f64> = (1..=21).map(f64::from).collect();
         assert_eq!(dot(&a, &a), 21.0 * 22.0 * 43.0 / 6.0);
+        assert_eq!((dot(&a[..7], &a[..7]), dot(&a[..8], &a[..8])), (140.0, 204.0));
         assert_eq!(dot(&[], &[]), 0.0);
     }
 }
