@@ -1,23 +1,13 @@
-// The dashboard of a model service. `just dashboards` writes dashboards/ml-inference.json from it.
+// The dashboard of one model. `just dashboards` writes dashboards/ml-inference.json from it.
 
-local links = import 'lib/links.libsonnet';
+local m = import 'lib/models.libsonnet';
 local g = import 'lib/panels.libsonnet';
 
-// Adds a label `position` to series of bins, which sorts them: below the range, quantiles or categories, above the range, other
-// categories, missing values.
-local positioned(bins) =
-  local place(series, at, bin) = 'label_replace(%s, "position", "%s", "bin", "%s")' % [series, at, bin];
-  place(place(place(place(place(bins, '1', '.*'), '0', 'below'), '2', 'above'), '3', 'other'), '4', 'missing');
+local drift(metric, by=[]) = m.recorded(metric, 'signal=~"$signal",window="$window"', by);
+local quality(metric, by=[], aggregate='max') = m.recorded(metric, 'window="$feedback_window"', by, aggregate);
 
-// The routes for predictions, of which each protocol has its own; the same pattern as in the rules.
-local predictions = 'endpoint=~"/predict|/invocations|/v1/.+:predict|/v2/.+/infer"';
-
-// The greatest value of a recorded series over the selected jobs, by these labels and, if there are several versions, by version.
-local recorded(metric, labels, by=[], aggregate='max') =
-  '%s by (%s) (%s{job=~"$job",version=~"$version"%s})' % [aggregate, std.join(', ', by + ['$by_version']), metric, labels];
-local always(metric, by=[]) = recorded(metric, '', by);
-local drift(metric, by=[]) = recorded(metric, ',signal=~"$signal",window="$window"', by);
-local quality(metric, by=[], aggregate='max') = recorded(metric, ',window="$feedback_window"', by, aggregate);
+// Opens the page of the signal whose line or bar was clicked.
+local toSignal = g.linked('Bins of ${__field.labels.signal}', m.signalPage('%s&var-signal=${__field.labels.signal}' % m.selected(['cluster', 'model', 'job', 'version', 'window'])));
 
 local noFeedback = 'No feedback sent yet, or fewer than 60 rows of it in the window.';
 
@@ -25,7 +15,7 @@ local noFeedback = 'No feedback sent yet, or fewer than 60 rows of it in the win
 local errorFigure(title, description, figure, min) =
   g.timeseries(title, description, 'none', [
     g.query('realised {{$by_version}}', quality('model_window:feedback:' + figure)),
-    g.query('reference {{$by_version}}', always('model:model_reference_%s:max' % figure)),
+    g.query('reference {{$by_version}}', m.recorded('model:model_reference_%s:max' % figure)),
     g.query('95 % interval, low', quality('model_window:feedback:%s_low' % figure, aggregate='min')),
     g.query('95 % interval, high', quality('model_window:feedback:%s_high' % figure)),
   ], min=min)
@@ -36,7 +26,7 @@ local errorFigure(title, description, figure, min) =
 
 // The bins of the predictions of models that predict numbers.
 local predicted(bins) =
-  'max by (bin) (model_signal_bin_window:signal_bin:ratio{job=~"$job",version=~"$version",signal="prediction",bin=~"%s",window="$window"} and on (cluster, job, model, version) model:feedback_absolute_error:predicts_number{job=~"$job",version=~"$version"})' % bins;
+  'max by (bin) (model_signal_bin_window:signal_bin:ratio{%s,signal="prediction",bin=~"%s",window="$window"} and on (cluster, job, model, version) model:feedback_absolute_error:predicts_number{%s})' % [m.model, bins, m.model];
 
 // For panels about classes, which are empty for models that predict numbers.
 local classesOnly(reason) = g.noData(reason + ' Models that predict numbers have panels of their own below.');
@@ -48,39 +38,30 @@ g.dashboard(
     Health of a served model: throughput, latency, errors, predictions, whether its inputs still follow the
     distribution of its training data, and whether its accuracy is what its confidence indicates.
   |||,
-  ['model', 'drift'],
+  ['model', 'drift', m.tag],
   variables=[
     g.datasourceVariable,
-    g.labelVariable('job', 'Job', 'label_values(inference_requests_total, job)', allValue='.+'),
-    g.labelVariable('instance', 'Instance', 'label_values(inference_requests_total{job=~"$job"}, instance)', allValue='.+', description='Applies to request throughput, CPU, memory and refused feedback. All other panels pool the replicas.'),
-    g.labelVariable('version', 'Model version', 'label_values(signal_reference_rows{job=~"$job"}, version)', allValue='.+'),
-    g.labelVariable('signal', 'Signal', 'label_values(signal_critical_chi2{job=~"$job",version=~"$version"}, signal)', allValue='.+', description='Applies to all panels about drift.'),
-    g.choiceVariable('window', 'Drift window', 'The short window shows large drift soon, the day shows small drift.', ['25s', '10m', '1h', '1d']),
-    g.choiceVariable('feedback_window', 'Feedback window', 'The window of the panels about accuracy: feedback that arrived within the hour or the day.', ['1h', '1d']),
-    g.groupingVariable('by_job', 'job', 'model_loaded{job=~"$job"}'),
-    g.groupingVariable('by_version', 'version', 'model:signal_reference_rows:max{job=~"$job",version=~"$version"}'),
-    g.worstVariable('worst', 'signal', 9, 'model_signal_window:signal_bin:psi{job=~"$job",version=~"$version",signal=~"$signal",window="$window"}', 'model_signal:signal_critical_chi2:max{job=~"$job",version=~"$version",signal=~"$signal"}'),
+    m.cluster,
+    m.oneModel,
+    m.jobOfModel,
+    m.version,
+    m.instanceOfModel('Applies to request throughput, CPU, memory and refused feedback. All other panels pool the replicas.'),
+    g.labelVariable('signal', 'Signal', 'label_values(signal_critical_chi2{%s}, signal)' % m.model, allValue='.+', description='Applies to all panels about drift.'),
+    m.window,
+    m.feedbackWindow,
+    m.byJob,
+    m.byVersion,
+    g.worstVariable('worst', 'signal', 8, 'model_signal_window:signal_bin:psi{%s,signal=~"$signal",window="$window"}' % m.model, 'model_signal:signal_critical_chi2:max{%s,signal=~"$signal"}' % m.model),
   ],
-  links=links,
-  annotations=[
-    g.alertAnnotations,
-    g.queryAnnotations(
-      'Phases of the load generator',
-      'purple',
-      'max by (scenario, phase) (loadgen_phase_active) > 0',
-      step='5s',
-      title='{{phase}}',
-      text='{{scenario}}',
-      tags=['scenario', 'phase'],
-    ),
-  ],
+  annotations=m.annotations,
+  links=m.links,
   sections=[
     g.section('Vital signs', [
       g.line(8, [
         g.timeseries('Request throughput', |||
           Requests per second by HTTP status, over all endpoints, stacked.
         |||, 'reqps', [
-          g.query('{{status}}', 'sum by (status) (rate(inference_requests_total{job=~"$job",instance=~"$instance"}[$__rate_interval]))'),
+          g.query('{{status}}', 'sum by (status) (rate(inference_requests_total{%s,instance=~"$instance"}[$__rate_interval]))' % m.services),
         ])
         + g.fill(60)
         + g.stacked('normal')
@@ -94,10 +75,10 @@ g.dashboard(
           Time to answer requests for predictions over the last minute: p95, mean, p99 and median. The dashed line is
           the objective for p95, 250 ms, which ModelLatencyHigh watches.
         |||, 's', [
-          g.query('p95 {{endpoint}} {{$by_job}}', 'job_endpoint:inference_duration_seconds:p95_rate1m{job=~"$job",%s}' % predictions),
-          g.query('mean {{endpoint}} {{$by_job}}', 'job_endpoint:inference_duration_seconds:mean_rate1m{job=~"$job",%s}' % predictions),
-          g.query('p99 {{endpoint}} {{$by_job}}', 'job_endpoint:inference_duration_seconds:p99_rate1m{job=~"$job",%s}' % predictions),
-          g.query('p50 {{endpoint}} {{$by_job}}', 'job_endpoint:inference_duration_seconds:p50_rate1m{job=~"$job",%s}' % predictions),
+          g.query('p95 {{endpoint}} {{$by_job}}', 'job_endpoint:inference_duration_seconds:p95_rate1m{%s,%s}' % [m.services, m.predictions]),
+          g.query('mean {{endpoint}} {{$by_job}}', 'job_endpoint:inference_duration_seconds:mean_rate1m{%s,%s}' % [m.services, m.predictions]),
+          g.query('p99 {{endpoint}} {{$by_job}}', 'job_endpoint:inference_duration_seconds:p99_rate1m{%s,%s}' % [m.services, m.predictions]),
+          g.query('p50 {{endpoint}} {{$by_job}}', 'job_endpoint:inference_duration_seconds:p50_rate1m{%s,%s}' % [m.services, m.predictions]),
         ], min=null)
         + g.namesOnly
         + g.logScale
@@ -107,8 +88,8 @@ g.dashboard(
           Share of the requests for predictions over the last minute that were refused because of the client's error
           (4xx) or failed in the service (5xx). ModelBadInput watches the first, ModelErrorBudgetBurn the second.
         |||, 'percentunit', [
-          g.query('4xx {{endpoint}} {{$by_job}}', 'job_endpoint:inference_requests_4xx:ratio_rate1m{job=~"$job",%s}' % predictions),
-          g.query('5xx {{endpoint}} {{$by_job}}', 'job_endpoint:inference_requests_5xx:ratio_rate1m{job=~"$job",%s}' % predictions),
+          g.query('4xx {{endpoint}} {{$by_job}}', 'job_endpoint:inference_requests_4xx:ratio_rate1m{%s,%s}' % [m.services, m.predictions]),
+          g.query('5xx {{endpoint}} {{$by_job}}', 'job_endpoint:inference_requests_5xx:ratio_rate1m{%s,%s}' % [m.services, m.predictions]),
         ])
         + g.fill(10)
         + g.softMax(0.01)
@@ -120,7 +101,7 @@ g.dashboard(
         g.timeseries('Prediction distribution', |||
           Share of each class among the predictions of the last minute. The shares change when the inputs drift.
         |||, 'percentunit', [
-          g.query('{{class}} {{$by_version}}', 'model_class:prediction_output:ratio_rate1m{job=~"$job",version=~"$version"}'),
+          g.query('{{class}} {{$by_version}}', 'model_class:prediction_output:ratio_rate1m{%s}' % m.model),
         ], min=null)
         + g.fill(60)
         + g.stacked('percent')
@@ -129,7 +110,7 @@ g.dashboard(
         g.timeseries('CPU usage', |||
           Share of one processor core that each instance uses: 200 % are two cores.
         |||, 'percentunit', [
-          g.query('{{instance}}', 'rate(process_cpu_seconds_total{job=~"$job",instance=~"$instance"}[$__rate_interval]) and on (cluster, job, instance) model_loaded{job=~"$job",instance=~"$instance"}'),
+          g.query('{{instance}}', 'rate(process_cpu_seconds_total{%s,instance=~"$instance"}[$__rate_interval]) and on (cluster, job, instance) model_loaded{%s,instance=~"$instance"}' % [m.services, m.services]),
         ])
         + g.fill(10)
         + g.softMax(0.1)
@@ -137,7 +118,7 @@ g.dashboard(
         g.timeseries('Memory usage', |||
           Resident memory of each instance.
         |||, 'bytes', [
-          g.query('{{instance}}', 'process_resident_memory_bytes{job=~"$job",instance=~"$instance"} and on (cluster, job, instance) model_loaded{job=~"$job",instance=~"$instance"}'),
+          g.query('{{instance}}', 'process_resident_memory_bytes{%s,instance=~"$instance"} and on (cluster, job, instance) model_loaded{%s,instance=~"$instance"}' % [m.services, m.services]),
         ])
         + g.fill(10)
         + g.noData('No instance is scraped.'),
@@ -153,15 +134,16 @@ g.dashboard(
         |||, [[-1, 'cannot tell', '#808080'], [0, 'steady', 'green'], [1, 'drifting', 'red']], [
           g.query('{{signal}} {{$by_version}}', '%s or %s' % [
             drift('model_signal_window:signal_bin:drifting', ['signal']),
-            recorded('0 * model_signal:signal_critical_chi2:max', ',signal=~"$signal"', ['signal']) + ' - 1',
+            m.recorded('0 * model_signal:signal_critical_chi2:max', 'signal=~"$signal"', ['signal']) + ' - 1',
           ]),
         ])
+        + toSignal
         + g.noData('No model is scraped.'),
         g.stateTimeline('Alerts firing', |||
           Which alerts fire, and when; and, if a scenario of the load generator runs, its phases. Each alert has a section in
           the runbook.
-        |||, [[0, 'none', 'green'], [1, 'warning', 'orange'], [2, 'critical', 'red'], [3, 'phase', 'purple']], [
-          g.query('{{alertname}}', 'max by (alertname) (ALERTS{job=~"$job",alertname=~"Model.+",alertstate="firing",severity!="critical"} or 2 * ALERTS{job=~"$job",alertname=~"Model.+",alertstate="firing",severity="critical"}) or on () label_replace(vector(0), "alertname", "no alert", "", "")'),
+        |||, [[0, 'quiet', 'green'], [1, 'warning', 'orange'], [2, 'critical', 'red'], [3, 'phase', 'purple']], [
+          g.query('{{alertname}}', 'max by (alertname) (ALERTS{%s,model=~"$model|",alertname=~"Model.+",alertstate="firing",severity!="critical"} or 2 * ALERTS{%s,model=~"$model|",alertname=~"Model.+",alertstate="firing",severity="critical"}) or on () label_replace(vector(0), "alertname", "no alert", "", "")' % [m.services, m.services]),
           g.query('drill: {{phase}}', '3 * max by (phase) (loadgen_phase_active == 1)'),
         ]),
       ]),
@@ -176,21 +158,12 @@ g.dashboard(
           g.query('detectable {{signal}} {{$by_version}}', drift('model_signal_window:signal_bin:psi_detectable', ['signal'])),
         ], min=0.001)
         + g.logScale
+        + toSignal
         + g.decimals(3)
         + g.legendRight
         + g.override(g.matching('/^limit /'), [g.color('#808080'), g.unlisted] + g.dashed)
         + g.override(g.matching('/^detectable /'), [g.color('#606060'), g.unlisted] + g.dotted)
         + g.noData('Cannot tell: fewer than 60 rows in the window.'),
-        g.barGauge('Contribution per bin', |||
-          The ten bins that contribute most to the PSI of the selected signals at the end of the time range. The PSI of a
-          signal is the sum over its bins. A bar is full at 1. The bins below and above are outside the range of the
-          training data.
-        |||, 0.1, 1, [
-          g.instant('{{signal}}: {{bin}} {{$by_version}}', 'topk(10, %s)' % drift('model_signal_bin_window:signal_bin:contribution', ['signal', 'bin'])),
-        ])
-        + g.noData('Cannot tell: fewer than 60 rows in the window.'),
-      ]),
-      g.line(8, [
         g.timeseries('Rows in the window', |||
           Number of rows in the window; the scale is logarithmic. Below the dashed line, 60, there is no verdict.
         |||, 'short', [
@@ -201,31 +174,17 @@ g.dashboard(
         + g.fill(10)
         + g.limit(60)
         + g.noData('No model is scraped.'),
-        g.timeseries('JS and KS distance', |||
-          Distance between the rows in the window and the reference, from 0 to 1. Solid: Jensen-Shannon distance.
-          Dashed: Kolmogorov-Smirnov distance, the largest difference between the cumulative shares at an edge of a
-          bin. No alert uses them. Classes and categories have no order, so they have no KS distance. No line: fewer
-          than 60 rows.
-        |||, 'none', [
-          g.query('JS {{signal}} {{$by_version}}', drift('model_signal_window:signal_bin:js_distance', ['signal'])),
-          g.query('KS {{signal}} {{$by_version}}', drift('model_signal_window:signal_bin:ks_distance', ['signal'])),
-        ])
-        + g.max(1)
-        + g.decimals(3)
-        + g.legendRight
-        + g.override(g.matching('/^KS /'), g.dashed)
-        + g.noData('Cannot tell: fewer than 60 rows in the window.'),
       ]),
       g.line(9, [
         g.barChart('Observed and expected: $worst', |||
           Share of the rows in each bin of this signal, beside the share in the reference, at the end of the time range. The
-          bins below and above are outside the range of the training data. Of more than nine selected signals, the nine are
+          bins below and above are outside the range of the training data. Of more than eight selected signals, the eight are
           shown whose PSI was greatest when the page was opened. During a rollout select one version.
         |||, 'percentunit', 'bin', [
-          g.table('observed', 'max by (bin) (model_signal_bin_window:signal_bin:ratio{job=~"$job",version=~"$version",signal=~"$worst",window="$window"})'),
-          g.table('expected', positioned('max by (bin) (model_signal_bin_window:signal_bin_expected:ratio{job=~"$job",version=~"$version",signal=~"$worst",window="$window"})')),
+          g.table('observed', m.observed('worst')),
+          g.table('expected', m.positioned(m.expected('worst'))),
         ], sort='position')
-        + g.repeated('worst', 3, 8)
+        + g.repeated('worst', 4, 6)
         + g.override(g.named('expected'), [g.color('#808080')])
         + g.override(g.named('observed'), [g.color('blue')])
         + g.noData('No rows in the window.'),
@@ -246,7 +205,7 @@ g.dashboard(
           g.query('estimated, rows with feedback {{$by_version}}', quality('model_window:feedback_confidence:estimate')),
           g.query('estimated, all rows {{$by_version}}', '%s and %s == 1' % [quality('model_window:prediction_confidence:estimate'), quality('model_window:signal_bin:estimate_valid')]),
           g.query('not valid: all rows {{$by_version}}', '%s and %s == 0' % [quality('model_window:prediction_confidence:estimate'), quality('model_window:signal_bin:estimate_valid')]),
-          g.query('reference {{$by_version}}', always('model:model_reference_accuracy:max')),
+          g.query('reference {{$by_version}}', m.recorded('model:model_reference_accuracy:max')),
           g.query('always the commonest class {{$by_version}}', quality('model_window:feedback:accuracy_baseline')),
           g.query('95 % interval, low', quality('model_window:feedback:accuracy_low', aggregate='min')),
           g.query('95 % interval, high', quality('model_window:feedback:accuracy_high')),
@@ -272,6 +231,7 @@ g.dashboard(
           g.query('drop {{$by_version}}', quality('model_window:feedback:accuracy_drop')),
           g.query('limit of the drop {{$by_version}}', '%s and %s' % [quality('model_window:feedback:accuracy_drop_limit'), quality('model_window:feedback:accuracy_drop')]),
         ], min=null)
+        + g.namesOnly
         + g.override(g.matching('/gap/'), [g.color('purple')])
         + g.override(g.matching('/drop/'), [g.color('blue')])
         + g.override(g.matching('/^limit /'), g.dashed)
@@ -283,14 +243,14 @@ g.dashboard(
           of the training data or of categories that it does not have, because confidence has no meaning there;
           ModelAccuracyGap does not fire then. Cannot tell: no rows, or a model without an estimate.
         |||, [[-1, 'cannot tell', '#808080'], [0, 'not valid', 'orange'], [1, 'valid', 'green']], [
-          g.query('estimate {{$by_version}}', '%s or %s - 1' % [quality('model_window:signal_bin:estimate_valid'), always('0 * model:signal_reference_rows:max')]),
+          g.query('estimate {{$by_version}}', '%s or %s - 1' % [quality('model_window:signal_bin:estimate_valid'), m.recorded('0 * model:signal_reference_rows:max')]),
         ])
         + g.noData('No model is scraped.'),
         g.timeseries('Versions in rollout', |||
           Number of replicas that serve each version of the model. ModelVersionMix reports more than one version after
           an hour. A replica that does not answer is counted for another minute.
         |||, 'short', [
-          g.query('{{version}}', 'sum by (version) (model:model_info:replicas{job=~"$job",version=~"$version"})'),
+          g.query('{{version}}', 'sum by (version) (model:model_info:replicas{%s})' % m.model),
         ])
         + g.decimals(0)
         + g.namesOnly
@@ -332,12 +292,12 @@ g.dashboard(
           g.table('recall', quality('model_class_window:feedback:recall', ['class'])),
           g.table('recall low', quality('model_class_window:feedback:recall_low', ['class'], aggregate='min')),
           g.table('recall high', quality('model_class_window:feedback:recall_high', ['class'])),
-          g.table('reference', always('model_class:model_reference_recall:max', ['class'])),
+          g.table('reference', m.recorded('model_class:model_reference_recall:max', by=['class'])),
           g.table('predicted', quality('model_class_window:feedback:predicted_rows', ['class'])),
           g.table('precision', quality('model_class_window:feedback:precision', ['class'])),
           g.table('precision low', quality('model_class_window:feedback:precision_low', ['class'], aggregate='min')),
           g.table('precision high', quality('model_class_window:feedback:precision_high', ['class'])),
-        ], sort='rows')
+        ], sort='rows', labels=['class', 'version'])
         + g.decimals(1)
         + g.override(g.matching('/^(rows|predicted)$/'), [{ id: 'unit', value: 'none' }, { id: 'decimals', value: 0 }])
         + g.override(g.matching('/^(recall|precision)/'), [{ id: 'noValue', value: 'cannot tell' }])
@@ -368,8 +328,8 @@ g.dashboard(
           Time from a prediction to the feedback about it, for feedback that arrived in the window. Accuracy describes
           the model at that time.
         |||, 's', [
-          g.query('p50 {{$by_job}}', 'max by (cluster, job) (job_window:feedback_lag_seconds:p50{job=~"$job",window="$feedback_window"})'),
-          g.query('p90 {{$by_job}}', 'max by (cluster, job) (job_window:feedback_lag_seconds:p90{job=~"$job",window="$feedback_window"})'),
+          g.query('p50 {{$by_job}}', 'max by (cluster, job) (job_window:feedback_lag_seconds:p50{%s,window="$feedback_window"})' % m.services),
+          g.query('p90 {{$by_job}}', 'max by (cluster, job) (job_window:feedback_lag_seconds:p90{%s,window="$feedback_window"})' % m.services),
         ])
         + g.namesOnly
         + g.noData('No feedback sent yet.'),
@@ -377,7 +337,7 @@ g.dashboard(
           Rejected feedback per second, by reason. foreign_version: it reached a replica that serves another version than
           the one that predicted, which happens during a rollout.
         |||, 'cps', [
-          g.query('{{reason}}', 'sum by (reason) (rate(feedback_rejected_total{job=~"$job",instance=~"$instance"}[$__rate_interval])) > 0'),
+          g.query('{{reason}}', 'sum by (reason) (rate(feedback_rejected_total{%s,instance=~"$instance"}[$__rate_interval])) > 0' % m.services),
         ])
         + g.noData('No feedback refused in this time range.'),
       ]),

@@ -30,15 +30,23 @@ local panel(type, title, description, unit, queries) = {
   },
 };
 
-// Names the columns of joined tables by the legends of the queries.
-local namedColumns(queries, without) = {
-  id: 'organize',
-  options: {
-    excludeByName: { [name]: true for name in without },
-    indexByName: {},
-    renameByName: { ['Value #' + query.refId]: query.legendFormat for query in numbered(queries) },
-  },
-};
+// Names the columns of joined tables by the legends of the queries, after those of these labels. A query that is alone has a
+// column without its letter.
+local namedColumns(queries, labels, without) =
+  local column(query) = if std.length(queries) == 1 then 'Value' else 'Value #' + query.refId;
+  local columns = std.map(column, numbered(queries));
+  {
+    id: 'organize',
+    options: {
+      excludeByName: { [name]: true for name in without },
+      indexByName: std.foldl(
+        function(order, name) order { [name]: std.length(order) },
+        labels + columns,
+        {}
+      ),
+      renameByName: { [columns[at]]: queries[at].legendFormat for at in std.range(0, std.length(queries) - 1) },
+    },
+  };
 local sortedBy(column, desc) = { id: 'sortBy', options: { fields: {}, sort: [{ field: column, desc: desc }] } };
 
 local defaults(settings) = { fieldConfig+: { defaults+: settings } };
@@ -167,21 +175,39 @@ local custom(settings) = defaults({ custom+: settings });
       // The second sort keeps the order of the first where two rows are equal.
       sortedBy(x, desc=false),
       sortedBy(sort, desc=false),
-      namedColumns(queries, without=['Time', 'Time 1', 'Time 2', sort]),
+      namedColumns(queries, [x], without=['Time', 'Time 1', 'Time 2', sort]),
     ],
   },
 
-  // The latest values as a table, one row per set of labels, those with the greatest `sort` first. The queries are joined on
-  // their labels, and their legends name the columns.
-  tablePanel(title, description, unit, queries, sort):: panel('table', title, description, unit, queries) + defaults({
-    custom: { align: 'auto', cellOptions: { type: 'auto' }, filterable: false, inspect: false, minWidth: 60 },
+  // The latest values as a table, one row per set of labels, sorted by one column. The queries are joined on their labels, and
+  // their legends name the columns, which follow those of `labels`.
+  tablePanel(title, description, unit, queries, sort, labels=[], desc=true)::
+    panel('table', title, description, unit, queries) + defaults({
+      custom: { align: 'auto', cellOptions: { type: 'auto' }, filterable: false, inspect: false, minWidth: 60 },
+    }) + {
+      options: { frameIndex: 0, showHeader: true, cellHeight: 'sm', enablePagination: false },
+      transformations: [
+        { id: 'merge', options: {} },
+        namedColumns(queries, labels, without=['Time']),
+        sortedBy(sort, desc),
+      ],
+    },
+
+  // The latest values as large numbers beside each other.
+  stat(title, description, unit, queries):: panel('stat', title, description, unit, queries) + defaults({
+    color: { mode: 'fixed', fixedColor: 'text' },
   }) + {
-    options: { showHeader: true, cellHeight: 'sm', enablePagination: false },
-    transformations: [
-      { id: 'merge', options: {} },
-      namedColumns(queries, without=['Time']),
-      sortedBy(sort, desc=true),
-    ],
+    options: {
+      colorMode: 'value',
+      graphMode: 'none',
+      justifyMode: 'auto',
+      orientation: 'auto',
+      percentChangeColorMode: 'standard',
+      reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
+      showPercentChange: false,
+      textMode: 'value_and_name',
+      wideLayout: true,
+    },
   },
 
   // Mixins.
@@ -212,6 +238,34 @@ local custom(settings) = defaults({ custom+: settings });
   // A dashed red line at this value.
   limit(value):: custom({ thresholdsStyle: { mode: 'dashed' } })
                  + defaults({ thresholds+: { steps+: [{ color: 'red', value: value }] } }),
+  // Pages of rows instead of a long table.
+  pages:: { options+: { enablePagination: true } },
+  // Opens this address when a value is clicked.
+  linked(title, url):: defaults({ links: [{ title: title, url: url, targetBlank: false }] }),
+  // How a column or series looks: values by name and color, a unit, an address.
+  states(list):: { id: 'mappings', value: [{
+    type: 'value',
+    options: {
+      [std.toString(list[at][0])]: { text: list[at][1], color: list[at][2], index: at }
+      for at in std.range(0, std.length(list) - 1)
+    },
+  }] },
+  words(list):: { id: 'mappings', value: [{
+    type: 'value',
+    options: {
+      [list[at][0]]: { color: list[at][1], index: at }
+      for at in std.range(0, std.length(list) - 1)
+    },
+  }] },
+  unit(unit):: { id: 'unit', value: unit },
+  address(title, url):: { id: 'links', value: [{ title: title, url: url, targetBlank: false }] },
+  colorBackground:: { id: 'custom.cellOptions', value: { type: 'color-background', mode: 'basic' } },
+  centered:: { id: 'custom.align', value: 'center' },
+  columnWidth(pixels):: { id: 'custom.width', value: pixels },
+  filterable:: { id: 'custom.filterable', value: true },
+  hidden:: { id: 'custom.hideFrom', value: { legend: true, tooltip: true, viz: true } },
+  // The least interval between two points of a range query.
+  coarse(interval):: { interval: interval },
   // How the series look whose names match.
   override(matcher, properties):: {
     fieldConfig+: { overrides+: [{ matcher: matcher, properties: properties }] },
@@ -260,9 +314,8 @@ local custom(settings) = defaults({ custom+: settings });
     hide: 0,
     skipUrlSync: false,
   },
-  // The values of a label; all of them are selected at first. `allValue` is what "All" stands for; without it, the list of
-  // all values.
-  labelVariable(name, label, query, allValue=null, description=''):: {
+  // The values of a label. Of `many`, all are selected at first, and `allValue` is what "All" stands for; otherwise the first.
+  labelVariable(name, label, query, allValue=null, many=true, description=''):: {
     type: 'query',
     name: name,
     label: label,
@@ -270,9 +323,9 @@ local custom(settings) = defaults({ custom+: settings });
     datasource: datasource,
     definition: query,
     query: { qryType: 1, query: query, refId: 'PrometheusVariableQueryEditor-VariableQuery' },
-    multi: true,
-    includeAll: true,
-    current: { selected: true, text: ['All'], value: ['$__all'] },
+    multi: many,
+    includeAll: many,
+    current: if many then { selected: true, text: ['All'], value: ['$__all'] } else { selected: false, text: '', value: '' },
     options: [],
     refresh: 2,
     regex: '',
@@ -367,7 +420,19 @@ local custom(settings) = defaults({ custom+: settings });
     target: { refId: 'Anno', expr: expr, interval: step, range: true, instant: false },
   },
 
-  // Links at the top of a dashboard.
+  // Links at the top of a dashboard: to the dashboards with this tag, and elsewhere.
+  dashboardLinks(tag):: {
+    type: 'dashboards',
+    title: '',
+    tags: [tag],
+    icon: 'external link',
+    tooltip: '',
+    url: '',
+    asDropdown: false,
+    targetBlank: false,
+    includeVars: true,
+    keepTime: true,
+  },
   link(title, url, tooltip):: {
     type: 'link',
     title: title,
@@ -422,7 +487,7 @@ local custom(settings) = defaults({ custom+: settings });
     std.foldl(number, placed, { id: 1, panels: [] }).panels,
 
   // A dashboard that is changed in its source, not in Grafana.
-  dashboard(uid, title, description, tags, variables, annotations, links, sections):: {
+  dashboard(uid, title, description, tags, variables, annotations, links, sections, refresh='5s'):: {
     uid: uid,
     title: title,
     description: prose(description),
@@ -447,7 +512,7 @@ local custom(settings) = defaults({ custom+: settings });
         { display: 'Last 7 days', from: 'now-7d', to: 'now' },
       ],
     },
-    refresh: '5s',
+    refresh: refresh,
     preload: false,
     links: links,
     annotations: { list: annotations },
