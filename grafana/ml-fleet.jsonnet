@@ -127,11 +127,12 @@ g.dashboard(
           g.table('drifting', drifting),
           g.table('accuracy', 'min by (%s) (model_window:feedback:accuracy{%s,window="$feedback_window"})' % [perModel, services]),
           g.table('drop', 'max by (%s) (model_window:feedback:accuracy_drop{%s,window="$feedback_window"})' % [perModel, services]),
-          g.table('alerts', firing('.+')),
+          g.table('alerts', '%s or 0 * %s' % [firing('.+'), models]),
           g.table('replicas', 'sum by (%s) (model:model_info:replicas{%s})' % [perModel, services]),
           g.table('versions', 'count by (%s) (model:model_info:replicas{%s} > 0)' % [perModel, services]),
           g.table('page value', 'group by (%s, page) (label_replace(%s, "page", "var-cluster=$1", "cluster", "(.*)"))' % [perModel, models]),
         ], sort='verdict', labels=['model', 'job', 'cluster'])
+        + g.emptyCells('–')
         + g.override(g.named('model'), [
           g.filterable,
           g.address('Open ${__value.text}', m.modelPage('${__data.fields.page}&var-model=${__value.raw}&var-job=${__data.fields.job}')),

@@ -300,7 +300,7 @@ g.dashboard(
         ], sort='rows', labels=['class', 'version'])
         + g.decimals(1)
         + g.override(g.matching('/^(rows|predicted)$/'), [{ id: 'unit', value: 'none' }, { id: 'decimals', value: 0 }])
-        + g.override(g.matching('/^(recall|precision)/'), [{ id: 'noValue', value: 'cannot tell' }])
+        + g.emptyCells('cannot tell')
         + classesOnly('No feedback sent yet.'),
       ]),
       g.line(8, [

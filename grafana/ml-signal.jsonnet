@@ -164,7 +164,7 @@ g.dashboard(
         + g.decimals(3)
         + g.override(g.named('rows'), [g.unit('none'), { id: 'decimals', value: 0 }])
         + g.override(g.named('verdict'), [g.states([[0, 'steady', 'green'], [1, 'drifting', 'red']]), g.colorBackground, g.centered])
-        + g.override(g.matching('/^(PSI|limit|detectable|verdict)$/'), [{ id: 'noValue', value: 'cannot tell' }])
+        + g.emptyCells('cannot tell')
         + g.noData('No model is scraped.'),
       ]),
     ]),

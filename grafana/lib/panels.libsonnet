@@ -238,6 +238,8 @@ local custom(settings) = defaults({ custom+: settings });
   // A dashed red line at this value.
   limit(value):: custom({ thresholdsStyle: { mode: 'dashed' } })
                  + defaults({ thresholds+: { steps+: [{ color: 'red', value: value }] } }),
+  // What cells without a value show; otherwise it would be the text for a table without rows.
+  emptyCells(text):: self.override(self.matching('/.*/'), [{ id: 'noValue', value: text }]),
   // Pages of rows instead of a long table.
   pages:: { options+: { enablePagination: true } },
   // Opens this address when a value is clicked.
