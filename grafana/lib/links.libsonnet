@@ -3,5 +3,4 @@
 {
   alertmanager: 'http://localhost:9093/#/alerts',
   drill: 'http://localhost:5665/',
-  runbook: 'http://localhost:9093/#/alerts',
 }

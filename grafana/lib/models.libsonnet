@@ -64,8 +64,7 @@ local model = services + ',model=~"$model",version=~"$version"';
 
   links:: [
     g.dashboardLinks(self.tag),
-    g.link('Runbook', links.runbook, 'What each alert means, what to look at, what to do'),
-    g.link('Alertmanager', links.alertmanager, 'Notifications and silences'),
+    g.link('Alertmanager', links.alertmanager, 'Alerts with links to their sections in the runbook, and silences'),
     g.link('Drill', links.drill, 'The live page and report of the load generator, while a scenario runs'),
   ],
   tag:: 'model-vitals',
