@@ -88,6 +88,11 @@ dashboards: (_install "jsonnet jsonnetfmt" "jsonnet")
     jsonnetfmt --indent 2 --in-place grafana/*.jsonnet grafana/lib/*.libsonnet
     for source in grafana/*.jsonnet; do jsonnet "$source" >"grafana/dashboards/$(basename "$source" .jsonnet).json"; done
 
+# Write grafana/dashboard.schema.json, which dashboards are tested against, from the types that Grafana publishes on npm
+dashboard-schema: (_install "npm" "npm")
+    cd grafana/schema && npm install --ignore-scripts --no-audit --no-fund --package-lock=false --legacy-peer-deps
+    cd grafana/schema && node generate.mjs
+
 # Compose Alertmanager's configuration from the receivers whose files are in monitoring/secrets
 receivers *flags: (_install "amtool" "prometheus-alertmanager")
     monitoring/receivers.sh "$@"

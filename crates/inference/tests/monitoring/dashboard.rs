@@ -49,8 +49,67 @@ fn annotations(dashboard: &Value) -> Vec<String> {
 fn filled(query: &str) -> String {
     let variables = [("$__rate_interval", "20s"), ("$__interval", "5s"), ("$__range", "15m")];
     let query = variables.iter().fold(query.to_owned(), |query, (name, value)| query.replace(name, value));
-    let names = ["job", "instance", "version", "signal", "window", "feedback_window"];
+    let names = [
+        "cluster",
+        "job",
+        "models",
+        "model",
+        "version",
+        "instance",
+        "signal",
+        "worst",
+        "window",
+        "feedback_window",
+        "by_job",
+        "by_version",
+    ];
     names.iter().fold(query, |query, name| query.replace(&format!("${name}"), "x"))
+}
+
+/// The queries of a dashboard's variables that are PromQL, and not the name of a label.
+fn variable_queries(dashboard: &Value) -> Vec<String> {
+    let variables = dashboard["templating"]["list"].as_array().unwrap().iter();
+    let texts = variables.filter_map(|variable| variable["query"]["query"].as_str());
+    texts
+        .filter_map(|text| text.strip_prefix("query_result(")?.strip_suffix(')'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What `.lint` excludes from the rules of dashboard-linter: panels by rule and dashboard, or whole dashboards.
+struct Exclusions(Value);
+
+impl Exclusions {
+    fn read() -> Self {
+        let lint = crate::files::yaml(&root().join("grafana/dashboards/.lint"));
+        for (rule, exclusion) in lint["exclusions"].as_object().unwrap() {
+            assert!(
+                exclusion["reason"].as_str().is_some_and(|reason| !reason.is_empty()),
+                "{rule}: no reason"
+            );
+        }
+        Self(lint)
+    }
+
+    /// Whether a rule does not apply to a panel, or, without one, to the dashboard as a whole.
+    fn contain(&self, rule: &str, dashboard: &Value, panel: Option<&str>) -> bool {
+        let entries = self.0["exclusions"][rule]["entries"].as_array();
+        entries.into_iter().flatten().any(|entry| {
+            entry["dashboard"] == dashboard["title"]
+                && (entry["panel"].is_null() || entry["panel"].as_str() == panel)
+        })
+    }
+
+    /// The titles that the exclusions name.
+    fn titles(&self) -> BTreeSet<(String, Option<String>)> {
+        let rules = self.0["exclusions"].as_object().unwrap().values();
+        let entries = rules.flat_map(|rule| rule["entries"].as_array().unwrap());
+        entries
+            .map(|entry| {
+                (entry["dashboard"].as_str().unwrap().to_owned(), entry["panel"].as_str().map(str::to_owned))
+            })
+            .collect()
+    }
 }
 
 #[test]
@@ -82,7 +141,8 @@ fn every_query_parses_and_reads_published_metrics() {
     let mut rules = String::from("groups:\n  - name: queries\n    rules:\n");
     for dashboard in dashboards() {
         let panels = panels(&dashboard);
-        for query in panels.iter().flat_map(|panel| queries(panel)).chain(annotations(&dashboard)) {
+        let of_panels = panels.iter().flat_map(|panel| queries(panel));
+        for query in of_panels.chain(annotations(&dashboard)).chain(variable_queries(&dashboard)) {
             let query = filled(&query);
             assert!(!query.contains('$'), "an unknown variable in {query}");
             for name in metrics(&query) {
@@ -142,12 +202,12 @@ fn panels_that_the_documents_name_exist() {
     let table = readme.lines().skip_while(|line| !line.starts_with("| failure mode |")).skip(2);
     let mut named: Vec<String> = table
         .take_while(|line| line.starts_with('|'))
-        .flat_map(|line| line.split('|').nth(3).unwrap().split([';', ',']))
+        .flat_map(|line| line.split('|').nth(4).unwrap().split([';', ',']))
         .map(|name| name.trim().to_owned())
         .collect();
     assert!(named.len() > 12, "{named:?}");
-    // These are the dashboard itself and a page of Prometheus.
-    let elsewhere = ["Model health", "Status → Targets"];
+    // The dashboards themselves, and a page of Prometheus.
+    let elsewhere = ["Model fleet", "Model health", "Model signal", "Status → Targets"];
     named.extend(
         emphasised(&read("monitoring/runbook.md"))
             .into_iter()
@@ -163,7 +223,7 @@ fn panels_that_the_documents_name_exist() {
 
 #[test]
 fn every_panel_has_title_unit_queries_and_filters() {
-    let exclusions = std::fs::read_to_string(root().join("grafana/dashboards/.lint")).unwrap();
+    let exclusions = Exclusions::read();
     for dashboard in dashboards() {
         assert_eq!((&dashboard["schemaVersion"], &dashboard["editable"]), (&42.into(), &false.into()));
         let mut ids = BTreeSet::new();
@@ -177,15 +237,21 @@ fn every_panel_has_title_unit_queries_and_filters() {
             assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{title}: no unit");
             assert_eq!(panel["datasource"]["uid"], "$datasource", "{title}");
             assert!(!queries(panel).is_empty(), "{title}: no query");
+            let excluded = |rule| exclusions.contain(rule, &dashboard, Some(title));
             for query in queries(panel) {
-                assert!(query.contains("job=~\"$job\""), "{title}: {query}");
-                let pooled = exclusions.contains(&format!("panel: {title}\n"))
-                    || exclusions.contains(&format!("panel: \"{title}\"\n"))
-                    || exclusions.trim_end().ends_with(&format!("panel: \"{title}\""));
-                assert!(pooled || query.contains("instance=~\"$instance\""), "{title}: {query}");
+                let job = excluded("target-job-rule") || query.contains("job=~\"$job\"");
+                let instance = excluded("target-instance-rule") || query.contains("instance=~\"$instance\"");
+                assert!(job && instance, "{title}: {query}");
                 assert!(!query.contains("rate(") || query.contains("[$__rate_interval]"), "{title}: {query}");
             }
         }
+    }
+}
+
+#[test]
+fn variables_follow_the_linter() {
+    let exclusions = Exclusions::read();
+    for dashboard in dashboards() {
         let variables: BTreeMap<&str, &Value> = dashboard["templating"]["list"]
             .as_array()
             .unwrap()
@@ -194,10 +260,64 @@ fn every_panel_has_title_unit_queries_and_filters() {
             .collect();
         assert_eq!(variables["datasource"]["label"], "Data source");
         for name in ["job", "instance"] {
+            if exclusions.contain(&format!("template-{name}-rule"), &dashboard, None) {
+                continue;
+            }
             let variable = variables[name];
             assert_eq!((&variable["type"], &variable["allValue"]), (&"query".into(), &".+".into()), "{name}");
-            assert_eq!((&variable["multi"], &variable["refresh"]), (&true.into(), &2.into()), "{name}");
+            assert_eq!(variable["multi"], true, "{name}");
         }
+        let reloads = exclusions.contain("template-on-time-change-reload-rule", &dashboard, None);
+        for (name, variable) in variables.iter().filter(|(_, variable)| variable["type"] == "query") {
+            assert!(reloads || variable["refresh"] == 2, "{name}");
+        }
+    }
+}
+
+#[test]
+fn exclusions_from_the_linter_name_dashboards_and_panels_that_exist() {
+    let mut known = BTreeSet::new();
+    for dashboard in dashboards() {
+        let title = dashboard["title"].as_str().unwrap();
+        known.insert((title.to_owned(), None));
+        for panel in panels(&dashboard) {
+            known.insert((title.to_owned(), panel["title"].as_str().map(str::to_owned)));
+        }
+    }
+    let titles = Exclusions::read().titles();
+    assert!(titles.is_subset(&known), "{:?}", titles.difference(&known).collect::<Vec<_>>());
+}
+
+/// Where links lead inside Grafana: `/d/` and the uid of a dashboard.
+fn pages(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => text
+            .strip_prefix("/d/")
+            .map(|rest| rest.split('?').next().unwrap().to_owned())
+            .into_iter()
+            .collect(),
+        Value::Array(values) => values.iter().flat_map(pages).collect(),
+        Value::Object(fields) => fields.values().flat_map(pages).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn dashboards_link_to_each_other() {
+    let dashboards = dashboards();
+    let uids: BTreeSet<&str> =
+        dashboards.iter().map(|dashboard| dashboard["uid"].as_str().unwrap()).collect();
+    assert_eq!(uids.into_iter().collect::<Vec<_>>(), ["ml-fleet", "ml-inference", "ml-signal"]);
+    let linked = |uid: &str| -> BTreeSet<String> {
+        let dashboard = dashboards.iter().find(|dashboard| dashboard["uid"] == uid).unwrap();
+        pages(&dashboard["panels"]).into_iter().collect()
+    };
+    assert_eq!(linked("ml-fleet"), BTreeSet::from(["ml-inference".to_owned()]));
+    assert_eq!(linked("ml-inference"), BTreeSet::from(["ml-signal".to_owned()]));
+    // Links between dashboards are by tag.
+    for dashboard in &dashboards {
+        let tag = &dashboard["links"][0]["tags"][0];
+        assert!(dashboard["tags"].as_array().unwrap().contains(tag), "{}", dashboard["uid"]);
     }
 }
 

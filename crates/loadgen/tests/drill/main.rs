@@ -5,6 +5,7 @@
 mod alerting;
 mod alertmanager;
 mod browser;
+mod dashboards;
 mod feedback;
 #[path = "../common/flats.rs"]
 mod flats;

@@ -18,11 +18,20 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts a Prometheus that scrapes the replicas of the service at `targets`.
     pub fn start(targets: &[SocketAddr]) -> Self {
+        Self::scraping(targets, None)
+    }
+
+    /// Starts it; it scrapes the replicas of the service at `targets`, and the load generator.
+    pub fn scraping(targets: &[SocketAddr], generator: Option<SocketAddr>) -> Self {
         let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../monitoring");
         let folder = tempfile::tempdir().unwrap();
         let config = std::fs::read_to_string(pack.join("prometheus.yml")).unwrap();
         let targets: Vec<String> = targets.iter().map(|target| format!("'{target}'")).collect();
         let config = config.replace("- inference:8000", &format!("- {}", targets.join("\n          - ")));
+        let config = match generator {
+            Some(address) => config.replace("- loadgen:9464", &format!("- '{address}'")),
+            None => config,
+        };
         std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
         std::fs::create_dir(folder.path().join("rules")).unwrap();
         for entry in std::fs::read_dir(pack.join("rules")).unwrap() {

@@ -1,0 +1,76 @@
+// What the dashboards have in common: variables, annotations, links, and queries on the series that monitoring/rules records.
+
+local links = import 'links.libsonnet';
+local g = import 'panels.libsonnet';
+
+// Which series: those of the selected services, and those of the selected model.
+local services = 'cluster=~"$cluster",job=~"$job"';
+local model = services + ',model=~"$model",version=~"$version"';
+
+{
+  services:: services,
+  model:: model,
+
+  // The routes for predictions, of which each protocol has its own; the same pattern as in the rules.
+  predictions:: 'endpoint=~"/predict|/invocations|/v1/.+:predict|/v2/.+/infer"',
+
+  // The greatest value of a recorded series over the selected services, by these labels and, if there are several versions, by
+  // version.
+  recorded(metric, labels='', by=[], aggregate='max')::
+    '%s by (%s) (%s{%s%s})' % [aggregate, std.join(', ', by + ['$by_version']), metric, model, if labels == '' then '' else ',' + labels],
+
+  // The bins of one signal over the drift window: shares of the rows in it and in the reference, and their parts of the PSI.
+  // `signal` names a variable; `bins` selects some of them.
+  observed(signal, bins=''):: self.ofBins('model_signal_bin_window:signal_bin:ratio', signal, bins),
+  expected(signal):: self.ofBins('model_signal_bin_window:signal_bin_expected:ratio', signal),
+  contribution(signal, bins=''):: self.ofBins('model_signal_bin_window:signal_bin:contribution', signal, bins),
+  ofBins(metric, signal, bins='')::
+    'max by (bin) (%s{%s,signal=~"$%s",window="$window"%s})' % [metric, model, signal, if bins == '' then '' else ',' + bins],
+
+  // Bins in their order, for stacked areas: a selector for each group.
+  binGroups:: ['bin="below"', 'bin!~"below|above|other|missing"', 'bin="above"', 'bin="other"', 'bin="missing"'],
+
+  // Adds a label `position` to series of bins, which sorts them: below the range, quantiles or categories, above the range,
+  // other categories, missing values.
+  positioned(bins)::
+    local place(series, at, bin) = 'label_replace(%s, "position", "%s", "bin", "%s")' % [series, at, bin];
+    place(place(place(place(place(bins, '1', '.*'), '0', 'below'), '2', 'above'), '3', 'other'), '4', 'missing'),
+
+  // Variables. `services` are all that are watched; `oneModel` and what follows it depend on each other in this order.
+  cluster:: g.labelVariable('cluster', 'Cluster', 'label_values(model_loaded, cluster)', allValue='.*', description='Empty if the targets have no label cluster.'),
+  job:: g.labelVariable('job', 'Job', 'label_values(model_loaded{cluster=~"$cluster"}, job)', allValue='.+'),
+  oneModel:: g.labelVariable('model', 'Model', 'label_values(signal_reference_rows{cluster=~"$cluster"}, model)', many=false),
+  // "All" is the jobs and instances of the model, so that requests to other models are not counted.
+  jobOfModel:: g.labelVariable('job', 'Job', 'label_values(signal_reference_rows{cluster=~"$cluster",model=~"$model"}, job)'),
+  version:: g.labelVariable('version', 'Version', 'label_values(signal_reference_rows{%s,model=~"$model"}, version)' % services, allValue='.+'),
+  instanceOfModel(description):: g.labelVariable('instance', 'Instance', 'label_values(signal_reference_rows{%s}, instance)' % model, description=description),
+  window:: g.choiceVariable('window', 'Drift window', 'The short window shows large drift soon, the day shows small drift.', ['25s', '10m', '1h', '1d']),
+  feedbackWindow:: g.choiceVariable('feedback_window', 'Feedback window', 'The window of the figures about accuracy: feedback that arrived within the hour or the day.', ['1h', '1d']),
+  byJob:: g.groupingVariable('by_job', 'job', 'model_loaded{%s}' % services),
+  byVersion:: g.groupingVariable('by_version', 'version', 'model:signal_reference_rows:max{%s}' % model),
+
+  annotations:: [
+    g.alertAnnotations,
+    g.queryAnnotations(
+      'Phases of the load generator',
+      'purple',
+      'max by (scenario, phase) (loadgen_phase_active) > 0',
+      step='5s',
+      title='{{phase}}',
+      text='{{scenario}}',
+      tags=['scenario', 'phase'],
+    ),
+  ],
+
+  links:: [
+    g.dashboardLinks(self.tag),
+    g.link('Alertmanager', links.alertmanager, 'Alerts with links to their sections in the runbook, and silences'),
+    g.link('Drill', links.drill, 'The live page and report of the load generator, while a scenario runs'),
+  ],
+  tag:: 'model-vitals',
+
+  // Addresses of the other dashboards. `query` selects what they show.
+  modelPage(query):: '/d/ml-inference?%s&${__url_time_range}' % query,
+  signalPage(query):: '/d/ml-signal?%s&${__url_time_range}' % query,
+  selected(names):: std.join('&', ['${%s:queryparam}' % name for name in names]),
+}
