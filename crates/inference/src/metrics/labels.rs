@@ -1,5 +1,4 @@
-//! The closed sets of label values beside routes and reasons: whatever a client sends, no label can take a value that is not
-//! listed here.
+//! Defines the closed sets of label values other than routes and reasons. No request can cause a label value that is not listed.
 
 use actix_web::http::Method;
 
@@ -63,12 +62,12 @@ impl From<&Method> for MethodLabel {
     }
 }
 
-/// What became of an attempt to take a new model file.
+/// The outcome of reading the model files again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReloadOutcome {
     /// Another model is served.
     Changed,
-    /// The files hold the model that is served already.
+    /// The files contain the model that is served already.
     Unchanged,
     /// The files cannot be used; the old model is served.
     Failed,
@@ -91,7 +90,7 @@ impl ReloadOutcome {
 /// Why the service closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionDrop {
-    /// As many connections were open as are allowed.
+    /// The greatest number of connections was open.
     ConnectionLimit,
     /// The client did not read its answer.
     UnreadAnswer,
@@ -113,7 +112,7 @@ impl ConnectionDrop {
     }
 }
 
-/// What a fault header asks for.
+/// A fault that a header asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
     /// An error status instead of a prediction.
@@ -125,9 +124,9 @@ pub enum FaultKind {
 /// Whether a fault that a header asked for was injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultOutcome {
-    /// It was injected.
+    /// The fault was injected.
     Injected,
-    /// It was not, because fault injection is off.
+    /// The fault was not injected, because fault injection is not allowed.
     Ignored,
 }
 

@@ -1,7 +1,7 @@
-//! The standard process metrics, read when a page is rendered.
+//! Renders the standard process metrics, which are read when a page is requested.
 //!
-//! They are written as text here: the facade's counters are whole numbers, and CPU seconds rounded to whole seconds would
-//! turn every `rate()` into steps.
+//! They are written as text here, because the counters of the crate `metrics` are whole numbers. With CPU time in whole seconds, every
+//! `rate()` would change in steps.
 
 use super::families::PROCESS;
 use metrics_process::collector::collect;
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cpu_time_keeps_its_fraction() {
+    fn cpu_time_has_a_fraction() {
         let used = || collect().cpu_seconds_total.unwrap();
         let start = used();
         let mut spun = 0_u64;

@@ -1,4 +1,4 @@
-//! The request counters and durations of one route.
+//! Counts the requests of one route and their durations.
 
 use super::{
     MethodLabel,
@@ -13,21 +13,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct RouteMetrics {
     recorder: Arc<PrometheusRecorder>,
     route: Route,
-    usual: Vec<Answered>,
-    /// Answers that are not expected of this route, such as to a PUT. Their series begin when they first occur; methods ×
-    /// statuses bounds their number.
-    unusual: Mutex<Vec<Answered>>,
+    usual: Vec<AnswerSeries>,
+    /// Series of answers that are not expected of this route, such as to a PUT. They are created when the answers first occur. Their
+    /// number is limited by the numbers of methods and statuses.
+    unusual: Mutex<Vec<AnswerSeries>>,
 }
 
-/// The handles for one method and status.
-struct Answered {
+/// The series for answers to one method with one status.
+struct AnswerSeries {
     method: MethodLabel,
     status: u16,
     requests: Counter,
     durations: Histogram,
 }
 
-impl Answered {
+impl AnswerSeries {
     fn new(recorder: &PrometheusRecorder, route: Route, method: MethodLabel, status: u16) -> Self {
         let (endpoint, verb) = (route.pattern(), method.as_str());
         with_local_recorder(recorder, || Self {
@@ -53,27 +53,27 @@ impl RouteMetrics {
         let usual = usual_answers(route)
             .iter()
             .flat_map(|(method, statuses)| statuses.iter().map(|&status| (*method, status)))
-            .map(|(method, status)| Answered::new(&recorder, route, method, status))
+            .map(|(method, status)| AnswerSeries::new(&recorder, route, method, status))
             .collect();
         Self { recorder, route, usual, unusual: Mutex::default() }
     }
 
-    /// Counts an answer that was sent after so many seconds.
+    /// Counts an answer that was sent `seconds` after the head of its request.
     pub fn answered(&self, method: MethodLabel, status: u16, seconds: f64) {
-        if let Some(answered) = self.usual.iter().find(|known| known.is(method, status)) {
-            return answered.record(seconds);
+        if let Some(series) = self.usual.iter().find(|series| series.is(method, status)) {
+            return series.record(seconds);
         }
         let mut unusual = self.unusual.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answered) = unusual.iter().find(|known| known.is(method, status)) {
-            return answered.record(seconds);
+        if let Some(series) = unusual.iter().find(|series| series.is(method, status)) {
+            return series.record(seconds);
         }
-        let answered = Answered::new(&self.recorder, self.route, method, status);
-        answered.record(seconds);
-        unusual.push(answered);
+        let series = AnswerSeries::new(&self.recorder, self.route, method, status);
+        series.record(seconds);
+        unusual.push(series);
     }
 }
 
-/// Returns the answers that are expected of a route, by method; their series exist from the start.
+/// Returns the statuses that are expected of a route, by method. Their series exist from the start.
 fn usual_answers(route: Route) -> &'static [(MethodLabel, &'static [u16])] {
     match route {
         Route::Predict | Route::Invocations => {
@@ -90,7 +90,7 @@ fn usual_answers(route: Route) -> &'static [(MethodLabel, &'static [u16])] {
         Route::Readyz | Route::OipReady => &[(MethodLabel::Get, &[200, 503])],
         Route::DocsFile => &[(MethodLabel::Get, &[200, 404])],
         Route::Docs => &[(MethodLabel::Get, &[308])],
-        // The method of a request that cannot be parsed is not known.
+        // If a request cannot be parsed, its method is not known.
         Route::Unmatched => &[(MethodLabel::Get, &[404]), (MethodLabel::Other, &[400, 408, 431])],
         Route::Metrics => &[(MethodLabel::Get, &[200, 500, 503])],
         Route::Model | Route::Healthz | Route::OpenApi => &[(MethodLabel::Get, &[200, 500])],

@@ -1,5 +1,4 @@
-//! JSON objects and lists whose values are read later. A value is checked by the code that knows what it must be, so each error
-//! names a field.
+//! Parses JSON objects and lists whose values are read later. The code that reads a value also checks it, so each error names a field.
 
 use crate::{
     reason::Reason,
@@ -17,18 +16,18 @@ use std::{borrow::Cow, fmt};
 pub(super) struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Entries<'a> {
-    /// Returns the names and values.
+    /// Returns the names and the values.
     pub(super) fn into_vec(self) -> Vec<(Cow<'a, str>, &'a RawValue)> {
         self.0
     }
 }
 
-/// A text that borrows from the body where it has no escapes.
+/// A text, which is borrowed from the body unless it has escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Entries<'a> {
-    /// Returns the values of the known fields; a null counts as absent.
+    /// Returns the values of the known fields. A null counts as absent.
     pub(super) fn take<const N: usize>(
         self,
         known: [&str; N],
@@ -56,7 +55,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// The parameters of a request, an input or an output. Unknown ones are ignored, as the protocol wants it.
+/// The parameters of a request, an input or an output. Unknown parameters are ignored, as the protocol requires.
 pub(super) struct Parameters<'a> {
     entries: Vec<(Cow<'a, str>, &'a RawValue)>,
     place: String,
@@ -136,8 +135,7 @@ pub(super) fn kind(value: &RawValue) -> Kind {
     }
 }
 
-/// Turns an error of the parser about a value that is well-formed JSON, such as a string with half of a surrogate pair, into a
-/// refusal.
+/// Returns the refusal for an error of the parser about well-formed JSON, such as a string with half of a surrogate pair.
 pub(super) fn unreadable(error: &serde_json::Error, place: &str) -> Refusal {
     let message = error.to_string();
     let reason = if message.starts_with("number out of range") {
@@ -145,7 +143,7 @@ pub(super) fn unreadable(error: &serde_json::Error, place: &str) -> Refusal {
     } else {
         Reason::MalformedJson
     };
-    Refusal::new(reason, format!("not readable as JSON: {message}")).at(place)
+    Refusal::new(reason, format!("the value cannot be read as JSON: {message}")).at(place)
 }
 
 fn wrong_type(expected: &str, value: &RawValue, place: &str) -> Refusal {

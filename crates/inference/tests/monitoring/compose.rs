@@ -1,4 +1,4 @@
-//! The Compose file: what can be checked without an engine.
+//! Checks the parts of the Compose file that can be checked without a container engine.
 
 use crate::files::{root, yaml};
 use inference::{Settings, memory::WorstCase};
@@ -23,18 +23,18 @@ fn every_service_has_a_limit_on_memory_and_processes() {
     let settings = Settings::default();
     let worst = WorstCase::of(&settings, settings.max_connections).total();
     let limit = bytes(services["inference"]["mem_limit"].as_str().unwrap()).unwrap();
-    assert!(worst < limit, "clients can make the service take {worst} bytes, and it may take {limit}");
+    assert!(worst < limit, "requests can take {worst} bytes, but the limit of the container is {limit}");
     let grace: u64 =
         services["inference"]["stop_grace_period"].as_str().unwrap().trim_end_matches('s').parse().unwrap();
     assert!(grace > (settings.drain + settings.request_timeout).as_secs() + 1, "{grace}");
 }
 
 #[test]
-fn the_health_check_follows_the_address_that_is_set() {
+fn the_health_check_uses_the_configured_address() {
     let dockerfile = std::fs::read_to_string(root().join("Dockerfile")).unwrap();
     let check = dockerfile.split("HEALTHCHECK").nth(1).unwrap().lines().nth(1).unwrap();
     assert_eq!(check.trim(), r#"CMD ["/usr/local/bin/inference", "healthcheck"]"#);
-    // A flag would set the address of the service, but not that of its check.
+    // The address is a variable, because a flag would not apply to the health check.
     let file = yaml(&root().join("docker-compose.yml"));
     let service = &file["services"]["inference"];
     let command: Vec<_> =
@@ -44,9 +44,9 @@ fn the_health_check_follows_the_address_that_is_set() {
     assert!(service["healthcheck"].is_null());
 }
 
-/// The other images listen on ports of their own, which no variable sets.
+/// The ports of the other images cannot be set by variables.
 #[test]
-fn the_other_health_checks_ask_at_the_port_that_is_published() {
+fn the_other_health_checks_use_the_published_ports() {
     let file = yaml(&root().join("docker-compose.yml"));
     for name in ["alertmanager", "prometheus", "grafana"] {
         let service = &file["services"][name];

@@ -1,4 +1,4 @@
-//! Finds the pack's files and runs tools on them.
+//! Finds the files of the monitoring pack and runs tools on them.
 
 use serde_yaml::Value;
 use std::{
@@ -10,7 +10,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
-/// The files of a folder with this ending, sorted; at least one.
+/// Returns the files of a folder with this ending, sorted. There must be at least one.
 pub fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let listed = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> =
@@ -24,7 +24,7 @@ pub fn yaml(path: &Path) -> Value {
     serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Every rule of the pack: recording rules and alerts.
+/// Returns all recording rules and alerts of the pack.
 pub fn rules() -> Vec<Value> {
     let groups = files("monitoring/rules", "yml").into_iter().flat_map(|path| {
         yaml(&path)["groups"]
@@ -37,7 +37,7 @@ pub fn rules() -> Vec<Value> {
     groups.collect()
 }
 
-/// Runs a tool from the repository's root, which must succeed, and returns its standard output.
+/// Runs a tool in the repository's root and returns its standard output. Panics if the tool fails.
 pub fn run(program: &str, args: &[&str]) -> String {
     let output = Command::new(program)
         .args(args)

@@ -1,10 +1,10 @@
-//! The links of the documents.
+//! Checks the links in the documents.
 
 use crate::files::root;
 use regex::Regex;
 use std::{collections::BTreeSet, path::PathBuf};
 
-/// The anchor that a Markdown heading gets on GitHub.
+/// Returns the anchor of a Markdown heading on GitHub.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().to_lowercase().replace(' ', "-");
     kept.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_')).collect()
@@ -18,7 +18,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_relative_link_leads_to_a_file_and_a_heading() {
+fn every_relative_link_has_an_existing_target() {
     let mut documents: Vec<PathBuf> =
         ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "monitoring/runbook.md"]
             .map(|name| root().join(name))

@@ -1,4 +1,4 @@
-//! The monitoring pack, checked with Prometheus' own tools and held against what the service really publishes.
+//! Tests of the monitoring pack. They use Prometheus' own tools, and compare the pack with the metrics that the service publishes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,19 +1,19 @@
-//! Feeds series that a test makes up to the rules, and asks promtool what comes out.
+//! Evaluates rules on the series of a test with promtool.
 
 use crate::files::{root, run};
 
-/// A window, and how to fill it in a test.
+/// A window of the rules, and the series that fill it in a test.
 pub struct Window {
     pub name: &'static str,
-    /// The rule files that it takes.
+    /// The rule files that are evaluated.
     pub rules: &'static [&'static str],
-    /// Their groups, in the order of what reads what.
+    /// The groups of these files, each after the groups that it reads from.
     pub groups: &'static [&'static str],
-    /// Between two samples, and between two evaluations.
+    /// The interval between two samples, and between two evaluations.
     pub step: &'static str,
-    /// How many steps the window holds: what a counter gains at each, it sees so many times.
+    /// The number of intervals in the window. The increase over the window is this many times that of one interval.
     pub steps: u64,
-    /// When it is full.
+    /// The time at which the window is full.
     pub at: &'static str,
 }
 
@@ -25,7 +25,7 @@ pub fn test_rules(window: &Window, series: &str, checks: &str) {
     let text = format!(
         "rule_files: {}\nevaluation_interval: {step}\ngroup_eval_order: [ {} ]\ntests:\n  - interval: {step}\n    \
          input_series:\n{series}    promql_expr_test:\n{checks}",
-        // JSON quotes what would mean something else to YAML, such as a comma in the name of a folder.
+        // JSON quotes characters that have a meaning in YAML, such as a comma in the name of a folder.
         serde_json::to_string(&files).unwrap(),
         groups.join(", "),
     );
