@@ -60,7 +60,7 @@ impl ColumnChanges {
     }
 }
 
-/// Says in one line what differs, as in `added "city"; removed "town"; "age" takes texts instead of numbers`.
+/// Writes the differences in one line, as in `added "city"; removed "town"; "age" takes texts instead of numbers`.
 impl fmt::Display for ColumnChanges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quoted =

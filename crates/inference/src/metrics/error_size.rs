@@ -18,7 +18,7 @@ const LARGE: f64 = 256.0;
 /// Errors beyond this many scales are not counted. A fourth power of 2⁸⁰ leaves five bits below that of the least large error.
 const LARGEST: f64 = 1_048_576.0;
 
-/// Sums of many fourth powers of errors below this are finite, whatever the scale is.
+/// The greatest error for any scale. Sums of many fourth powers of smaller errors are finite.
 const FINITE: f64 = 1e70;
 
 /// The sizes that errors of one model are told apart by.
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn powers_stay_finite_whatever_the_scale_is() {
+    fn powers_are_finite_for_every_scale() {
         let sizes = ErrorSizes::of_scale(1e150);
         assert!((1e9 * sizes.largest.powi(4)).is_finite());
         assert_eq!(sizes.index(sizes.largest), 0);

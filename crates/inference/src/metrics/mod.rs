@@ -1,4 +1,4 @@
-//! The service's metrics, and the events that change them.
+//! Defines the metrics of the service, and the events that change them.
 //!
 //! Layout:
 //! - `families`: the declaration of every metric
@@ -8,9 +8,8 @@
 //! - `route_metrics`: requests and durations of one route
 //! - `process`: the standard process metrics
 //!
-//! All handles are made at start, so that each series exists at 0: a counter that first appears with a value of 1000 has no
-//! rate. Handlers report events and never use a metric's name. What does not belong here: verdicts, which are queries over
-//! these counts.
+//! All series are created at the start with the value 0, because a counter that first appears with a value of 1000 has no rate. Handlers
+//! report events and never use the name of a metric. What does not belong here: verdicts, which are queries over these counts.
 
 mod error_size;
 mod families;
@@ -34,7 +33,7 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 use model::ModelCard;
 use std::sync::Arc;
 
-/// The service's metrics. An event costs a few atomic additions.
+/// The metrics of the service. An event takes a few atomic additions.
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
     feedback_rejections: Vec<Counter>,
@@ -54,10 +53,10 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Registers every series that does not depend on a model at 0.
+    /// Registers every series that does not depend on a model, with the value 0.
     pub fn new() -> Self {
         let recorder = Arc::new(metric_families::recorder(families::HISTOGRAMS));
-        // A recorder of its own, not the process's global one: several services can live in one process.
+        // The recorder is not the global one of the process, because there may be several services in one process.
         with_local_recorder(&recorder, || {
             families::describe();
             Self {
@@ -80,8 +79,8 @@ impl Metrics {
         })
     }
 
-    /// Registers every series of a model at 0 and returns its metrics. The budget sets the critical values that verdicts on drift
-    /// use.
+    /// Registers every series of a model with the value 0 and returns its metrics. The budget determines the critical values for verdicts
+    /// on drift.
     pub fn of_model(&self, card: &ModelCard, budget: &FalseAlarmBudget) -> ModelMetrics {
         with_local_recorder(&self.recorder, || ModelMetrics::new(card, budget))
     }
@@ -91,7 +90,7 @@ impl Metrics {
         self.feedback_lag.record(lag_seconds);
     }
 
-    /// Counts refused feedback about one prediction.
+    /// Counts refused feedback for one prediction.
     pub fn feedback_rejected(&self, reason: Reason) {
         if let Some(at) = Reason::OF_FEEDBACK.iter().position(|&known| known == reason) {
             self.feedback_rejections[at].increment(1);
@@ -108,7 +107,7 @@ impl Metrics {
         self.faults[labels::fault_index(kind, outcome)].increment(1);
     }
 
-    /// Counts an attempt to take a new model file.
+    /// Counts a reload of the model file.
     pub fn reloaded(&self, outcome: ReloadOutcome) {
         self.reloads[outcome as usize].increment(1);
     }
@@ -123,7 +122,7 @@ impl Metrics {
         self.connections_dropped[reason as usize].increment(1);
     }
 
-    /// Sets the numbers of requests in flight and of open connections, which are kept elsewhere, before a page is
+    /// Sets the numbers of requests in flight and of open connections, which are counted elsewhere. Must be called before a page is
     /// rendered.
     pub fn set_load(&self, in_flight: usize, connections: usize) {
         self.in_flight.set(in_flight as f64);
@@ -133,7 +132,7 @@ impl Metrics {
     /// Returns the page in the Prometheus text format. It clones every distribution, so it must not run on a worker.
     pub fn render(&self) -> String {
         let page = self.recorder.handle().render();
-        // A series cannot be removed from the recorder. Those of former models have the value 0.
+        // A series cannot be removed from the recorder, so the series of former models, which have the value 0, are left out here.
         let former = |line: &&str| line.starts_with("model_info{") && line.trim_end().ends_with(" 0");
         let page: String = page.split_inclusive('\n').filter(|line| !former(line)).collect();
         page + &process::render()
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn every_series_is_there_from_the_start() {
+    fn every_series_exists_from_the_start() {
         let file = train(&iris::table(), &TrainOptions::new("iris")).unwrap();
         let metrics = Metrics::new();
         metrics.of_model(&file.card, &FalseAlarmBudget::default());
@@ -190,7 +189,7 @@ mod tests {
         assert_eq!(series_count(&metrics.render()), before);
     }
 
-    /// What the rules hold feedback against: each class under its own name, with rows that add up to the reference.
+    /// The rules compare feedback with the recall of each class, so the rows of all classes must add up to those of the reference.
     #[test]
     fn the_recall_of_each_class_is_published() {
         let card = train(&iris::table(), &TrainOptions::new("iris")).unwrap().card;

@@ -1,4 +1,4 @@
-//! The metrics of one model: its signals, its outputs, its feedback, and what its reference leads to expect.
+//! Defines the metrics of one model: its signals, its outputs, its feedback, and the expected values from its reference.
 
 use super::error_size::{ErrorSizes, SIZES};
 use super::families::{
@@ -12,7 +12,7 @@ use metrics::{Counter, Gauge, Histogram};
 use model::{BatchRows, ModelCard, Prediction};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The metrics of one model. An event costs a few atomic additions.
+/// The metrics of one model. An event takes a few atomic additions.
 pub struct ModelMetrics {
     features: Vec<SignalCounters>,
     prediction: SignalCounters,
@@ -46,8 +46,8 @@ impl SignalCounters {
     }
 }
 
-/// The errors of predicted numbers that feedback was accepted about. The sums of a histogram give the mean absolute error, the root
-/// mean square error, the bias, and the intervals of all three.
+/// The errors of predicted numbers with accepted feedback. The mean absolute error, the root mean square error, the bias, and the
+/// intervals of all three are computed from the sums of these histograms.
 struct ErrorHistograms {
     sizes: ErrorSizes,
     over: Histogram,
@@ -58,7 +58,7 @@ struct ErrorHistograms {
 }
 
 impl ModelMetrics {
-    /// Registers every series of a model at 0 in the recorder that is local to the thread.
+    /// Registers every series of a model with the value 0 in the recorder of the current thread.
     pub(super) fn new(card: &ModelCard, budget: &FalseAlarmBudget) -> Self {
         let info = register_model(card);
         let signals = card.reference.by_role();
@@ -87,12 +87,12 @@ impl ModelMetrics {
         }
     }
 
-    /// Removes the model from those that are listed as being served.
+    /// Removes the model from those that are listed as served.
     pub fn retire(&self) {
         self.info.set(0.0);
     }
 
-    /// Counts the values of a row, one per feature, whether the row is then predicted or refused.
+    /// Counts the values of a row, one per feature. Rows that are refused afterwards are counted, too.
     pub fn observed(&self, row: &[Option<f64>]) {
         for (signal, &value) in self.features.iter().zip(row) {
             signal.count(value);
@@ -139,7 +139,7 @@ impl ModelMetrics {
         self.distance.count_all(predictions.iter().map(|prediction| Some(prediction.distance)));
     }
 
-    /// Counts accepted feedback about a class by the positions of the predicted and of the actual class.
+    /// Counts accepted feedback for a predicted class by the positions of the predicted and of the actual class.
     pub fn class_feedback(&self, predicted: usize, confidence: Option<f64>, actual: usize) {
         self.feedback[predicted * self.outputs.len() + actual].increment(1);
         if let (Some(histogram), Some(confidence)) = (&self.feedback_confidence, confidence) {
@@ -152,7 +152,8 @@ impl ModelMetrics {
         self.errors.as_ref().map_or(0.0, |errors| errors.sizes.largest)
     }
 
-    /// Counts accepted feedback about a number by its error: predicted less actual, at most [`ModelMetrics::largest_error`] in size.
+    /// Counts accepted feedback for a predicted number by its error, the predicted minus the actual number. Its absolute value must be at
+    /// most [`ModelMetrics::largest_error`].
     pub fn number_feedback(&self, error: f64) {
         let Some(errors) = &self.errors else { return };
         let side = if error > 0.0 { &errors.over } else { &errors.under };
@@ -170,7 +171,7 @@ fn labels<const MORE: usize, const ALL: usize>(card: &ModelCard, more: [String; 
     std::array::from_fn(|_| values.next().unwrap_or_default())
 }
 
-/// Registers what is known of a model, and returns the gauge that lists it as being served.
+/// Registers the description of a model and its reference, and returns the gauge that lists it as served.
 fn register_model(card: &ModelCard) -> Gauge {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     LOADED.only().set(1.0);

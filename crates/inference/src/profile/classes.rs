@@ -4,13 +4,13 @@ use anyhow::{Result, bail};
 use cli_io::printable::quoted;
 use std::collections::BTreeSet;
 
-/// More classes than this usually mean that the numbers are not those of classes. Each class is also the value of a metric label.
+/// The greatest number of classes. More usually mean that the values are not classes. Each class is also the value of a metric label.
 pub(super) const MAX_CLASSES: usize = 100;
 
-/// Names that an error lists.
+/// The greatest number of names that an error lists.
 const LISTED: usize = 10;
 
-/// Returns the different texts in order: by value if all are integers, and otherwise by name.
+/// Returns the different texts, sorted by value if all are integers, and otherwise by text.
 pub(super) fn distinct<'a>(texts: impl IntoIterator<Item = &'a String>) -> Vec<String> {
     let mut texts: Vec<String> = texts.into_iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
     if texts.iter().all(|text| text.parse::<i64>().is_ok()) {
@@ -46,7 +46,8 @@ pub(super) fn labels(
     Ok(texts.iter().filter_map(place).collect())
 }
 
-/// Returns the position of a text among names: of the same text, or else of the number or the boolean that it is, in whatever form.
+/// Returns the position of the name that is equal to a text. If there is none, it returns the position of the same number, of the same
+/// text without leading and trailing spaces, or of the same boolean in another case.
 pub(super) fn position(text: &str, names: &[String]) -> Option<usize> {
     let number = |text: &str| text.parse::<f64>().ok();
     let is_boolean = ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word));
@@ -58,7 +59,7 @@ pub(super) fn position(text: &str, names: &[String]) -> Option<usize> {
         .or_else(|| names.iter().position(|name| is_boolean && name.eq_ignore_ascii_case(text)))
 }
 
-/// Lists some names.
+/// Returns the first names as a list, and the number of further names.
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| quoted(name)).collect();
     let more = names.len().saturating_sub(LISTED);
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_matched_by_value_and_other_texts_exactly() {
+    fn numbers_are_matched_by_value_and_other_texts_literally() {
         let classes = texts(&["0", "1", "yes"]);
         let cell = |row: usize| format!("row {row}");
         assert_eq!(labels(&texts(&["1.0", "0", "yes", "1"]), &classes, cell).unwrap(), [1, 0, 2, 1]);
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn different_texts_are_in_the_order_of_their_values() {
+    fn integers_are_sorted_by_value_and_other_texts_by_name() {
         assert_eq!(distinct(&texts(&["10", "9", "10"])), ["9", "10"]);
         assert_eq!(distinct(&texts(&["b", "10", "9"])), ["10", "9", "b"]);
     }

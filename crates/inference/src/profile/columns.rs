@@ -1,20 +1,21 @@
-//! Reads a model's answers from columns of the table.
+//! Reads the outputs of a model from columns of the table.
 
 use super::{
-    Answered, Args,
+    Args, ModelOutputs,
     classes::{MAX_CLASSES, distinct, labels, listed},
 };
 use anyhow::{Context, Result, bail, ensure};
 use model::{Output, ReferenceTable};
 
-/// With fewer rows than this share predicted as the most probable class, the probabilities are taken for those of other classes.
+/// The least share of rows whose predicted class is the most probable one. Below it, the columns of probabilities are probably in another
+/// order than the classes.
 const AGREEMENT: f64 = 0.5;
 
-/// Reads the answers.
+/// Reads the outputs.
 ///
 /// # Errors
-/// If a cell cannot be read, or the columns do not fit together.
-pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> {
+/// Returns an error if a cell cannot be read, or if the columns contradict each other.
+pub(super) fn read(args: &Args, table: &ReferenceTable) -> Result<ModelOutputs> {
     let (Some(column), [predictions, probabilities @ ..]) = (&args.predictions, table.aside.as_slice())
     else {
         bail!("give --onnx FILE or --predictions COLUMN");
@@ -23,7 +24,7 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
     let missing = predictions.iter().filter(|text| text.is_empty()).count();
     if let Some(row) = predictions.iter().position(String::is_empty) {
         bail!(
-            "{}: there is no answer, as in {missing} rows in all; leave these rows out of the table",
+            "{}: there is no prediction, as in {missing} rows altogether; remove these rows from the table",
             cell(row)
         );
     }
@@ -50,7 +51,7 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
             "--probabilities: a predicted number has none; leave the flag out, or leave --regression out if these are classes"
         );
         let outputs = numbers.into_iter().map(Output::Number).collect();
-        return Ok(Answered {
+        return Ok(ModelOutputs {
             classes: Vec::new(),
             outputs,
             engine: None,
@@ -66,8 +67,8 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
     };
     ensure!(
         (2..=MAX_CLASSES).contains(&classes.len()),
-        "--predictions {column}: {} classes, but 2 to {MAX_CLASSES} are possible; name them with --classes, or say that the \
-         model predicts a number with --regression",
+        "--predictions {column}: expected 2 to {MAX_CLASSES} classes, got {}; give the classes with --classes, or --regression if \
+         the model predicts a number",
         classes.len()
     );
     let predicted = labels(predictions, &classes, cell)?;
@@ -78,8 +79,8 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
             predicted.iter().zip(probabilities).filter(|(class, own)| agrees((class, own))).count();
         ensure!(
             agreeing as f64 >= AGREEMENT * predicted.len() as f64,
-            "--probabilities: of {} rows only {agreeing} are predicted as their most probable class, so the columns may be in \
-             another order: they are read as those of {}; give the order with --classes",
+            "--probabilities: for only {agreeing} of {} rows the predicted class is the most probable one, so the columns may be in \
+             another order than {}; give the order with --classes",
             predicted.len(),
             listed(&classes)
         );
@@ -89,7 +90,7 @@ pub(super) fn answered(args: &Args, table: &ReferenceTable) -> Result<Answered> 
         probabilities: probabilities.as_ref().map(|own| own[row].as_slice().into()),
     };
     let outputs = predicted.into_iter().enumerate().map(output).collect();
-    Ok(Answered {
+    Ok(ModelOutputs {
         classes,
         outputs,
         engine: None,
@@ -111,7 +112,7 @@ fn probabilities(
     }
     ensure!(
         columns.len() == classes.len() || (columns.len() == 1 && classes.len() == 2),
-        "--probabilities: {} columns for {} classes ({}); give one per class, or for two classes that of the second",
+        "--probabilities: got {} columns for {} classes ({}); give one column per class, or for two classes that of the second one",
         columns.len(),
         classes.len(),
         listed(classes)

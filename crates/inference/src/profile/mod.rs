@@ -1,7 +1,9 @@
-//! `inference profile`: the card of a model that was trained elsewhere, from a reference table and what the model answers to it.
+//! `inference profile`: describes a model that was trained elsewhere, from a reference table and the model's outputs for its rows.
 //!
-//! Layout: `columns` and `onnx` find the answers in the table's own columns or by running the model; `classes` matches what the
-//! model calls the classes with what the table calls them.
+//! Layout:
+//! - `columns`: reads the outputs from columns of the table
+//! - `onnx`: gets the outputs by running the model
+//! - `classes`: matches the labels of the model with the class names of the table
 
 mod classes;
 mod columns;
@@ -20,22 +22,22 @@ use std::{path::PathBuf, sync::Arc};
 pub struct Args {
     #[command(flatten)]
     table: TableArgs,
-    /// Column with the truth: the class, or the number that the model predicts
+    /// Column with the true class or number
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
     /// Write the profile to this file, or to a pipe such as /dev/stdout
     #[arg(long, value_name = "CARD.json")]
     out: PathBuf,
-    /// ONNX model that answers to the rows
+    /// ONNX model that predicts the rows
     #[arg(long, value_name = "FILE.onnx", conflicts_with_all = ["predictions", "probabilities"])]
     onnx: Option<PathBuf>,
-    /// Library of ONNX Runtime; without it, that of ORT_DYLIB_PATH or of the active Python environment
+    /// Library of ONNX Runtime; by default that of ORT_DYLIB_PATH or of the active Python environment
     #[arg(long, env = "INFERENCE_ONNXRUNTIME", value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
-    /// Column with the model's answers, if the table has them
+    /// Column with the model's predictions, if the table has them
     #[arg(long, value_name = "COLUMN", required_unless_present = "onnx")]
     predictions: Option<String>,
-    /// Columns with the model's probabilities: one per class in their order, or that of the second of two classes
+    /// Columns with the model's probabilities: one per class in their order, or for two classes that of the second one
     #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "predictions")]
     probabilities: Vec<String>,
     /// Names of the classes, in the order of the model's probabilities or of its numbers for them
@@ -44,38 +46,38 @@ pub struct Args {
     /// The model predicts a number, even if it takes few values
     #[arg(long)]
     regression: bool,
-    /// The model answers logits, of which the softmax or sigmoid gives the probabilities
+    /// The model returns logits; softmax or sigmoid is applied to get the probabilities
     #[arg(long, requires = "onnx")]
     logits: bool,
-    /// Divide the logarithms of the probabilities by a number, such that mean confidence equals accuracy
+    /// Divide the logarithms of the probabilities by a number such that mean confidence equals accuracy
     #[arg(long, requires = "onnx")]
     calibrate: bool,
     /// Seed of the simulator
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// What to call the model; without it, the name of the ONNX file or of the data file
+    /// Name of the model; by default the name of the ONNX file or of the data file
     #[arg(long)]
     name: Option<String>,
 }
 
-/// What a model answers to the rows of a table.
-struct Answered {
-    /// The classes; none if the model predicts a number.
+/// A model and its outputs for the rows of a table.
+struct ModelOutputs {
+    /// The names of the classes; empty if the model predicts a number.
     classes: Vec<String>,
     outputs: Vec<Output>,
     engine: Option<Arc<dyn Engine>>,
-    /// For each feature whether the model takes missing values; empty if that is not known.
+    /// Whether the model takes missing values, for each feature; empty if that is not known.
     accepts_missing: Vec<bool>,
     external: Option<ExternalModel>,
-    /// What is remarkable about the model, in lines for people.
+    /// Sentences about how the outputs of the model were interpreted.
     notes: Vec<String>,
 }
 
-/// Makes the profile and writes the file, and says what is in it.
+/// Makes the profile, writes its file, and prints a summary.
 ///
 /// # Errors
-/// A fault in the table, with file, line and column; a model that cannot be read or does not fit the table; a file that cannot be
-/// written.
+/// Returns an error if the table has a fault, with file, line and column; if the model cannot be read or does not fit the table; or if
+/// a file cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     args.table.check_out(&args.out)?;
     let of_model = args.onnx.as_ref().and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
@@ -84,7 +86,7 @@ pub fn run(args: &Args) -> Result<()> {
     progress.set_message("reading the table");
     let mut data = args.table.open()?;
     let aside = args.predictions.iter().chain(&args.probabilities).cloned().collect();
-    // A model takes texts as they are, outer spaces included.
+    // A model gets texts unchanged, with leading and trailing spaces.
     let options = CsvOptions { aside, keep_spaces: true, ..args.table.options(args.target.as_deref()) };
     let read = read_reference(data.text(), &data.place, &options);
     let table = read.map_err(|error| data.explain(error.into()))?;
@@ -92,27 +94,27 @@ pub fn run(args: &Args) -> Result<()> {
     let out_is_stdout = out.is_stdout();
 
     progress.set_message("running the model");
-    let answered = match &args.onnx {
+    let model = match &args.onnx {
         Some(path) => {
             let run = onnx::Run::new(path, args, &table)?;
-            let answered = run.answered(1.0)?;
-            if args.calibrate { run.answered(temperature(&answered, args, &table)?)? } else { answered }
+            let outputs = run.outputs(1.0)?;
+            if args.calibrate { run.outputs(temperature(&outputs, args, &table)?)? } else { outputs }
         }
-        None => columns::answered(args, &table)?,
+        None => columns::read(args, &table)?,
     };
-    let truth = truth(args, &table, &answered.classes)?;
+    let truth = truth(args, &table, &model.classes)?;
     let input = ProfileInput {
         name,
-        classes: answered.classes,
-        outputs: answered.outputs,
+        classes: model.classes,
+        outputs: model.outputs,
         truth,
-        engine: answered.engine,
-        accepts_missing: answered.accepts_missing,
-        external: answered.external,
+        engine: model.engine,
+        accepts_missing: model.accepts_missing,
+        external: model.external,
         seed: args.seed,
         table,
     };
-    let notes: Vec<String> = input.table.notes.iter().cloned().chain(answered.notes).collect();
+    let notes: Vec<String> = input.table.notes.iter().cloned().chain(model.notes).collect();
     let place = || data.place.clone();
     let file = model::profile(input, |step| progress.set_step(step)).with_context(place)?;
     out.write(file.to_json()?.as_bytes())?;
@@ -135,19 +137,19 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Returns the temperature that makes mean confidence equal accuracy.
-fn temperature(answered: &Answered, args: &Args, table: &ReferenceTable) -> Result<f64> {
-    let calibration = match truth(args, table, &answered.classes)? {
-        Truth::Classes(labels) => model::profile::calibration(&answered.outputs, &labels),
+fn temperature(outputs: &ModelOutputs, args: &Args, table: &ReferenceTable) -> Result<f64> {
+    let calibration = match truth(args, table, &outputs.classes)? {
+        Truth::Classes(labels) => model::profile::calibration(&outputs.outputs, &labels),
         Truth::Unknown | Truth::Numbers(_) => None,
     };
     let calibration = calibration.context(
-        "--calibrate: needs a model that gives probabilities, and a column with the true classes; name that with --target, or \
-         leave --calibrate out",
+        "--calibrate: needs a model that returns probabilities, and a column with the true classes; name the column with \
+         --target, or leave --calibrate out",
     )?;
     Ok(calibration.temperature)
 }
 
-/// Returns what is true of each row.
+/// Returns the true class or number of each row, if there is a target column.
 fn truth(args: &Args, table: &ReferenceTable, classes: &[String]) -> Result<Truth> {
     let (Some(texts), Some(column)) = (&table.target, &args.target) else { return Ok(Truth::Unknown) };
     let cell = |row: usize| format!("{}: column {column:?} of --target", table.place(row));
@@ -159,7 +161,7 @@ fn truth(args: &Args, table: &ReferenceTable, classes: &[String]) -> Result<Trut
         number.with_context(|| {
             format!(
                 "{}: the model predicts a number, but the column has {text:?}; correct the cell, name the column of the true \
-                 numbers, or name the classes with --classes if the model predicts these",
+                 numbers, or give --classes if the model predicts classes",
                 cell(row)
             )
         })

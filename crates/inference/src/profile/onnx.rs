@@ -1,7 +1,7 @@
 //! Runs an ONNX model on the table and determines how its outputs are read.
 
 use super::{
-    Answered, Args,
+    Args, ModelOutputs,
     classes::{MAX_CLASSES, distinct, listed, position},
 };
 use crate::external;
@@ -19,56 +19,48 @@ use std::{
     time::Duration,
 };
 
-/// Rows that are tried one by one to find the one that the model fails on.
+/// The greatest number of rows that are scored one by one to find the row that the model fails on.
 const MOST_TRIED: usize = 10_000;
 
-/// How long the model may take for the whole table.
+/// The time limit for scoring the whole table.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// A model, and what it answers to the rows of the table.
+/// A model and its raw outputs for the rows of the table.
 pub(super) struct Run {
     path: PathBuf,
     model: Arc<OnnxModel>,
     inputs: Inputs,
-    answers: RawOutputs,
+    raw: RawOutputs,
     rows: usize,
     read: Read,
 }
 
 impl Run {
-    /// Runs the model on the table and determines how its answers are read.
+    /// Runs the model on the table and determines how its outputs are read.
     ///
     /// # Errors
-    /// If the model cannot be run, does not fit the table, or its answers cannot be read.
+    /// Returns an error if the model cannot be run or does not fit the table, or if its outputs cannot be read.
     pub(super) fn new(path: &Path, args: &Args, table: &ReferenceTable) -> Result<Self> {
         let place = || place(path);
         let model = load(path, args)?;
         let inputs = model.inputs(&reference_features(table)).with_context(place)?;
         let values = values(table);
         let batch = batch(&values, table);
-        let answers = model.run_within(&inputs, batch, LIMIT);
-        let answers =
-            answers.map_err(|error| explained(error, &model, &inputs, table, batch)).with_context(place)?;
-        let read = describe(args, table, &answers, model.sha256()).with_context(place)?;
-        Ok(Self {
-            path: path.to_owned(),
-            model: Arc::new(model),
-            inputs,
-            answers,
-            rows: batch.rows.len(),
-            read,
-        })
+        let raw = model.run_within(&inputs, batch, LIMIT);
+        let raw = raw.map_err(|error| explained(error, &model, &inputs, table, batch)).with_context(place)?;
+        let read = describe(args, table, &raw, model.sha256()).with_context(place)?;
+        Ok(Self { path: path.to_owned(), model: Arc::new(model), inputs, raw, rows: batch.rows.len(), read })
     }
 
-    /// Returns the answers, with probabilities of this temperature. Does not run the model again.
+    /// Returns the outputs, with probabilities of this temperature. It does not run the model again.
     ///
     /// # Errors
-    /// If the answers are not what they are read as.
-    pub(super) fn answered(&self, temperature: f64) -> Result<Answered> {
+    /// Returns an error if the outputs differ from the description of the model.
+    pub(super) fn outputs(&self, temperature: f64) -> Result<ModelOutputs> {
         let external = ExternalModel { temperature, ..self.read.external.clone() };
         let engine = OnnxEngine::new(Arc::clone(&self.model), self.inputs.clone(), external.clone());
-        let outputs = engine.outputs(self.answers.clone(), self.rows).map_err(anyhow::Error::msg);
-        Ok(Answered {
+        let outputs = engine.outputs(self.raw.clone(), self.rows).map_err(anyhow::Error::msg);
+        Ok(ModelOutputs {
             classes: self.read.classes.clone(),
             outputs: outputs.with_context(|| place(&self.path))?,
             engine: Some(Arc::new(engine)),
@@ -102,7 +94,7 @@ fn batch<'a>(values: &'a [Option<f64>], table: &'a ReferenceTable) -> Batch<'a> 
     Batch { rows: BatchRows::new(values, table.columns.len()), others: &table.others }
 }
 
-/// Adds to an error of the model where in the table its cause is, and what to do.
+/// Adds the place of the cause in the table, and a remedy, to an error of the model.
 fn explained(
     error: RunError,
     model: &OnnxModel,
@@ -142,15 +134,15 @@ fn first_failing(model: &OnnxModel, inputs: &Inputs, batch: Batch) -> Option<usi
     (0..batch.rows.len().min(MOST_TRIED)).find(|&row| fails(row)).filter(|&row| row > 0)
 }
 
-/// The classes of a model, and how its answers are read.
+/// The classes of a model, and the description of its outputs.
 struct Read {
     classes: Vec<String>,
     external: ExternalModel,
     notes: Vec<String>,
 }
 
-/// Finds out what the answers mean.
-fn describe(args: &Args, table: &ReferenceTable, answers: &RawOutputs, sha256: &str) -> Result<Read> {
+/// Determines the meaning of the outputs.
+fn describe(args: &Args, table: &ReferenceTable, raw: &RawOutputs, sha256: &str) -> Result<Read> {
     let external = |labels: Vec<String>, probabilities| ExternalModel {
         sha256: sha256.to_owned(),
         labels,
@@ -159,13 +151,13 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &RawOutputs, sha256: &
         temperature: 1.0,
     };
     let truth = table.target.as_ref().map(distinct);
-    if let Some(scores) = answers.scores.as_ref().filter(|_| args.logits)
+    if let Some(scores) = raw.scores.as_ref().filter(|_| args.logits)
         && not_probabilities(scores, table).is_none()
     {
         bail!("--logits: output {:?} holds probabilities already; leave the flag out", scores.output);
     }
-    let Some(labels) = &answers.labels else {
-        let scores = answers.scores.as_ref().context("the model has no output")?;
+    let Some(labels) = &raw.labels else {
+        let scores = raw.scores.as_ref().context("the model has no output")?;
         if is_regression(args, scores, truth.as_deref()) {
             ensure!(!args.logits, "--logits: the model predicts a number; leave the flag out");
             check_numbers(scores, table)?;
@@ -202,12 +194,11 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &RawOutputs, sha256: &
     };
     ensure!(
         !args.regression,
-        "--regression: the model answers labels, which are those of classes; export the model with a number as its output"
+        "--regression: the model returns labels of classes; export the model with a number as its output"
     );
     let seen = distinct(labels);
     let mut notes = Vec::new();
-    let problem =
-        answers.scores.as_ref().and_then(|scores| Some((scores, not_probabilities(scores, table)?)));
+    let problem = raw.scores.as_ref().and_then(|scores| Some((scores, not_probabilities(scores, table)?)));
     let scores = match problem {
         Some((scores, problem)) if !args.logits => {
             notes.push(format!(
@@ -216,11 +207,11 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &RawOutputs, sha256: &
             ));
             None
         }
-        _ => answers.scores.as_ref(),
+        _ => raw.scores.as_ref(),
     };
     let labels = labels_in_order(args, &seen, scores, truth.as_deref())?;
     let count = scores.map_or(0, |scores| scores.columns);
-    // The names of a model stay with its probabilities, in whatever order they are typed.
+    // If the model names its classes, these names keep their probabilities in any order of --classes.
     let is_renamed = labels.iter().any(|label| !args.classes.contains(label));
     let classes = if args.classes.is_empty() || !is_renamed { labels.clone() } else { args.classes.clone() };
     if classes != labels {
@@ -228,8 +219,10 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &RawOutputs, sha256: &
         notes.push(format!("the model's labels: {}", pairs.collect::<Vec<_>>().join(", ")));
     }
     if truth.is_none() && scores.is_none() {
-        notes
-            .push(format!("the classes are those that the model answers to the table: {}", listed(&classes)));
+        notes.push(format!(
+            "the classes are the labels that the model returns for the table: {}",
+            listed(&classes)
+        ));
     }
     if let Some(scores) = scores {
         ensure!(
@@ -239,18 +232,18 @@ fn describe(args: &Args, table: &ReferenceTable, answers: &RawOutputs, sha256: &
             labels.len(),
             listed(&labels)
         );
-        check_order(scores, answers.labels.as_deref().unwrap_or_default(), &labels, args.logits)?;
+        check_order(scores, raw.labels.as_deref().unwrap_or_default(), &labels, args.logits)?;
         notes.push(reading(scores, &classes));
     }
     ensure!(
         (2..=MAX_CLASSES).contains(&classes.len()),
-        "the model answers {} different labels, but 2 to {MAX_CLASSES} classes are possible; name all classes with --classes",
+        "expected 2 to {MAX_CLASSES} classes, but the model returns {} different labels; name all classes with --classes",
         classes.len()
     );
     Ok(Read { external: external(labels, count), classes, notes })
 }
 
-/// Describes which class each column of probabilities belongs to.
+/// Returns a sentence about the class of each column of probabilities.
 fn reading(scores: &Scores, classes: &[String]) -> String {
     let output = &scores.output;
     match scores.columns {
@@ -259,7 +252,7 @@ fn reading(scores: &Scores, classes: &[String]) -> String {
     }
 }
 
-/// Checks that the labels are those of the greatest scores, which shows whether the columns are in the order of the classes.
+/// Checks that the labels are those with the greatest scores, which shows that the columns are in the order of the classes.
 fn check_order(scores: &Scores, labels: &[String], classes: &[String], logits: bool) -> Result<()> {
     let columns = scores.columns;
     let greatest = |numbers: &[f64]| match columns {
@@ -303,7 +296,7 @@ fn labels_in_order(
         let count = named.as_ref().map_or(args.classes.len(), Vec::len);
         check_count(&args.classes, count)?;
         let own = named.unwrap_or_else(|| {
-            // What the model calls them, if it names them at all, and otherwise their numbers.
+            // These are the names that the model has for the classes, or their numbers if it has none.
             let is_number = |label: &String| label.parse::<f64>().is_ok();
             if seen.iter().all(|label| args.classes.contains(label)) {
                 args.classes.clone()
@@ -317,14 +310,14 @@ fn labels_in_order(
         let is_numbered = own.iter().any(|label| !args.classes.contains(label));
         ensure!(
             !is_numbered || scores.is_some() || seen.contains(&own[0]),
-            "--classes: the model answers {}, but never {:?}: it is not known with which number its labels begin; add rows of the \
+            "--classes: the model returns {}, but never {:?}, so it is not known with which number its labels begin; add rows of the \
              first class",
             listed(seen),
             own[0]
         );
         if let Some(odd) = seen.iter().find(|label| !own.contains(label)) {
             bail!(
-                "--classes: the model answers {odd:?}, which is neither one of the classes nor the number of one: {}",
+                "--classes: the model returns {odd:?}, which is neither one of the classes nor the number of one: {}",
                 listed(&args.classes)
             );
         }
@@ -337,7 +330,7 @@ fn labels_in_order(
         let count = scores.map_or(seen.len(), |scores| scores.columns.max(2));
         ensure!(
             count == seen.len(),
-            "the model has {count} classes, but answers only {} to the table: name all classes, in the order of the \
+            "the model has {count} classes, but returns only {} for the table; name all classes, in the order of the \
              probabilities, with --classes",
             listed(seen)
         );
@@ -349,7 +342,7 @@ fn labels_in_order(
         return Ok(truth.iter().map(own).collect());
     }
     bail!(
-        "the model answers {}, but the target column has {}: name the table's classes in the order of the model's answers with --classes; \
+        "the model returns {}, but the target column has {}; name the table's classes in the order of the model's labels with --classes; \
          --classes {} would say that {} is {}",
         listed(seen),
         listed(truth),
@@ -372,7 +365,7 @@ fn check_count(classes: &[String], count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Returns why scores are not probabilities, if they are not.
+/// Returns the reason if scores are not probabilities.
 fn not_probabilities(scores: &Scores, table: &ReferenceTable) -> Option<String> {
     let mut rows = scores.values.chunks_exact(scores.columns).enumerate();
     rows.find_map(|(row, numbers)| {

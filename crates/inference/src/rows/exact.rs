@@ -9,10 +9,10 @@ use crate::{reason::Reason, refusal::Refusal};
 use model::ModelCard;
 use std::collections::HashMap;
 
-/// Beyond 2⁵³ a double-precision number does not hold every integer.
+/// The number up to which a double-precision number holds every integer: 2⁵³.
 pub(super) const LARGEST_EXACT: u64 = 1 << 53;
 
-/// Returns whether a number may stand for an integer that it does not hold. 2⁵³ may: 2⁵³ + 1 is rounded to it.
+/// Returns whether a number may be the rounded value of another integer. 2⁵³ may be, because 2⁵³ + 1 is rounded to it.
 pub(super) fn may_be_rounded(number: f64) -> bool {
     number.abs() >= LARGEST_EXACT as f64
 }
@@ -73,7 +73,7 @@ fn large_integers(body: &[u8]) -> HashMap<u64, &str> {
     found
 }
 
-/// Returns what follows the quote that ends a string.
+/// Returns the bytes after the quotation mark that ends a string.
 fn after_string(mut rest: &[u8]) -> &[u8] {
     while let Some((&byte, after)) = rest.split_first() {
         rest = match byte {

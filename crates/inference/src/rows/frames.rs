@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 /// Reads `{"instances": […]}`, a list of rows as lists or as objects.
 ///
 /// # Errors
-/// If the body is not JSON, or not rows of this model's features.
+/// Returns an error if the body is not JSON, or does not contain rows with the features of this model.
 pub fn instances(body: &[u8], card: &ModelCard) -> Result<ParsedRows, Refusal> {
     let root = serde_json::from_slice(body).map_err(|error| super::unreadable(body, &error))?;
     let [rows, _] = object(root, "the body", "")?.take(["instances", "signature_name"], "")?;
@@ -26,7 +26,7 @@ pub fn instances(body: &[u8], card: &ModelCard) -> Result<ParsedRows, Refusal> {
 /// Reads one of MLflow's four forms.
 ///
 /// # Errors
-/// As of [`instances`].
+/// Returns the errors of [`instances`].
 pub fn dataframe(body: &[u8], card: &ModelCard) -> Result<ParsedRows, Refusal> {
     let root = serde_json::from_slice(body).map_err(|error| super::unreadable(body, &error))?;
     let known = ["dataframe_split", "dataframe_records", "instances", "inputs", "params"];
@@ -40,7 +40,7 @@ pub fn dataframe(body: &[u8], card: &ModelCard) -> Result<ParsedRows, Refusal> {
         }
         (None, None, None, Some(rows)) => rows_of(rows, "inputs", card),
         _ => Err(missing(
-            "send exactly one of \"dataframe_split\", \"dataframe_records\", \"instances\" and \"inputs\"",
+            "expected exactly one of \"dataframe_split\", \"dataframe_records\", \"instances\" and \"inputs\"",
             "dataframe_split",
         )),
     };
@@ -125,7 +125,7 @@ fn read_columns(inputs: &RawValue, card: &ModelCard) -> Result<ParsedRows, Refus
     not_empty(ParsedRows { values, features: columns.len(), others, form: Form::List("inputs") }, "inputs")
 }
 
-/// Returns for each feature the position of its column; `None` for one that may be missing and is.
+/// Returns the position of each feature's column; `None` for a feature that may be missing and has no column.
 fn positions(names: &[String], place: &str, card: &ModelCard) -> Result<Vec<Option<usize>>, Refusal> {
     let known = || card.features.iter().map(|feature| feature.name.as_str()).collect::<Vec<_>>().join(", ");
     let mut columns = vec![None; card.features.len()];

@@ -1,12 +1,12 @@
-//! Turns a request body into rows of values, in two steps. The first accepts any JSON; the second checks it against the
-//! model. So each error has a code and names a field, instead of repeating a parser's message.
+//! Reads the rows of values from a request body, in two steps. The first step accepts any JSON, and the second one checks it against the
+//! model. So each error has a code and names a field, and does not repeat a message of the JSON parser.
 //!
 //! Layout:
-//! - this module: the body of `/predict`, and the rules by which a value is read
-//! - `exact`: integers that cannot be held exactly are refused
-//! - `raw`: any JSON, before it is checked; `json`: objects whose values are read later, when it is known what they must be
-//! - [`frames`]: requests of TensorFlow Serving and MLflow
-//! - [`tensors`]: requests of the Open Inference Protocol
+//! - this module: reads the body of `/predict`, and the values of all protocols
+//! - `exact`: refuses integers without an exact `f64`
+//! - `raw`: parses any JSON before it is checked; `json`: parses objects whose values are read later
+//! - [`frames`]: reads requests of TensorFlow Serving and MLflow
+//! - [`tensors`]: reads requests of the Open Inference Protocol
 
 mod exact;
 pub mod frames;
@@ -20,30 +20,30 @@ use raw::{Body, Cell, CellRef, Instances, Kind, RawRows, Row, shortened};
 
 /// The rows of a request, each with one value per feature: a number, or the position of a category. `None` is a missing value.
 ///
-/// Their values are counted before [`ParsedRows::complete`] refuses a row with a value that must not be missing: missing
-/// values are a sign of drift, too.
+/// The values are counted before [`ParsedRows::complete`] refuses rows with a value that must not be missing, because missing values
+/// are a sign of drift, too.
 #[derive(Debug, PartialEq)]
 pub struct ParsedRows {
     /// The values of at least one row, row by row.
     values: Vec<Option<f64>>,
     /// The number of values in a row.
     features: usize,
-    /// The texts of the categories that the card of a model that was trained elsewhere does not list.
+    /// The texts of categories that the model card does not list. They are kept only for a model that was trained elsewhere.
     pub others: Vec<OtherCategory>,
-    /// Where they stood in the request.
+    /// The field of the request that contains the rows.
     pub form: Form,
 }
 
-/// Where the rows stood in the request, which is how messages name them.
+/// The field of a request that contains the rows, which messages name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// One row, in `features`.
     One,
-    /// A list with this name.
+    /// A list in a field of this name.
     List(&'static str),
 }
 
-/// Rows that the model can score: a value is missing only where values were missing in the reference, too.
+/// Rows that the model can score. Values are missing only in features with missing values in the reference.
 #[derive(Debug, PartialEq)]
 pub struct Rows(ParsedRows);
 
@@ -51,7 +51,7 @@ impl ParsedRows {
     /// Reads the body of a request.
     ///
     /// # Errors
-    /// If the body is not JSON, or not rows of this model's features.
+    /// Returns an error if the body is not JSON, or does not contain rows with the features of this model.
     pub fn parse(body: &[u8], card: &ModelCard) -> Result<Self, Refusal> {
         let fields = match serde_json::from_slice(body).map_err(|error| unreadable(body, &error))? {
             Body::Object(fields) => fields,
@@ -73,7 +73,7 @@ impl ParsedRows {
             (Some(row), None) => check_rows(row, Form::One, card)?.exact(body, card),
             (None, Some(instances)) => check_instances(instances, "instances", card)?.exact(body, card),
             (Some(_), Some(_)) => {
-                let message = "give \"features\" for one row or \"instances\" for many, not both";
+                let message = "expected \"features\" for one row or \"instances\" for many, got both; remove one of them";
                 Err(Refusal::new(Reason::DuplicateField, message).at("instances"))
             }
             (None, None) => {
@@ -83,15 +83,15 @@ impl ParsedRows {
         }
     }
 
-    /// Returns the rows, at least one.
+    /// Returns the rows. There is at least one.
     pub fn rows(&self) -> BatchRows<'_> {
         BatchRows::new(&self.values, self.features)
     }
 
-    /// Checks that no value is missing that the model needs.
+    /// Checks that all values that the model needs are present.
     ///
     /// # Errors
-    /// If a value is missing of a feature that has none missing in the reference; the first one is named.
+    /// Returns an error that names the first missing value of a feature without missing values in the reference.
     pub fn complete(self, card: &ModelCard) -> Result<Rows, Refusal> {
         if self.values.iter().all(Option::is_some) {
             return Ok(Rows(self));
@@ -124,17 +124,17 @@ impl Form {
 }
 
 impl Rows {
-    /// Returns the rows, at least one.
+    /// Returns the rows. There is at least one.
     pub fn rows(&self) -> BatchRows<'_> {
         self.0.rows()
     }
 
-    /// Returns the rows as a model takes them.
+    /// Returns the rows in the form that a model takes.
     pub fn batch(&self) -> Batch<'_> {
         Batch { rows: self.rows(), others: &self.0.others }
     }
 
-    /// Returns whether they were sent as a list, and are answered as one.
+    /// Returns whether the rows were sent as a list, so that the answer is a list, too.
     pub fn is_batch(&self) -> bool {
         self.0.form != Form::One
     }
@@ -145,8 +145,8 @@ impl Rows {
     }
 }
 
-/// Returns a valid request body, for messages and documentation: the mean of each number, with as many decimals as the data, and
-/// the first of each feature's categories.
+/// Returns a valid request body for messages and documentation. It has the mean of each number, with the decimals of the data, and the
+/// first category of each categorical feature.
 pub fn example(card: &ModelCard) -> String {
     let values: Vec<String> = card.features.iter().map(example_value).collect();
     format!("{{\"features\":[{}]}}", values.join(","))
@@ -163,22 +163,22 @@ fn example_value(feature: &Feature) -> String {
 
 fn unreadable(body: &[u8], error: &serde_json::Error) -> Refusal {
     if body.trim_ascii().is_empty() {
-        return Refusal::new(Reason::MalformedJson, "the body is empty: it must be a JSON object");
+        return Refusal::new(Reason::MalformedJson, "expected a JSON object, got an empty body");
     }
-    // serde_json calls a number beyond f64 a fault of syntax, though it is well-formed JSON.
+    // serde_json reports a number that does not fit into an f64 as a syntax error, but such a number is well-formed JSON.
     let message = error.to_string();
     let reason = if message.starts_with("number out of range") {
         Reason::NumberOutOfRange
     } else {
         Reason::MalformedJson
     };
-    // Python's json module writes these by default.
+    // Python's json module writes these words by default.
     let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let start = error.column().saturating_sub(3).min(line.len());
     let around = String::from_utf8_lossy(&line[start..line.len().min(start + 12)]);
     let is_number = around.contains("NaN") || around.contains("Infinity");
-    let hint = if is_number { "; JSON has no NaN or Infinity: send null for a missing value" } else { "" };
-    Refusal::new(reason, format!("not readable as JSON: {message}{hint}"))
+    let hint = if is_number { "; JSON has no NaN or Infinity; send null for a missing value" } else { "" };
+    Refusal::new(reason, format!("the body cannot be read as JSON: {message}{hint}"))
 }
 
 fn check_instances(
@@ -203,7 +203,7 @@ fn check_rows(raw: RawRows, form: Form, card: &ModelCard) -> Result<ParsedRows, 
     let features = card.features.len();
     let all_numeric = card.features.iter().all(|feature| feature.numeric().is_some());
     if all_numeric && raw.rows.iter().all(|row| matches!(row, Row::Numbers(count) if *count == features)) {
-        // Numbers and nulls are the values of numeric features as they are.
+        // Numbers and nulls are values of numeric features without any conversion.
         return Ok(ParsedRows { values: raw.numbers, features, others: Vec::new(), form });
     }
     let mut checker = RowChecker::new(card);
@@ -214,7 +214,7 @@ fn check_rows(raw: RawRows, form: Form, card: &ModelCard) -> Result<ParsedRows, 
     Ok(checker.finished(form))
 }
 
-/// Checks rows one by one.
+/// Checks the rows of a request one after the other.
 struct RowChecker<'a> {
     card: &'a ModelCard,
     /// The values of the rows that were checked.
@@ -230,7 +230,7 @@ impl<'a> RowChecker<'a> {
     }
 
     fn finished(mut self, form: Form) -> ParsedRows {
-        // A row of named values has them in the order of the client.
+        // The client may send named values in any order.
         self.others.sort_unstable_by_key(|other| (other.row, other.feature));
         ParsedRows { values: self.values, features: self.card.features.len(), others: self.others, form }
     }
@@ -313,8 +313,8 @@ impl<'a> RowChecker<'a> {
     }
 }
 
-/// Returns the value of a cell at this row and feature. A category that the model card does not list is valid: that is what drift
-/// looks like. Its text is added to `others`, because the model may know it.
+/// Returns the value of a cell at this row and feature. A category that the model card does not list is valid, because such categories
+/// are a sign of drift. Its text is added to `others`, because the model may have been trained with it.
 fn value(
     cell: CellRef<'_>,
     [row, feature]: [usize; 2],
@@ -352,7 +352,7 @@ fn value(
             // The built-in model does not use the text.
             if value as usize >= own.categories.len() && card.is_profile() {
                 let text = match cell {
-                    // As it is: a model may know a category with outer spaces.
+                    // The text is not trimmed, because a model may have a category with leading or trailing spaces.
                     CellRef::Text(text) => text.into(),
                     CellRef::Number(number) => number.to_string().into(),
                     CellRef::Boolean(boolean) => boolean.to_string().into(),
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_forms_agree() {
+    fn listed_and_named_values_give_the_same_rows() {
         let values = [5.1, 3.5, 1.4, 0.2].map(Some).to_vec();
         let expected = |form| ParsedRows { values: values.clone(), features: 4, others: Vec::new(), form };
         assert_eq!(parse(r#"{"features":[5.1,3.5,1.4,0.2]}"#), Ok(expected(Form::One)));
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_has_a_code_and_a_field() {
+    fn every_invalid_body_has_a_code_and_a_field() {
         let cases = [
             ("", "malformed_json", ""),
             ("{", "malformed_json", ""),
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feature_that_may_be_missing_may_be_left_out_by_name() {
+    fn named_values_may_lack_a_feature_with_missing_values_in_the_reference() {
         let mut card = CARD.clone();
         card.features[1].missing_ratio = 0.1;
         let parse = |body: &str| {
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn not_a_number_in_json_is_answered_with_what_to_send_instead() {
+    fn the_error_for_nan_in_json_says_to_send_null() {
         let message = |body: &str| ParsedRows::parse(body.as_bytes(), &CARD).unwrap_err().message;
         for body in [
             r#"{"features":[NaN,1,2,3]}"#,
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_cut_in_messages() {
+    fn long_names_are_shortened_in_messages() {
         let (fits, long) = ("ä".repeat(80), "ä".repeat(81));
         assert!(message(&format!(r#"{{"{fits}":1}}"#)).contains(&format!("{fits:?}")));
         let cut = format!("\"{fits}…\"");
@@ -543,11 +543,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_fault_of_a_body_is_named() {
+    fn the_error_for_several_faults_names_the_first() {
         assert!(message(r#"{"a":1,"b":2,"features":[1,2,3,4]}"#).contains("unknown field \"a\""));
         let twice = r#"{"features":[1,2,3,4],"instances":[],"features":[1,2,3,4],"instances":[]}"#;
         assert!(message(twice).starts_with("\"features\" is given twice"));
-        assert_eq!(message(" \n "), "the body is empty: it must be a JSON object");
+        assert_eq!(message(" \n "), "expected a JSON object, got an empty body");
         assert!(message(r#"{"features":[1,2]}"#).contains("expected 4 features, got 2"));
     }
 
@@ -555,12 +555,12 @@ mod tests {
     fn a_body_without_rows_is_answered_with_an_example() {
         let example = example(&CARD);
         assert!(message("{}").ends_with(&example));
-        // About the means that UCI's iris.names states, of another selection of the rows.
+        // The means are near those in UCI's iris.names, which are of slightly different rows.
         let parsed = ParsedRows::parse(example.as_bytes(), &CARD).unwrap();
         for (value, mean) in parsed.rows()[0].iter().zip([5.84, 3.05, 3.76, 1.20]) {
             assert!((value.unwrap() - mean).abs() < 0.15, "{example}");
         }
-        assert_eq!(example.len(), "{\"features\":[5.8,3.1,3.8,1.2]}".len(), "one decimal, as the data have");
+        assert_eq!(example.len(), "{\"features\":[5.8,3.1,3.8,1.2]}".len(), "the data have one decimal");
         // Large means are no integers in the example, which would be refused.
         let mut card = CARD.clone();
         if let Values::Numeric(numeric) = &mut card.features[0].values {
@@ -575,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn places_of_rows_are_paths_in_the_request() {
+    fn the_place_of_a_row_is_its_path_in_the_request() {
         let rows = |body: &str| ParsedRows::parse(body.as_bytes(), &CARD).unwrap().complete(&CARD).unwrap();
         let one = rows(r#"{"features":[1,2,3,4]}"#);
         assert_eq!((one.is_batch(), one.place(0), one.rows().len()), (false, "features".to_owned(), 1));
@@ -605,7 +605,7 @@ mod tests {
                 .map_err(|refusal| (refusal.reason.code(), refusal.message))
         };
         assert_eq!(parse(r#"["b",true,2]"#), Ok([1.0, 1.0, 1.0].map(Some).to_vec()));
-        // What the reference does not have is other.
+        // A category that is not in the reference is `other`.
         assert_eq!(parse(r#"["z",false,3]"#), Ok([2.0, 0.0, 2.0].map(Some).to_vec()));
         assert_eq!(parse(r#"[null,"true","1"]"#), Ok(vec![None, Some(1.0), Some(0.0)]));
         let mixed = r#"{"instances":[[null,null,2],["b",true,2],{"code":1,"flag":false,"letter":"a"},[null,null,1]]}"#;
@@ -626,7 +626,7 @@ mod tests {
         assert_eq!(parse(r#"["a",true,"9007199254740993"]"#).unwrap()[2], Some(2.0));
     }
 
-    /// A model may know categories that its card does not list, so their texts must belong to their own features.
+    /// A model may have categories that its card does not list, so their texts are kept with their features.
     #[test]
     fn texts_of_unlisted_categories_stay_with_their_features() {
         let body: String = (0..60)
@@ -639,7 +639,7 @@ mod tests {
             let body = format!(r#"{{"instances":[{row}]}}"#);
             ParsedRows::parse(body.as_bytes(), card).unwrap().others.len()
         };
-        assert_eq!(others_of(r#"["x","y"]"#, &card), 0, "the built-in model does not use them");
+        assert_eq!(others_of(r#"["x","y"]"#, &card), 0, "the built-in model does not use the texts");
         card.training.alpha = None;
         let others = |row: &str| {
             let body = format!(r#"{{"instances":[["a","c"],{row}]}}"#);
@@ -655,7 +655,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_for_missing_values_mean_the_same_as_in_the_table() {
+    fn texts_for_missing_values_are_read_in_the_same_way_as_in_the_table() {
         let body: String = (0..60)
             .map(|row| format!("{},{},{}\n", ["a", "b", "NA"][row % 3], row % 2 + 1, row % 2))
             .collect();
@@ -693,12 +693,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_rows_or_an_error(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_read_as_rows_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = ParsedRows::parse(&body, &CARD);
         }
 
         #[test]
-        fn numbers_come_through_exactly(row in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 4)) {
+        fn numbers_are_read_exactly(row in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 4)) {
             let parsed = parse(&serde_json::json!({ "features": row }).to_string()).unwrap();
             prop_assert_eq!(parsed.values, row.into_iter().map(Some).collect::<Vec<_>>());
         }

@@ -1,9 +1,9 @@
-//! Parses any JSON body without an error, whatever its fields are. The parent module checks the result against the model.
+//! Parses any JSON body. The parent module checks the result against the model.
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// A whole body.
+/// The body of a request.
 pub(super) enum Body {
     Object(Fields),
     Other(Kind),
@@ -32,17 +32,17 @@ pub(super) struct RawRows {
     pub(super) numbers: Vec<Option<f64>>,
 }
 
-/// A value in the place of a row.
+/// A value where a row is expected.
 pub(super) enum Row {
     /// A list of this many numbers and nulls, which are in [`RawRows::numbers`].
     Numbers(usize),
-    /// A list with other values, too.
+    /// A list that also has other values.
     Array(Vec<Cell>),
     Named(Vec<(String, Cell)>),
     Other(Kind),
 }
 
-/// A value in the place of a feature's.
+/// A value where the value of a feature is expected.
 pub(super) enum Cell {
     Number(f64),
     Text(Box<str>),
@@ -51,7 +51,7 @@ pub(super) enum Cell {
     Other(Kind),
 }
 
-/// A borrowed value in the place of a feature's, wherever it was read from.
+/// A borrowed value where the value of a feature is expected, from any protocol.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum CellRef<'a> {
     Number(f64),
@@ -73,7 +73,7 @@ impl Cell {
     }
 }
 
-/// A kind of JSON value, as messages call it.
+/// A kind of JSON value, with its name in messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Null,

@@ -342,5 +342,5 @@ async fn categories_are_read_in_the_same_way_as_by_predict() {
     let url = service.url("/v2/models/customers/infer");
     let (status, json) = answer(service.client.post(url).body(matrix.to_string())).await;
     let text = json["error"].as_str().unwrap();
-    assert!(status == 422 && text.contains("as an input of its own, with BYTES"), "{text}");
+    assert!(status == 422 && text.contains("as a separate input, with BYTES"), "{text}");
 }

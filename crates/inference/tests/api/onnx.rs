@@ -203,7 +203,7 @@ fn damaged_and_hostile_models_are_refused_with_a_reason() {
         ("infinite_output", "does not hold probabilities: row 1 has inf"),
         ("rows_lost", "expected 120 rows, got shape [1, 2]"),
         ("rows_doubled", "expected 120 rows, got shape [240, 2]"),
-        ("unknown_label", "the model answers \"99\", but the target column has"),
+        ("unknown_label", "the model returns \"99\", but the target column has"),
         ("invalid_utf8_labels", "output \"label\": invalid utf-8"),
         ("hostile_labels", "but the target column has"),
     ];

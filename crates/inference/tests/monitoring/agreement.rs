@@ -1,4 +1,4 @@
-//! The rules and crate `drift` say the same of the same counts.
+//! Checks that the rules and crate `drift` come to the same results for the same counts.
 
 use crate::promtool::{Window, test_rules};
 use drift::{
@@ -7,7 +7,7 @@ use drift::{
 };
 use std::fmt::Write;
 
-/// The day differs from the hour in its range alone, and would take minutes.
+/// The windows that are tested. The rules of the day differ from those of the hour only in their range, and would take minutes.
 const WINDOWS: [Window; 2] = [
     Window {
         name: "25s",
@@ -36,7 +36,7 @@ const QUALITY: Window = Window {
     at: "63m",
 };
 
-/// Cases in one run: promtool allows a query 10,000 samples.
+/// The number of cases in one run. promtool allows 10,000 samples per query.
 const CHUNK: usize = 30;
 
 struct Case {
@@ -45,9 +45,9 @@ struct Case {
     critical: f64,
 }
 
-/// Much traffic against a small reference and little against a large one, empty bins on either side or both, equal and
-/// opposite shares; every magnitude from 60 rows in 25 s to billions in an hour. And ten quantile bins, with rows
-/// heaped in each bin in turn, so that every cut is the largest once.
+/// Returns cases with much traffic and a small reference, and with little traffic and a large reference; with empty bins in one of them
+/// or both; and with equal and opposite shares. The numbers of rows are from 60 in 25 s to billions in an hour. Other cases have ten
+/// quantile bins, of which each in turn has most of the rows, so that each cut has the greatest term once.
 fn cases() -> Vec<Case> {
     let references: [&[u64]; 6] = [
         &[0, 30, 29, 31, 29, 30, 31, 29, 30, 29, 31, 0, 2],
@@ -83,14 +83,15 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn prometheus_judges_as_the_crate_does() {
+fn verdicts_of_the_rules_equal_those_of_the_crate() {
     let cases = cases();
     for window in &WINDOWS {
         cases.chunks(CHUNK).for_each(|cases| compare(window, cases));
     }
 }
 
-/// The names of so many bins: two are those of a column never filled, more are below, quantiles, above and missing.
+/// Returns the names of this number of bins. Two bins are those of a column without values. More bins are `below`, quantiles, `above` and
+/// `missing`.
 fn names(bins: usize) -> Vec<String> {
     Bins::Numeric { edges: (0..bins - 2).map(|edge| edge as f64).collect() }.labels()
 }
@@ -132,7 +133,7 @@ fn compare(window: &Window, cases: &[Case]) {
             near("psi_limit", judged.threshold),
             near("psi_detectable", judged.detectable_psi(freedom)),
             near("ks_distance", ks_distance(&shares)),
-            // The root makes 1e-8 of a rounding error of 1e-16 where the distance is 0.
+            // If the distance is 0, the square root turns a rounding error of 1e-16 into 1e-8.
             (
                 format!(
                     "abs({prefix}js_distance{selector} ^ 2 - {:?}) < bool 1e-9",
@@ -151,16 +152,16 @@ fn compare(window: &Window, cases: &[Case]) {
 }
 
 #[test]
-fn prometheus_bounds_accuracy_as_the_crate_does() {
+fn limits_on_accuracy_of_the_rules_equal_those_of_the_crate() {
     let (mut series, mut checks) = (String::new(), String::new());
-    // Right and wrong answers a minute, mean confidence; accuracy, mean confidence and rows of the reference.
+    // Correct and incorrect predictions per minute and mean confidence; accuracy, mean confidence and rows of the reference.
     let cases = [
         (1, 0, 1.0, 0.99, 0.99, 147),
         (0, 1, 0.5, 0.5, 0.49, 147),
         (9, 1, 0.97, 0.95, 0.94, 30),
         (99, 1, 0.993, 0.98, 0.981, 1_000_000),
         (600_000, 400_000, 0.61, 0.6, 0.6, 1_000_000),
-        // Not calibrated: too confident, not confident enough, and estimates beyond 1 and below 0.
+        // These models are not calibrated: their confidence is too high or too low, and estimates are above 1 or below 0.
         (8, 2, 0.95, 0.8, 0.95, 500),
         (8, 2, 0.6, 0.8, 0.58, 500),
         (9, 1, 0.99, 0.9, 0.7, 500),
@@ -198,7 +199,7 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
         let budget = FalseAlarmBudget::default();
         let limit = |expected| accuracy_gap_limit(expected, rows, reference as u64, &budget);
         let estimate = accuracy_estimate(confidence, reference_confidence, accuracy);
-        // All feedback is about class a, so its recall is the accuracy. Each of the four classes has a quarter of the budget.
+        // All feedback is for class a, so its recall is the accuracy. Each of the four classes has a quarter of the budget.
         let of_class = FalseAlarmBudget { one_alarm_in: 4 * budget.one_alarm_in, ..budget };
         let smoothed = (accuracy * f64::from(reference) + 1.0) / (f64::from(reference) + 2.0);
         let recall_limit = accuracy_gap_limit(smoothed, rows, reference as u64, &of_class);
@@ -226,16 +227,16 @@ fn prometheus_bounds_accuracy_as_the_crate_does() {
 }
 
 #[test]
-fn prometheus_measures_errors_as_the_crate_does() {
+fn error_statistics_of_the_rules_equal_those_of_the_crate() {
     let (mut series, mut checks) = (String::new(), String::new());
-    // The errors of a minute, how often each occurs in it; mean, standard deviation and rows of the reference.
+    // Errors and the number of times that each occurs per minute; mean, standard deviation and rows of the reference.
     let cases: [(&[f64], u64, f64, f64, u64); 6] = [
         (&[1.0, -2.0, 0.5, -0.25, 3.0], 1, 1.2, 0.9, 147),
         (&[100.0, -250.0, 75.5], 1, 130.0, 80.0, 1000),
         (&[-1.0, -2.0], 1, 0.1, 0.1, 60),
         (&[0.001, -0.002, 0.0], 1, 0.0005, 0.0003, 500),
         (&[1e5, -2e5, 3e5, 0.5], 10, 1.4e5, 1e5, 500),
-        // So many rows that a tenth of the reference's error is the limit.
+        // With this number of rows, the limit is a tenth of the reference's error.
         (&[1.0, -2.0, 4.0], 100_000, 2.5, 1.2, 1_000_000),
     ];
     for (number, (errors, times, mean_absolute, absolute_sd, rows)) in cases.into_iter().enumerate() {
@@ -292,7 +293,7 @@ fn prometheus_measures_errors_as_the_crate_does() {
         }
         for (name, value) in expected {
             let labels = format!("model=\"m\",version=\"v{number}\",window=\"{}\"", QUALITY.name);
-            // Errors have the unit of the number, so the tolerance is relative where they are large.
+            // Errors have the unit of the number, so the tolerance is relative for large ones.
             let tolerance = 1e-9 * value.abs().max(1.0);
             let _ = writeln!(
                 checks,

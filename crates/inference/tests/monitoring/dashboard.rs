@@ -6,7 +6,7 @@ use crate::{
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The panels that the project promises, by the beginning of their titles, and a metric that each must query.
+/// The panels that must exist, by the beginning of their titles, with a metric that each must query.
 const PROMISED: [(&str, &str); 6] = [
     ("Request throughput", "inference_requests_total"),
     ("Latency", "job_endpoint:inference_duration_seconds:p95_rate1m"),
@@ -21,7 +21,7 @@ fn dashboards() -> Vec<Value> {
     files("grafana/dashboards", "json").into_iter().map(read).collect()
 }
 
-/// The panels, rows aside.
+/// Returns the panels without rows.
 fn panels(dashboard: &Value) -> Vec<&Value> {
     let mut panels = Vec::new();
     for panel in dashboard["panels"].as_array().unwrap() {
@@ -45,7 +45,7 @@ fn annotations(dashboard: &Value) -> Vec<String> {
     list.iter().filter_map(|annotation| annotation["expr"].as_str()).map(str::to_owned).collect()
 }
 
-/// A query as Prometheus gets it, with every variable filled in.
+/// Returns a query as Prometheus receives it, with a value for every variable.
 fn filled(query: &str) -> String {
     let variables = [("$__rate_interval", "20s"), ("$__interval", "5s"), ("$__range", "15m")];
     let query = variables.iter().fold(query.to_owned(), |query, (name, value)| query.replace(name, value));
@@ -54,7 +54,7 @@ fn filled(query: &str) -> String {
 }
 
 #[test]
-fn every_dashboard_is_what_its_source_generates() {
+fn every_dashboard_is_up_to_date_with_its_source() {
     let names = |folder, extension| -> BTreeSet<String> {
         let files = files(folder, extension);
         files.iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
@@ -77,7 +77,7 @@ fn every_dashboard_is_what_its_source_generates() {
 }
 
 #[test]
-fn every_query_parses_and_reads_what_is_published() {
+fn every_query_parses_and_reads_published_metrics() {
     let (published, recorded) = (published(), recorded());
     let mut rules = String::from("groups:\n  - name: queries\n    rules:\n");
     for dashboard in dashboards() {
@@ -101,7 +101,7 @@ fn every_query_parses_and_reads_what_is_published() {
 }
 
 #[test]
-fn the_promised_panels_are_there() {
+fn the_required_panels_exist() {
     let dashboards = dashboards();
     let all: Vec<&Value> = dashboards.iter().flat_map(panels).collect();
     for (title, metric) in PROMISED {
@@ -116,7 +116,7 @@ fn the_promised_panels_are_there() {
     }
 }
 
-/// What stands between single asterisks; each that begins with a capital letter names a panel.
+/// Returns the texts between single asterisks. Those that begin with a capital letter are names of panels.
 fn emphasised(markdown: &str) -> Vec<String> {
     let plain = markdown.replace("**", "\u{0}");
     let mut words = Vec::new();
@@ -127,7 +127,7 @@ fn emphasised(markdown: &str) -> Vec<String> {
 }
 
 #[test]
-fn panels_that_the_documents_name_are_there() {
+fn panels_that_the_documents_name_exist() {
     let titles: Vec<String> = dashboards()
         .iter()
         .flat_map(|dashboard| {
@@ -146,7 +146,7 @@ fn panels_that_the_documents_name_are_there() {
         .map(|name| name.trim().to_owned())
         .collect();
     assert!(named.len() > 12, "{named:?}");
-    // The dashboard itself, and a page of Prometheus.
+    // These are the dashboard itself and a page of Prometheus.
     let elsewhere = ["Model health", "Status → Targets"];
     named.extend(
         emphasised(&read("monitoring/runbook.md"))
@@ -162,14 +162,14 @@ fn panels_that_the_documents_name_are_there() {
 }
 
 #[test]
-fn panels_are_complete() {
+fn every_panel_has_title_unit_queries_and_filters() {
     let exclusions = std::fs::read_to_string(root().join("grafana/dashboards/.lint")).unwrap();
     for dashboard in dashboards() {
         assert_eq!((&dashboard["schemaVersion"], &dashboard["editable"]), (&42.into(), &false.into()));
         let mut ids = BTreeSet::new();
         for panel in panels(&dashboard) {
             let title = panel["title"].as_str().filter(|title| !title.is_empty()).expect("a title");
-            assert!(ids.insert(panel["id"].as_i64().unwrap()), "{title}: its id is taken");
+            assert!(ids.insert(panel["id"].as_i64().unwrap()), "{title}: another panel has the same id");
             assert!(
                 panel["description"].as_str().is_some_and(|text| !text.is_empty()),
                 "{title}: no description"
@@ -202,7 +202,7 @@ fn panels_are_complete() {
 }
 
 #[test]
-fn the_data_source_has_the_interval_of_the_scrapes() {
+fn the_data_source_has_the_scrape_interval() {
     let source = crate::files::yaml(&root().join("grafana/provisioning/datasources").join("prometheus.yml"));
     let prometheus = crate::files::yaml(&root().join("monitoring/prometheus.yml"));
     let source = &source["datasources"][0];

@@ -1,4 +1,4 @@
-//! A hundred replicas, each with a skew of its own, are judged as the one traffic that they are.
+//! Checks that the traffic of a hundred replicas, each with a different skew, is judged together.
 
 use crate::promtool::{Window, test_rules};
 use drift::{Verdict, judge, smoothed};
@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 const REPLICAS: u64 = 100;
 
-/// The day, of which ten minutes have passed.
+/// The window of a day, of which ten minutes have passed.
 const DAY: Window = Window {
     name: "1d",
     rules: &["minutes", "drift"],
@@ -19,13 +19,13 @@ const DAY: Window = Window {
 const BINS: [&str; 4] = ["below", "q1 [1, 2)", "q2 [2, 3)", "missing"];
 const REFERENCE: [u64; 4] = [0, 500, 500, 0];
 
-/// Rows a minute of one replica: the first sees only small values, the last only large ones.
+/// Returns the rows per minute of one replica, by bin. The first replica has only small values, and the last one only large ones.
 fn per_minute(replica: u64) -> [u64; 4] {
     [0, REPLICAS - 1 - replica, replica, 0]
 }
 
 #[test]
-fn a_hundred_replicas_are_one_traffic() {
+fn the_traffic_of_a_hundred_replicas_is_judged_together() {
     let expected = smoothed(&REFERENCE);
     let rows: u64 = REFERENCE.iter().sum();
     let mut series = String::new();
@@ -40,7 +40,7 @@ fn a_hundred_replicas_are_one_traffic() {
         for ((bin, ratio), step) in BINS.iter().zip(&expected).zip(per_minute(replica)) {
             let labels = format!("{labels},signal=\"s\",bin=\"{bin}\"");
             give("signal_bin_expected_ratio", &labels, format!("{ratio:?}x12"));
-            // Ten minutes of rows, and replicas that started at different times.
+            // The rows are of ten minutes, and the replicas started at different times.
             let start = 1000 * (replica + 1);
             let full = start + DAY.steps * step;
             give("signal_bin_total", &labels, format!("{start}+{step}x{} {full} {full}", DAY.steps));

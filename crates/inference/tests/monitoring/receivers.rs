@@ -1,4 +1,4 @@
-//! Where alerts go: routes, the composed receivers, and what a real Alertmanager sends and holds back.
+//! Tests the routes of alerts, the composed receivers, and which notifications a real Alertmanager sends.
 
 use crate::files::{files, root, run, yaml};
 use serde_json::{Value, json};

@@ -7,10 +7,10 @@ use model::{ModelCard, card::ErrorReference};
 use regex::Regex;
 use std::{collections::BTreeSet, path::PathBuf};
 
-/// What Prometheus itself, and the load generator, give.
+/// The metrics of Prometheus itself and of the load generator.
 pub const GIVEN: [&str; 3] = ["up", "ALERTS", "loadgen_phase_active"];
 
-/// Every metric that the service publishes, for a model that predicts classes and for one that predicts numbers.
+/// Returns every metric that the service publishes for a model that predicts classes and for one that predicts numbers.
 pub fn published() -> BTreeSet<String> {
     let classes = load_model(None).unwrap().card;
     let numbers = numbers(&classes);
@@ -47,12 +47,12 @@ fn numbers(classes: &ModelCard) -> ModelCard {
     card
 }
 
-/// Every series that a recording rule makes.
+/// Returns the names of all series that recording rules create.
 pub fn recorded() -> BTreeSet<String> {
     rules().iter().filter_map(|rule| rule["record"].as_str()).map(str::to_owned).collect()
 }
 
-/// Whether p95 is above the objective is then counted, not interpolated between two buckets.
+/// So the share of requests slower than the objective is exact, and not interpolated between two buckets.
 #[test]
 fn the_latency_objective_is_a_bucket_boundary() {
     let rules = rules();
@@ -67,7 +67,7 @@ fn the_latency_objective_is_a_bucket_boundary() {
         page.lines().filter(|line| line.starts_with("inference_duration_seconds_bucket")).collect();
     assert!(buckets.iter().any(|line| line.contains(&bucket)), "{objective}: {buckets:?}");
     let dashboard = std::fs::read_to_string(root().join("grafana/ml-inference.jsonnet")).unwrap();
-    assert!(dashboard.contains(&format!("g.limit({objective})")), "the dashboard draws another objective");
+    assert!(dashboard.contains(&format!("g.limit({objective})")), "the dashboard shows another objective");
 }
 
 /// Rules, panels, scenarios and the runbook select the requests for predictions by one pattern, which matches the routes for
@@ -133,7 +133,7 @@ fn one_rule_names_the_job() {
     assert!(jobs.iter().any(|job| required.contains(&format!("\"{}\"", job["job_name"].as_str().unwrap()))));
 }
 
-/// Whatever is pooled keeps the labels of its job, and what is joined uses them: two clusters in one Prometheus stay apart.
+/// Aggregations keep the labels of the job, and joins use them, so that two clusters in one Prometheus are not mixed.
 #[test]
 fn rules_keep_the_cluster() {
     let grouping = Regex::new(r"\b(?:by|on) \(([^)]*\bjob\b[^)]*)\)").unwrap();
@@ -156,14 +156,14 @@ fn rules_keep_the_cluster() {
 }
 
 #[test]
-fn configurations_and_rules_pass_the_tools() {
+fn configurations_and_rules_pass_the_checks_of_their_tools() {
     run("promtool", &["check", "config", "monitoring/prometheus.yml"]);
     run("amtool", &["check-config", "monitoring/alertmanager.yml"]);
 }
 
 #[test]
-fn rules_do_what_their_tests_say() {
-    // Side by side, because promtool works on one core.
+fn the_tests_of_the_rules_pass() {
+    // The tests run in parallel, because promtool uses one core.
     std::thread::scope(|scope| {
         for file in files("monitoring/tests", "yml") {
             scope.spawn(move || run("promtool", &["test", "rules", file.to_str().unwrap()]));
@@ -171,10 +171,10 @@ fn rules_do_what_their_tests_say() {
     });
 }
 
-/// Groups that its file does not order are evaluated by promtool in an order of chance: one that reads another then
-/// sees, in some runs, what the other recorded an interval ago.
+/// promtool evaluates groups in a random order unless the test file gives their order. A group that reads from another one would in some
+/// runs read the values of the interval before.
 #[test]
-fn tests_leave_the_order_of_no_group_to_chance() {
+fn every_test_file_gives_the_order_of_its_groups() {
     for path in files("monitoring/tests", "yml") {
         let test = yaml(&path);
         let names = |key: &str| -> Vec<String> {
@@ -188,7 +188,7 @@ fn tests_leave_the_order_of_no_group_to_chance() {
             .flat_map(|file| file["groups"].as_sequence().unwrap().clone())
             .map(|group| group["name"].as_str().unwrap().to_owned())
             .collect();
-        assert!(!loaded.is_empty(), "{}: rule_files name no group", path.display());
+        assert!(!loaded.is_empty(), "{}: the files in rule_files have no groups", path.display());
         assert_eq!(ordered, loaded, "{}: group_eval_order", path.display());
     }
 }
@@ -216,19 +216,22 @@ fn every_alert_is_described_and_tested() {
         let note = |key: &str| {
             alert["annotations"][key].as_str().unwrap_or_else(|| panic!("{name} has no {key}")).to_owned()
         };
-        assert!(!note("summary").contains("{{"), "{name}: the summary must be the same for every occurrence");
-        assert!(note("description").contains("{{"), "{name}: the description must say how bad it is");
+        assert!(!note("summary").contains("{{"), "{name}: the summary must not depend on labels or values");
+        assert!(note("description").contains("{{"), "{name}: the description must contain values");
         let url = note("runbook_url");
         let heading = url.strip_prefix("monitoring/runbook.md#").unwrap_or_else(|| panic!("{name}: {url}"));
         assert!(headings.contains(&heading.to_owned()), "{name}: the runbook has no heading {heading}");
         for fires in [true, false] {
-            assert!(tested.contains(&(name.to_owned(), fires)), "{name}: no test in which it fires: {fires}");
+            assert!(
+                tested.contains(&(name.to_owned(), fires)),
+                "{name}: there must be a test with firing = {fires}"
+            );
         }
     }
 }
 
 #[test]
-fn rules_read_only_what_is_published() {
+fn rules_read_only_published_metrics() {
     let (published, recorded) = (published(), recorded());
     for rule in rules() {
         for name in metrics(rule["expr"].as_str().unwrap()) {

@@ -449,7 +449,7 @@ fn limits(card: &ModelCard, truth: &Truth, drawn: Option<f64>) -> Vec<String> {
         warnings.push(format!("the model explains all of the variance on {rows} rows: {training_rows}"));
     } else if let Some(correlation) = drawn {
         warnings.push(format!(
-            "answers to the table's rows are nearer to their true numbers than answers to slightly changed rows (correlation \
+            "predictions for the table's rows are nearer to their true numbers than predictions for slightly changed rows (correlation \
              {correlation:.2}): {training_rows}"
         ));
     }

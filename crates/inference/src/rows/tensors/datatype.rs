@@ -1,4 +1,4 @@
-//! The datatypes of tensors, and their elements in binary form: little-endian, row by row.
+//! Defines the datatypes of tensors, and decodes elements in binary form, which are little-endian.
 
 use super::elements::Fault;
 use crate::{
@@ -16,9 +16,9 @@ pub enum Datatype {
     Bool,
     /// A whole number of 8, 16, 32 or 64 bits
     Integer {
-        /// Its size in bytes: 1, 2, 4 or 8
+        /// The size in bytes: 1, 2, 4 or 8
         bytes: usize,
-        /// Whether it can be negative
+        /// Whether it is signed
         signed: bool,
     },
     /// IEEE 754 half precision
@@ -27,7 +27,7 @@ pub enum Datatype {
     Fp32,
     /// IEEE 754 double precision
     Fp64,
-    /// A text in UTF-8; in binary form its length in four bytes comes first
+    /// A text in UTF-8. In binary form, its length in four bytes precedes it
     Bytes,
 }
 
@@ -71,7 +71,7 @@ impl Datatype {
         })
     }
 
-    /// Returns the bytes per element in binary form; `None` if it varies.
+    /// Returns the number of bytes per element in binary form; `None` if it varies.
     pub fn width(self) -> Option<usize> {
         match self {
             Self::Bool => Some(1),
@@ -139,7 +139,7 @@ fn signed(bytes: &[u8]) -> i128 {
     i128::from(((unsigned(bytes) << shift) as i64) >> shift)
 }
 
-/// Widens a half-precision number: 1 bit of sign, 5 of exponent with bias 15, 10 of fraction.
+/// Converts a half-precision number, which has 1 bit of sign, 5 bits of exponent with bias 15, and 10 bits of fraction.
 fn half(bits: u16) -> f64 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff));
     let magnitude = match exponent {
@@ -155,9 +155,9 @@ fn half(bits: u16) -> f64 {
 mod tests {
     use super::*;
 
-    /// Values from the table of half-precision examples in Wikipedia's article on the format.
+    /// The values are from the table of half-precision examples in Wikipedia's article on the format.
     #[test]
-    fn half_precision_numbers_are_widened_exactly() {
+    fn half_precision_numbers_are_converted_exactly() {
         for (bits, value) in [
             (0x0000, 0.0),
             (0x0001, 0.000_000_059_604_644_775_390_63),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_little_endian() {
+    fn numbers_are_decoded_as_little_endian() {
         let read = |name: &str, bytes: &[u8]| {
             let datatype = NAMES.iter().find(|(known, _)| *known == name).unwrap().1;
             assert_eq!(datatype.width(), Some(bytes.len()), "{name}");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_cannot_be_held_exactly_are_refused() {
+    fn numbers_without_an_exact_f64_are_refused() {
         let int64 = Datatype::Integer { bytes: 8, signed: true };
         for number in [(1_i64 << 53) + 1, i64::MAX, i64::MIN] {
             assert!(int64.number(&number.to_le_bytes()).is_err(), "{number}");

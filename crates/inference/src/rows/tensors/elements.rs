@@ -1,4 +1,4 @@
-//! The elements of a tensor. Numbers in binary form stay where they are until a row is built.
+//! Reads the elements of a tensor. Numbers in binary form are decoded when a row is built.
 
 use super::{Data, Input, datatype::Datatype};
 use crate::{
@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
-/// What is wrong with an element; its place is added by the caller.
+/// A fault in an element. The caller adds its place.
 #[derive(Debug)]
 pub(super) struct Fault {
     reason: Reason,
@@ -36,7 +36,7 @@ impl From<Refusal> for Fault {
     }
 }
 
-/// The elements of a tensor, as many as its shape says.
+/// The elements of a tensor. Their number is that of its shape.
 pub(super) enum Elements<'a> {
     /// Numbers and booleans in binary form.
     Binary {
@@ -113,7 +113,7 @@ fn wrong_count(input: &Input<'_>, count: usize, got: usize) -> Refusal {
     Refusal::new(Reason::WrongDataSize, message).at(format!("inputs.{}.data", shortened(&input.name)))
 }
 
-/// Reads texts in binary form, each after its length in four bytes.
+/// Reads texts in binary form. Each text follows its length in four bytes.
 fn texts<'a>(
     mut bytes: &'a [u8],
     count: usize,
@@ -131,7 +131,7 @@ fn texts<'a>(
             rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
         });
         let Some((text, rest)) = text else {
-            let message = "the data end within an element; each is its length in four bytes, little-endian, and then its bytes";
+            let message = "the data end within an element; an element is its length in four bytes, little-endian, followed by its bytes";
             return Err(Refusal::new(Reason::WrongDataSize, message).at(input.place(position)));
         };
         let text = std::str::from_utf8(text).map_err(|_| {
@@ -151,12 +151,12 @@ struct Reader<'r, 'a> {
     elements: Elements<'a>,
     count: usize,
     input: &'r Input<'a>,
-    /// Whether the elements are one flat list, as the first of them shows.
+    /// Whether the elements are one flat list, which the first element shows.
     flat: Option<bool>,
     refusal: Option<Refusal>,
 }
 
-/// A value at some depth of nested lists.
+/// A value at any depth of nested lists.
 struct Nested<'r, 'i, 'a> {
     reader: &'r mut Reader<'i, 'a>,
     depth: usize,

@@ -1,13 +1,12 @@
-//! Reads requests of the [Open Inference Protocol](https://github.com/kserve/open-inference-protocol) with the binary tensor
-//! extension: from bytes to rows, without HTTP.
+//! Reads the rows of requests of the [Open Inference Protocol](https://github.com/kserve/open-inference-protocol) with the binary tensor
+//! extension. HTTP does not belong here.
 //!
 //! Layout:
-//! - this module: the request, and which input holds which feature
-//! - [`datatype`]: the datatypes of tensors and how their elements are laid out
-//! - `elements`: the data of a tensor, as JSON or in binary form
+//! - this module: reads the request, and matches inputs with features
+//! - [`datatype`]: defines the datatypes of tensors and decodes their elements
+//! - `elements`: reads the data of a tensor, as JSON or in binary form
 //!
-//! Reading has two steps, so that a request with too many rows is refused before its rows take memory:
-//! [`InferRequest::parse`] reads the JSON and checks shapes and sizes, and [`InferRequest::rows`] reads the elements.
+//! There are two steps, so that a request with too many rows is refused before its rows take memory: [`InferRequest::parse`] reads the JSON and checks shapes and sizes, and [`InferRequest::rows`] reads the elements.
 
 pub mod datatype;
 mod elements;
@@ -25,15 +24,15 @@ use model::{ModelCard, Values};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// The header that says how many bytes of a body are JSON; the tensors in binary form follow.
+/// The header with the number of bytes of a body that are JSON. Tensors in binary form follow the JSON.
 pub const HEADER_LENGTH: &str = "Inference-Header-Content-Length";
 
-/// A request whose shapes and sizes are checked. Its elements are not read yet.
+/// A request whose shapes and sizes have been checked. Its elements have not been read yet.
 #[derive(Debug)]
 pub struct InferRequest<'a> {
     /// The id that the answer repeats.
     pub id: Option<Cow<'a, str>>,
-    /// The outputs that the client names; empty for the default ones.
+    /// The outputs that the client requests; empty for the default outputs.
     pub outputs: Vec<WantedOutput>,
     /// Whether the default outputs are sent in binary form.
     pub binary_outputs: bool,
@@ -41,10 +40,10 @@ pub struct InferRequest<'a> {
     layout: Layout,
 }
 
-/// An output that the client names.
+/// An output that the client requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedOutput {
-    /// Its name, which the model may not have.
+    /// The name. The model may not have an output of this name.
     pub name: String,
     /// Whether it is sent in binary form.
     pub binary: bool,
@@ -55,38 +54,39 @@ pub struct WantedOutput {
 struct Input<'a> {
     name: Cow<'a, str>,
     datatype: Datatype,
-    /// One or two dimensions, each at least 1.
+    /// The shape. It has one or two dimensions, each at least 1.
     shape: Vec<usize>,
     data: Data<'a>,
 }
 
-/// The elements of a tensor, unread.
+/// The elements of a tensor before they are read.
 #[derive(Debug, Clone, Copy)]
 enum Data<'a> {
     Json(&'a RawValue),
     Binary(&'a [u8]),
 }
 
-/// Which elements are the values of which feature.
+/// The assignment of elements to features.
 #[derive(Debug)]
 enum Layout {
-    /// One tensor holds all features, row by row.
+    /// One tensor has all features, row by row.
     Matrix { rows: usize },
-    /// Each feature has an input; `None` for a feature that may be missing and is.
+    /// Each feature has an input; `None` for a feature that may be missing and has none.
     Columns { rows: usize, inputs: Vec<Option<usize>> },
 }
 
 impl<'a> InferRequest<'a> {
-    /// Reads a body, of which the first `header_length` bytes are JSON; all of it, if there is no such header.
+    /// Reads a body, of which the first `header_length` bytes are JSON. If it is `None`, the whole body is JSON.
     ///
     /// # Errors
-    /// If the body is not a request of the protocol, or its inputs are not the features of this model. The error names the input.
+    /// Returns an error that names the input if the body is not a request of the protocol, or if its inputs are not the features of this
+    /// model.
     pub fn parse(body: &'a [u8], header_length: Option<usize>, card: &ModelCard) -> Result<Self, Refusal> {
         let (header, mut binary) = match header_length {
             None => (body, &[][..]),
             Some(length) => body.split_at_checked(length).ok_or_else(|| {
                 let message = format!(
-                    "the JSON is declared to be {length} bytes long, but the whole body has {} bytes",
+                    "expected at least {length} bytes, the declared length of the JSON, got {} bytes",
                     body.len()
                 );
                 Refusal::new(Reason::WrongDataSize, message).at(HEADER_LENGTH)
@@ -106,7 +106,7 @@ impl<'a> InferRequest<'a> {
         let mut read = Vec::new();
         for (index, input) in items(inputs, "inputs")?.into_iter().enumerate() {
             let input = Input::read(input, index, header_length.is_some(), &mut binary)?;
-            // Each further input would be unknown or given twice, so there is no need to read all of a long list.
+            // A further input would be unknown or a duplicate, so the rest of a long list is not read.
             if read.len() > card.features.len() {
                 break;
             }
@@ -115,7 +115,7 @@ impl<'a> InferRequest<'a> {
         let layout = Layout::of(&read, card)?;
         if !binary.is_empty() {
             let message = format!(
-                "the body has {} bytes more than the \"binary_data_size\" of the inputs add up to",
+                "the body has {} bytes more than the sum of the \"binary_data_size\" of the inputs",
                 binary.len()
             );
             return Err(Refusal::new(Reason::WrongDataSize, message).at("inputs"));
@@ -123,7 +123,7 @@ impl<'a> InferRequest<'a> {
         Ok(Self { id, outputs, binary_outputs, inputs: read, layout })
     }
 
-    /// Returns the number of rows, at least one.
+    /// Returns the number of rows, which is at least one.
     pub fn row_count(&self) -> usize {
         match self.layout {
             Layout::Matrix { rows } | Layout::Columns { rows, .. } => rows,
@@ -133,12 +133,12 @@ impl<'a> InferRequest<'a> {
     /// Reads the elements.
     ///
     /// # Errors
-    /// If the data do not fit their shape, or an element is not a value of its feature. The error names the element.
+    /// Returns an error that names the element if the data do not fit their shape, or if an element is not a value of its feature.
     pub fn rows(&self, card: &ModelCard) -> Result<ParsedRows, Refusal> {
         let read = |input: &Input<'a>| Elements::read(input);
         let elements = self.inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let width = card.features.len();
-        // For each feature: its input, the position of its first value there, and the distance to the next.
+        // These are, for each feature, its input, the position of its first value there, and the distance to the next value.
         let sources: Vec<Option<(usize, usize, usize)>> = match &self.layout {
             Layout::Matrix { .. } => (0..width).map(|feature| Some((0, feature, width))).collect(),
             Layout::Columns { inputs, .. } => inputs.iter().map(|at| at.map(|at| (at, 0, 1))).collect(),
@@ -164,7 +164,7 @@ impl<'a> InferRequest<'a> {
     }
 }
 
-/// Adds to a refused value how to send it in a tensor.
+/// Adds to the refusal of a value how to send it in a tensor.
 fn explain(mut refusal: Refusal, cell: CellRef<'_>, feature: &model::Feature, one_each: bool) -> Refusal {
     let name = &feature.name;
     let datatype = match (&feature.values, cell) {
@@ -173,13 +173,13 @@ fn explain(mut refusal: Refusal, cell: CellRef<'_>, feature: &model::Feature, on
         (Values::Categorical(own), _) if own.json(0.0).is_number() => "BYTES or a numeric datatype",
         (Values::Categorical(_), _) => "BYTES",
     };
-    let input = if one_each { "as an input of its own, " } else { "" };
+    let input = if one_each { "as a separate input, " } else { "" };
     refusal.message = format!("{name:?} {}; send it {input}with {datatype}", refusal.message);
     refusal
 }
 
 impl<'a> Input<'a> {
-    /// Reads one tensor and takes its elements off the binary data if they are there.
+    /// Reads one tensor. If its elements are in binary form, it removes them from the beginning of the binary data.
     fn read(
         input: &'a RawValue,
         index: usize,
@@ -205,7 +205,8 @@ impl<'a> Input<'a> {
         let wrong = |message| Err(Refusal::new(Reason::WrongDataSize, message).at(place.clone()));
         let data = match (data, size) {
             (Some(_), Some(_)) => {
-                let message = "give \"data\" or the parameter \"binary_data_size\", not both";
+                let message =
+                    "expected \"data\" or the parameter \"binary_data_size\", got both; remove one of them";
                 return Err(Refusal::new(Reason::DuplicateField, message).at(place));
             }
             (None, None) => return Err(missing("data")),
@@ -273,7 +274,7 @@ fn read_shape(shape: &RawValue, place: &str) -> Result<Vec<usize>, Refusal> {
     let shape: Vec<usize> =
         shape.into_iter().map(|size| usize::try_from(size).unwrap_or(usize::MAX)).collect();
     if shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size)).is_none() {
-        return refuse(format!("the shape {shape:?} is larger than any body"));
+        return refuse(format!("the shape {shape:?} has more elements than any body can have"));
     }
     Ok(shape)
 }
@@ -283,7 +284,7 @@ fn read_outputs(outputs: Option<&RawValue>, binary: bool) -> Result<Vec<WantedOu
     let mut read = Vec::new();
     for (index, output) in items(outputs, "outputs")?.into_iter().enumerate() {
         let place = format!("outputs[{index}]");
-        // MLServer's client repeats shape, datatype and data, all null, from its class of tensors.
+        // MLServer's client also sends the fields shape, datatype and data, all of them null.
         let [name, parameters, _, _, _] = object(output, "an output", &place)?
             .take(["name", "parameters", "shape", "datatype", "data"], &place)?;
         let name = name.map(|name| json::text(name, &format!("{place}.name"))).transpose()?.flatten();
@@ -313,7 +314,7 @@ impl Layout {
                 [rows] if position(&one.name).is_some() => Self::columns(inputs, rows, card),
                 [columns] if columns == width => Ok(Self::Matrix { rows: 1 }),
                 [_, got] | [got] => Err(wrong_width(one, got, card)),
-                _ => unreachable!("a shape has one or two dimensions"),
+                _ => unreachable!("`read_shape` accepts one or two dimensions"),
             },
             [one]
                 if position(&one.name).is_none() && one.shape.get(1).is_none_or(|&columns| columns == 1) =>
@@ -356,7 +357,7 @@ impl Layout {
             }
         }
         for (feature, place) in card.features.iter().zip(&places) {
-            // A feature that has missing values in the reference may be left out.
+            // A feature with missing values in the reference may be left out.
             if place.is_none() && !feature.may_be_missing() {
                 let message = format!("input {:?} is missing; the inputs are {}", feature.name, names());
                 let place = format!("inputs.{}", feature.name);
@@ -377,7 +378,7 @@ fn wrong_width(input: &Input<'_>, got: usize, card: &ModelCard) -> Refusal {
     Refusal::new(Reason::WrongFeatureCount, message).at(format!("inputs.{}", shortened(&input.name)))
 }
 
-/// Returns a valid request, for messages and documentation: the row of [`super::example`], as one input per feature.
+/// Returns a valid request for messages and documentation: the row of [`super::example`], with one input per feature.
 pub fn example(card: &ModelCard) -> String {
     let inputs: Vec<String> = card
         .features

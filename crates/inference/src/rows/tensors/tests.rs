@@ -21,12 +21,12 @@ fn parse(body: &Value) -> Result<Vec<Vec<Option<f64>>>, (&'static str, String)> 
         .map_err(|refusal| (refusal.reason.code(), refusal.field.unwrap_or_default()))
 }
 
-/// One tensor in JSON.
+/// Returns one tensor in JSON.
 fn tensor(shape: Value, datatype: &str, data: Value) -> Value {
     json!({ "inputs": [{ "name": "x", "shape": shape, "datatype": datatype, "data": data }] })
 }
 
-/// A column per feature, with the value of each column's rows.
+/// Returns one column per feature, with the values of its rows.
 fn columns(rows: usize, value: impl Fn(usize) -> Value) -> Vec<Value> {
     NAMES
         .iter()
@@ -38,14 +38,14 @@ fn columns(rows: usize, value: impl Fn(usize) -> Value) -> Vec<Value> {
         .collect()
 }
 
-/// A JSON header and what follows it.
+/// Returns a JSON header followed by binary data.
 fn binary(header: &Value, tensors: &[u8]) -> (Vec<u8>, Option<usize>) {
     let header = header.to_string();
     (([header.as_bytes(), tensors]).concat(), Some(header.len()))
 }
 
 #[test]
-fn all_forms_of_a_request_agree() {
+fn all_forms_of_a_request_give_the_same_rows() {
     let rows = vec![[5.0, 3.0, 1.0, 0.0].map(Some).to_vec(), [6.0, 2.0, 4.0, 1.0].map(Some).to_vec()];
     let flat = json!([5, 3, 1, 0, 6, 2, 4, 1]);
     for datatype in ["FP64", "FP32", "FP16", "INT8", "INT64", "UINT8", "UINT64"] {
@@ -54,7 +54,7 @@ fn all_forms_of_a_request_agree() {
     let nested = json!([[5, 3, 1, 0], [6, 2, 4, 1]]);
     assert_eq!(parse(&tensor(json!([2, 4]), "FP64", nested)), Ok(rows.clone()));
     assert_eq!(parse(&tensor(json!([4]), "FP64", json!([5, 3, 1, 0]))), Ok(rows[..1].to_vec()));
-    // By name, in any order, with one dimension or two, and each with a datatype of its own.
+    // The inputs are named, in any order, with one or two dimensions, and with different datatypes.
     let by_name = json!({ "id": "7", "inputs": [
         { "name": "petal_width", "shape": [2], "datatype": "INT32", "data": [0, 1] },
         { "name": "sepal_length", "shape": [2, 1], "datatype": "FP32", "data": [[5], [6]] },
@@ -84,7 +84,7 @@ fn null_and_nan_are_missing_values() {
 }
 
 #[test]
-fn every_fault_has_a_code_and_a_place() {
+fn every_invalid_request_has_a_code_and_a_place() {
     let ok = json!([1, 2, 3, 4]);
     let input = |fields: Value| json!({ "inputs": [fields] });
     let with = |columns: Vec<Value>| json!({ "inputs": columns });
@@ -189,7 +189,7 @@ fn every_fault_has_a_code_and_a_place() {
 }
 
 #[test]
-fn binary_data_that_do_not_fit_are_refused() {
+fn binary_data_of_a_wrong_size_are_refused() {
     let header = |datatype: &str, size: Value| {
         json!({ "inputs": [
             { "name": "x", "shape": [4], "datatype": datatype, "parameters": { "binary_data_size": size } },
@@ -226,7 +226,7 @@ fn binary_data_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn deep_and_broken_json_is_refused() {
+fn deeply_nested_and_malformed_json_is_refused() {
     let deep = "[".repeat(100_000);
     assert_eq!(read(deep.as_bytes(), None).unwrap_err().reason.code(), "malformed_json");
     let nested = format!("{deep}{}", "]".repeat(100_000));
@@ -256,7 +256,7 @@ proptest! {
         let _ = read(&body, length);
     }
 
-    /// Mostly well-formed, so that the later steps are reached as well.
+    /// Most requests are well-formed, so that the later steps are tested as well.
     #[test]
     fn any_tensor_is_rows_or_an_error(
         name in prop::sample::select(vec!["x", "sepal_length", "petal_width", ""]),
