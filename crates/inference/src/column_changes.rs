@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::fmt;
 use utoipa::ToSchema;
 
-/// What differs between the columns of two models.
+/// The differences between the columns of two models.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ColumnChanges {
     /// Columns that only the new model has
@@ -14,7 +14,7 @@ pub struct ColumnChanges {
     removed: Vec<String>,
     /// Columns whose values are of another type
     retyped: Vec<Retyped>,
-    /// Whether the columns that both models have are in another order, which matters to rows without names
+    /// Whether the columns that both models have are in another order, which changes the meaning of rows without names
     reordered: bool,
 }
 
@@ -23,9 +23,9 @@ pub struct ColumnChanges {
 pub struct Retyped {
     /// The column's name
     name: String,
-    /// What the former model takes: `numbers`, or categories written as `texts`, `booleans` or `numbers as categories`
+    /// The values that the former model takes: `numbers`, or categories written as `texts`, `booleans` or `numbers as categories`
     from: &'static str,
-    /// What the new model takes
+    /// The values that the new model takes
     to: &'static str,
 }
 
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_difference_is_named() {
+    fn every_kind_of_difference_is_described() {
         let number = |at: usize| format!("{}.5", at * 7 % 31);
         let former = card("a,b,c", |at| format!("{},{},{}", number(at), number(at + 3), number(at + 5)));
         assert!(ColumnChanges::between(&former, &former).is_empty());

@@ -1,13 +1,15 @@
 //! Finds out whether a model that predicts numbers was trained on the rows of its reference.
 //!
-//! A model is drawn to the true numbers of its training rows: its answer to such a row is nearer to the row's own number than its
-//! answers to rows just beside it. So each row is moved to the next values that its columns have, up and down, and the difference that
-//! the row itself makes is correlated with the error that is left: answer(row) − mean answer(beside) with truth − answer(row). On rows
-//! that a model has not seen, what is peculiar to its answer there is no more right than wrong, and the correlation is near 0 or below.
-//! R² alone does not show this: a forest has 0.98 on its training rows, but an honest model has as much where the noise is small.
+//! A model that adapts to single rows predicts a number for a training row that is nearer to the row's true number than its predictions
+//! for similar rows. So the columns of each row are changed to their next greater and next smaller values. The difference between the
+//! prediction for the row and the mean prediction for the changed rows is then correlated with the remaining error: prediction(row) − mean
+//! prediction(changed) with truth − prediction(row). On rows that the model was not trained on, this difference is as often wrong as right,
+//! and the correlation is about 0 or negative. R² alone does not show this: a forest has 0.98 on its training rows, but any model has as
+//! much on new rows if the noise is small.
 //!
-//! What cannot be found: rows that are predicted without any error, which are noticed by that; models that do not adapt to single
-//! rows, such as linear ones, whose error on training rows is not much too small; tables without a numeric column of many values.
+//! The method does not recognise rows that are predicted without any error, for which there is another warning; models that do not adapt
+//! to single rows, such as linear ones, whose error on training rows is only slightly too small; and tables without a numeric column of
+//! many values.
 
 use crate::{
     Batch, BatchRows, Engine, OtherCategory, Output, ReferenceTable,
@@ -16,28 +18,29 @@ use crate::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Rows that are looked at.
+/// The greatest number of rows that are examined.
 const ROWS: usize = 1000;
 
-/// Pairs of rows beside each row.
+/// The number of pairs of changed rows per row.
 const PAIRS: usize = 2;
 
-/// A column with fewer values is left as it is: the next value is not near.
+/// The least number of values of a column that is changed. With fewer values, the next value is not similar.
 const LEAST_VALUES: usize = 10;
 
-/// Of 572 pairs of a scikit-learn model and rows that it had not seen (22 models, 13 tables, two splits), one had more than 0.11: a
-/// model worse than the mean, with 0.21 on 221 rows, which is within `DEVIATIONS`. On training rows 24 of 26 random forests, 23 of 26
-/// models of boosted trees and no linear model reached it.
+/// The least correlation that is reported. Of 572 pairs of a scikit-learn model and rows that it was not trained on (22 models, 13
+/// tables, two splits), one had more than 0.11: a model worse than the mean, with 0.21 on 221 rows, which is within `DEVIATIONS`. On
+/// training rows, 24 of 26 random forests, 23 of 26 models of boosted trees and no linear model reached this limit.
 const CORRELATION: f64 = 0.2;
 
-/// What chance allows, in standard deviations of the correlation of independent numbers (1/√rows).
+/// The least correlation, in standard deviations of the correlation of independent numbers (1/√rows).
 const DEVIATIONS: f64 = 5.0;
 
-/// Below this share of what is missing to the truth, what the row itself makes is the curvature of a smooth model.
+/// The least share of the difference between truth and mean prediction for the changed rows that the row itself explains. Below it, the
+/// effect may be the curvature of a smooth model.
 const SHARE: f64 = 0.005;
 
 /// Returns the correlation if it shows that the model was trained on the rows.
-pub(crate) fn drawn_to_truth(
+pub(crate) fn training_rows_correlation(
     table: &ReferenceTable,
     outputs: &[Output],
     truth: &[f64],
@@ -54,7 +57,7 @@ pub(crate) fn drawn_to_truth(
     let mut beside = vec![0.0; rows.len()];
     for _ in 0..PAIRS {
         let ups: Vec<Vec<bool>> = rows.iter().map(|_| steps.iter().map(|_| rng.random()).collect()).collect();
-        // To both sides, so that the slope of the model cancels.
+        // Rows are changed in both directions, so that the slope of the model has no effect.
         for opposite in [false, true] {
             let answers = score(table, &rows, engine, |place, column, value| match &steps[column] {
                 Some(steps) => steps.next(value, ups[place][column] != opposite),
@@ -77,7 +80,7 @@ pub(crate) fn drawn_to_truth(
     (correlation >= limit && product >= SHARE * square).then_some(correlation)
 }
 
-/// Scores some rows with changed values; `None` if the model cannot.
+/// Scores some rows with changed values. Returns `None` if the model fails.
 fn score(
     table: &ReferenceTable,
     rows: &[usize],
@@ -100,7 +103,7 @@ fn score(
     Some(answers.iter().map(Output::value).collect())
 }
 
-/// The values of a numeric column, in order.
+/// The different values of a numeric column, in ascending order.
 struct Steps(Vec<f64>);
 
 impl Steps {
@@ -111,7 +114,7 @@ impl Steps {
         (column.categories.is_none() && sorted.len() >= LEAST_VALUES).then_some(Self(sorted))
     }
 
-    /// Returns the next greater or less value; at the end of the column, and for a missing value, the same.
+    /// Returns the next greater or smaller value. For a missing value, and for the last value in this direction, it returns the same value.
     fn next(&self, value: f64, greater: bool) -> f64 {
         let at = self.0.partition_point(|own| *own < value);
         let next = if greater { self.0.get(at + 1) } else { at.checked_sub(1).and_then(|at| self.0.get(at)) };
@@ -119,7 +122,7 @@ impl Steps {
     }
 }
 
-/// Returns Pearson's correlation; `None` if one side is constant.
+/// Returns Pearson's correlation; `None` if one of the variables is constant.
 fn correlation(one: &[f64], other: &[f64]) -> Option<f64> {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let means = [mean(one), mean(other)];
@@ -136,7 +139,7 @@ mod tests {
     use super::*;
     use crate::{EngineError, Notation};
 
-    /// The mean of the numbers of the nearest rows that it was given, like a forest with small leaves.
+    /// A model that returns a weighted mean of the numbers of the nearest training rows, like a forest with small leaves.
     #[derive(Debug)]
     struct Nearest {
         rows: Vec<(f64, f64)>,
@@ -160,7 +163,7 @@ mod tests {
         }
     }
 
-    /// Answers x² without having seen anything.
+    /// A model that returns x² and was not trained.
     #[derive(Debug)]
     struct Square;
 
@@ -194,11 +197,11 @@ mod tests {
         let given: Vec<Option<f64>> = rows.iter().map(|row| Some(row.0)).collect();
         let outputs = engine.score(Batch { rows: BatchRows::new(&given, 1), others: &[] }).unwrap();
         let truth: Vec<f64> = rows.iter().map(|row| row.1).collect();
-        drawn_to_truth(&table, &outputs, &truth, engine, 1)
+        training_rows_correlation(&table, &outputs, &truth, engine, 1)
     }
 
     #[test]
-    fn rows_that_the_model_was_trained_on_are_recognised_and_others_are_not() {
+    fn only_rows_that_the_model_was_trained_on_are_recognised() {
         for noise in [0.3, 3.0] {
             let trained = rows(1, noise);
             for among in [2, 5] {

@@ -1,27 +1,28 @@
-//! Which errors of predicted numbers are counted, and in which sums of powers.
+//! Decides which errors of predicted numbers are counted, and in which sums of powers.
 //!
-//! A sum in double precision has 53 bits. One very large error would take all of them in the sum of fourth powers: what is added later
-//! would be rounded away, and the intervals would be wrong until the process ends, long after the error has left every window. So large
-//! errors have sums of their own, and errors that would take the bits of those are not counted.
+//! A sum in double precision has 53 bits. After one very large error, the sum of fourth powers would be so large that later errors are
+//! lost by rounding. The intervals would be wrong until the process ends, long after the error has left every window. So large errors
+//! are added to separate sums, and errors that would be too large for those sums are not counted.
 
 use drift::Bins;
 use model::ModelCard;
 
-/// A model's scale is at least this share of the greatest number that it predicts for the reference, so that labels in a unit that is
-/// 1000 times too large or too small are always counted.
+/// The least scale of a model, as a share of the greatest number that it predicts for the reference. With this minimum, labels in a unit
+/// that is 1000 times too large or too small are always counted.
 const LEAST_SHARE: f64 = 1.0 / 1024.0;
 
-/// Errors from this many scales on are large. The fourth power of a smaller one is below 2³² scales, so a thousand of them leave more
-/// than ten bits below the fourth power of an error of one scale.
+/// The number of scales from which on an error is large. The fourth power of a smaller error is below 2³², so that in the sum of a
+/// thousand of them, the fourth power of an error of one scale still has more than ten bits.
 const LARGE: f64 = 256.0;
 
-/// Errors beyond this many scales are not counted. A fourth power of 2⁸⁰ leaves five bits below that of the least large error.
+/// The number of scales above which an error is not counted. In a sum of fourth powers up to 2⁸⁰, that of the least large error still
+/// has five bits.
 const LARGEST: f64 = 1_048_576.0;
 
-/// The greatest error for any scale. Sums of many fourth powers of smaller errors are finite.
+/// The greatest error that is counted for any scale. Sums of many fourth powers of such errors are finite.
 const FINITE: f64 = 1e70;
 
-/// The sizes that errors of one model are told apart by.
+/// The limits between the sizes of errors of one model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ErrorSizes {
     /// The least large error.
@@ -31,8 +32,8 @@ pub(super) struct ErrorSizes {
 }
 
 impl ErrorSizes {
-    /// Returns the sizes for a model. Its scale is the root mean square error on the reference, if that is known and no less than
-    /// `LEAST_SHARE` of the predicted numbers.
+    /// Returns the limits for a model. Its scale is the root mean square error on the reference, but at least `LEAST_SHARE` of the greatest
+    /// predicted number.
     pub(super) fn of(card: &ModelCard) -> Self {
         let reference = &card.reference;
         let error = reference.errors.as_ref().map_or(0.0, |errors| errors.root_mean_square);
@@ -60,7 +61,7 @@ pub(super) const SIZES: [&str; 2] = ["usual", "large"];
 mod tests {
     use super::*;
 
-    /// What is added to a sum of fourth powers after a thousand errors, as a share of what should be.
+    /// Returns the amount by which one more error increases a sum of fourth powers after a thousand errors, as a share of the exact amount.
     fn counted_after(before: f64, error: f64) -> f64 {
         let mut sum = 0.0;
         (0..1000).for_each(|_| sum += before.powi(4));
@@ -70,12 +71,12 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_of_the_largest_errors_of_a_size_leave_room_for_the_least() {
+    fn the_smallest_error_counts_after_a_thousand_of_the_largest_of_its_size() {
         let sizes = ErrorSizes::of_scale(1.7);
         let below = sizes.large * (1.0 - f64::EPSILON);
         assert_eq!([1.7, -below, -sizes.large, sizes.largest].map(|error| sizes.index(error)), [0, 0, 1, 1]);
         assert!((counted_after(below, 1.7) - 1.0).abs() < 1e-3);
-        // In one sum they would not.
+        // In a single sum, the smallest error would be lost.
         assert_eq!(counted_after(sizes.largest, 1.7), 0.0);
         let one = sizes.largest.powi(4);
         let added = (one + sizes.large.powi(4) - one) / sizes.large.powi(4);

@@ -1,8 +1,9 @@
-//! Refuses integers that a double-precision number cannot hold exactly, such as identifiers of 17 digits: scored as another number,
-//! they would be wrong without a word.
+//! Refuses integers that a double-precision number cannot hold exactly, such as identifiers of 17 digits. Otherwise they would be scored
+//! as another number without an error.
 //!
-//! The parser of JSON has rounded them when the rows are built, so the rows are searched for large numbers, and only if there is one,
-//! the body for its digits. A number with a decimal point or an exponent is not an integer here: its sender accepts rounding.
+//! The JSON parser has already rounded them when the rows are built. So the rows are searched for large numbers, and if there is one, the
+//! body is searched for its digits. A number with a decimal point or an exponent does not count as an integer, because its sender accepts
+//! rounding.
 
 use super::{ParsedRows, raw::shortened};
 use crate::{reason::Reason, refusal::Refusal};
@@ -57,7 +58,7 @@ fn large_integers(body: &[u8]) -> HashMap<u64, &str> {
                 let token = std::str::from_utf8(token).unwrap_or_default();
                 let digits = token.strip_prefix('-').unwrap_or(token);
                 let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
-                // An integer beyond 128 bits does not fit, and is large.
+                // An integer that does not fit into 128 bits is large, too.
                 let is_large = || digits.parse().map_or(true, |number: u128| number > LARGEST_EXACT.into());
                 if is_integer
                     && is_large()

@@ -10,7 +10,7 @@ use crate::{
     rarity,
     reference::{Outputs, ReferenceOutputs, reference, twins},
     scores::{auroc, class_scores, warnings},
-    seen_rows::drawn_to_truth,
+    seen_rows::training_rows_correlation,
     shape::{ClassCentre, Shape, Spread},
     table::{Column, present},
     train::{Step, features},
@@ -136,13 +136,13 @@ pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<Mode
     for (feature, accepts) in card.features.iter_mut().zip(accepts_missing) {
         feature.accepts_missing = accepts;
     }
-    let drawn = match (&engine, &truth) {
+    let correlation = match (&engine, &truth) {
         (Some(engine), Truth::Numbers(numbers)) => {
-            drawn_to_truth(&raw, &outputs, numbers, engine.as_ref(), seed)
+            training_rows_correlation(&raw, &outputs, numbers, engine.as_ref(), seed)
         }
         _ => None,
     };
-    card.training.warnings.extend(limits(&card, &truth, drawn));
+    card.training.warnings.extend(limits(&card, &truth, correlation));
 
     begins(Step::Simulator);
     let source = Source {
@@ -403,8 +403,8 @@ fn importances_of_outputs(signals: &[SignalReference], table: &Table, predicted:
     signals.par_iter().zip(&table.values).map(importance).collect()
 }
 
-/// Returns what limits the use of a profile, in sentences. `drawn` is the correlation that [`drawn_to_truth`] found.
-fn limits(card: &ModelCard, truth: &Truth, drawn: Option<f64>) -> Vec<String> {
+/// Returns sentences about what limits the use of a profile. `correlation` is the result of [`training_rows_correlation`].
+fn limits(card: &ModelCard, truth: &Truth, correlation: Option<f64>) -> Vec<String> {
     let mut warnings = Vec::new();
     let reference = &card.reference;
     let rows = reference.rows;
@@ -447,7 +447,7 @@ fn limits(card: &ModelCard, truth: &Truth, drawn: Option<f64>) -> Vec<String> {
         && errors.r_squared.is_some_and(|r_squared| r_squared > 0.999)
     {
         warnings.push(format!("the model explains all of the variance on {rows} rows: {training_rows}"));
-    } else if let Some(correlation) = drawn {
+    } else if let Some(correlation) = correlation {
         warnings.push(format!(
             "predictions for the table's rows are nearer to their true numbers than predictions for slightly changed rows (correlation \
              {correlation:.2}): {training_rows}"
