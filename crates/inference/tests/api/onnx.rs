@@ -331,7 +331,7 @@ fn answers_of_a_table_make_a_profile() {
         ),
         (
             &["--predictions", "answer", "--classes", "no,maybe"],
-            "t.csv:3: column \"answer\" of --predictions: the column has",
+            "t.csv:4: column \"answer\" of --predictions: the column has",
         ),
         (
             &["--predictions", "answer", "--probabilities", "p_no,answer"],
