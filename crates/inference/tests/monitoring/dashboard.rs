@@ -81,7 +81,7 @@ struct Exclusions(Value);
 
 impl Exclusions {
     fn read() -> Self {
-        let lint = crate::files::yaml(&root().join("grafana/dashboards/.lint"));
+        let lint: Value = serde_yaml::from_str(&read("grafana/dashboards/.lint")).unwrap();
         for (rule, exclusion) in lint["exclusions"].as_object().unwrap() {
             assert!(
                 exclusion["reason"].as_str().is_some_and(|reason| !reason.is_empty()),

@@ -5,7 +5,7 @@
 //! It lasts two to three minutes, because what feedback says is added up once a minute.
 
 use crate::{flats, prometheus::Prometheus, service::Service};
-use inference::{LoadedModel, Settings};
+use inference::Settings;
 use loadgen::connect::{Tls, client};
 use reqwest::Client;
 use serde_json::{Value, json};
