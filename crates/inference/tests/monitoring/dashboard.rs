@@ -81,9 +81,8 @@ struct Exclusions(Value);
 
 impl Exclusions {
     fn read() -> Self {
-        let lint: Value =
-            serde_yaml::from_str(&std::fs::read_to_string(root().join("grafana/dashboards/.lint")).unwrap())
-                .unwrap();
+        let text = std::fs::read_to_string(root().join("grafana/dashboards/.lint")).unwrap();
+        let lint: Value = serde_yaml::from_str(&text).unwrap();
         for (rule, exclusion) in lint["exclusions"].as_object().unwrap() {
             assert!(
                 exclusion["reason"].as_str().is_some_and(|reason| !reason.is_empty()),
@@ -146,7 +145,8 @@ fn every_query_parses_and_reads_published_metrics() {
         let of_panels = panels.iter().flat_map(|panel| queries(panel));
         for query in of_panels.chain(annotations(&dashboard)).chain(variable_queries(&dashboard)) {
             let query = filled(&query);
-            assert!(!query.contains('$'), "an unknown variable in {query}");
+            // `$1` is a part of a label that a regular expression found.
+            assert!(!query.replace("$1", "").contains('$'), "an unknown variable in {query}");
             for name in metrics(&query) {
                 let known = published.contains(family(&name))
                     || recorded.contains(&name)
