@@ -24,10 +24,6 @@ local errorFigure(title, description, figure, min) =
   + g.band('95 % interval, low', '95 % interval, high', 'blue')
   + g.noData('No model that predicts numbers.');
 
-// The bins of the predictions of models that predict numbers.
-local predicted(bins) =
-  'max by (bin) (model_signal_bin_window:signal_bin:ratio{%s,signal="prediction",bin=~"%s",window="$window"} and on (cluster, job, model, version) model:feedback_absolute_error:predicts_number{%s})' % [m.model, bins, m.model];
-
 // For panels about classes, which are empty for models that predict numbers.
 local classesOnly(reason) = g.noData(reason + ' Models that predict numbers have panels of their own below.');
 
@@ -181,8 +177,8 @@ g.dashboard(
           bins below and above are outside the range of the training data. Of more than eight selected signals, the eight are
           shown whose PSI was greatest when the page was opened. During a rollout select one version.
         |||, 'percentunit', 'bin', [
-          g.table('observed', m.observed('worst')),
-          g.table('expected', m.positioned(m.expected('worst'))),
+          g.table('observed', m.observed('signal=~"$worst"')),
+          g.table('expected', m.positioned(m.expected('signal=~"$worst"'))),
         ], sort='position')
         + g.repeated('worst', 4, 6)
         + g.override(g.named('expected'), [g.color('#808080')])
@@ -348,9 +344,9 @@ g.dashboard(
           Share of the predictions in each bin of the reference over the window, for models that predict a number. Below
           and above are outside the range that was predicted for the reference. During a rollout select one version.
         |||, 'percentunit', [
-          g.query('{{bin}}', predicted('below')),
-          g.query('{{bin}}', predicted('q.+')),
-          g.query('{{bin}}', predicted('above')),
+          g.query('{{bin}}', m.observedNumbers('bin="below"')),
+          g.query('{{bin}}', m.observedNumbers('bin=~"q.+"')),
+          g.query('{{bin}}', m.observedNumbers('bin="above"')),
         ], min=null)
         + g.fill(60)
         + g.stacked('percent')

@@ -4,8 +4,8 @@
 local m = import 'lib/models.libsonnet';
 local g = import 'lib/panels.libsonnet';
 
-local ofSignal(metric, by=[]) = m.recorded(metric, 'signal="$signal"', by);
-local overWindow(metric) = m.recorded(metric, 'signal="$signal",window="$window"');
+local signal = 'signal="$signal"';
+local ofSignal(metric, by=[]) = m.recorded(metric, signal, by);
 local windows(metric) = ofSignal(metric, ['window']);
 
 // One query for each window, in their order.
@@ -13,7 +13,7 @@ local eachWindow(legend, expr) = [
   g.query(legend, expr('window="%s"' % window))
   for window in ['25s', '10m', '1h', '1d']
 ];
-local inWindow(metric) = function(window) m.recorded(metric, 'signal="$signal",' + window, ['window']);
+local inWindow(metric) = function(window) m.recorded(metric, '%s,%s' % [signal, window], ['window']);
 
 
 local cannotTell = 'Cannot tell: fewer than 60 rows in the window.';
@@ -103,7 +103,7 @@ g.dashboard(
           Share of the rows in each bin over the window. The bins below and above are outside the range of the training data.
           During a rollout select one version.
         |||, 'percentunit', [
-          g.query('{{bin}}', m.observed('signal', bins))
+          g.query('{{bin}}', m.observed(signal, bins))
           for bins in m.binGroups
         ], min=null)
         + areas
@@ -111,8 +111,8 @@ g.dashboard(
         g.barChart('Observed and expected', |||
           Share of the rows in each bin, beside the share in the reference, at the end of the time range.
         |||, 'percentunit', 'bin', [
-          g.table('observed', m.observed('signal')),
-          g.table('expected', m.positioned(m.expected('signal'))),
+          g.table('observed', m.observed(signal)),
+          g.table('expected', m.positioned(m.expected(signal))),
         ], sort='position')
         + g.override(g.named('expected'), [g.color('#808080')])
         + g.override(g.named('observed'), [g.color('blue')])
@@ -122,7 +122,7 @@ g.dashboard(
         g.timeseries('Contributions over time', |||
           What each bin contributes to the PSI over the window. The PSI is their sum, which is the height of the stack.
         |||, 'none', [
-          g.query('{{bin}}', m.contribution('signal', bins))
+          g.query('{{bin}}', m.contribution(signal, bins))
           for bins in m.binGroups
         ])
         + areas
@@ -133,7 +133,7 @@ g.dashboard(
         g.barGauge('Contribution per bin', |||
           The ten bins that contribute most to the PSI at the end of the time range. A bar is full at 1.
         |||, 0.1, 1, [
-          g.instant('{{bin}}', 'topk(10, %s)' % m.contribution('signal')),
+          g.instant('{{bin}}', 'topk(10, %s)' % m.contribution(signal)),
         ])
         + g.noData(cannotTell),
       ]),
@@ -143,8 +143,8 @@ g.dashboard(
           Kolmogorov-Smirnov distance, the largest difference between the cumulative shares at an edge of a bin. No alert uses
           them. Classes and categories have no order, so they have no KS distance.
         |||, 'none', [
-          g.query('JS {{$by_version}}', overWindow('model_signal_window:signal_bin:js_distance')),
-          g.query('KS {{$by_version}}', overWindow('model_signal_window:signal_bin:ks_distance')),
+          g.query('JS {{$by_version}}', m.jsDistance(signal)),
+          g.query('KS {{$by_version}}', m.ksDistance(signal)),
         ])
         + g.softMax(0.1)
         + g.decimals(3)

@@ -19,13 +19,19 @@ local model = services + ',model=~"$model",version=~"$version"';
   recorded(metric, labels='', by=[], aggregate='max')::
     '%s by (%s) (%s{%s%s})' % [aggregate, std.join(', ', by + ['$by_version']), metric, model, if labels == '' then '' else ',' + labels],
 
-  // The bins of one signal over the drift window: shares of the rows in it and in the reference, and their parts of the PSI.
-  // `signal` names a variable; `bins` selects some of them.
-  observed(signal, bins=''):: self.ofBins('model_signal_bin_window:signal_bin:ratio', signal, bins),
-  expected(signal):: self.ofBins('model_signal_bin_window:signal_bin_expected:ratio', signal),
-  contribution(signal, bins=''):: self.ofBins('model_signal_bin_window:signal_bin:contribution', signal, bins),
-  ofBins(metric, signal, bins='')::
-    'max by (bin) (%s{%s,signal=~"$%s",window="$window"%s})' % [metric, model, signal, if bins == '' then '' else ',' + bins],
+  // Figures that come from the bins of one signal over the drift window: shares of the rows in each bin and in the reference, their
+  // parts of the PSI, and distances. No other file says how they are computed. `signal` is a matcher, and `bins` selects bins.
+  observed(signal, bins=''):: self.perBin('model_signal_bin_window:signal_bin:ratio', signal, bins),
+  expected(signal):: self.perBin('model_signal_bin_window:signal_bin_expected:ratio', signal, ''),
+  contribution(signal, bins=''):: self.perBin('model_signal_bin_window:signal_bin:contribution', signal, bins),
+  jsDistance(signal):: self.perSignal('model_signal_window:signal_bin:js_distance', signal),
+  ksDistance(signal):: self.perSignal('model_signal_window:signal_bin:ks_distance', signal),
+  perBin(metric, signal, bins)::
+    'max by (bin) (%s{%s,%s,window="$window"%s})' % [metric, model, signal, if bins == '' then '' else ',' + bins],
+  perSignal(metric, signal):: self.recorded(metric, signal + ',window="$window"'),
+  // The bins of predicted numbers; nothing for models that predict classes.
+  observedNumbers(bins)::
+    'max by (bin) (model_signal_bin_window:signal_bin:ratio{%s,signal="prediction",window="$window",%s} and on (cluster, job, model, version) model:feedback_absolute_error:predicts_number{%s})' % [model, bins, model],
 
   // Bins in their order, for stacked areas: a selector for each group.
   binGroups:: ['bin="below"', 'bin!~"below|above|other|missing"', 'bin="above"', 'bin="other"', 'bin="missing"'],
