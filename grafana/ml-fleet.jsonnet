@@ -26,8 +26,8 @@ local firing(severity) =
     ofJob(distinct('cluster, job', 'model=""')),
   ];
 
-// Signals that drift in one window or more.
-local drifting = 'sum by (%s) (max by (%s, signal) (model_signal_window:signal_bin:drifting{%s}))' % [perModel, perModel, services];
+// Signals that drift, in the window in which most do.
+local drifting = 'max by (%s) (model_window:signal_bin:drifting_signals{%s})' % [perModel, services];
 
 local verdicts = [
   [4, 'critical', 'dark-red'],
@@ -91,13 +91,12 @@ g.dashboard(
         g.timeseries('Models with signals that drift', |||
           Number of models of which a signal drifts, in each window.
         |||, 'short', [
-          g.query('{{window}}', 'count by (window) (max by (%s, window) (model_signal_window:signal_bin:drifting{%s}) == 1) or 0 * count by (window) (max by (%s, window) (model_signal_window:signal_bin:rows{%s}))' % [perModel, services, perModel, services]),
+          g.query('{{window}}', 'count by (window) (max by (%s, window) (model_window:signal_bin:drifting_signals{%s}) > 0) or 0 * count by (window) (model_window:signal_bin:drifting_signals{%s})' % [perModel, services, services]),
         ])
         + g.namesOnly
         + g.decimals(0)
         + g.softMax(5)
-        + g.coarse('15s')
-        + g.noData(noModels),
+        + g.noData('No verdict in this time range: fewer than 60 rows in every window.'),
         g.timeseries('Alerts firing', |||
           Number of models or services for which each alert fires.
         |||, 'short', [
@@ -116,7 +115,7 @@ g.dashboard(
       g.line(18, [
         g.tablePanel('Models', |||
           One row per model, the most serious verdict first. Requests, errors and p95 are those of the service over the last minute;
-          of several protocols, errors and p95 are the worst. Drifting: signals that drift in one window or more. Accuracy and drop
+          of several protocols, errors and p95 are the worst. Drifting: signals that drift, in the window in which most do. Accuracy and drop
           below the reference: by the feedback in the window. Alerts: those that fire for the model or its service.
         |||, 'none', [
           g.table('verdict', verdict),
@@ -151,11 +150,14 @@ g.dashboard(
       g.line(9, [
         g.tablePanel('Alerts firing now', |||
           Each alert that fires, for which service and model, how serious it is, and how many series of it fire, such as one per
-          signal and window.
+          signal and window. An alert without a model is about the service. Click an alert for Alertmanager, which links to the
+          runbook.
         |||, 'none', [
           g.table('firing', 'count by (severity, alertname, cluster, job, model) (ALERTS{%s,alertname=~"Model.+",alertstate="firing"})' % m.services),
         ], sort='severity', desc=false, labels=['severity', 'alertname', 'model', 'job', 'cluster'])
         + g.override(g.named('severity'), [g.words([['critical', 'dark-red'], ['warning', 'orange']]), g.colorBackground, g.centered, g.columnWidth(110)])
+        + g.override(g.named('alertname'), [g.address('Open in Alertmanager', m.alertPage('${__value.raw}'))])
+        + g.emptyCells('–')
         + g.pages
         + g.noData('No alert fires.'),
       ]),

@@ -78,5 +78,7 @@ local model = services + ',model=~"$model",version=~"$version"';
   // Addresses of the other dashboards. `query` selects what they show.
   modelPage(query):: '/d/ml-inference?%s&${__url_time_range}' % query,
   signalPage(query):: '/d/ml-signal?%s&${__url_time_range}' % query,
+  // The alerts of this name in Alertmanager.
+  alertPage(alert):: '%s?filter=%%7Balertname%%3D%%22%s%%22%%7D' % [links.alertmanager, alert],
   selected(names):: std.join('&', ['${%s:queryparam}' % name for name in names]),
 }

@@ -266,8 +266,6 @@ local custom(settings) = defaults({ custom+: settings });
   columnWidth(pixels):: { id: 'custom.width', value: pixels },
   filterable:: { id: 'custom.filterable', value: true },
   hidden:: { id: 'custom.hideFrom', value: { legend: true, tooltip: true, viz: true } },
-  // The least interval between two points of a range query.
-  coarse(interval):: { interval: interval },
   // How the series look whose names match.
   override(matcher, properties):: {
     fieldConfig+: { overrides+: [{ matcher: matcher, properties: properties }] },
