@@ -21,6 +21,12 @@ mlserver_uvloop := "0.21.0"
 # Evidently imports a name that pandas 3 does not have.
 evidently_pandas := "2.3.3"
 
+# What renders the manifests, and what they are checked against.
+kustomize := "5.8.0"
+helm := "4.3.2"
+kubernetes := "1.30.14 1.37.2"
+prometheus_operator := "0.85.0"
+
 # The commit whose batches of rows `just bench` compares with.
 bench_baseline := "4c37d2d"
 
@@ -96,6 +102,49 @@ dashboard-schema: (_install "npm" "npm")
 # Compose Alertmanager's configuration from the receivers whose files are in monitoring/secrets
 receivers *flags: (_install "amtool" "prometheus-alertmanager")
     monitoring/receivers.sh "$@"
+
+# Write what the Kubernetes manifests take from monitoring/rules and grafana/dashboards
+manifests:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    rules=deploy/kubernetes/monitoring/rules.yaml
+    echo '# Written by `just manifests` from monitoring/rules.' >"$rules"
+    for file in monitoring/rules/*.yml; do
+        printf -- '---\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: %s\nspec:\n' \
+            "model-vitals-$(basename "$file" .yml)" >>"$rules"
+        # A group without an interval has that of Prometheus, which the operator sets to 30 s.
+        awk '
+            named && !/^    interval:/ { print "      interval: 5s" }
+            { named = /^  - name:/; print ($0 == "" ? "" : "  " $0) }
+        ' "$file" >>"$rules"
+    done
+    dashboards=grafana/kustomization.yaml
+    sed -i '/^configMapGenerator:/q' "$dashboards"
+    for file in grafana/dashboards/*.json; do
+        name=$(basename "$file")
+        printf '  - name: dashboard-%s\n    files: [dashboards/%s]\n' "${name%.json}" "$name" >>"$dashboards"
+    done
+
+# Build and lint the Kubernetes manifests with kustomize and Helm (compiled by Go if they are missing), and check the results
+deploy-check:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tools="$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}/deploy-tools")"
+    export PATH="$PATH:$tools"
+    command -v kustomize >/dev/null || GOBIN="$tools" go install sigs.k8s.io/kustomize/kustomize/v5@v{{ kustomize }}
+    command -v helm >/dev/null || GOBIN="$tools" go install helm.sh/helm/v4/cmd/helm@v{{ helm }}
+    cargo test --locked --package loadgen --test deploy -- --include-ignored
+
+# Write the schemas of Kubernetes objects from the Go modules that publish them
+deploy-schemas: (_install "python3" "python3 python3-yaml")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    modules=()
+    for module in $(printf 'k8s.io/kubernetes@v%s ' {{ kubernetes }}) \
+        github.com/prometheus-operator/prometheus-operator@v{{ prometheus_operator }}; do
+        modules+=("$(go mod download -json "$module" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')")
+    done
+    python3 deploy/schemas/trim.py "${modules[@]}"
 
 # Check formatting, clippy and rustdoc, with warnings denied
 lint:

@@ -35,6 +35,9 @@ const ENVIRONMENT: &str = "Environment: The token in LOADGEN_BEARER_TOKEN is sen
 that has no authorization of its own; the token in LOADGEN_PROMETHEUS_BEARER_TOKEN is sent to Prometheus. An address may \
 instead have a user name and a password, as in http://user:password@host, but `ps` shows them.";
 
+/// The environment variable with the completion index of a pod of an Indexed Job, from 0.
+const JOB_INDEX: &str = "JOB_COMPLETION_INDEX";
+
 /// The flags of `loadgen run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENVIRONMENT)]
@@ -70,6 +73,9 @@ pub struct Args {
     /// Run only part I of N, if several machines run the plan together; `loadgen merge` merges their reports
     #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
     pub shard: Shard,
+    /// Run one of N parts as a pod of an Indexed Job in Kubernetes: part JOB_COMPLETION_INDEX + 1
+    #[arg(long, value_name = "N", conflicts_with = "shard")]
+    pub job_shards: Option<u32>,
     /// Write the report as JSON to this file, or to a pipe such as /dev/stdout
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub json: Option<PathBuf>,
@@ -106,6 +112,11 @@ fn http_url(text: &str) -> Result<Url, String> {
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     clock::check()?;
     descriptors::require(descriptors::least_of_a_server())?;
+    let shard = match args.job_shards {
+        Some(of) => Shard::of_job(std::env::var(JOB_INDEX).ok().as_deref(), of)
+            .map_err(|problem| anyhow!("--job-shards {of}: {JOB_INDEX}: {problem}"))?,
+        None => args.shard,
+    };
     let found = library::find(&args.scenario)?;
     let mut scenario = Scenario::parse(&found.text, &found.place)?;
     scenario.read_tokens(&found.text, &found.place)?;
@@ -129,7 +140,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let listeners = Listeners::bind(args.dashboard, args.metrics_listen)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let page = runtime.block_on(execute(args, scenario, &found, listeners))?;
+    let page = runtime.block_on(execute(args, scenario, shard, &found, listeners))?;
     let report = &page.report;
     // If the report goes to standard output, nothing else is printed there.
     let report_on_stdout = [&json, &html].into_iter().flatten().any(OutputFile::is_stdout);
@@ -166,6 +177,7 @@ fn digest(text: &str) -> String {
 async fn execute(
     args: &Args,
     mut scenario: Scenario,
+    shard: Shard,
     found: &Found,
     listeners: Listeners,
 ) -> anyhow::Result<Page> {
@@ -199,7 +211,7 @@ async fn execute(
     check_queries(&scenario, &reader).await?;
     let target_labels = reader.target_labels(&card).await;
     let seed = scenario.seed;
-    let plan = Plan::new(Arc::new(scenario), Arc::new(card), seed, args.shard).map_err(anyhow::Error::msg)?;
+    let plan = Plan::new(Arc::new(scenario), Arc::new(card), seed, shard).map_err(anyhow::Error::msg)?;
 
     listeners.announce()?;
     let metrics = Arc::new(Metrics::new(&plan));

@@ -17,6 +17,19 @@ impl Shard {
     /// The whole plan: part 1 of 1.
     pub const WHOLE: Self = Self { index: NonZeroU32::MIN, of: NonZeroU32::MIN };
 
+    /// Returns the part of the pod of an Indexed Job that has this completion index. Those count from 0.
+    ///
+    /// # Errors
+    /// If there is no index, or it is not one of `of`.
+    pub fn of_job(index: Option<&str>, of: u32) -> Result<Self, String> {
+        let index =
+            index.ok_or("is not set; it is in the pods of an Indexed Job, elsewhere use --shard I/N")?;
+        match index.parse::<u32>() {
+            Ok(number) if number < of => format!("{}/{of}", number + 1).parse(),
+            _ => Err(format!("expected an index from 0 to {}, got {index:?}", i64::from(of) - 1)),
+        }
+    }
+
     /// Returns the number of this part, counted from 1.
     pub fn index(self) -> u32 {
         self.index.get()
@@ -85,6 +98,21 @@ mod tests {
         for bad in ["", "1", "0/3", "4/3", "1/0", "-1/3", "1/2/3", "a/b", "1/99999999"] {
             assert!(bad.parse::<Shard>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_pods_of_a_job_run_all_parts() {
+        let parts = ["0", "1", "2"].map(|index| Shard::of_job(Some(index), 3).unwrap().to_string());
+        assert_eq!(parts, ["1/3", "2/3", "3/3"]);
+        for bad in ["3", "-1", "", "one"] {
+            assert_eq!(
+                Shard::of_job(Some(bad), 3),
+                Err(format!("expected an index from 0 to 2, got {bad:?}"))
+            );
+        }
+        assert!(Shard::of_job(Some("0"), 0).is_err());
+        assert!(Shard::of_job(Some("0"), 10_001).is_err());
+        assert!(Shard::of_job(None, 3).unwrap_err().starts_with("is not set"));
     }
 
     proptest! {

@@ -57,6 +57,24 @@ fn all_parts_together_send_the_requests_of_the_whole_plan() {
     assert_eq!(bodies(&["1/3", "2/3", "3/3"]), whole);
 }
 
+#[test]
+fn a_pod_of_an_indexed_job_runs_its_part() {
+    let stub = Stub::start(StubOptions::default());
+    let loadgen = Loadgen::new();
+    let run = |environment: &[(&str, &str)]| {
+        loadgen.run_with(POISSON, &stub.url, &["--job-shards", "3"], environment)
+    };
+    let last = run(&[("JOB_COMPLETION_INDEX", "2")]);
+    assert_eq!(last.expect_judged(0).report["shard"], "3/3");
+    let beyond = run(&[("JOB_COMPLETION_INDEX", "3")]);
+    let stderr = &beyond.expect_code(104).stderr;
+    let expected = "--job-shards 3: JOB_COMPLETION_INDEX: expected an index from 0 to 2";
+    assert!(stderr.contains(expected), "{stderr}");
+    let elsewhere = run(&[]);
+    let stderr = &elsewhere.expect_code(104).stderr;
+    assert!(stderr.contains("is not set"), "{stderr}");
+}
+
 /// Returns a count in a report.
 fn count(report: &Value, path: &str) -> u64 {
     report.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("no {path} in {report}"))
