@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn means_and_intervals_agree_with_numpy() {
         // i = numpy.arange(80); e = i*37 % 101/10 - 4; a = abs(e); z = 1.959964; se = lambda x: x.std()/80**.5
-        // of a and of e: mean, mean -/+ z*se; of e*e the roots of the same
+        // Mean absolute error and bias are mean, mean - z*se and mean + z*se of a and of e. The root mean square error is the square
+        // roots of these three numbers of e*e.
         let exact = [
             (eighty().mean_absolute_error(), [2.6475, 2.290_327_564_862_482_6, 3.004_672_435_137_517_4]),
             (

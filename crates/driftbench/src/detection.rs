@@ -40,7 +40,7 @@ impl Plan {
 pub struct Detection {
     /// Rows per second.
     pub rate: f64,
-    /// Trials of each case.
+    /// The number of trials per case.
     pub trials: usize,
     /// References, among which the trials are divided.
     pub references: usize,

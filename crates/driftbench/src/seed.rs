@@ -20,7 +20,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn is_splitmix64() {
+    fn seeds_agree_with_splitmix64() {
         // The first outputs of the published generator, started at 0 and at 1234567.
         assert_eq!(mix(0), 0xE220_A839_7B1D_CDAF);
         assert_eq!(mix(1_234_567), 6_457_827_717_110_365_317);

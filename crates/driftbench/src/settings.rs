@@ -53,13 +53,13 @@ pub struct Settings {
     /// At 3 rows per second, the short window has hardly more rows than a verdict needs, so chance has the greatest effect.
     #[arg(long, value_name = "R,…", value_delimiter = ',', default_value = "1,3,50,1000", value_parser = rate)]
     pub rates: Vec<f64>,
-    /// Weeks of steady traffic at each rate
+    /// Number of weeks of steady traffic per rate
     #[arg(long, value_name = "WEEKS", default_value = "4", value_parser = weeks, allow_negative_numbers = true)]
     pub weeks: f64,
-    /// References, among which the weeks and the trials are divided
+    /// Number of references, among which the weeks and the trials are divided
     #[arg(long, value_name = "N", default_value = "14", value_parser = count)]
     pub references: usize,
-    /// References for measuring how often chance exceeds the limits
+    /// Number of references for measuring how often chance exceeds the limits
     #[arg(long, value_name = "N", default_value = "1000", value_parser = count)]
     pub null_references: usize,
     /// Length of the short window of the rules
@@ -68,7 +68,7 @@ pub struct Settings {
     /// Rate of traffic that drifts, in rows per second
     #[arg(long, value_name = "R", default_value = "50", value_parser = rate)]
     pub rate: f64,
-    /// Trials of each drift
+    /// Number of trials per drift
     #[arg(long, value_name = "N", default_value = "100", value_parser = count)]
     pub trials: usize,
     /// A drift that is not detected within this time counts as missed
@@ -80,7 +80,7 @@ pub struct Settings {
     /// Rates at which candidate windows are compared, in rows per second
     #[arg(long, value_name = "R,…", value_delimiter = ',', default_value = "0.1,1,50", value_parser = rate)]
     pub window_rates: Vec<f64>,
-    /// Trials of each drift for the comparison of windows
+    /// Number of trials per drift for the comparison of windows
     #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
     pub window_trials: usize,
     /// A drift that a window does not detect within this time counts as missed in the comparison of windows

@@ -98,8 +98,8 @@ fn false_alarms(out: &mut fmt::Formatter<'_>, rates: &[SteadyTraffic]) -> fmt::R
     writeln!(
         out,
         "\nOver all windows in use. An unusual reference raises alarm after alarm, so the number of alarmed references says \
-        more than the number of alarms. If none of r references is alarmed, at most a share of 3/r would be, with 95 % \
-        confidence; the table after the next one is about more references. References that were drawn but could not be \
+        more than the number of alarms. If none of r references is alarmed, at most a share of 3/r of all references \
+        would be, with 95 % confidence. The table after the next one has more references. References that were drawn but could not be \
         used to train a model: {failures}."
     )?;
     for traffic in rates {

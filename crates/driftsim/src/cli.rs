@@ -102,7 +102,7 @@ fn read_spec(path: &Path) -> Result<DriftSpec> {
         bail!("--spec: {file}: seems to be {kind}; {}", kind.remedy(Wanted::DriftSpec));
     }
     let text = str::from_utf8(&bytes)
-        .with_context(|| format!("--spec: {file}: is not UTF-8; save the file in that encoding"))?;
+        .with_context(|| format!("--spec: {file}: the file is not UTF-8; save it as UTF-8"))?;
     Ok(DriftSpec::from_yaml(text, &file)?)
 }
 

@@ -101,11 +101,11 @@ pub fn describe(file: &ModelFile) -> String {
         // For unlimited traffic, where only the noise of the reference remains.
         let noise = 1.0 / signal.rows as f64;
         let floor = (critical * noise).max(drift::PRACTICAL_PSI);
-        // It is one of the true PSI, to which chance adds in a measured one: with many bins it may be below the limit, which here
-        // would read as a contradiction.
+        // This is a value of the true PSI. Chance adds to the measured PSI, so with many bins the detectable PSI may be below the
+        // limit, which would look like a contradiction. Therefore it is shown as at least the limit.
         let detectable = drift::detectable_psi(floor, noise, signal.degrees_of_freedom()).max(floor);
         text += &format!(
-            "  {} (with much traffic drifts above PSI {floor:.3}; {detectable:.3} is noticed nine times in ten)\n",
+            "  {} (with much traffic, it drifts above PSI {floor:.3}; a PSI of {detectable:.3} is detected nine times in ten)\n",
             signal.name
         );
         for (label, expected) in signal.bins.labels().iter().zip(&signal.expected) {

@@ -160,10 +160,12 @@ impl FeedbackGiven {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ReceiptError {
     /// The text does not have the form of an id.
-    #[error("not a prediction id")]
+    #[error("not a prediction id; send the prediction_id of an answer without changes")]
     Malformed,
     /// The MAC does not match: the id was altered, invented, or signed with another key.
-    #[error("not signed with this service's key")]
+    #[error(
+        "the id was altered or signed with another key; give all replicas the same --receipt-key-file, and keep it at a restart"
+    )]
     Forged,
 }
 

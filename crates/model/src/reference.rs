@@ -102,7 +102,7 @@ pub(crate) fn reference(
 }
 
 /// Returns the distance of each row from its nearest class. It is measured with the served shape if there are many rows, and
-/// otherwise with a shape of the rows outside its fold.
+/// otherwise with a shape that is fitted to the rows outside its fold.
 fn distances(table: &Table, design: &Design, served: &Shape, rng: &mut ChaCha8Rng) -> Vec<f64> {
     if Shape::is_plenty(&table.class_counts(), design.width(), PLENTY) {
         let all: Vec<usize> = (0..table.len()).collect();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn distances_of_few_rows_are_measured_with_a_shape_of_the_other_rows() {
+    fn distances_of_few_rows_are_measured_with_a_shape_fitted_to_the_other_folds() {
         let table = iris::table();
         let all: Vec<usize> = (0..table.len()).collect();
         let design = Design::new(&table, &all);

@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_numpy() {
+    fn distances_agree_with_numpy() {
         // numpy: d = x - m; sqrt(d @ inv(S) @ d), with S off the diagonal times 1 − 0.1·2/10⁹
         let shape = per_class(&[
             (1_000_000_000, &[0.0, 0.0], &[&[1.0, 0.8], &[0.8, 1.0]]),

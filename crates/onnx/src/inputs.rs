@@ -304,8 +304,8 @@ fn named(declared: &[Declared], features: &[Feature]) -> Result<Vec<Input>, Unfi
                 .or_else(|| only(features, |name| plain(name) == plain(&input.name)));
             let feature = found.ok_or_else(|| {
                 UnfitInputs(format!(
-                    "input {:?} needs exactly one column of that name, or whose name an exporter changes into it; the columns are {}; \
-                    rename them in the table",
+                    "input {:?} needs exactly one column of that name, apart from characters that exporters replace; the columns are \
+                    {}; rename them in the table",
                     input.name,
                     listed(&mut features.iter().map(|feature| feature.name.as_str()))
                 ))
@@ -418,7 +418,7 @@ fn check(input: &Input, features: &[Feature]) -> Result<(), UnfitInputs> {
         match &feature.values {
             Values::Numeric(_) if input.element == Element::Text => {
                 return unfit(format!(
-                    "has numbers, which would be written otherwise than in the table; read it as text with --categorical {name:?}"
+                    "has numbers, whose text may differ from that in the table; read the column as text with --categorical {name:?}"
                 ));
             }
             Values::Numeric(numeric) => {

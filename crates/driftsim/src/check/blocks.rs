@@ -193,7 +193,7 @@ mod tests {
     }
 
     proptest! {
-        /// This includes text that is hardly CSV: quotation marks within fields, carriage returns alone.
+        /// The texts include malformed CSV, with quotation marks within fields and carriage returns without line feeds.
         #[test]
         fn blocks_have_the_records_of_the_whole_text(text in "[ab,,\"\"\r\n\n]{0,60}", size in 1_usize..20) {
             let whole = records(text.as_bytes());

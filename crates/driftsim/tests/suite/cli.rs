@@ -290,7 +290,7 @@ fn check_reads_gzip_and_refuses_a_truncated_file() {
 }
 
 #[test]
-fn check_knows_the_missing_values_of_the_models_own_table() {
+fn check_reads_missing_values_as_in_the_models_own_table() {
     let folder = tempfile::tempdir().unwrap();
     let rows: String = (0..300)
         .map(|row| {

@@ -210,13 +210,17 @@ fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> R
     }
     let lag = now.duration_since(receipt.at).unwrap_or_default();
     if lag > OLDEST {
-        let message = format!("the prediction is older than {}", humantime::format_duration(OLDEST));
+        let message = format!(
+            "the prediction is older than {}; send feedback within that time",
+            humantime::format_duration(OLDEST)
+        );
         return Err(refuse(Reason::ExpiredPredictionId, message));
     }
     let Some(model) = state.of_version(&receipt.version) else {
         let current = state.served();
         let message = format!(
-            "the prediction is of model version {}, but this service serves {}",
+            "the prediction is of model version {}, but this service serves {}; send the feedback to a replica with the version of the \
+             prediction",
             receipt.version, current.card.version
         );
         return Err(refuse(Reason::ForeignVersion, message));

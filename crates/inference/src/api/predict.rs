@@ -220,7 +220,10 @@ async fn wait(delay: Duration, deadline: Instant) -> Result<(), Refusal> {
         }
         None => {
             sleep_until(deadline).await;
-            Err(Refusal::new(Reason::TooSlow, "the answer took too long"))
+            Err(Refusal::new(
+                Reason::TooSlow,
+                "the answer took longer than the request timeout; try again later",
+            ))
         }
     }
 }

@@ -32,11 +32,11 @@ pub(super) enum Framing {
 pub(super) enum Chunked {
     /// Before the first digit of a chunk's size.
     SizeBegin,
-    /// In the digits of a size. The value is the size of the digits so far.
+    /// In the digits of a size. The value is the number that the digits read so far stand for.
     Size(u64),
-    /// After the digits, in the same line. The values are the size, and whether an extension has begun.
+    /// After the digits, in the line of the size. The values are the size, and whether a chunk extension has begun.
     Extension(u64, bool),
-    /// Before the line feed of that line.
+    /// Before the line feed of the line of the size. The value is the size.
     SizeEnd(u64),
     /// In a chunk, of which this number of bytes is left.
     Data(u64),

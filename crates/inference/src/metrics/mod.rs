@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_series_of_a_forgotten_model_leave_and_those_of_others_continue() {
+    fn the_series_of_a_removed_model_disappear_and_those_of_others_continue() {
         let mut card = train(&iris::table(), &TrainOptions::new("iris")).unwrap().card;
         let metrics = Metrics::new();
         let mut of_version = |version: &str| {

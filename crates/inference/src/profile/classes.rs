@@ -35,8 +35,8 @@ pub(super) fn labels(
     if !unknown.is_empty() {
         let first = texts.iter().position(|text| unknown.contains(&text)).unwrap_or_default();
         bail!(
-            "{}: the column has {}, but the classes are {}; name the classes as the table writes them with --classes, in the order of the \
-             model's probabilities or of its numbers for them",
+            "{}: the column has {}, but the classes are {}; name the classes with --classes as the table writes them, in the order of the \
+             model's probabilities or of the numbers that it returns for classes",
             cell(first),
             listed(unknown),
             listed(classes)

@@ -131,8 +131,8 @@ fn probabilities(
         }
         if let Some(problem) = ::onnx::engine::unlike_probabilities(&own) {
             bail!(
-                "{}: --probabilities: the row {problem}, but probabilities are between 0 and 1 and add up to 1; are these the right \
-                 columns?",
+                "{}: --probabilities: the row {problem}, but probabilities are between 0 and 1 and add up to 1; check \
+                 the columns of --probabilities",
                 table.place(row)
             );
         }

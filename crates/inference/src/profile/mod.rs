@@ -37,10 +37,12 @@ pub struct Args {
     /// Column with the model's predictions, if the table has them
     #[arg(long, value_name = "COLUMN", required_unless_present = "onnx")]
     predictions: Option<String>,
-    /// Columns with the model's probabilities: one per class in their order, or for two classes that of the second one
+    /// Columns with the model's probabilities, one per class in the order of the classes; for two classes, the column of the second
+    /// class is enough
     #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "predictions")]
     probabilities: Vec<String>,
-    /// Names of the classes, in the order of the model's probabilities or of its numbers for them
+    /// Names of the classes, in the order of the model's probabilities; if the model returns numbers for the classes, in the order
+    /// of these numbers
     #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with = "regression")]
     classes: Vec<String>,
     /// The model predicts a number, even if it takes few values

@@ -116,14 +116,14 @@ fn explained(
                 )
             }
             None => anyhow!(
-                "{error}; does {} have the columns that the model was trained on, in their order? Leave others out with --drop",
+                "{error}; {} must have the columns that the model was trained on, in the same order; leave other columns out with --drop",
                 table.file
             ),
         },
     }
 }
 
-/// Returns the first row that the model fails on alone, if it does not fail on the very first.
+/// Runs the model on one row at a time and returns the first row that it fails on, or `None` if that is row 0.
 fn first_failing(model: &OnnxModel, inputs: &Inputs, batch: Batch) -> Option<usize> {
     let fails = |row: usize| {
         let first = batch.others.partition_point(|other| other.row < row);
@@ -343,7 +343,7 @@ fn labels_in_order(
     }
     bail!(
         "the model returns {}, but the target column has {}; name the table's classes in the order of the model's labels with --classes; \
-         --classes {} would say that {} is {}",
+         --classes {} would mean that {} is {}",
         listed(seen),
         listed(truth),
         truth.join(","),

@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn every_invalid_body_has_a_code_and_a_field() {
+    fn errors_of_invalid_bodies_have_a_code_and_a_field() {
         let cases = [
             ("", "malformed_json", ""),
             ("{", "malformed_json", ""),

@@ -50,7 +50,7 @@ async fn matrix(service: &Service) -> f64 {
 }
 
 #[tokio::test]
-async fn fills_the_confusion_matrix() {
+async fn accepted_feedback_is_counted_in_the_confusion_matrix() {
     let service = Service::start();
     for label in ["setosa", "setosa", "virginica"] {
         let id = predicted(&service).await;
@@ -75,7 +75,7 @@ async fn fills_the_confusion_matrix() {
 }
 
 #[tokio::test]
-async fn is_accepted_on_any_replica_with_the_key_and_after_a_restart() {
+async fn feedback_is_accepted_on_any_replica_with_the_key_and_after_a_restart() {
     let keyed = keyed();
     let one = Service::with(keyed.settings.clone());
     let id = predicted(&one).await;
@@ -148,7 +148,7 @@ async fn a_receipt_from_a_clock_half_a_minute_ahead_is_accepted() {
 }
 
 #[tokio::test]
-async fn in_a_list_each_stands_for_itself() {
+async fn each_piece_of_a_list_is_accepted_or_refused_separately() {
     let service = Service::start();
     let (one, two) = (predicted(&service).await, predicted(&service).await);
     let pieces = json!([
@@ -222,7 +222,7 @@ async fn malformed_feedback_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_class_may_be_given_as_the_number_or_boolean_that_it_is() {
+async fn a_label_may_be_a_number_or_boolean_with_the_spelling_of_a_class() {
     let mut file = IRIS.clone();
     file.card.classes = vec!["0".into(), "true".into(), "2.5".into()];
     let service = Service::of(Settings::default(), file);
@@ -240,7 +240,7 @@ async fn a_class_may_be_given_as_the_number_or_boolean_that_it_is() {
 }
 
 #[tokio::test]
-async fn a_number_or_boolean_stands_for_the_class_of_equal_value() {
+async fn a_number_or_boolean_in_another_spelling_is_matched_by_value() {
     let mut file = IRIS.clone();
     file.card.classes =
         ["False", "True", "1.0", "2", "2.0", "TRUTH", "9007199254740993"].map(String::from).to_vec();
@@ -259,7 +259,7 @@ async fn a_number_or_boolean_stands_for_the_class_of_equal_value() {
         let counted = service.metric("feedback_total", &[("actual", class), ("predicted", "False")]).await;
         assert!(counted >= 1.0, "{label}: {class}");
     }
-    // Strings are names, and a value that two classes have is neither of them.
+    // Strings are compared as names. A number that is equal to two classes is refused.
     for (label, words) in [
         (r#""true""#, "is not a class"),
         (r#""1""#, "is not a class"),
@@ -307,7 +307,7 @@ fn of_numbers() -> Service {
 
 /// A sum in double precision that once took the fourth power of 1e18 would never show usual errors again.
 #[tokio::test]
-async fn a_number_too_far_off_is_refused_and_a_wrong_unit_is_counted() {
+async fn an_error_above_the_largest_is_refused_and_one_from_a_wrong_unit_is_counted() {
     let service = of_numbers();
     let predicted = async || {
         let (_, body) = service.predict(r#"{"features":[100]}"#).await;
@@ -332,7 +332,7 @@ async fn a_number_too_far_off_is_refused_and_a_wrong_unit_is_counted() {
     assert_eq!(service.metric("feedback_rejected_total", &[("reason", "error_too_large")]).await, 3.0);
     assert_eq!(sum("feedback_squared_error_sum", "usual").await, 6.0);
 
-    // In another unit, 1000 times too large. Usual errors stay visible beside it.
+    // The label is in another unit, so it is 1000 times too large. Usual errors are counted separately from it.
     assert_eq!(tell_text(&service, &predicted().await, "1000000").await.0, 202);
     let large = 999_000_f64;
     assert_eq!(sum("feedback_squared_error_sum", "large").await, large.powi(2));

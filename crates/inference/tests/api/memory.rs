@@ -32,7 +32,7 @@ async fn an_answer_holds_its_permit_until_it_is_read() {
     assert_eq!((status, refusal["error"]["code"].as_str()), (503, Some("overloaded")));
 
     drop(client);
-    until("the place comes back", || async { service.predict(FLOWER).await.0 == 200 }).await;
+    until("the permit is released", || async { service.predict(FLOWER).await.0 == 200 }).await;
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn a_client_that_does_not_read_is_disconnected_and_counted() {
         service.metric("inference_connections_dropped_total", &[("reason", "unread_answer")]).await == 1.0
     })
     .await;
-    until("the place comes back", || async { service.predict(FLOWER).await.0 == 200 }).await;
+    until("the permit is released", || async { service.predict(FLOWER).await.0 == 200 }).await;
     let read = client.rest().len();
     assert!(read < 1_000_000, "{read} bytes were sent");
 }

@@ -441,7 +441,7 @@ fn errors_of_a_profile_name_the_cell_and_the_remedy() {
 
 /// Boosted trees that are profiled on their training rows are noticed, and a linear regression has no such rows to fear.
 #[test]
-fn a_regressor_on_its_training_rows_is_noticed() {
+fn the_profile_of_a_regressor_on_its_training_rows_has_a_warning() {
     let warned = |name: &str| {
         let folder = cases_folder().join(name);
         let case: Case = serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap();

@@ -6,7 +6,7 @@ use serde_json::json;
 const NAMES: [&str; 4] = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
 
 #[tokio::test]
-async fn answers_like_the_model_itself() {
+async fn predictions_equal_those_of_the_model() {
     let service = Service::start();
     let predictor = Predictor::built_in(&IRIS).unwrap();
     for row in model::iris::table().rows().step_by(10) {
@@ -45,20 +45,20 @@ async fn a_batch_is_answered_row_by_row_and_counted() {
 }
 
 #[tokio::test]
-async fn one_bad_row_refuses_the_batch() {
+async fn a_batch_with_an_invalid_row_is_refused() {
     let service = Service::start();
     let (status, body) = service.predict(r#"{"instances":[[5.1,3.5,1.4,0.2],[1,2,null,4]]}"#).await;
     assert_eq!((status, body["error"]["field"].as_str()), (422, Some("instances[1].petal_length")));
     for class in ["setosa", "versicolor", "virginica"] {
         assert_eq!(service.metric("prediction_output_total", &[("class", class)]).await, 0.0);
     }
-    // The null is drift of the input all the same.
+    // The missing value is counted although the batch is refused, because an increase of missing values is drift.
     let missing = [("signal", "petal_length"), ("bin", "missing")];
     assert_eq!(service.metric("signal_bin_total", &missing).await, 1.0);
 }
 
 #[tokio::test]
-async fn work_over_the_limit_is_refused_and_the_places_come_back() {
+async fn requests_above_the_limit_are_refused_until_a_permit_is_released() {
     let settings = Settings {
         max_in_flight: 3,
         allow_fault_injection: true,
@@ -86,7 +86,7 @@ async fn work_over_the_limit_is_refused_and_the_places_come_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_keeps_its_place_no_longer_than_a_request_may_take() {
+async fn the_permit_of_a_disconnected_client_is_released_after_the_request_timeout() {
     let settings = Settings {
         max_in_flight: 1,
         allow_fault_injection: true,
@@ -94,13 +94,13 @@ async fn a_client_that_hangs_up_keeps_its_place_no_longer_than_a_request_may_tak
         ..Settings::default()
     };
     let service = Service::with(settings);
-    // The work itself would outlast the test.
+    // The injected delay is longer than the test.
     let impatient = service
         .post(r#"{"features":[5.1,3.5,1.4,0.2]}"#)
         .header("x-envoy-fault-delay-request", "600000")
         .timeout(std::time::Duration::from_millis(200));
     assert!(impatient.send().await.unwrap_err().is_timeout());
-    crate::harness::until("the place comes back", || async {
+    crate::harness::until("the permit is released", || async {
         service.predict(r#"{"features":[5.1,3.5,1.4,0.2]}"#).await.0 == 200
     })
     .await;

@@ -62,7 +62,7 @@ async fn reload(service: &Service, authorization: Option<&str>) -> (u16, Value) 
 }
 
 #[tokio::test]
-async fn signals_of_two_versions_stay_apart_and_feedback_about_the_former_is_accepted() {
+async fn signals_are_counted_per_version_and_feedback_about_the_former_one_is_accepted() {
     let files = files();
     let service = start(&files);
     let bearer = format!("Bearer {TOKEN}");
@@ -109,7 +109,7 @@ async fn signals_of_two_versions_stay_apart_and_feedback_about_the_former_is_acc
     let listed: Vec<&str> = page.lines().filter(|line| line.starts_with("model_info{")).collect();
     assert!(listed.len() == 1 && listed[0].contains(&version), "{listed:?}");
 
-    // The first model comes back and counts on.
+    // When the first model is loaded again, its counters continue from their former values.
     put(&files.model, model(1).to_json().unwrap().as_bytes());
     assert_eq!(reload(&service, Some(&bearer)).await.1["outcome"], "changed");
     service.predict(FLOWER).await;
@@ -192,7 +192,7 @@ async fn columns_that_a_reload_adds_removes_or_retypes_are_named() {
 }
 
 #[tokio::test]
-async fn only_the_token_of_the_file_opens_the_route() {
+async fn a_reload_requires_the_token_of_the_file() {
     let files = files();
     let service = start(&files);
     for wrong in [
@@ -209,14 +209,14 @@ async fn only_the_token_of_the_file_opens_the_route() {
     let request = service.client.post(service.url("/admin/reload")).send().await.unwrap();
     assert_eq!(request.headers()["www-authenticate"], "Bearer");
     assert_eq!(reload(&service, Some(&format!("bearer {TOKEN}"))).await.0, 200);
-    // Without a token file there is nothing.
+    // Without a token file the route does not exist.
     let (status, body) = reload(&Service::start(), Some("Bearer x")).await;
     assert_eq!((status, &body["error"]["code"]), (404, &json!("not_found")));
 }
 
 /// A process that takes a model every day would otherwise have thousands of series more every month.
 #[tokio::test]
-async fn series_leave_with_the_models_whose_feedback_is_no_longer_accepted() {
+async fn series_of_models_whose_feedback_is_no_longer_accepted_are_removed() {
     let files = files();
     let service = start(&files);
     let bearer = format!("Bearer {TOKEN}");

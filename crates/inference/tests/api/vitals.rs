@@ -139,7 +139,7 @@ async fn the_metrics_listener_serves_vitals_only() {
 }
 
 #[tokio::test]
-async fn the_model_card_is_the_models() {
+async fn the_model_route_returns_the_card_of_the_served_model() {
     let service = Service::start();
     let card: ModelCard = service.get_json("/model").await;
     assert_eq!(card, IRIS.card);
@@ -147,7 +147,7 @@ async fn the_model_card_is_the_models() {
 }
 
 #[tokio::test]
-async fn fewer_false_alarms_ask_for_more_evidence() {
+async fn a_smaller_false_alarm_budget_raises_the_critical_value() {
     let critical = async |settings| {
         let service = Service::with(settings);
         service.metric("signal_critical_chi2", &[("signal", "prediction")]).await

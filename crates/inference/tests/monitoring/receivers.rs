@@ -105,7 +105,7 @@ fn every_file_is_documented_and_its_value_reaches_the_configuration() {
 }
 
 #[test]
-fn files_that_make_no_receiver_are_errors() {
+fn secrets_that_do_not_configure_a_receiver_are_errors() {
     let cases: [(&[(&str, &str)], &str); 4] = [
         (&[("email-to", "a@b")], "has email-to, but not email-from"),
         (&[("slack-url", "https://hooks.slack.com/x")], "no receiver reads a file of this name"),
@@ -146,7 +146,7 @@ fn critical_alerts_go_to_the_person_on_call() {
     assert_eq!(seen.len(), 2);
 }
 
-/// The windows of the inhibition are those that the rules know: a window of another name would hold nothing back.
+/// The windows in the inhibition must have the names that the rules use, because a window of another name inhibits nothing.
 #[test]
 fn inhibition_names_the_windows_of_the_rules() {
     let rules = files("monitoring/rules", "yml");
@@ -270,7 +270,7 @@ fn drifting(job: &str, model: &str, signal: &str, window: &str) -> Value {
 
 /// One message per model; of each signal the shortest window; and of a service that is down only that it is.
 #[test]
-fn alerts_are_grouped_by_model_and_explained_ones_held_back() {
+fn alerts_are_grouped_by_model_and_inhibited_by_those_that_explain_them() {
     let (address, messages) = webhook();
     let (folder, _) = composed(&[("webhook-url", &format!("http://{address}/"))]);
     let alertmanager = Alertmanager::start(&folder.path().join("alertmanager.yml"));

@@ -49,7 +49,7 @@ pub fn cause(error: &reqwest::Error) -> String {
     }
     let words = innermost.to_string();
     if words.contains("invalid HTTP version") {
-        return format!("{words}; the answer is not HTTP: is it an https:// address?");
+        return format!("{words}; the answer is not HTTP; if the server uses TLS, give an https:// address");
     }
     words
 }

@@ -84,7 +84,7 @@ pub(super) fn refusal(error: &reqwest::Error) -> Option<String> {
     let rustls::Error::InvalidCertificate(certificate) = error else {
         return Some(match error {
             rustls::Error::InvalidMessage(_) => {
-                "the server does not speak TLS: is it an http:// address?".into()
+                "the server does not speak TLS; if it uses plain HTTP, give an http:// address".into()
             }
             other => format!("no secure connection: {other}"),
         });

@@ -76,7 +76,7 @@ pub(super) fn follow_up(sender: &Rc<Sender>, phase: usize, payload: usize, due: 
     });
 }
 
-/// Counts the end of feedback that was due, even if its task is dropped.
+/// Counts the outcome of feedback that was due, as interrupted if its task is dropped.
 struct Ticket {
     recorder: Recorder,
     phase: usize,

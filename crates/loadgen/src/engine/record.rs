@@ -75,14 +75,14 @@ pub struct FeedbackTotals {
 }
 
 impl FeedbackTotals {
-    /// Returns whether each piece of feedback has ended.
+    /// Returns whether each piece of feedback has an outcome.
     pub fn add_up(&self) -> bool {
         let ends = [self.accepted, self.refused, self.failed, self.interrupted];
         // Counts that were read from a file may overflow.
         ends.into_iter().try_fold(0u64, u64::checked_add) == Some(self.due)
     }
 
-    /// Returns the counts of all ends as text; they add up to the feedback that was due.
+    /// Returns the counts of all outcomes as text. With those that are pending, they add up to the feedback that was due.
     pub fn in_words(&self) -> String {
         let Self { due, accepted, refused, failed, interrupted } = *self;
         let ended = accepted + refused + failed + interrupted;

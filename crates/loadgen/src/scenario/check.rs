@@ -114,7 +114,7 @@ fn mix(phase: &RawPhase, payloads: &OrderedMap<RawPayload>, path: &str, problems
                 let known: Vec<_> = payloads.0.iter().map(|(name, _)| name.as_str()).collect();
                 problems.add(
                     format!("{path}.{name}"),
-                    format!("there is no payload with this name; there are {}", known.join(", ")),
+                    format!("there is no payload with this name; the payloads are {}", known.join(", ")),
                 );
             }
             let weight =
@@ -248,7 +248,7 @@ pub(super) fn phase_called(
 ) -> Option<usize> {
     let found = phases.iter().position(|known| *known == name);
     if found.is_none() {
-        let problem = format!("there is no phase `{name}`; there are {}", phases.join(", "));
+        let problem = format!("there is no phase `{name}`; the phases are {}", phases.join(", "));
         problems.add(format!("{path}.{field}"), problem);
     }
     found

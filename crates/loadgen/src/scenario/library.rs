@@ -52,7 +52,7 @@ pub enum LibraryError {
         error: io::Error,
     },
     /// The file is not text.
-    #[error("{}:{line}: is not UTF-8; save the file in that encoding", .file.display())]
+    #[error("{}:{line}: the line is not UTF-8; save the file as UTF-8", .file.display())]
     NotUtf8 {
         /// The file.
         file: PathBuf,

@@ -193,7 +193,7 @@ mod tests {
             }
             assert_eq!(inapplicable(expect, &iris()), "");
         }
-        // A feature with that name has a signal of another name.
+        // The signal of a feature called `confidence` is `feature_confidence`, so the model has no signal `confidence` either.
         let mut card = without_confidence();
         card.features[0].name = "confidence".into();
         card.reference.signals[0].name = "feature_confidence".into();

@@ -45,7 +45,7 @@ impl Metric {
     pub fn of_name(name: &str) -> Result<Self, String> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, metric)| metric).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|(name, _)| *name).collect();
-            format!("there is no such metric; there are {}", names.join(", "))
+            format!("there is no such metric; the metrics are {}", names.join(", "))
         })
     }
 

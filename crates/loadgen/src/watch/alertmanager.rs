@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_addresses_and_alerts() {
+    fn addresses_and_alerts_are_read() {
         let json = br#"{"status":"success","data":{"activeAlertmanagers":[{"url":"http://a:9093/x/api/v2/alerts"}],"droppedAlertmanagers":[]}}"#;
         assert_eq!(addresses(json), Ok(vec!["http://a:9093/x/api/v2/alerts".to_owned()]));
         let held = held(HELD.as_bytes()).unwrap();

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_names_of_alerting_rules() {
+    fn the_names_of_alerting_rules_are_read() {
         let json = br#"{"status":"success","data":{"groups":[{"name":"g","rules":[
             {"name":"A","type":"alerting","query":"x","health":"ok"},{"name":"r:x","type":"recording","query":"x"}]}]}}"#;
         assert_eq!(rules(json), Ok(["A".to_owned()].into()));

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_verdict_needs_is_stored() {
+    fn values_that_the_verdict_needs_are_stored() {
         let condition = Condition::parse("> 5").unwrap();
         let mut watch =
             QueryWatch::new("q", &QueryAssertion::Becomes { condition, within: at(20) }, at(10), at(15));

@@ -121,7 +121,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn reads_the_example_of_the_documentation() {
+    fn the_example_of_the_documentation_is_read() {
         // https://prometheus.io/docs/instrumenting/exposition_formats/#text-format-example
         let page = r#"
 # HELP http_requests_total The total number of HTTP requests.

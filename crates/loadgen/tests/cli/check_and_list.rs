@@ -84,7 +84,7 @@ fn errors_state_the_kind_of_a_file_that_is_not_a_scenario() {
     run.expect_code(104);
     for words in [
         "folder.yaml: Is a directory",
-        "latin.yaml:2: is not UTF-8",
+        "latin.yaml:2: the line is not UTF-8; save the file as UTF-8",
         "model.pkl: seems to be a Python pickle, as joblib or scikit-learn writes; give a scenario in YAML",
         "empty.yaml:1: is empty",
         "two.yaml:4: a second YAML document begins here",

@@ -158,10 +158,10 @@ fn an_error_about_the_wrong_scheme_names_the_other_one() {
     loadgen.write("ca.pem", &authority.0.pem());
     let plain = Stub::start(StubOptions::default());
     let https = plain.url.replace("http://", "https://");
-    refused(&loadgen.run_with(SHORT, &https, &["--ca-cert", "ca.pem"], &BARE), "is it an http:// address?");
+    refused(&loadgen.run_with(SHORT, &https, &["--ca-cert", "ca.pem"], &BARE), "give an http:// address");
     let secure = authority.server("127.0.0.1", |_| {});
     let http = secure.url.replace("https://", "http://");
-    refused(&loadgen.run_with(SHORT, &http, &[], &BARE), "is it an https:// address?");
+    refused(&loadgen.run_with(SHORT, &http, &[], &BARE), "give an https:// address");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! of every panel has to find data, or its panel has to state why there is none; and in each failure mode the figures of the
 //! panels that the README names have to move.
 //!
-//! It lasts two to three minutes, because what feedback says is added up once a minute.
+//! It lasts two to three minutes, because the rules add up feedback once a minute.
 
 use crate::{flats, prometheus::Prometheus, service::Service};
 use inference::Settings;
@@ -368,7 +368,8 @@ fn dashboards_have_the_shape_that_grafana_publishes() {
     for dashboard in dashboards() {
         let title = &dashboard["title"];
         let panels = panels(&dashboard);
-        // One by one: which of many alternatives a faulty panel was meant to be cannot be told.
+        // The panels are checked one by one, so that a failure names the panel. The schema has many alternatives for a panel, and
+        // the error about the whole dashboard does not state which of them a faulty panel should match.
         for panel in &panels {
             let mut alone = dashboard.clone();
             alone["panels"] = json!([panel]);
@@ -417,11 +418,12 @@ async fn every_panel_has_data_or_a_reason_and_moves_in_its_failure_mode() {
     for child in [&mut everything, &mut numbers_run] {
         child.wait().unwrap();
     }
-    // A minute is counted once a minute, and the quality of it once a minute after that.
+    // The rules count the rows of each minute once a minute, and then compute the quality from the counts, also once a minute.
     world.until("model_window:feedback:accuracy_gap{window=\"1h\"}").await;
     world.until("model_window:feedback:error_rise{window=\"1h\"}").await;
 
-    // Panels about classes are empty for models that predict numbers, and the other way round; both have to say so.
+    // Panels about classes are empty for models that predict numbers, and panels about numbers for classifiers. Both must
+    // show a text instead, which explains why.
     let (of_classes, of_numbers) =
         (world.empty("iris").await, world.empty(&numbers_model(&world).await).await);
     let empty: BTreeSet<_> = of_classes.intersection(&of_numbers).cloned().collect();

@@ -94,7 +94,7 @@ fn the_drill_fails_if_monitoring_detects_nothing() {
     let scenario = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     let text = "
 name: unnoticed
-description: Errors that no alert sees
+description: Errors that no alert detects
 seed: 1
 payloads:
   broken: { source: { model: {} }, headers: { x-envoy-fault-abort-request: 503 }, expect: { status: [503] } }

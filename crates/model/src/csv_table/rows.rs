@@ -42,7 +42,7 @@ pub(super) fn rows_of(
 pub(super) fn problem_of(part: &str, error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Utf8 { .. } => format!(
-            "{part} is not UTF-8; save the file in that encoding, or convert it: iconv -f WINDOWS-1252 -t UTF-8"
+            "{part} is not UTF-8; save the file as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8"
         ),
         _ => format!("cannot read {part}: {error}"),
     }
