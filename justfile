@@ -203,6 +203,10 @@ bench-loadgen:
     fi
     OHA="$(cd "$tools" && pwd)/bin/oha" cargo bench --locked --package loadgen --bench honesty
 
+# What the rules cost a real Prometheus beside those of a former commit, and extrapolated to a fleet; `--help` lists the flags
+bench-rules *flags: (_install "prometheus" "prometheus") (_install "python3" "python3")
+    nice python3 monitoring/bench_rules.py "$@"
+
 # How soon each drift is detected, and how often there is a false alarm; `--help` lists the flags
 bench-drift *flags:
     cargo run --locked --release --package driftbench -- "$@"

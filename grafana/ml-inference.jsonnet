@@ -47,7 +47,7 @@ g.dashboard(
     m.feedbackWindow,
     m.byJob,
     m.byVersion,
-    g.worstVariable('worst', 'signal', 8, 'model_signal_window:signal_bin:psi{%s,signal=~"$signal",window="$window"}' % m.model, 'model_signal:signal_critical_chi2:max{%s,signal=~"$signal"}' % m.model),
+    g.worstVariable('worst', 'signal', 8, 'model_signal_window:signal_bin:psi{%s,signal=~"$signal",window="$window"}' % m.model, 'model_signal:signal_bin_expected:bins{%s,signal=~"$signal"}' % m.model),
   ],
   annotations=m.annotations,
   links=m.links,
@@ -130,7 +130,7 @@ g.dashboard(
         |||, [[-1, 'cannot tell', '#808080'], [0, 'steady', 'green'], [1, 'drifting', 'red']], [
           g.query('{{signal}} {{$by_version}}', '%s or %s' % [
             drift('model_signal_window:signal_bin:drifting', ['signal']),
-            m.recorded('0 * model_signal:signal_critical_chi2:max', 'signal=~"$signal"', ['signal']) + ' - 1',
+            m.recorded('0 * model_signal:signal_bin_expected:bins', 'signal=~"$signal"', ['signal']) + ' - 1',
           ]),
         ])
         + toSignal

@@ -1,5 +1,6 @@
 // What the dashboards have in common: variables, annotations, links, and queries on the series that monitoring/rules records.
 
+local inBins = import 'bins.libsonnet';
 local links = import 'links.libsonnet';
 local g = import 'panels.libsonnet';
 
@@ -20,18 +21,18 @@ local model = services + ',model=~"$model",version=~"$version"';
     '%s by (%s) (%s{%s%s})' % [aggregate, std.join(', ', by + ['$by_version']), metric, model, if labels == '' then '' else ',' + labels],
 
   // Figures that come from the bins of one signal over the drift window: shares of the rows in each bin and in the reference, their
-  // parts of the PSI, and distances. No other file says how they are computed. `signal` is a matcher, and `bins` selects bins.
-  observed(signal, bins=''):: self.perBin('model_signal_bin_window:signal_bin:ratio', signal, bins),
-  expected(signal):: self.perBin('model_signal_bin_window:signal_bin_expected:ratio', signal, ''),
-  contribution(signal, bins=''):: self.perBin('model_signal_bin_window:signal_bin:contribution', signal, bins),
-  jsDistance(signal):: self.perSignal('model_signal_window:signal_bin:js_distance', signal),
-  ksDistance(signal):: self.perSignal('model_signal_window:signal_bin:ks_distance', signal),
-  perBin(metric, signal, bins)::
-    'max by (bin) (%s{%s,%s,window="$window"%s})' % [metric, model, signal, if bins == '' then '' else ',' + bins],
-  perSignal(metric, signal):: self.recorded(metric, signal + ',window="$window"'),
+  // parts of the PSI, and distances. `signal` is a matcher, and `bins` selects bins.
+  observed(signal, bins=''):: self.perBin(inBins.observed(self.ofSignal(signal), bins)),
+  expected(signal):: self.perBin(inBins.expected(self.ofSignal(signal))),
+  contribution(signal, bins=''):: self.perBin(inBins.contribution(self.ofSignal(signal), bins)),
+  jsDistance(signal):: self.perSignal(inBins.jsDistance(self.ofSignal(signal))),
+  ksDistance(signal):: self.perSignal(inBins.ksDistance(self.ofSignal(signal))),
+  ofSignal(signal):: '%s,%s' % [model, signal],
+  perBin(expr):: 'max by (bin) (%s)' % expr,
+  perSignal(expr):: 'max by ($by_version) (%s)' % expr,
   // The bins of predicted numbers; nothing for models that predict classes.
   observedNumbers(bins)::
-    'max by (bin) (model_signal_bin_window:signal_bin:ratio{%s,signal="prediction",window="$window",%s} and on (cluster, job, model, version) model:feedback_absolute_error:predicts_number{%s})' % [model, bins, model],
+    self.perBin('%s and on (cluster, job, model, version) model:feedback_absolute_error:predicts_number{%s}' % [inBins.observed(self.ofSignal('signal="prediction"'), bins), model]),
 
   // Bins in their order, for stacked areas: a selector for each group.
   binGroups:: ['bin="below"', 'bin!~"below|above|other|missing"', 'bin="above"', 'bin="other"', 'bin="missing"'],

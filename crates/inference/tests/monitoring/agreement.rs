@@ -1,6 +1,9 @@
 //! Checks that the rules and crate `drift` come to the same results for the same counts.
 
-use crate::promtool::{Window, test_rules};
+use crate::{
+    dashboard::panel_query,
+    promtool::{Window, test_rules},
+};
 use drift::{
     Bins, ErrorSums, FalseAlarmBudget, ReferenceErrors, Shares, Verdict, accuracy_estimate,
     accuracy_gap_limit, js_distance, judge, ks_distance, smoothed, wilson,
@@ -12,28 +15,31 @@ const WINDOWS: [Window; 2] = [
     Window {
         name: "25s",
         rules: &["drift"],
-        groups: &["drift", "drift-companions"],
+        groups: &["reference", "drift"],
         step: "5s",
         steps: 5,
         at: "3m",
+        between: "3m",
     },
     Window {
         name: "1h",
         rules: &["minutes", "drift"],
-        groups: &["minutes", "drift", "drift-companions"],
+        groups: &["reference", "minutes", "drift"],
         step: "1m",
         steps: 60,
         at: "63m",
+        between: "63m30s",
     },
 ];
 
 const QUALITY: Window = Window {
     name: "1h",
     rules: &["minutes", "drift", "quality"],
-    groups: &["versions", "minutes", "drift", "drift-companions", "confidence", "quality", "errors"],
+    groups: &["reference", "versions", "minutes", "drift", "confidence", "quality", "errors"],
     step: "1m",
     steps: 60,
     at: "63m",
+    between: "63m30s",
 };
 
 /// The number of cases in one run. promtool allows 10,000 samples per query.
@@ -96,30 +102,46 @@ fn names(bins: usize) -> Vec<String> {
     Bins::Numeric { edges: (0..bins - 2).map(|edge| edge as f64).collect() }.labels()
 }
 
-fn compare(window: &Window, cases: &[Case]) {
-    let Window { name: window_label, at, .. } = window;
+impl Case {
+    fn freedom(&self) -> usize {
+        self.reference.iter().filter(|&&rows| rows > 0).count().max(2) - 1
+    }
+}
+
+/// What a replica publishes of a case: version `v{number}` and signal `s`.
+fn series_of(number: usize, case: &Case) -> String {
     let mut series = String::new();
-    let mut checks = String::new();
-    for (number, case) in cases.iter().enumerate() {
-        let rows: u64 = case.reference.iter().sum();
-        let expected = smoothed(&case.reference);
-        let freedom = case.reference.iter().filter(|&&rows| rows > 0).count().max(2) - 1;
-        let labels = format!("job=\"j\",model=\"m\",version=\"v{number}\"");
+    let rows: u64 = case.reference.iter().sum();
+    let expected = smoothed(&case.reference);
+    let labels = format!("job=\"j\",model=\"m\",version=\"v{number}\"");
+    {
         let mut give = |name: &str, labels: String, start: f64, step: u64| {
             let _ =
                 writeln!(series, "      - {{ series: '{name}{{{labels}}}', values: '{start:?}+{step}x65' }}");
         };
         give("signal_reference_rows", labels.clone(), rows as f64, 0);
         give("signal_critical_chi2", format!("{labels},signal=\"s\""), case.critical, 0);
-        give("signal_degrees_of_freedom", format!("{labels},signal=\"s\""), freedom as f64, 0);
+        give("signal_degrees_of_freedom", format!("{labels},signal=\"s\""), case.freedom() as f64, 0);
         for ((bin, &ratio), &step) in names(expected.len()).iter().zip(&expected).zip(&case.per_step) {
             let labels = format!("{labels},signal=\"s\",bin=\"{bin}\"");
             give("signal_bin_expected_ratio", labels.clone(), ratio, 0);
             give("signal_bin_total", labels, 0.0, step);
         }
+    }
+    series
+}
+
+fn compare(window: &Window, cases: &[Case]) {
+    let Window { name: window_label, at, .. } = window;
+    let mut series = String::new();
+    let mut checks = String::new();
+    for (number, case) in cases.iter().enumerate() {
+        series += &series_of(number, case);
+        let rows: u64 = case.reference.iter().sum();
+        let expected = smoothed(&case.reference);
+        let freedom = case.freedom();
         let counts: Vec<u64> = case.per_step.iter().map(|step| window.steps * step).collect();
         let judged = judge(&expected, &counts, rows, case.critical).unwrap();
-        let shares = Shares::new(&expected, rows, &counts).unwrap();
         assert_ne!(judged.verdict, Verdict::CannotTell { rows: judged.psi.rows, needs: 60 }, "case {number}");
         let drifting = u8::from(judged.verdict == Verdict::Drifting);
         let selector = format!("{{version=\"v{number}\",window=\"{window_label}\"}}");
@@ -132,20 +154,88 @@ fn compare(window: &Window, cases: &[Case]) {
             near("psi", judged.psi.value),
             near("psi_limit", judged.threshold),
             near("psi_detectable", judged.detectable_psi(freedom)),
-            near("ks_distance", ks_distance(&shares)),
-            // If the distance is 0, the square root turns a rounding error of 1e-16 into 1e-8.
-            (
-                format!(
-                    "abs({prefix}js_distance{selector} ^ 2 - {:?}) < bool 1e-9",
-                    js_distance(&shares).powi(2)
-                ),
-                1,
-            ),
             (format!("0 + {prefix}drifting{selector}"), drifting),
         ] {
             let samples = format!("[ {{ labels: '{result_labels}', value: {value} }} ]");
             let _ =
                 writeln!(checks, "      - {{ expr: '{check}', eval_time: {at}, exp_samples: {samples} }}");
+        }
+    }
+    test_rules(window, &series, &checks);
+}
+
+/// Shares, contributions and distances are computed by the panels that show them.
+#[test]
+fn panels_compute_what_the_crate_does() {
+    // Each reference with traffic of another shape, and the last cases, in which every cut is the largest once.
+    let cases: Vec<Case> =
+        cases().into_iter().enumerate().filter(|(n, _)| n % 7 == 1 || *n >= 72).map(|(_, c)| c).collect();
+    for window in &WINDOWS {
+        let (mut series, mut checks) = (String::new(), String::new());
+        for (number, case) in cases.iter().enumerate() {
+            series += &series_of(number, case);
+            let rows = case.reference.iter().sum();
+            let counts: Vec<u64> = case.per_step.iter().map(|step| window.steps * step).collect();
+            let shares = Shares::new(&smoothed(&case.reference), rows, &counts).unwrap();
+            let query = |panel, legend| panel_query(panel, legend, &format!("v{number}"), "s", window.name);
+            let mut check = |query: String, value: f64| {
+                // The root makes 1e-8 of a rounding error of 1e-16 where the distance is 0, so squares are compared.
+                let expr = format!("abs(sum({query}) ^ 2 - {:?}) < bool 1e-9", value.powi(2));
+                let samples = "[ { labels: '{}', value: 1 } ]";
+                // Between two minutes, as panels are drawn.
+                let _ = writeln!(
+                    checks,
+                    "      - {{ expr: '{expr}', eval_time: {}, exp_samples: {samples} }}",
+                    window.between
+                );
+            };
+            check(query("JS and KS distance", "JS"), js_distance(&shares));
+            check(query("JS and KS distance", "KS"), ks_distance(&shares));
+            for (bin, (expected, seen)) in names(case.reference.len()).iter().zip(shares.pairs()) {
+                let of_bin = |query: String| {
+                    format!("({query}) and on (bin) label_replace(vector(1), \"bin\", \"{bin}\", \"\", \"\")")
+                };
+                check(of_bin(query("Observed and expected", "observed")), seen);
+                check(of_bin(query("Observed and expected", "expected")), expected);
+                let contribution = (seen - expected) * (seen / expected).ln();
+                // The panel shows the largest only.
+                let all = query("Contribution per bin", "").replacen("topk(12, ", "topk(13, ", 1).replacen(
+                    "topk(10, ",
+                    "topk(13, ",
+                    1,
+                );
+                check(of_bin(all), contribution);
+            }
+        }
+        test_rules(window, &series, &checks);
+    }
+}
+
+/// Classes and categories have no order, so they have no distance between distribution functions.
+#[test]
+fn signals_without_order_have_no_ks_distance() {
+    let window = &WINDOWS[0];
+    let (mut series, mut checks) = (String::new(), String::new());
+    let signals = [("prediction", "a", "b"), ("city", "Rome", "other")];
+    let labels = "job=\"j\",model=\"m\",version=\"v\"";
+    let _ = writeln!(series, "      - {{ series: 'signal_reference_rows{{{labels}}}', values: '1000x65' }}");
+    for (signal, one, two) in signals {
+        for bin in [one, two] {
+            let labels = format!("{labels},signal=\"{signal}\",bin=\"{bin}\"");
+            let _ = writeln!(
+                series,
+                "      - {{ series: 'signal_bin_expected_ratio{{{labels}}}', values: '0.5x65' }}"
+            );
+            let _ =
+                writeln!(series, "      - {{ series: 'signal_bin_total{{{labels}}}', values: '0+20x65' }}");
+        }
+        for (legend, shown) in [("JS", "[ { labels: '{}', value: 1 } ]"), ("KS", "[]")] {
+            let query = panel_query("JS and KS distance", legend, "v", signal, window.name);
+            let _ = writeln!(
+                checks,
+                "      - {{ expr: 'count({query})', eval_time: {}, exp_samples: {shown} }}",
+                window.between
+            );
         }
     }
     test_rules(window, &series, &checks);

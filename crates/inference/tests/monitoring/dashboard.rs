@@ -45,10 +45,37 @@ fn annotations(dashboard: &Value) -> Vec<String> {
     list.iter().filter_map(|annotation| annotation["expr"].as_str()).map(str::to_owned).collect()
 }
 
+/// Returns the query with this legend of a panel, as Prometheus receives it for one signal of one version.
+pub fn panel_query(panel: &str, legend: &str, version: &str, signal: &str, window: &str) -> String {
+    let dashboards = dashboards();
+    let targets = dashboards
+        .iter()
+        .flat_map(panels)
+        .filter(|found| found["title"].as_str().unwrap().starts_with(panel))
+        .flat_map(|found| found["targets"].as_array().unwrap());
+    let query = targets
+        .filter(|target| target["legendFormat"].as_str().unwrap().starts_with(legend))
+        .map(|target| target["expr"].as_str().unwrap().to_owned())
+        .next()
+        .unwrap_or_else(|| panic!("no query {legend} in a panel {panel}"));
+    let variables = [
+        ("$cluster", ".*"),
+        ("$job", ".+"),
+        ("$model", "m"),
+        ("$by_version", "version"),
+        ("$version", version),
+        ("$signal", signal),
+        ("$worst", signal),
+        ("$window", window),
+    ];
+    variables.iter().fold(query, |query, (name, value)| query.replace(name, value))
+}
+
 /// Returns a query as Prometheus receives it, with a value for every variable.
 fn filled(query: &str) -> String {
     let variables = [("$__rate_interval", "20s"), ("$__interval", "5s"), ("$__range", "15m")];
     let query = variables.iter().fold(query.to_owned(), |query, (name, value)| query.replace(name, value));
+    let query = query.replace("[$window]", "[1h]");
     let names = [
         "cluster",
         "job",

@@ -10,10 +10,11 @@ const REPLICAS: u64 = 100;
 const DAY: Window = Window {
     name: "1d",
     rules: &["minutes", "drift"],
-    groups: &["minutes", "drift", "drift-companions"],
+    groups: &["reference", "minutes", "drift"],
     step: "1m",
     steps: 10,
     at: "12m",
+    between: "12m",
 };
 
 const BINS: [&str; 4] = ["below", "q1 [1, 2)", "q2 [2, 3)", "missing"];

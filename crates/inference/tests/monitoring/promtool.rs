@@ -15,6 +15,8 @@ pub struct Window {
     pub steps: u64,
     /// The time at which the window is full.
     pub at: &'static str,
+    /// When it is full, between two evaluations if these are a minute apart.
+    pub between: &'static str,
 }
 
 /// Runs the checks, lines of `promql_expr_test`, on the series, lines of `input_series`.

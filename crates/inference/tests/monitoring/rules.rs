@@ -5,7 +5,10 @@ use crate::{
 use inference::{load_model, metrics::Metrics, route::Route};
 use model::{ModelCard, card::ErrorReference};
 use regex::Regex;
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// The metrics of Prometheus itself and of the load generator.
 pub const GIVEN: [&str; 3] = ["up", "ALERTS", "loadgen_phase_active"];
@@ -113,6 +116,47 @@ fn predictions_are_selected_by_one_pattern() {
     ] {
         assert!(!pattern.is_match(route.pattern()), "{route:?}");
     }
+}
+
+/// The windows differ in how rows are counted, and in nothing else.
+#[test]
+fn every_window_is_judged_by_the_same_expressions() {
+    let counted = Regex::new(
+        r"sum_over_time\(model_signal_bin:signal_bin:increase1m(\{[^}]*\})?\[[^\]]*\]\)|sum by \(cluster, job, model, version, signal, bin\) \(increase\(signal_bin_total\[30s\]\)\)",
+    )
+    .unwrap();
+    let window = Regex::new(r#"\{window!?="[^"]*"\}"#).unwrap();
+    let mut expressions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for rule in rules() {
+        let name = rule["record"].as_str().unwrap_or_default();
+        let pooled = name == "model_signal_window:signal_bin:rows";
+        if pooled
+            || !name.starts_with("model_signal_window:") && name != "model_window:signal_bin:outside_ratio"
+        {
+            continue;
+        }
+        let expr = counted.replace_all(rule["expr"].as_str().unwrap(), "COUNTED$1");
+        // Undoes the extrapolation to one scrape more.
+        let expr = window.replace_all(&expr, "").replace("* 25 / 30", "");
+        let words: Vec<&str> = expr.split_whitespace().collect();
+        expressions.entry(name.to_owned()).or_default().insert(words.join(" "));
+    }
+    assert_eq!(expressions.len(), 5, "{expressions:?}");
+    for (name, expressions) in expressions {
+        assert_eq!(expressions.len(), 1, "{name}: {expressions:#?}");
+    }
+}
+
+/// A model of many features has thousands of bins. All that is recorded for each of them is the pooled minute.
+#[test]
+fn one_series_per_bin_is_recorded() {
+    let recorded = recorded();
+    let level = |name: &str| name.split(':').next().unwrap().to_owned();
+    let per_bin: Vec<_> =
+        recorded.iter().filter(|name| level(name).split('_').any(|label| label == "bin")).collect();
+    assert_eq!(per_bin, ["model_signal_bin:signal_bin:increase1m"]);
+    let per_window = recorded.iter().filter(|name| name.starts_with("model_signal_window:")).count();
+    assert!(per_window <= 10, "{per_window}");
 }
 
 /// Jobs are named in one place: no other rule selects a job.
