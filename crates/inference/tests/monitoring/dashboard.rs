@@ -65,6 +65,7 @@ pub fn panel_query(panel: &str, legend: &str, version: &str, signal: &str, windo
         ("$by_version", "version"),
         ("$version", version),
         ("$signal", signal),
+        ("$worst", signal),
         ("$window", window),
     ];
     variables.iter().fold(query, |query, (name, value)| query.replace(name, value))
