@@ -408,7 +408,10 @@ async fn every_panel_has_data_or_a_reason_and_moves_in_its_failure_mode() {
 
     let metrics = ["--metrics-listen".to_owned(), generator.to_string()];
     let (mut everything, _scenario) = play(EVERYTHING, &service, &metrics);
-    let (mut numbers_run, _other) = play(NUMBERS, &numbers, &[]);
+    let table = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+    std::fs::write(table.path(), flats::table(2, 1000)).unwrap();
+    let rows = ["--table".to_owned(), table.path().to_str().unwrap().to_owned()];
+    let (mut numbers_run, _other) = play(NUMBERS, &numbers, &rows);
     // Forged: refused, and counted.
     let forged = json!({ "prediction_id": "00", "label": "setosa" }).to_string();
     let feedback = world.client.post(format!("http://{}/feedback", service.address));
