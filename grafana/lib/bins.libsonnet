@@ -10,22 +10,7 @@ local model = 'cluster, job, model, version';
 
 local selected(of, bins) = if bins == '' then of else '%s,%s' % [of, bins];
 
-// M, N and B.
 local rows(of, window='window="$window"') = 'model_signal_window:signal_bin:rows{%s,%s}' % [of, window];
-local referenceRows = 'model:signal_reference_rows:max';
-local binCount = 'model_signal:signal_bin_expected:bins';
-
-// The factors of a signal. `least` leaves out windows with fewer rows.
-// n / M
-local weight(of, least) = 'clamp_max(1 / (%s > %s) * on (%s) group_left () %s, 1)' % [rows(of), least, model, referenceRows];
-// n / N
-local scale(of) = 'clamp_max(%s / on (%s) group_left () %s, 1)' % [rows(of), model, referenceRows];
-// n (N + B/2) / N
-local expectedRows(of) = '(%s * on (%s) group_left () (0.5 * %s + on (%s) group_left () %s))' % [scale(of), signal, binCount, model, referenceRows];
-// 1/2 - n / (2 N)
-local rest(of) = '(0.5 - 0.5 * %s)' % scale(of);
-// n + B/2
-local total(of) = '(%s * on (%s) group_left () %s + on (%s) group_left () 0.5 * %s)' % [scale(of), model, referenceRows, signal, binCount];
 
 // Rows of the window by bin. A minute changes once a minute, so only the short window reads the counters. Matching `window` twice
 // selects nothing unless the window is the short one, or a long one.
@@ -46,6 +31,25 @@ local counted(of, bins) =
     short: rows(of, 'window="$window",window="25s"'),
     long: rows(of, 'window="$window",window!="25s"'),
   };
+
+// M, N and B. The bins are counted at the time of the query, and the recorded rows are older by up to an evaluation: where traffic
+// rises or falls, shares of the recorded rows would not add up to 1.
+local rowsCounted(of) = '(sum by (%s) (%s))' % [signal, counted(of, '')];
+local referenceRows = 'model:signal_reference_rows:max';
+local binCount = 'model_signal:signal_bin_expected:bins';
+
+// The factors of a signal. `least` leaves out windows with fewer rows.
+// n / M
+local weight(of, least) = 'clamp_max(1 / (%s > %s) * on (%s) group_left () %s, 1)' % [rowsCounted(of), least, model, referenceRows];
+// n / N
+local scale(of) = 'clamp_max(%s / on (%s) group_left () %s, 1)' % [rowsCounted(of), model, referenceRows];
+// n (N + B/2) / N
+local expectedRows(of) = '(%s * on (%s) group_left () (0.5 * %s + on (%s) group_left () %s))' % [scale(of), signal, binCount, model, referenceRows];
+// 1/2 - n / (2 N)
+local rest(of) = '(0.5 - 0.5 * %s)' % scale(of);
+// n + B/2
+local total(of) = '(%s * on (%s) group_left () %s + on (%s) group_left () 0.5 * %s)' % [scale(of), model, referenceRows, signal, binCount];
+
 local published(of, bins) = 'max by (%s, bin) (signal_bin_expected_ratio{%s})' % [signal, selected(of, bins)];
 
 // a and b: rows observed and expected, smoothed.
