@@ -10,22 +10,7 @@ local model = 'cluster, job, model, version';
 
 local selected(of, bins) = if bins == '' then of else '%s,%s' % [of, bins];
 
-// M, N and B.
 local rows(of, window='window="$window"') = 'model_signal_window:signal_bin:rows{%s,%s}' % [of, window];
-local referenceRows = 'model:signal_reference_rows:max';
-local binCount = 'model_signal:signal_bin_expected:bins';
-
-// The factors of a signal. `least` leaves out windows with fewer rows.
-// n / M
-local weight(of, least) = 'clamp_max(1 / (%s > %s) * on (%s) group_left () %s, 1)' % [rows(of), least, model, referenceRows];
-// n / N
-local scale(of) = 'clamp_max(%s / on (%s) group_left () %s, 1)' % [rows(of), model, referenceRows];
-// n (N + B/2) / N
-local expectedRows(of) = '(%s * on (%s) group_left () (0.5 * %s + on (%s) group_left () %s))' % [scale(of), signal, binCount, model, referenceRows];
-// 1/2 - n / (2 N)
-local rest(of) = '(0.5 - 0.5 * %s)' % scale(of);
-// n + B/2
-local total(of) = '(%s * on (%s) group_left () %s + on (%s) group_left () 0.5 * %s)' % [scale(of), model, referenceRows, signal, binCount];
 
 // Rows of the window by bin. A minute changes once a minute, so only the short window reads the counters. Matching `window` twice
 // selects nothing unless the window is the short one, or a long one.
@@ -46,6 +31,25 @@ local counted(of, bins) =
     short: rows(of, 'window="$window",window="25s"'),
     long: rows(of, 'window="$window",window!="25s"'),
   };
+
+// M, N and B. The bins are counted at the time of the query, and the recorded rows are older by up to an evaluation: where traffic
+// rises or falls, shares of the recorded rows would not add up to 1.
+local rowsCounted(of) = '(sum by (%s) (%s))' % [signal, counted(of, '')];
+local referenceRows = 'model:signal_reference_rows:max';
+local binCount = 'model_signal:signal_bin_expected:bins';
+
+// The factors of a signal. `least` leaves out windows with fewer rows.
+// n / M
+local weight(of, least) = 'clamp_max(1 / (%s > %s) * on (%s) group_left () %s, 1)' % [rowsCounted(of), least, model, referenceRows];
+// n / N
+local scale(of) = 'clamp_max(%s / on (%s) group_left () %s, 1)' % [rowsCounted(of), model, referenceRows];
+// n (N + B/2) / N
+local expectedRows(of) = '(%s * on (%s) group_left () (0.5 * %s + on (%s) group_left () %s))' % [scale(of), signal, binCount, model, referenceRows];
+// 1/2 - n / (2 N)
+local rest(of) = '(0.5 - 0.5 * %s)' % scale(of);
+// n + B/2
+local total(of) = '(%s * on (%s) group_left () %s + on (%s) group_left () 0.5 * %s)' % [scale(of), model, referenceRows, signal, binCount];
+
 local published(of, bins) = 'max by (%s, bin) (signal_bin_expected_ratio{%s})' % [signal, selected(of, bins)];
 
 // a and b: rows observed and expected, smoothed.
@@ -92,21 +96,26 @@ local oneLine(text) = std.join(' ', [line for line in std.split(std.strReplace(t
   // harm to a maximum. Classes and categories have no order, so they have no such distance; predicted numbers have.
   ksDistance(of)::
     local cuts = ['bin="below"'] + ['bin=~"below|q0?[1-%d] .*"' % last for last in std.range(1, 9)] + ['bin!~"above|missing"', 'bin!="missing"'];
+    // Sums over the bins before each cut, told apart by a label, so that the factors of the signal are computed once.
+    local beforeEachCut(aggregate, expr) =
+      '(%s)' % std.join(' or ', std.mapWithIndex(
+        function(number, bins) 'label_replace(%s by (%s) (%s), "cut", "%d", "", "")' % [aggregate, signal, expr(bins), number],
+        cuts
+      ));
     // a - b summed over the bins: n/M of the rows, less what is expected of so many bins.
-    local atCut(number, bins) =
-      'label_replace(sum by (%(signal)s) (%(counted)s) * on (%(signal)s) group_left () (%(weight)s) - sum by (%(signal)s) (%(published)s) * on (%(signal)s) group_left () %(expected)s + on (%(signal)s) group_left () (0.5 * %(scale)s * on (%(signal)s) group_left () count by (%(signal)s) (%(published)s)), "cut", "%(number)d", "", "")' % {
-        signal: signal,
-        counted: counted(of, bins),
-        published: published(of, bins),
-        weight: weight(of, enough),
-        expected: expectedRows(of),
-        scale: scale(of),
-        number: number,
-      };
-    oneLine('max by (%(signal)s) (abs(%(cuts)s)) / on (%(signal)s) group_left () %(total)s unless on (%(signal)s) model_signal:signal_bin_expected:categorical and on (%(signal)s) (%(features)s or %(prediction)s and on (%(model)s) model:feedback_absolute_error:predicts_number)' % {
+    local differences = '%(rows)s * on (%(signal)s) group_left () (%(weight)s) - on (%(signal)s, cut) %(shares)s * on (%(signal)s) group_left () %(expected)s + on (%(signal)s, cut) %(count)s * on (%(signal)s) group_left () (0.5 * %(scale)s)' % {
+      signal: signal,
+      rows: beforeEachCut('sum', function(bins) counted(of, bins)),
+      weight: weight(of, enough),
+      shares: beforeEachCut('sum', function(bins) published(of, bins)),
+      expected: expectedRows(of),
+      count: beforeEachCut('count', function(bins) published(of, bins)),
+      scale: scale(of),
+    };
+    oneLine('max by (%(signal)s) (abs(%(differences)s)) / on (%(signal)s) group_left () %(total)s unless on (%(signal)s) model_signal:signal_bin_expected:categorical and on (%(signal)s) (%(features)s or %(prediction)s and on (%(model)s) model:feedback_absolute_error:predicts_number)' % {
       signal: signal,
       model: model,
-      cuts: std.join(' or ', std.mapWithIndex(atCut, cuts)),
+      differences: differences,
       total: total(of),
       features: rows(selected(of, 'signal!="prediction"')),
       prediction: rows(selected(of, 'signal="prediction"')),
