@@ -20,6 +20,9 @@ use std::{
 
 const DEADLINE: Duration = Duration::from_secs(240);
 
+/// Seconds from one step of a range to the next.
+const STEP: f64 = 5.0;
+
 /// How long after its phase a failure mode may take to show: the drift window of 25 s, or the minute of the vital signs.
 const LATE: f64 = 60.0;
 
@@ -190,8 +193,11 @@ impl World {
 
     /// What a query gave every 5 s since the drill began.
     async fn range(&self, query: &str) -> Vec<Series> {
-        let (start, end) = (self.start.to_string(), now().to_string());
-        let parameters = [("query", query), ("start", &start), ("end", &end), ("step", "5")];
+        // The last step is now, so that a figure that was recorded just now is in the range.
+        let end = now();
+        let steps = ((end - self.start) / STEP).ceil();
+        let (start, end, step) = ((end - steps * STEP).to_string(), end.to_string(), STEP.to_string());
+        let parameters = [("query", query), ("start", &start), ("end", &end), ("step", &step)];
         let result = self.ask("/api/v1/query_range", &parameters).await;
         let series = |series: &Value| Series {
             labels: serde_json::from_value(series["metric"].clone()).unwrap(),
@@ -423,7 +429,7 @@ async fn every_panel_has_data_or_a_reason_and_moves_in_its_failure_mode() {
     }
     // The rules count the rows of each minute once a minute, and then compute the quality from the counts, also once a minute.
     world.until("model_window:feedback:accuracy_gap{window=\"1h\"}").await;
-    world.until("model_window:feedback:error_rise{window=\"1h\"}").await;
+    world.until("model_window:feedback:error_rise_limit{window=\"1h\"}").await;
 
     // Panels about classes are empty for models that predict numbers, and panels about numbers for classifiers. Both must
     // show a text instead, which explains why.
