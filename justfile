@@ -152,6 +152,14 @@ deploy-schemas: (_install "python3" "python3 python3-yaml")
     done
     python3 deploy/schemas/trim.py "${modules[@]}"
 
+# Say where the runbook is to be read, for the links of alerts: `just runbook-url https://wiki.example.com/model-vitals`
+runbook-url address:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    former="$(cat monitoring/runbook_url)"
+    sed --in-place "s|runbook_url: ${former}#|runbook_url: {{ address }}#|" monitoring/rules/alerts.yml monitoring/tests/*.yml
+    echo "{{ address }}" >monitoring/runbook_url
+
 # Check formatting, clippy and rustdoc, with warnings denied
 lint:
     cargo fmt --all --check

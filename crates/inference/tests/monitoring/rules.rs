@@ -11,7 +11,13 @@ use std::{
 };
 
 /// The metrics of Prometheus itself and of the load generator.
-pub const GIVEN: [&str; 3] = ["up", "ALERTS", "loadgen_phase_active"];
+pub const GIVEN: [&str; 5] = [
+    "up",
+    "ALERTS",
+    "loadgen_phase_active",
+    "prometheus_rule_evaluation_failures_total",
+    "prometheus_rule_group_iterations_missed_total",
+];
 
 /// Returns every metric that the service publishes for a model that predicts classes and for one that predicts numbers.
 pub fn published() -> BTreeSet<String> {
@@ -159,6 +165,66 @@ fn one_series_per_bin_is_recorded() {
     assert!(per_window <= 10, "{per_window}");
 }
 
+/// The pairs of windows of Google's SRE workbook, chapter 5: the factor is such that the long window takes its part of the budget of 30
+/// days, and the short window is a twelfth of the long one.
+#[test]
+fn burn_rates_windows_and_labels_agree() {
+    let minutes = |window: &str| {
+        let (number, unit) = window.split_at(window.len() - 1);
+        number.parse::<u32>().unwrap()
+            * match unit {
+                "m" => 1,
+                "h" => 60,
+                "d" => 1440,
+                _ => panic!("{window}"),
+            }
+    };
+    let burning = Regex::new(r"5xx:ratio_rate(\w+)\{[^}]*\} > ([0-9.]+) \* 0.001").unwrap();
+    let counted = Regex::new(r"5xx:increase(\w+)\{").unwrap();
+    let share = BTreeMap::from([("1h", 0.02), ("6h", 0.05), ("1d", 0.1), ("3d", 0.1)]);
+    let rules = rules();
+    let mut pairs = BTreeSet::new();
+    for rule in rules.iter().filter(|rule| rule["alert"] == "ModelErrorBudgetBurn") {
+        let expr = rule["expr"].as_str().unwrap();
+        let [short, long] = ["short", "long"].map(|label| rule["labels"][label].as_str().unwrap());
+        let found: Vec<[&str; 2]> = burning.captures_iter(expr).map(|found| found.extract().1).collect();
+        let factor = share[long] * 30.0 * 1440.0 / f64::from(minutes(long));
+        assert_eq!(found.iter().map(|found| found[0]).collect::<Vec<_>>(), [short, long], "{expr}");
+        assert!(found.iter().all(|found| (found[1].parse::<f64>().unwrap() - factor).abs() < 1e-9), "{expr}");
+        assert_eq!(&counted.captures(expr).unwrap()[1], long, "{expr}");
+        assert_eq!(minutes(short) * 12, minutes(long), "{short} {long}");
+        let description = rule["annotations"]["description"].as_str().unwrap();
+        assert!(description.contains(short) && description.contains(long), "{description}");
+        pairs.insert(long);
+    }
+    assert_eq!(pairs.len(), share.len());
+    // Each series covers the window that its name says.
+    let named = Regex::new(r"5xx:(?:ratio_rate|increase)(\w+)$").unwrap();
+    let range = Regex::new(r"\[(\w+)\]").unwrap();
+    for rule in &rules {
+        let Some(found) = rule["record"].as_str().and_then(|name| named.captures(name)) else { continue };
+        if &found[1] == "1m" {
+            continue;
+        }
+        let read: BTreeSet<_> =
+            range.captures_iter(rule["expr"].as_str().unwrap()).map(|range| range[1].to_owned()).collect();
+        assert_eq!(read, BTreeSet::from([found[1].to_owned()]), "{rule:?}");
+    }
+}
+
+/// The false-alarm budget of quality is in one rule.
+#[test]
+fn the_budget_of_quality_stands_once() {
+    let naming: Vec<_> = rules()
+        .into_iter()
+        .filter(|rule| {
+            ["604800", "10.60", "40320"].iter().any(|text| rule["expr"].as_str().unwrap().contains(text))
+        })
+        .collect();
+    assert_eq!(naming.len(), 1, "{naming:?}");
+    assert_eq!(naming[0]["record"], "global:false_alarm_budget:ln");
+}
+
 /// Jobs are named in one place: no other rule selects a job.
 #[test]
 fn one_rule_names_the_job() {
@@ -240,6 +306,9 @@ fn every_test_file_gives_the_order_of_its_groups() {
 #[test]
 fn every_alert_is_described_and_tested() {
     let runbook = std::fs::read_to_string(root().join("monitoring/runbook.md")).unwrap();
+    let runbook_url =
+        std::fs::read_to_string(root().join("monitoring/runbook_url")).unwrap().trim().to_owned();
+    assert!(runbook_url.starts_with("https://"), "{runbook_url}");
     let headings: Vec<String> =
         runbook.lines().filter_map(|line| line.strip_prefix("## ")).map(|line| line.to_lowercase()).collect();
     let mut tested: BTreeSet<(String, bool)> = BTreeSet::new();
@@ -263,7 +332,9 @@ fn every_alert_is_described_and_tested() {
         assert!(!note("summary").contains("{{"), "{name}: the summary must not depend on labels or values");
         assert!(note("description").contains("{{"), "{name}: the description must contain values");
         let url = note("runbook_url");
-        let heading = url.strip_prefix("monitoring/runbook.md#").unwrap_or_else(|| panic!("{name}: {url}"));
+        let heading = url.strip_prefix(&runbook_url).and_then(|rest| rest.strip_prefix('#'));
+        let heading = heading
+            .unwrap_or_else(|| panic!("{name}: {url} is not at {runbook_url}; run `just runbook-url`"));
         assert!(headings.contains(&heading.to_owned()), "{name}: the runbook has no heading {heading}");
         for fires in [true, false] {
             assert!(
