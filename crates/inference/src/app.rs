@@ -195,7 +195,7 @@ impl Application {
     }
 }
 
-async fn upkeep(state: Arc<api::State>) {
+pub(crate) async fn upkeep(state: Arc<api::State>) {
     let mut ticks = tokio::time::interval(UPKEEP_EVERY);
     loop {
         ticks.tick().await;
@@ -206,7 +206,7 @@ async fn upkeep(state: Arc<api::State>) {
     }
 }
 
-fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener> {
     let listen = || {
         let listener = TcpListener::bind(address)?;
         connection::limit_send_buffer(&listener)?;

@@ -1,6 +1,11 @@
 //! The command line: commands and flags.
 
-use crate::{Application, LoadedModel, Settings, healthcheck, inspect, load_model, profile, train};
+use crate::{
+    Application, LoadedModel, Settings, healthcheck, inspect, load_model, profile,
+    settings::LogFormat,
+    train,
+    watch::{WatchSettings, Watcher},
+};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use cli_io::descriptors::{least_of_a_server, require};
@@ -23,6 +28,8 @@ pub struct Cli {
 enum Command {
     /// Answer predictions over HTTP and publish metrics
     Serve(Box<Settings>),
+    /// Pass requests on to a model server, observe them, and publish metrics
+    Watch(Box<WatchSettings>),
     /// Train a model from a CSV file with a class column
     Train(train::Args),
     /// Describe a model that was trained elsewhere, from a table and the model's predictions for it
@@ -52,6 +59,7 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Serve(settings) => serve(*settings),
+            Command::Watch(settings) => watch(&settings),
             Command::Train(args) => train::run(&args),
             Command::Profile(args) => profile::run(&args),
             Command::Inspect { model } => inspect::run(&load_model(model.as_deref())?),
@@ -62,15 +70,29 @@ impl Cli {
     }
 }
 
-fn serve(settings: Settings) -> Result<()> {
+fn watch(settings: &WatchSettings) -> Result<()> {
+    start_log(settings.log_format)?;
+    require(least_of_a_server())?;
+    cli_io::clock::check()?;
+    actix_web::rt::System::new()
+        .block_on(async { Watcher::build(settings)?.run_until_signalled().await })
+}
+
+/// Starts to write log lines to stderr.
+fn start_log(format: LogFormat) -> Result<()> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(log_filter()?)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    match settings.log_format {
-        crate::settings::LogFormat::Text => log.init(),
-        crate::settings::LogFormat::Json => log.json().init(),
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
     }
+    Ok(())
+}
+
+fn serve(settings: Settings) -> Result<()> {
+    start_log(settings.log_format)?;
     // Descriptors are checked first, because the runtime panics if there are too few.
     require(least_of_a_server())?;
     cli_io::clock::check()?;

@@ -9,7 +9,8 @@ use crate::{
     reason::Reason,
     refusal::Refusal,
 };
-use actix_web::http::{StatusCode, header::HeaderMap};
+use actix_web::http::StatusCode;
+use cli_io::printable::quoted;
 use std::time::Duration;
 
 const ABORT: &str = "x-envoy-fault-abort-request";
@@ -25,25 +26,29 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Reads and counts the fault headers. Returns no faults unless `allowed`.
+    /// Reads and counts the fault headers; `header` returns the value of a header. Returns no faults unless `allowed`.
     ///
     /// # Errors
     /// Returns an error if a header is not a number of milliseconds, or not a status from 400 to 599.
-    pub fn from_headers(headers: &HeaderMap, allowed: bool, metrics: &Metrics) -> Result<Self, Refusal> {
+    pub fn from_headers<'a>(
+        header: impl Fn(&'static str) -> Option<&'a [u8]>,
+        allowed: bool,
+        metrics: &Metrics,
+    ) -> Result<Self, Refusal> {
         let count = |kind, present| {
             if present {
                 metrics.fault(kind, if allowed { FaultOutcome::Injected } else { FaultOutcome::Ignored });
             }
         };
         if !allowed {
-            count(FaultKind::Delay, headers.contains_key(DELAY));
-            count(FaultKind::Abort, headers.contains_key(ABORT));
+            count(FaultKind::Delay, header(DELAY).is_some());
+            count(FaultKind::Abort, header(ABORT).is_some());
             return Ok(Self::default());
         }
         let faults = Self {
-            delay: number(headers, DELAY, 0..=u64::MAX, "a whole number of milliseconds")?
+            delay: number(header(DELAY), DELAY, 0..=u64::MAX, "a whole number of milliseconds")?
                 .map(Duration::from_millis),
-            abort: number(headers, ABORT, 400..=599, "an error status, from 400 to 599")?
+            abort: number(header(ABORT), ABORT, 400..=599, "an error status, from 400 to 599")?
                 .and_then(|status| StatusCode::from_u16(status as u16).ok()),
         };
         count(FaultKind::Delay, faults.delay.is_some());
@@ -52,15 +57,20 @@ impl Faults {
     }
 }
 
+/// Returns the refusal of a request whose header asks for an error status.
+pub fn injected() -> Refusal {
+    Refusal::new(Reason::FaultInjected, "this error was injected because a fault header asks for it")
+}
+
 fn number(
-    headers: &HeaderMap,
+    value: Option<&[u8]>,
     name: &'static str,
     range: std::ops::RangeInclusive<u64>,
     what: &str,
 ) -> Result<Option<u64>, Refusal> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
-    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok()).filter(|n| range.contains(n));
+    let Some(value) = value else { return Ok(None) };
+    let number = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).filter(|n| range.contains(n));
     number.map(Some).ok_or_else(|| {
-        Refusal::new(Reason::BadFaultHeader, format!("{name} must be {what}, got {value:?}")).at(name)
+        Refusal::new(Reason::BadFaultHeader, format!("{name} must be {what}, got {}", quoted(&String::from_utf8_lossy(value)))).at(name)
     })
 }

@@ -4,6 +4,7 @@
 //! - [`cli`], [`settings`], [`environment`]: the command line, the flags of `serve`, and flags set by environment variables
 //! - [`train`], [`profile`], [`inspect`], [`healthcheck`]: the other commands
 //! - [`model_file`], `external`: load a model; [`served`]: a model with all that is needed to serve it
+//! - [`watch`]: a proxy that observes a model server of another kind; [`foreign`]: reads requests to such servers and their answers
 //! - [`app`]: starts and stops the server; [`connection`]: its connections
 //! - [`route`], [`reason`], [`refusal`]: the closed sets of routes and error codes, and an error as the client receives it
 //! - [`api`]: the HTTP handlers and their error responses
@@ -25,6 +26,7 @@ pub mod connection;
 pub mod environment;
 mod external;
 pub mod faults;
+pub mod foreign;
 pub mod healthcheck;
 pub mod inspect;
 pub mod memory;
@@ -44,6 +46,7 @@ pub mod served;
 pub mod settings;
 mod table_args;
 pub mod train;
+pub mod watch;
 
 pub use app::Application;
 pub use environment::Environment;

@@ -112,6 +112,12 @@ reasons! {
     ErrorTooLarge = "error_too_large", UNPROCESSABLE_ENTITY;
     /// An internal error.
     Internal = "internal", INTERNAL_SERVER_ERROR;
+    /// The watched model server cannot be reached.
+    UpstreamUnreachable = "upstream_unreachable", BAD_GATEWAY;
+    /// The watched model server closed the connection, or did not answer with HTTP.
+    UpstreamBroken = "upstream_broken", BAD_GATEWAY;
+    /// The watched model server did not answer in time.
+    UpstreamTimeout = "upstream_timeout", GATEWAY_TIMEOUT;
     /// There are too many concurrent requests.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE;
     /// The service is stopping.

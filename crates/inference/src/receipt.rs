@@ -84,6 +84,15 @@ pub enum Predicted {
     Number(f64),
 }
 
+impl From<&Output> for Predicted {
+    fn from(output: &Output) -> Self {
+        match *output {
+            Output::Class { class, .. } => Self::Class { class, confidence: output.confidence() },
+            Output::Number(number) => Self::Number(number),
+        }
+    }
+}
+
 impl From<&Prediction> for Predicted {
     fn from(prediction: &Prediction) -> Self {
         match prediction.output {

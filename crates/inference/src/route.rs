@@ -46,6 +46,10 @@ pub enum Route {
     V1Predict,
     /// Predictions by the protocol of MLflow
     Invocations,
+    /// `/observe`: rows and predictions that are sent to a watcher
+    Observe,
+    /// `/` of a watcher's own listener: events of KServe's logger
+    CloudEvents,
     /// Every path that matches no other route
     Unmatched,
 }
@@ -75,6 +79,8 @@ impl Route {
             Self::OipVersionInfer => "/v2/models/{model}/versions/{version}/infer",
             Self::V1Predict => "/v1/models/{model}:predict",
             Self::Invocations => "/invocations",
+            Self::Observe => "/observe",
+            Self::CloudEvents => "/",
             Self::Unmatched => "unmatched",
         }
     }
@@ -88,7 +94,9 @@ impl Route {
             | Self::OipInfer
             | Self::OipVersionInfer
             | Self::V1Predict
-            | Self::Invocations => "POST",
+            | Self::Invocations
+            | Self::Observe
+            | Self::CloudEvents => "POST",
             _ => "GET, HEAD",
         }
     }

@@ -139,7 +139,7 @@ impl Settings {
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("must be a whole number of at least 1".into()),
         Ok(number) => Ok(number),
@@ -147,7 +147,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// Reads the number of worker threads, of which actix allows at most 512.
-fn workers(text: &str) -> Result<usize, String> {
+pub(crate) fn workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=512) => Ok(number),
         _ => Err("must be a whole number from 1 to 512".into()),
@@ -172,17 +172,17 @@ fn at_most_a_day(duration: Duration) -> Result<Duration, String> {
     if duration > DAY { Err("must be at most 1day".into()) } else { Ok(duration) }
 }
 
-fn request_timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn request_timeout(text: &str) -> Result<Duration, String> {
     at_most_a_day(duration(text)?)
 }
 
-fn drain(text: &str) -> Result<Duration, String> {
+pub(crate) fn drain(text: &str) -> Result<Duration, String> {
     at_most_a_day(duration_or_none(text)?)
 }
 
 /// Reads the time between false alarms. Below an hour almost every deviation would count as drift; above a century the quantile is
 /// not exact in floating point.
-fn false_alarms(text: &str) -> Result<Duration, String> {
+pub(crate) fn false_alarms(text: &str) -> Result<Duration, String> {
     const HOUR: Duration = Duration::from_secs(3600);
     match duration(text)? {
         time if (HOUR..=HOUR * 876_600).contains(&time) => Ok(time),
@@ -190,7 +190,7 @@ fn false_alarms(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn byte_size(text: &str) -> Result<usize, String> {
+pub(crate) fn byte_size(text: &str) -> Result<usize, String> {
     let size: ByteSize = text.parse().map_err(|error| format!("{error}; write it like 1MiB or 64KiB"))?;
     match usize::try_from(size.as_u64()) {
         Ok(0) | Err(_) => Err("must be above 0 and fit the address space".into()),

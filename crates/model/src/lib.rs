@@ -54,7 +54,7 @@ pub use csv_table::{CsvError, CsvOptions, CsvTable, ReferenceTable, read_csv, re
 pub use encoding::Encoding;
 pub use engine::{Batch, BatchRows, Engine, EngineError, OtherCategory, Output, Probabilities, ValueProblem};
 pub use file::{FileError, ModelFile};
-pub use predictor::{Prediction, Predictor};
+pub use predictor::{Distances, Prediction, Predictor};
 pub use profile::{ProfileError, ProfileInput, Truth, profile, reference_features};
 pub use shape::Shape;
 pub use simulator::{Pool, Simulator, SimulatorCheck};

@@ -43,14 +43,52 @@ impl Prediction {
 #[derive(Debug, Clone)]
 pub struct Predictor {
     engine: Arc<dyn Engine>,
+    distances: Distances,
+}
+
+/// Measures the distance of rows from the reference.
+#[derive(Debug, Clone)]
+pub struct Distances {
     encoding: Encoding,
     distance: Distance,
+}
+
+impl Distances {
+    /// Creates the distances of rows with these features, whose reference has this shape.
+    pub fn new(features: &[Feature], shape: &Shape) -> Self {
+        Self { encoding: Encoding::new(features), distance: Distance::new(shape) }
+    }
+
+    /// Returns the predictions that consist of these outputs of a model, one per row, and the distances of the rows.
+    ///
+    /// # Errors
+    /// Returns an error if a number is so large that the distance of its row cannot be computed.
+    ///
+    /// # Panics
+    /// If a row does not have one value per feature.
+    pub fn predictions(
+        &self,
+        rows: BatchRows<'_>,
+        outputs: Vec<Output>,
+    ) -> Result<Vec<Prediction>, EngineError> {
+        assert!(rows.is_empty() || rows.features() == self.encoding.features(), "one value per feature");
+        let (mut encoded, mut buffer) = (Vec::with_capacity(self.encoding.width()), Vec::new());
+        let predict = |(at, (row, output)): (usize, (&[Option<f64>], Output))| {
+            self.encoding.encode(row, &mut encoded);
+            let distance = self.distance.of(&encoded, &mut buffer);
+            if !distance.is_finite() {
+                return Err(too_large(&self.encoding, at, row));
+            }
+            Ok(output.at_distance(distance))
+        };
+        rows.iter().zip(outputs).enumerate().map(predict).collect()
+    }
 }
 
 impl Predictor {
     /// Creates a predictor for rows of these features, whose reference has this shape.
     pub fn new(engine: Arc<dyn Engine>, features: &[Feature], shape: &Shape) -> Self {
-        Self { engine, encoding: Encoding::new(features), distance: Distance::new(shape) }
+        Self { engine, distances: Distances::new(features, shape) }
     }
 
     /// Creates the predictor of a built-in model; `None` for a profile, whose model is in another file.
@@ -69,20 +107,10 @@ impl Predictor {
     /// If a row does not have one value per feature.
     pub fn predict(&self, batch: Batch) -> Result<Vec<Prediction>, EngineError> {
         assert!(
-            batch.rows.is_empty() || batch.rows.features() == self.encoding.features(),
+            batch.rows.is_empty() || batch.rows.features() == self.distances.encoding.features(),
             "one value per feature"
         );
-        let outputs = self.engine.score(batch)?;
-        let (mut encoded, mut buffer) = (Vec::with_capacity(self.encoding.width()), Vec::new());
-        let predict = |(at, (row, output)): (usize, (&[Option<f64>], Output))| {
-            self.encoding.encode(row, &mut encoded);
-            let distance = self.distance.of(&encoded, &mut buffer);
-            if !distance.is_finite() {
-                return Err(too_large(&self.encoding, at, row));
-            }
-            Ok(output.at_distance(distance))
-        };
-        batch.rows.iter().zip(outputs).enumerate().map(predict).collect()
+        self.distances.predictions(batch.rows, self.engine.score(batch)?)
     }
 
     /// Predicts one row. See [`Predictor::predict`].

@@ -1,6 +1,6 @@
 //! The HTTP response to a refused request.
 
-use crate::{reason::Reason, refusal::Refusal, route::Route};
+use crate::{faults, reason::Reason, refusal::Refusal, route::Route};
 use actix_web::{
     HttpResponse, ResponseError,
     http::{
@@ -40,9 +40,7 @@ impl ApiError {
 
     /// Answers with the status that a fault header asks for.
     pub(super) fn injected(status: StatusCode) -> Self {
-        let refusal =
-            Refusal::new(Reason::FaultInjected, "this error was injected because a fault header asks for it");
-        Self { status, ..refusal.into() }
+        Self { status, ..faults::injected().into() }
     }
 
     /// Answers in the form of the Open Inference Protocol.

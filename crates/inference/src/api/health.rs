@@ -55,7 +55,8 @@ pub(super) async fn metrics(
         let message = "too many concurrent requests for metrics; try again shortly";
         return Err(Refusal::new(Reason::Overloaded, message).into());
     };
-    state.metrics.set_load(state.in_flight.in_use(), state.connections.load(Ordering::Relaxed));
+    let in_flight = state.in_flight.in_use() + state.proxied.load(Ordering::Relaxed);
+    state.metrics.set_load(in_flight, state.connections.load(Ordering::Relaxed));
     // Rendering clones every distribution. It runs on another thread, because it would delay the predictions of this worker.
     let page = web::block(move || state.metrics.render()).await.map_err(Refusal::internal)?;
     let mut response = HttpResponse::Ok();

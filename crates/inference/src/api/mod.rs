@@ -1,7 +1,7 @@
 //! The HTTP routes, the state that they share, and their error responses.
 
 pub mod answer;
-mod body;
+pub(crate) mod body;
 mod docs;
 mod error;
 mod feedback;
@@ -25,7 +25,8 @@ pub use state::State;
 
 use crate::route::Route;
 use actix_web::web::{self, ServiceConfig, get, head, post};
-use instrument::{resource, unmatched};
+pub(crate) use instrument::resource;
+use instrument::unmatched;
 use std::sync::Arc;
 
 /// Adds all routes.
@@ -56,6 +57,17 @@ pub fn routes(config: &mut ServiceConfig, state: &Arc<State>, scrapes: &web::Dat
 /// Adds the routes of the metrics listener: metrics and health.
 pub fn health_only(config: &mut ServiceConfig, state: &Arc<State>, scrapes: &web::Data<Scrapes>) {
     config.app_data(web::Data::from(Arc::clone(state))).configure(|config| health(config, state, scrapes));
+}
+
+/// Adds the routes that a watcher shares with the service: feedback, the card of its first model, metrics and health.
+pub(crate) fn own_of_watcher(config: &mut ServiceConfig, state: &Arc<State>, scrapes: &web::Data<Scrapes>) {
+    config
+        .app_data(web::Data::from(Arc::clone(state)))
+        .service(resource(state, Route::Feedback, |r| r.route(post().to(feedback::feedback))))
+        .service(resource(state, Route::Model, |r| {
+            r.route(get().to(model_card::card)).route(head().to(model_card::card))
+        }))
+        .configure(|config| health(config, state, scrapes));
 }
 
 fn health(config: &mut ServiceConfig, state: &Arc<State>, scrapes: &web::Data<Scrapes>) {

@@ -204,7 +204,8 @@ impl Protocol for Native {
 
 /// Injects the faults that the headers ask for, if that is allowed.
 async fn inject_faults(request: &HttpRequest, state: &State, deadline: Instant) -> Result<(), ApiError> {
-    let faults = Faults::from_headers(request.headers(), state.allow_fault_injection, &state.metrics)?;
+    let header = |name: &'static str| request.headers().get(name).map(|value| value.as_bytes());
+    let faults = Faults::from_headers(header, state.allow_fault_injection, &state.metrics)?;
     if let Some(delay) = faults.delay {
         wait(delay, deadline).await?;
     }

@@ -32,7 +32,7 @@ const FORMER: usize = 32;
 /// The state that all handlers share.
 pub struct State {
     served: ArcSwap<Served>,
-    /// The former models, the latest first.
+    /// Other models for which feedback is accepted: the former ones, the latest first, or those that a watcher observes.
     former: Mutex<VecDeque<Arc<Described>>>,
     /// Locked while a new model is read, so that two reloads cannot run at the same time.
     reloading: Mutex<()>,
@@ -51,6 +51,8 @@ pub struct State {
     pub queued: Permits,
     /// The limit on arriving bodies.
     pub arrivals: Arrivals,
+    /// The number of requests for predictions that a watcher is passing on.
+    pub proxied: AtomicUsize,
     /// The number of open connections of the main listener.
     pub connections: Arc<AtomicUsize>,
     /// Issues and verifies prediction ids.
@@ -99,6 +101,7 @@ impl State {
             cores: Permits::new((std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)),
             queued: Permits::new(WorstCase::bodies(settings).div_ceil(large::UNIT)),
             arrivals: Arrivals::new(WorstCase::bodies(settings)),
+            proxied: AtomicUsize::default(),
             connections: Arc::default(),
             receipts: Receipts::new(&settings.receipt_key()?, u64::from_be_bytes(serial)),
             feedback_given: FeedbackGiven::default(),
@@ -123,6 +126,16 @@ impl State {
         }
         let former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
         former.iter().find(|model| model.card.version == version).cloned()
+    }
+
+    /// Accepts feedback about a further model, which a watcher observes.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Served::new`].
+    pub(crate) fn also_accept_feedback_of(&self, model: LoadedModel) -> Result<()> {
+        let described = Served::new(&self.settings, &self.metrics, model)?.described;
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).push_back(described);
+        Ok(())
     }
 
     /// Reads the model files again and serves the new model, if there is a new one. It blocks until the model is loaded. Requests are

@@ -86,6 +86,10 @@ metric_families::families! { pub(super)
         "Share of the reference rows of a class that are predicted as this class, by weights that were not fitted to them.";
     REFERENCE_CLASS_ROWS: Gauge = "model_reference_class_rows", ["model", "version", "class"],
         "Number of reference rows of a class.";
+    WATCHED: Counter = "watch_requests_total", ["model", "version", "outcome"],
+        "Requests for predictions that passed through the watcher, by whether they were observed, or why not.";
+    WATCHED_UNKNOWN: Counter = "watch_unknown_model_total", [],
+        "Requests for predictions of models without a profile, which were not observed.";
     LOADED: Gauge = "model_loaded", [],
         "1 when a model is loaded.";
     INFO: Gauge = "model_info", ["model", "version"],

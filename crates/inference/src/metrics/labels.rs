@@ -1,7 +1,5 @@
 //! Defines the closed sets of label values other than routes and reasons. No request can cause a label value that is not listed.
 
-use actix_web::http::Method;
-
 /// The standard HTTP methods, and one value for all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MethodLabel {
@@ -28,6 +26,22 @@ pub enum MethodLabel {
 }
 
 impl MethodLabel {
+    /// Returns the label of a method.
+    pub fn of(method: &str) -> Self {
+        match method {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            "OPTIONS" => Self::Options,
+            "CONNECT" => Self::Connect,
+            "TRACE" => Self::Trace,
+            _ => Self::Other,
+        }
+    }
+
     /// Returns the label's value.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -45,19 +59,71 @@ impl MethodLabel {
     }
 }
 
-impl From<&Method> for MethodLabel {
-    fn from(method: &Method) -> Self {
-        match *method {
-            Method::GET => Self::Get,
-            Method::HEAD => Self::Head,
-            Method::POST => Self::Post,
-            Method::PUT => Self::Put,
-            Method::PATCH => Self::Patch,
-            Method::DELETE => Self::Delete,
-            Method::OPTIONS => Self::Options,
-            Method::CONNECT => Self::Connect,
-            Method::TRACE => Self::Trace,
-            _ => Self::Other,
+/// Why a request for a prediction that passed through the watcher was observed or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WatchOutcome {
+    /// Its rows and predictions were counted.
+    Observed,
+    /// The upstream refused it; its rows were counted if they could be read.
+    Refused,
+    /// The upstream answered with an error, or not at all.
+    UpstreamError,
+    /// The client or the upstream closed the connection before the answer had passed.
+    Aborted,
+    /// A fault was injected instead of passing the request on.
+    FaultInjected,
+    /// Too many requests were waiting to be observed.
+    QueueFull,
+    /// The copies of other bodies took all the memory for them.
+    NoMemory,
+    /// A body is larger than the limit.
+    TooLarge,
+    /// A body has an encoding that the watcher cannot read.
+    Encoded,
+    /// The rows of the request could not be read.
+    NotReadable,
+    /// The answer could not be read.
+    UnknownShape,
+    /// The other half of an event did not come.
+    Unpaired,
+    /// The watcher failed.
+    Internal,
+}
+
+impl WatchOutcome {
+    /// Every outcome, in the order of declaration.
+    pub(super) const ALL: [Self; 13] = [
+        Self::Observed,
+        Self::Refused,
+        Self::UpstreamError,
+        Self::Aborted,
+        Self::FaultInjected,
+        Self::QueueFull,
+        Self::NoMemory,
+        Self::TooLarge,
+        Self::Encoded,
+        Self::NotReadable,
+        Self::UnknownShape,
+        Self::Unpaired,
+        Self::Internal,
+    ];
+
+    /// Returns the label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Observed => "observed",
+            Self::Refused => "refused",
+            Self::UpstreamError => "upstream_error",
+            Self::Aborted => "aborted",
+            Self::FaultInjected => "fault_injected",
+            Self::QueueFull => "queue_full",
+            Self::NoMemory => "no_memory",
+            Self::TooLarge => "too_large",
+            Self::Encoded => "encoded",
+            Self::NotReadable => "not_readable",
+            Self::UnknownShape => "unknown_shape",
+            Self::Unpaired => "unpaired",
+            Self::Internal => "internal",
         }
     }
 }

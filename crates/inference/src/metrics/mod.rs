@@ -7,6 +7,7 @@
 //! - `error_size`: which errors of predicted numbers are counted, and in which sums
 //! - `page`: the pages of several recorders as one
 //! - `route_metrics`: requests and durations of one route
+//! - `watch_metrics`: what a watcher observed of one model
 //! - `process`: the standard process metrics
 //!
 //! All series are created at the start with the value 0, because a counter that first appears with a value of 1000 has no rate. Handlers
@@ -19,16 +20,18 @@ mod model_metrics;
 mod page;
 mod process;
 mod route_metrics;
+mod watch_metrics;
 
-pub use labels::{ConnectionDrop, FaultKind, FaultOutcome, MethodLabel, ReloadOutcome};
+pub use labels::{ConnectionDrop, FaultKind, FaultOutcome, MethodLabel, ReloadOutcome, WatchOutcome};
 pub use model_metrics::ModelMetrics;
 pub use route_metrics::RouteMetrics;
+pub use watch_metrics::WatchMetrics;
 
 use crate::{reason::Reason, route::Route};
 use drift::FalseAlarmBudget;
 use families::{
     CONNECTIONS_DROPPED, CONNECTIONS_OPEN, FAULTS, FEEDBACK_LAG, FEEDBACK_REJECTED, IN_FLIGHT, LOAD_TIME,
-    LOADED, REJECTIONS, RELOADS,
+    LOADED, REJECTIONS, RELOADS, WATCHED_UNKNOWN,
 };
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
@@ -107,6 +110,19 @@ impl Metrics {
             recorder
         });
         with_local_recorder(&recorder, || ModelMetrics::new(card, budget))
+    }
+
+    /// Registers the series of what a watcher observes of a model that is registered already.
+    pub fn of_watched(&self, card: &ModelCard) -> WatchMetrics {
+        let models = self.models();
+        let own = models.iter().find(|(version, _)| *version == card.version);
+        let recorder = own.map_or(&self.recorder, |(_, recorder)| recorder);
+        with_local_recorder(recorder, || WatchMetrics::new(card))
+    }
+
+    /// Registers the counter of requests for models that a watcher has no profile of.
+    pub fn unknown_model(&self) -> Counter {
+        with_local_recorder(&self.recorder, || WATCHED_UNKNOWN.only())
     }
 
     /// Removes the series of a model from the page.

@@ -1,0 +1,135 @@
+//! Starts the proxy and the watcher's own listener, and stops them gracefully.
+
+use super::{Shared, WatchSettings, listener::Proxy, observer, own};
+use crate::{
+    app::{bind, upkeep},
+    api,
+    connection::{self, Connections, METRICS_CONNECTIONS},
+};
+use actix_web::dev::Server;
+use anyhow::{Context, Result};
+use std::{future::Future, net::SocketAddr, sync::Arc};
+
+/// A watcher whose listeners are bound. Requests pass as soon as it is built.
+pub struct Watcher {
+    address: SocketAddr,
+    own_address: SocketAddr,
+    shared: Arc<Shared>,
+    proxy: Proxy,
+    own: Server,
+    settings: WatchSettings,
+}
+
+impl Watcher {
+    /// Reads the profiles, binds the listeners and starts to pass requests on. Must be called inside an actix system.
+    ///
+    /// # Errors
+    /// Returns an error if a profile cannot be used, an address is in use, the receipt key cannot be read, or the system provides too
+    /// few file descriptors or threads.
+    pub fn build(settings: &WatchSettings) -> Result<Self> {
+        let (shared, observations) = Shared::new(settings)?;
+        let listener = bind(settings.listen, "--listen")?;
+        let own_listener = bind(settings.metrics_listen, "--metrics-listen")?;
+        // Each connection of a client may have one to the upstream.
+        let connections = connection::allowed(2 * settings.max_connections, settings.worker_threads())? / 2;
+        let (address, own_address) = (listener.local_addr()?, own_listener.local_addr()?);
+        let own = own::Routes::new(&shared, settings);
+        let (state, scrapes) = (Arc::clone(&shared.state), api::Scrapes::shared());
+        let own = Connections::new(&state.metrics, Arc::default(), METRICS_CONNECTIONS, state.request_timeout)
+            .serve(own_listener, 1, move |config| own.add(config, &scrapes))?;
+        let to_observe = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("observe".into())
+            .spawn(move || observer::run(&observations, &to_observe))
+            .context("starting the observer's thread")?;
+        let settings = WatchSettings { max_connections: connections.max(1), ..settings.clone() };
+        let proxy = Proxy::start(listener, &settings, &shared)?;
+        Ok(Self { address, own_address, shared, proxy, own, settings })
+    }
+
+    /// Returns the address of the proxy.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the address of the watcher's own routes.
+    pub fn own_address(&self) -> SocketAddr {
+        self.own_address
+    }
+
+    /// Passes requests on until SIGTERM or SIGINT, then waits for the drain time and finishes the requests in flight. A second signal
+    /// ends the process immediately.
+    ///
+    /// # Errors
+    /// Returns an error if the watcher's own server fails, or signal handlers cannot be installed.
+    pub async fn run_until_signalled(self) -> Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let watch = |kind| signal(kind).context("signal handlers cannot be installed");
+        let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
+        self.run(async move || {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        })
+        .await
+    }
+
+    /// Passes requests on until `stop` resolves, then finishes the requests in flight.
+    ///
+    /// # Errors
+    /// Returns an error if the watcher's own server fails.
+    pub async fn run_until_stopped(self, stop: impl Future<Output = &'static str> + 'static) -> Result<()> {
+        let mut stop = Some(stop);
+        self.run(async move || match stop.take() {
+            Some(stop) => stop.await,
+            None => std::future::pending().await,
+        })
+        .await
+    }
+
+    async fn run(self, mut next_signal: impl AsyncFnMut() -> &'static str + 'static) -> Result<()> {
+        self.log_start();
+        let Self { shared, proxy, own, settings, .. } = self;
+        let upkeep = actix_web::rt::spawn(upkeep(Arc::clone(&shared.state)));
+        let handle = own.handle();
+        let interrupted = async move {
+            let cause = next_signal().await;
+            let drain = settings.drain;
+            tracing::info!(cause, ?drain, "stopping; a second signal ends the process immediately");
+            shared.state.stop_being_ready();
+            let gracefully = async {
+                tokio::time::sleep(drain).await;
+                let stopped = tokio::task::spawn_blocking(move || proxy.stop()).await;
+                handle.stop(true).await;
+                stopped.context("stopping the proxy")
+            };
+            tokio::select! {
+                stopped = gracefully => stopped,
+                cause = next_signal() => {
+                    tracing::warn!(cause, "stopping immediately");
+                    Ok(())
+                }
+            }
+        };
+        tokio::select! {
+            served = own => served.context("the server of the watcher's own routes failed")?,
+            stopped = interrupted => stopped?,
+        }
+        upkeep.abort();
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    fn log_start(&self) {
+        let upstream = self.settings.upstream.authority();
+        tracing::info!(address = %self.address, upstream, own = %self.own_address, "watching");
+        for model in &self.shared.models {
+            let card = model.reader.card();
+            tracing::info!(model = card.name, version = card.version, "observes predictions of this model");
+        }
+        if self.settings.allow_fault_injection {
+            tracing::warn!("fault injection by headers is allowed: not for production");
+        }
+    }
+}

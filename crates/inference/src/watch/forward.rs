@@ -1,0 +1,293 @@
+//! Passes one request on to the upstream and its answer back.
+
+use super::{
+    Shared,
+    exchange::{Exchange, Prediction},
+    headers::{self, BodyHeaders},
+    relay::{self, Relay},
+    target::Target,
+    upstream::{Connections, Lease},
+};
+use crate::{
+    faults::{self, Faults},
+    metrics::{MethodLabel, WatchOutcome},
+    reason::Reason,
+    receipt::Predicted,
+    refusal::Refusal,
+    route::Route,
+};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
+    body::{Body, Bytes, Incoming},
+    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING},
+};
+use hyper_util::rt::TokioIo;
+use std::{cell::RefCell, fmt::Write, rc::Rc, sync::Arc, time::SystemTime};
+use tokio::{task::spawn_local, time::sleep};
+
+/// The largest body that is read before it is passed on, in bytes. Most requests for predictions and their answers are smaller. They
+/// usually arrive together with their head, so this does not delay them.
+const SMALL: u64 = 64 << 10;
+
+/// The header with the prediction ids of an answer, separated by commas, one per row.
+const PREDICTION_ID: HeaderName = HeaderName::from_static("x-prediction-id");
+
+/// What the connections of one worker share.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) connections: Rc<Connections>,
+}
+
+/// An answer of the watcher's own.
+struct Refused {
+    refusal: Refusal,
+    status: u16,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { status: refusal.reason.status().as_u16(), refusal }
+    }
+}
+
+/// A request on its way.
+struct Passing {
+    exchange: Box<Exchange>,
+    target: Option<Target>,
+}
+
+impl Worker {
+    /// Returns the answer of the upstream, or a refusal of the watcher's own.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Relay> {
+        let method = MethodLabel::of(request.method().as_str());
+        let is_post = request.method() == Method::POST;
+        let target = is_post.then(|| self.shared.targets.find(request.uri().path())).flatten();
+        let route = target.map_or(Route::Unmatched, |target| target.route);
+        let mut passing = Passing { exchange: Exchange::new(&self.shared, route, method), target };
+        match self.pass(request, &mut passing).await {
+            Ok((response, lease)) => response.map(|body| body.ending(passing.exchange, lease)),
+            Err(refused) => {
+                let refusal = &refused.refusal;
+                self.shared.state.metrics.rejected(refusal.reason);
+                if let Some(Target { model: Some(model), .. }) = target {
+                    // Counted here, as nothing can be observed of it.
+                    passing.exchange.observes_nothing();
+                    self.shared.outcome(model, outcome_of(refusal.reason));
+                }
+                tracing::debug!(reason = refusal.reason.code(), message = refusal.message, "not passed on");
+                refused.answer(passing.exchange)
+            }
+        }
+    }
+
+    async fn pass(
+        &self,
+        mut request: Request<Incoming>,
+        passing: &mut Passing,
+    ) -> Result<(Response<Relay>, Option<Lease>), Refused> {
+        if request.method() == Method::CONNECT {
+            let message = "the watcher is no tunnel; send requests to the model server's own paths";
+            return Err(Refusal::new(Reason::MethodNotAllowed, message).into());
+        }
+        self.inject_faults(request.headers()).await?;
+        let upgrade = headers::upgrade(request.headers());
+        let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+        let request_headers = BodyHeaders::of(request.headers());
+        let (parts, body) = self.to_upstream(request, upgrade)?;
+
+        // The model of a prediction that can be observed.
+        let observed = passing.target.and_then(|target| Some((target, target.model?)));
+        if passing.target.is_some() && observed.is_none() {
+            self.shared.unknown_model.increment(1);
+        }
+        let request_copy = observed.map(|_| Rc::new(RefCell::new(self.shared.new_copy())));
+        let limit = self.shared.upstream_timeout;
+        let is_small = passing.target.is_some()
+            && body.size_hint().exact().is_some_and(|size| size <= SMALL)
+            && !parts.headers.contains_key(EXPECT);
+        let (body, whole) = if is_small {
+            let whole = relay::read(body, limit).await.map_err(|error| unread_request(&error))?;
+            if let Some(copy) = &request_copy {
+                copy.borrow_mut().add(&whole);
+            }
+            (Relay::whole(whole.clone()), Some(whole))
+        } else {
+            let body = Relay::arriving(body, limit);
+            (request_copy.iter().fold(body, |body, copy| body.copied(Rc::clone(copy))), None)
+        };
+        let again = whole.map(|whole| {
+            let parts = parts.clone();
+            move || Request::from_parts(parts.clone(), Relay::whole(whole.clone()))
+        });
+        let request = Request::from_parts(parts, body);
+        let (mut response, lease) = self.connections.send(request, again).await?;
+
+        let status = response.status();
+        passing.exchange.answers(status.as_u16());
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok((self.switch(response, client), None));
+        }
+        let answer_headers = BodyHeaders::of(response.headers());
+        let Some(((target, model), request)) = observed.zip(request_copy) else {
+            headers::remove_those_of_the_connection(response.headers_mut(), None);
+            return Ok((response.map(|body| Relay::arriving(body, limit)), Some(lease)));
+        };
+        let answer = Rc::new(RefCell::new(self.shared.new_copy()));
+        passing.exchange.observes(Prediction {
+            model,
+            protocol: target.protocol,
+            request,
+            request_headers,
+            answer: Rc::clone(&answer),
+            answer_headers,
+            outputs: None,
+        });
+        self.answered(response, lease, passing, answer).await
+    }
+
+    /// Passes on the answer to a request for predictions.
+    async fn answered(
+        &self,
+        mut response: Response<Incoming>,
+        lease: Lease,
+        passing: &mut Passing,
+        copy: relay::SharedCopy,
+    ) -> Result<(Response<Relay>, Option<Lease>), Refused> {
+        let limit = self.shared.upstream_timeout;
+        headers::remove_those_of_the_connection(response.headers_mut(), None);
+        let is_small = response.body().size_hint().exact().is_some_and(|size| size <= SMALL);
+        if !is_small || !response.status().is_success() || self.shared.prediction_ids == 0 {
+            return Ok((response.map(|body| Relay::arriving(body, limit).copied(copy)), Some(lease)));
+        }
+        let (mut parts, body) = response.into_parts();
+        let whole = relay::read(body, limit).await.map_err(|error| {
+            Refusal::new(Reason::UpstreamBroken, format!("the model server's answer broke off: {error}"))
+        })?;
+        copy.borrow_mut().add(&whole);
+        if let Some(prediction) = passing.exchange.prediction() {
+            prediction.outputs = self.shared.read_answer(prediction, &whole);
+            if let Some(ids) = self.prediction_ids(prediction) {
+                parts.headers.insert(PREDICTION_ID, ids);
+            }
+        }
+        Ok((Response::from_parts(parts, Relay::whole(whole)), Some(lease)))
+    }
+
+    /// Returns the prediction ids of an answer, if it could be read and has few rows.
+    fn prediction_ids(&self, prediction: &Prediction) -> Option<HeaderValue> {
+        let outputs = prediction.outputs.as_ref()?;
+        if outputs.is_empty() || outputs.len() > self.shared.prediction_ids {
+            return None;
+        }
+        let (now, version) = (SystemTime::now(), self.shared.models[prediction.model].version);
+        let mut ids = String::new();
+        for output in outputs {
+            let id = self.shared.state.receipts.issue(now, Predicted::from(output), version);
+            let separator = if ids.is_empty() { "" } else { "," };
+            // Writing to a string cannot fail.
+            let _ = write!(ids, "{separator}{}", &*id);
+        }
+        HeaderValue::try_from(ids).ok()
+    }
+
+    async fn inject_faults(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let shared = &self.shared;
+        let header = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+        let faults = Faults::from_headers(header, shared.state.allow_fault_injection, &shared.state.metrics)?;
+        if let Some(delay) = faults.delay {
+            if delay > shared.upstream_timeout {
+                sleep(shared.upstream_timeout).await;
+                let message = "the injected delay exceeds the time limit of the upstream";
+                return Err(Refusal::new(Reason::TooSlow, message).into());
+            }
+            sleep(delay).await;
+        }
+        match faults.abort {
+            Some(status) => Err(Refused { refusal: faults::injected(), status: status.as_u16() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the request as it is sent to the upstream.
+    fn to_upstream(
+        &self,
+        request: Request<Incoming>,
+        upgrade: Option<HeaderValue>,
+    ) -> Result<(hyper::http::request::Parts, Incoming), Refusal> {
+        let (mut parts, body) = request.into_parts();
+        headers::remove_those_of_the_connection(&mut parts.headers, upgrade);
+        // A request target with an authority becomes one without, and its authority the host (RFC 9112, section 3.2.2).
+        if let Some(authority) = parts.uri.authority() {
+            let host = HeaderValue::try_from(authority.as_str());
+            parts.headers.insert(HOST, host.map_err(Refusal::internal)?);
+            let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+            parts.uri = path.parse::<Uri>().map_err(Refusal::internal)?;
+        }
+        parts.headers.entry(HOST).or_insert_with(|| self.shared.upstream_host.clone());
+        // The length of other bodies is in a header, or they have none.
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        parts.version = Version::HTTP_11;
+        Ok((parts, body))
+    }
+
+    /// Connects both sides after an upgrade, which HTTP has no part in.
+    fn switch(
+        &self,
+        mut response: Response<Incoming>,
+        client: Option<hyper::upgrade::OnUpgrade>,
+    ) -> Response<Relay> {
+        let upstream = hyper::upgrade::on(&mut response);
+        let protocol = headers::upgrade(response.headers());
+        headers::remove_those_of_the_connection(response.headers_mut(), protocol);
+        if let Some(client) = client {
+            spawn_local(async move {
+                let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else { return };
+                let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+                // Either side may close the connection at any time.
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+            });
+        }
+        response.map(|_| Relay::whole(Bytes::new()))
+    }
+}
+
+/// Returns how a prediction that was not answered by the upstream is counted.
+fn outcome_of(reason: Reason) -> WatchOutcome {
+    match reason {
+        Reason::BodyUnreadable | Reason::BodyTimeout => WatchOutcome::Aborted,
+        Reason::FaultInjected | Reason::TooSlow | Reason::BadFaultHeader => WatchOutcome::FaultInjected,
+        _ => WatchOutcome::UpstreamError,
+    }
+}
+
+fn unread_request(error: &std::io::Error) -> Refusal {
+    match error.kind() {
+        std::io::ErrorKind::TimedOut => {
+            Refusal::new(Reason::BodyTimeout, "the body did not arrive within the time limit")
+        }
+        _ => Refusal::new(Reason::BodyUnreadable, "the body did not arrive"),
+    }
+}
+
+impl Refused {
+    /// Returns the answer. The code in its body tells it from an answer of the upstream.
+    fn answer(self, mut exchange: Box<Exchange>) -> Response<Relay> {
+        exchange.answers(self.status);
+        let route = exchange.route();
+        let body =
+            Bytes::from(if route.is_oip() { self.refusal.to_text_json() } else { self.refusal.to_json() });
+        let length = HeaderValue::from(body.len());
+        let mut response = Response::new(Relay::whole(body).ending(exchange, None));
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_LENGTH, length);
+        if matches!(self.refusal.reason, Reason::BodyUnreadable | Reason::BodyTimeout) {
+            // The rest of the body is not read.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}

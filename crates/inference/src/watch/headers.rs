@@ -1,0 +1,120 @@
+//! Header fields between a client, the proxy and the upstream.
+
+use hyper::{
+    HeaderMap,
+    header::{
+        CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TE,
+        TRANSFER_ENCODING, UPGRADE,
+    },
+};
+
+/// Fields of one connection that HTTP names, in addition to those that the field `Connection` lists.
+const OF_CONNECTION: [HeaderName; 5] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Fields that stay even if `Connection` lists them, because without them the message would be another one.
+const OF_MESSAGE: [HeaderName; 3] = [HOST, CONTENT_LENGTH, CONTENT_TYPE];
+
+/// Removes the fields that concern only one connection, as [RFC 9110, section
+/// 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1) requires. An upgrade keeps its own two fields.
+pub(super) fn remove_those_of_the_connection(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {
+    if headers.contains_key(CONNECTION) {
+        let listed: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            .filter(|name| !OF_MESSAGE.contains(name))
+            .collect();
+        for name in listed.iter().chain([&CONNECTION]) {
+            headers.remove(name);
+        }
+    }
+    for name in &OF_CONNECTION {
+        headers.remove(name);
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+/// Returns the protocol that a message offers or accepts to upgrade to.
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let lists_upgrade = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
+    lists_upgrade.then(|| headers.get(UPGRADE).cloned()).flatten()
+}
+
+/// The header fields of a message that say how its body is read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BodyHeaders {
+    /// `Content-Type`.
+    pub(super) content_type: Option<String>,
+    /// `Content-Encoding`.
+    pub(super) content_encoding: Option<String>,
+    /// The number of bytes of an Open Inference Protocol body that are JSON.
+    pub(super) json_length: Option<usize>,
+}
+
+impl BodyHeaders {
+    /// Reads the fields.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let text =
+            |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(|text| text.trim().to_owned());
+        Self {
+            content_type: text(CONTENT_TYPE.as_str()),
+            content_encoding: text(CONTENT_ENCODING.as_str()),
+            json_length: text(crate::rows::tensors::HEADER_LENGTH).and_then(|length| length.parse().ok()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let field = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        fields.iter().map(field).collect()
+    }
+
+    #[test]
+    fn fields_of_the_connection_are_removed_and_others_stay() {
+        let mut fields = headers(&[
+            ("connection", "close, X-Own ,te"),
+            ("connection", "host, content-length"),
+            ("x-own", "1"),
+            ("te", "trailers"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("host", "model:80"),
+            ("content-length", "2"),
+            ("x-other", "2"),
+        ]);
+        remove_those_of_the_connection(&mut fields, None);
+        assert_eq!(fields, headers(&[("host", "model:80"), ("content-length", "2"), ("x-other", "2")]));
+    }
+
+    #[test]
+    fn an_upgrade_keeps_its_fields() {
+        let mut fields = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        let protocol = upgrade(&fields);
+        assert_eq!(protocol, Some(HeaderValue::from_static("websocket")));
+        remove_those_of_the_connection(&mut fields, protocol);
+        assert_eq!(fields, headers(&[("connection", "upgrade"), ("upgrade", "websocket")]));
+        assert_eq!(upgrade(&headers(&[("upgrade", "websocket")])), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! `inference watch`: a proxy in front of a model server that it does not own. Requests and answers pass unchanged; rows and predictions
+//! are read from copies of them and counted as in `inference serve`.
+//!
+//! Layout:
+//! - [`args`]: the flags; `app`: starts and stops the two listeners
+//! - `listener`: the clients' connections; `upstream`: the connections to the model server
+//! - `forward`: passes one request on; `headers`, `relay`, `copy`: its header fields, its body, and the copy of its body
+//! - `target`: recognises requests for predictions; `exchange`: counts a request when its answer has passed
+//! - `observer`: reads the copies on a thread of its own
+//! - `own`: the watcher's own routes; `sink`: rows and answers that are sent to it instead of through it
+//!
+//! A request never waits for the observer. What is not observed is counted by reason, so every request for a prediction is counted in
+//! exactly one outcome.
+
+mod app;
+pub mod args;
+mod copy;
+mod exchange;
+mod forward;
+mod headers;
+mod listener;
+mod observer;
+mod own;
+mod relay;
+mod sink;
+mod target;
+mod upstream;
+
+pub use app::Watcher;
+pub use args::WatchSettings;
+
+use crate::{
+    LoadedModel, Settings, api,
+    foreign::Reader,
+    metrics::{MethodLabel, RouteMetrics, WatchMetrics, WatchOutcome},
+    model_file::read_model_file,
+    receipt::ModelVersion,
+    route::Route,
+    served::Described,
+};
+use anyhow::{Context, Result, ensure};
+use copy::{Budget, Copy};
+use hyper::{body::Bytes, header::HeaderValue};
+use metrics::Counter;
+use model::{Batch, Distances, Engine, EngineError, Output};
+use observer::Observation;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    time::Duration,
+};
+use target::Targets;
+
+/// The greatest number of observations that wait for the observer.
+const QUEUE: usize = 8192;
+
+/// What all threads of the watcher share.
+struct Shared {
+    targets: Targets,
+    models: Vec<WatchedModel>,
+    /// The state of the watcher's own routes, which also holds the metrics.
+    state: Arc<api::State>,
+    routes: [RouteMetrics; 6],
+    unknown_model: Counter,
+    queue: SyncSender<Observation>,
+    budget: Arc<Budget>,
+    body_limit: usize,
+    upstream_timeout: Duration,
+    /// The `Host` of requests that have none.
+    upstream_host: HeaderValue,
+    /// The greatest number of rows of an answer with prediction ids.
+    prediction_ids: usize,
+}
+
+/// A model of the upstream.
+struct WatchedModel {
+    reader: Reader,
+    described: Arc<Described>,
+    distances: Distances,
+    version: ModelVersion,
+    metrics: WatchMetrics,
+}
+
+/// The engine of a model that another server runs.
+#[derive(Debug)]
+struct Elsewhere;
+
+impl Engine for Elsewhere {
+    fn score(&self, _: Batch) -> Result<Vec<Output>, EngineError> {
+        Err(EngineError::Failed("the model is on another server".into()))
+    }
+}
+
+/// The routes that requests through the proxy are counted under.
+const PROXIED: [Route; 6] = [
+    Route::Predict,
+    Route::OipInfer,
+    Route::OipVersionInfer,
+    Route::V1Predict,
+    Route::Invocations,
+    Route::Unmatched,
+];
+
+impl Shared {
+    /// Reads the profiles and prepares their metrics. Also returns the observations that the observer reads.
+    fn new(settings: &WatchSettings) -> Result<(Arc<Self>, Receiver<Observation>)> {
+        let own: Settings = settings.of_own_listener();
+        let mut readers = Vec::new();
+        for profile in &settings.profiles {
+            let file = read_model_file("--profile", &profile.file)?;
+            let place = || format!("--profile {}", profile.file.display());
+            let reader = Reader::new(&file).with_context(place)?;
+            let version = &reader.card().version;
+            ensure!(
+                readers.iter().all(|other: &Reader| other.card().version != *version),
+                "{}: the profile is given twice; give each model a profile of its own",
+                place()
+            );
+            readers.push(reader);
+        }
+        let loaded = |reader: &Reader| LoadedModel { card: reader.card().clone(), engine: Arc::new(Elsewhere) };
+        let (first, others) = readers.split_first().context("--profile: at least one profile is needed")?;
+        let state = api::State::new(&own, loaded(first))?;
+        for other in others {
+            state.also_accept_feedback_of(loaded(other))?;
+        }
+        let models = readers.into_iter().map(|reader| {
+            let card = reader.card();
+            let described = state.of_version(&card.version).context("the model was registered above")?;
+            anyhow::Ok(WatchedModel {
+                distances: Distances::new(&card.features, &card.reference.shape),
+                version: ModelVersion::new(&card.version),
+                metrics: state.metrics.of_watched(card),
+                described,
+                reader,
+            })
+        });
+        let models = models.collect::<Result<_>>()?;
+        let (queue, observations) = sync_channel(QUEUE);
+        let shared = Self {
+            targets: Targets::new(&settings.profiles, settings.protocol),
+            models,
+            routes: PROXIED.map(|route| state.metrics.of_route(route)),
+            unknown_model: state.metrics.unknown_model(),
+            state: Arc::new(state),
+            queue,
+            budget: Budget::new(settings.copy_memory),
+            body_limit: settings.body_limit,
+            upstream_timeout: settings.upstream_timeout,
+            upstream_host: HeaderValue::try_from(settings.upstream.authority())
+                .context("--upstream: the host cannot be written in a header")?,
+            prediction_ids: settings.prediction_ids.into(),
+        };
+        Ok((Arc::new(shared), observations))
+    }
+
+    fn new_copy(&self) -> Copy {
+        Copy::new(self.body_limit, &self.budget)
+    }
+
+    /// Counts an answer.
+    fn answered(&self, route: Route, method: MethodLabel, status: u16, seconds: f64) {
+        if let Some(at) = PROXIED.iter().position(|&known| known == route) {
+            self.routes[at].answered(method, status, seconds);
+        }
+    }
+
+    /// Counts a request for a prediction by what came of observing it.
+    fn outcome(&self, model: usize, outcome: WatchOutcome) {
+        self.models[model].metrics.count(outcome);
+    }
+
+    /// Hands an observation to the observer, unless too many are waiting.
+    fn observe(&self, observation: Observation) {
+        let model = observation.model;
+        match self.queue.try_send(observation) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.outcome(model, WatchOutcome::QueueFull),
+            Err(TrySendError::Disconnected(_)) => self.outcome(model, WatchOutcome::Internal),
+        }
+    }
+
+    /// Returns the outputs of an answer, or `None` if it cannot be read; the observer then reports why.
+    fn read_answer(&self, prediction: &exchange::Prediction, body: &Bytes) -> Option<Vec<Output>> {
+        let headers = &prediction.answer_headers;
+        let read = || {
+            let body = observer::decode(body, headers.content_encoding.as_deref(), self.body_limit).ok()?;
+            let reader = &self.models[prediction.model].reader;
+            reader.outputs(prediction.protocol, headers.json_length, &body).ok()
+        };
+        catch_unwind(AssertUnwindSafe(read)).ok().flatten()
+    }
+}

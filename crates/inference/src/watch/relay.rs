@@ -1,0 +1,152 @@
+//! Bodies as they pass through the proxy. They are passed on piece by piece, as they arrive; if wanted, a copy grows beside them.
+
+use super::{copy::Copy, exchange::Exchange, upstream::Lease};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use std::{
+    cell::RefCell,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Sleep, sleep};
+
+/// A copy that the body and the request's handler share.
+pub(super) type SharedCopy = Rc<RefCell<Copy>>;
+
+/// A body on its way to the upstream or to the client.
+pub(super) struct Relay {
+    source: Source,
+    copy: Option<SharedCopy>,
+    /// The time limit for the next piece.
+    limit: Duration,
+    /// Set while a piece is waited for.
+    waiting: Option<Pin<Box<Sleep>>>,
+    /// For an answer: what is done when it has passed.
+    exchange: Option<Box<Exchange>>,
+    lease: Option<Lease>,
+}
+
+enum Source {
+    /// The rest of a body that is in memory.
+    Whole(Option<Bytes>),
+    /// A body that arrives.
+    Arriving(Incoming),
+}
+
+impl Relay {
+    /// Returns a body that is in memory.
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self::new(Source::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())), Duration::MAX)
+    }
+
+    /// Returns a body that is passed on as it arrives. It fails if the next piece does not arrive within `limit`.
+    pub(super) fn arriving(body: Incoming, limit: Duration) -> Self {
+        Self::new(Source::Arriving(body), limit)
+    }
+
+    fn new(source: Source, limit: Duration) -> Self {
+        Self { source, copy: None, limit, waiting: None, exchange: None, lease: None }
+    }
+
+    /// Adds each piece to this copy.
+    pub(super) fn copied(self, copy: SharedCopy) -> Self {
+        Self { copy: Some(copy), ..self }
+    }
+
+    /// Completes the exchange and keeps the connection when the body has passed.
+    pub(super) fn ending(mut self, exchange: Box<Exchange>, lease: Option<Lease>) -> Self {
+        (self.exchange, self.lease) = (Some(exchange), lease);
+        if self.is_end_stream() {
+            self.passed();
+        }
+        self
+    }
+
+    /// Notes that the whole body has passed.
+    fn passed(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.complete();
+        }
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+/// Reads a body into memory.
+///
+/// # Errors
+/// Returns an error if the body breaks off, or if the next piece does not arrive within `limit`.
+pub(super) async fn read(body: Incoming, limit: Duration) -> io::Result<Bytes> {
+    let mut relay = Relay::arriving(body, limit);
+    let (mut first, mut all): (Bytes, Option<Vec<u8>>) = (Bytes::new(), None);
+    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut relay).poll_frame(context)).await {
+        if let Ok(data) = frame?.into_data() {
+            // Most bodies are in one piece, which is not copied.
+            match &mut all {
+                Some(all) => all.extend_from_slice(&data),
+                None if first.is_empty() => first = data,
+                None => all = Some([&first[..], &data[..]].concat()),
+            }
+        }
+    }
+    Ok(all.map_or(first, Bytes::from))
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let relay = &mut *self;
+        let frame = match &mut relay.source {
+            Source::Whole(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Source::Arriving(body) => match Pin::new(body).poll_frame(context) {
+                Poll::Ready(frame) => {
+                    relay.waiting = None;
+                    frame.map(|frame| frame.map_err(io::Error::other))
+                }
+                Poll::Pending => {
+                    let limit = relay.limit;
+                    let waiting = relay.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
+                    ready!(waiting.as_mut().poll(context));
+                    let message = "the next part of the body did not arrive in time";
+                    Some(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
+                }
+            },
+        };
+        match &frame {
+            Some(Ok(frame)) => {
+                if let (Some(copy), Some(data)) = (&relay.copy, frame.data_ref()) {
+                    copy.borrow_mut().add(data);
+                }
+                // The connection does not ask for the end of a body whose length is known.
+                if relay.is_end_stream() {
+                    relay.passed();
+                }
+            }
+            None => relay.passed(),
+            Some(Err(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Whole(bytes) => bytes.is_none(),
+            Source::Arriving(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Source::Arriving(body) => body.size_hint(),
+        }
+    }
+}
