@@ -12,11 +12,15 @@ use crate::{
     reason::Reason,
     receipt::{Predicted, ReceiptError},
     refusal::{ErrorBody, Refusal},
+    served::Described,
 };
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use cli_io::printable::{MOST_QUOTED, printable, quoted};
 use serde::Serialize;
-use std::time::{Duration, SystemTime};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::{Duration, SystemTime},
+};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -122,7 +126,7 @@ pub(super) async fn feedback(
 
 /// Counts the feedback in a body and writes the answer.
 fn take(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
-    let body = Body::parse(body, MOST_PIECES).map_err(|error| {
+    let body = Body::parse(body, MOST_PIECES, state.own_ids).map_err(|error| {
         Refusal::new(Reason::MalformedJson, format!("the body cannot be read as JSON: {error}"))
     })?;
     let mut response = FeedbackResponse::default();
@@ -161,13 +165,29 @@ fn take(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
 
 /// Verifies and counts one piece of feedback.
 fn count(piece: &Piece, place: &str, state: &State) -> Result<(), Refusal> {
-    let counted = read(piece, place).and_then(|(id, label)| verify_and_count(id, label, place, state));
+    let counted = read(piece, place).and_then(|sent| match sent.own {
+        Some(own) => count_own(sent.id, &own, &sent.label, place, state),
+        None => verify_and_count(sent.id, sent.label, place, state),
+    });
     counted.inspect_err(|error| state.metrics.feedback_rejected(error.reason))
 }
 
-/// Returns the id and the label of a piece of feedback.
-fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, Label<'a>), Refusal> {
-    let Piece::Fields(Fields { prediction_id, label, unknown }) = piece else {
+/// The fields of a piece of feedback.
+struct SentFeedback<'a> {
+    id: &'a str,
+    label: Label<'a>,
+    own: Option<Own<'a>>,
+}
+
+/// What a client sends with an id of its own, in which nothing is signed.
+struct Own<'a> {
+    prediction: Label<'a>,
+    model: Option<&'a str>,
+}
+
+/// Returns the fields of a piece of feedback.
+fn read<'a>(piece: &'a Piece, place: &str) -> Result<SentFeedback<'a>, Refusal> {
+    let Piece::Fields(Fields { prediction_id, label, prediction, model, unknown }) = piece else {
         let message = "feedback must be an object with \"prediction_id\" and \"label\"";
         return Err(located(Refusal::new(Reason::WrongType, message), place));
     };
@@ -186,14 +206,84 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<(&'a str, Label<'a>), Refus
         Field::Literal(_) | Field::Other => Err(refused(name, Reason::WrongType, "must be a string")),
     };
     let id = text("prediction_id", prediction_id)?;
-    let label = match label {
-        Field::Literal(literal) => Label::Literal(literal),
-        Field::Other => {
-            return Err(refused("label", Reason::WrongType, "must be a string, a number or a boolean"));
-        }
-        _ => Label::Text(text("label", label)?),
+    let value = |name, field: &'a Field| match field {
+        Field::Literal(literal) => Ok(Label::Literal(literal)),
+        Field::Other => Err(refused(name, Reason::WrongType, "must be a string, a number or a boolean")),
+        _ => Ok(Label::Text(text(name, field)?)),
     };
-    Ok((id, label))
+    let own = match (prediction, model) {
+        (Field::Missing, Field::Missing) => None,
+        (prediction, Field::Missing) => Some(Own { prediction: value("prediction", prediction)?, model: None }),
+        (prediction, model) => {
+            Some(Own { prediction: value("prediction", prediction)?, model: Some(text("model", model)?) })
+        }
+    };
+    Ok(SentFeedback { id, label: value("label", label)?, own })
+}
+
+/// Counts feedback with an id of the client's own. The client says what was predicted, because nothing was signed.
+fn count_own(
+    id: &str,
+    own: &Own<'_>,
+    label: &Label<'_>,
+    place: &str,
+    state: &State,
+) -> Result<(), Refusal> {
+    let model = state.named(own.model).ok_or_else(|| {
+        let message = match own.model {
+            Some(name) => format!("no model is called {}", quoted(name)),
+            None => "there are several models; name the one of the prediction".to_owned(),
+        };
+        Refusal::new(Reason::ForeignVersion, message).at(path(place, "model"))
+    })?;
+    let card = &model.card;
+    let wrong = |field| move |message| Refusal::new(Reason::UnknownLabel, message).at(path(place, field));
+    let truth = if card.predicts_number() {
+        let predicted = own.prediction.number().map_err(wrong("prediction"))?;
+        let (error, largest) =
+            (label.error(predicted).map_err(wrong("label"))?, model.metrics.largest_error());
+        Truth::Error(checked_error(error, largest, place)?)
+    } else {
+        let predicted = own.prediction.class(&card.classes).map_err(wrong("prediction"))?;
+        let actual = label.class(&card.classes).map_err(wrong("label"))?;
+        Truth::Class { predicted, confidence: None, actual }
+    };
+    let mut hasher = DefaultHasher::new();
+    (&card.version, id).hash(&mut hasher);
+    count_once(hasher.finish(), truth, &model, place, state)
+}
+
+/// Checks that an error can be counted.
+fn checked_error(error: f64, largest: f64, place: &str) -> Result<f64, Refusal> {
+    if error.abs() <= largest {
+        return Ok(error);
+    }
+    let message = format!(
+        "the error is {:.1e}, but errors of this model are counted up to {largest:.1e}; send the label in the unit of the predictions",
+        error.abs()
+    );
+    Err(Refusal::new(Reason::ErrorTooLarge, message).at(path(place, "label")))
+}
+
+/// Counts feedback, unless there was feedback with this serial number before.
+fn count_once(
+    serial: u64,
+    truth: Truth,
+    model: &Described,
+    place: &str,
+    state: &State,
+) -> Result<(), Refusal> {
+    if !state.feedback_given.insert(serial) {
+        let message = "feedback for this prediction was already accepted";
+        return Err(Refusal::new(Reason::RepeatedPredictionId, message).at(path(place, "prediction_id")));
+    }
+    match truth {
+        Truth::Class { predicted, confidence, actual } => {
+            model.metrics.class_feedback(predicted, confidence, actual);
+        }
+        Truth::Error(error) => model.metrics.number_feedback(error),
+    }
+    Ok(())
 }
 
 /// Verifies a prediction id and counts the true value with the predicted one.
@@ -234,16 +324,8 @@ fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> R
             Truth::Class { predicted: class, confidence, actual }
         }
         Predicted::Number(number) if card.predicts_number() && number.is_finite() => {
-            let (error, largest) = (label.error(number).map_err(unknown)?, model.metrics.largest_error());
-            if error.abs() > largest {
-                let message = format!(
-                    "the error is {:.1e}, but errors of this model are counted up to {largest:.1e}; send the label in the unit of \
-                     the predictions",
-                    error.abs()
-                );
-                return Err(Refusal::new(Reason::ErrorTooLarge, message).at(path(place, "label")));
-            }
-            Truth::Error(error)
+            let error = label.error(number).map_err(unknown)?;
+            Truth::Error(checked_error(error, model.metrics.largest_error(), place)?)
         }
         Predicted::Class { .. } | Predicted::Number(_) => {
             let message = "the id contains an output that the model does not have".into();
@@ -251,18 +333,7 @@ fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> R
         }
     };
     // This check is the last one, so that feedback refused for another reason can be corrected and sent again.
-    if !state.feedback_given.insert(receipt.serial) {
-        return Err(refuse(
-            Reason::RepeatedPredictionId,
-            "feedback for this prediction was already accepted".into(),
-        ));
-    }
-    match truth {
-        Truth::Class { predicted, confidence, actual } => {
-            model.metrics.class_feedback(predicted, confidence, actual);
-        }
-        Truth::Error(error) => model.metrics.number_feedback(error),
-    }
+    count_once(receipt.serial, truth, &model, place, state)?;
     state.metrics.feedback_accepted(lag.as_secs_f64());
     Ok(())
 }
@@ -286,10 +357,14 @@ enum Label<'a> {
 impl Label<'_> {
     /// Returns the predicted number minus the true one, or a message if the label is not a usable number.
     fn error(&self, predicted: f64) -> Result<f64, String> {
+        Ok(predicted - self.number()?)
+    }
+
+    /// Returns the number, or a message if the text is none.
+    fn number(&self) -> Result<f64, String> {
         let (Self::Text(sent) | Self::Literal(sent)) = self;
         let number = sent.trim().parse().ok().filter(|number: &f64| number.is_finite());
-        let problem = || format!("the model predicts a number, but the label is {}", quoted(sent));
-        Ok(predicted - number.ok_or_else(problem)?)
+        number.ok_or_else(|| format!("the model predicts a number, but this is {}", quoted(sent)))
     }
 
     /// Returns the position of the class, or a message if the label is not a class or not a unique one.

@@ -37,6 +37,10 @@ pub(super) enum Piece {
 pub(super) struct Fields {
     pub(super) prediction_id: Field,
     pub(super) label: Field,
+    /// The predicted value, which a client sends with an id of its own.
+    pub(super) prediction: Field,
+    /// The model of such an id.
+    pub(super) model: Field,
     /// The first field with another name.
     pub(super) unknown: Option<String>,
 }
@@ -58,23 +62,25 @@ pub(super) enum Field {
 }
 
 impl Body {
-    /// Reads a body. Pieces after the first `most` ones are counted, but not kept.
+    /// Reads a body. Pieces after the first `most` ones are counted, but not kept. With `own_ids`, a piece may have the fields of an id
+    /// of the client's own.
     ///
     /// # Errors
     /// Returns an error if the body is not JSON.
-    pub(super) fn parse(bytes: &[u8], most: usize) -> Result<Self> {
+    pub(super) fn parse(bytes: &[u8], most: usize, own_ids: bool) -> Result<Self> {
         let body: &RawValue = serde_json::from_slice(bytes)?;
         if !body.get().starts_with('[') {
-            return Piece::parse(body).map(Self::One);
+            return Piece::parse(body, own_ids).map(Self::One);
         }
-        serde_json::Deserializer::from_str(body.get()).deserialize_seq(List { most }).map(Self::Many)
+        serde_json::Deserializer::from_str(body.get()).deserialize_seq(List { most, own_ids }).map(Self::Many)
     }
 }
 
 impl Piece {
-    fn parse(piece: &RawValue) -> Result<Self> {
+    fn parse(piece: &RawValue, own_ids: bool) -> Result<Self> {
+        let object = Object { own_ids };
         match piece.get().starts_with('{') {
-            true => serde_json::Deserializer::from_str(piece.get()).deserialize_map(Object).map(Self::Fields),
+            true => serde_json::Deserializer::from_str(piece.get()).deserialize_map(object).map(Self::Fields),
             false => Ok(Self::Other),
         }
     }
@@ -101,6 +107,7 @@ impl Field {
 
 struct List {
     most: usize,
+    own_ids: bool,
 }
 
 impl<'de> Visitor<'de> for List {
@@ -115,14 +122,16 @@ impl<'de> Visitor<'de> for List {
         while let Some(piece) = items.next_element::<&RawValue>()? {
             pieces.count += 1;
             if pieces.count <= self.most {
-                pieces.first.push(Piece::parse(piece).map_err(serde::de::Error::custom)?);
+                pieces.first.push(Piece::parse(piece, self.own_ids).map_err(serde::de::Error::custom)?);
             }
         }
         Ok(pieces)
     }
 }
 
-struct Object;
+struct Object {
+    own_ids: bool,
+}
 
 impl<'de> Visitor<'de> for Object {
     type Value = Fields;
@@ -138,6 +147,10 @@ impl<'de> Visitor<'de> for Object {
             match &*name {
                 "prediction_id" => fields.prediction_id.add(value).map_err(serde::de::Error::custom)?,
                 "label" => fields.label.add(value).map_err(serde::de::Error::custom)?,
+                "prediction" if self.own_ids => {
+                    fields.prediction.add(value).map_err(serde::de::Error::custom)?;
+                }
+                "model" if self.own_ids => fields.model.add(value).map_err(serde::de::Error::custom)?,
                 _ if fields.unknown.is_none() => fields.unknown = Some(name.into_owned()),
                 _ => {}
             }

@@ -65,6 +65,8 @@ pub struct State {
     pub body_limit: usize,
     /// Whether the faults that headers ask for are injected.
     pub allow_fault_injection: bool,
+    /// Whether feedback may have ids of the client's own.
+    pub own_ids: bool,
     pub(super) docs: Arc<Config<'static>>,
     ready: AtomicBool,
 }
@@ -108,6 +110,7 @@ impl State {
             request_timeout: settings.request_timeout,
             body_limit: settings.body_limit,
             allow_fault_injection: settings.allow_fault_injection,
+            own_ids: false,
             docs: docs::page_config(),
             ready: AtomicBool::new(true),
         })
@@ -136,6 +139,16 @@ impl State {
         let described = Served::new(&self.settings, &self.metrics, model)?.described;
         self.former.lock().unwrap_or_else(PoisonError::into_inner).push_back(described);
         Ok(())
+    }
+
+    /// Returns the model of a name, or the only model without one.
+    pub(super) fn named(&self, name: Option<&str>) -> Option<Arc<Described>> {
+        let current = Arc::clone(&self.served.load().described);
+        let others = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        match name {
+            Some(name) => std::iter::once(&current).chain(&*others).find(|model| model.card.name == name).cloned(),
+            None => others.is_empty().then_some(current),
+        }
     }
 
     /// Reads the model files again and serves the new model, if there is a new one. It blocks until the model is loaded. Requests are

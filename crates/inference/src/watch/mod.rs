@@ -123,7 +123,8 @@ impl Shared {
         }
         let loaded = |reader: &Reader| LoadedModel { card: reader.card().clone(), engine: Arc::new(Elsewhere) };
         let (first, others) = readers.split_first().context("--profile: at least one profile is needed")?;
-        let state = api::State::new(&own, loaded(first))?;
+        let mut state = api::State::new(&own, loaded(first))?;
+        state.own_ids = settings.own_ids;
         for other in others {
             state.also_accept_feedback_of(loaded(other))?;
         }
