@@ -32,6 +32,7 @@ pub(crate) fn regression() -> ModelFile {
         engine: None,
         accepts_missing: Vec::new(),
         external: None,
+        server: None,
         seed: 42,
     })
 }
@@ -53,6 +54,7 @@ pub(crate) fn without_truth() -> ModelFile {
         engine: None,
         accepts_missing: Vec::new(),
         external: None,
+        server: None,
         seed: 42,
     })
 }

@@ -9,6 +9,7 @@
 //! - [`route`], [`reason`], [`refusal`]: the closed sets of routes and error codes, and an error as the client receives it
 //! - [`api`]: the HTTP handlers and their error responses
 //! - [`rows`]: reads and checks the rows in a request body
+//! - [`foreign`]: reads the requests and answers of model servers that are not this program
 //! - [`metrics`]: the declaration of every metric, the events that change them, and the Prometheus page
 //! - [`faults`]: faults that a request asks for
 //! - [`permits`], [`arrivals`]: the limits on requests in flight and on arriving bodies; [`memory`]: the most memory that

@@ -72,10 +72,15 @@ pub(crate) struct TextErrorBody {
 }
 
 impl Refusal {
+    /// Returns the message after the field that is wrong, if a single field is.
+    pub(crate) fn placed(&self) -> String {
+        let place = self.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+        place + &self.message
+    }
+
     /// Returns the JSON body that a client of the Open Inference Protocol receives.
     pub fn to_text_json(&self) -> Vec<u8> {
-        let place = self.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
-        let body = TextErrorBody { error: format!("{place}{} ({})", self.message, self.reason.code()) };
+        let body = TextErrorBody { error: format!("{} ({})", self.placed(), self.reason.code()) };
         serde_json::to_vec(&body).unwrap_or_else(|_| unreachable!("strings are always valid JSON"))
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     card::{OUTPUT_SIGNALS, is_label, signal_names},
     encoding::Encoding,
     logistic::Weights,
+    server::ServerModel,
     shape::Spread,
 };
 use drift::{Bins, SignalReference};
@@ -31,6 +32,9 @@ pub struct ModelFile {
     /// In a profile: the model that the profile was made with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalModel>,
+    /// In a profile: how a model server that is not this program is asked, and how its answers are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerModel>,
 }
 
 /// A model in another file, and how its outputs are read.
@@ -90,12 +94,16 @@ pub enum FileError {
 impl ModelFile {
     /// Creates a built-in model without a version.
     pub(crate) fn unchecked(card: ModelCard, weights: Weights) -> Self {
-        Self { format: FORMAT, card, weights: Some(weights), external: None }
+        Self { format: FORMAT, card, weights: Some(weights), external: None, server: None }
     }
 
     /// Creates a profile without a version.
-    pub(crate) fn profile(card: ModelCard, external: Option<ExternalModel>) -> Self {
-        Self { format: FORMAT, card, weights: None, external }
+    pub(crate) fn profile(
+        card: ModelCard,
+        external: Option<ExternalModel>,
+        server: Option<ServerModel>,
+    ) -> Self {
+        Self { format: FORMAT, card, weights: None, external, server }
     }
 
     /// Computes the version of a model and checks it.
@@ -203,6 +211,10 @@ impl ModelFile {
                 "external.temperature",
                 "must be finite and above 0",
             )?;
+        }
+        if let Some(server) = &self.server {
+            ensure(self.weights.is_none(), "server", "must be absent if the file has weights")?;
+            server.check(&self.card).or_else(|(field, problem)| ensure(false, field, problem))?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! - `reference`: the distributions that traffic should have
 //! - `synthesis`, `pool`, [`simulator`]: synthetic rows like the reference, for traffic
 //! - [`card`], [`file`](mod@file): [`ModelFile`] is the JSON file, [`ModelCard`] its public part
+//! - [`server`]: how a model server that is not this program is asked
 //! - [`shape`]: location and spread of the classes, and a row's distance to the nearest one
 //! - [`engine`]: the interface of models; [`predictor`]: scores rows with an engine and measures their distance
 //!
@@ -39,6 +40,7 @@ mod rarity;
 mod reference;
 mod scores;
 mod seen_rows;
+pub mod server;
 pub mod shape;
 pub mod simulator;
 mod split;
@@ -56,6 +58,7 @@ pub use engine::{Batch, BatchRows, Engine, EngineError, OtherCategory, Output, P
 pub use file::{FileError, ModelFile};
 pub use predictor::{Distances, Prediction, Predictor};
 pub use profile::{ProfileError, ProfileInput, Truth, profile, reference_features};
+pub use server::{ServerInput, ServerModel, ServerProbabilities};
 pub use shape::Shape;
 pub use simulator::{Pool, Simulator, SimulatorCheck};
 pub use table::{Categories, Column, Notation, Table};

@@ -337,6 +337,11 @@ fn pick(uniform: f64, count: usize) -> usize {
 }
 
 impl Simulator {
+    /// Returns a simulator without rows.
+    pub fn empty() -> Self {
+        Self::new(Vec::new(), 0, &[])
+    }
+
     /// Returns a simulator without a check.
     pub(crate) fn new(levels: Vec<Levels>, rows: usize, codes: &[u8]) -> Self {
         Self { levels, rows, codes: BASE64_STANDARD.encode(codes), check: SimulatorCheck::default() }

@@ -46,44 +46,7 @@ impl OnnxEngine {
     /// # Errors
     /// Returns an error that names the output which differs from what the profile expects.
     pub fn outputs(&self, raw: RawOutputs, rows: usize) -> Result<Vec<Output>, String> {
-        let RawOutputs { labels, scores } = raw;
-        let external = &self.external;
-        if external.labels.is_empty() {
-            let scores =
-                scores.ok_or("the model must return numbers, because the profile is of a regression, but it returns none; make the profile again")?;
-            return numbers(&scores);
-        }
-        let classes = external.labels.len();
-        let probabilities = match (&scores, external.probabilities == 0) {
-            (_, true) => None,
-            (None, false) => {
-                return Err("the model must return probabilities as in the profile, but it returns none; make the profile again".into());
-            }
-            (Some(scores), false) => Some(probabilities(scores, external)?),
-        };
-        let classes_of_labels = labels.map(|labels| {
-            let class = |label: &String| {
-                external.labels.iter().position(|own| own == label).ok_or_else(|| {
-                    format!(
-                        "the model returned the label {label:?}, which is not in the profile; make the profile again"
-                    )
-                })
-            };
-            labels.iter().map(class).collect::<Result<Vec<usize>, String>>()
-        });
-        let class_of = classes_of_labels.transpose()?;
-        (0..rows)
-            .map(|row| {
-                let own = |all: &Vec<f64>| Probabilities::from(&all[row * classes..(row + 1) * classes]);
-                let probabilities = probabilities.as_ref().map(own);
-                let class = match (&class_of, &probabilities) {
-                    (Some(classes), _) => classes[row],
-                    (None, Some(probabilities)) => greatest(probabilities),
-                    (None, None) => return Err("the model must return labels or probabilities, but it returns neither; make the profile again".into()),
-                };
-                Ok(Output::Class { class, probabilities })
-            })
-            .collect()
+        outputs(raw, rows, &self.external)
     }
 }
 
@@ -94,6 +57,50 @@ impl Engine for OnnxEngine {
             scored => scored,
         }
     }
+}
+
+/// Converts raw outputs for a number of rows into predictions, as `external` describes them.
+///
+/// # Errors
+/// Returns an error that names the output which differs from what the profile expects.
+pub fn outputs(raw: RawOutputs, rows: usize, external: &ExternalModel) -> Result<Vec<Output>, String> {
+    let RawOutputs { labels, scores } = raw;
+    if external.labels.is_empty() {
+        let scores =
+            scores.ok_or("the model must return numbers, because the profile is of a regression, but it returns none; make the profile again")?;
+        return numbers(&scores);
+    }
+    let classes = external.labels.len();
+    let probabilities = match (&scores, external.probabilities == 0) {
+        (_, true) => None,
+        (None, false) => {
+            return Err("the model must return probabilities as in the profile, but it returns none; make the profile again".into());
+        }
+        (Some(scores), false) => Some(probabilities(scores, external)?),
+    };
+    let classes_of_labels = labels.map(|labels| {
+        let class = |label: &String| {
+            external.labels.iter().position(|own| own == label).ok_or_else(|| {
+                format!(
+                    "the model returned the label {label:?}, which is not in the profile; make the profile again"
+                )
+            })
+        };
+        labels.iter().map(class).collect::<Result<Vec<usize>, String>>()
+    });
+    let class_of = classes_of_labels.transpose()?;
+    (0..rows)
+        .map(|row| {
+            let own = |all: &Vec<f64>| Probabilities::from(&all[row * classes..(row + 1) * classes]);
+            let probabilities = probabilities.as_ref().map(own);
+            let class = match (&class_of, &probabilities) {
+                (Some(classes), _) => classes[row],
+                (None, Some(probabilities)) => greatest(probabilities),
+                (None, None) => return Err("the model must return labels or probabilities, but it returns neither; make the profile again".into()),
+            };
+            Ok(Output::Class { class, probabilities })
+        })
+        .collect()
 }
 
 impl OnnxEngine {

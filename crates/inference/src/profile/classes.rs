@@ -48,7 +48,7 @@ pub(super) fn labels(
 
 /// Returns the position of the name that is equal to a text. If there is none, it returns the position of the same number, of the same
 /// text without leading and trailing spaces, or of the same boolean in another case.
-pub(super) fn position(text: &str, names: &[String]) -> Option<usize> {
+pub(crate) fn position(text: &str, names: &[String]) -> Option<usize> {
     let number = |text: &str| text.parse::<f64>().ok();
     let is_boolean = ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word));
     names
@@ -60,7 +60,7 @@ pub(super) fn position(text: &str, names: &[String]) -> Option<usize> {
 }
 
 /// Returns the first names as a list, and the number of further names.
-pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| quoted(name)).collect();
     let more = names.len().saturating_sub(LISTED);
     let first = names[..names.len().min(LISTED)].join(", ");

@@ -5,7 +5,7 @@
 //! - `onnx`: gets the outputs by running the model
 //! - `classes`: matches the labels of the model with the class names of the table
 
-mod classes;
+pub(crate) mod classes;
 mod columns;
 mod onnx;
 
@@ -113,6 +113,7 @@ pub fn run(args: &Args) -> Result<()> {
         engine: model.engine,
         accepts_missing: model.accepts_missing,
         external: model.external,
+        server: None,
         seed: args.seed,
         table,
     };

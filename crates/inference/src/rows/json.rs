@@ -33,6 +33,16 @@ impl<'a> Entries<'a> {
         known: [&str; N],
         place: &str,
     ) -> Result<[Option<&'a RawValue>; N], Refusal> {
+        self.take_with(known, place, false)
+    }
+
+    /// Returns the values of the known fields, and if `lenient` is set, ignores unknown ones.
+    pub(super) fn take_with<const N: usize>(
+        self,
+        known: [&str; N],
+        place: &str,
+        lenient: bool,
+    ) -> Result<[Option<&'a RawValue>; N], Refusal> {
         let mut values = [None; N];
         let mut seen = [false; N];
         let path = |name: &str| {
@@ -40,6 +50,9 @@ impl<'a> Entries<'a> {
         };
         for (name, value) in self.0 {
             let Some(index) = known.iter().position(|known| *known == name) else {
+                if lenient {
+                    continue;
+                }
                 let message =
                     format!("unknown field {:?}; the fields are {}", shortened(&name), known.join(", "));
                 return Err(Refusal::new(Reason::UnknownField, message).at(path(&name)));

@@ -7,10 +7,12 @@
 //! - `raw`: parses any JSON before it is checked; `json`: parses objects whose values are read later
 //! - [`frames`]: reads requests of TensorFlow Serving and MLflow
 //! - [`tensors`]: reads requests of the Open Inference Protocol
+//! - [`lenient`]: reads requests to model servers that are not this program
 
 mod exact;
 pub mod frames;
 mod json;
+pub mod lenient;
 mod raw;
 pub mod tensors;
 
@@ -86,6 +88,23 @@ impl ParsedRows {
     /// Returns the rows. There is at least one.
     pub fn rows(&self) -> BatchRows<'_> {
         BatchRows::new(&self.values, self.features)
+    }
+
+    /// Moves the values of each row: that of feature `f` is at position `positions[f]`, which are all positions once.
+    pub(crate) fn reordered(mut self, positions: &[usize]) -> Self {
+        let mut row = vec![None; self.features];
+        for values in self.values.chunks_exact_mut(self.features) {
+            row.copy_from_slice(values);
+            for (value, &position) in values.iter_mut().zip(positions) {
+                *value = row[position];
+            }
+        }
+        for other in &mut self.others {
+            let feature = positions.iter().position(|&position| position == other.feature);
+            other.feature = feature.unwrap_or(other.feature);
+        }
+        self.others.sort_unstable_by_key(|other| (other.row, other.feature));
+        self
     }
 
     /// Checks that all values that the model needs are present.

@@ -298,6 +298,7 @@ fn of_numbers() -> Service {
         engine: Some(Arc::new(Tenfold)),
         accepts_missing: Vec::new(),
         external: None,
+        server: None,
         seed: 1,
         table,
     };

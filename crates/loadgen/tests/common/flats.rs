@@ -107,6 +107,7 @@ fn profiled(
         engine: Some(Arc::clone(&engine)),
         accepts_missing: Vec::new(),
         external: None,
+        server: None,
         seed: 42,
     };
     let file = profile(input, |_| ()).unwrap();

@@ -11,6 +11,7 @@ use crate::{
     reference::{Outputs, ReferenceOutputs, reference, twins},
     scores::{auroc, class_scores, warnings},
     seen_rows::training_rows_correlation,
+    server::ServerModel,
     shape::{ClassCentre, Shape, Spread},
     table::{Column, present},
     train::{Step, features},
@@ -60,6 +61,8 @@ pub struct ProfileInput {
     pub accepts_missing: Vec<bool>,
     /// The model's file and how it is read, if there is one.
     pub external: Option<ExternalModel>,
+    /// How the model server is asked, if the model runs in one.
+    pub server: Option<ServerModel>,
     /// The seed of the simulator.
     pub seed: u64,
 }
@@ -88,8 +91,18 @@ pub fn reference_features(table: &ReferenceTable) -> Vec<Feature> {
 /// # Errors
 /// Returns an error if the outputs do not fit the rows, or if a part of the profile is not finite.
 pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<ModelFile, ProfileError> {
-    let ProfileInput { name, table: raw, classes, outputs, truth, engine, accepts_missing, external, seed } =
-        input;
+    let ProfileInput {
+        name,
+        table: raw,
+        classes,
+        outputs,
+        truth,
+        engine,
+        accepts_missing,
+        external,
+        server,
+        seed,
+    } = input;
     check(&raw, &classes, &outputs, &truth)?;
     begins(Step::Reference);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -131,7 +144,7 @@ pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<Mode
         notation: raw.notation.clone(),
         training: report,
         reference,
-        simulator: Simulator::new(Vec::new(), 0, &[]),
+        simulator: Simulator::empty(),
     };
     for (feature, accepts) in card.features.iter_mut().zip(accepts_missing) {
         feature.accepts_missing = accepts;
@@ -153,7 +166,7 @@ pub fn profile(input: ProfileInput, mut begins: impl FnMut(Step)) -> Result<Mode
         predictor: engine.map(|engine| Predictor::new(engine, &card.features, &card.reference.shape)),
     };
     card.simulator = simulator(&source, &card, &mut rng);
-    Ok(ModelFile::profile(card, external).finished()?)
+    Ok(ModelFile::profile(card, external, server).finished()?)
 }
 
 fn check(

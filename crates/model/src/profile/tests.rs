@@ -54,6 +54,7 @@ fn input() -> ProfileInput {
         engine: None,
         accepts_missing: Vec::new(),
         external: None,
+        server: None,
         seed: 1,
     }
 }

@@ -88,7 +88,7 @@ impl<'a> Elements<'a> {
         let mut reader = Reader { elements, count, input, flat: None, refusal: None };
         let mut json = serde_json::Deserializer::from_str(data.get());
         if let Err(error) = (Nested { reader: &mut reader, depth: 0 }).deserialize(&mut json) {
-            let place = format!("inputs.{}.data", shortened(&input.name));
+            let place = format!("{}.{}.data", input.list, shortened(&input.name));
             return Err(reader.refusal.unwrap_or_else(|| json::unreadable(&error, &place)));
         }
         let got = reader.elements.len();
@@ -110,7 +110,7 @@ impl<'a> Elements<'a> {
 
 fn wrong_count(input: &Input<'_>, count: usize, got: usize) -> Refusal {
     let message = format!("shape {:?} has {count} elements, but the data have {got}", input.shape);
-    Refusal::new(Reason::WrongDataSize, message).at(format!("inputs.{}.data", shortened(&input.name)))
+    Refusal::new(Reason::WrongDataSize, message).at(format!("{}.{}.data", input.list, shortened(&input.name)))
 }
 
 /// Reads texts in binary form. Each text follows its length in four bytes.
@@ -181,7 +181,8 @@ impl<'a> Nested<'_, '_, 'a> {
         let shape = &self.reader.input.shape;
         let name = shortened(&self.reader.input.name);
         let message = format!("the data must be one flat list, or lists nested like shape {shape:?}");
-        self.refuse(Refusal::new(Reason::WrongShape, message).at(format!("inputs.{name}.data")))
+        let place = format!("{}.{name}.data", self.reader.input.list);
+        self.refuse(Refusal::new(Reason::WrongShape, message).at(place))
     }
 
     fn scalar<E: Error>(self, scalar: Scalar<'a>) -> Result<(), E> {

@@ -5,15 +5,18 @@
 //! - this module: reads the request, and matches inputs with features
 //! - [`datatype`]: defines the datatypes of tensors and decodes their elements
 //! - `elements`: reads the data of a tensor, as JSON or in binary form
+//! - [`answer`]: reads the tensors of an answer of another server
 //!
 //! There are two steps, so that a request with too many rows is refused before its rows take memory: [`InferRequest::parse`] reads the JSON and checks shapes and sizes, and [`InferRequest::rows`] reads the elements.
 
+pub mod answer;
 pub mod datatype;
 mod elements;
 
 use super::{
     Form, ParsedRows,
     json::{self, Parameters, items, object},
+    lenient,
     raw::{CellRef, shortened},
     value,
 };
@@ -38,6 +41,8 @@ pub struct InferRequest<'a> {
     pub binary_outputs: bool,
     inputs: Vec<Input<'a>>,
     layout: Layout,
+    /// Whether the request is to another server, which may accept more than this service.
+    lenient: bool,
 }
 
 /// An output that the client requests.
@@ -52,6 +57,8 @@ pub struct WantedOutput {
 /// One tensor.
 #[derive(Debug)]
 struct Input<'a> {
+    /// The list of the request or the answer that contains it, for messages.
+    list: &'static str,
     name: Cow<'a, str>,
     datatype: Datatype,
     /// The shape. It has one or two dimensions, each at least 1.
@@ -82,37 +89,51 @@ impl<'a> InferRequest<'a> {
     /// Returns an error that names the input if the body is not a request of the protocol, or if its inputs are not the features of this
     /// model.
     pub fn parse(body: &'a [u8], header_length: Option<usize>, card: &ModelCard) -> Result<Self, Refusal> {
-        let (header, mut binary) = match header_length {
-            None => (body, &[][..]),
-            Some(length) => body.split_at_checked(length).ok_or_else(|| {
-                let message = format!(
-                    "expected at least {length} bytes, the declared length of the JSON, got {} bytes",
-                    body.len()
-                );
-                Refusal::new(Reason::WrongDataSize, message).at(HEADER_LENGTH)
-            })?,
-        };
+        Self::read(body, header_length, card, false)
+    }
+
+    /// Reads a body that was sent to another server. Unknown fields are ignored, and unknown inputs if every feature has an input.
+    ///
+    /// # Errors
+    /// Returns an error that names the input if it is not certain which elements belong to which features.
+    pub fn parse_foreign(
+        body: &'a [u8],
+        header_length: Option<usize>,
+        card: &ModelCard,
+    ) -> Result<Self, Refusal> {
+        Self::read(body, header_length, card, true)
+    }
+
+    fn read(
+        body: &'a [u8],
+        header_length: Option<usize>,
+        card: &ModelCard,
+        lenient: bool,
+    ) -> Result<Self, Refusal> {
+        let (header, mut binary) = split(body, header_length)?;
         let root = serde_json::from_slice(header).map_err(|error| super::unreadable(header, &error))?;
         let fields = object(root, "the body", "")?;
         let known = ["id", "parameters", "inputs", "outputs", "model_name", "model_version"];
-        let [id, parameters, inputs, outputs, _, _] = fields.take(known, "")?;
-        let id = id.map(|id| json::text(id, "id")).transpose()?.flatten();
+        let [id, parameters, inputs, outputs, _, _] = fields.take_with(known, "", lenient)?;
+        let id = id.map(|id| json::text(id, "id")).transpose();
+        let id = if lenient { id.unwrap_or_default() } else { id? }.flatten();
         let binary_outputs = Parameters::read(parameters, "parameters")?.flag("binary_data_output")?;
-        let outputs = read_outputs(outputs, binary_outputs)?;
+        // The outputs of another server are found in its answer.
+        let outputs = if lenient { Vec::new() } else { read_outputs(outputs, binary_outputs)? };
         let Some(inputs) = inputs else {
             let message = format!("\"inputs\" is missing; send {}", example(card));
             return Err(Refusal::new(Reason::MissingField, message).at("inputs"));
         };
         let mut read = Vec::new();
         for (index, input) in items(inputs, "inputs")?.into_iter().enumerate() {
-            let input = Input::read(input, index, header_length.is_some(), &mut binary)?;
+            let input = Input::read(input, ("inputs", index), header_length.is_some(), &mut binary, lenient)?;
             // A further input would be unknown or a duplicate, so the rest of a long list is not read.
-            if read.len() > card.features.len() {
+            if read.len() > card.features.len() && !lenient {
                 break;
             }
             read.push(input);
         }
-        let layout = Layout::of(&read, card)?;
+        let layout = Layout::of(&read, card, lenient)?;
         if !binary.is_empty() {
             let message = format!(
                 "the body has {} bytes more than the sum of the \"binary_data_size\" of the inputs",
@@ -120,7 +141,7 @@ impl<'a> InferRequest<'a> {
             );
             return Err(Refusal::new(Reason::WrongDataSize, message).at("inputs"));
         }
-        Ok(Self { id, outputs, binary_outputs, inputs: read, layout })
+        Ok(Self { id, outputs, binary_outputs, inputs: read, layout, lenient })
     }
 
     /// Returns the number of rows, which is at least one.
@@ -148,7 +169,11 @@ impl<'a> InferRequest<'a> {
             let Some((at, first, step)) = sources[feature] else { return Ok(None) };
             let (input, position) = (&self.inputs[at], first + row * step);
             let place = || input.place(position);
-            let cell = elements[at].get(position).map_err(|fault| fault.at(place()))?;
+            let mut cell = elements[at].get(position).map_err(|fault| fault.at(place()))?;
+            let mut text = String::new();
+            if self.lenient {
+                cell = lenient::converted(cell, &card.features[feature], &mut text);
+            }
             value(cell, [row, feature], card, &mut others, place).map_err(|refusal| {
                 let one_each = matches!(self.layout, Layout::Matrix { .. }) && width > 1;
                 explain(refusal, cell, &card.features[feature], one_each)
@@ -162,6 +187,18 @@ impl<'a> InferRequest<'a> {
         }
         Ok(ParsedRows { values, features: width, others, form: Form::List("rows") })
     }
+}
+
+/// Divides a body into its JSON and its tensors in binary form.
+pub(crate) fn split(body: &[u8], header_length: Option<usize>) -> Result<(&[u8], &[u8]), Refusal> {
+    let Some(length) = header_length else { return Ok((body, &[])) };
+    body.split_at_checked(length).ok_or_else(|| {
+        let message = format!(
+            "expected at least {length} bytes, the declared length of the JSON, got {} bytes",
+            body.len()
+        );
+        Refusal::new(Reason::WrongDataSize, message).at(HEADER_LENGTH)
+    })
 }
 
 /// Adds to the refusal of a value how to send it in a tensor.
@@ -182,21 +219,22 @@ impl<'a> Input<'a> {
     /// Reads one tensor. If its elements are in binary form, it removes them from the beginning of the binary data.
     fn read(
         input: &'a RawValue,
-        index: usize,
+        (list, index): (&'static str, usize),
         has_header_length: bool,
         binary: &mut &'a [u8],
+        lenient: bool,
     ) -> Result<Self, Refusal> {
-        let place = format!("inputs[{index}]");
-        let fields = object(input, "an input", &place)?;
+        let place = format!("{list}[{index}]");
+        let fields = object(input, "a tensor", &place)?;
         let [name, shape, datatype, parameters, data] =
-            fields.take(["name", "shape", "datatype", "parameters", "data"], &place)?;
+            fields.take_with(["name", "shape", "datatype", "parameters", "data"], &place, lenient)?;
         let missing = |field: &str| {
             let message = format!("{place} has no {field:?}");
             Refusal::new(Reason::MissingField, message).at(format!("{place}.{field}"))
         };
         let name = name.map(|name| json::text(name, &format!("{place}.name"))).transpose()?.flatten();
         let name = name.ok_or_else(|| missing("name"))?;
-        let place = format!("inputs.{}", shortened(&name));
+        let place = format!("{list}.{}", shortened(&name));
         let datatype = Datatype::read(datatype.ok_or_else(|| missing("datatype"))?, &place)?;
         let shape = read_shape(shape.ok_or_else(|| missing("shape"))?, &place)?;
         // Checked by `read_shape`.
@@ -239,17 +277,17 @@ impl<'a> Input<'a> {
         if count > at_most {
             return wrong(format!("shape {shape:?} has {count} elements, but the data have fewer"));
         }
-        Ok(Self { name, datatype, shape, data })
+        Ok(Self { list, name, datatype, shape, data })
     }
 
     /// Returns the path of an element.
     fn place(&self, position: usize) -> String {
-        let name = shortened(&self.name);
+        let (list, name) = (self.list, shortened(&self.name));
         match self.shape[..] {
             [_, columns] if columns > 1 => {
-                format!("inputs.{name}.data[{}][{}]", position / columns, position % columns)
+                format!("{list}.{name}.data[{}][{}]", position / columns, position % columns)
             }
-            _ => format!("inputs.{name}.data[{position}]"),
+            _ => format!("{list}.{name}.data[{position}]"),
         }
     }
 }
@@ -300,7 +338,7 @@ fn read_outputs(outputs: Option<&RawValue>, binary: bool) -> Result<Vec<WantedOu
 }
 
 impl Layout {
-    fn of(inputs: &[Input<'_>], card: &ModelCard) -> Result<Self, Refusal> {
+    fn of(inputs: &[Input<'_>], card: &ModelCard, lenient: bool) -> Result<Self, Refusal> {
         let width = card.features.len();
         let position = |name: &str| card.features.iter().position(|feature| feature.name == name);
         match inputs {
@@ -310,8 +348,8 @@ impl Layout {
             }
             [one] if width > 1 => match one.shape[..] {
                 [rows, columns] if columns == width => Ok(Self::Matrix { rows }),
-                [rows, 1] if position(&one.name).is_some() => Self::columns(inputs, rows, card),
-                [rows] if position(&one.name).is_some() => Self::columns(inputs, rows, card),
+                [rows, 1] if position(&one.name).is_some() => Self::columns(inputs, rows, card, lenient),
+                [rows] if position(&one.name).is_some() => Self::columns(inputs, rows, card, lenient),
                 [columns] if columns == width => Ok(Self::Matrix { rows: 1 }),
                 [_, got] | [got] => Err(wrong_width(one, got, card)),
                 _ => unreachable!("`read_shape` accepts one or two dimensions"),
@@ -321,18 +359,26 @@ impl Layout {
             {
                 Ok(Self::Matrix { rows: one.shape[0] })
             }
-            [first, ..] => Self::columns(inputs, first.shape[0], card),
+            [first, ..] => {
+                let known = inputs.iter().find(|input| position(&input.name).is_some()).unwrap_or(first);
+                Self::columns(inputs, known.shape[0], card, lenient)
+            }
         }
     }
 
-    fn columns(inputs: &[Input<'_>], rows: usize, card: &ModelCard) -> Result<Self, Refusal> {
+    fn columns(inputs: &[Input<'_>], rows: usize, card: &ModelCard, lenient: bool) -> Result<Self, Refusal> {
         let names =
             || card.features.iter().map(|feature| feature.name.as_str()).collect::<Vec<_>>().join(", ");
         let mut places = vec![None; card.features.len()];
+        let mut ignored: Option<&Input<'_>> = None;
         for (at, input) in inputs.iter().enumerate() {
             let name = shortened(&input.name);
             let place = format!("inputs.{name}");
             let Some(feature) = card.features.iter().position(|feature| feature.name == input.name) else {
+                if lenient {
+                    ignored.get_or_insert(input);
+                    continue;
+                }
                 let message = format!("unknown input {name:?}; the inputs are {}", names());
                 return Err(Refusal::new(Reason::UnknownFeature, message).at(place));
             };
@@ -355,6 +401,12 @@ impl Layout {
                     shortened(&inputs[0].name)
                 ));
             }
+        }
+        if let Some(unknown) = ignored
+            && let Some(absent) = places.iter().position(Option::is_none)
+        {
+            let (absent, unknown) = (&card.features[absent], Some(&*unknown.name));
+            return Err(lenient::absent_feature(absent, unknown, card, "inputs"));
         }
         for (feature, place) in card.features.iter().zip(&places) {
             // A feature with missing values in the reference may be left out.
