@@ -74,8 +74,7 @@ fn watch(settings: &WatchSettings) -> Result<()> {
     start_log(settings.log_format)?;
     require(least_of_a_server())?;
     cli_io::clock::check()?;
-    actix_web::rt::System::new()
-        .block_on(async { Watcher::build(settings)?.run_until_signalled().await })
+    actix_web::rt::System::new().block_on(async { Watcher::build(settings)?.run_until_signalled().await })
 }
 
 /// Starts to write log lines to stderr.

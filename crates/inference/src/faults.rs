@@ -69,8 +69,15 @@ fn number(
     what: &str,
 ) -> Result<Option<u64>, Refusal> {
     let Some(value) = value else { return Ok(None) };
-    let number = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).filter(|n| range.contains(n));
+    let number = std::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|n| range.contains(n));
     number.map(Some).ok_or_else(|| {
-        Refusal::new(Reason::BadFaultHeader, format!("{name} must be {what}, got {}", quoted(&String::from_utf8_lossy(value)))).at(name)
+        Refusal::new(
+            Reason::BadFaultHeader,
+            format!("{name} must be {what}, got {}", quoted(&String::from_utf8_lossy(value))),
+        )
+        .at(name)
     })
 }

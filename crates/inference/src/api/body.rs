@@ -42,7 +42,11 @@ pub(super) async fn read_tensors(
 
 /// Reads the body of a request. After a refusal, actix reads and discards the rest of the body. So a client that sends the whole body
 /// before it reads the answer receives the answer and not a connection error.
-pub(crate) async fn receive(request: &HttpRequest, mut payload: Payload, state: &State) -> Result<Bytes, Refusal> {
+pub(crate) async fn receive(
+    request: &HttpRequest,
+    mut payload: Payload,
+    state: &State,
+) -> Result<Bytes, Refusal> {
     check_encoding(request)?;
     let mut body = BytesMut::new();
     // Most bodies arrive together with the head of the request. Only other bodies are counted as arriving and have a deadline.

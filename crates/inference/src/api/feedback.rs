@@ -213,7 +213,9 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<SentFeedback<'a>, Refusal> 
     };
     let own = match (prediction, model) {
         (Field::Missing, Field::Missing) => None,
-        (prediction, Field::Missing) => Some(Own { prediction: value("prediction", prediction)?, model: None }),
+        (prediction, Field::Missing) => {
+            Some(Own { prediction: value("prediction", prediction)?, model: None })
+        }
         (prediction, model) => {
             Some(Own { prediction: value("prediction", prediction)?, model: Some(text("model", model)?) })
         }
@@ -222,13 +224,7 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<SentFeedback<'a>, Refusal> 
 }
 
 /// Counts feedback with an id of the client's own. The client says what was predicted, because nothing was signed.
-fn count_own(
-    id: &str,
-    own: &Own<'_>,
-    label: &Label<'_>,
-    place: &str,
-    state: &State,
-) -> Result<(), Refusal> {
+fn count_own(id: &str, own: &Own<'_>, label: &Label<'_>, place: &str, state: &State) -> Result<(), Refusal> {
     let model = state.named(own.model).ok_or_else(|| {
         let message = match own.model {
             Some(name) => format!("no model is called {}", quoted(name)),

@@ -86,7 +86,11 @@ impl Instrument {
                 }
                 Err(error) => error.as_response_error().status_code(),
             };
-            metrics.answered(MethodLabel::of(method.as_str()), status.as_u16(), start.elapsed().as_secs_f64());
+            metrics.answered(
+                MethodLabel::of(method.as_str()),
+                status.as_u16(),
+                start.elapsed().as_secs_f64(),
+            );
             answer
         }
     }

@@ -146,7 +146,9 @@ impl State {
         let current = Arc::clone(&self.served.load().described);
         let others = self.former.lock().unwrap_or_else(PoisonError::into_inner);
         match name {
-            Some(name) => std::iter::once(&current).chain(&*others).find(|model| model.card.name == name).cloned(),
+            Some(name) => {
+                std::iter::once(&current).chain(&*others).find(|model| model.card.name == name).cloned()
+            }
             None => others.is_empty().then_some(current),
         }
     }

@@ -149,7 +149,7 @@ impl Interpretation {
         let columns = self
             .labels
             .iter()
-            .map(|label| position(label, names).ok_or_else(|| label))
+            .map(|label| position(label, names).ok_or(label))
             .collect::<Result<Vec<usize>, _>>()
             .map_err(|label| {
                 format!("{:?} has no probability of {label:?}, only of {}", scores.output, listed(names))

@@ -83,7 +83,9 @@ fn usual_answers(route: Route) -> &'static [(MethodLabel, &'static [u16])] {
             &[(MethodLabel::Post, &[200, 400, 404, 408, 413, 415, 422, 500, 503, 504])]
         }
         Route::Feedback => &[(MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500, 503])],
-        Route::Observe | Route::CloudEvents => &[(MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500, 503])],
+        Route::Observe | Route::CloudEvents => {
+            &[(MethodLabel::Post, &[202, 400, 408, 413, 415, 422, 500, 503])]
+        }
         Route::Reload => &[(MethodLabel::Post, &[200, 401, 409])],
         Route::OipModel | Route::OipVersion => &[(MethodLabel::Get, &[200, 404])],
         Route::OipModelReady | Route::OipVersionReady => &[(MethodLabel::Get, &[200, 404, 503])],

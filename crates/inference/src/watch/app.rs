@@ -2,8 +2,8 @@
 
 use super::{Shared, WatchSettings, listener::Proxy, observer, own};
 use crate::{
-    app::{bind, upkeep},
     api,
+    app::{bind, upkeep},
     connection::{self, Connections, METRICS_CONNECTIONS},
 };
 use actix_web::dev::Server;
@@ -35,8 +35,9 @@ impl Watcher {
         let (address, own_address) = (listener.local_addr()?, own_listener.local_addr()?);
         let own = own::Routes::new(&shared, settings);
         let (state, scrapes) = (Arc::clone(&shared.state), api::Scrapes::shared());
-        let own = Connections::new(&state.metrics, Arc::default(), METRICS_CONNECTIONS, state.request_timeout)
-            .serve(own_listener, 1, move |config| own.add(config, &scrapes))?;
+        let own =
+            Connections::new(&state.metrics, Arc::default(), METRICS_CONNECTIONS, state.request_timeout)
+                .serve(own_listener, 1, move |config| own.add(config, &scrapes))?;
         let to_observe = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("observe".into())
@@ -65,7 +66,8 @@ impl Watcher {
     pub async fn run_until_signalled(self) -> Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let watch = |kind| signal(kind).context("signal handlers cannot be installed");
-        let (mut terminate, mut interrupt) = (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
         self.run(async move || {
             tokio::select! {
                 _ = terminate.recv() => "SIGTERM",

@@ -119,7 +119,8 @@ impl FromStr for Upstream {
             Some("http") => {}
             Some("https") => {
                 return Err(
-                    "https is not supported; run the watcher beside the server and give its http address".into()
+                    "https is not supported; run the watcher beside the server and give its http address"
+                        .into(),
                 );
             }
             _ => return Err(format!("expected a URL that begins with http://; {remedy}")),
@@ -216,7 +217,10 @@ mod tests {
         let read = |text: &str| text.parse::<ProfileArg>().unwrap();
         assert_eq!(read("a.json").of, ProfileFor::Any);
         assert_eq!(read("churn=a.json").of, ProfileFor::Model("churn".into()));
-        assert_eq!(read("/score=a=b.json"), ProfileArg { of: ProfileFor::Path("/score".into()), file: "a=b.json".into() });
+        assert_eq!(
+            read("/score=a=b.json"),
+            ProfileArg { of: ProfileFor::Path("/score".into()), file: "a=b.json".into() }
+        );
         assert!("=a.json".parse::<ProfileArg>().is_err() && "churn=".parse::<ProfileArg>().is_err());
     }
 }

@@ -96,7 +96,8 @@ impl Drop for Exchange {
         if !self.is_complete {
             return self.shared.outcome(prediction.model, WatchOutcome::Aborted);
         }
-        let Prediction { model, protocol, request, request_headers, answer, answer_headers, outputs } = prediction;
+        let Prediction { model, protocol, request, request_headers, answer, answer_headers, outputs } =
+            prediction;
         self.shared.observe(Observation {
             model,
             protocol,

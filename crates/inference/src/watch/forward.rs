@@ -19,7 +19,9 @@ use crate::{
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::{Body, Bytes, Incoming},
-    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING},
+    header::{
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    },
 };
 use hyper_util::rt::TokioIo;
 use std::{cell::RefCell, fmt::Write, rc::Rc, sync::Arc, time::SystemTime};
@@ -102,7 +104,9 @@ impl Worker {
         }
         let request_copy = observed.map(|_| Rc::new(RefCell::new(self.shared.new_copy())));
         let limit = self.shared.upstream_timeout;
-        let is_small = passing.target.is_some()
+        // Predictions change nothing at the server, so they can be repeated like requests of safe methods.
+        let is_safe = passing.target.is_some() || parts.method.is_safe();
+        let is_small = is_safe
             && body.size_hint().exact().is_some_and(|size| size <= SMALL)
             && !parts.headers.contains_key(EXPECT);
         let (body, whole) = if is_small {

@@ -69,8 +69,9 @@ pub(super) struct BodyHeaders {
 impl BodyHeaders {
     /// Reads the fields.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let text =
-            |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(|text| text.trim().to_owned());
+        let text = |name: &str| {
+            headers.get(name).and_then(|value| value.to_str().ok()).map(|text| text.trim().to_owned())
+        };
         Self {
             content_type: text(CONTENT_TYPE.as_str()),
             content_encoding: text(CONTENT_ENCODING.as_str()),

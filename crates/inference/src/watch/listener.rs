@@ -48,9 +48,14 @@ impl Proxy {
     ///
     /// # Errors
     /// Returns an error if the system does not allow the threads.
-    pub(super) fn start(listener: TcpListener, settings: &WatchSettings, shared: &Arc<Shared>) -> Result<Self> {
+    pub(super) fn start(
+        listener: TcpListener,
+        settings: &WatchSettings,
+        shared: &Arc<Shared>,
+    ) -> Result<Self> {
         let (stop, stopping) = watch::channel(false);
-        let runtime = || Runtime::new_current_thread().enable_all().build().context("starting a thread of the proxy");
+        let runtime =
+            || Runtime::new_current_thread().enable_all().build().context("starting a thread of the proxy");
         let (mut threads, mut workers) = (Vec::new(), Vec::new());
         for _ in 0..settings.worker_threads() {
             let (sender, receiver) = mpsc::unbounded_channel();
@@ -204,7 +209,12 @@ async fn serve(
             // hyper answered it.
             let shared = &worker.shared;
             shared.state.metrics.rejected(Reason::MalformedRequest);
-            shared.answered(Route::Unmatched, MethodLabel::Other, Reason::MalformedRequest.status().as_u16(), 0.0);
+            shared.answered(
+                Route::Unmatched,
+                MethodLabel::Other,
+                Reason::MalformedRequest.status().as_u16(),
+                0.0,
+            );
         }
         tracing::debug!(%error, "a connection ended with an error");
     }

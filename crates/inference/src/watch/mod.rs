@@ -121,7 +121,8 @@ impl Shared {
             );
             readers.push(reader);
         }
-        let loaded = |reader: &Reader| LoadedModel { card: reader.card().clone(), engine: Arc::new(Elsewhere) };
+        let loaded =
+            |reader: &Reader| LoadedModel { card: reader.card().clone(), engine: Arc::new(Elsewhere) };
         let (first, others) = readers.split_first().context("--profile: at least one profile is needed")?;
         let mut state = api::State::new(&own, loaded(first))?;
         state.own_ids = settings.own_ids;

@@ -1,6 +1,10 @@
 //! Reads the copies of requests and answers on a thread of its own, and counts their rows and outputs.
 
-use super::{Shared, copy::{Copy, NotCopied}, headers::BodyHeaders};
+use super::{
+    Shared,
+    copy::{Copy, NotCopied},
+    headers::BodyHeaders,
+};
 use crate::{foreign::Protocol, metrics::WatchOutcome};
 use flate2::read::{GzDecoder, ZlibDecoder};
 use model::Output;
@@ -102,7 +106,8 @@ fn observe(observation: &Observation, shared: &Shared) -> Observed {
         }
     };
     if outputs.len() != rows.rows().len() {
-        let problem = format!("the request has {} rows, but the answer has {}", rows.rows().len(), outputs.len());
+        let problem =
+            format!("the request has {} rows, but the answer has {}", rows.rows().len(), outputs.len());
         return Err((WatchOutcome::UnknownShape, problem));
     }
     let predictions = model.distances.predictions(rows.rows(), outputs);
@@ -140,9 +145,10 @@ pub(super) fn decode<'a>(
         let read = decoder.take(limit as u64 + 1).read_to_end(&mut decoded);
         match read {
             Err(error) => Err((WatchOutcome::NotReadable, format!("a body cannot be decompressed: {error}"))),
-            Ok(length) if length > limit => {
-                Err((WatchOutcome::TooLarge, format!("a body is larger than {limit} bytes; see --body-limit")))
-            }
+            Ok(length) if length > limit => Err((
+                WatchOutcome::TooLarge,
+                format!("a body is larger than {limit} bytes; see --body-limit"),
+            )),
             Ok(_) => Ok(Cow::Owned(decoded)),
         }
     };
@@ -152,7 +158,9 @@ pub(super) fn decode<'a>(
         Some("deflate") => read(&mut ZlibDecoder::new(bytes)),
         Some(other) => Err((
             WatchOutcome::Encoded,
-            format!("a body has the encoding {other:?}, which the watcher cannot read; it reads gzip and deflate"),
+            format!(
+                "a body has the encoding {other:?}, which the watcher cannot read; it reads gzip and deflate"
+            ),
         )),
     }
 }

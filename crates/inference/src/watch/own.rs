@@ -24,7 +24,9 @@ impl Routes {
         config
             .app_data(web::Data::clone(&self.sink))
             .service(api::resource(state, Route::Observe, |r| r.route(post().to(super::sink::observe))))
-            .service(api::resource(state, Route::CloudEvents, |r| r.route(post().to(super::sink::cloud_event))))
+            .service(api::resource(state, Route::CloudEvents, |r| {
+                r.route(post().to(super::sink::cloud_event))
+            }))
             .configure(|config| api::own_of_watcher(config, state, scrapes));
     }
 }

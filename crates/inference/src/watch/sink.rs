@@ -171,7 +171,10 @@ pub(super) async fn cloud_event(
     let shared = &sink.shared;
     let Some(model) = shared.targets.model(name) else {
         shared.unknown_model.increment(1);
-        let message = format!("no profile is of the model {:?}; give one with --profile MODEL=FILE", name.unwrap_or_default());
+        let message = format!(
+            "no profile is of the model {:?}; give one with --profile MODEL=FILE",
+            name.unwrap_or_default()
+        );
         return Err(Refusal::new(Reason::UnknownModel, message).at("ce-inferenceservicename").into());
     };
     let headers = BodyHeaders {

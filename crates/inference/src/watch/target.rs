@@ -32,7 +32,8 @@ impl Targets {
     pub(super) fn find(&self, path: &str) -> Option<Target> {
         let by_path = |of: &ProfileFor| matches!(of, ProfileFor::Path(own) if own == path);
         if let Some(model) = self.profiles.iter().position(by_path) {
-            let protocol = self.protocol.unwrap_or(recognised(path).map_or(Protocol::Native, |found| found.1));
+            let protocol =
+                self.protocol.unwrap_or(recognised(path).map_or(Protocol::Native, |found| found.1));
             return Some(Target { route: usual_route(protocol), protocol, model: Some(model) });
         }
         let (route, protocol, name) = recognised(path)?;
@@ -45,7 +46,9 @@ impl Targets {
     pub(super) fn model(&self, name: Option<&str>) -> Option<usize> {
         let named = |of: &ProfileFor| matches!(of, ProfileFor::Model(own) if Some(own.as_str()) == name);
         let any = |of: &ProfileFor| matches!(of, ProfileFor::Any);
-        if let Some(model) = self.profiles.iter().position(named).or_else(|| self.profiles.iter().position(any)) {
+        if let Some(model) =
+            self.profiles.iter().position(named).or_else(|| self.profiles.iter().position(any))
+        {
             return Some(model);
         }
         // A path without a name cannot be of another model if there is only one.
@@ -64,7 +67,8 @@ fn recognised(path: &str) -> Option<(Route, Protocol, Option<&str>)> {
     if let Some(rest) = path.strip_prefix("/v1/models/") {
         let model = rest.strip_suffix(":predict")?;
         // TensorFlow Serving also has versions and labels of versions.
-        let name = model.split_once("/versions/").or(model.split_once("/labels/")).map_or(model, |parts| parts.0);
+        let name =
+            model.split_once("/versions/").or(model.split_once("/labels/")).map_or(model, |parts| parts.0);
         return is_segment(name).then_some((Route::V1Predict, Protocol::V1, Some(name)));
     }
     let rest = path.strip_prefix("/v2/models/")?.strip_suffix("/infer")?;
@@ -118,8 +122,15 @@ mod tests {
             assert_eq!(found(&targets, path), Some((route, Some(0))), "{path}");
         }
         for path in [
-            "/", "/predict/", "/v2/models/infer", "/v2/models//infer", "/v2/models/a/b/infer", "/v1/models/a",
-            "/v1/models/:predict", "/v2/models/a/versions//infer", "/metrics",
+            "/",
+            "/predict/",
+            "/v2/models/infer",
+            "/v2/models//infer",
+            "/v2/models/a/b/infer",
+            "/v1/models/a",
+            "/v1/models/:predict",
+            "/v2/models/a/versions//infer",
+            "/metrics",
         ] {
             assert_eq!(found(&targets, path), None, "{path}");
         }

@@ -62,8 +62,8 @@ impl Connections {
         Rc::new(Self { upstream, limit, idle: RefCell::default() })
     }
 
-    /// Sends a request and waits for the head of its answer. `again` returns the request once more, if its body is known; a request for
-    /// a prediction changes nothing at the server, so it is sent again if the server closed an idle connection instead of answering.
+    /// Sends a request and waits for the head of its answer. `again` returns the request once more; there is none if the request may not
+    /// be repeated. It is sent again if the server closed an idle connection instead of answering.
     ///
     /// # Errors
     /// Returns an error if the upstream cannot be reached, or does not answer with HTTP in time.
@@ -97,7 +97,8 @@ impl Connections {
                         }
                     } else if let Some(again) = &again
                         && was_idle
-                        && (error.error().is_incomplete_message() || error.error().is_closed())
+                        && !error.error().is_parse()
+                        && !error.error().is_user()
                     {
                         request = again();
                         continue;

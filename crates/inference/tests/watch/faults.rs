@@ -33,7 +33,10 @@ fn an_upstream_that_is_down_is_a_502_of_the_watchers_own() {
     let served = watched.metric("inference_requests_total", &["endpoint=\"/predict\"", "status=\"502\""]);
     assert_eq!(served, 1.0);
     // The watcher itself is healthy.
-    assert_eq!(ask(watched.own, b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").status(), 200);
+    assert_eq!(
+        ask(watched.own, b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").status(),
+        200
+    );
 }
 
 #[test]
@@ -50,7 +53,9 @@ fn an_upstream_that_does_not_answer_is_a_504() {
 
 #[test]
 fn an_answer_that_is_not_http_or_breaks_off_before_its_head_ends_is_a_502() {
-    for bytes in [&b""[..], b"HTTP/1.1 200 OK\r\nContent-Le", b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 999999 X\r\n\r\n"] {
+    for bytes in
+        [&b""[..], b"HTTP/1.1 200 OK\r\nContent-Le", b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 999999 X\r\n\r\n"]
+    {
         let upstream = Upstream::answering(move |_| Answer::closing(bytes));
         let watched = Watched::iris(upstream.address, &[]);
         let answer = watched.post("/predict", ROW);
@@ -62,7 +67,9 @@ fn an_answer_that_is_not_http_or_breaks_off_before_its_head_ends_is_a_502() {
 #[test]
 fn a_large_answer_that_breaks_off_breaks_off_for_the_client() {
     let upstream = Upstream::answering(|_| {
-        Answer::closing([&b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"[..], &[b'x'; 70_000]].concat())
+        Answer::closing(
+            [&b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"[..], &[b'x'; 70_000]].concat(),
+        )
     });
     let watched = Watched::iris(upstream.address, &[]);
     let mut stream = connect(watched.address);
@@ -98,7 +105,8 @@ fn a_client_that_leaves_before_the_answer_is_counted() {
     let watched = Watched::iris(upstream.address, &[]);
     let mut stream = connect(watched.address);
     stream.write_all(&message::post("/predict", ROW)).unwrap();
-    watched.until("the request arrives", |watched| watched.metric("inference_requests_in_flight", &[]) == 1.0);
+    watched
+        .until("the request arrives", |watched| watched.metric("inference_requests_in_flight", &[]) == 1.0);
     drop(stream);
     answer_now.send(()).unwrap();
     // The answer was read, so the prediction may also be observed; it is counted once in either case.
@@ -118,7 +126,8 @@ fn a_client_may_close_its_sending_side_before_the_answer() {
 
 #[test]
 fn a_connection_that_the_upstream_closed_while_idle_is_not_used_again() {
-    let upstream = Upstream::answering(|_| Answer::closing(Answer::json(200, r#"{"prediction":"setosa"}"#).bytes));
+    let upstream =
+        Upstream::answering(|_| Answer::closing(Answer::json(200, r#"{"prediction":"setosa"}"#).bytes));
     let watched = Watched::iris(upstream.address, &[]);
     let mut stream = connect(watched.address);
     let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -160,7 +169,9 @@ fn an_expected_100_continue_reaches_the_client() {
     let watched = Watched::iris(upstream.address, &[]);
     let mut stream = connect(watched.address);
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    stream.write_all(b"POST /predict HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n").unwrap();
+    stream
+        .write_all(b"POST /predict HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        .unwrap();
     assert_eq!(Message::read_head(&mut reader).unwrap().status(), 100);
     stream.write_all(b"{}").unwrap();
     assert_eq!(Message::read_answer(&mut reader, false).unwrap().status(), 200);

@@ -1,6 +1,6 @@
 //! HTTP messages as bytes, read without the libraries that the proxy uses.
 
-use std::io::{self, BufRead, Error, Read};
+use std::io::{self, BufRead, Error};
 
 /// A message as it came over a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,11 @@ impl Message {
         }
     }
 
-    fn read_body(&self, reader: &mut impl BufRead, otherwise: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
+    fn read_body(
+        &self,
+        reader: &mut impl BufRead,
+        otherwise: impl FnOnce() -> Vec<u8>,
+    ) -> io::Result<Vec<u8>> {
         if let Some(coding) = self.field("transfer-encoding") {
             assert_eq!(coding.to_ascii_lowercase(), "chunked");
             return chunks(reader);

@@ -1,1 +1,73 @@
-//! (later)
+//! Several models behind one server.
+
+use crate::{
+    support::{PROFILE, Watched},
+    upstream::{Answer, Upstream},
+};
+use clap::Parser;
+use inference::watch::{WatchSettings, Watcher};
+use model::{CsvOptions, TrainOptions, read_csv};
+
+/// Writes a model file of another table, and returns its path.
+fn other() -> String {
+    let table: String = (0..200)
+        .map(|row| format!("{},{}\n", row % 40, if row % 40 < 20 { "low" } else { "high" }))
+        .collect();
+    let options = CsvOptions::new("kind");
+    let table = read_csv(format!("size,kind\n{table}").as_bytes(), "table", &options).unwrap().table;
+    let file = model::train(&table, &TrainOptions::new("size")).unwrap();
+    let path = tempfile::Builder::new().suffix(".json").tempfile().unwrap().keep().unwrap().1;
+    std::fs::write(&path, file.to_json().unwrap()).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn each_model_has_its_own_series() {
+    let upstream = Upstream::answering(|request| {
+        let is_flower = String::from_utf8_lossy(&request.start).contains("flowers");
+        Answer::json(200, &format!(r#"{{"predictions":["{}"]}}"#, if is_flower { "setosa" } else { "low" }))
+    });
+    let (iris, size) = (format!("flowers={}", PROFILE.display()), format!("size={}", other()));
+    let watched = Watched::start(upstream.address, &["--profile", &iris, "--profile", &size]);
+    watched.post("/v1/models/flowers:predict", r#"{"instances":[[5.1,3.5,1.4,0.2]]}"#);
+    watched.post("/v1/models/size:predict", r#"{"instances":[[3]]}"#);
+    watched.post("/v1/models/third:predict", r#"{"instances":[[3]]}"#);
+    watched.until_outcome("observed", 2.0);
+    for model in ["iris", "size"] {
+        let own = format!("model=\"{model}\"");
+        assert_eq!(watched.metric("watch_requests_total", &[&own]), 1.0, "{model}");
+        assert_eq!(watched.metric("signal_bin_total", &[&own, "signal=\"prediction\""]), 1.0, "{model}");
+    }
+    watched.until("the unknown model is counted", |watched| {
+        watched.metric("watch_unknown_model_total", &[]) == 1.0
+    });
+}
+
+#[test]
+fn a_profile_that_cannot_be_used_is_named_at_the_start() {
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        settings: WatchSettings,
+    }
+    let build = |profiles: &[&str]| {
+        let flags = profiles.iter().flat_map(|profile| ["--profile", profile]);
+        let usual = [
+            "watch",
+            "--upstream",
+            "http://127.0.0.1:1",
+            "--listen",
+            "127.0.0.1:0",
+            "--metrics-listen",
+            "127.0.0.1:0",
+        ];
+        let settings = Flags::try_parse_from(usual.into_iter().chain(flags)).unwrap().settings;
+        let built = actix_web::rt::System::new().block_on(async { Watcher::build(&settings).map(|_| ()) });
+        format!("{:#}", built.unwrap_err())
+    };
+    let missing = build(&["/nonexistent.json"]);
+    assert!(missing.contains("--profile /nonexistent.json"), "{missing}");
+    let (one, two) = (format!("a={}", PROFILE.display()), format!("b={}", PROFILE.display()));
+    let twice = build(&[&one, &two]);
+    assert!(twice.contains("given twice"), "{twice}");
+}

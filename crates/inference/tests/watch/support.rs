@@ -54,10 +54,20 @@ impl Watched {
     pub fn start(upstream: SocketAddr, flags: &[&str]) -> Self {
         let upstream = format!("http://{upstream}");
         let usual = [
-            "watch", "--upstream", &upstream, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
-            "--workers", "1", "--drain", "0s",
+            "watch",
+            "--upstream",
+            &upstream,
+            "--listen",
+            "127.0.0.1:0",
+            "--metrics-listen",
+            "127.0.0.1:0",
+            "--workers",
+            "1",
+            "--drain",
+            "0s",
         ];
-        let settings = Flags::try_parse_from(usual.iter().chain(flags)).unwrap_or_else(|error| panic!("{error}"));
+        let settings =
+            Flags::try_parse_from(usual.iter().chain(flags)).unwrap_or_else(|error| panic!("{error}"));
         let (sender, receiver) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {

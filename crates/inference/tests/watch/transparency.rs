@@ -69,8 +69,17 @@ impl Sent {
 }
 
 fn is_of_connection(name: &str) -> bool {
-    ["connection", "keep-alive", "te", "upgrade", "proxy-connection", "transfer-encoding", "content-length", "x-of-connection"]
-        .contains(&name.to_ascii_lowercase().as_str())
+    [
+        "connection",
+        "keep-alive",
+        "te",
+        "upgrade",
+        "proxy-connection",
+        "transfer-encoding",
+        "content-length",
+        "x-of-connection",
+    ]
+    .contains(&name.to_ascii_lowercase().as_str())
 }
 
 /// The order of fields of different names means nothing; that of the same name does.
@@ -97,7 +106,9 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 
 fn fields() -> impl Strategy<Value = Vec<(String, String)>> {
     let name = "[A-Za-z][A-Za-z0-9_-]{0,12}".prop_filter("set by the test", |name| {
-        !is_of_connection(name) && !["host", "expect", "trailer", "content-encoding"].contains(&name.to_ascii_lowercase().as_str())
+        !is_of_connection(name)
+            && !["host", "expect", "trailer", "content-encoding"]
+                .contains(&name.to_ascii_lowercase().as_str())
     });
     let value = "[!-~\u{80}-\u{ff}]([ -~\u{80}-\u{ff}]{0,20}[!-~])?";
     vec((name, value), 0..8)
@@ -126,12 +137,23 @@ fn framing(closes: bool) -> impl Strategy<Value = Framing> {
 }
 
 fn request() -> impl Strategy<Value = Sent> {
-    let method = select(vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "REPORT", "M-SEARCH"]);
+    let method =
+        select(vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "REPORT", "M-SEARCH"]);
     let path = prop_oneof![
         select(vec![
-            "/predict", "/invocations", "/v2/models/iris/infer", "/v1/models/iris:predict", "/", "//a//b",
-            "/metrics", "/healthz", "/feedback", "/a?", "/%7Ba%7D?b=%20&c",
-        ]).prop_map(str::to_owned),
+            "/predict",
+            "/invocations",
+            "/v2/models/iris/infer",
+            "/v1/models/iris:predict",
+            "/",
+            "//a//b",
+            "/metrics",
+            "/healthz",
+            "/feedback",
+            "/a?",
+            "/%7Ba%7D?b=%20&c",
+        ])
+        .prop_map(str::to_owned),
         "/[a-zA-Z0-9._~!$&'()*+,;=:@%/-]{0,30}(\\?[a-zA-Z0-9._~!$&'()*+,;=:@/?-]{0,20})?",
     ];
     (method, path, fields(), of_connection(), body(), framing(false)).prop_map(
@@ -147,14 +169,20 @@ fn request() -> impl Strategy<Value = Sent> {
 
 fn answer() -> impl Strategy<Value = Sent> {
     let reason = "[!-~]([ -~]{0,20}[!-~])?";
-    (prop_oneof![3 => Just(200_u16), 2 => 200..600_u16], reason, fields(), of_connection(), body(), framing(true)).prop_map(
-        |(status, reason, mut fields, of_connection, body, framing)| {
+    (
+        prop_oneof![3 => Just(200_u16), 2 => 200..600_u16],
+        reason,
+        fields(),
+        of_connection(),
+        body(),
+        framing(true),
+    )
+        .prop_map(|(status, reason, mut fields, of_connection, body, framing)| {
             fields.extend(of_connection);
             let has_body = !matches!(status, 204 | 304);
             let (body, framing) = if has_body { (body, framing) } else { (Vec::new(), Framing::Close) };
             Sent { start: format!("HTTP/1.1 {status} {reason}"), fields, body, framing }
-        },
-    )
+        })
 }
 
 static NEXT: LazyLock<Arc<Mutex<Option<Sent>>>> = LazyLock::new(Arc::default);

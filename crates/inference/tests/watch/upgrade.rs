@@ -14,7 +14,11 @@ fn after_an_upgrade_both_sides_are_connected() {
         let request = Message::read_request(&mut reader).unwrap();
         assert_eq!(request.field("upgrade").unwrap(), "echo");
         assert_eq!(request.field("connection").unwrap(), "upgrade");
-        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello\n").unwrap();
+        stream
+            .write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello\n",
+            )
+            .unwrap();
         let mut line = String::new();
         while reader.read_line(&mut line).is_ok_and(|length| length > 0) {
             stream.write_all(line.to_uppercase().as_bytes()).unwrap();
@@ -24,7 +28,11 @@ fn after_an_upgrade_both_sides_are_connected() {
     let watched = Watched::iris(address, &[]);
     let mut stream = connect(watched.address);
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    stream.write_all(b"GET /socket HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: echo\r\n\r\n").unwrap();
+    stream
+        .write_all(
+            b"GET /socket HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: echo\r\n\r\n",
+        )
+        .unwrap();
     let head = Message::read_head(&mut reader).unwrap();
     assert_eq!((head.status(), head.field("upgrade").unwrap().as_str()), (101, "echo"));
     let mut line = |sent: &[u8]| {

@@ -70,7 +70,9 @@ pub struct Answer {
 impl Answer {
     pub fn json(status: u16, body: &str) -> Self {
         let length = body.len();
-        let head = format!("HTTP/1.1 {status} OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!(
+            "HTTP/1.1 {status} OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
         Self { bytes: [head.as_bytes(), body.as_bytes()].concat(), then_close: false }
     }
 
