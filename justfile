@@ -166,9 +166,11 @@ lint:
     cargo clippy --locked --workspace --all-targets -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 
-# Throughput as a ratio to bare actix endpoints and to a former commit, time to start, memory, and the cost of counting a row; `--requests N` before memory is read
-bench *flags: (_install "wrk" "wrk") (_install "python3" "python3") _bench-baseline
-    INFERENCE_BASELINE="$(realpath "${CARGO_TARGET_DIR:-target}/bench/inference-{{ bench_baseline }}")" \
+# Throughput as a ratio to bare actix endpoints, to a former commit and of the watcher to nginx, time to start, memory, and the cost of counting a row; `--requests N` before memory is read
+bench *flags: (_install "wrk" "wrk") (_install "python3" "python3") (_install "nginx" "nginx-light") _bench-baseline
+    cargo build --locked --release --package loadgen
+    LOADGEN="$(realpath "${CARGO_TARGET_DIR:-target}/release/loadgen")" \
+        INFERENCE_BASELINE="$(realpath "${CARGO_TARGET_DIR:-target}/bench/inference-{{ bench_baseline }}")" \
         ORT_DYLIB_PATH="$(just onnxruntime)" \
         cargo bench --locked --package inference --bench throughput --bench recording -- "$@"
 

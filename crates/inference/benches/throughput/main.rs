@@ -3,6 +3,8 @@
 //! - one row and the built-in linear model, compared with a bare actix endpoint and with actix alone
 //! - one row and a gradient boosting model in ONNX, compared with a bare actix endpoint that runs the same session
 //! - batches of 1,000 rows and the built-in model
+//! - one row through `inference watch` and through nginx, compared with the bare endpoint behind them, and the latency that the watcher
+//!   adds at 5,000 requests per second
 //! - the time from start to ready, with and without ONNX Runtime
 //! - memory after many requests, without a scrape
 //!
@@ -12,9 +14,10 @@
 //! Servers are measured in turn, and each round has one ratio per pair of servers. The median over the rounds is printed, with the CPU
 //! time of each server per request, which depends less on other load of the machine.
 //!
-//! Layout: `bare` implements the other endpoints; `servers` starts servers and sends requests to them.
+//! Layout: `bare` implements the other endpoints; `servers` starts servers and sends requests to them; `proxies` measures the watcher.
 
 mod bare;
+mod proxies;
 mod servers;
 
 use servers::{Load, Server, median};
@@ -79,6 +82,8 @@ fn run(requests: u64) {
     println!("Batches of {BATCH} rows, linear model of 4 features:");
     let batch = format!("{{\"instances\":[{}]}}", vec![FLOWER; BATCH].join(","));
     compare([service()].into_iter().chain(baseline()).collect(), &Load::new(&batch), BATCH);
+
+    proxies::compare();
 
     println!("From start to ready, median of {STARTS}:");
     let (mut without, mut with) = (Vec::new(), Vec::new());

@@ -20,7 +20,7 @@ pub struct Server {
     /// The time from the start of the process to an answer 200 of `/readyz`, or to any answer of a server without that route.
     pub ready_after: Duration,
     child: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 /// The measurements of one turn.
@@ -67,6 +67,16 @@ impl Server {
         Self { name, ready_after: start.elapsed(), child, address }
     }
 
+    /// Takes a process that serves this address, and waits until it answers.
+    pub fn of(name: &'static str, child: Child, address: SocketAddr) -> Self {
+        let start = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(10), "{name} does not listen at {address}");
+            std::thread::yield_now();
+        }
+        Self { name, ready_after: start.elapsed(), child, address }
+    }
+
     /// Sends requests to the server for one turn.
     pub fn measure(&self, load: &Load) -> Turn {
         let before = self.cpu_seconds();
@@ -110,7 +120,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // nginx stops its workers at SIGTERM.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }
 }

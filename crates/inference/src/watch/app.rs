@@ -12,10 +12,10 @@ use std::{future::Future, net::SocketAddr, sync::Arc};
 
 /// A watcher whose listeners are bound. Requests pass as soon as it is built.
 pub struct Watcher {
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     own_address: SocketAddr,
     shared: Arc<Shared>,
-    proxy: Proxy,
+    proxy: Option<Proxy>,
     own: Server,
     settings: WatchSettings,
 }
@@ -28,11 +28,10 @@ impl Watcher {
     /// few file descriptors or threads.
     pub fn build(settings: &WatchSettings) -> Result<Self> {
         let (shared, observations) = Shared::new(settings)?;
-        let listener = bind(settings.listen, "--listen")?;
         let own_listener = bind(settings.metrics_listen, "--metrics-listen")?;
         // Each connection of a client may have one to the upstream.
         let connections = connection::allowed(2 * settings.max_connections, settings.worker_threads())? / 2;
-        let (address, own_address) = (listener.local_addr()?, own_listener.local_addr()?);
+        let own_address = own_listener.local_addr()?;
         let own = own::Routes::new(&shared, settings);
         let (state, scrapes) = (Arc::clone(&shared.state), api::Scrapes::shared());
         let own =
@@ -44,12 +43,17 @@ impl Watcher {
             .spawn(move || observer::run(&observations, &to_observe))
             .context("starting the observer's thread")?;
         let settings = WatchSettings { max_connections: connections.max(1), ..settings.clone() };
-        let proxy = Proxy::start(listener, &settings, &shared)?;
+        let (mut address, mut proxy) = (None, None);
+        if let Some(upstream) = &settings.upstream {
+            let listener = bind(settings.listen, "--listen")?;
+            address = Some(listener.local_addr()?);
+            proxy = Some(Proxy::start(listener, upstream, &settings, &shared)?);
+        }
         Ok(Self { address, own_address, shared, proxy, own, settings })
     }
 
-    /// Returns the address of the proxy.
-    pub fn address(&self) -> SocketAddr {
+    /// Returns the address of the proxy, if there is an upstream.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
@@ -102,7 +106,7 @@ impl Watcher {
             shared.state.stop_being_ready();
             let gracefully = async {
                 tokio::time::sleep(drain).await;
-                let stopped = tokio::task::spawn_blocking(move || proxy.stop()).await;
+                let stopped = tokio::task::spawn_blocking(move || proxy.into_iter().for_each(Proxy::stop)).await;
                 handle.stop(true).await;
                 stopped.context("stopping the proxy")
             };
@@ -124,8 +128,16 @@ impl Watcher {
     }
 
     fn log_start(&self) {
-        let upstream = self.settings.upstream.authority();
-        tracing::info!(address = %self.address, upstream, own = %self.own_address, "watching");
+        match self.address.zip(self.settings.upstream.as_ref()) {
+            Some((address, upstream)) => {
+                let upstream = upstream.authority();
+                tracing::info!(%address, upstream, own = %self.own_address, "watching");
+            }
+            None => {
+                let own = self.own_address;
+                tracing::info!(%own, "there is no --upstream: only rows that are sent to this address are observed");
+            }
+        }
         for model in &self.shared.models {
             let card = model.reader.card();
             tracing::info!(model = card.name, version = card.version, "observes predictions of this model");

@@ -16,9 +16,9 @@ use std::{
 /// Flags of `inference watch`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WatchSettings {
-    /// Model server to watch, such as http://127.0.0.1:8080
+    /// Model server to watch, such as http://127.0.0.1:8080; without it, only rows that are sent to the watcher are observed
     #[arg(long, env = "INFERENCE_UPSTREAM", value_name = "URL")]
-    pub upstream: Upstream,
+    pub upstream: Option<Upstream>,
     /// Profile or model file of the server's model. With several models, one flag each, with the server's name of the model or the path
     /// of its predictions first: churn=churn.json, /score=score.json
     #[arg(long = "profile", env = "INFERENCE_PROFILE", value_name = "[MODEL=]FILE", required = true)]

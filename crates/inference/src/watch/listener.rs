@@ -1,6 +1,6 @@
 //! Accepts the clients' connections and serves them on the worker threads of the proxy.
 
-use super::{Shared, WatchSettings, forward::Worker, upstream::Connections};
+use super::{Shared, WatchSettings, args::Upstream, forward::Worker, upstream::Connections};
 use crate::{
     metrics::{ConnectionDrop, MethodLabel},
     reason::Reason,
@@ -50,6 +50,7 @@ impl Proxy {
     /// Returns an error if the system does not allow the threads.
     pub(super) fn start(
         listener: TcpListener,
+        upstream: &Upstream,
         settings: &WatchSettings,
         shared: &Arc<Shared>,
     ) -> Result<Self> {
@@ -60,9 +61,10 @@ impl Proxy {
         for _ in 0..settings.worker_threads() {
             let (sender, receiver) = mpsc::unbounded_channel();
             workers.push(sender);
-            let (settings, shared, stopping) = (settings.clone(), Arc::clone(shared), stopping.clone());
+            let connections = (upstream.clone(), settings.upstream_timeout);
+            let (shared, stopping) = (Arc::clone(shared), stopping.clone());
             let runtime = runtime()?;
-            let serve = move || work(&runtime, receiver, &settings, &shared, &stopping);
+            let serve = move || work(&runtime, receiver, connections, &shared, &stopping);
             threads.push(std::thread::Builder::new().name("proxy".into()).spawn(serve)?);
         }
         listener.set_nonblocking(true)?;
@@ -129,13 +131,13 @@ async fn accept(
 fn work(
     runtime: &TokioRuntime,
     mut sockets: mpsc::UnboundedReceiver<std::net::TcpStream>,
-    settings: &WatchSettings,
+    (upstream, limit): (Upstream, Duration),
     shared: &Arc<Shared>,
     stopping: &watch::Receiver<bool>,
 ) {
     let local = LocalSet::new();
     local.block_on(runtime, async {
-        let connections = Connections::new(settings.upstream.clone(), settings.upstream_timeout);
+        let connections = Connections::new(upstream, limit);
         let worker = Rc::new(Worker { shared: Arc::clone(shared), connections: Rc::clone(&connections) });
         let tidy = spawn_local(async move {
             let mut ticks = interval(TIDY_EVERY);
@@ -148,7 +150,6 @@ fn work(
         let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
         while let Some(socket) = sockets.recv().await {
             let (worker, stopping, open) = (Rc::clone(&worker), stopping.clone(), open.clone());
-            let limit = settings.upstream_timeout;
             spawn_local(async move {
                 serve(socket, &worker, stopping, limit).await;
                 worker.shared.state.connections.fetch_sub(1, Ordering::Relaxed);
@@ -159,7 +160,7 @@ fn work(
         // A request takes at most as long as the upstream may, with a pause for its body.
         tokio::select! {
             _ = all_closed.recv() => {}
-            () = sleep(settings.upstream_timeout * 2) => tracing::warn!("requests are still in flight; stopping"),
+            () = sleep(limit * 2) => tracing::warn!("requests are still in flight; stopping"),
         }
         tidy.abort();
     });

@@ -39,6 +39,7 @@ use crate::{
     served::Described,
 };
 use anyhow::{Context, Result, ensure};
+use args::Upstream;
 use copy::{Budget, Copy};
 use hyper::{body::Bytes, header::HeaderValue};
 use metrics::Counter;
@@ -152,8 +153,10 @@ impl Shared {
             budget: Budget::new(settings.copy_memory),
             body_limit: settings.body_limit,
             upstream_timeout: settings.upstream_timeout,
-            upstream_host: HeaderValue::try_from(settings.upstream.authority())
-                .context("--upstream: the host cannot be written in a header")?,
+            upstream_host: HeaderValue::try_from(
+                settings.upstream.as_ref().map(Upstream::authority).unwrap_or_default(),
+            )
+            .context("--upstream: the host cannot be written in a header")?,
             prediction_ids: settings.prediction_ids.into(),
         };
         Ok((Arc::new(shared), observations))

@@ -73,7 +73,7 @@ impl Watched {
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let watcher = Watcher::build(&settings.settings).unwrap();
-                sender.send((watcher.address(), watcher.own_address())).unwrap();
+                sender.send((watcher.address().unwrap(), watcher.own_address())).unwrap();
                 watcher.run_until_stopped(async { stopped.await.unwrap_or("dropped") }).await.unwrap();
             });
         });

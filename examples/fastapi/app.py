@@ -1,0 +1,30 @@
+"""A plain FastAPI service: a scikit-learn classifier of Iris flowers behind POST /predict.
+
+It knows nothing of monitoring. `just demo-watch` puts the watcher in front of it.
+"""
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+iris = load_iris()
+model = make_pipeline(StandardScaler(), LogisticRegression())
+# Every second row; the others are the reference, which the model must not know.
+model.fit(iris.data[::2], iris.target[::2])
+
+app = FastAPI()
+
+
+class Flower(BaseModel):
+    """Sepal length, sepal width, petal length, petal width, in cm."""
+
+    features: tuple[float, float, float, float]
+
+
+@app.post("/predict")
+async def predict(flower: Flower):
+    probabilities = model.predict_proba([flower.features])[0]
+    return {"prediction": int(probabilities.argmax()), "probabilities": probabilities.tolist()}
