@@ -27,7 +27,7 @@ impl Watcher {
     /// Returns an error if a profile cannot be used, an address is in use, the receipt key cannot be read, or the system provides too
     /// few file descriptors or threads.
     pub fn build(settings: &WatchSettings) -> Result<Self> {
-        let (shared, observations) = Shared::new(settings)?;
+        let shared = Shared::new(settings)?;
         let own_listener = bind(settings.metrics_listen, "--metrics-listen")?;
         // Each connection of a client may have one to the upstream.
         let connections = connection::allowed(2 * settings.max_connections, settings.worker_threads())? / 2;
@@ -40,7 +40,7 @@ impl Watcher {
         let to_observe = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("observe".into())
-            .spawn(move || observer::run(&observations, &to_observe))
+            .spawn(move || observer::run(&to_observe))
             .context("starting the observer's thread")?;
         let settings = WatchSettings { max_connections: connections.max(1), ..settings.clone() };
         let (mut address, mut proxy) = (None, None);
@@ -106,7 +106,8 @@ impl Watcher {
             shared.state.stop_being_ready();
             let gracefully = async {
                 tokio::time::sleep(drain).await;
-                let stopped = tokio::task::spawn_blocking(move || proxy.into_iter().for_each(Proxy::stop)).await;
+                let stopped =
+                    tokio::task::spawn_blocking(move || proxy.into_iter().for_each(Proxy::stop)).await;
                 handle.stop(true).await;
                 stopped.context("stopping the proxy")
             };

@@ -6,7 +6,7 @@
 //! - `listener`: the clients' connections; `upstream`: the connections to the model server
 //! - `forward`: passes one request on; `headers`, `relay`, `copy`: its header fields, its body, and the copy of its body
 //! - `target`: recognises requests for predictions; `exchange`: counts a request when its answer has passed
-//! - `observer`: reads the copies on a thread of its own
+//! - `queue`, `observer`: the copies that wait to be read, and the thread that reads them
 //! - `own`: the watcher's own routes; `sink`: rows and answers that are sent to it instead of through it
 //!
 //! A request never waits for the observer. What is not observed is counted by reason, so every request for a prediction is counted in
@@ -21,6 +21,7 @@ mod headers;
 mod listener;
 mod observer;
 mod own;
+mod queue;
 mod relay;
 mod sink;
 mod target;
@@ -45,18 +46,13 @@ use hyper::{body::Bytes, header::HeaderValue};
 use metrics::Counter;
 use model::{Batch, Distances, Engine, EngineError, Output};
 use observer::Observation;
+use queue::Queue;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
+    sync::Arc,
     time::Duration,
 };
 use target::Targets;
-
-/// The greatest number of observations that wait for the observer.
-const QUEUE: usize = 8192;
 
 /// What all threads of the watcher share.
 struct Shared {
@@ -66,7 +62,7 @@ struct Shared {
     state: Arc<api::State>,
     routes: [RouteMetrics; 6],
     unknown_model: Counter,
-    queue: SyncSender<Observation>,
+    queue: Queue,
     budget: Arc<Budget>,
     body_limit: usize,
     upstream_timeout: Duration,
@@ -106,8 +102,8 @@ const PROXIED: [Route; 6] = [
 ];
 
 impl Shared {
-    /// Reads the profiles and prepares their metrics. Also returns the observations that the observer reads.
-    fn new(settings: &WatchSettings) -> Result<(Arc<Self>, Receiver<Observation>)> {
+    /// Reads the profiles and prepares their metrics.
+    fn new(settings: &WatchSettings) -> Result<Arc<Self>> {
         let own: Settings = settings.of_own_listener();
         let mut readers = Vec::new();
         for profile in &settings.profiles {
@@ -142,14 +138,13 @@ impl Shared {
             })
         });
         let models = models.collect::<Result<_>>()?;
-        let (queue, observations) = sync_channel(QUEUE);
         let shared = Self {
             targets: Targets::new(&settings.profiles, settings.protocol),
             models,
             routes: PROXIED.map(|route| state.metrics.of_route(route)),
             unknown_model: state.metrics.unknown_model(),
             state: Arc::new(state),
-            queue,
+            queue: Queue::default(),
             budget: Budget::new(settings.copy_memory),
             body_limit: settings.body_limit,
             upstream_timeout: settings.upstream_timeout,
@@ -159,7 +154,7 @@ impl Shared {
             .context("--upstream: the host cannot be written in a header")?,
             prediction_ids: settings.prediction_ids.into(),
         };
-        Ok((Arc::new(shared), observations))
+        Ok(Arc::new(shared))
     }
 
     fn new_copy(&self) -> Copy {
@@ -181,10 +176,8 @@ impl Shared {
     /// Hands an observation to the observer, unless too many are waiting.
     fn observe(&self, observation: Observation) {
         let model = observation.model;
-        match self.queue.try_send(observation) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => self.outcome(model, WatchOutcome::QueueFull),
-            Err(TrySendError::Disconnected(_)) => self.outcome(model, WatchOutcome::Internal),
+        if self.queue.push(observation).is_err() {
+            self.outcome(model, WatchOutcome::QueueFull);
         }
     }
 

@@ -13,7 +13,6 @@ use std::{
     collections::HashMap,
     io::Read,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc::Receiver},
     time::{Duration, Instant},
 };
 
@@ -36,31 +35,39 @@ pub(super) struct Observation {
 /// What came of an observation: how it is counted, and what did not fit.
 type Observed = Result<WatchOutcome, (WatchOutcome, String)>;
 
-/// Observes until the proxy ends. A fault of the observer ends one observation, not the thread.
-pub(super) fn run(observations: &Receiver<Observation>, shared: &Arc<Shared>) {
+/// Observes until the process ends. A fault of the observer ends one observation, not the thread.
+pub(super) fn run(shared: &Shared) -> ! {
     let mut logged: HashMap<(usize, WatchOutcome), Instant> = HashMap::new();
-    while let Ok(observation) = observations.recv() {
-        let model = observation.model;
-        let observed = catch_unwind(AssertUnwindSafe(|| observe(&observation, shared)))
-            .unwrap_or_else(|_| Err((WatchOutcome::Internal, "the observer failed".to_owned())));
-        let (outcome, problem) = match observed {
-            Ok(outcome) => (outcome, None),
-            Err((outcome, problem)) => (outcome, Some(problem)),
-        };
-        shared.outcome(model, outcome);
-        let Some(problem) = problem else { continue };
-        let is_due = logged.get(&(model, outcome)).is_none_or(|last| last.elapsed() >= LOG_EVERY);
-        if is_due {
-            logged.insert((model, outcome), Instant::now());
-            let card = shared.models[model].reader.card();
-            tracing::warn!(
-                model = card.name,
-                version = card.version,
-                outcome = outcome.as_str(),
-                problem,
-                "a prediction passed, but was not observed"
-            );
+    let mut observations = Vec::new();
+    loop {
+        shared.queue.take(&mut observations);
+        for observation in observations.drain(..) {
+            one(&observation, shared, &mut logged);
         }
+    }
+}
+
+fn one(observation: &Observation, shared: &Shared, logged: &mut HashMap<(usize, WatchOutcome), Instant>) {
+    let model = observation.model;
+    let observed = catch_unwind(AssertUnwindSafe(|| observe(observation, shared)))
+        .unwrap_or_else(|_| Err((WatchOutcome::Internal, "the observer failed".to_owned())));
+    let (outcome, problem) = match observed {
+        Ok(outcome) => (outcome, None),
+        Err((outcome, problem)) => (outcome, Some(problem)),
+    };
+    shared.outcome(model, outcome);
+    let Some(problem) = problem else { return };
+    let is_due = logged.get(&(model, outcome)).is_none_or(|last| last.elapsed() >= LOG_EVERY);
+    if is_due {
+        logged.insert((model, outcome), Instant::now());
+        let card = shared.models[model].reader.card();
+        tracing::warn!(
+            model = card.name,
+            version = card.version,
+            outcome = outcome.as_str(),
+            problem,
+            "a prediction passed, but was not observed"
+        );
     }
 }
 
