@@ -16,6 +16,9 @@ evidently := "0.7.23"
 tritonclient := "2.73.0"
 mlserver := "1.7.1"
 skl2onnx := "1.20.0"
+fastapi := "0.165.0"
+uvicorn := "0.54.0"
+pandas := "3.1.1"
 # MLServer starts its workers in a way that uvloop 0.22 does not allow.
 mlserver_uvloop := "0.21.0"
 # Evidently imports a name that pandas 3 does not have.
@@ -46,6 +49,9 @@ demo:
 
 # Run one scenario natively, against a fresh service with the built-in model and, if it is installed, Prometheus
 rehearse scenario: _monitoring-if-possible (_rehearse scenario)
+
+# Play the demo against a FastAPI service that knows nothing of monitoring, with `inference watch` in front of it
+demo-watch: (_install "python3" "python3") _monitoring-if-possible (_rehearse "demo" "watch")
 
 # Build everything and run every test, against real Prometheus tools
 test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "faketime" "faketime") (_install "jsonnet" "jsonnet") (_install "chromium" "chromium fonts-dejavu-core")
@@ -305,12 +311,26 @@ _demo-compose:
         "'docker compose --project-name $COMPOSE_PROJECT_NAME down --volumes' ends the stack."
     exit "$status"
 
-_rehearse scenario:
+# A Python environment with the FastAPI service of the examples; prints its path.
+_example-venv:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    venv="${CARGO_TARGET_DIR:-target}/demo-watch/venv"
+    if ! "$venv/bin/python" -c 'import fastapi, uvicorn, sklearn, pandas' 2>/dev/null; then
+        python3 -c 'import ensurepip' 2>/dev/null || just _install python3-venv python3-venv >&2
+        python3 -m venv "$venv" >&2
+        "$venv/bin/pip" install --quiet --disable-pip-version-check \
+            fastapi=={{ fastapi }} uvicorn=={{ uvicorn }} scikit-learn=={{ sklearn }} pandas=={{ pandas }} >&2
+    fi
+    realpath "$venv"
+
+_rehearse scenario behind="serve":
     #!/usr/bin/env bash
     set -euo pipefail
     cargo build --locked --release --bins
     bin="${CARGO_TARGET_DIR:-target}/release"
-    out="${CARGO_TARGET_DIR:-target}/{{ scenario }}"
+    out="${CARGO_TARGET_DIR:-target}/$1"
+    [ "$2" = serve ] || out+="-$2"
     mkdir -p "$out"
     work=$(mktemp -d)
     pids=()
@@ -339,13 +359,30 @@ _rehearse scenario:
     }
 
     service="127.0.0.1:$(free_port 8000)"
-    "$bin/inference" serve --listen "$service" --drain 0s --allow-fault-injection 2>"$out/inference.log" &
+    own="$service" # the address of /metrics
+    flags=()
+    if [ "$2" = watch ]; then
+        venv="$(just _example-venv)"
+        upstream="127.0.0.1:$(free_port 8080)"
+        own="127.0.0.1:$(free_port 8001)"
+        "$venv/bin/python" examples/fastapi/reference.py "$work/reference.csv"
+        "$venv/bin/uvicorn" --app-dir examples/fastapi app:app --host 127.0.0.1 --port "${upstream##*:}" --no-access-log 2>"$out/upstream.log" &
+        pids+=($!)
+        wait_for "the FastAPI service" "http://$upstream/docs" $! "$out/upstream.log"
+        echo "FastAPI       http://$upstream   (log: $out/upstream.log)"
+        "$bin/inference" profile --data "$work/reference.csv" --target species --upstream "http://$upstream" --protocol native --out "$work/iris.json"
+        "$bin/inference" watch --upstream "http://$upstream" --profile "$work/iris.json" --listen "$service" --metrics-listen "$own" \
+            --drain 0s --allow-fault-injection 2>"$out/inference.log" &
+        flags+=(--profile "$work/iris.json" --metrics "http://$own/metrics")
+    else
+        "$bin/inference" serve --listen "$service" --drain 0s --allow-fault-injection 2>"$out/inference.log" &
+    fi
     pids+=($!)
-    wait_for inference "http://$service/readyz" $! "$out/inference.log"
-    echo "inference     http://$service   (log: $out/inference.log)"
+    wait_for inference "http://$own/readyz" $! "$out/inference.log"
+    echo "inference     http://$service   (metrics: http://$own/metrics, log: $out/inference.log)"
 
     own_metrics="127.0.0.1:$(free_port 9464)"
-    flags=(--dashboard "127.0.0.1:$(free_port 5665)" --metrics-listen "$own_metrics")
+    flags+=(--dashboard "127.0.0.1:$(free_port 5665)" --metrics-listen "$own_metrics")
     if command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null; then
         alertmanager="127.0.0.1:$(free_port 9093)"
         prometheus-alertmanager --config.file="${ALERTMANAGER_CONFIG:-monitoring/alertmanager.yml}" --storage.path="$work/alertmanager" \
@@ -354,7 +391,7 @@ _rehearse scenario:
         wait_for Alertmanager "http://$alertmanager/-/ready" $! "$out/alertmanager.log"
         echo "Alertmanager  http://$alertmanager"
         prometheus="127.0.0.1:$(free_port 9090)"
-        sed -e "s/inference:8000/$service/" -e "s/alertmanager:9093/$alertmanager/" \
+        sed -e "s/inference:8000/$own/" -e "s/alertmanager:9093/$alertmanager/" \
             -e "s/loadgen:9464/$own_metrics/" -e "s/localhost:9090/$prometheus/" \
             monitoring/prometheus.yml >"$work/prometheus.yml"
         cp -r monitoring/rules "$work/rules"
@@ -369,7 +406,7 @@ _rehearse scenario:
     fi
     echo
     status=0
-    "$bin/loadgen" run --scenario {{ scenario }} --target "http://$service" --json "$out/report.json" --report "$out/report.html" \
+    "$bin/loadgen" run --scenario "$1" --target "http://$service" --json "$out/report.json" --report "$out/report.html" \
         "${flags[@]}" || status=$?
     echo "reports: $out/report.html $out/report.json"
     exit "$status"

@@ -3,8 +3,12 @@
 It knows nothing of monitoring. `just demo-watch` puts the watcher in front of it.
 """
 
+from typing import Annotated
+
 from fastapi import FastAPI
-from pydantic import BaseModel
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -17,11 +21,19 @@ model.fit(iris.data[::2], iris.target[::2])
 
 app = FastAPI()
 
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
 
 class Flower(BaseModel):
     """Sepal length, sepal width, petal length, petal width, in cm."""
 
-    features: tuple[float, float, float, float]
+    features: tuple[Number, Number, Number, Number]
+
+
+@app.exception_handler(RequestValidationError)
+async def refuse(_, error):
+    # FastAPI's own handler repeats the input, and fails where that is NaN.
+    return JSONResponse({"detail": [fault["msg"] for fault in error.errors()]}, 422)
 
 
 @app.post("/predict")
