@@ -175,7 +175,8 @@ fn inhibition_names_alerts_that_exist() {
     for rule in config["inhibit_rules"].as_sequence().unwrap() {
         for matchers in [&rule["source_matchers"], &rule["target_matchers"]] {
             let matchers = matchers.as_sequence().unwrap().iter().map(|matcher| matcher.as_str().unwrap());
-            let names = matchers.filter(|matcher| matcher.starts_with("alertname") && !matcher.contains(".+"));
+            let names =
+                matchers.filter(|matcher| matcher.starts_with("alertname") && !matcher.contains(".+"));
             for name in names.flat_map(named) {
                 assert!(alerts.contains(&name), "{name}");
                 checked += 1;
@@ -316,9 +317,7 @@ fn alerts_are_grouped_by_model_and_inhibited_by_those_that_explain_them() {
             "alertname": "ModelErrorBudgetBurn", "severity": severity, "job": "burning", "endpoint": "/predict",
         })
     };
-    let replica_down = |job: &str, instance: &str| {
-        json!({ "alertname": "ModelReplicaDown", "severity": "warning", "job": job, "instance": instance })
-    };
+    let replica_down = |job: &str, instance: &str| json!({ "alertname": "ModelReplicaDown", "severity": "warning", "job": job, "instance": instance });
     alertmanager.fire(&[
         json!({ "alertname": "ModelServiceDown", "severity": "critical", "job": "down" }),
         replica_down("down", "a"),

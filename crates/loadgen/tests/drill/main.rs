@@ -9,12 +9,14 @@ mod dashboards;
 mod feedback;
 #[path = "../common/flats.rs"]
 mod flats;
+mod fleet;
 mod numbers;
 mod page;
 mod prometheus;
 mod server;
 mod service;
 mod tables;
+mod world;
 
 use prometheus::Prometheus;
 use serde_json::Value;
