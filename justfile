@@ -158,8 +158,8 @@ deploy-schemas: (_install "python3" "python3 python3-yaml")
     done
     python3 deploy/schemas/trim.py "${modules[@]}"
 
-# Say where the runbook is to be read, for the links of alerts: `just runbook-url https://wiki.example.com/model-vitals`
-runbook-url address:
+# Say where the runbook is to be read, for the links of alerts and dashboards: `just runbook-url https://wiki.example.com/model-vitals`
+runbook-url address: && dashboards manifests
     #!/usr/bin/env bash
     set -euo pipefail
     former="$(cat monitoring/runbook_url)"

@@ -194,7 +194,7 @@ g.dashboard(
           confidence and accuracy on the reference. The estimate on all rows is grey and dotted where it is not valid,
           because more than 5 % of the rows are outside the range of the training data. A model without probabilities or
           without reference accuracy has no estimate.
-          Dotted orange: what always answering the commonest class would have got right of the rows with feedback.
+          Dotted orange: what always answering the most frequent class would have got right of the rows with feedback.
           During a rollout select one version.
         |||, 'percentunit', [
           g.query('realised {{$by_version}}', quality('model_window:feedback:accuracy')),
@@ -202,7 +202,7 @@ g.dashboard(
           g.query('estimated, all rows {{$by_version}}', '%s and %s == 1' % [quality('model_window:prediction_confidence:estimate'), quality('model_window:signal_bin:estimate_valid')]),
           g.query('not valid: all rows {{$by_version}}', '%s and %s == 0' % [quality('model_window:prediction_confidence:estimate'), quality('model_window:signal_bin:estimate_valid')]),
           g.query('reference {{$by_version}}', m.recorded('model:model_reference_accuracy:max')),
-          g.query('always the commonest class {{$by_version}}', quality('model_window:feedback:accuracy_baseline')),
+          g.query('always the most frequent class {{$by_version}}', quality('model_window:feedback:accuracy_baseline')),
           g.query('95 % interval, low', quality('model_window:feedback:accuracy_low', aggregate='min')),
           g.query('95 % interval, high', quality('model_window:feedback:accuracy_high')),
         ], min=null)

@@ -71,6 +71,7 @@ local model = services + ',model=~"$model",version=~"$version"';
 
   links:: [
     g.dashboardLinks(self.tag),
+    g.link('Runbook', links.runbook, 'What each alert means, where to look, and what to do'),
     g.link('Alertmanager', links.alertmanager, 'Alerts with links to their sections in the runbook, and silences'),
     g.link('Drill', links.drill, 'The live page and report of the load generator, while a scenario runs'),
   ],

@@ -275,7 +275,8 @@ fn shortest_between(low: f64, high: f64) -> f64 {
     (0..17)
         .filter_map(|digits| format!("{middle:.digits$e}").parse::<f64>().ok())
         .find(|edge| low < *edge && *edge < high)
-        // There is no float between two neighbouring ones. Then the upper one is the edge, and belongs to the bin above it.
+        // If the two are adjacent floating-point numbers, there is none between them. The edge is then the upper one, which belongs to
+        // the bin above it.
         .unwrap_or(high)
 }
 
@@ -372,7 +373,7 @@ mod tests {
         assert_eq!(shortest_between(2.0, 4.0), 3.0);
         assert_eq!(shortest_between(0.1, 0.2), 0.15);
         assert_eq!(shortest_between(-4.0, -2.0), -3.0);
-        // There is no float between two neighbouring ones.
+        // There is none between adjacent floating-point numbers.
         let next = 1.0_f64.next_up();
         assert_eq!(shortest_between(1.0, next), next);
         assert_eq!(shortest_between(1.0, next.next_up()), next);

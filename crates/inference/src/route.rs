@@ -1,90 +1,76 @@
 //! The closed set of the service's routes. A route's pattern is also the value of the metric label `endpoint`, so that arbitrary paths
 //! of clients never become labels.
 
-/// A route, named after the pattern that it matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
+macro_rules! routes {
+    ($($(#[$doc:meta])+ $name:ident = $pattern:literal;)+) => {
+        /// A route, named after the pattern that it matches.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Route { $($(#[$doc])+ $name,)+ }
+
+        impl Route {
+            /// Every route, in the order of declaration.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// Returns the pattern that paths are matched against.
+            pub fn pattern(self) -> &'static str {
+                match self { $(Self::$name => $pattern,)+ }
+            }
+        }
+    };
+}
+
+routes! {
     /// `/predict`
-    Predict,
+    Predict = "/predict";
     /// `/feedback`
-    Feedback,
+    Feedback = "/feedback";
     /// `/model`
-    Model,
+    Model = "/model";
     /// `/metrics`
-    Metrics,
+    Metrics = "/metrics";
     /// `/healthz`
-    Healthz,
+    Healthz = "/healthz";
     /// `/readyz`
-    Readyz,
+    Readyz = "/readyz";
     /// `/docs`
-    Docs,
+    Docs = "/docs";
     /// The files of the documentation page
-    DocsFile,
+    DocsFile = "/docs/{file:.*}";
     /// `/openapi.json`
-    OpenApi,
+    OpenApi = "/openapi.json";
     /// `/admin/reload`
-    Reload,
+    Reload = "/admin/reload";
     /// `/v2`: the server, in the Open Inference Protocol
-    OipServer,
+    OipServer = "/v2";
     /// `/v2/health/live`
-    OipLive,
+    OipLive = "/v2/health/live";
     /// `/v2/health/ready`
-    OipReady,
+    OipReady = "/v2/health/ready";
     /// The metadata of a model
-    OipModel,
+    OipModel = "/v2/models/{model}";
     /// The metadata of a version of a model
-    OipVersion,
+    OipVersion = "/v2/models/{model}/versions/{version}";
     /// Whether a model is ready
-    OipModelReady,
+    OipModelReady = "/v2/models/{model}/ready";
     /// Whether a version of a model is ready
-    OipVersionReady,
+    OipVersionReady = "/v2/models/{model}/versions/{version}/ready";
     /// Predictions of a model
-    OipInfer,
+    OipInfer = "/v2/models/{model}/infer";
     /// Predictions of a version of a model
-    OipVersionInfer,
+    OipVersionInfer = "/v2/models/{model}/versions/{version}/infer";
     /// Predictions by the protocol of TensorFlow Serving and KServe V1
-    V1Predict,
+    V1Predict = "/v1/models/{model}:predict";
     /// Predictions by the protocol of MLflow
-    Invocations,
+    Invocations = "/invocations";
     /// `/observe`: rows and predictions that are sent to a watcher
-    Observe,
+    Observe = "/observe";
     /// `/` of a watcher's own listener: events of KServe's logger
-    CloudEvents,
+    CloudEvents = "/";
     /// Every path that matches no other route
-    Unmatched,
+    Unmatched = "unmatched";
 }
 
 impl Route {
-    /// Returns the pattern that paths are matched against.
-    pub fn pattern(self) -> &'static str {
-        match self {
-            Self::Predict => "/predict",
-            Self::Feedback => "/feedback",
-            Self::Model => "/model",
-            Self::Metrics => "/metrics",
-            Self::Healthz => "/healthz",
-            Self::Readyz => "/readyz",
-            Self::Docs => "/docs",
-            Self::DocsFile => "/docs/{file:.*}",
-            Self::OpenApi => "/openapi.json",
-            Self::Reload => "/admin/reload",
-            Self::OipServer => "/v2",
-            Self::OipLive => "/v2/health/live",
-            Self::OipReady => "/v2/health/ready",
-            Self::OipModel => "/v2/models/{model}",
-            Self::OipVersion => "/v2/models/{model}/versions/{version}",
-            Self::OipModelReady => "/v2/models/{model}/ready",
-            Self::OipVersionReady => "/v2/models/{model}/versions/{version}/ready",
-            Self::OipInfer => "/v2/models/{model}/infer",
-            Self::OipVersionInfer => "/v2/models/{model}/versions/{version}/infer",
-            Self::V1Predict => "/v1/models/{model}:predict",
-            Self::Invocations => "/invocations",
-            Self::Observe => "/observe",
-            Self::CloudEvents => "/",
-            Self::Unmatched => "unmatched",
-        }
-    }
-
     /// Returns the methods that the route serves, in the form of the `Allow` header.
     pub fn allowed_methods(self) -> &'static str {
         match self {

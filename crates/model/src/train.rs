@@ -160,8 +160,8 @@ pub fn train_with_progress(
     let (reference, distances) = reference(table, &design, reference_outputs, &twins, &mut rng);
     let weights = served.to_weights(&design, calibration.temperature);
     let class_scores = class_scores(table, &scored);
-    let commonest = counts.iter().copied().max().unwrap_or_default();
-    let baseline_accuracy = commonest as f64 / table.len() as f64;
+    let most_frequent = counts.iter().copied().max().unwrap_or_default();
+    let baseline_accuracy = most_frequent as f64 / table.len() as f64;
     let held_out = |row: &&usize| argmax(&as_served[**row]) == table.labels[**row];
     let held_out_accuracy = test_rows.iter().filter(held_out).count() as f64 / test_rows.len() as f64;
     let warnings = warnings(table, &class_scores, accuracy, baseline_accuracy, test_rows.len());

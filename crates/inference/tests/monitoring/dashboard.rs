@@ -351,6 +351,22 @@ fn dashboards_link_to_each_other() {
 }
 
 #[test]
+fn dashboards_link_to_the_runbook_alertmanager_and_the_drill() {
+    let runbook = std::fs::read_to_string(root().join("monitoring/runbook_url")).unwrap();
+    for dashboard in dashboards() {
+        let links = dashboard["links"].as_array().unwrap();
+        let url = |title: &str| {
+            let link = links.iter().find(|link| link["title"] == title);
+            link.unwrap_or_else(|| panic!("{}: no link {title}", dashboard["uid"]))["url"].as_str().unwrap()
+        };
+        assert_eq!(url("Runbook"), runbook.trim());
+        for title in ["Alertmanager", "Drill"] {
+            assert!(url(title).starts_with("http://"), "{title}");
+        }
+    }
+}
+
+#[test]
 fn the_data_source_has_the_scrape_interval() {
     let source = crate::files::yaml(&root().join("grafana/provisioning/datasources").join("prometheus.yml"));
     let prometheus = crate::files::yaml(&root().join("monitoring/prometheus.yml"));

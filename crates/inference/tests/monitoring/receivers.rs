@@ -156,6 +156,36 @@ fn inhibition_names_the_windows_of_the_rules() {
     }
 }
 
+/// Returns the alerts that a matcher on `alertname` names: one, or those of a pattern such as `Model(InputDrift|ErrorRise)`.
+fn named(matcher: &str) -> Vec<String> {
+    let (_, value) = matcher.split_once('"').unwrap();
+    let value = value.strip_suffix('"').unwrap();
+    match value.strip_suffix(')').and_then(|value| value.split_once('(')) {
+        Some((prefix, endings)) => endings.split('|').map(|ending| format!("{prefix}{ending}")).collect(),
+        None => vec![value.to_owned()],
+    }
+}
+
+#[test]
+fn inhibition_names_alerts_that_exist() {
+    let alerts: BTreeSet<String> =
+        crate::files::rules().iter().filter_map(|rule| rule["alert"].as_str()).map(str::to_owned).collect();
+    let config = yaml(&root().join("monitoring/alertmanager.yml"));
+    let mut checked = 0;
+    for rule in config["inhibit_rules"].as_sequence().unwrap() {
+        for matchers in [&rule["source_matchers"], &rule["target_matchers"]] {
+            let matchers = matchers.as_sequence().unwrap().iter().map(|matcher| matcher.as_str().unwrap());
+            let names =
+                matchers.filter(|matcher| matcher.starts_with("alertname") && !matcher.contains(".+"));
+            for name in names.flat_map(named) {
+                assert!(alerts.contains(&name), "{name}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 10, "{checked}");
+}
+
 /// A real Alertmanager, and its log.
 struct Alertmanager {
     child: Child,
@@ -268,7 +298,15 @@ fn drifting(job: &str, model: &str, signal: &str, window: &str) -> Value {
     })
 }
 
-/// One message per model; of each signal the shortest window; and of a service that is down only that it is.
+/// An alert on feedback, about a class or, if it is empty, about all classes.
+fn wrong(alert: &str, class: &str, window: &str) -> Value {
+    json!({
+        "alertname": alert, "severity": "warning", "job": "up", "model": "churn", "version": "v", "class": class, "window": window,
+    })
+}
+
+/// One message per model; of each signal, and of accuracy, the shortest window; and of a service none of whose replicas answers only
+/// that it is down. While one replica answers, the service's other alerts are sent.
 #[test]
 fn alerts_are_grouped_by_model_and_inhibited_by_those_that_explain_them() {
     let (address, messages) = webhook();
@@ -279,20 +317,30 @@ fn alerts_are_grouped_by_model_and_inhibited_by_those_that_explain_them() {
             "alertname": "ModelErrorBudgetBurn", "severity": severity, "job": "burning", "endpoint": "/predict",
         })
     };
+    let replica_down = |job: &str, instance: &str| json!({ "alertname": "ModelReplicaDown", "severity": "warning", "job": job, "instance": instance });
     alertmanager.fire(&[
-        json!({ "alertname": "ModelServiceDown", "severity": "critical", "job": "down", "instance": "a" }),
+        json!({ "alertname": "ModelServiceDown", "severity": "critical", "job": "down" }),
+        replica_down("down", "a"),
+        replica_down("down", "b"),
         drifting("down", "churn", "age", "25s"),
+        replica_down("half", "a"),
+        drifting("half", "churn", "age", "25s"),
         drifting("up", "churn", "age", "25s"),
         drifting("up", "churn", "age", "10m"),
         drifting("up", "churn", "age", "1d"),
         drifting("up", "churn", "income", "1h"),
         drifting("up", "churn", "income", "1d"),
         drifting("up", "fraud", "age", "1d"),
+        wrong("ModelAccuracyDrop", "", "1h"),
+        wrong("ModelAccuracyDrop", "", "1d"),
+        wrong("ModelRecallDrop", "stays", "1h"),
+        wrong("ModelRecallDrop", "stays", "1d"),
+        wrong("ModelRecallDrop", "leaves", "1d"),
         burn("critical"),
         burn("warning"),
     ]);
     let mut received = BTreeMap::new();
-    while received.len() < 4 {
+    while received.len() < 6 {
         let message = messages
             .recv_timeout(Duration::from_secs(60))
             .unwrap_or_else(|error| panic!("{error}: {received:?}, {:?}", alertmanager.log.lock().unwrap()));
@@ -303,8 +351,9 @@ fn alerts_are_grouped_by_model_and_inhibited_by_those_that_explain_them() {
             .unwrap()
             .iter()
             .map(|alert| {
-                let label = |name: &str| alert["labels"][name].as_str().unwrap_or("-").to_owned();
-                format!("{} {} {}", label("alertname"), label("signal"), label("window"))
+                let labels = ["alertname", "instance", "signal", "class", "window"];
+                let values = labels.iter().filter_map(|name| alert["labels"][name].as_str());
+                values.collect::<Vec<_>>().join(" ")
             })
             .collect();
         let receiver = message["receiver"].as_str().unwrap().to_owned();
@@ -315,9 +364,21 @@ fn alerts_are_grouped_by_model_and_inhibited_by_those_that_explain_them() {
         ((receiver.to_owned(), name.to_owned()), alerts)
     };
     let expected = BTreeMap::from([
-        group("on-call", "down -", &["ModelServiceDown - -"]),
-        group("on-call", "burning -", &["ModelErrorBudgetBurn - -"]),
-        group("team", "up churn", &["ModelInputDrift age 25s", "ModelInputDrift income 1h"]),
+        group("on-call", "down -", &["ModelServiceDown"]),
+        group("on-call", "burning -", &["ModelErrorBudgetBurn"]),
+        group("team", "half -", &["ModelReplicaDown a"]),
+        group("team", "half churn", &["ModelInputDrift age 25s"]),
+        group(
+            "team",
+            "up churn",
+            &[
+                "ModelInputDrift age 25s",
+                "ModelInputDrift income 1h",
+                "ModelAccuracyDrop 1h",
+                "ModelRecallDrop stays 1h",
+                "ModelRecallDrop leaves 1d",
+            ],
+        ),
         group("team", "up fraud", &["ModelInputDrift age 1d"]),
     ]);
     assert_eq!(received, expected);

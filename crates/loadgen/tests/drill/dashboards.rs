@@ -458,8 +458,8 @@ async fn every_panel_has_data_or_a_reason_and_moves_in_its_failure_mode() {
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 
-    // The service is down: its models stay in the list, as critical.
-    drop(service);
+    // No replica of the job answers: its models stay in the list, as critical.
+    drop((service, numbers));
     let [verdict] = &world.queries((FLEET, "Models"), "verdict")[..] else { panic!("one verdict per model") };
     world.until(&format!("({verdict}) == 4")).await;
 }

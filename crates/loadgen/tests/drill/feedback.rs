@@ -1,60 +1,11 @@
 //! Tests feedback and the alert on concept drift, with two replicas and one Prometheus that runs the shipped rules.
 
-use crate::{prometheus::Prometheus, service::Service};
+use crate::{service::Service, world::World};
 use driftsim::{DriftSpec, RowSource};
 use inference::{Settings, load_model};
-use loadgen::connect::{Tls, client};
-use reqwest::Client;
-use serde_json::{Value, json};
-use std::time::Duration;
-
-/// The time limit. The rules count a minute once it is over, and compute the accuracy within another minute.
-const DEADLINE: Duration = Duration::from_secs(240);
+use serde_json::json;
 
 const ROWS: usize = 400;
-
-struct World {
-    client: Client,
-    prometheus: Prometheus,
-}
-
-impl World {
-    async fn post(&self, service: &Service, path: &str, body: &Value) -> Value {
-        let request = self.client.post(format!("http://{}{path}", service.address));
-        let request = request.header("Content-Type", "application/json").body(body.to_string());
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
-        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
-    }
-
-    /// Returns the values of a query without their labels.
-    async fn query(&self, query: &str) -> Vec<f64> {
-        let request = self.client.post(format!("{}/api/v1/query", self.prometheus.url()));
-        let encoded: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let request = request.header("Content-Type", "application/x-www-form-urlencoded");
-        let answer = request.body(format!("query={encoded}")).send().await.unwrap().bytes().await.unwrap();
-        let answer: Value = serde_json::from_slice(&answer).unwrap();
-        let result = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{query}: {answer}"));
-        result.iter().map(|sample| sample["value"][1].as_str().unwrap().parse().unwrap()).collect()
-    }
-
-    /// Waits until the single value of a query fulfils `holds`, and returns it.
-    async fn until(&self, query: &str, holds: impl Fn(f64) -> bool) -> f64 {
-        // The query is repeated as seldom as its value changes, to leave CPU time to other drills.
-        let mut turns = tokio::time::interval(Duration::from_millis(250));
-        let asking = async {
-            loop {
-                turns.tick().await;
-                if let [value] = self.query(query).await[..]
-                    && holds(value)
-                {
-                    return value;
-                }
-            }
-        };
-        tokio::time::timeout(DEADLINE, asking).await.unwrap_or_else(|_| panic!("never: {query}"))
-    }
-}
 
 /// The rows stay the same, but two in five have another true class. Features, predictions and confidence do not show this.
 #[tokio::test]
@@ -63,8 +14,7 @@ async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
     std::fs::write(key.path(), "a key of the tests, more than thirty-two bytes long").unwrap();
     let settings = Settings { receipt_key_file: Some(key.path().to_owned()), ..Settings::default() };
     let (one, other) = (Service::with(settings.clone()), Service::with(settings));
-    let client = client(&Tls::new(None, false).unwrap()).unwrap();
-    let world = World { client, prometheus: Prometheus::start(&[one.address, other.address]) };
+    let world = World::scraping(&[one.address, other.address]);
     let query = "sum(model_info{job=\"ml-inference\"})";
     world.until(query, |replicas| replicas == 2.0).await;
 
@@ -73,7 +23,7 @@ async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
     let (mut right, mut confidence, mut feedback) = (0, 0.0, Vec::new());
     for (at, row) in rows.iter().enumerate() {
         let asked = if at % 2 == 0 { &one } else { &other };
-        let answer = world.post(asked, "/predict", &json!({ "features": row.values })).await;
+        let answer = world.post(asked.address, "/predict", &json!({ "features": row.values })).await;
         let truth = row.class.unwrap();
         let class = if at % 5 < 2 { (truth + 1) % card.classes.len() } else { truth };
         let predicted = answer["prediction"].as_u64().unwrap() as usize;
@@ -82,7 +32,7 @@ async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
         feedback.push(json!({ "prediction_id": answer["prediction_id"], "label": card.classes[class] }));
     }
     // All feedback goes to one replica, although half of it is about predictions of the other.
-    let answer = world.post(&other, "/feedback", &json!(feedback)).await;
+    let answer = world.post(other.address, "/feedback", &json!(feedback)).await;
     assert_eq!(answer, json!({ "accepted": ROWS, "rejected": [] }));
 
     let accuracy = right as f64 / ROWS as f64;
@@ -103,6 +53,6 @@ async fn concept_drift_shows_in_the_gap_between_confidence_and_truth() {
             .until(&format!("count(ALERTS{{alertname=\"{alert}\",window=\"1h\"}})"), |count| count == 1.0)
             .await;
     }
-    let drifting = world.query("max(model_signal_window:signal_bin:drifting)").await;
+    let drifting = world.values("max(model_signal_window:signal_bin:drifting)").await;
     assert_eq!(drifting, [0.0], "neither inputs nor predictions tell");
 }
