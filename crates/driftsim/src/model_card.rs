@@ -1,9 +1,12 @@
 //! Loads the model card that rows are generated from.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cli_io::file_kind::{self, FileKind, Wanted};
 use model::{ModelCard, ModelFile, TrainOptions};
-use std::path::Path;
+use std::{fs::File, io::Read, path::Path};
+
+/// The largest file that is read, in bytes. Cards of hundreds of features are much smaller.
+const LARGEST: u64 = 256 << 20;
 
 /// Reads the card of a model file, or that of the built-in Iris model if there is no file.
 ///
@@ -28,7 +31,7 @@ pub fn load_card(path: Option<&Path>) -> Result<ModelCard> {
 /// Returns an error if the file cannot be read, contains no card, or the card is inconsistent.
 pub fn read_card(flag: &str, path: &Path) -> Result<ModelCard> {
     let place = || format!("{flag}: {}", path.display());
-    let bytes = std::fs::read(path).with_context(place)?;
+    let bytes = read_bounded(path).with_context(place)?;
     let read = || {
         let text = str::from_utf8(&bytes).context("is not text")?;
         if FileKind::guess(&bytes) == Some(FileKind::Model) {
@@ -39,4 +42,12 @@ pub fn read_card(flag: &str, path: &Path) -> Result<ModelCard> {
         Ok(card)
     };
     read().map_err(|error| file_kind::explain(error, &bytes, Wanted::Model)).with_context(place)
+}
+
+/// Reads a file or a pipe, but not without end.
+fn read_bounded(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= LARGEST, "is larger than {} MiB, so it is not a model file", LARGEST >> 20);
+    Ok(bytes)
 }

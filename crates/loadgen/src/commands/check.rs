@@ -1,10 +1,10 @@
 //! `loadgen check`: prints what a scenario would send, or everything that is wrong with it.
 
-use super::preflight::{check_signals, few_rows};
+use super::preflight::fit;
 use crate::{
     exit::Exit,
     plan::{Plan, Shard, arrivals::planned},
-    scenario::{Executor, Phase, Ramp, Scenario, Spacing, library, roles},
+    scenario::{Executor, Phase, Protocol, Ramp, Scenario, Spacing, library, roles},
     text::table,
 };
 use clap::ValueHint;
@@ -25,9 +25,10 @@ pub struct Args {
     /// Files or names of scenarios
     #[arg(required = true, value_hint = ValueHint::FilePath)]
     files: Vec<String>,
-    /// Check that the scenarios fit this model file or profile, and print which features the roles stand for
-    #[arg(long, value_name = "MODEL.json", value_hint = ValueHint::FilePath)]
-    model: Option<PathBuf>,
+    /// Check that the scenarios fit the model in this file (a profile, a model file, or a card), and print which features the roles
+    /// stand for
+    #[arg(long, alias = "model", value_name = "CARD.json", value_hint = ValueHint::FilePath)]
+    profile: Option<PathBuf>,
 }
 
 /// Checks every scenario and prints its phases; problems go to stderr.
@@ -36,7 +37,8 @@ pub struct Args {
 /// If standard output cannot be written to.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut exit = Exit::Passed;
-    let card = args.model.as_deref().map(|path| driftsim::load_card(Some(path))).transpose()?;
+    let read = |path: &PathBuf| driftsim::model_card::read_card("--profile", path);
+    let card = args.profile.as_ref().map(read).transpose()?.map(Arc::new);
     if let Some(card) = &card {
         let lines = roles::described(card).into_iter().map(|(role, name)| vec![role.to_owned(), name]);
         print(format!(
@@ -49,17 +51,21 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let parsed = library::find(file).map_err(|error| error.to_string()).and_then(|found| {
             let mut scenario =
                 Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string())?;
-            let folder = found.folder();
-            let fitted = match &card {
-                Some(card) => fit(&mut scenario, folder, card),
-                None => scenario.check_tables(folder),
-            };
-            fitted.map_err(|error| format!("{file}: {error:#}"))?;
+            checked(&mut scenario, found.folder(), card.as_ref())
+                .map_err(|error| format!("{file}: {error:#}"))?;
             Ok(scenario)
         });
         match parsed {
             Ok(scenario) => {
-                print(format!("{}: good\n{}\n", printable(file, MOST_QUOTED), phases(&scenario)))?;
+                print(format!(
+                    "{}: good\n{}\n{}\n",
+                    printable(file, MOST_QUOTED),
+                    phases(&scenario),
+                    requests_of(&scenario)
+                ))?;
+                if let (Some(what), None) = (scenario.needs_model(), &card) {
+                    print(format!("  {what} needs the model of the target, or --profile CARD.json\n"))?;
+                }
             }
             Err(problems) => {
                 eprintln!("{}", printable_message(&problems));
@@ -70,16 +76,38 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Checks that a scenario fits a model: its roles, signals, feedback, tables and payloads.
-fn fit(scenario: &mut Scenario, folder: Option<&Path>, card: &ModelCard) -> anyhow::Result<()> {
-    scenario.fit(card).map_err(anyhow::Error::msg)?;
-    check_signals(scenario, card)?;
-    scenario.check_feedback(card)?;
-    for note in scenario.read_tables(folder, card)?.iter().chain(&few_rows(scenario)) {
-        eprintln!("warning: {}", printable_message(note));
+/// Checks that a scenario can be run with a model, or as far as that is possible without one.
+fn checked(
+    scenario: &mut Scenario,
+    folder: Option<&Path>,
+    card: Option<&Arc<ModelCard>>,
+) -> anyhow::Result<()> {
+    match card {
+        Some(card) => {
+            for note in fit(scenario, folder, card)? {
+                eprintln!("warning: {}", printable_message(&note));
+            }
+        }
+        None => scenario.check_tables(folder)?,
     }
-    let plan = Plan::new(Arc::new(scenario.clone()), Arc::new(card.clone()), scenario.seed, Shard::WHOLE);
+    if card.is_none() && scenario.needs_model().is_some() {
+        return Ok(());
+    }
+    let plan = Plan::new(Arc::new(scenario.clone()), card.cloned(), scenario.seed, Shard::WHOLE);
     plan.map(drop).map_err(anyhow::Error::msg)
+}
+
+/// Returns a table of the requests of each payload.
+fn requests_of(scenario: &Scenario) -> String {
+    let mut rows = vec![["payload", "request", "protocol"].map(String::from).to_vec()];
+    rows.extend(scenario.payloads.iter().map(|payload| {
+        vec![
+            payload.name.clone(),
+            format!("{} {}", payload.method, payload.path),
+            payload.protocol.as_ref().map_or("none", Protocol::name).to_owned(),
+        ]
+    }));
+    table(&rows, 1)
 }
 
 fn phases(scenario: &Scenario) -> String {
@@ -202,9 +230,10 @@ mod tests {
             _ => format!("{}.5,{}", row % 17, city(row)),
         });
         for (which, card) in [("iris", iris), ("mixed", mixed), ("texts", texts), ("gaps", gaps)] {
+            let card = Arc::new(card);
             for (name, text) in library::BUILT_IN {
                 let mut scenario = Scenario::parse(text, name).unwrap();
-                fit(&mut scenario, None, &card)
+                checked(&mut scenario, None, Some(&card))
                     .unwrap_or_else(|problem| panic!("{name}, {which}: {problem}"));
             }
         }

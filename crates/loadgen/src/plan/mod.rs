@@ -1,11 +1,12 @@
-//! The plan of a run: when each request is due and what it contains, from the scenario, the model card and the seed.
+//! The plan of a run: when each request is due and what it contains, from the scenario, the model card and the seed. [`body`] writes
+//! the rows in the format of each protocol.
 //!
 //! A plan is generated step by step: its memory does not grow with the length of the run.
 
 pub mod arrivals;
+pub mod body;
 pub mod prepared;
 pub mod shard;
-mod tensors;
 
 pub use arrivals::Arrivals;
 pub use prepared::{PreparedRequest, PreparedRequests};
@@ -19,13 +20,13 @@ use model::ModelCard;
 use prepared::{Purpose, stream};
 use std::{sync::Arc, time::Duration};
 
-/// A scenario together with a model and a seed.
+/// A scenario together with a seed and, unless all bodies are fixed, a model.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The scenario.
     pub scenario: Arc<Scenario>,
-    /// The model that rows are drawn for.
-    pub card: Arc<ModelCard>,
+    /// The model that rows are drawn for, if the scenario needs one.
+    pub card: Option<Arc<ModelCard>>,
     /// The seed of all random numbers.
     pub seed: u64,
     /// The part of the plan that this machine sends.
@@ -36,10 +37,10 @@ impl Plan {
     /// Creates the plan of a scenario for a model.
     ///
     /// # Errors
-    /// If a payload does not fit the model, or if this part's share of `max_in_flight` is 0.
+    /// If a payload does not fit the model, or needs one and there is none, or if this part's share of `max_in_flight` is 0.
     pub fn new(
         scenario: Arc<Scenario>,
-        card: Arc<ModelCard>,
+        card: Option<Arc<ModelCard>>,
         seed: u64,
         shard: Shard,
     ) -> Result<Self, String> {
@@ -86,7 +87,8 @@ impl Plan {
     /// If a payload does not fit the model, which [`Plan::new`] has already checked.
     pub fn requests(&self, phase: usize, vu: usize) -> Result<PreparedRequests, String> {
         let scenario = &self.scenario;
-        PreparedRequests::new(&scenario.phases[phase], phase, vu, &scenario.payloads, &self.card, self.seed)
+        let card = self.card.as_ref();
+        PreparedRequests::new(&scenario.phases[phase], phase, vu, &scenario.payloads, card, self.seed)
     }
 }
 
@@ -133,7 +135,7 @@ phases:
     fn plan(shard: &str) -> Plan {
         let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         let scenario = Scenario::parse(YAML, "x").unwrap();
-        Plan::new(Arc::new(scenario), Arc::new(card), 7, shard.parse().unwrap()).unwrap()
+        Plan::new(Arc::new(scenario), Some(Arc::new(card)), 7, shard.parse().unwrap()).unwrap()
     }
 
     #[test]
