@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use cli_io::file_kind::{self, FileKind, Wanted};
-use model::{ModelCard, ModelFile, TrainOptions};
+use model::{ModelCard, ModelFile, ServerModel, TrainOptions};
 use std::{fs::File, io::Read, path::Path};
 
 /// The largest file that is read, in bytes. Cards of hundreds of features are much smaller.
@@ -25,21 +25,23 @@ pub fn load_card(path: Option<&Path>) -> Result<ModelCard> {
     Ok(file.card)
 }
 
-/// Reads the card of a model file or of a profile, or a card as `GET /model` returns it. `flag` is the flag that the path is from.
+/// Reads the card of a model file or of a profile, or a card as `GET /model` returns it. A profile of a model server also says how the
+/// server is asked. `flag` is the flag that the path is from.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read, contains no card, or the card is inconsistent.
-pub fn read_card(flag: &str, path: &Path) -> Result<ModelCard> {
+pub fn read_card(flag: &str, path: &Path) -> Result<(ModelCard, Option<ServerModel>)> {
     let place = || format!("{flag}: {}", path.display());
     let bytes = read_bounded(path).with_context(place)?;
     let read = || {
         let text = str::from_utf8(&bytes).context("is not text")?;
         if FileKind::guess(&bytes) == Some(FileKind::Model) {
-            return Ok(ModelFile::from_json(text)?.card);
+            let file = ModelFile::from_json(text)?;
+            return Ok((file.card, file.server));
         }
         let card: ModelCard = serde_json::from_str(text)?;
         card.check()?;
-        Ok(card)
+        Ok((card, None))
     };
     read().map_err(|error| file_kind::explain(error, &bytes, Wanted::Model)).with_context(place)
 }

@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn writer(protocol: &Protocol, card: ModelCard) -> BodyWriter {
-        BodyWriter::new(protocol, &Arc::new(card)).unwrap()
+        BodyWriter::new(protocol, &Arc::new(card.into())).unwrap()
     }
 
     const ROW: [Option<f64>; 4] = [Some(5.1), Some(3.5), Some(1.4), Some(0.2)];

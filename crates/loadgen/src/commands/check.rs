@@ -1,9 +1,9 @@
 //! `loadgen check`: prints what a scenario would send, or everything that is wrong with it.
 
-use super::preflight::fit;
+use super::preflight::{fit, read_profile};
 use crate::{
     exit::Exit,
-    plan::{Plan, Shard, arrivals::planned},
+    plan::{Model, Plan, Shard, arrivals::planned},
     scenario::{Executor, Phase, Protocol, Ramp, Scenario, Spacing, library, roles},
     text::table,
 };
@@ -13,7 +13,6 @@ use cli_io::{
     stdout::print,
 };
 use driftsim::counted::counted;
-use model::ModelCard;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -37,9 +36,8 @@ pub struct Args {
 /// If standard output cannot be written to.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut exit = Exit::Passed;
-    let read = |path: &PathBuf| driftsim::model_card::read_card("--profile", path);
-    let card = args.profile.as_ref().map(read).transpose()?.map(Arc::new);
-    if let Some(card) = &card {
+    let model = args.profile.as_deref().map(read_profile).transpose()?.map(Arc::new);
+    if let Some(Model { card, .. }) = model.as_deref() {
         let lines = roles::described(card).into_iter().map(|(role, name)| vec![role.to_owned(), name]);
         print(format!(
             "model {}\n{}\n",
@@ -51,7 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let parsed = library::find(file).map_err(|error| error.to_string()).and_then(|found| {
             let mut scenario =
                 Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string())?;
-            checked(&mut scenario, found.folder(), card.as_ref())
+            checked(&mut scenario, found.folder(), model.as_ref())
                 .map_err(|error| format!("{file}: {error:#}"))?;
             Ok(scenario)
         });
@@ -63,7 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
                     phases(&scenario),
                     requests_of(&scenario)
                 ))?;
-                if let (Some(what), None) = (scenario.needs_model(), &card) {
+                if let (Some(what), None) = (scenario.needs_model(), &model) {
                     print(format!("  {what} needs the model of the target, or --profile CARD.json\n"))?;
                 }
             }
@@ -80,20 +78,20 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 fn checked(
     scenario: &mut Scenario,
     folder: Option<&Path>,
-    card: Option<&Arc<ModelCard>>,
+    model: Option<&Arc<Model>>,
 ) -> anyhow::Result<()> {
-    match card {
-        Some(card) => {
-            for note in fit(scenario, folder, card)? {
+    match model {
+        Some(model) => {
+            for note in fit(scenario, folder, &model.card)? {
                 eprintln!("warning: {}", printable_message(&note));
             }
         }
         None => scenario.check_tables(folder)?,
     }
-    if card.is_none() && scenario.needs_model().is_some() {
+    if model.is_none() && scenario.needs_model().is_some() {
         return Ok(());
     }
-    let plan = Plan::new(Arc::new(scenario.clone()), card.cloned(), scenario.seed, Shard::WHOLE);
+    let plan = Plan::new(Arc::new(scenario.clone()), model.cloned(), scenario.seed, Shard::WHOLE);
     plan.map(drop).map_err(anyhow::Error::msg)
 }
 
@@ -208,6 +206,7 @@ fn payloads(phase: &Phase, scenario: &Scenario) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::ModelCard;
 
     /// Returns the card of a model that is trained on CSV columns and three classes.
     fn card(header: &str, cells: impl Fn(usize) -> String) -> ModelCard {
@@ -230,10 +229,10 @@ mod tests {
             _ => format!("{}.5,{}", row % 17, city(row)),
         });
         for (which, card) in [("iris", iris), ("mixed", mixed), ("texts", texts), ("gaps", gaps)] {
-            let card = Arc::new(card);
+            let model = Arc::new(card.into());
             for (name, text) in library::BUILT_IN {
                 let mut scenario = Scenario::parse(text, name).unwrap();
-                checked(&mut scenario, None, Some(&card))
+                checked(&mut scenario, None, Some(&model))
                     .unwrap_or_else(|problem| panic!("{name}, {which}: {problem}"));
             }
         }

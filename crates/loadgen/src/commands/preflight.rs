@@ -2,7 +2,7 @@
 //! not fail the run at its end.
 
 use crate::{
-    plan::arrivals::planned,
+    plan::{Model, arrivals::planned},
     scenario::{Assertion, Executor, Scenario, SignalAssertion, Source, TableSource},
     watch::{queries::NoValue, reader::Reader},
 };
@@ -13,6 +13,15 @@ use std::{collections::BTreeSet, path::Path};
 
 /// The number of draws per row above which there is a warning, because a verdict then depends on a few rows.
 const MANY_DRAWS: f64 = 3.0;
+
+/// Reads the model of `--profile`: a profile, a model file, or a card.
+///
+/// # Errors
+/// If the file cannot be read, or has no consistent model.
+pub fn read_profile(path: &Path) -> anyhow::Result<Model> {
+    let (card, server) = driftsim::model_card::read_card("--profile", path)?;
+    Ok(Model { card, server })
+}
 
 /// Fits a scenario to a model: its roles, signals, feedback and tables. Paths of tables are relative to the scenario's own `folder`.
 /// Returns warnings about the tables.

@@ -1,13 +1,13 @@
 //! `loadgen run`: runs a scenario and writes its report. [`crate::session`] follows the run while requests are sent.
 
-use super::preflight::{check_alerts, check_queries, fit};
+use super::preflight::{check_alerts, check_queries, fit, read_profile};
 use crate::{
     connect::{Endpoint, Target, Tls},
     engine,
     exit::Exit,
     metrics::Metrics,
     page::{Page, document},
-    plan::{Plan, Shard},
+    plan::{Model, Plan, Shard},
     report::summary,
     scenario::{
         Scenario, Source, TableSource,
@@ -198,15 +198,16 @@ async fn execute(
     let address = target.endpoint.url();
     let routes = Routes::new(&scenario.payloads, address.path());
     let mut reader = Reader::new(&target, routes, prometheus.clone())?;
-    let card = match (&args.profile, scenario.needs_model()) {
-        (Some(path), _) => Some(driftsim::model_card::read_card("--profile", path)?),
+    let model = match (&args.profile, scenario.needs_model()) {
+        (Some(path), _) => Some(read_profile(path)?),
         (None, Some(what)) => {
             let card = reader.card().await;
-            Some(card.map_err(|error| anyhow!("--target {address}: {what} needs the model, but {error}"))?)
+            let card = card.map_err(|error| anyhow!("--target {address}: {what} needs the model, but {error}"))?;
+            Some(Model::from(card))
         }
         (None, None) => None,
     };
-    if let Some(card) = &card {
+    if let Some(Model { card, .. }) = &model {
         let notes = fit(&mut scenario, found.folder(), card)?;
         for note in simulator_warning(&scenario, card).iter().chain(&notes) {
             eprintln!("warning: {}", printable_message(note));
@@ -225,9 +226,9 @@ async fn execute(
         None => {}
     }
     check_queries(&scenario, &reader).await?;
-    let target_labels = reader.target_labels(card.as_ref()).await;
+    let target_labels = reader.target_labels(model.as_ref().map(|model| &model.card)).await;
     let seed = scenario.seed;
-    let plan = Plan::new(Arc::new(scenario), card.map(Arc::new), seed, shard).map_err(anyhow::Error::msg)?;
+    let plan = Plan::new(Arc::new(scenario), model.map(Arc::new), seed, shard).map_err(anyhow::Error::msg)?;
 
     listeners.announce()?;
     let metrics = Arc::new(Metrics::new(&plan));

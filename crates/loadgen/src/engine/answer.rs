@@ -4,11 +4,14 @@
 //! Servers answer in many forms, so only the structure is checked: JSON with as many predictions as the request has rows. What does
 //! not belong here: whether the prediction is correct.
 
-use crate::scenario::{Payload, Protocol, Source};
+use crate::{
+    plan::Model,
+    scenario::{Payload, Protocol, Source},
+};
 use reqwest::header::ACCEPT_ENCODING;
 use serde::{
     Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use std::fmt;
 
@@ -16,11 +19,13 @@ use std::fmt;
 const LARGEST: usize = 64 << 10;
 
 /// The expected content of the answers to a payload's requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ExpectedAnswer {
     /// The format; `None` for any content, because the request does not ask for a prediction, or asks for a compressed answer.
     format: Option<Format>,
     rows: Rows,
+    /// The field with the prediction, if the model's profile names one.
+    field: Option<String>,
 }
 
 /// The format of the answers of a protocol.
@@ -47,7 +52,7 @@ enum Rows {
 
 impl ExpectedAnswer {
     /// Returns the expected content for the body and the protocol of a payload.
-    pub(super) fn new(payload: &Payload) -> Self {
+    pub(super) fn new(payload: &Payload, model: Option<&Model>) -> Self {
         let is_compressed = payload.headers.contains_key(ACCEPT_ENCODING);
         let format = payload.protocol.as_ref().filter(|_| !is_compressed).map(|protocol| match protocol {
             Protocol::Native => Format::Native,
@@ -59,11 +64,15 @@ impl ExpectedAnswer {
             Source::Malformed(_) | Source::Fixed(None) => Rows::Any,
             Source::Fixed(Some(body)) => Rows::asked_by(&body.text),
         };
-        Self { format, rows }
+        let server = model.and_then(|model| model.server.as_ref());
+        let field = server.and_then(|server| server.output.as_ref().or(server.probabilities_output.as_ref()));
+        // A name with dots is that of a field within an object.
+        let field = field.and_then(|name| name.split('.').next()).map(str::to_owned);
+        Self { format, rows, field }
     }
 
     /// Returns how many bytes of an answer with `status` are needed to check it.
-    pub(super) fn most_bytes(self, status: u16) -> usize {
+    pub(super) fn most_bytes(&self, status: u16) -> usize {
         match self.rows {
             _ if status != 200 || self.format.is_none() => 0,
             Rows::One => LARGEST,
@@ -73,12 +82,15 @@ impl ExpectedAnswer {
     }
 
     /// Returns whether `body`, of an answer with `status`, has the expected content; `None` stands for a body that is too large.
-    pub(super) fn is_met(self, status: u16, body: Option<&[u8]>) -> bool {
+    pub(super) fn is_met(&self, status: u16, body: Option<&[u8]>) -> bool {
         let Some(format) = self.format.filter(|_| status == 200) else { return true };
         let Some(body) = body else { return false };
         // Bytes after the JSON value, such as a second one, are an error, and so is a field that occurs twice.
         match format {
-            Format::Native => serde_json::from_slice(body).is_ok_and(|found: Native| self.rows.are(found.0)),
+            Format::Native => {
+                let native = Native { own: self.field.as_deref() };
+                native.read(body).is_ok_and(|found| self.rows.are(found))
+            }
             Format::Predictions => serde_json::from_slice(body)
                 .is_ok_and(|found: Predictions| self.rows.are(Found::List(found.predictions.0))),
             Format::Tensors => {
@@ -122,49 +134,69 @@ enum Found {
 }
 
 /// The fields by one of which an answer of the native protocol has a prediction, if it has no `predictions`. Services that were
-/// written for one model use different names.
-const FIELDS: [&str; 10] = [
+/// written for one model use different names. `prediction` is the first.
+const FIELDS: [&str; 26] = [
     "prediction",
+    "predict",
+    "predicted",
+    "predicted_class",
+    "predicted_label",
+    "predicted_value",
     "class",
+    "class_name",
+    "classes",
     "label",
+    "labels",
     "result",
+    "results",
     "output",
+    "outputs",
+    "response",
+    "data",
     "value",
+    "y_pred",
     "score",
+    "scores",
     "confidence",
     "probability",
     "probabilities",
+    "proba",
+    "probs",
 ];
 
-/// An answer of the native protocol.
-struct Native(Found);
+/// Reads an answer of the native protocol, which may also have its prediction in the field `own`.
+#[derive(Clone, Copy)]
+struct Native<'a> {
+    own: Option<&'a str>,
+}
 
-impl<'de> Deserialize<'de> for Native {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NativeVisitor)
+impl Native<'_> {
+    fn read(self, body: &[u8]) -> serde_json::Result<Found> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let found = json.deserialize_any(self)?;
+        json.end()?;
+        Ok(found)
     }
 }
 
-struct NativeVisitor;
-
-impl<'de> Visitor<'de> for NativeVisitor {
-    type Value = Native;
+impl<'de> Visitor<'de> for Native<'_> {
+    type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a prediction or a list of predictions")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Native, A::Error> {
-        List::count(list).map(|list| Native(Found::List(list.0)))
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Found, A::Error> {
+        List::count(list).map(|list| Found::List(list.0))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Native, A::Error> {
-        let (mut seen, mut one, mut list) = (0_u16, false, None);
-        while let Some(key) = map.next_key::<Key>()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
+        let (mut seen, mut one, mut list) = (0_u32, false, None);
+        while let Some(key) = map.next_key_seed(self)? {
             match key {
                 Key::List if list.is_some() => return Err(de::Error::duplicate_field("predictions")),
                 Key::List => list = Some(map.next_value::<List>()?.0),
-                Key::One(at) if seen & 1 << at != 0 => return Err(de::Error::duplicate_field(FIELDS[at])),
+                Key::One(at) if seen & 1 << at != 0 => return Err(de::Error::custom("duplicate field")),
                 Key::One(at) => {
                     seen |= 1 << at;
                     one |= map.next_value::<Prediction>()?.0;
@@ -173,10 +205,10 @@ impl<'de> Visitor<'de> for NativeVisitor {
             }
         }
         match (one, list) {
-            // The prediction and its parts, or the predictions; not both.
+            // An answer has either the parts of one prediction or a list.
             (_, Some(_)) if seen & 1 != 0 => Err(de::Error::custom("both prediction and predictions")),
-            (_, Some(list)) => Ok(Native(Found::List(list))),
-            (true, None) => Ok(Native(Found::One)),
+            (_, Some(list)) => Ok(Found::List(list)),
+            (true, None) => Ok(Found::One),
             (false, None) => Err(de::Error::missing_field("prediction")),
         }
     }
@@ -184,20 +216,22 @@ impl<'de> Visitor<'de> for NativeVisitor {
 
 enum Key {
     List,
-    /// One of [`FIELDS`].
+    /// The position in [`FIELDS`], or the one after the last for the answer's own field.
     One(usize),
     Other,
 }
 
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_identifier(KeyVisitor)
+impl<'de> DeserializeSeed<'de> for Native<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_identifier(KeyVisitor(self))
     }
 }
 
-struct KeyVisitor;
+struct KeyVisitor<'a>(Native<'a>);
 
-impl Visitor<'_> for KeyVisitor {
+impl Visitor<'_> for KeyVisitor<'_> {
     type Value = Key;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -208,6 +242,7 @@ impl Visitor<'_> for KeyVisitor {
         Ok(match FIELDS.iter().position(|field| *field == key) {
             Some(at) => Key::One(at),
             None if key == "predictions" => Key::List,
+            None if self.0.own == Some(key) => Key::One(FIELDS.len()),
             None => Key::Other,
         })
     }
@@ -361,7 +396,7 @@ mod tests {
     const ONE: &str = r#"{"prediction":0,"class":"setosa","probabilities":[0.9,0.1],"prediction_id":"x"}"#;
 
     fn is_met(format: Format, rows: Rows, body: &str) -> bool {
-        ExpectedAnswer { format: Some(format), rows }.is_met(200, Some(body.as_bytes()))
+        ExpectedAnswer { format: Some(format), rows, field: None }.is_met(200, Some(body.as_bytes()))
     }
 
     fn native(rows: Rows, body: &str) -> bool {
@@ -375,9 +410,9 @@ mod tests {
         assert!(native(Rows::One, r#" {"prediction": 17.25, "other": {"a": [1]}} "#));
         assert!(native(Rows::List(2), &many));
         assert!(native(Rows::Any, ONE) && native(Rows::Any, &many));
-        let any = ExpectedAnswer { format: None, rows: Rows::One };
+        let any = ExpectedAnswer { format: None, rows: Rows::One, field: None };
         assert!(any.is_met(200, Some(b"<html>")) && any.is_met(200, None));
-        let one = ExpectedAnswer { format: Some(Format::Native), rows: Rows::One };
+        let one = ExpectedAnswer { format: Some(Format::Native), rows: Rows::One, field: None };
         assert!(one.is_met(503, Some(b"<html>")) && !one.is_met(200, None));
     }
 
@@ -395,6 +430,18 @@ mod tests {
         ] {
             assert!(native(Rows::One, body), "{body}");
         }
+    }
+
+    #[test]
+    fn the_field_that_a_profile_names_has_the_prediction() {
+        let species = ExpectedAnswer {
+            format: Some(Format::Native),
+            rows: Rows::One,
+            field: Some("species".into()),
+        };
+        assert!(species.is_met(200, Some(br#"{"species":"setosa"}"#)));
+        assert!(!species.is_met(200, Some(br#"{"species":null}"#)));
+        assert!(!native(Rows::One, r#"{"species":"setosa"}"#));
     }
 
     #[test]

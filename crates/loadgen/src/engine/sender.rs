@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     connect::{Endpoint, USER_AGENT},
-    plan::PreparedRequest,
+    plan::{Model, Plan, PreparedRequest},
     scenario::Payload,
 };
 use bytes::Bytes;
@@ -51,7 +51,7 @@ struct Template {
 }
 
 impl Template {
-    fn new(payload: &Payload, target: &Endpoint) -> Result<Self, String> {
+    fn new(payload: &Payload, target: &Endpoint, model: Option<&Model>) -> Result<Self, String> {
         let address = address(&target.at(&payload.path), payload.headers.clone());
         let (uri, headers) = address.map_err(|problem| format!("payloads.{}: {problem}", payload.name))?;
         Ok(Self {
@@ -60,7 +60,7 @@ impl Template {
             declared: headers.contains_key(CONTENT_TYPE),
             headers,
             expected: payload.expected_status.clone(),
-            answer: ExpectedAnswer::new(payload),
+            answer: ExpectedAnswer::new(payload, model),
         })
     }
 
@@ -109,11 +109,11 @@ impl Sender {
     pub(super) fn new(
         target: &Target,
         most: InFlight,
-        timeout: Duration,
-        payloads: &[Payload],
+        plan: &Plan,
         recorder: Recorder,
     ) -> Result<Self, String> {
-        let template = |payload| Template::new(payload, &target.endpoint);
+        let (payloads, timeout) = (&plan.scenario.payloads, plan.scenario.timeout);
+        let template = |payload| Template::new(payload, &target.endpoint, plan.model.as_deref());
         let templates = payloads.iter().map(template).collect::<Result<_, _>>()?;
         let feedback = |payload| feedback::Request::new(payload, target);
         let feedback: Vec<_> = payloads.iter().map(feedback).collect::<Result<_, _>>()?;

@@ -41,7 +41,7 @@ expect: {expect}
     );
     let scenario = Scenario::parse(&scenario, "x.yaml").unwrap();
     let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
-    Plan::new(Arc::new(scenario), Some(Arc::new(card)), 1, Shard::WHOLE).unwrap()
+    Plan::new(Arc::new(scenario), Some(Arc::new(card.into())), 1, Shard::WHOLE).unwrap()
 }
 
 fn snapshot(second: u64) -> Snapshot {

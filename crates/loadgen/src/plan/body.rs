@@ -3,17 +3,18 @@
 //! All formats have the values of a row in a fixed order, with text between them that is the same in each request. So a body is
 //! written from pieces that are prepared once.
 
+use super::Model;
 use crate::scenario::{Protocol, Tensors};
 use bytes::Bytes;
 use driftsim::output::json;
-use model::{Feature, ModelCard};
+use model::{Feature, ServerModel};
 use serde_json::{Value, json as object};
 use std::sync::Arc;
 
 /// Writes rows of a model in the format of a protocol.
 #[derive(Debug, Clone)]
 pub struct BodyWriter {
-    card: Arc<ModelCard>,
+    model: Arc<Model>,
     columns: Vec<Column>,
     protocol: Protocol,
     pieces: Vec<String>,
@@ -38,19 +39,16 @@ enum Kind {
 }
 
 impl BodyWriter {
-    /// Creates a writer for the model that `card` describes.
+    /// Creates a writer for a model. Names and order are those of its server, if they are known.
     ///
     /// # Errors
     /// If the protocol has no place for the values of a feature; the error names the first such feature.
-    pub fn new(protocol: &Protocol, card: &Arc<ModelCard>) -> Result<Self, String> {
-        let column = |(at, feature): (usize, &Feature)| Column {
-            name: feature.name.clone(),
-            feature: at,
-            kind: Kind::of(feature),
-        };
-        let columns: Vec<Column> = card.features.iter().enumerate().map(column).collect();
+    pub fn new(protocol: &Protocol, model: &Arc<Model>) -> Result<Self, String> {
+        let card = &model.card;
+        let protocol = as_served(protocol, model.server.as_ref());
+        let columns = columns(model);
         let unfit = |wanted: &[Kind]| columns.iter().find(|column| !wanted.contains(&column.kind));
-        match protocol {
+        match &protocol {
             Protocol::V1 => {
                 if let Some(column) = unfit(&[Kind::Number, Kind::Boolean]) {
                     return Err(format!(
@@ -73,8 +71,8 @@ impl BodyWriter {
             }
             Protocol::OipV2(_) | Protocol::Native | Protocol::Mlflow => {}
         }
-        let pieces = pieces(protocol, &columns);
-        Ok(Self { card: Arc::clone(card), columns, protocol: protocol.clone(), pieces })
+        let pieces = pieces(&protocol, &columns);
+        Ok(Self { model: Arc::clone(model), columns, protocol, pieces })
     }
 
     /// Returns the body of a valid request for one row; a missing value is `null`.
@@ -83,7 +81,7 @@ impl BodyWriter {
         let mut body = Vec::with_capacity(length + 8 * row.len());
         for (piece, column) in self.pieces.iter().zip(&self.columns) {
             body.extend_from_slice(piece.as_bytes());
-            let (feature, value) = (&self.card.features[column.feature], row[column.feature]);
+            let (feature, value) = (&self.model.card.features[column.feature], row[column.feature]);
             // Writing into memory cannot fail.
             let _ = match (value, feature.categorical()) {
                 (Some(number), None) => serde_json::to_writer(&mut body, &number),
@@ -120,13 +118,13 @@ impl BodyWriter {
     /// Returns the values of a row as JSON texts, in the order of the requests.
     pub fn texts(&self, row: &[Option<f64>]) -> Vec<String> {
         let text =
-            |column: &Column| json(&self.card.features[column.feature], row[column.feature]).to_string();
+            |column: &Column| json(&self.model.card.features[column.feature], row[column.feature]).to_string();
         self.columns.iter().map(text).collect()
     }
 
     /// Returns the features in the order of the requests.
     pub fn features(&self) -> impl Iterator<Item = &Feature> {
-        self.columns.iter().map(|column| &self.card.features[column.feature])
+        self.columns.iter().map(|column| &self.model.card.features[column.feature])
     }
 
     /// Returns a body with these JSON texts as values. There may be fewer or more of them than the model has features.
@@ -154,6 +152,37 @@ impl BodyWriter {
     pub fn end(&self) -> &str {
         self.pieces.last().map_or("", String::as_str)
     }
+}
+
+/// Returns the columns of requests, in the order of the server.
+fn columns(model: &Model) -> Vec<Column> {
+    let features = &model.card.features;
+    let column = |name: &str, feature: usize| Column {
+        name: name.to_owned(),
+        feature,
+        kind: Kind::of(&features[feature]),
+    };
+    let position = |name: &str| features.iter().position(|feature| feature.name == name);
+    match &model.server {
+        None => features.iter().enumerate().map(|(at, feature)| column(&feature.name, at)).collect(),
+        // A checked profile has one input per feature.
+        Some(server) => server
+            .inputs
+            .iter()
+            .filter_map(|input| Some(column(&input.name, position(&input.feature)?)))
+            .collect(),
+    }
+}
+
+/// Returns the protocol with the names of tensors that the profile of a server has, unless the payload names others.
+fn as_served(protocol: &Protocol, server: Option<&ServerModel>) -> Protocol {
+    let (Protocol::OipV2(tensors), Some(server)) = (protocol, server) else { return protocol.clone() };
+    let mut tensors = tensors.clone();
+    tensors.matrix = tensors.matrix.or_else(|| server.tensor.clone());
+    if tensors.outputs.is_empty() {
+        tensors.outputs.extend(server.output.iter().chain(&server.probabilities_output).cloned());
+    }
+    Protocol::OipV2(tensors)
 }
 
 impl Kind {
@@ -199,11 +228,14 @@ fn tensor_pieces(tensors: &Tensors, columns: &[Column]) -> Vec<String> {
         let name = Value::from(name);
         format!("{{\"name\":{name},\"shape\":[1,{width}],\"datatype\":\"{datatype}\",\"data\":[")
     };
+    if columns.is_empty() {
+        return vec![format!("{{\"inputs\":[]{outputs}}}")];
+    }
     let mut pieces = Vec::with_capacity(columns.len() + 1);
     match &tensors.matrix {
         Some(name) => {
             pieces.push(format!("{{\"inputs\":[{}", head(name, columns.len(), tensors.datatype.name())));
-            pieces.resize(columns.len().max(1), ",".into());
+            pieces.resize(columns.len(), ",".into());
         }
         None => {
             for (at, column) in columns.iter().enumerate() {
@@ -227,14 +259,14 @@ fn tensor_pieces(tensors: &Tensors, columns: &[Column]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::scenario::Datatype;
-    use model::{CsvOptions, TrainOptions};
+    use model::{CsvOptions, ServerInput, ServerProbabilities, TrainOptions};
 
-    fn iris() -> Arc<ModelCard> {
-        Arc::new(model::train(&model::iris::table(), &TrainOptions::new("iris")).unwrap().card)
+    fn iris() -> Arc<Model> {
+        Arc::new(model::train(&model::iris::table(), &TrainOptions::new("iris")).unwrap().card.into())
     }
 
     /// Returns a model with a number, a text, a boolean and a coded feature.
-    fn mixed() -> Arc<ModelCard> {
+    fn mixed() -> Arc<Model> {
         let line = |row: usize| {
             let cells = [["a", "b"][row % 2], ["true", "false"][row / 2 % 2], ["10", "20"][row / 4 % 2]];
             format!("{},{},{}\n", row % 7, cells.join(","), row % 2)
@@ -244,7 +276,7 @@ mod tests {
         let mut options = CsvOptions::new("class");
         options.categorical = vec!["code".into()];
         let table = model::read_csv(text.as_bytes(), "t", &options).unwrap().table;
-        Arc::new(model::train(&table, &TrainOptions::new("t")).unwrap().card)
+        Arc::new(model::train(&table, &TrainOptions::new("t")).unwrap().card.into())
     }
 
     const ROW: [Option<f64>; 4] = [Some(5.1), Some(3.5), Some(1.4), None];
@@ -257,8 +289,8 @@ mod tests {
         })
     }
 
-    fn body(protocol: &Protocol, card: &Arc<ModelCard>, row: &[Option<f64>]) -> Value {
-        let writer = BodyWriter::new(protocol, card).unwrap();
+    fn body(protocol: &Protocol, model: &Arc<Model>, row: &[Option<f64>]) -> Value {
+        let writer = BodyWriter::new(protocol, model).unwrap();
         serde_json::from_slice(&writer.row(row)).unwrap()
     }
 
@@ -314,6 +346,39 @@ mod tests {
     }
 
     #[test]
+    fn names_and_order_are_those_of_the_server() {
+        let mut model = Model::clone(&iris());
+        let inputs = [("pw", "petal_width"), ("pl", "petal_length"), ("sw", "sepal_width"), ("sl", "sepal_length")];
+        let inputs = inputs.map(|(name, feature)| ServerInput { name: name.into(), feature: feature.into() });
+        let server = ServerModel {
+            inputs: inputs.into(),
+            tensor: None,
+            output: Some("predict".into()),
+            probabilities_output: Some("predict_proba".into()),
+            labels: model.card.classes.clone(),
+            probabilities: ServerProbabilities::PerClass,
+            logits: false,
+        };
+        model.server = Some(server.clone());
+        let model = Arc::new(model);
+        let row = object!([null, 1.4, 3.5, 5.1]);
+        assert_eq!(body(&Protocol::V1, &model, &ROW)["instances"][0], row);
+        let frame = body(&Protocol::Mlflow, &model, &ROW)["dataframe_split"].clone();
+        assert_eq!(frame, object!({ "columns": ["pw", "pl", "sw", "sl"], "data": [row] }));
+        let plain = Protocol::OipV2(Tensors::default());
+        let columns = body(&plain, &model, &ROW);
+        assert_eq!((&columns["inputs"][0]["name"], &columns["inputs"][3]["data"]), (&object!("pw"), &object!([5.1])));
+        assert_eq!(columns["outputs"], object!([{ "name": "predict" }, { "name": "predict_proba" }]));
+        // The payload's own names take precedence.
+        let matrix = Model { server: Some(ServerModel { tensor: Some("x".into()), ..server }), ..Model::clone(&model) };
+        let matrix = Arc::new(matrix);
+        assert_eq!(body(&plain, &matrix, &ROW)["inputs"], object!([
+            { "name": "x", "shape": [1, 4], "datatype": "FP64", "data": row }
+        ]));
+        assert_eq!(body(&tensors(Some("y")), &matrix, &ROW)["inputs"][0]["name"], "y");
+    }
+
+    #[test]
     fn a_feature_that_the_protocol_has_no_place_for_is_an_error() {
         let error = |protocol| BodyWriter::new(&protocol, &mixed()).unwrap_err();
         let v1 = error(Protocol::V1);
@@ -337,8 +402,7 @@ mod tests {
             for count in [0, 1, 3, 5] {
                 let texts = vec!["7".to_owned(); count];
                 let body = writer.body(&texts);
-                let parsed = serde_json::from_str::<Value>(&body);
-                assert_eq!(parsed.is_ok(), count > 0 || protocol != tensors(None), "{protocol:?}: {body}");
+                assert!(serde_json::from_str::<Value>(&body).is_ok(), "{protocol:?}: {body}");
                 assert_eq!(body.matches('7').count(), count, "{body}");
             }
         }

@@ -1,13 +1,12 @@
 //! Prepares requests in the order of the plan: chooses their payloads and draws their bodies. Both depend on the seed only.
 
-use super::body::BodyWriter;
+use super::{Model, body::BodyWriter};
 use crate::{
     malformed::Malformed,
     scenario::{Payload, Phase, Protocol, Source, TableSource},
 };
 use bytes::Bytes;
 use driftsim::{DriftSpec, Row, RowSource};
-use model::ModelCard;
 use rand::{Rng, RngExt};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use reqwest::header::HeaderValue;
@@ -73,8 +72,8 @@ enum BodySource {
     Rows {
         rows: Box<RowSource>,
         writer: Box<BodyWriter>,
-        /// The classes by which feedback names the true class.
-        card: Arc<ModelCard>,
+        /// The model by whose classes feedback names the true class.
+        model: Arc<Model>,
         /// The share of predictions that get feedback, and the random numbers that select them.
         feedback: Option<(f64, Box<ChaCha8Rng>)>,
     },
@@ -97,7 +96,7 @@ impl PreparedRequests {
         position: usize,
         vu: usize,
         payloads: &[Payload],
-        card: Option<&Arc<ModelCard>>,
+        model: Option<&Arc<Model>>,
         seed: u64,
     ) -> Result<Self, String> {
         let bodies = payloads.iter().enumerate().map(|(at, payload)| {
@@ -107,7 +106,7 @@ impl PreparedRequests {
             let stream = |purpose| stream(seed, position, vu, purpose);
             BodySource::new(
                 payload,
-                card,
+                model,
                 stream(Purpose::Rows(at)).next_u64(),
                 stream(Purpose::Kinds(at)),
                 stream(Purpose::Feedback(at)),
@@ -151,7 +150,7 @@ impl BodySource {
     /// The error begins with the field of the payload.
     fn new(
         payload: &Payload,
-        card: Option<&Arc<ModelCard>>,
+        model: Option<&Arc<Model>>,
         seed: u64,
         rng: ChaCha8Rng,
         feedback: ChaCha8Rng,
@@ -163,8 +162,9 @@ impl BodySource {
             });
             return body.transpose().map(Self::Fixed).map_err(|error| format!("source: {error}"));
         }
-        let card = card.ok_or("source: needs a model; give a profile with --profile")?;
-        let writer = BodyWriter::new(payload.protocol.as_ref().unwrap_or(&Protocol::Native), card)?;
+        let model = model.ok_or("source: needs a model; give a profile with --profile")?;
+        let card = &model.card;
+        let writer = BodyWriter::new(payload.protocol.as_ref().unwrap_or(&Protocol::Native), model)?;
         let writer = Box::new(writer);
         let rows = match &payload.source {
             Source::Drift(spec) => RowSource::new(card, spec, seed),
@@ -187,7 +187,7 @@ impl BodySource {
             return Ok(Self::Malformed { rows, writer, kinds, rng: Box::new(rng) });
         }
         let feedback = payload.feedback.map(|own| (own.share, Box::new(feedback)));
-        Ok(Self::Rows { rows, writer, card: Arc::clone(card), feedback })
+        Ok(Self::Rows { rows, writer, model: Arc::clone(model), feedback })
     }
 
     fn request(&mut self, payload: usize) -> PreparedRequest {
@@ -200,10 +200,10 @@ impl BodySource {
         };
         match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
-            Self::Rows { rows, writer, card, feedback } => {
+            Self::Rows { rows, writer, model, feedback } => {
                 let row = row(rows);
                 let chosen = is_chosen(feedback);
-                let class = || row.class.map(|class| card.classes[class].as_str().into());
+                let class = || row.class.map(|class| model.card.classes[class].as_str().into());
                 let truth = || class().or(row.number.map(Value::from));
                 let label = if chosen { truth() } else { None };
                 with_body(writer.row(&row.values), JSON, label)
@@ -284,7 +284,7 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
             0,
             vu,
             &scenario.payloads,
-            Some(&Arc::new(card)),
+            Some(&Arc::new(card.into())),
             seed,
         )
         .unwrap();
@@ -295,7 +295,7 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
     fn a_malformed_kind_that_is_valid_for_the_model_is_an_error() {
         let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         card.features.iter_mut().for_each(|feature| feature.missing_ratio = 0.1);
-        let writer = BodyWriter::new(&Protocol::Native, &Arc::new(card)).unwrap();
+        let writer = BodyWriter::new(&Protocol::Native, &Arc::new(card.into())).unwrap();
         let problem = usable(&[Malformed::Nan, Malformed::NullFeature], &writer).unwrap_err();
         assert_eq!(problem, "null_feature is valid input for this model; leave it out");
     }
@@ -303,7 +303,7 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
     #[test]
     fn feedback_labels_are_class_names_or_numbers_of_a_table() {
         let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
-        let labels = |card: &ModelCard| {
+        let labels = |card: &model::ModelCard| {
             let mut file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
             let header = "sepal_length,sepal_width,petal_length,petal_width";
             write!(file, "{header},species,weight\n1,2,3,4,setosa,5.25\n").unwrap();
@@ -314,9 +314,9 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
             );
             let mut scenario = Scenario::parse(&yaml, "x").unwrap();
             scenario.read_tables(None, card).unwrap();
-            let card = Arc::new(card.clone());
+            let model = Arc::new(card.clone().into());
             let requests =
-                PreparedRequests::new(&scenario.phases[0], 0, 0, &scenario.payloads, Some(&card), 1);
+                PreparedRequests::new(&scenario.phases[0], 0, 0, &scenario.payloads, Some(&model), 1);
             let mut requests = requests.unwrap();
             let labels: Vec<Option<Value>> = (0..40).map(|_| requests.draw().label).collect();
             assert!(labels.contains(&None));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 fn scenario(payload: &str, expect: &str) -> String {
     format!(
         "name: x\npayloads: {{ rows: {{ {payload} }} }}\n\
-         phases: [ {{ name: a, executor: constant-arrival-rate, rate: 25, duration: 1s }} ]\n\
+         phases: [ {{ name: a, executor: constant-arrival-rate, rate: 125, duration: 200ms }} ]\n\
          thresholds: {{ unexpected_rate: [\"count==0\"] }}\nexpect: {{ {expect} }}\n"
     )
 }
@@ -75,7 +75,7 @@ fn rows_are_sent_in_the_shape_of_each_protocol() {
                 _ => &body["dataframe_split"]["data"][0],
             };
             assert_eq!(values.as_array().unwrap().len(), 4, "{body}");
-            assert!(path != "/infer" || values[0].as_f64().unwrap() > 8.0, "the rows do not drift: {body}");
+            assert!(path != "/infer" || values[0].as_f64().unwrap() > 7.9, "the rows do not drift: {body}");
         }
     }
 }
