@@ -4,7 +4,7 @@ use super::preflight::{fit, read_profile};
 use crate::{
     exit::Exit,
     plan::{Model, Plan, Shard, arrivals::planned},
-    scenario::{Executor, Phase, Protocol, Ramp, Scenario, Spacing, library, roles},
+    scenario::{Executor, Phase, Protocol, ProtocolName, Ramp, Scenario, Spacing, library, roles},
     text::table,
 };
 use clap::ValueHint;
@@ -28,6 +28,12 @@ pub struct Args {
     /// stand for
     #[arg(long, alias = "model", value_name = "CARD.json", value_hint = ValueHint::FilePath)]
     profile: Option<PathBuf>,
+    /// Send the rows that the scenario posts to /predict by this protocol instead
+    #[arg(long, value_name = "PROTOCOL")]
+    protocol: Option<ProtocolName>,
+    /// The server's name of the model, in the paths of the protocols oip-v2 and v1
+    #[arg(long, value_name = "NAME", requires = "protocol")]
+    served_model: Option<String>,
 }
 
 /// Checks every scenario and prints its phases; problems go to stderr.
@@ -49,6 +55,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let parsed = library::find(file).map_err(|error| error.to_string()).and_then(|found| {
             let mut scenario =
                 Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string())?;
+            if let Some(protocol) = args.protocol {
+                scenario.send_by(protocol, args.served_model.as_deref())?;
+            }
             checked(&mut scenario, found.folder(), model.as_ref())
                 .map_err(|error| format!("{file}: {error:#}"))?;
             Ok(scenario)
@@ -75,11 +84,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// Checks that a scenario can be run with a model, or as far as that is possible without one.
-fn checked(
-    scenario: &mut Scenario,
-    folder: Option<&Path>,
-    model: Option<&Arc<Model>>,
-) -> anyhow::Result<()> {
+fn checked(scenario: &mut Scenario, folder: Option<&Path>, model: Option<&Arc<Model>>) -> anyhow::Result<()> {
     match model {
         Some(model) => {
             for note in fit(scenario, folder, &model.card)? {

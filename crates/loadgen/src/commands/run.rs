@@ -10,7 +10,7 @@ use crate::{
     plan::{Model, Plan, Shard},
     report::summary,
     scenario::{
-        Scenario, Source, TableSource,
+        ProtocolName, Scenario, Source, TableSource,
         library::{self, Found},
     },
     serve::{self, Listeners, Servers},
@@ -51,6 +51,12 @@ pub struct Args {
     /// Use the model in this file (a profile, a model file, or a card) instead of asking the target with GET /model
     #[arg(long, value_name = "CARD.json", value_hint = ValueHint::FilePath)]
     pub profile: Option<PathBuf>,
+    /// Send the rows that the scenario posts to /predict by this protocol instead
+    #[arg(long, value_name = "PROTOCOL")]
+    pub protocol: Option<ProtocolName>,
+    /// The server's name of the model, in the paths of the protocols oip-v2 and v1
+    #[arg(long, value_name = "NAME", requires = "protocol")]
+    pub served_model: Option<String>,
     /// The page with the metrics, if it is not /metrics at the target; an address without a path stands for its /metrics
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = page_url)]
     pub metrics: Option<Url>,
@@ -133,6 +139,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut scenario = Scenario::parse(&found.text, &found.place)?;
     scenario.read_tokens(&found.text, &found.place)?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
+    if let Some(protocol) = args.protocol {
+        scenario.send_by(protocol, args.served_model.as_deref()).map_err(anyhow::Error::msg)?;
+    }
     if let Some(table) = &args.table {
         // The path is made absolute, because paths in the scenario are relative to its folder.
         let file = std::path::absolute(table)?;
@@ -202,7 +211,8 @@ async fn execute(
         (Some(path), _) => Some(read_profile(path)?),
         (None, Some(what)) => {
             let card = reader.card().await;
-            let card = card.map_err(|error| anyhow!("--target {address}: {what} needs the model, but {error}"))?;
+            let card =
+                card.map_err(|error| anyhow!("--target {address}: {what} needs the model, but {error}"))?;
             Some(Model::from(card))
         }
         (None, None) => None,

@@ -434,11 +434,8 @@ mod tests {
 
     #[test]
     fn the_field_that_a_profile_names_has_the_prediction() {
-        let species = ExpectedAnswer {
-            format: Some(Format::Native),
-            rows: Rows::One,
-            field: Some("species".into()),
-        };
+        let species =
+            ExpectedAnswer { format: Some(Format::Native), rows: Rows::One, field: Some("species".into()) };
         assert!(species.is_met(200, Some(br#"{"species":"setosa"}"#)));
         assert!(!species.is_met(200, Some(br#"{"species":null}"#)));
         assert!(!native(Rows::One, r#"{"species":"setosa"}"#));

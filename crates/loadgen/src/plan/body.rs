@@ -117,8 +117,9 @@ impl BodyWriter {
 
     /// Returns the values of a row as JSON texts, in the order of the requests.
     pub fn texts(&self, row: &[Option<f64>]) -> Vec<String> {
-        let text =
-            |column: &Column| json(&self.model.card.features[column.feature], row[column.feature]).to_string();
+        let text = |column: &Column| {
+            json(&self.model.card.features[column.feature], row[column.feature]).to_string()
+        };
         self.columns.iter().map(text).collect()
     }
 
@@ -348,7 +349,8 @@ mod tests {
     #[test]
     fn names_and_order_are_those_of_the_server() {
         let mut model = Model::clone(&iris());
-        let inputs = [("pw", "petal_width"), ("pl", "petal_length"), ("sw", "sepal_width"), ("sl", "sepal_length")];
+        let inputs =
+            [("pw", "petal_width"), ("pl", "petal_length"), ("sw", "sepal_width"), ("sl", "sepal_length")];
         let inputs = inputs.map(|(name, feature)| ServerInput { name: name.into(), feature: feature.into() });
         let server = ServerModel {
             inputs: inputs.into(),
@@ -367,14 +369,23 @@ mod tests {
         assert_eq!(frame, object!({ "columns": ["pw", "pl", "sw", "sl"], "data": [row] }));
         let plain = Protocol::OipV2(Tensors::default());
         let columns = body(&plain, &model, &ROW);
-        assert_eq!((&columns["inputs"][0]["name"], &columns["inputs"][3]["data"]), (&object!("pw"), &object!([5.1])));
+        assert_eq!(
+            (&columns["inputs"][0]["name"], &columns["inputs"][3]["data"]),
+            (&object!("pw"), &object!([5.1]))
+        );
         assert_eq!(columns["outputs"], object!([{ "name": "predict" }, { "name": "predict_proba" }]));
         // The payload's own names take precedence.
-        let matrix = Model { server: Some(ServerModel { tensor: Some("x".into()), ..server }), ..Model::clone(&model) };
+        let matrix = Model {
+            server: Some(ServerModel { tensor: Some("x".into()), ..server }),
+            ..Model::clone(&model)
+        };
         let matrix = Arc::new(matrix);
-        assert_eq!(body(&plain, &matrix, &ROW)["inputs"], object!([
-            { "name": "x", "shape": [1, 4], "datatype": "FP64", "data": row }
-        ]));
+        assert_eq!(
+            body(&plain, &matrix, &ROW)["inputs"],
+            object!([
+                { "name": "x", "shape": [1, 4], "datatype": "FP64", "data": row }
+            ])
+        );
         assert_eq!(body(&tensors(Some("y")), &matrix, &ROW)["inputs"][0]["name"], "y");
     }
 

@@ -238,9 +238,10 @@ impl Report {
             target: findings.target.clone(),
             prometheus: findings.prometheus.clone(),
             alerts_of: seen.prometheus.and_then(|watch| watch.target.as_ref()).map(ToString::to_string),
-            model: plan.model.as_ref().map_or("none".into(), |model| {
-                format!("{} {}", model.card.name, model.card.version)
-            }),
+            model: plan
+                .model
+                .as_ref()
+                .map_or("none".into(), |model| format!("{} {}", model.card.name, model.card.version)),
             started_at: humantime::format_rfc3339_seconds(findings.started_at).to_string(),
             duration: findings.elapsed.as_secs_f64(),
             failure_modes: drills::failure_modes(scenario, &phases, &expectations, findings.started_at),

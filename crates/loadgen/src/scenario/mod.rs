@@ -23,6 +23,7 @@ pub use expectation::{
     AlertPattern, Assertion, Expectation, Job, QueryAssertion, SignalAssertion, Vital, VitalAssertion,
 };
 pub use protocol::{Datatype, Protocol, Tensors};
+pub use raw::RawProtocol as ProtocolName;
 pub use schema::schema;
 pub use tables::TableSource;
 pub use target_labels::TargetLabels;

@@ -3,6 +3,7 @@
 //! What does not belong here: the bodies of requests ([`crate::plan`]) and the check of answers ([`crate::engine`]).
 
 use super::{
+    Scenario, Source,
     check::Problems,
     raw::{RawDatatype, RawPayload, RawProtocol, RawTensors},
 };
@@ -59,6 +60,17 @@ impl Datatype {
 }
 
 impl Protocol {
+    /// Returns the usual path of requests, for a model called `model`. The metrics of a watcher name this route even if the server has
+    /// another path.
+    pub fn usual_path(&self) -> &'static str {
+        match self {
+            Self::Native => NATIVE_PATH,
+            Self::OipV2(_) => "/v2/models/model/infer",
+            Self::V1 => "/v1/models/model:predict",
+            Self::Mlflow => "/invocations",
+        }
+    }
+
     /// Returns the name that scenarios use.
     pub fn name(&self) -> &'static str {
         name(match self {
@@ -97,7 +109,8 @@ pub(super) fn protocol(
             format!("is a path of {other}, but the bodies are native; add `protocol: {other}` or `protocol: native`"),
         );
     }
-    let path = problems.keep(&place("model"), path(raw, kind)).unwrap_or_else(|| NATIVE_PATH.to_owned());
+    let path = path(kind, raw.path.as_deref(), raw.model.as_deref());
+    let path = problems.keep(&place("model"), path).unwrap_or_else(|| NATIVE_PATH.to_owned());
     if raw.tensors.is_some() && (kind != RawProtocol::OipV2 || !sends_rows) {
         problems.add(
             place("tensors"),
@@ -107,13 +120,54 @@ pub(super) fn protocol(
     // A fixed body may ask for anything, unless its protocol or its path is that of predictions.
     let is_given = raw.protocol.is_some() || raw.path.as_ref().is_none_or(|path| path == NATIVE_PATH);
     let asks = sends_rows || is_given && raw.method.is_none_or(super::raw::RawMethod::is_post);
-    let protocol = match kind {
+    let tensors = tensors(raw.tensors.as_ref(), &place("tensors"), problems);
+    (asks.then_some(of_kind(kind, tensors)), path)
+}
+
+fn of_kind(kind: RawProtocol, tensors: Tensors) -> Protocol {
+    match kind {
         RawProtocol::Native => Protocol::Native,
-        RawProtocol::OipV2 => Protocol::OipV2(tensors(raw.tensors.as_ref(), &place("tensors"), problems)),
+        RawProtocol::OipV2 => Protocol::OipV2(tensors),
         RawProtocol::V1 => Protocol::V1,
         RawProtocol::Mlflow => Protocol::Mlflow,
-    };
-    (asks.then_some(protocol), path)
+    }
+}
+
+/// Returns whether the paths of a protocol name the model.
+fn names_model(kind: RawProtocol) -> bool {
+    matches!(kind, RawProtocol::OipV2 | RawProtocol::V1)
+}
+
+impl Scenario {
+    /// Sends the rows and the malformed requests that would be posted to `/predict` by another protocol, to the model of this name if
+    /// its paths name one.
+    ///
+    /// # Errors
+    /// If the name is missing or not needed; the error names the flags of the command line.
+    pub fn send_by(&mut self, kind: RawProtocol, model: Option<&str>) -> Result<(), String> {
+        let kind_name = name(kind);
+        let path = match (names_model(kind), model) {
+            (true, None) => {
+                return Err(format!(
+                    "--protocol {kind_name}: the requests name the model in their path; add --served-model NAME"
+                ));
+            }
+            (false, Some(_)) => {
+                return Err(format!(
+                    "--served-model: the requests of {kind_name} do not name the model in their path; remove the flag"
+                ));
+            }
+            _ => path(kind, None, model).map_err(|problem| format!("--served-model: {problem}"))?,
+        };
+        for payload in &mut self.payloads {
+            let sends_rows = !matches!(payload.source, Source::Fixed(_));
+            if sends_rows && payload.protocol == Some(Protocol::Native) && payload.path == NATIVE_PATH {
+                payload.protocol = Some(of_kind(kind, Tensors::default()));
+                payload.path.clone_from(&path);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Returns the protocol that usually has this path, if it is not the native one.
@@ -127,24 +181,24 @@ fn protocol_of(path: &str) -> Option<RawProtocol> {
     }
 }
 
-fn path(raw: &RawPayload, kind: RawProtocol) -> Result<String, String> {
-    let named = matches!(kind, RawProtocol::OipV2 | RawProtocol::V1);
-    match (&raw.path, &raw.model) {
+fn path(kind: RawProtocol, path: Option<&str>, model: Option<&str>) -> Result<String, String> {
+    let named = names_model(kind);
+    match (path, model) {
         (_, Some(_)) if !named => Err(format!(
             "is only for the protocols oip-v2 and v1, whose paths name the model, but the protocol is {}; remove it",
             name(kind)
         )),
         (Some(_), Some(_)) => Err("`path` already names the model; remove one of the two".into()),
-        (Some(path), None) => Ok(path.clone()),
+        (Some(path), None) => Ok(path.to_owned()),
         (None, None) if named => Err(format!(
             "is missing; requests of {} name the model in their path: add `model: NAME`, or give the whole `path`",
             name(kind)
         )),
-        (None, Some(model)) if [".", "..", ""].contains(&model.as_str()) => {
+        (None, Some(model)) if [".", "..", ""].contains(&model) => {
             Err(format!("must be the name of a model on the server, got {model:?}"))
         }
         (None, model) => {
-            let model = utf8_percent_encode(model.as_deref().unwrap_or_default(), ENCODED);
+            let model = utf8_percent_encode(model.unwrap_or_default(), ENCODED);
             Ok(match kind {
                 RawProtocol::Native => NATIVE_PATH.into(),
                 RawProtocol::OipV2 => format!("/v2/models/{model}/infer"),

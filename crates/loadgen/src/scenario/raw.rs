@@ -93,10 +93,10 @@ pub(super) struct RawPayload {
 }
 
 /// A protocol of prediction requests
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Protocol")]
-pub(super) enum RawProtocol {
+pub enum RawProtocol {
     /// {"features": […]} to /predict
     Native,
     /// The Open Inference Protocol v2 of MLServer, Triton and KServe: tensors to /v2/models/NAME/infer

@@ -250,3 +250,40 @@ fn addresses_of_metrics_and_feedback_are_checked() {
         assert!(run.stderr.contains(flag), "{}", run.stderr);
     }
 }
+
+#[test]
+fn a_scenario_can_be_sent_by_another_protocol() {
+    let loadgen = Loadgen::new();
+    iris_profile(&loadgen);
+    let server = ModelServer::start(200, "", PROTOCOLS[1].2);
+    let more = [&PROFILE[..], &["--protocol", "oip-v2", "--served-model", "iris"]].concat();
+    let run = loadgen.run(&scenario("source: { model: {} }", ""), &server.url, &more);
+    run.expect_code(0);
+    let sent = server.exchanges();
+    assert_eq!(sent.iter().filter(|one| one.path == "/v2/models/iris/infer").count(), 25, "{sent:?}");
+    // Only payloads on /predict are sent in another way.
+    let run = loadgen.call(&["check", "error_storm", "--protocol", "mlflow"]);
+    assert_eq!(run.expect_code(0).stdout.matches("POST /invocations").count(), 3, "{}", run.stdout);
+    loadgen.write("own.yaml", &scenario("source: { model: {} }, path: /score", ""));
+    let run = loadgen.call(&["check", "own.yaml", "--protocol", "mlflow"]);
+    assert!(run.expect_code(0).stdout.contains("POST /score"), "{}", run.stdout);
+    for (flags, words) in [
+        (
+            &["--protocol", "v1"][..],
+            "--protocol v1: the requests name the model in their path; add --served-model",
+        ),
+        (
+            &["--protocol", "mlflow", "--served-model", "iris"],
+            "--served-model: the requests of mlflow do not",
+        ),
+        (&["--served-model", "iris"], "--protocol <PROTOCOL>"),
+        (&["--protocol", "v3"], "invalid value 'v3' for '--protocol <PROTOCOL>'"),
+        (&["--protocol", "v1", "--served-model", ".."], "--served-model: must be the name of a model"),
+    ] {
+        for command in [&["run", "--scenario", "normal"][..], &["check", "normal"]] {
+            let run = loadgen.call(&[command, flags].concat());
+            run.expect_code(104);
+            assert!(run.stderr.contains(words), "{flags:?}: {}", run.stderr);
+        }
+    }
+}

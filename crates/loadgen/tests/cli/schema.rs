@@ -68,7 +68,9 @@ fn built_in_scenarios_and_documented_examples_are_valid() {
             texts.push((path.display().to_string(), text));
         }
     }
-    assert!(texts.len() > 5);
+    let example = shipped().join("../examples/mlserver/drill.yaml");
+    texts.push((example.display().to_string(), fs::read_to_string(&example).unwrap()));
+    assert!(texts.len() > 6);
     for (name, text) in texts {
         assert_eq!(complaints(validator, &text), [""; 0], "{name}");
         // The example in the document leaves out a payload that its mix names.
