@@ -196,7 +196,7 @@ impl<'de> Visitor<'de> for Native<'_> {
             match key {
                 Key::List if list.is_some() => return Err(de::Error::duplicate_field("predictions")),
                 Key::List => list = Some(map.next_value::<List>()?.0),
-                Key::One(at) if seen & 1 << at != 0 => return Err(de::Error::custom("duplicate field")),
+                Key::One(at) if seen & (1 << at) != 0 => return Err(de::Error::custom("duplicate field")),
                 Key::One(at) => {
                     seen |= 1 << at;
                     one |= map.next_value::<Prediction>()?.0;
