@@ -1,11 +1,14 @@
-//! Generates malformed requests. Each kind is a mistake that clients make.
+//! Generates malformed requests of any protocol. Each kind is a mistake that clients make.
 
+use crate::plan::body::BodyWriter;
 use bytes::Bytes;
-use driftsim::output::json;
-use model::ModelCard;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::fmt::Write;
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Mutex, PoisonError},
+};
 
 /// Above the service's default limit of 1 MiB.
 const HUGE: usize = 1024 * 1024 + 64 * 1024;
@@ -20,13 +23,13 @@ pub enum Malformed {
     TooManyFeatures,
     /// Texts in place of numbers.
     StringsForNumbers,
-    /// The row in a field that the API does not have.
+    /// The row in a field that the protocol does not have.
     WrongKey,
     /// An empty object, `{}`.
     EmptyObject,
     /// JSON that ends too early.
     BrokenJson,
-    /// A number in place of the list of features.
+    /// A number in place of the list or object with the row.
     WrongType,
     /// A valid row, declared as `text/plain`.
     WrongContentType,
@@ -84,104 +87,95 @@ impl Malformed {
         if self == Self::WrongContentType { "text/plain" } else { "application/json" }
     }
 
-    /// Returns a malformed body made from a row of `card`'s features, or `None` if the body would be valid for this model.
-    pub fn spoil(self, row: &[Option<f64>], card: &ModelCard) -> Option<Bytes> {
-        let texts = || -> Vec<String> {
-            card.features.iter().zip(row).map(|(feature, &value)| json(feature, value).to_string()).collect()
-        };
+    /// Returns a malformed body made from a row of the model's features, in the format of `writer`; `None` if the body would be valid
+    /// for this model.
+    pub fn spoil(self, row: &[Option<f64>], writer: &BodyWriter) -> Option<Bytes> {
+        let texts = || writer.texts(row);
+        let key = writer.key();
         let body = match self {
-            Self::TooFewFeatures => features(&texts()[..row.len().saturating_sub(1)]),
-            Self::TooManyFeatures => features(&[texts(), vec!["0".into()]].concat()),
+            Self::TooFewFeatures => writer.body(&texts()[..row.len().saturating_sub(1)]),
+            Self::TooManyFeatures => writer.body(&[texts(), vec!["0".into()]].concat()),
             Self::StringsForNumbers => {
                 // Strings are valid values of categorical features.
-                card.features.iter().find(|feature| feature.numeric().is_some())?;
-                let spoilt = texts().into_iter().zip(&card.features);
+                writer.features().find(|feature| feature.numeric().is_some())?;
+                let spoilt = texts().into_iter().zip(writer.features());
                 let spoilt = spoilt.map(|(text, feature)| match feature.numeric() {
                     Some(_) => format!("\"{text} cm\""),
                     None => text,
                 });
-                features(&spoilt.collect::<Vec<_>>())
+                writer.body(&spoilt.collect::<Vec<_>>())
             }
-            Self::WrongKey => format!("{{\"data\":[{}]}}", texts().join(",")),
+            Self::WrongKey => writer.body(&texts()).replacen(&format!("\"{key}\""), "\"data\"", 1),
             Self::EmptyObject => "{}".into(),
-            Self::BrokenJson => format!("{{\"features\":[{}", texts().join(",")),
-            Self::WrongType => "{\"features\":5.1}".into(),
-            Self::WrongContentType => features(&texts()),
-            Self::HugeBody => return Some(huge()),
-            Self::Nan => with_first(texts(), "NaN"),
-            Self::BeyondF64 => with_first(texts(), "1e999"),
+            Self::BrokenJson => {
+                let body = writer.body(&texts());
+                body.strip_suffix(writer.end()).unwrap_or(&body).to_owned()
+            }
+            Self::WrongType => format!("{{\"{key}\":5.1}}"),
+            Self::WrongContentType => writer.body(&texts()),
+            Self::HugeBody => return Some(huge(key)),
+            Self::Nan => writer.body(&with_first(texts(), "NaN")),
+            Self::BeyondF64 => writer.body(&with_first(texts(), "1e999")),
             Self::EmptyBody => String::new(),
             Self::NullFeature => {
-                let required = card.features.iter().position(|feature| !feature.may_be_missing())?;
+                let required = writer.features().position(|feature| !feature.may_be_missing())?;
                 let mut texts = texts();
                 *texts.get_mut(required)? = "null".into();
-                features(&texts)
+                writer.body(&texts)
             }
         };
         Some(Bytes::from(body))
     }
 }
 
-/// Returns the body of a valid request for one row of `card`'s features; a missing value is `null`.
-pub fn proper(row: &[Option<f64>], card: &ModelCard) -> Bytes {
-    let mut body = Vec::with_capacity(16 + 8 * row.len());
-    body.extend_from_slice(b"{\"features\":[");
-    for (at, (feature, &value)) in card.features.iter().zip(row).enumerate() {
-        if at > 0 {
-            body.push(b',');
-        }
-        // Writing into memory cannot fail.
-        let _ = serde_json::to_writer(&mut body, &json(feature, value));
-    }
-    body.extend_from_slice(b"]}");
-    Bytes::from(body)
-}
-
-fn features(texts: &[String]) -> String {
-    format!("{{\"features\":[{}]}}", texts.join(","))
-}
-
-fn with_first(mut texts: Vec<String>, first: &str) -> String {
+fn with_first(mut texts: Vec<String>, first: &str) -> Vec<String> {
     if let Some(text) = texts.first_mut() {
         first.clone_into(text);
     }
-    features(&texts)
+    texts
 }
 
-/// Returns a body that is too large. All requests share it, because only its size matters.
-fn huge() -> Bytes {
-    static BODY: std::sync::OnceLock<Bytes> = std::sync::OnceLock::new();
-    BODY.get_or_init(|| {
-        let mut body = String::with_capacity(HUGE + 16);
-        body.push_str("{\"features\":[0");
+/// Returns a body that is too large. All requests of a protocol share it, because only its size matters.
+fn huge(key: &'static str) -> Bytes {
+    static BODIES: Mutex<BTreeMap<&str, Bytes>> = Mutex::new(BTreeMap::new());
+    // The map is complete at any time, so a panic of another thread does not matter.
+    let mut bodies = BODIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let body = bodies.entry(key).or_insert_with(|| {
+        let mut body = String::with_capacity(HUGE + 32);
+        let _ = write!(body, "{{\"{key}\":[0");
         while body.len() < HUGE {
             let _ = write!(body, ",{}", body.len() % 10);
         }
         body.push_str("]}");
         Bytes::from(body)
-    })
-    .clone()
+    });
+    body.clone()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{Protocol, Tensors};
+    use model::ModelCard;
+    use std::sync::Arc;
 
     fn iris() -> ModelCard {
         model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card
     }
 
+    fn writer(protocol: &Protocol, card: ModelCard) -> BodyWriter {
+        BodyWriter::new(protocol, &Arc::new(card.into())).unwrap()
+    }
+
     const ROW: [Option<f64>; 4] = [Some(5.1), Some(3.5), Some(1.4), Some(0.2)];
 
     fn spoilt(kind: Malformed) -> String {
-        String::from_utf8(kind.spoil(&ROW, &iris()).unwrap().to_vec()).unwrap()
+        spoilt_in(kind, &Protocol::Native)
     }
 
-    #[test]
-    fn a_valid_row_keeps_its_numbers() {
-        assert_eq!(proper(&ROW, &iris()), r#"{"features":[5.1,3.5,1.4,0.2]}"#);
-        let body = proper(&[None, Some(1e300), Some(2.0), Some(3.0)], &iris());
-        assert_eq!(body, r#"{"features":[null,1e+300,2.0,3.0]}"#);
+    fn spoilt_in(kind: Malformed, protocol: &Protocol) -> String {
+        let body = kind.spoil(&ROW, &writer(protocol, iris())).unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
     }
 
     #[test]
@@ -191,7 +185,23 @@ mod tests {
         assert_eq!(spoilt(Malformed::NullFeature), r#"{"features":[null,3.5,1.4,0.2]}"#);
         assert_eq!(spoilt(Malformed::BeyondF64), r#"{"features":[1e999,3.5,1.4,0.2]}"#);
         assert_eq!(spoilt(Malformed::EmptyBody), "");
+        assert_eq!(spoilt(Malformed::WrongKey), r#"{"data":[5.1,3.5,1.4,0.2]}"#);
+        assert_eq!(spoilt(Malformed::BrokenJson), r#"{"features":[5.1,3.5,1.4,0.2"#);
+        assert_eq!(spoilt(Malformed::WrongType), r#"{"features":5.1}"#);
         assert!(spoilt(Malformed::HugeBody).len() > 1024 * 1024);
+    }
+
+    #[test]
+    fn mistakes_are_made_in_the_format_of_the_protocol() {
+        let v1 = |kind| spoilt_in(kind, &Protocol::V1);
+        assert_eq!(v1(Malformed::TooFewFeatures), r#"{"instances":[[5.1,3.5,1.4]]}"#);
+        assert_eq!(v1(Malformed::WrongType), r#"{"instances":5.1}"#);
+        assert_eq!(v1(Malformed::WrongKey), r#"{"data":[[5.1,3.5,1.4,0.2]]}"#);
+        assert!(v1(Malformed::HugeBody).starts_with(r#"{"instances":[0,"#));
+        let mlflow = spoilt_in(Malformed::TooManyFeatures, &Protocol::Mlflow);
+        assert!(mlflow.contains(r#""petal_width","extra"],"data":[[5.1,3.5,1.4,0.2,0]]"#), "{mlflow}");
+        let tensors = spoilt_in(Malformed::StringsForNumbers, &Protocol::OipV2(Tensors::default()));
+        assert!(tensors.contains(r#""datatype":"FP64","data":["3.5 cm"]"#), "{tensors}");
     }
 
     #[test]
@@ -204,9 +214,13 @@ mod tests {
     #[test]
     fn all_kinds_but_the_broken_ones_are_valid_json() {
         let broken = [Malformed::BrokenJson, Malformed::Nan, Malformed::BeyondF64, Malformed::EmptyBody];
-        for kind in Malformed::ALL {
-            let parsed = serde_json::from_str::<serde_json::Value>(&spoilt(kind));
-            assert_eq!(parsed.is_err(), broken.contains(&kind), "{kind:?}");
+        let matrix = Tensors { matrix: Some("x".into()), ..Tensors::default() };
+        let tensors = [matrix, Tensors::default()].map(Protocol::OipV2);
+        for protocol in [Protocol::Native, Protocol::V1, Protocol::Mlflow].into_iter().chain(tensors) {
+            for kind in Malformed::ALL {
+                let parsed = serde_json::from_str::<serde_json::Value>(&spoilt_in(kind, &protocol));
+                assert_eq!(parsed.is_err(), broken.contains(&kind), "{protocol:?} {kind:?}");
+            }
         }
     }
 
@@ -217,10 +231,13 @@ mod tests {
         let read = |text: String| {
             model::read_csv(text.as_bytes(), "d", &model::CsvOptions::new("class")).unwrap().table
         };
-        let card = |table| model::train(&table, &model::TrainOptions::new("d")).unwrap().card;
+        let card = |table| {
+            let card = model::train(&table, &model::TrainOptions::new("d")).unwrap().card;
+            writer(&Protocol::Native, card)
+        };
         let mixed = card(read(format!("x,y,class\n{csv}")));
         let row = [Some(1.0), Some(3.0)];
-        assert_eq!(proper(&row, &mixed), r#"{"features":["b",3.0]}"#);
+        assert_eq!(mixed.row(&row), r#"{"features":["b",3.0]}"#);
         assert_eq!(
             Malformed::StringsForNumbers.spoil(&row, &mixed).unwrap(),
             r#"{"features":["b","3.0 cm"]}"#
@@ -234,6 +251,6 @@ mod tests {
     fn null_is_valid_where_values_may_be_missing() {
         let mut card = iris();
         card.features.iter_mut().for_each(|feature| feature.missing_ratio = 0.1);
-        assert_eq!(Malformed::NullFeature.spoil(&ROW, &card), None);
+        assert_eq!(Malformed::NullFeature.spoil(&ROW, &writer(&Protocol::Native, card)), None);
     }
 }

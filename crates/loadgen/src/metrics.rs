@@ -158,7 +158,7 @@ phases:
 ";
         let scenario = Scenario::parse(scenario, "x.yaml").unwrap();
         let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
-        Metrics::new(&Plan::new(Arc::new(scenario), Arc::new(card), 1, Shard::WHOLE).unwrap())
+        Metrics::new(&Plan::new(Arc::new(scenario), Some(Arc::new(card.into())), 1, Shard::WHOLE).unwrap())
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `loadgen check`: prints what a scenario would send, or everything that is wrong with it.
 
-use super::preflight::{check_signals, few_rows};
+use super::preflight::{fit, read_profile};
 use crate::{
     exit::Exit,
-    plan::{Plan, Shard, arrivals::planned},
-    scenario::{Executor, Phase, Ramp, Scenario, Spacing, library, roles},
+    plan::{Model, Plan, Shard, arrivals::planned},
+    scenario::{Executor, Phase, Protocol, ProtocolName, Ramp, Scenario, Spacing, library, roles},
     text::table,
 };
 use clap::ValueHint;
@@ -13,7 +13,6 @@ use cli_io::{
     stdout::print,
 };
 use driftsim::counted::counted;
-use model::ModelCard;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -25,9 +24,16 @@ pub struct Args {
     /// Files or names of scenarios
     #[arg(required = true, value_hint = ValueHint::FilePath)]
     files: Vec<String>,
-    /// Check that the scenarios fit this model file or profile, and print which features the roles stand for
-    #[arg(long, value_name = "MODEL.json", value_hint = ValueHint::FilePath)]
-    model: Option<PathBuf>,
+    /// Check that the scenarios fit the model in this file (a profile, a model file, or a card), and print which features the roles
+    /// stand for
+    #[arg(long, alias = "model", value_name = "CARD.json", value_hint = ValueHint::FilePath)]
+    profile: Option<PathBuf>,
+    /// Send the rows that the scenario posts to /predict by this protocol instead
+    #[arg(long, value_name = "PROTOCOL")]
+    protocol: Option<ProtocolName>,
+    /// The server's name of the model, in the paths of the protocols oip-v2 and v1
+    #[arg(long, value_name = "NAME", requires = "protocol")]
+    served_model: Option<String>,
 }
 
 /// Checks every scenario and prints its phases; problems go to stderr.
@@ -36,8 +42,8 @@ pub struct Args {
 /// If standard output cannot be written to.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut exit = Exit::Passed;
-    let card = args.model.as_deref().map(|path| driftsim::load_card(Some(path))).transpose()?;
-    if let Some(card) = &card {
+    let model = args.profile.as_deref().map(read_profile).transpose()?.map(Arc::new);
+    if let Some(Model { card, .. }) = model.as_deref() {
         let lines = roles::described(card).into_iter().map(|(role, name)| vec![role.to_owned(), name]);
         print(format!(
             "model {}\n{}\n",
@@ -49,17 +55,24 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let parsed = library::find(file).map_err(|error| error.to_string()).and_then(|found| {
             let mut scenario =
                 Scenario::parse(&found.text, &found.place).map_err(|error| error.to_string())?;
-            let folder = found.folder();
-            let fitted = match &card {
-                Some(card) => fit(&mut scenario, folder, card),
-                None => scenario.check_tables(folder),
-            };
-            fitted.map_err(|error| format!("{file}: {error:#}"))?;
+            if let Some(protocol) = args.protocol {
+                scenario.send_by(protocol, args.served_model.as_deref())?;
+            }
+            checked(&mut scenario, found.folder(), model.as_ref())
+                .map_err(|error| format!("{file}: {error:#}"))?;
             Ok(scenario)
         });
         match parsed {
             Ok(scenario) => {
-                print(format!("{}: good\n{}\n", printable(file, MOST_QUOTED), phases(&scenario)))?;
+                print(format!(
+                    "{}: good\n{}\n{}\n",
+                    printable(file, MOST_QUOTED),
+                    phases(&scenario),
+                    requests_of(&scenario)
+                ))?;
+                if let (Some(what), None) = (scenario.needs_model(), &model) {
+                    print(format!("  {what} needs the model of the target, or --profile CARD.json\n"))?;
+                }
             }
             Err(problems) => {
                 eprintln!("{}", printable_message(&problems));
@@ -70,16 +83,34 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Checks that a scenario fits a model: its roles, signals, feedback, tables and payloads.
-fn fit(scenario: &mut Scenario, folder: Option<&Path>, card: &ModelCard) -> anyhow::Result<()> {
-    scenario.fit(card).map_err(anyhow::Error::msg)?;
-    check_signals(scenario, card)?;
-    scenario.check_feedback(card)?;
-    for note in scenario.read_tables(folder, card)?.iter().chain(&few_rows(scenario)) {
-        eprintln!("warning: {}", printable_message(note));
+/// Checks that a scenario can be run with a model, or as far as that is possible without one.
+fn checked(scenario: &mut Scenario, folder: Option<&Path>, model: Option<&Arc<Model>>) -> anyhow::Result<()> {
+    match model {
+        Some(model) => {
+            for note in fit(scenario, folder, &model.card)? {
+                eprintln!("warning: {}", printable_message(&note));
+            }
+        }
+        None => scenario.check_tables(folder)?,
     }
-    let plan = Plan::new(Arc::new(scenario.clone()), Arc::new(card.clone()), scenario.seed, Shard::WHOLE);
+    if model.is_none() && scenario.needs_model().is_some() {
+        return Ok(());
+    }
+    let plan = Plan::new(Arc::new(scenario.clone()), model.cloned(), scenario.seed, Shard::WHOLE);
     plan.map(drop).map_err(anyhow::Error::msg)
+}
+
+/// Returns a table of the requests of each payload.
+fn requests_of(scenario: &Scenario) -> String {
+    let mut rows = vec![["payload", "request", "protocol"].map(String::from).to_vec()];
+    rows.extend(scenario.payloads.iter().map(|payload| {
+        vec![
+            payload.name.clone(),
+            format!("{} {}", payload.method, payload.path),
+            payload.protocol.as_ref().map_or("none", Protocol::name).to_owned(),
+        ]
+    }));
+    table(&rows, 1)
 }
 
 fn phases(scenario: &Scenario) -> String {
@@ -180,6 +211,7 @@ fn payloads(phase: &Phase, scenario: &Scenario) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::ModelCard;
 
     /// Returns the card of a model that is trained on CSV columns and three classes.
     fn card(header: &str, cells: impl Fn(usize) -> String) -> ModelCard {
@@ -202,9 +234,10 @@ mod tests {
             _ => format!("{}.5,{}", row % 17, city(row)),
         });
         for (which, card) in [("iris", iris), ("mixed", mixed), ("texts", texts), ("gaps", gaps)] {
+            let model = Arc::new(card.into());
             for (name, text) in library::BUILT_IN {
                 let mut scenario = Scenario::parse(text, name).unwrap();
-                fit(&mut scenario, None, &card)
+                checked(&mut scenario, None, Some(&model))
                     .unwrap_or_else(|problem| panic!("{name}, {which}: {problem}"));
             }
         }

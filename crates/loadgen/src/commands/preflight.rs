@@ -1,21 +1,44 @@
-//! Checks before a run that the signals, alerts and queries of a scenario exist, so that a misspelt one does not fail the run
-//! at its end.
+//! Checks before a run that a scenario fits the model, and that its signals, alerts and queries exist, so that a misspelt one does
+//! not fail the run at its end.
 
 use crate::{
-    plan::arrivals::planned,
+    plan::{Model, arrivals::planned},
     scenario::{Assertion, Executor, Scenario, SignalAssertion, Source, TableSource},
     watch::{queries::NoValue, reader::Reader},
 };
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use driftsim::counted::counted;
 use model::ModelCard;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 /// The number of draws per row above which there is a warning, because a verdict then depends on a few rows.
 const MANY_DRAWS: f64 = 3.0;
 
+/// Reads the model of `--profile`: a profile, a model file, or a card.
+///
+/// # Errors
+/// If the file cannot be read, or has no consistent model.
+pub fn read_profile(path: &Path) -> anyhow::Result<Model> {
+    let (card, server) = driftsim::model_card::read_card("--profile", path)?;
+    Ok(Model { card, server })
+}
+
+/// Fits a scenario to a model: its roles, signals, feedback and tables. Paths of tables are relative to the scenario's own `folder`.
+/// Returns warnings about the tables.
+///
+/// # Errors
+/// Names the first part of the scenario that does not fit the model.
+pub fn fit(scenario: &mut Scenario, folder: Option<&Path>, card: &ModelCard) -> anyhow::Result<Vec<String>> {
+    scenario.fit(card).map_err(|problem| anyhow!("expect: {problem}"))?;
+    check_signals(scenario, card)?;
+    scenario.check_feedback(card)?;
+    let mut notes = scenario.read_tables(folder, card)?;
+    notes.extend(few_rows(scenario));
+    Ok(notes)
+}
+
 /// Returns a warning for each table that has few rows for the number of requests that open-loop phases draw from it.
-pub fn few_rows(scenario: &Scenario) -> Vec<String> {
+fn few_rows(scenario: &Scenario) -> Vec<String> {
     let mut notes = Vec::new();
     for (at, payload) in scenario.payloads.iter().enumerate() {
         let Source::Table(TableSource { rows: Some(rows), .. }) = &payload.source else { continue };
@@ -45,7 +68,7 @@ pub fn few_rows(scenario: &Scenario) -> Vec<String> {
 ///
 /// # Errors
 /// Names the first signal that it lacks.
-pub fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()> {
+fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()> {
     let known: Vec<&str> = card.reference.signals.iter().map(|signal| signal.name.as_str()).collect();
     for expectation in scenario.expectations.iter().filter(|own| own.inapplicable.is_none()) {
         if let Assertion::Signal { signal, assertion } = &expectation.assertion

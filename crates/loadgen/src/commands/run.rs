@@ -1,16 +1,16 @@
 //! `loadgen run`: runs a scenario and writes its report. [`crate::session`] follows the run while requests are sent.
 
-use super::preflight::{check_alerts, check_queries, check_signals, few_rows};
+use super::preflight::{check_alerts, check_queries, fit, read_profile};
 use crate::{
     connect::{Endpoint, Target, Tls},
     engine,
     exit::Exit,
     metrics::Metrics,
     page::{Page, document},
-    plan::{Plan, Shard},
+    plan::{Model, Plan, Shard},
     report::summary,
     scenario::{
-        Scenario, Source, TableSource,
+        ProtocolName, Scenario, Source, TableSource,
         library::{self, Found},
     },
     serve::{self, Listeners, Servers},
@@ -32,8 +32,8 @@ use sha2::{Digest, Sha256};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 const ENVIRONMENT: &str = "Environment: The token in LOADGEN_BEARER_TOKEN is sent only to the target, with every request \
-that has no authorization of its own; the token in LOADGEN_PROMETHEUS_BEARER_TOKEN is sent to Prometheus. An address may \
-instead have a user name and a password, as in http://user:password@host, but `ps` shows them.";
+that has no authorization of its own; the tokens in LOADGEN_PROMETHEUS_BEARER_TOKEN, LOADGEN_METRICS_BEARER_TOKEN and \
+LOADGEN_FEEDBACK_BEARER_TOKEN are sent to the addresses of --prometheus, --metrics and --feedback. An address may instead have a user name and a password, as in http://user:password@host, but `ps` shows them.";
 
 /// The environment variable with the completion index of a pod of an Indexed Job, from 0.
 const JOB_INDEX: &str = "JOB_COMPLETION_INDEX";
@@ -45,12 +45,24 @@ pub struct Args {
     /// The scenario: a file, or a name that is looked up in ./scenarios and then among the built-in ones
     #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::FilePath)]
     pub scenario: String,
-    /// The address of the inference service
+    /// The address of the inference service, or of any other model server
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, default_value = "http://127.0.0.1:8000", value_parser = http_url)]
     pub target: Url,
-    /// Use the model card in this file (a profile, a model file, or a card) instead of asking the target with GET /model
+    /// Use the model in this file (a profile, a model file, or a card) instead of asking the target with GET /model
     #[arg(long, value_name = "CARD.json", value_hint = ValueHint::FilePath)]
     pub profile: Option<PathBuf>,
+    /// Send the rows that the scenario posts to /predict by this protocol instead
+    #[arg(long, value_name = "PROTOCOL")]
+    pub protocol: Option<ProtocolName>,
+    /// The server's name of the model, in the paths of the protocols oip-v2 and v1
+    #[arg(long, value_name = "NAME", requires = "protocol")]
+    pub served_model: Option<String>,
+    /// The page with the metrics, if it is not /metrics at the target; an address without a path stands for its /metrics
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = page_url)]
+    pub metrics: Option<Url>,
+    /// Where feedback is sent, if not to /feedback at the target; an address without a path stands for its /feedback
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = page_url)]
+    pub feedback: Option<Url>,
     /// The address of a Prometheus server, for expectations about alerts and queries
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = http_url)]
     pub prometheus: Option<Url>,
@@ -91,13 +103,19 @@ pub struct Args {
 }
 
 fn http_url(text: &str) -> Result<Url, String> {
+    without_query(text, "put it into the `path` of the scenario's payloads")
+}
+
+fn page_url(text: &str) -> Result<Url, String> {
+    without_query(text, "remove it; tokens are read from the environment")
+}
+
+fn without_query(text: &str, remedy: &str) -> Result<Url, String> {
     let url: Url =
         text.parse().map_err(|error| format!("{error}; expected something like http://127.0.0.1:8000"))?;
     if url.query().is_some() || url.fragment().is_some() {
         // The message does not show the query, because it may contain a key.
-        return Err(
-            "an address must not have a query; put it into the `path` of the scenario's payloads".into()
-        );
+        return Err(format!("an address must not have a query; {remedy}"));
     }
     match (url.scheme(), url.has_host()) {
         ("http" | "https", true) => Ok(url),
@@ -121,6 +139,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut scenario = Scenario::parse(&found.text, &found.place)?;
     scenario.read_tokens(&found.text, &found.place)?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
+    if let Some(protocol) = args.protocol {
+        scenario.send_by(protocol, args.served_model.as_deref()).map_err(anyhow::Error::msg)?;
+    }
     if let Some(table) = &args.table {
         // The path is made absolute, because paths in the scenario are relative to its folder.
         let file = std::path::absolute(table)?;
@@ -185,17 +206,23 @@ async fn execute(
     let Addresses { target, prometheus } = addresses(args)?;
     let address = target.endpoint.url();
     let routes = Routes::new(&scenario.payloads, address.path());
-    let reader = Reader::new(&target, routes, prometheus.clone())?;
-    let card = match &args.profile {
-        Some(path) => driftsim::model_card::read_card("--profile", path)?,
-        None => reader.card().await.map_err(|error| anyhow!("--target {address}: {error}"))?,
+    let mut reader = Reader::new(&target, routes, prometheus.clone())?;
+    let model = match (&args.profile, scenario.needs_model()) {
+        (Some(path), _) => Some(read_profile(path)?),
+        (None, Some(what)) => {
+            let card = reader.card().await;
+            let card =
+                card.map_err(|error| anyhow!("--target {address}: {what} needs the model, but {error}"))?;
+            Some(Model::from(card))
+        }
+        (None, None) => None,
     };
-    scenario.fit(&card).map_err(|problem| anyhow!("expect: {problem}"))?;
-    check_signals(&scenario, &card)?;
-    scenario.check_feedback(&card)?;
-    let notes = scenario.read_tables(found.folder(), &card)?;
-    for note in simulator_warning(&scenario, &card).iter().chain(&notes).chain(&few_rows(&scenario)) {
-        eprintln!("warning: {}", printable_message(note));
+    if let Some(Model { card, .. }) = &model {
+        let notes = fit(&mut scenario, found.folder(), card)?;
+        for note in simulator_warning(&scenario, card).iter().chain(&notes) {
+            eprintln!("warning: {}", printable_message(note));
+        }
+        reader.narrow(card);
     }
     let checked = reader.check_prometheus().await.transpose();
     let rules = checked.map_err(|error| anyhow!("--prometheus: {error}"))?;
@@ -209,9 +236,9 @@ async fn execute(
         None => {}
     }
     check_queries(&scenario, &reader).await?;
-    let target_labels = reader.target_labels(&card).await;
+    let target_labels = reader.target_labels(model.as_ref().map(|model| &model.card)).await;
     let seed = scenario.seed;
-    let plan = Plan::new(Arc::new(scenario), Arc::new(card), seed, shard).map_err(anyhow::Error::msg)?;
+    let plan = Plan::new(Arc::new(scenario), model.map(Arc::new), seed, shard).map_err(anyhow::Error::msg)?;
 
     listeners.announce()?;
     let metrics = Arc::new(Metrics::new(&plan));
@@ -252,6 +279,8 @@ fn simulator_warning(scenario: &Scenario, card: &ModelCard) -> Option<String> {
 /// `ps` shows flags.
 const TOKEN: &str = "LOADGEN_BEARER_TOKEN";
 const PROMETHEUS_TOKEN: &str = "LOADGEN_PROMETHEUS_BEARER_TOKEN";
+const METRICS_TOKEN: &str = "LOADGEN_METRICS_BEARER_TOKEN";
+const FEEDBACK_TOKEN: &str = "LOADGEN_FEEDBACK_BEARER_TOKEN";
 
 /// The servers that a run sends requests to.
 struct Addresses {
@@ -263,12 +292,27 @@ fn addresses(args: &Args) -> anyhow::Result<Addresses> {
     let endpoint = |flag: &str, url: &Url, variable: &str| {
         Endpoint::new(url.clone(), variable).map_err(|problem| anyhow!("{flag}: {problem}"))
     };
-    let prometheus = args.prometheus.as_ref();
-    let prometheus = prometheus.map(|url| endpoint("--prometheus", url, PROMETHEUS_TOKEN)).transpose()?;
-    let endpoint = endpoint("--target", &args.target, TOKEN)?;
-    let https = std::iter::once(&endpoint).chain(&prometheus).any(|server| server.url().scheme() == "https");
+    let optional = |flag: &str, url: &Option<Url>, variable: &str| {
+        url.as_ref().map(|url| endpoint(flag, url, variable)).transpose()
+    };
+    // The path of an address without one is `/`.
+    let page =
+        |server: Endpoint, path: &str| if server.url().path() == "/" { server.at(path) } else { server };
+    let prometheus = optional("--prometheus", &args.prometheus, PROMETHEUS_TOKEN)?;
+    let metrics = optional("--metrics", &args.metrics, METRICS_TOKEN)?;
+    let feedback = optional("--feedback", &args.feedback, FEEDBACK_TOKEN)?;
+    let target = endpoint("--target", &args.target, TOKEN)?;
+    let mut servers = std::iter::once(&target).chain(&prometheus).chain(&metrics).chain(&feedback);
+    let https = servers.any(|server| server.url().scheme() == "https");
     let tls = Tls::new(args.ca_cert.as_deref(), https).map_err(anyhow::Error::msg)?;
-    Ok(Addresses { target: Target { endpoint, tls }, prometheus })
+    let mut target = Target::new(target, tls);
+    if let Some(metrics) = metrics {
+        target.metrics = page(metrics, "metrics");
+    }
+    if let Some(feedback) = feedback {
+        target.feedback = page(feedback, "feedback");
+    }
+    Ok(Addresses { target, prometheus })
 }
 
 #[cfg(test)]

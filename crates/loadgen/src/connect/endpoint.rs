@@ -46,6 +46,11 @@ impl Endpoint {
         self.authorization.as_ref()
     }
 
+    /// Returns the endpoint of `path` on the same server, with the same credentials.
+    pub fn at(&self, path: &str) -> Self {
+        Self { url: self.below(path), authorization: self.authorization.clone() }
+    }
+
     /// Returns the address of `path`, which may have a query. The path of this address stays before it, as for a server behind a
     /// prefix.
     pub fn below(&self, path: &str) -> Url {

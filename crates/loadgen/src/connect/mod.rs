@@ -14,13 +14,29 @@ use std::error::Error;
 /// The `User-Agent` header, by which a server's log identifies these requests.
 pub const USER_AGENT: &str = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
 
-/// The server that requests are sent to. The paths of payloads are appended to its address.
+/// The server that requests are sent to, and where its metrics and its feedback are handled.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The address.
+    /// The address, to which the paths of payloads are appended.
     pub endpoint: Endpoint,
-    /// The TLS configuration of connections to it.
+    /// The page with the metrics, on the same server or on another one that observes it.
+    pub metrics: Endpoint,
+    /// The route for feedback, on the same server or on another one that observes it.
+    pub feedback: Endpoint,
+    /// The TLS configuration of connections to all of them.
     pub tls: Tls,
+}
+
+impl Target {
+    /// Creates a target that serves its own metrics and takes its own feedback.
+    pub fn new(endpoint: Endpoint, tls: Tls) -> Self {
+        Self { metrics: endpoint.at("metrics"), feedback: endpoint.at("feedback"), endpoint, tls }
+    }
+
+    /// Returns whether feedback goes to the same server as the requests.
+    pub fn takes_feedback(&self) -> bool {
+        self.feedback.url().origin() == self.endpoint.url().origin()
+    }
 }
 
 /// Returns a client for reading metrics and queries, without proxy, redirects and retries.

@@ -16,7 +16,10 @@ use hyper::{
     rt::{Read, Write},
 };
 use hyper_util::rt::TokioIo;
-use reqwest::Url;
+use reqwest::{
+    Url,
+    header::{HeaderName, HeaderValue},
+};
 use rustls::pki_types::ServerName;
 use std::{
     cell::{Cell, RefCell},
@@ -54,7 +57,12 @@ pub(super) struct Received {
     pub(super) body: Option<Vec<u8>>,
     /// Whether further bytes followed the answer, such as a second answer.
     pub(super) is_followed: bool,
+    /// The header [`PREDICTION_ID`].
+    pub(super) prediction_id: Option<HeaderValue>,
 }
+
+/// The header in which a watcher of a model server returns the prediction ids, one per row, separated by commas.
+const PREDICTION_ID: HeaderName = HeaderName::from_static("x-prediction-id");
 
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
@@ -128,6 +136,7 @@ impl Connections {
                 },
             };
             let status = response.status().as_u16();
+            let prediction_id = response.headers_mut().remove(PREDICTION_ID);
             let most = most_bytes(status);
             let mut body = Some(Vec::new());
             while let Some(frame) = response.body_mut().frame().await {
@@ -142,7 +151,7 @@ impl Connections {
             // The connection's task reads everything that has arrived before this task sees the end of the body.
             let is_followed = connection.is_followed.load(Ordering::Relaxed);
             self.keep(connection);
-            return Ok(Received { status, body, is_followed });
+            return Ok(Received { status, body, is_followed, prediction_id });
         }
     }
 

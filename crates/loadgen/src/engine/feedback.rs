@@ -4,16 +4,13 @@ use super::{
     record::FeedbackOutcome,
     sender::{Recorder, Sender, address},
 };
-use crate::{connect::Endpoint, scenario::Payload};
+use crate::{connect::Target, scenario::Payload};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Uri};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use std::{rc::Rc, time::Duration};
-
-/// The route for feedback.
-const PATH: &str = "/feedback";
 
 /// The status of an answer that accepts feedback.
 const ACCEPTED: u16 = 202;
@@ -27,15 +24,15 @@ pub(super) struct Request {
 
 impl Request {
     /// Returns `None` for a payload without feedback. Of the payload's own headers, only `Authorization` is used, because others may
-    /// ask for a fault.
+    /// ask for a fault, and only if the same server takes the feedback.
     ///
     /// # Errors
     /// If the address of the route is invalid.
-    pub(super) fn new(payload: &Payload, target: &Endpoint) -> Result<Option<Self>, String> {
+    pub(super) fn new(payload: &Payload, target: &Target) -> Result<Option<Self>, String> {
         let Some(feedback) = payload.feedback else { return Ok(None) };
-        let own = payload.headers.get(AUTHORIZATION).cloned();
+        let own = payload.headers.get(AUTHORIZATION).filter(|_| target.takes_feedback()).cloned();
         let headers = own.into_iter().map(|value| (AUTHORIZATION, value)).collect();
-        let (uri, mut headers) = address(target, PATH, headers)?;
+        let (uri, mut headers) = address(&target.feedback, headers)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(Some(Self { after: feedback.after, uri, headers }))
     }
@@ -68,7 +65,7 @@ pub(super) fn follow_up(sender: &Rc<Sender>, phase: usize, payload: usize, due: 
     let sender = Rc::clone(sender);
     tokio::task::spawn_local(async move {
         tokio::time::sleep(after).await;
-        ticket.settle(match sender.exchange(request).await {
+        ticket.settle(match sender.send_feedback(request).await {
             Ok(ACCEPTED) => FeedbackOutcome::Accepted,
             Ok(_) => FeedbackOutcome::Refused,
             Err(()) => FeedbackOutcome::Failed,

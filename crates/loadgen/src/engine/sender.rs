@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     connect::{Endpoint, USER_AGENT},
-    plan::PreparedRequest,
+    plan::{Model, Plan, PreparedRequest},
     scenario::Payload,
 };
 use bytes::Bytes;
@@ -33,6 +33,8 @@ pub(super) struct Sender {
     templates: Vec<Template>,
     /// How feedback on each payload's predictions is sent, if it is.
     pub(super) feedback: Vec<Option<feedback::Request>>,
+    /// The connections for feedback, if it goes to another server than the requests.
+    elsewhere: Option<Connections>,
     pub(super) recorder: Recorder,
 }
 
@@ -49,8 +51,8 @@ struct Template {
 }
 
 impl Template {
-    fn new(payload: &Payload, target: &Endpoint) -> Result<Self, String> {
-        let address = address(target, &payload.path, payload.headers.clone());
+    fn new(payload: &Payload, target: &Endpoint, model: Option<&Model>) -> Result<Self, String> {
+        let address = address(&target.at(&payload.path), payload.headers.clone());
         let (uri, headers) = address.map_err(|problem| format!("payloads.{}: {problem}", payload.name))?;
         Ok(Self {
             method: payload.method.clone(),
@@ -58,7 +60,7 @@ impl Template {
             declared: headers.contains_key(CONTENT_TYPE),
             headers,
             expected: payload.expected_status.clone(),
-            answer: ExpectedAnswer::new(payload),
+            answer: ExpectedAnswer::new(payload, model),
         })
     }
 
@@ -75,16 +77,12 @@ impl Template {
     }
 }
 
-/// Returns the path and the headers of requests to `path`: the usual headers, and `headers` in addition.
+/// Returns the path and the headers of requests to `endpoint`: the usual headers, and `headers` in addition.
 ///
 /// # Errors
 /// If the address is invalid.
-pub(super) fn address(
-    target: &Endpoint,
-    path: &str,
-    mut headers: HeaderMap,
-) -> Result<(Uri, HeaderMap), String> {
-    let url = target.below(path);
+pub(super) fn address(endpoint: &Endpoint, mut headers: HeaderMap) -> Result<(Uri, HeaderMap), String> {
+    let url = endpoint.url();
     let problem = |error: &dyn std::fmt::Display| format!("{url}: {error}");
     let host = match url.port() {
         Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
@@ -97,7 +95,7 @@ pub(super) fn address(
     usual(header::HOST, host);
     usual(header::ACCEPT, HeaderValue::from_static("*/*"));
     usual(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-    if let Some(authorization) = target.authorization() {
+    if let Some(authorization) = endpoint.authorization() {
         usual(AUTHORIZATION, authorization.clone());
     }
     let uri = url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()));
@@ -111,16 +109,19 @@ impl Sender {
     pub(super) fn new(
         target: &Target,
         most: InFlight,
-        timeout: Duration,
-        payloads: &[Payload],
+        plan: &Plan,
         recorder: Recorder,
     ) -> Result<Self, String> {
-        let template = |payload| Template::new(payload, &target.endpoint);
+        let (payloads, timeout) = (&plan.scenario.payloads, plan.scenario.timeout);
+        let template = |payload| Template::new(payload, &target.endpoint, plan.model.as_deref());
         let templates = payloads.iter().map(template).collect::<Result<_, _>>()?;
-        let feedback = |payload| feedback::Request::new(payload, &target.endpoint);
-        let feedback = payloads.iter().map(feedback).collect::<Result<_, _>>()?;
+        let feedback = |payload| feedback::Request::new(payload, target);
+        let feedback: Vec<_> = payloads.iter().map(feedback).collect::<Result<_, _>>()?;
+        let is_elsewhere = !target.takes_feedback() && feedback.iter().any(Option::is_some);
+        let elsewhere = is_elsewhere.then(|| Connections::new(&target.feedback, &target.tls, most.clone()));
+        let elsewhere = elsewhere.transpose()?;
         let connections = Connections::new(&target.endpoint, &target.tls, most)?;
-        Ok(Self { connections, timeout, templates, feedback, recorder })
+        Ok(Self { connections, timeout, templates, feedback, elsewhere, recorder })
     }
 
     /// Counts a request as offered. The returned guard counts its end, even if the request is never sent.
@@ -152,10 +153,12 @@ impl Sender {
             {
                 Ending::Failed(Failure::BadAnswer)
             }
-            Ok(Ok(Received { status, body, .. })) => {
-                feedback = label
-                    .filter(|_| status == 200)
-                    .map(|label| Due { label, prediction_id: body.and_then(|body| prediction_id(&body)) });
+            Ok(Ok(Received { status, body, prediction_id: header, .. })) => {
+                let in_header = || Some(header?.to_str().ok()?.trim().to_owned()).filter(|id| !id.is_empty());
+                feedback = label.filter(|_| status == 200).map(|label| Due {
+                    label,
+                    prediction_id: body.and_then(|body| prediction_id(&body)).or_else(in_header),
+                });
                 Ending::Completed { status, expected: template.expected.contains(&status) }
             }
             Ok(Err(reason)) => Ending::Failed(reason),
@@ -172,12 +175,12 @@ impl Sender {
         Sent { answered: matches!(ending, Ending::Completed { .. }), feedback }
     }
 
-    /// Sends a request that is not part of the plan, and returns the status of its answer.
+    /// Sends feedback, which is not part of the plan, and returns the status of its answer.
     ///
     /// # Errors
     /// If the answer does not come in time.
-    pub(super) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<u16, ()> {
-        let exchange = self.connections.exchange(request, |_| 0);
+    pub(super) async fn send_feedback(&self, request: Request<Full<Bytes>>) -> Result<u16, ()> {
+        let exchange = self.elsewhere.as_ref().unwrap_or(&self.connections).exchange(request, |_| 0);
         match tokio::time::timeout(self.timeout, exchange).await {
             Ok(Ok(answer)) => Ok(answer.status),
             Ok(Err(_)) | Err(_) => Err(()),

@@ -54,14 +54,7 @@ impl Worker {
     /// Runs until the commands end and all requests have ended, or until the run is stopped.
     pub(super) fn run(self, mut wiring: Wiring, ready: impl FnOnce(Result<Meter, String>)) {
         let recorder = Recorder::default();
-        let scenario = &self.plan.scenario;
-        let sender = Sender::new(
-            &self.target,
-            self.connections,
-            scenario.timeout,
-            &scenario.payloads,
-            Rc::clone(&recorder),
-        );
+        let sender = Sender::new(&self.target, self.connections, &self.plan, Rc::clone(&recorder));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -41,7 +41,7 @@ expect: {expect}
     );
     let scenario = Scenario::parse(&scenario, "x.yaml").unwrap();
     let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
-    Plan::new(Arc::new(scenario), Arc::new(card), 1, Shard::WHOLE).unwrap()
+    Plan::new(Arc::new(scenario), Some(Arc::new(card.into())), 1, Shard::WHOLE).unwrap()
 }
 
 fn snapshot(second: u64) -> Snapshot {
@@ -59,7 +59,7 @@ fn snapshot(second: u64) -> Snapshot {
         second * 10,
         second as f64 * 0.1,
     );
-    Snapshot::new(&text_format::parse(&page).unwrap(), &Routes::predict())
+    Snapshot::new(&text_format::parse(&page).unwrap(), &Routes::predict(), None)
 }
 
 /// Returns the state of a run of ten seconds after `now` seconds; the reading at second 5 failed.
@@ -258,7 +258,7 @@ fn classes_beyond_six_are_added_up() {
         let text: String = (0..9)
             .map(|class| format!("prediction_output_total{{class=\"c{class}\"}} {}\n", second * (class + 1)))
             .collect();
-        let snapshot = Snapshot::new(&text_format::parse(&text).unwrap(), &Routes::predict());
+        let snapshot = Snapshot::new(&text_format::parse(&text).unwrap(), &Routes::predict(), None);
         timeline.read(seconds(second as f64), Some(snapshot), &BTreeMap::new());
     }
     let page = Page { timeline, ..page(10.0, Stage::Over) };

@@ -1,11 +1,12 @@
-//! The plan of a run: when each request is due and what it contains, from the scenario, the model card and the seed.
+//! The plan of a run: when each request is due and what it contains, from the scenario, the model card and the seed. [`body`] writes
+//! the rows in the format of each protocol.
 //!
 //! A plan is generated step by step: its memory does not grow with the length of the run.
 
 pub mod arrivals;
+pub mod body;
 pub mod prepared;
 pub mod shard;
-mod tensors;
 
 pub use arrivals::Arrivals;
 pub use prepared::{PreparedRequest, PreparedRequests};
@@ -15,17 +16,33 @@ use crate::{
     scenario::{Executor, Scenario},
     schedule::Schedule,
 };
-use model::ModelCard;
+use model::{ModelCard, ServerModel};
 use prepared::{Purpose, stream};
 use std::{sync::Arc, time::Duration};
 
-/// A scenario together with a model and a seed.
+/// A model, and how the server that serves it is asked.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// What rows are drawn from.
+    pub card: ModelCard,
+    /// The names and the order of the features in requests, if they are not those of the card; from a profile of the server.
+    pub server: Option<ServerModel>,
+}
+
+impl From<ModelCard> for Model {
+    /// Returns a model that is asked with the names and the order of the card.
+    fn from(card: ModelCard) -> Self {
+        Self { card, server: None }
+    }
+}
+
+/// A scenario together with a seed and, unless all bodies are fixed, a model.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The scenario.
     pub scenario: Arc<Scenario>,
-    /// The model that rows are drawn for.
-    pub card: Arc<ModelCard>,
+    /// The model that rows are drawn for, if the scenario needs one.
+    pub model: Option<Arc<Model>>,
     /// The seed of all random numbers.
     pub seed: u64,
     /// The part of the plan that this machine sends.
@@ -36,14 +53,14 @@ impl Plan {
     /// Creates the plan of a scenario for a model.
     ///
     /// # Errors
-    /// If a payload does not fit the model, or if this part's share of `max_in_flight` is 0.
+    /// If a payload does not fit the model, or needs one and there is none, or if this part's share of `max_in_flight` is 0.
     pub fn new(
         scenario: Arc<Scenario>,
-        card: Arc<ModelCard>,
+        model: Option<Arc<Model>>,
         seed: u64,
         shard: Shard,
     ) -> Result<Self, String> {
-        let plan = Self { scenario, card, seed, shard };
+        let plan = Self { scenario, model, seed, shard };
         if plan.max_in_flight() == 0 {
             let all = plan.scenario.max_in_flight;
             return Err(format!(
@@ -86,7 +103,8 @@ impl Plan {
     /// If a payload does not fit the model, which [`Plan::new`] has already checked.
     pub fn requests(&self, phase: usize, vu: usize) -> Result<PreparedRequests, String> {
         let scenario = &self.scenario;
-        PreparedRequests::new(&scenario.phases[phase], phase, vu, &scenario.payloads, &self.card, self.seed)
+        let model = self.model.as_ref();
+        PreparedRequests::new(&scenario.phases[phase], phase, vu, &scenario.payloads, model, self.seed)
     }
 }
 
@@ -133,7 +151,7 @@ phases:
     fn plan(shard: &str) -> Plan {
         let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         let scenario = Scenario::parse(YAML, "x").unwrap();
-        Plan::new(Arc::new(scenario), Arc::new(card), 7, shard.parse().unwrap()).unwrap()
+        Plan::new(Arc::new(scenario), Some(Arc::new(card.into())), 7, shard.parse().unwrap()).unwrap()
     }
 
     #[test]
@@ -153,8 +171,8 @@ phases:
         assert_eq!(["1/3", "2/3", "3/3"].map(|shard| plan(shard).max_in_flight()), [171, 171, 170]);
         let tiny =
             Arc::new(Scenario::parse(&YAML.replace("name: x", "name: x\nmax_in_flight: 2"), "x").unwrap());
-        let Plan { card, .. } = plan("1/1");
-        let error = Plan::new(tiny, card, 7, "3/3".parse().unwrap()).unwrap_err();
+        let Plan { model, .. } = plan("1/1");
+        let error = Plan::new(tiny, model, 7, "3/3".parse().unwrap()).unwrap_err();
         assert!(error.contains("--shard 3/3: max_in_flight is 2"), "{error}");
     }
 }

@@ -1,13 +1,12 @@
 //! Prepares requests in the order of the plan: chooses their payloads and draws their bodies. Both depend on the seed only.
 
+use super::{Model, body::BodyWriter};
 use crate::{
-    malformed::{Malformed, proper},
-    plan::tensors::tensors,
-    scenario::{Payload, Phase, Source, TableSource, request::Protocol},
+    malformed::Malformed,
+    scenario::{Payload, Phase, Protocol, Source, TableSource},
 };
 use bytes::Bytes;
 use driftsim::{DriftSpec, Row, RowSource};
-use model::ModelCard;
 use rand::{Rng, RngExt};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use reqwest::header::HeaderValue;
@@ -72,32 +71,32 @@ enum BodySource {
     Idle,
     Rows {
         rows: Box<RowSource>,
-        card: Arc<ModelCard>,
-        /// Whether the bodies are tensors of the Open Inference Protocol.
-        open_inference: bool,
+        writer: Box<BodyWriter>,
+        /// The model by whose classes feedback names the true class.
+        model: Arc<Model>,
         /// The share of predictions that get feedback, and the random numbers that select them.
         feedback: Option<(f64, Box<ChaCha8Rng>)>,
     },
     Malformed {
         rows: Box<RowSource>,
+        writer: Box<BodyWriter>,
         kinds: Vec<Malformed>,
         rng: Box<ChaCha8Rng>,
-        card: Arc<ModelCard>,
     },
     Fixed(Option<(Bytes, HeaderValue)>),
 }
 
 impl PreparedRequests {
-    /// Creates the requests of `phase`, which is at `position` in the scenario, for user `vu`.
+    /// Creates the requests of `phase`, which is at `position` in the scenario, for user `vu`. Only fixed bodies need no model.
     ///
     /// # Errors
-    /// If a payload does not fit the model.
+    /// If a payload does not fit the model, or if it needs one and there is none.
     pub fn new(
         phase: &Phase,
         position: usize,
         vu: usize,
         payloads: &[Payload],
-        card: &Arc<ModelCard>,
+        model: Option<&Arc<Model>>,
         seed: u64,
     ) -> Result<Self, String> {
         let bodies = payloads.iter().enumerate().map(|(at, payload)| {
@@ -107,12 +106,12 @@ impl PreparedRequests {
             let stream = |purpose| stream(seed, position, vu, purpose);
             BodySource::new(
                 payload,
-                card,
+                model,
                 stream(Purpose::Rows(at)).next_u64(),
                 stream(Purpose::Kinds(at)),
                 stream(Purpose::Feedback(at)),
             )
-            .map_err(|problem| format!("payloads.{}.source: {problem}", payload.name))
+            .map_err(|problem| format!("payloads.{}.{problem}", payload.name))
         });
         Ok(Self {
             bodies: bodies.collect::<Result<_, _>>()?,
@@ -147,45 +146,48 @@ impl PreparedRequests {
 }
 
 impl BodySource {
+    /// # Errors
+    /// The error begins with the field of the payload.
     fn new(
         payload: &Payload,
-        card: &Arc<ModelCard>,
+        model: Option<&Arc<Model>>,
         seed: u64,
         rng: ChaCha8Rng,
         feedback: ChaCha8Rng,
     ) -> Result<Self, String> {
-        let rows = |spec: &DriftSpec| {
-            RowSource::new(card, spec, seed).map(Box::new).map_err(|error| error.to_string())
-        };
-        let feedback = payload.feedback.map(|own| (own.share, Box::new(feedback)));
-        let open_inference = Protocol::of(payload) == Some(Protocol::OpenInference);
-        let of_rows = |rows| Self::Rows { rows, card: Arc::clone(card), open_inference, feedback };
-        Ok(match &payload.source {
-            Source::Model => of_rows(rows(&DriftSpec::steady())?),
-            Source::Drift(spec) => of_rows(rows(spec)?),
+        if let Source::Fixed(body) = &payload.source {
+            let body = body.as_ref().map(|body| {
+                let content_type = HeaderValue::try_from(&body.content_type);
+                content_type.map(|content_type| (body.text.clone(), content_type))
+            });
+            return body.transpose().map(Self::Fixed).map_err(|error| format!("source: {error}"));
+        }
+        let model = model.ok_or("source: needs a model; give a profile with --profile")?;
+        let card = &model.card;
+        let writer = BodyWriter::new(payload.protocol.as_ref().unwrap_or(&Protocol::Native), model)?;
+        let writer = Box::new(writer);
+        let rows = match &payload.source {
+            Source::Drift(spec) => RowSource::new(card, spec, seed),
             Source::Table(TableSource { rows: Some(table), drift, .. }) => {
-                let rows = RowSource::of_table(Arc::clone(table), card, drift, seed);
-                of_rows(rows.map(Box::new).map_err(|error| error.to_string())?)
+                RowSource::of_table(Arc::clone(table), card, drift, seed)
             }
             Source::Table(TableSource { rows: None, file, .. }) => {
                 return Err(format!(
-                    "table {} has not been read, which is a fault of this program",
+                    "source: table {} has not been read, which is a fault of this program",
                     file.display()
                 ));
             }
-            Source::Malformed(kinds) => Self::Malformed {
-                kinds: usable(kinds, card)?,
-                rows: rows(&DriftSpec::steady())?,
-                rng: Box::new(rng),
-                card: Arc::clone(card),
-            },
-            Source::Fixed(None) => Self::Fixed(None),
-            Source::Fixed(Some(body)) => {
-                let content_type =
-                    HeaderValue::try_from(&body.content_type).map_err(|error| error.to_string())?;
-                Self::Fixed(Some((body.text.clone(), content_type)))
+            Source::Model | Source::Malformed(_) | Source::Fixed(_) => {
+                RowSource::new(card, &DriftSpec::steady(), seed)
             }
-        })
+        };
+        let rows = rows.map(Box::new).map_err(|error| format!("source: {error}"))?;
+        if let Source::Malformed(kinds) = &payload.source {
+            let kinds = usable(kinds, &writer).map_err(|problem| format!("source: {problem}"))?;
+            return Ok(Self::Malformed { rows, writer, kinds, rng: Box::new(rng) });
+        }
+        let feedback = payload.feedback.map(|own| (own.share, Box::new(feedback)));
+        Ok(Self::Rows { rows, writer, model: Arc::clone(model), feedback })
     }
 
     fn request(&mut self, payload: usize) -> PreparedRequest {
@@ -198,18 +200,17 @@ impl BodySource {
         };
         match self {
             Self::Idle => unreachable!("a payload of weight 0 is never chosen"),
-            Self::Rows { rows, card, open_inference, feedback } => {
+            Self::Rows { rows, writer, model, feedback } => {
                 let row = row(rows);
                 let chosen = is_chosen(feedback);
-                let class = || row.class.map(|class| card.classes[class].as_str().into());
+                let class = || row.class.map(|class| model.card.classes[class].as_str().into());
                 let truth = || class().or(row.number.map(Value::from));
                 let label = if chosen { truth() } else { None };
-                let body = if *open_inference { tensors } else { proper };
-                with_body(body(&row.values, card), JSON, label)
+                with_body(writer.row(&row.values), JSON, label)
             }
-            Self::Malformed { rows, kinds, rng, card } => {
+            Self::Malformed { rows, writer, kinds, rng } => {
                 let kind = kinds[rng.random_range(0..kinds.len())];
-                let body = kind.spoil(&row(rows).values, card).unwrap_or_default();
+                let body = kind.spoil(&row(rows).values, writer).unwrap_or_default();
                 with_body(body, HeaderValue::from_static(kind.content_type()), None)
             }
             Self::Fixed(fixed) => {
@@ -249,8 +250,9 @@ fn row(rows: &mut RowSource) -> Row {
 }
 
 /// Returns the kinds that are invalid input for this model.
-fn usable(kinds: &[Malformed], card: &ModelCard) -> Result<Vec<Malformed>, String> {
-    let spoils = |kind: &Malformed| kind.spoil(&vec![Some(0.0); card.features.len()], card).is_some();
+fn usable(kinds: &[Malformed], writer: &BodyWriter) -> Result<Vec<Malformed>, String> {
+    let row = vec![Some(0.0); writer.features().count()];
+    let spoils = |kind: &Malformed| kind.spoil(&row, writer).is_some();
     if kinds.is_empty() {
         return Ok(Malformed::ALL.into_iter().filter(spoils).collect());
     }
@@ -277,9 +279,15 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
 ";
         let scenario = Scenario::parse(yaml, "x").unwrap();
         let card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
-        let mut requests =
-            PreparedRequests::new(&scenario.phases[0], 0, vu, &scenario.payloads, &Arc::new(card), seed)
-                .unwrap();
+        let mut requests = PreparedRequests::new(
+            &scenario.phases[0],
+            0,
+            vu,
+            &scenario.payloads,
+            Some(&Arc::new(card.into())),
+            seed,
+        )
+        .unwrap();
         (0..2000).map(|_| requests.draw()).collect()
     }
 
@@ -287,14 +295,15 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
     fn a_malformed_kind_that_is_valid_for_the_model_is_an_error() {
         let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
         card.features.iter_mut().for_each(|feature| feature.missing_ratio = 0.1);
-        let problem = usable(&[Malformed::Nan, Malformed::NullFeature], &card).unwrap_err();
+        let writer = BodyWriter::new(&Protocol::Native, &Arc::new(card.into())).unwrap();
+        let problem = usable(&[Malformed::Nan, Malformed::NullFeature], &writer).unwrap_err();
         assert_eq!(problem, "null_feature is valid input for this model; leave it out");
     }
 
     #[test]
     fn feedback_labels_are_class_names_or_numbers_of_a_table() {
         let mut card = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card;
-        let labels = |card: &ModelCard| {
+        let labels = |card: &model::ModelCard| {
             let mut file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
             let header = "sepal_length,sepal_width,petal_length,petal_width";
             write!(file, "{header},species,weight\n1,2,3,4,setosa,5.25\n").unwrap();
@@ -305,8 +314,9 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
             );
             let mut scenario = Scenario::parse(&yaml, "x").unwrap();
             scenario.read_tables(None, card).unwrap();
-            let card = Arc::new(card.clone());
-            let requests = PreparedRequests::new(&scenario.phases[0], 0, 0, &scenario.payloads, &card, 1);
+            let model = Arc::new(card.clone().into());
+            let requests =
+                PreparedRequests::new(&scenario.phases[0], 0, 0, &scenario.payloads, Some(&model), 1);
             let mut requests = requests.unwrap();
             let labels: Vec<Option<Value>> = (0..40).map(|_| requests.draw().label).collect();
             assert!(labels.contains(&None));

@@ -51,7 +51,7 @@ pub struct Report {
     /// The labels of alerts about the target; `None` if no expectation needs them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerts_of: Option<String>,
-    /// The name and version of the model that rows were generated for.
+    /// The name and version of the model that rows were generated for; `none` if all bodies were fixed.
     pub model: String,
     /// When the run started, in UTC.
     pub started_at: String,
@@ -238,7 +238,10 @@ impl Report {
             target: findings.target.clone(),
             prometheus: findings.prometheus.clone(),
             alerts_of: seen.prometheus.and_then(|watch| watch.target.as_ref()).map(ToString::to_string),
-            model: format!("{} {}", plan.card.name, plan.card.version),
+            model: plan
+                .model
+                .as_ref()
+                .map_or("none".into(), |model| format!("{} {}", model.card.name, model.card.version)),
             started_at: humantime::format_rfc3339_seconds(findings.started_at).to_string(),
             duration: findings.elapsed.as_secs_f64(),
             failure_modes: drills::failure_modes(scenario, &phases, &expectations, findings.started_at),

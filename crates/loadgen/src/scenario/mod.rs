@@ -8,9 +8,10 @@ mod check_prometheus;
 pub mod expectation;
 pub mod library;
 mod locate;
+pub mod protocol;
 mod raw;
 mod reading;
-pub(crate) mod request;
+mod request;
 pub mod roles;
 mod schema;
 pub mod tables;
@@ -21,6 +22,8 @@ pub mod values;
 pub use expectation::{
     AlertPattern, Assertion, Expectation, Job, QueryAssertion, SignalAssertion, Vital, VitalAssertion,
 };
+pub use protocol::{Datatype, Protocol, Tensors};
+pub use raw::RawProtocol as ProtocolName;
 pub use schema::schema;
 pub use tables::TableSource;
 pub use target_labels::TargetLabels;
@@ -74,6 +77,8 @@ pub struct Payload {
     pub name: String,
     /// The source of its bodies.
     pub source: Source,
+    /// The protocol of its requests; `None` if they do not ask for predictions.
+    pub protocol: Option<Protocol>,
     /// The HTTP method.
     pub method: Method,
     /// The path below the target's own address; may have a query.

@@ -4,8 +4,8 @@
 
 use super::{
     schema::{
-        executors, headers, job, labels, maybe_condition, maybe_text, one_of, payload, queries, sources,
-        text, thresholds, times, vitals,
+        executors, headers, labels, maybe_condition, maybe_name, maybe_text, one_of, payload, queries,
+        sources, text, thresholds, times, vitals,
     },
     values::{HeaderText, Name, OrderedMap, Quantity, RampRate, Rate, Span},
 };
@@ -63,11 +63,20 @@ pub(super) struct RawPayload {
     pub(super) weight: Option<u32>,
     /// The source of the bodies
     pub(super) source: RawSource,
+    /// The protocol of the prediction requests
+    #[schemars(extend("default" = "native"))]
+    pub(super) protocol: Option<RawProtocol>,
+    /// The name of the model in the path of oip-v2 and v1
+    #[serde(default)]
+    #[schemars(schema_with = "maybe_name")]
+    pub(super) model: Option<String>,
+    /// How rows are written as tensors of oip-v2
+    pub(super) tensors: Option<RawTensors>,
     /// HTTP method
     #[schemars(extend("default" = "POST"))]
     pub(super) method: Option<RawMethod>,
-    /// Path below the target's own address; may have a query
-    #[schemars(extend("pattern" = "^/[^\\s#]*$", "default" = "/predict"))]
+    /// Path below the target's own address; may have a query [default: that of the protocol]
+    #[schemars(extend("pattern" = "^/[^\\s#]*$"))]
     pub(super) path: Option<String>,
     /// The environment variable that holds the token for `Authorization: Bearer`
     #[schemars(extend("pattern" = "^[A-Za-z_][A-Za-z0-9_]*$"))]
@@ -79,8 +88,49 @@ pub(super) struct RawPayload {
     /// The expected answer
     #[serde(default)]
     pub(super) expect: RawAnswer,
-    /// Send the true classes or numbers of the rows to /feedback
+    /// Send the true classes or numbers of the rows to /feedback, or to the address of --feedback
     pub(super) feedback: Option<RawFeedback>,
+}
+
+/// A protocol of prediction requests
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Protocol")]
+pub enum RawProtocol {
+    /// {"features": […]} to /predict
+    Native,
+    /// The Open Inference Protocol v2 of MLServer, Triton and KServe: tensors to /v2/models/NAME/infer
+    OipV2,
+    /// TensorFlow Serving and KServe V1: {"instances": [[…]]} to /v1/models/NAME:predict
+    V1,
+    /// MLflow: {"dataframe_split": {…}} to /invocations
+    Mlflow,
+}
+
+/// How rows are written as tensors
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping, such as { matrix: input-0, datatype: FP32 }")]
+#[schemars(rename = "Tensors")]
+pub(super) struct RawTensors {
+    /// Send all features as one tensor of this name [default: one tensor per feature, with its name]
+    #[serde(default)]
+    #[schemars(schema_with = "maybe_name")]
+    pub(super) matrix: Option<String>,
+    /// The datatype of numbers
+    #[schemars(extend("default" = "FP64"))]
+    pub(super) datatype: Option<RawDatatype>,
+    /// The outputs to request, such as predict_proba [default: those that the server returns by itself]
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
+    pub(super) outputs: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[schemars(rename = "Datatype")]
+pub(super) enum RawDatatype {
+    Fp32,
+    Fp64,
 }
 
 /// How many predictions get feedback, and when
@@ -181,6 +231,12 @@ pub(super) enum RawMethod {
     Options,
 }
 
+impl RawMethod {
+    pub(super) fn is_post(self) -> bool {
+        matches!(self, Self::Post)
+    }
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "{}")]
 pub(super) struct Empty {}
@@ -277,7 +333,7 @@ pub(super) struct RawStage {
 pub(super) struct RawExpect {
     /// The job whose alerts count; "*" stands for any job [default: the target's own]
     #[serde(default)]
-    #[schemars(schema_with = "job")]
+    #[schemars(schema_with = "maybe_name")]
     pub(super) job: Option<String>,
     /// Drift, by the service's own metrics
     #[serde(default)]
@@ -361,7 +417,7 @@ pub(super) struct RawAlert {
     pub(super) labels: OrderedMap<String>,
     /// The job whose alert counts, instead of the job of all expectations
     #[serde(default)]
-    #[schemars(schema_with = "job")]
+    #[schemars(schema_with = "maybe_name")]
     pub(super) job: Option<String>,
     /// The name of the phase
     pub(super) phase: Name,

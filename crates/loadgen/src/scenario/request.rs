@@ -1,9 +1,11 @@
-//! Checks the fields of a payload: source, method, path, headers, credentials, expected statuses and feedback.
+//! Checks the fields of a payload: source, method, path, headers, credentials, expected statuses and feedback. The fields of one
+//! protocol are checked in [`super::protocol`].
 
 use super::{
     Body, Feedback, Payload, Scenario, ScenarioError, Source, TableSource,
     check::{Problem, Problems},
     located,
+    protocol::protocol,
     raw::{RawFeedback, RawMethod, RawPayload, RawSource, RawTable},
     tables::sends_rows,
     values::{HeaderText, OrderedMap},
@@ -15,31 +17,6 @@ use reqwest::{
     header::{self, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue},
 };
 use std::time::Duration;
-
-/// The default route for predictions.
-pub(crate) const DEFAULT_PATH: &str = "/predict";
-
-/// The protocol of prediction requests, which follows from the path of a payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// `/predict`
-    Native,
-    /// The Open Inference Protocol v2: `/v2/models/…/infer`
-    OpenInference,
-}
-
-impl Protocol {
-    /// Returns the protocol of a payload; `None` if it does not ask for predictions.
-    pub(crate) fn of(payload: &Payload) -> Option<Self> {
-        let path = payload.path.split('?').next().unwrap_or_default();
-        match path {
-            _ if payload.method != Method::POST => None,
-            DEFAULT_PATH => Some(Self::Native),
-            _ if path.starts_with("/v2/models/") && path.ends_with("/infer") => Some(Self::OpenInference),
-            _ => None,
-        }
-    }
-}
 
 /// The headers that follow from the body. A wrong one would break the connection.
 const FRAMING: [HeaderName; 2] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
@@ -62,8 +39,8 @@ pub(super) fn payload(name: &str, raw: &RawPayload, problems: &mut Problems) -> 
             problems.add(field, "a request can have only one authorization; remove this field or the header");
         }
     }
-    let url_path = raw.path.as_deref().unwrap_or(DEFAULT_PATH);
-    problems.keep(&format!("{path}.path"), url_path_is_good(url_path));
+    let (protocol, url_path) = protocol(name, raw, problems);
+    problems.keep(&format!("{path}.path"), url_path_is_good(&url_path));
     let source_path = format!("{path}.source");
     let source = problems.keep(&source_path, source(&raw.source))?;
     let method = raw.method.map_or(Method::POST, method);
@@ -78,8 +55,9 @@ pub(super) fn payload(name: &str, raw: &RawPayload, problems: &mut Problems) -> 
     let mut payload = Payload {
         name: name.to_owned(),
         source,
+        protocol,
         method,
-        path: url_path.to_owned(),
+        path: url_path,
         headers,
         bearer_token_env: raw.bearer_token_env.clone(),
         expected_status,
@@ -98,15 +76,6 @@ fn feedback(raw: &RawFeedback, payload: &Payload, problems: &mut Problems) -> Op
     }
     if !sends_rows(payload) {
         problems.add(path, "needs rows with true classes; use the source model, drift or table");
-        return None;
-    }
-    if Protocol::of(payload).is_none() {
-        problems.add(
-            path,
-            format!(
-                "is only possible for predictions; use POST {DEFAULT_PATH} or POST /v2/models/NAME/infer"
-            ),
-        );
         return None;
     }
     if payload.headers.contains_key(ACCEPT_ENCODING) {

@@ -1,11 +1,27 @@
 //! Fits a scenario to a model: replaces roles such as `most_important_feature` by the signals that they stand for, and finds the
-//! expectations that do not apply to the model.
+//! expectations that do not apply to the model. A scenario that needs no model is not fitted to one.
 
-use super::{AlertPattern, Assertion, Scenario, Vital};
+use super::{AlertPattern, Assertion, Expectation, Scenario, Source, Vital};
 use driftsim::roles;
 use model::ModelCard;
 
 impl Scenario {
+    /// Returns the first part of the scenario that needs a model: a payload whose bodies are not fixed, or an expectation that has a
+    /// role or depends on the model's classes.
+    pub fn needs_model(&self) -> Option<String> {
+        let sends_rows = |source: &Source| !matches!(source, Source::Fixed(_));
+        let payload = self.payloads.iter().find(|payload| sends_rows(&payload.source));
+        if let Some(payload) = payload {
+            return Some(format!("the source of payload {}", payload.name));
+        }
+        self.expectations.iter().find_map(|expectation| {
+            if expectation.if_class_share_below.is_some() {
+                return Some("if_class_share_below in an expectation".to_owned());
+            }
+            Some(format!("{} in an expectation", role(expectation)?))
+        })
+    }
+
     /// Replaces every role in the expectations by the signal of the feature that it stands for.
     ///
     /// # Errors
@@ -38,6 +54,21 @@ impl Scenario {
         }
         Ok(())
     }
+}
+
+/// Returns the role that an expectation has, if it has one. Without a model, it is not known whether a feature has that name.
+fn role(expectation: &Expectation) -> Option<&'static str> {
+    let has = |role: &str| match &expectation.assertion {
+        Assertion::Signal { signal, .. } => signal == role,
+        Assertion::AlertFires { alert, .. } | Assertion::AlertQuiet { alert } => {
+            alert.labels.get("signal").is_some_and(|signal| signal == role)
+        }
+        Assertion::Query { expr, .. } => {
+            ['"', '\''].iter().any(|quote| expr.contains(&format!("{quote}{role}{quote}")))
+        }
+        Assertion::Vital { .. } => false,
+    };
+    roles::ROLES.iter().map(|(role, _)| *role).find(|role| has(role))
 }
 
 /// Returns why an expectation does not apply to the model, if the model does not have the output that it is about.
@@ -130,6 +161,38 @@ mod tests {
         let text = format!("{:?}", scenario.expectations);
         assert!(!text.contains("most_important_feature") && !text.contains("a_numeric_feature"), "{text}");
         assert_eq!(text.matches(name.as_str()).count(), 3, "{text}");
+    }
+
+    #[test]
+    fn only_rows_roles_and_shares_of_classes_need_a_model() {
+        let needs = |source: &str, expect: &str| {
+            let text = format!(
+                "name: x\npayloads: {{ a: {{ source: {{ {source} }} }} }}\n\
+                 phases: [ {{ name: p, executor: constant-arrival-rate, rate: 1, duration: 1s }} ]\nexpect: {{ {expect} }}"
+            );
+            Scenario::parse(&text, "x").unwrap().needs_model().unwrap_or_default()
+        };
+        let fixed = "fixed: { body: '{}' }";
+        for expect in [
+            "signals: [ { signal: age, phase: p, stays: steady }, { signal: '*', phase: p, drifts_within: 1s } ]",
+            "vitals: [ { vital: class_share, phase: p, exceeds: 0.5 } ], quiet: [A]",
+            "promql: [ { expr: 'x{signal=\"age\"}', phase: p, stays: '< 1' } ]",
+        ] {
+            assert_eq!(needs(fixed, expect), "", "{expect}");
+        }
+        let role = "most_important_feature in an expectation";
+        assert_eq!(
+            needs(fixed, "signals: [ { signal: most_important_feature, phase: p, stays: steady } ]"),
+            role
+        );
+        assert_eq!(needs(fixed, "quiet: [ { alert: A, labels: { signal: most_important_feature } } ]"), role);
+        let query = "promql: [ { expr: 'x{signal=\"most_important_feature\"}', phase: p, stays: '< 1' } ]";
+        assert_eq!(needs(fixed, query), role);
+        let share = "vitals: [ { vital: class_share, phase: p, exceeds: 0.5, if_class_share_below: 0.9 } ]";
+        assert_eq!(needs(fixed, share), "if_class_share_below in an expectation");
+        for source in ["model: {}", "malformed: {}", "table: t.csv", "drift: { preset: giant }"] {
+            assert_eq!(needs(source, ""), "the source of payload a", "{source}");
+        }
     }
 
     #[test]

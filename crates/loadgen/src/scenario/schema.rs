@@ -81,7 +81,7 @@ impl JsonSchema for RawQuiet {
         let name = Name::json_schema(generator);
         let phase = Option::<Name>::json_schema(generator);
         let labels = labels(generator);
-        let job = job(generator);
+        let job = maybe_name(generator);
         // A number or a string is also allowed instead of a mapping.
         json_schema!({ "anyOf": [
             { "type": "string", "pattern": whole("[A-Za-z0-9_.-]+") },
@@ -172,8 +172,8 @@ pub(super) fn maybe_text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "number", "boolean", "null"] })
 }
 
-/// Returns the schema of a job's name that may be left out.
-pub(super) fn job(generator: &mut SchemaGenerator) -> Schema {
+/// Returns the schema of a name, such as that of a job or of a model, that may be left out.
+pub(super) fn maybe_name(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = maybe_text(generator);
     schema.insert("minLength".into(), 1.into());
     schema
@@ -276,13 +276,33 @@ pub(super) fn vitals(schema: &mut Schema) {
     );
 }
 
-/// Requires a fixed source for a payload whose method has no body.
+/// Requires a fixed source for a payload whose method has no body, and the fields of its protocol.
 pub(super) fn payload(schema: &mut Schema) {
+    let none = json!({ "type": "null" });
+    let given = |field: &str, values: Value| json!({ "properties": { field: { "enum": values } }, "required": [field] });
+    let either = |fields: [&str; 2]| {
+        fields.map(
+            |field| json!({ "required": [field], "properties": { field: { "not": { "type": "null" } } } }),
+        )
+    };
     schema.insert(
-        "if".into(),
-        json!({ "properties": { "method": { "enum": ["GET", "HEAD"] } }, "required": ["method"] }),
+        "allOf".into(),
+        json!([
+            {
+                "if": given("method", json!(["GET", "HEAD"])),
+                "then": { "properties": { "source": { "required": ["fixed"] } } },
+            },
+            {
+                "if": given("protocol", json!(["oip-v2", "v1"])),
+                "then": { "oneOf": either(["model", "path"]) },
+                "else": { "properties": { "model": none } },
+            },
+            {
+                "if": { "allOf": [given("protocol", json!(["oip-v2"])), { "properties": { "source": { "properties": { "fixed": none } } } }] },
+                "else": { "properties": { "tensors": none } },
+            },
+        ]),
     );
-    schema.insert("then".into(), json!({ "properties": { "source": { "required": ["fixed"] } } }));
 }
 
 /// Returns the schema of a factor above 1.

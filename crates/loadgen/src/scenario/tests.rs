@@ -309,9 +309,64 @@ fn a_request_that_cannot_be_sent_is_reported() {
             "s.yaml:4: payloads.flowers.feedback: needs rows with true classes",
         ),
         (
-            "model: {} }",
-            "model: {} }, path: /x, feedback: {}",
-            "payloads.flowers.feedback: is only possible for predictions",
+            "source: { model: {} }",
+            "source: { model: {} }, path: /v2/models/iris/infer",
+            "s.yaml:4: payloads.flowers.path: is a path of oip-v2, but the bodies are native; add `protocol: oip-v2`",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { malformed: {} }, path: /x/invocations?a=1",
+            "payloads.flowers.path: is a path of mlflow, but the bodies are native; add `protocol: mlflow` or",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, protocol: v3",
+            "s.yaml:4: payloads.flowers.protocol: unknown variant `v3`, expected one of `native`, `oip-v2`, `v1`, `mlflow`",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, protocol: oip-v2",
+            "s.yaml:4: payloads.flowers.model: is missing; requests of oip-v2 name the model in their path: add `model: NAME`",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, protocol: v1, model: ''",
+            "payloads.flowers.model: must be the name of a model on the server, got \"\"",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, protocol: v1, model: iris, path: /x",
+            "payloads.flowers.model: `path` already names the model; remove one of the two",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, protocol: mlflow, model: iris",
+            "payloads.flowers.model: is only for the protocols oip-v2 and v1, whose paths name the model",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, model: iris",
+            "payloads.flowers.model: is only for the protocols oip-v2 and v1",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, protocol: v1, model: iris, tensors: { matrix: x }",
+            "payloads.flowers.tensors: is only for rows of `protocol: oip-v2`",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { fixed: {} }, protocol: oip-v2, model: iris, tensors: {}",
+            "payloads.flowers.tensors: is only for rows of `protocol: oip-v2`",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, protocol: oip-v2, model: iris, tensors: { matrix: '' }",
+            "payloads.flowers.tensors.matrix: must be the name of a tensor, got none",
+        ),
+        (
+            "source: { model: {} }",
+            "source: { model: {} }, protocol: oip-v2, model: iris, tensors: { datatype: FP16 }",
+            "payloads.flowers.tensors.datatype: unknown variant `FP16`, expected `FP32` or `FP64`",
         ),
         (
             "model: {} }",
@@ -377,5 +432,35 @@ fn duplicate_names_and_empty_scenarios_are_rejected() {
     for text in ["", "\n", "# only a comment\n"] {
         let empty = Scenario::parse(text, "s.yaml").unwrap_err().to_string();
         assert!(empty.starts_with("s.yaml:1: is empty; a scenario needs `name`"), "{empty}");
+    }
+}
+
+#[test]
+fn the_path_and_the_protocol_of_a_payload_follow_from_its_fields() {
+    let requests = |payload: &str| {
+        let scenario = Scenario::parse(
+            &format!(
+                "name: x\npayloads: {{ a: {{ {payload} }} }}\nphases: [ {{ name: p, executor: constant-vus, vus: 1, duration: 1s }} ]"
+            ),
+            "x",
+        );
+        let payload = scenario.unwrap_or_else(|error| panic!("{error}")).payloads.remove(0);
+        (payload.path, payload.protocol.map(|protocol| protocol.name()))
+    };
+    let fixed = "source: { fixed: { body: '{}' } }";
+    for (payload, path, protocol) in [
+        ("source: { model: {} }", "/predict", Some("native")),
+        ("source: { model: {} }, path: /score", "/score", Some("native")),
+        ("source: { malformed: {} }, protocol: mlflow", "/invocations", Some("mlflow")),
+        ("source: { model: {} }, protocol: v1, model: a b/c", "/v1/models/a%20b%2Fc:predict", Some("v1")),
+        ("source: { model: {} }, protocol: oip-v2, model: 5", "/v2/models/5/infer", Some("oip-v2")),
+        ("source: { model: {} }, protocol: oip-v2, path: /infer", "/infer", Some("oip-v2")),
+        // A fixed body only asks for a prediction if its protocol or its path says so.
+        (fixed, "/predict", Some("native")),
+        (&format!("{fixed}, path: /v1/models/iris:predict"), "/v1/models/iris:predict", None),
+        (&format!("{fixed}, protocol: v1, model: iris"), "/v1/models/iris:predict", Some("v1")),
+        (&format!("{fixed}, method: GET"), "/predict", None),
+    ] {
+        assert_eq!(requests(payload), (path.to_owned(), protocol), "{payload}");
     }
 }

@@ -31,7 +31,7 @@ fn page(ok: u64, bad: u64, memory: u64) -> Snapshot {
         (ok + bad) as f64 * 0.25,
         ok as f64 * 0.001,
     );
-    Snapshot::new(&text_format::parse(&page).unwrap(), &Routes::predict())
+    Snapshot::new(&text_format::parse(&page).unwrap(), &Routes::predict(), None)
 }
 
 fn signals(state: State, psi: f64) -> BTreeMap<String, SignalState> {

@@ -138,7 +138,7 @@ mod tests {
     use crate::watch::{Routes, snapshot::Bound, text_format::parse};
 
     fn snapshot(page: &str) -> Snapshot {
-        Snapshot::new(&parse(page).unwrap(), &Routes::predict())
+        Snapshot::new(&parse(page).unwrap(), &Routes::predict(), None)
     }
 
     fn requests(ok: u64, bad: u64, broken: u64) -> Snapshot {

@@ -173,7 +173,7 @@ signal_bin_total{{version="v",signal="a",bin="low"}} {low}
 signal_bin_total{{version="v",signal="a",bin="high"}} {high}
 "#
         );
-        Ok(Snapshot::new(&text_format::parse(&page).unwrap(), &Routes::predict()))
+        Ok(Snapshot::new(&text_format::parse(&page).unwrap(), &Routes::predict(), None))
     }
 
     #[test]

@@ -34,6 +34,10 @@ const DISCOVERY: Duration = Duration::from_secs(10);
 /// The pause between two queries to such a server.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
+/// What to do if the target does not answer with a model card.
+const PROFILE: &str = "name the address of an inference service in --target, or the profile of the model in --profile (`inference \
+profile` writes one for any model server)";
+
 /// The largest response that is read, in bytes. Model cards with hundreds of features and metrics of a hundred classes are much
 /// smaller.
 const LARGEST: usize = 64 << 20;
@@ -42,8 +46,10 @@ const LARGEST: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct Reader {
     client: Client,
-    target: Endpoint,
+    target: Target,
     routes: Routes,
+    /// The name of the model whose series count, if it is known.
+    model: Option<String>,
     prometheus: Option<Endpoint>,
 }
 
@@ -57,7 +63,12 @@ impl Reader {
         routes: Routes,
         prometheus: Option<Endpoint>,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: client(&target.tls)?, target: target.endpoint.clone(), routes, prometheus })
+        Ok(Self { client: client(&target.tls)?, target: target.clone(), routes, model: None, prometheus })
+    }
+
+    /// Ignores the series of other models, which a page may have if its server observes several models.
+    pub fn narrow(&mut self, card: &ModelCard) {
+        self.model = Some(card.name.clone());
     }
 
     /// Reads the model card of the target.
@@ -65,8 +76,9 @@ impl Reader {
     /// # Errors
     /// If the card cannot be read; the error names a remedy.
     pub async fn card(&self) -> Result<ModelCard, String> {
-        let url = self.target.below("model");
-        let body = self.get(self.target.authorization(), &url).await.map_err(|error| match error {
+        let target = &self.target.endpoint;
+        let url = target.below("model");
+        let body = self.get(target.authorization(), &url).await.map_err(|error| match error {
             ReadError::Unreachable(error) => format!(
                 "{error}\nstart the service there with `inference serve`, or name another address in --target"
             ),
@@ -76,11 +88,11 @@ impl Reader {
             ReadError::Unauthorized(error) => {
                 format!("{error}\nset environment variable LOADGEN_BEARER_TOKEN to a token that the service accepts")
             }
-            ReadError::Unavailable(error) | ReadError::Other(error) => error,
+            ReadError::Unavailable(error) => error,
+            ReadError::Other(error) => format!("{error}\n{PROFILE}"),
         })?;
-        let card: ModelCard = serde_json::from_slice(&body).map_err(|error| {
-            format!("{url}: the answer is not a model card ({error}); name the address of an inference service in --target")
-        })?;
+        let card: ModelCard = serde_json::from_slice(&body)
+            .map_err(|error| format!("{url}: the answer is not a model card ({error})\n{PROFILE}"))?;
         card.check().map_err(|error| format!("{url}: the model card is inconsistent: {error}"))?;
         Ok(card)
     }
@@ -90,11 +102,12 @@ impl Reader {
     /// # Errors
     /// If the page cannot be read.
     pub async fn metrics(&self) -> Result<Snapshot, String> {
-        let url = self.target.below("metrics");
-        let body = self.get(self.target.authorization(), &url).await.map_err(String::from)?;
+        let metrics = &self.target.metrics;
+        let url = metrics.url();
+        let body = self.get(metrics.authorization(), url).await.map_err(String::from)?;
         let page = std::str::from_utf8(&body).map_err(|error| format!("{url}: {error}"))?;
         text_format::parse(page)
-            .map(|samples| Snapshot::new(&samples, &self.routes))
+            .map(|samples| Snapshot::new(&samples, &self.routes, self.model.as_deref()))
             .map_err(|error| format!("{url}: {error}"))
     }
 
@@ -143,11 +156,10 @@ impl Reader {
         self.ask("api/v1/rules", rules).await
     }
 
-    /// Returns the labels of alerts about the target, which serves the model of `card`. The job is unknown if Prometheus does not
-    /// scrape the target. Returns `None` without a Prometheus server. Waits for the first targets of a server that has just started.
-    pub async fn target_labels(&self, card: &ModelCard) -> Option<TargetLabels> {
-        let metrics = self.target.below("metrics");
-        let scraped = |json: &[u8]| target_labels::scraped_at(json, &metrics);
+    /// Returns the labels of alerts about the target, which serves the model of `card`, if it is known. The job is unknown if
+    /// Prometheus does not scrape the target. Returns `None` without a Prometheus server. Waits for the first targets of a server that has just started.
+    pub async fn target_labels(&self, card: Option<&ModelCard>) -> Option<TargetLabels> {
+        let scraped = |json: &[u8]| target_labels::scraped_at(json, self.target.metrics.url());
         let deadline = Instant::now() + DISCOVERY;
         let found = loop {
             match self.ask("api/v1/targets?state=active", scraped).await? {
@@ -158,13 +170,16 @@ impl Reader {
         let mut labels = match found {
             Ok(Scraped::Here(labels)) => labels,
             Ok(Scraped::Nothing | Scraped::Elsewhere) | Err(_) => {
-                let prometheus = self.prometheus.as_ref()?;
-                let url = query_url(prometheus, &target_labels::jobs_query(&card.name, &card.version));
-                let jobs = self.ask_at(prometheus, &url, target_labels::jobs).await;
-                TargetLabels { jobs: jobs.unwrap_or_default(), ..TargetLabels::default() }
+                let mut labels = TargetLabels::default();
+                if let (Some(prometheus), Some(card)) = (&self.prometheus, card) {
+                    let url = query_url(prometheus, &target_labels::jobs_query(&card.name, &card.version));
+                    labels.jobs =
+                        self.ask_at(prometheus, &url, target_labels::jobs).await.unwrap_or_default();
+                }
+                labels
             }
         };
-        labels.models.insert(card.name.clone());
+        labels.models.extend(card.map(|card| card.name.clone()));
         Some(labels)
     }
 

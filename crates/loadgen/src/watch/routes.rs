@@ -16,6 +16,8 @@ impl Routes {
             let path = payload.path.split('?').next().unwrap_or_default();
             paths.push(path.to_owned());
             paths.push(format!("{}{path}", prefix.trim_end_matches('/')));
+            // A watcher labels requests to a path of the user's with the usual route of their protocol.
+            paths.extend(payload.protocol.as_ref().map(|protocol| protocol.usual_path().to_owned()));
         }
         paths.sort();
         paths.dedup();
@@ -88,5 +90,20 @@ phases: [ { name: a, executor: constant-vus, vus: 1, duration: 1s } ]
             assert!(routes.called(pattern), "{pattern}");
         }
         assert!(!routes.called("/metrics"));
+    }
+
+    #[test]
+    fn requests_to_a_path_of_the_user_have_the_usual_route_of_their_protocol() {
+        let yaml = "
+name: x
+payloads: { a: { source: { model: {} }, path: /score }, b: { source: { model: {} }, protocol: oip-v2, path: /infer } }
+phases: [ { name: a, executor: constant-vus, vus: 1, duration: 1s } ]
+";
+        let scenario = crate::scenario::Scenario::parse(yaml, "x").unwrap();
+        let routes = Routes::new(&scenario.payloads, "/");
+        for pattern in ["/score", "/predict", "/infer", "/v2/models/{model}/infer"] {
+            assert!(routes.called(pattern), "{pattern}");
+        }
+        assert!(!routes.called("/invocations"));
     }
 }

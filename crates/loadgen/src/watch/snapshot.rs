@@ -82,11 +82,15 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads the relevant samples of a page. Of the metrics of requests, only those of `routes` count.
-    pub fn new(samples: &[Sample], routes: &Routes) -> Self {
+    /// Reads the relevant samples of a page. Of the metrics of requests, only those of `routes` count. If the page has samples of
+    /// `model`, those of other models do not count.
+    pub fn new(samples: &[Sample], routes: &Routes, model: Option<&str>) -> Self {
         let mut snapshot = Self::default();
         let mut rows: BTreeMap<String, u64> = BTreeMap::new();
-        for sample in samples {
+        let model = model.filter(|model| samples.iter().any(|sample| sample.label("model") == *model));
+        let is_other =
+            |sample: &&Sample| model.is_some_and(|model| ![model, ""].contains(&sample.label("model")));
+        for sample in samples.iter().filter(|sample| !is_other(sample)) {
             let key = || (sample.label("version").to_owned(), sample.label("signal").to_owned());
             match sample.name.as_str() {
                 "signal_bin_expected_ratio" => {
@@ -153,7 +157,7 @@ signal_bin_expected_ratio{version="v1",signal="a",bin="q1 [1, 2)"} 0.5
 signal_critical_chi2{version="v1",signal="a"} 30.5
 signal_bin_total{version="v1",signal="a",bin="q1 [1, 2)"} 4
 "#;
-        let snapshot = Snapshot::new(&parse(page).unwrap(), &Routes::predict());
+        let snapshot = Snapshot::new(&parse(page).unwrap(), &Routes::predict(), None);
         assert_eq!(snapshot.counters.len(), 4);
         assert_eq!(snapshot.counters[&Counter::Requests { status: 200 }], 7.0);
         let expected = &snapshot.expected[&("v1".to_owned(), "a".to_owned())];
@@ -161,5 +165,21 @@ signal_bin_total{version="v1",signal="a",bin="q1 [1, 2)"} 4
             (expected.rows, expected.critical_chi2, expected.ratios["q1 [1, 2)"]),
             (Some(147), Some(30.5), 0.5)
         );
+    }
+
+    #[test]
+    fn samples_of_other_models_are_left_out_if_the_page_has_the_model() {
+        let page = r#"
+inference_requests_total{endpoint="/predict",status="200"} 9
+prediction_output_total{model="iris",class="setosa"} 5
+prediction_output_total{model="telco",class="setosa"} 2
+"#;
+        let outputs = |model| {
+            let snapshot = Snapshot::new(&parse(page).unwrap(), &Routes::predict(), model);
+            assert_eq!(snapshot.counters[&Counter::Requests { status: 200 }], 9.0);
+            snapshot.counters[&Counter::Output { class: "setosa".into() }]
+        };
+        assert_eq!((outputs(Some("iris")), outputs(Some("telco"))), (5.0, 2.0));
+        assert_eq!((outputs(None), outputs(Some("renamed"))), (7.0, 7.0));
     }
 }

@@ -18,16 +18,16 @@ fn built_in_scenarios_fit_regression_models_and_models_without_confidence() {
     {
         loadgen.write(name, &file.to_json().unwrap());
         let scenarios = ["normal", "drift", "demo", "high_load", "error_storm"];
-        let run = loadgen.call(&[&["check", "--model", name][..], &scenarios].concat());
+        let run = loadgen.call(&[&["check", "--profile", name][..], &scenarios].concat());
         run.expect_code(0);
         assert_eq!(run.stdout.matches(": good").count(), 5, "{}", run.stdout);
     }
-    let run = loadgen.call(&["check", "--model", "numbers.json", "concept_drift"]);
+    let run = loadgen.call(&["check", "--profile", "numbers.json", "concept_drift"]);
     run.expect_code(104);
     let expected =
         "concept_drift: payloads.usual.feedback: model flats predicts a number, and the true numbers of";
     assert!(run.stderr.contains(expected), "{}", run.stderr);
-    loadgen.call(&["check", "--model", "classes.json", "concept_drift"]).expect_code(0);
+    loadgen.call(&["check", "--profile", "classes.json", "concept_drift"]).expect_code(0);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod check_and_list;
 mod completions;
 #[path = "../common/flats.rs"]
 mod flats;
+mod foreign;
 mod https;
 mod page;
 mod requests;

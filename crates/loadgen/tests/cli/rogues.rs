@@ -57,7 +57,7 @@ fn a_200_answer_that_is_not_a_prediction_is_a_failure() {
         "<!doctype html><title>Welcome to nginx!</title>",
         r#"{"hello":1}"#,
         r#"{"prediction":0}{"prediction":1}"#,
-        r#"{"predictions":[{"prediction":0}]}"#,
+        r#"{"predictions":[{"prediction":0},{"prediction":0}]}"#,
         r#"{"prediction":0,"class":"set"#,
     ] {
         expect_failures(Mischief::Says(body), "bad_answer", WORDS);

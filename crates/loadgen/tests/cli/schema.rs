@@ -68,7 +68,9 @@ fn built_in_scenarios_and_documented_examples_are_valid() {
             texts.push((path.display().to_string(), text));
         }
     }
-    assert!(texts.len() > 5);
+    let example = shipped().join("../examples/mlserver/drill.yaml");
+    texts.push((example.display().to_string(), fs::read_to_string(&example).unwrap()));
+    assert!(texts.len() > 6);
     for (name, text) in texts {
         assert_eq!(complaints(validator, &text), [""; 0], "{name}");
         // The example in the document leaves out a payload that its mix names.
@@ -89,6 +91,8 @@ payloads:
   garbage: { source: { malformed: { kinds: [nan] } }, headers: { x-a: 200 }, expect: { status: [400] } }
   health: { method: GET, path: /healthz, source: { fixed: {} }, bearer_token_env: TOKEN }
   oip: { path: "/v2/models/iris/infer?x=1", source: { fixed: { body: "{}", content_type: text/plain } } }
+  tensors: { protocol: oip-v2, model: iris, tensors: { matrix: x, datatype: FP32, outputs: [y] }, source: { model: {} } }
+  frames: { protocol: mlflow, source: { malformed: {} } }
 phases:
   - { name: calm, executor: constant-arrival-rate, rate: 50, duration: 30s, arrival: poisson }
   - { name: ramp, executor: ramping-arrival-rate, start_rate: 0, stages: [ { target: 9, duration: 1m } ] }
@@ -149,6 +153,18 @@ fn scenarios_that_the_parser_rejects_are_invalid_by_the_schema() {
         ("operations: [ { shift: { features: \"petal*\", by_sd: 1.5 } } ]", "preset: gaint"),
         ("kinds: [nan]", "kinds: [null_island]"),
         ("x-a: 200", "x-a: [200]"),
+        ("oip-v2", "oip"),
+        ("oip-v2, model: iris", "oip-v2"),
+        ("oip-v2, model: iris", "oip-v2, model: iris, path: /x"),
+        ("oip-v2, model: iris", "oip-v2, model: ''"),
+        ("oip-v2", "v1"),
+        ("mlflow", "mlflow, model: iris"),
+        ("mlflow", "v1"),
+        ("matrix: x", "matrix: ''"),
+        ("matrix: x", "matrices: x"),
+        ("datatype: FP32", "datatype: fp32"),
+        ("outputs: [y]", "outputs: y"),
+        ("outputs: [y]", "outputs: ['']"),
         ("x-a: 200", "content-length: 200"),
         ("status: [400]", "status: [99]"),
         ("status: [400]", "status: []"),

@@ -1,8 +1,10 @@
 //! Helpers for the tests of the binary: a stub of the service, and calls of the binary.
 
+mod model_server;
 mod rogue;
 mod stub;
 
+pub use model_server::{Exchange, ModelServer};
 pub use rogue::{Mischief, rogue};
 pub use stub::{Received, Stub, StubOptions};
 

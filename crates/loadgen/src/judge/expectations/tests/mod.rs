@@ -33,7 +33,7 @@ signal_bin_total{{version="v",signal="a",bin="low"}} {low}
 signal_bin_total{{version="v",signal="a",bin="high"}} {high}
 "#
     );
-    Ok(Snapshot::new(&parse(&page).unwrap(), &Routes::predict()))
+    Ok(Snapshot::new(&parse(&page).unwrap(), &Routes::predict(), None))
 }
 
 /// Returns the schedule of two phases of ten seconds.
@@ -317,7 +317,7 @@ signal_bin_total{{version="v",signal="prediction",bin="high"}} {half}
 "#,
             half = ok / 2
         );
-        let snapshot = Snapshot::new(&parse(&page).unwrap(), &Routes::predict());
+        let snapshot = Snapshot::new(&parse(&page).unwrap(), &Routes::predict(), None);
         watch.observe(seconds(second), Ok(snapshot));
     }
     watch.close(seconds(20));

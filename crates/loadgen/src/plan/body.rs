@@ -1,0 +1,421 @@
+//! Writes the body of a request for one prediction, in the format of a protocol.
+//!
+//! All formats have the values of a row in a fixed order, with text between them that is the same in each request. So a body is
+//! written from pieces that are prepared once.
+
+use super::Model;
+use crate::scenario::{Protocol, Tensors};
+use bytes::Bytes;
+use driftsim::output::json;
+use model::{Feature, ServerModel};
+use serde_json::{Value, json as object};
+use std::sync::Arc;
+
+/// Writes rows of a model in the format of a protocol.
+#[derive(Debug, Clone)]
+pub struct BodyWriter {
+    model: Arc<Model>,
+    columns: Vec<Column>,
+    protocol: Protocol,
+    pieces: Vec<String>,
+}
+
+/// One value of a request's row.
+#[derive(Debug, Clone)]
+struct Column {
+    /// The name in requests.
+    name: String,
+    /// The position of its feature in the model's rows.
+    feature: usize,
+    kind: Kind,
+}
+
+/// The type of a column's values in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Number,
+    Boolean,
+    Text,
+}
+
+impl BodyWriter {
+    /// Creates a writer for a model. Names and order are those of its server, if they are known.
+    ///
+    /// # Errors
+    /// If the protocol has no place for the values of a feature; the error names the first such feature.
+    pub fn new(protocol: &Protocol, model: &Arc<Model>) -> Result<Self, String> {
+        let card = &model.card;
+        let protocol = as_served(protocol, model.server.as_ref());
+        let columns = columns(model);
+        let unfit = |wanted: &[Kind]| columns.iter().find(|column| !wanted.contains(&column.kind));
+        match &protocol {
+            Protocol::V1 => {
+                if let Some(column) = unfit(&[Kind::Number, Kind::Boolean]) {
+                    return Err(format!(
+                        "protocol: v1 sends a row as a list of numbers, but feature {:?} of model {} has texts; use oip-v2 or mlflow, \
+                         or a fixed body",
+                        column.name, card.name
+                    ));
+                }
+            }
+            Protocol::OipV2(Tensors { matrix: Some(matrix), .. }) => {
+                if let Some(column) = unfit(&[Kind::Number]) {
+                    return Err(format!(
+                        "tensors.matrix: tensor {matrix:?} would have the values of all features as numbers, but feature {:?} of model \
+                         {} has {}; leave `matrix` out to send one tensor per feature",
+                        column.name,
+                        card.name,
+                        if column.kind == Kind::Text { "texts" } else { "booleans" }
+                    ));
+                }
+            }
+            Protocol::OipV2(_) | Protocol::Native | Protocol::Mlflow => {}
+        }
+        let pieces = pieces(&protocol, &columns);
+        Ok(Self { model: Arc::clone(model), columns, protocol, pieces })
+    }
+
+    /// Returns the body of a valid request for one row; a missing value is `null`.
+    pub fn row(&self, row: &[Option<f64>]) -> Bytes {
+        let length: usize = self.pieces.iter().map(String::len).sum();
+        let mut body = Vec::with_capacity(length + 8 * row.len());
+        for (piece, column) in self.pieces.iter().zip(&self.columns) {
+            body.extend_from_slice(piece.as_bytes());
+            let (feature, value) = (&self.model.card.features[column.feature], row[column.feature]);
+            // Writing into memory cannot fail.
+            let _ = match (value, feature.categorical()) {
+                (Some(number), None) => serde_json::to_writer(&mut body, &number),
+                _ => {
+                    let value = json(feature, value);
+                    if value.is_string() && column.kind != Kind::Text && self.has_datatypes() {
+                        return self.row_of_other_types(row);
+                    }
+                    serde_json::to_writer(&mut body, &value)
+                }
+            };
+        }
+        body.extend_from_slice(self.end().as_bytes());
+        Bytes::from(body)
+    }
+
+    /// Returns whether each feature is sent with a datatype of its own.
+    fn has_datatypes(&self) -> bool {
+        matches!(self.protocol, Protocol::OipV2(Tensors { matrix: None, .. }))
+    }
+
+    /// Returns the body for a row with a text in place of a boolean or a number, such as a category that the reference does not have.
+    fn row_of_other_types(&self, row: &[Option<f64>]) -> Bytes {
+        let texts = self.texts(row);
+        let mut other = self.clone();
+        for (column, text) in other.columns.iter_mut().zip(&texts) {
+            if text.starts_with('"') {
+                column.kind = Kind::Text;
+            }
+        }
+        other.body(&texts).into()
+    }
+
+    /// Returns the values of a row as JSON texts, in the order of the requests.
+    pub fn texts(&self, row: &[Option<f64>]) -> Vec<String> {
+        let text = |column: &Column| {
+            json(&self.model.card.features[column.feature], row[column.feature]).to_string()
+        };
+        self.columns.iter().map(text).collect()
+    }
+
+    /// Returns the features in the order of the requests.
+    pub fn features(&self) -> impl Iterator<Item = &Feature> {
+        self.columns.iter().map(|column| &self.model.card.features[column.feature])
+    }
+
+    /// Returns a body with these JSON texts as values. There may be fewer or more of them than the model has features.
+    pub fn body(&self, texts: &[String]) -> String {
+        let mut columns = self.columns.clone();
+        columns.truncate(texts.len());
+        let extra = || Column { name: "extra".into(), feature: usize::MAX, kind: Kind::Number };
+        columns.resize_with(texts.len(), extra);
+        let pieces = pieces(&self.protocol, &columns);
+        let values = texts.iter().map(String::as_str).chain([""]);
+        pieces.iter().zip(values).flat_map(|(piece, value)| [piece.as_str(), value]).collect()
+    }
+
+    /// Returns the key of the object in the body that has the rows.
+    pub fn key(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Native => "features",
+            Protocol::OipV2(_) => "inputs",
+            Protocol::V1 => "instances",
+            Protocol::Mlflow => "dataframe_split",
+        }
+    }
+
+    /// Returns the end of a body, after the last value.
+    pub fn end(&self) -> &str {
+        self.pieces.last().map_or("", String::as_str)
+    }
+}
+
+/// Returns the columns of requests, in the order of the server.
+fn columns(model: &Model) -> Vec<Column> {
+    let features = &model.card.features;
+    let column = |name: &str, feature: usize| Column {
+        name: name.to_owned(),
+        feature,
+        kind: Kind::of(&features[feature]),
+    };
+    let position = |name: &str| features.iter().position(|feature| feature.name == name);
+    match &model.server {
+        None => features.iter().enumerate().map(|(at, feature)| column(&feature.name, at)).collect(),
+        // A checked profile has one input per feature.
+        Some(server) => server
+            .inputs
+            .iter()
+            .filter_map(|input| Some(column(&input.name, position(&input.feature)?)))
+            .collect(),
+    }
+}
+
+/// Returns the protocol with the names of tensors that the profile of a server has, unless the payload names others.
+fn as_served(protocol: &Protocol, server: Option<&ServerModel>) -> Protocol {
+    let (Protocol::OipV2(tensors), Some(server)) = (protocol, server) else { return protocol.clone() };
+    let mut tensors = tensors.clone();
+    tensors.matrix = tensors.matrix.or_else(|| server.tensor.clone());
+    if tensors.outputs.is_empty() {
+        tensors.outputs.extend(server.output.iter().chain(&server.probabilities_output).cloned());
+    }
+    Protocol::OipV2(tensors)
+}
+
+impl Kind {
+    fn of(feature: &Feature) -> Self {
+        let Some(categorical) = feature.categorical() else { return Self::Number };
+        match categorical.json(0.0) {
+            Value::Number(_) => Self::Number,
+            Value::Bool(_) => Self::Boolean,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// Returns the text before each value, and that after the last one.
+fn pieces(protocol: &Protocol, columns: &[Column]) -> Vec<String> {
+    let [start, between, end] = match protocol {
+        Protocol::Native => ["{\"features\":[".to_owned(), ",".into(), "]}".into()],
+        Protocol::V1 => ["{\"instances\":[[".to_owned(), ",".into(), "]]}".into()],
+        Protocol::Mlflow => {
+            let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+            let names = object!(names);
+            [format!("{{\"dataframe_split\":{{\"columns\":{names},\"data\":[["), ",".into(), "]]}}".into()]
+        }
+        Protocol::OipV2(tensors) => return tensor_pieces(tensors, columns),
+    };
+    let mut pieces = vec![between; columns.len() + 1];
+    pieces[columns.len()] = end;
+    if columns.is_empty() {
+        pieces[0].insert_str(0, &start);
+    } else {
+        pieces[0] = start;
+    }
+    pieces
+}
+
+fn tensor_pieces(tensors: &Tensors, columns: &[Column]) -> Vec<String> {
+    let outputs: Vec<Value> = tensors.outputs.iter().map(|name| object!({ "name": name })).collect();
+    let outputs = match outputs.as_slice() {
+        [] => String::new(),
+        outputs => format!(",\"outputs\":{}", Value::from(outputs)),
+    };
+    let head = |name: &str, width: usize, datatype: &str| {
+        let name = Value::from(name);
+        format!("{{\"name\":{name},\"shape\":[1,{width}],\"datatype\":\"{datatype}\",\"data\":[")
+    };
+    if columns.is_empty() {
+        return vec![format!("{{\"inputs\":[]{outputs}}}")];
+    }
+    let mut pieces = Vec::with_capacity(columns.len() + 1);
+    match &tensors.matrix {
+        Some(name) => {
+            pieces.push(format!("{{\"inputs\":[{}", head(name, columns.len(), tensors.datatype.name())));
+            pieces.resize(columns.len(), ",".into());
+        }
+        None => {
+            for (at, column) in columns.iter().enumerate() {
+                let datatype = match column.kind {
+                    Kind::Number => tensors.datatype.name(),
+                    Kind::Boolean => "BOOL",
+                    Kind::Text => "BYTES",
+                };
+                // MLServer reads several tensors as the columns of a table only if the request says so.
+                let before =
+                    if at == 0 { "{\"parameters\":{\"content_type\":\"pd\"},\"inputs\":[" } else { "]}," };
+                pieces.push(format!("{before}{}", head(&column.name, 1, datatype)));
+            }
+        }
+    }
+    pieces.push(format!("]}}]{outputs}}}"));
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Datatype;
+    use model::{CsvOptions, ServerInput, ServerProbabilities, TrainOptions};
+
+    fn iris() -> Arc<Model> {
+        Arc::new(model::train(&model::iris::table(), &TrainOptions::new("iris")).unwrap().card.into())
+    }
+
+    /// Returns a model with a number, a text, a boolean and a coded feature.
+    fn mixed() -> Arc<Model> {
+        let line = |row: usize| {
+            let cells = [["a", "b"][row % 2], ["true", "false"][row / 2 % 2], ["10", "20"][row / 4 % 2]];
+            format!("{},{},{}\n", row % 7, cells.join(","), row % 2)
+        };
+        let text: String = (0..60).map(line).collect();
+        let text = format!("size,letter,flag,code,class\n{text}");
+        let mut options = CsvOptions::new("class");
+        options.categorical = vec!["code".into()];
+        let table = model::read_csv(text.as_bytes(), "t", &options).unwrap().table;
+        Arc::new(model::train(&table, &TrainOptions::new("t")).unwrap().card.into())
+    }
+
+    const ROW: [Option<f64>; 4] = [Some(5.1), Some(3.5), Some(1.4), None];
+
+    fn tensors(matrix: Option<&str>) -> Protocol {
+        Protocol::OipV2(Tensors {
+            matrix: matrix.map(str::to_owned),
+            datatype: Datatype::Fp32,
+            outputs: vec!["predict".into(), "predict_proba".into()],
+        })
+    }
+
+    fn body(protocol: &Protocol, model: &Arc<Model>, row: &[Option<f64>]) -> Value {
+        let writer = BodyWriter::new(protocol, model).unwrap();
+        serde_json::from_slice(&writer.row(row)).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_written_in_the_format_of_each_protocol() {
+        let card = iris();
+        let row = object!([5.1, 3.5, 1.4, null]);
+        assert_eq!(body(&Protocol::Native, &card, &ROW), object!({ "features": row }));
+        assert_eq!(body(&Protocol::V1, &card, &ROW), object!({ "instances": [row] }));
+        let columns = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
+        assert_eq!(
+            body(&Protocol::Mlflow, &card, &ROW),
+            object!({ "dataframe_split": { "columns": columns, "data": [row] } })
+        );
+        let outputs = object!([{ "name": "predict" }, { "name": "predict_proba" }]);
+        let input = object!({ "name": "x \"y\"", "shape": [1, 4], "datatype": "FP32", "data": row });
+        assert_eq!(
+            body(&tensors(Some("x \"y\"")), &card, &ROW),
+            object!({ "inputs": [input], "outputs": outputs })
+        );
+        let body = body(&Protocol::OipV2(Tensors::default()), &card, &ROW);
+        assert_eq!(
+            body["inputs"][1],
+            object!({ "name": "sepal_width", "shape": [1, 1], "datatype": "FP64", "data": [3.5] })
+        );
+        assert_eq!(body.as_object().unwrap().keys().collect::<Vec<_>>(), ["inputs", "parameters"]);
+    }
+
+    #[test]
+    fn a_native_row_keeps_its_numbers() {
+        let writer = BodyWriter::new(&Protocol::Native, &iris()).unwrap();
+        let row = [None, Some(1e300), Some(2.0), Some(3.0)];
+        assert_eq!(writer.row(&row), r#"{"features":[null,1e+300,2.0,3.0]}"#);
+    }
+
+    #[test]
+    fn other_values_than_numbers_are_written_by_their_type() {
+        let card = mixed();
+        let row = [Some(2.5), Some(1.0), Some(0.0), Some(1.0)];
+        let values = body(&Protocol::Native, &card, &row)["features"].clone();
+        assert!(
+            values[0].is_number() && values[1].is_string() && values[2].is_boolean() && values[3].is_number()
+        );
+        assert_eq!(body(&Protocol::Mlflow, &card, &row)["dataframe_split"]["data"][0], values);
+        let inputs = body(&Protocol::OipV2(Tensors::default()), &card, &row)["inputs"].clone();
+        for (at, datatype) in ["FP64", "BYTES", "BOOL", "FP64"].into_iter().enumerate() {
+            assert_eq!((&inputs[at]["datatype"], &inputs[at]["data"][0]), (&object!(datatype), &values[at]));
+        }
+        // A category that is neither true nor false.
+        let unseen = [Some(2.5), Some(1.0), Some(3.0), Some(1.0)];
+        let flag = body(&Protocol::OipV2(Tensors::default()), &card, &unseen)["inputs"][2].clone();
+        assert_eq!((&flag["datatype"], &flag["data"]), (&object!("BYTES"), &object!(["unseen"])));
+    }
+
+    #[test]
+    fn names_and_order_are_those_of_the_server() {
+        let mut model = Model::clone(&iris());
+        let inputs =
+            [("pw", "petal_width"), ("pl", "petal_length"), ("sw", "sepal_width"), ("sl", "sepal_length")];
+        let inputs = inputs.map(|(name, feature)| ServerInput { name: name.into(), feature: feature.into() });
+        let server = ServerModel {
+            inputs: inputs.into(),
+            tensor: None,
+            output: Some("predict".into()),
+            probabilities_output: Some("predict_proba".into()),
+            labels: model.card.classes.clone(),
+            probabilities: ServerProbabilities::PerClass,
+            logits: false,
+        };
+        model.server = Some(server.clone());
+        let model = Arc::new(model);
+        let row = object!([null, 1.4, 3.5, 5.1]);
+        assert_eq!(body(&Protocol::V1, &model, &ROW)["instances"][0], row);
+        let frame = body(&Protocol::Mlflow, &model, &ROW)["dataframe_split"].clone();
+        assert_eq!(frame, object!({ "columns": ["pw", "pl", "sw", "sl"], "data": [row] }));
+        let plain = Protocol::OipV2(Tensors::default());
+        let columns = body(&plain, &model, &ROW);
+        assert_eq!(
+            (&columns["inputs"][0]["name"], &columns["inputs"][3]["data"]),
+            (&object!("pw"), &object!([5.1]))
+        );
+        assert_eq!(columns["outputs"], object!([{ "name": "predict" }, { "name": "predict_proba" }]));
+        // The payload's own names take precedence.
+        let matrix = Model {
+            server: Some(ServerModel { tensor: Some("x".into()), ..server }),
+            ..Model::clone(&model)
+        };
+        let matrix = Arc::new(matrix);
+        assert_eq!(
+            body(&plain, &matrix, &ROW)["inputs"],
+            object!([
+                { "name": "x", "shape": [1, 4], "datatype": "FP64", "data": row }
+            ])
+        );
+        assert_eq!(body(&tensors(Some("y")), &matrix, &ROW)["inputs"][0]["name"], "y");
+    }
+
+    #[test]
+    fn a_feature_that_the_protocol_has_no_place_for_is_an_error() {
+        let error = |protocol| BodyWriter::new(&protocol, &mixed()).unwrap_err();
+        let v1 = error(Protocol::V1);
+        assert!(
+            v1.starts_with("protocol: v1 sends a row as a list of numbers, but feature \"letter\""),
+            "{v1}"
+        );
+        let matrix = error(tensors(Some("x")));
+        assert!(matrix.starts_with("tensors.matrix: tensor \"x\""), "{matrix}");
+        assert!(matrix.contains("feature \"letter\" of model t has texts; leave `matrix` out"), "{matrix}");
+    }
+
+    #[test]
+    fn a_body_of_texts_may_have_fewer_or_more_values_than_features() {
+        let card = iris();
+        let mut protocols = vec![Protocol::Native, Protocol::V1, Protocol::Mlflow];
+        protocols.extend([tensors(None), tensors(Some("x"))]);
+        for protocol in protocols {
+            let writer = BodyWriter::new(&protocol, &card).unwrap();
+            assert_eq!(writer.body(&writer.texts(&ROW)), writer.row(&ROW));
+            for count in [0, 1, 3, 5] {
+                let texts = vec!["7".to_owned(); count];
+                let body = writer.body(&texts);
+                assert!(serde_json::from_str::<Value>(&body).is_ok(), "{protocol:?}: {body}");
+                assert_eq!(body.matches('7').count(), count, "{body}");
+            }
+        }
+    }
+}
