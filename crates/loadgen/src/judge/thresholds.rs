@@ -1,4 +1,5 @@
-//! Judges thresholds on the client's measurements. A threshold without samples fails, because nothing shows that it was met.
+//! Judges thresholds on the client's measurements. A threshold without samples fails, because nothing shows that it was met, unless
+//! the run was interrupted.
 
 use super::Verdict;
 use crate::{

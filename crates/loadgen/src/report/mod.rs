@@ -277,7 +277,12 @@ impl Report {
         let names: Vec<String> = self.phases.iter().map(|phase| phase.name.clone()).collect();
         let saturated: Vec<bool> = self.phases.iter().map(PhaseReport::saturated).collect();
         let measured = Measured { names: &names, records, whole: &whole, saturated: &saturated };
-        let (outcomes, threshold_own_fault) = measured.judge(thresholds);
+        let (mut outcomes, threshold_own_fault) = measured.judge(thresholds);
+        if interrupted {
+            // What was not measured is not missed: most of it would have come later.
+            let unmeasured = outcomes.iter_mut().filter(|outcome| outcome.value.is_none());
+            unmeasured.for_each(|outcome| outcome.verdict = Verdict::NotChecked);
+        }
         self.thresholds = outcomes;
         judge_phases(&mut self.phases, &self.thresholds, &self.expectations);
         for mode in &mut self.failure_modes {

@@ -25,7 +25,7 @@ use hyper::{
 };
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -72,13 +72,32 @@ impl Listeners {
     /// If the system does not return the port.
     pub fn announce(&self) -> std::io::Result<()> {
         if let Some(page) = &self.page {
-            eprintln!("live page: http://{}/ until the run ends; --report FILE keeps it", page.local_addr()?);
+            let address = reachable(page.local_addr()?);
+            eprintln!("live page: http://{address}/ until the run ends; --report FILE keeps it");
         }
         if let Some(metrics) = &self.metrics {
-            eprintln!("own metrics: http://{}/metrics until the run ends", metrics.local_addr()?);
+            let address = metrics.local_addr()?;
+            if address.ip().is_unspecified() {
+                // They are for a Prometheus on another machine or in another container, which has another name for this one.
+                let port = address.port();
+                eprintln!("own metrics: /metrics on port {port} of every address of this machine until the run ends");
+            } else {
+                eprintln!("own metrics: http://{address}/metrics until the run ends");
+            }
         }
         Ok(())
     }
+}
+
+/// Returns an address at which a browser on this machine reaches a listener. `0.0.0.0` and `::` stand for all addresses of the
+/// machine, and not every system connects to them.
+fn reachable(listener: SocketAddr) -> SocketAddr {
+    let ip = match listener.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listener.port())
 }
 
 /// The servers of a run, which stop when this value is dropped.
@@ -260,4 +279,21 @@ fn states(live: Arc<Live>) -> Response<Body> {
     });
     let frames = states.map(|html| Ok(Frame::data(html)));
     answer(200, HTML, STRICTEST, BodyExt::boxed_unsync(StreamBody::new(frames)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_address_of_the_live_page_can_be_opened() {
+        for (listener, printed) in [
+            ("0.0.0.0:5665", "127.0.0.1:5665"),
+            ("[::]:5665", "[::1]:5665"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("192.0.2.7:80", "192.0.2.7:80"),
+        ] {
+            assert_eq!(reachable(listener.parse().unwrap()).to_string(), printed);
+        }
+    }
 }

@@ -194,6 +194,37 @@ fn a_run_stopped_by_ctrl_c_or_sigterm_prints_its_summary() {
 }
 
 #[test]
+fn phases_that_a_stopped_run_never_reached_are_not_checked() {
+    let stub = Stub::start(StubOptions::default());
+    let scenario = r#"
+name: x
+payloads: { flowers: { source: { model: {} } } }
+phases:
+  - { name: a, executor: constant-arrival-rate, rate: 50, duration: 1h }
+  - name: b
+    executor: constant-arrival-rate
+    rate: 50
+    duration: 1s
+    thresholds: { response_time: ["p(99)<1h"], unexpected_rate: ["rate<1"] }
+expect: { signals: [ { signal: "*", phase: b, drifts_within: 1s } ] }
+"#;
+    let loadgen = Loadgen::new();
+    let child = loadgen.start(scenario, &stub.url, &[]);
+    wait_until("requests arrive", || stub.seen() >= 20);
+    signal(&child, "INT");
+    let run = loadgen.finish(child);
+    run.expect_code(105);
+    for list in ["thresholds", "expectations"] {
+        for outcome in run.report[list].as_array().unwrap() {
+            assert_eq!(outcome["verdict"], "not_checked", "{outcome}");
+        }
+    }
+    assert_eq!(run.report["phases"][1]["verdict"], "not_checked");
+    assert_eq!(run.report["missed"], serde_json::json!({ "thresholds": 0, "expectations": 0 }));
+    assert!(run.stdout.contains("not checked") && !run.stdout.contains("FAILED"), "{}", run.stdout);
+}
+
+#[test]
 fn all_requests_are_counted_if_a_generator_at_its_limit_is_stopped() {
     for _ in 0..3 {
         // Many more requests are due when the stub has received this number.

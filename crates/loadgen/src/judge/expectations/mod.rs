@@ -103,10 +103,14 @@ pub fn judge(at: usize, expectation: &Expectation, seen: &Observations) -> Expec
     }
     // Half a phase can show that an event occurred, but not that none did.
     if (verdict.is_missed() || calm)
-        && seen.interrupted.is_some_and(|at| at < settled(expectation, seen.schedule))
+        && let Some(at) = seen.interrupted.filter(|at| *at < settled(expectation, seen.schedule))
     {
         verdict = Verdict::NotChecked;
-        detail = format!("interrupted; until then: {detail}");
+        let started = expectation.phase.is_none_or(|phase| at > seen.schedule.span(phase).start);
+        detail = match started {
+            true => format!("interrupted; until then: {detail}"),
+            false => "interrupted before this phase".to_owned(),
+        };
     }
     ExpectationOutcome {
         kind: kind(&expectation.assertion).into(),

@@ -297,7 +297,13 @@ fn expectations_on_prometheus_do_not_pass_without_its_answers() {
 fn expectations_of_an_interrupted_run_are_not_missed() {
     let interrupted = outcome(FIRES, &watch(), Some(log(99, 99)), Some(seconds(12)));
     assert_eq!(interrupted.verdict, Verdict::NotChecked);
-    assert!(interrupted.detail.starts_with("interrupted"), "{}", interrupted.detail);
+    assert!(interrupted.detail.starts_with("interrupted; until then"), "{}", interrupted.detail);
+    let drifts = "signals: [ { signal: a, phase: storm, drifts_within: 2s } ]";
+    for expect in [FIRES, BECOMES, drifts] {
+        let never_started = outcome(expect, &watch_but((5, 21)), Some(Vec::new()), Some(seconds(5)));
+        assert_eq!(never_started.verdict, Verdict::NotChecked, "{expect}");
+        assert_eq!(never_started.detail, "interrupted before this phase", "{expect}");
+    }
 }
 
 #[test]
