@@ -32,17 +32,9 @@ bench_baseline := "4c37d2d"
 _list:
     @just --list --unsorted
 
-# Rehearse every failure mode against a running service: in the Compose stack if a Docker engine answers, otherwise natively
-demo:
-    #!/usr/bin/env bash
-    set -euo pipefail
-    if docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
-        echo "A Docker engine answers: the demo runs in the Compose stack."
-        just _demo-compose
-    else
-        echo "No Docker engine answers: the demo runs natively."
-        just rehearse demo
-    fi
+# Rehearse every failure mode against a running service: `just demo compose` in the Compose stack, `just demo native` without it; by default in the stack if a Docker engine answers
+demo mode="auto":
+    deploy/demo.sh "$1"
 
 # Run one scenario natively, against a fresh service with the built-in model and, if it is installed, Prometheus
 rehearse scenario: _monitoring-if-possible (_rehearse scenario)
@@ -276,41 +268,12 @@ bench-drift-peers: (_install "python3" "python3")
 serve *flags:
     cargo run --locked --release --package inference -- serve "$@"
 
-# A project of its own, begun afresh: alerts look back for up to an hour, and yesterday's samples would dilute what the
-# demo does. A stack that was started with `docker compose up` keeps its samples.
-_demo-compose:
-    #!/usr/bin/env bash
-    set -euo pipefail
-    export COMPOSE_PROJECT_NAME=model-health-demo
-    out="${CARGO_TARGET_DIR:-target}/demo"
-    mkdir -p "$out"
-    out=$(cd "$out" && pwd)
-    # The container's user does not exist here, so the report is written to a folder that every user may write, and copied.
-    work=$(mktemp -d "$out/XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-    chmod 777 "$work"
-
-    docker compose down --volumes
-    docker compose up --detach --build --wait
-    status=0
-    # By its name Prometheus finds it, and by its ports a browser its live page.
-    docker compose run --rm --use-aliases --service-ports --volume "$work:/report" loadgen \
-        run --scenario demo --target http://inference:8000 --prometheus http://prometheus:9090 \
-        --dashboard 0.0.0.0:5665 --metrics-listen 0.0.0.0:9464 \
-        --json /report/report.json --report /report/report.html || status=$?
-    if cp "$work/report.json" "$work/report.html" "$out/" 2>/dev/null; then
-        echo "reports: $out/report.html $out/report.json"
-    fi
-    echo "Grafana is at http://localhost:3000;" \
-        "'docker compose --project-name $COMPOSE_PROJECT_NAME down --volumes' ends the stack."
-    exit "$status"
-
 _rehearse scenario:
     #!/usr/bin/env bash
     set -euo pipefail
     cargo build --locked --release --bins
     bin="${CARGO_TARGET_DIR:-target}/release"
-    out="${CARGO_TARGET_DIR:-target}/{{ scenario }}"
+    out="${CARGO_TARGET_DIR:-target}/$1"
     mkdir -p "$out"
     work=$(mktemp -d)
     pids=()
@@ -369,7 +332,7 @@ _rehearse scenario:
     fi
     echo
     status=0
-    "$bin/loadgen" run --scenario {{ scenario }} --target "http://$service" --json "$out/report.json" --report "$out/report.html" \
+    "$bin/loadgen" run --scenario "$1" --target "http://$service" --json "$out/report.json" --report "$out/report.html" \
         "${flags[@]}" || status=$?
     echo "reports: $out/report.html $out/report.json"
     exit "$status"

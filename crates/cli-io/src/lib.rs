@@ -2,6 +2,7 @@
 //!
 //! Layout:
 //! - [`clock`]: checks that the system clock shows a time from 1970 to 9999
+//! - [`denied`]: explains that a file may not be read
 //! - [`descriptors`]: checks the limit on open descriptors, and raises it
 //! - [`file_kind`]: guesses the kind of a file that cannot be read as expected
 //! - [`output_file`]: writes a result to the path that the user named
@@ -13,6 +14,7 @@
 //! What does not belong here: anything that depends on the meaning of a text or file.
 
 pub mod clock;
+pub mod denied;
 pub mod descriptors;
 pub mod file_kind;
 pub mod output_file;

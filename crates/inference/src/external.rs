@@ -2,7 +2,10 @@
 
 use crate::{LoadedModel, Settings, model_file::read_model_file};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use cli_io::file_kind::{self, Wanted};
+use cli_io::{
+    denied,
+    file_kind::{self, Wanted},
+};
 use model::{Batch, BatchRows, EngineError, ModelCard, ModelFile};
 use onnx::{OnnxEngine, OnnxModel, RunError, Runtime};
 use rand::SeedableRng;
@@ -36,7 +39,7 @@ pub(crate) fn load(model: &Path, profile: &Path, settings: &Settings) -> Result<
             model.display()
         );
     };
-    let bytes = fs::read(model).with_context(place)?;
+    let bytes = fs::read(model).map_err(denied::explain).with_context(place)?;
     let sha256 = onnx::sha256(&bytes);
     ensure!(
         sha256 == external.sha256,

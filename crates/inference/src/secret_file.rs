@@ -1,6 +1,7 @@
 //! Secrets from files: the key that prediction ids are signed with, and the token of administrators.
 
 use anyhow::{Context, Result, bail, ensure};
+use cli_io::denied;
 use rustix::fs::{Mode, OFlags};
 use std::{collections::BTreeSet, fs::File, io::Read, os::unix::fs::MetadataExt, path::Path};
 
@@ -26,7 +27,8 @@ pub fn read(flag: &str, path: &Path) -> Result<Vec<u8>> {
     // Without this flag, opening a FIFO would wait for a writer. The opened file is checked and read, so that it does not matter
     // if another file takes its path meanwhile.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).with_context(place)?);
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    let file = File::from(opened.map_err(|error| denied::explain(error.into())).with_context(place)?);
     let metadata = file.metadata().with_context(place)?;
     ensure!(
         metadata.is_file(),

@@ -5,6 +5,7 @@
 mod agreement;
 mod compose;
 mod dashboard;
+mod demo;
 mod files;
 mod fleet;
 mod links;

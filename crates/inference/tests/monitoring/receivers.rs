@@ -47,12 +47,12 @@ fn composed(secrets: &[(&str, &str)]) -> (TempDir, serde_yaml::Value) {
 }
 
 #[test]
-fn without_files_alerts_are_posted_to_a_webhook() {
+fn without_files_alerts_are_sent_nowhere() {
     let (_folder, config) = composed(&[]);
     assert_eq!(config, yaml(&root().join("monitoring/alertmanager.yml")));
     for receiver in config["receivers"].as_sequence().unwrap() {
         let keys: Vec<_> = receiver.as_mapping().unwrap().keys().collect();
-        assert_eq!(keys, ["name", "webhook_configs"]);
+        assert_eq!(keys, ["name"]);
     }
 }
 
