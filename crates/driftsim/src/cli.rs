@@ -2,7 +2,7 @@
 
 use crate::{DriftSpec, RowSource, check, load_card, output, presets, yaml_bounds};
 use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use cli_io::file_kind::{FileKind, Wanted};
 use model::ModelCard;
 use std::{
@@ -16,7 +16,7 @@ pub use crate::output::Format;
 ///
 /// Exit codes: 0 success, 2 bad input; `check` has its own, see `driftsim check --help`
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, long_version = cli_meta::LONG_VERSION)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -38,6 +38,12 @@ enum Command {
     Check(check::Args),
     /// List the presets
     List,
+    /// Print a completion script for a shell
+    #[command(after_help = cli_meta::completions_help!("driftsim"))]
+    Completions(cli_meta::Completions),
+    /// Write the manual pages
+    #[command(hide = true)]
+    ManPages(cli_meta::ManPages),
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +82,8 @@ pub fn run(cli: Cli) -> Result<u8> {
         }
         Command::Check(args) => return Ok(check::run(&args)?.exit_code()),
         Command::List => list(&mut io::stdout().lock()),
+        Command::Completions(args) => return args.print(Cli::command()).map(|()| 0),
+        Command::ManPages(args) => return args.write(Cli::command()).map(|()| 0),
     };
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),

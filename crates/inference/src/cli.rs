@@ -7,7 +7,7 @@ use crate::{
     watch::{WatchSettings, Watcher},
 };
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use cli_io::descriptors::{least_of_a_server, require};
 use std::{env::VarError, io::IsTerminal, net::SocketAddr, path::PathBuf};
 use tracing_subscriber::EnvFilter;
@@ -18,7 +18,7 @@ const DEFAULT_LOG: &str = "info,actix_http=off";
 
 /// Serve a tabular classifier and publish its health as Prometheus metrics
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, long_version = cli_meta::LONG_VERSION)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -49,6 +49,12 @@ enum Command {
         #[arg(long, env = "INFERENCE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8000")]
         listen: SocketAddr,
     },
+    /// Print a completion script for a shell
+    #[command(after_help = cli_meta::completions_help!("inference"))]
+    Completions(cli_meta::Completions),
+    /// Write the manual pages
+    #[command(hide = true)]
+    ManPages(cli_meta::ManPages),
 }
 
 impl Cli {
@@ -66,6 +72,8 @@ impl Cli {
             Command::Healthcheck { url, listen } => {
                 healthcheck::run(&url.unwrap_or_else(|| healthcheck::url_of(listen)))
             }
+            Command::Completions(args) => args.print(Self::command()),
+            Command::ManPages(args) => args.write(Self::command()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The command line and its dispatch to [`crate::commands`].
 
 use crate::{
-    commands::{check, completions, list, merge, run, schema},
+    commands::{check, list, merge, run, schema},
     connect::redacted,
     exit::Exit,
 };
@@ -10,7 +10,7 @@ use cli_io::printable::printable_message;
 
 /// Run traffic scenarios against an inference service, measure it, and check whether monitoring detects what they cause.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(version, long_version = cli_meta::LONG_VERSION, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,7 +32,11 @@ enum Command {
     /// Print the JSON Schema of scenario files, for completion and checks in editors
     Schema,
     /// Print a completion script for a shell
-    Completions(completions::Args),
+    #[command(after_help = cli_meta::completions_help!("loadgen"))]
+    Completions(cli_meta::Completions),
+    /// Write the manual pages
+    #[command(hide = true)]
+    ManPages(cli_meta::ManPages),
 }
 
 /// Parses the command line and runs the command.
@@ -61,6 +65,7 @@ pub fn run() -> anyhow::Result<Exit> {
         Command::List => list::run(),
         Command::Check(args) => check::run(&args),
         Command::Schema => schema::run(),
-        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Completions(args) => args.print(Cli::command()).map(|()| Exit::Passed),
+        Command::ManPages(args) => args.write(Cli::command()).map(|()| Exit::Passed),
     }
 }

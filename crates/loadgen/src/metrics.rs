@@ -7,6 +7,7 @@ use crate::{
     engine::{DropReason, DurationHistogram, FeedbackTotals, Outcome, Record},
     plan::Plan,
 };
+use cli_meta::build_info;
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ metric_families::families! { pub(self)
         "Pieces of feedback on predictions, by outcome.";
     PHASE: Gauge = "loadgen_phase_active", ["scenario", "phase"],
         "1 while the phase is running, 0 otherwise.";
+    BUILD_INFO: Gauge = "loadgen_build_info", ["version", "commit", "target"],
+        "Version, commit and target of the program; always 1.";
 }
 
 /// The bucket boundaries, from the latency of a fast model on the same machine to the default timeout. 0.25 s is the latency
@@ -58,6 +61,7 @@ impl Metrics {
         let recorder = metric_families::recorder(HISTOGRAMS);
         let (phases, dropped) = with_local_recorder(&recorder, || {
             describe();
+            BUILD_INFO.with(build_info::LABEL_VALUES).set(1.0);
             let phases = (0..plan.scenario.phases.len()).map(|phase| register(plan, phase)).collect();
             let dropped = REASONS.map(|(reason, name)| (reason, DROPPED.with([name])));
             (phases, dropped.into())

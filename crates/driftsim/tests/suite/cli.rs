@@ -352,3 +352,16 @@ fn a_table_without_rows_is_refused() {
         "{said}"
     );
 }
+
+#[test]
+fn the_program_states_its_version_and_has_completions_and_manual_pages() {
+    let version = stdout(&["--version"]);
+    let lines: Vec<&str> = version.lines().collect();
+    assert_eq!(lines[0], format!("driftsim {}", env!("CARGO_PKG_VERSION")));
+    assert!(lines[1].starts_with("commit: ") && lines[2].starts_with("target: "), "{version}");
+    assert!(stdout(&["completions", "bash"]).contains("--reference"));
+    let folder = tempfile::tempdir().unwrap();
+    stdout(&["man-pages", folder.path().to_str().unwrap()]);
+    let page = std::fs::read_to_string(folder.path().join("driftsim-check.1")).unwrap();
+    assert!(page.contains("Exit codes: 0 steady, 1 drift"), "{page}");
+}

@@ -90,6 +90,8 @@ metric_families::families! { pub(super)
         "Requests for predictions that passed through the watcher, by whether they were observed, or why not.";
     WATCHED_UNKNOWN: Counter = "watch_unknown_model_total", [],
         "Requests for predictions of models without a profile, which were not observed.";
+    BUILD_INFO: Gauge = "inference_build_info", ["version", "commit", "target"],
+        "Version, commit and target of the program; always 1.";
     LOADED: Gauge = "model_loaded", [],
         "1 when a model is loaded.";
     INFO: Gauge = "model_info", ["model", "version"],

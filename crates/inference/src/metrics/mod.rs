@@ -28,10 +28,11 @@ pub use route_metrics::RouteMetrics;
 pub use watch_metrics::WatchMetrics;
 
 use crate::{reason::Reason, route::Route};
+use cli_meta::build_info;
 use drift::FalseAlarmBudget;
 use families::{
-    CONNECTIONS_DROPPED, CONNECTIONS_OPEN, FAULTS, FEEDBACK_LAG, FEEDBACK_REJECTED, IN_FLIGHT, LOAD_TIME,
-    LOADED, REJECTIONS, RELOADS, WATCHED_UNKNOWN,
+    BUILD_INFO, CONNECTIONS_DROPPED, CONNECTIONS_OPEN, FAULTS, FEEDBACK_LAG, FEEDBACK_REJECTED, IN_FLIGHT,
+    LOAD_TIME, LOADED, REJECTIONS, RELOADS, WATCHED_UNKNOWN,
 };
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
@@ -72,6 +73,7 @@ impl Metrics {
         // The recorder is not the global one of the process, because there may be several services in one process.
         with_local_recorder(&recorder, || {
             families::describe();
+            BUILD_INFO.with(build_info::LABEL_VALUES).set(1.0);
             Self {
                 feedback_rejections: Reason::OF_FEEDBACK
                     .iter()

@@ -19,6 +19,7 @@ mod oip;
 mod onnx;
 mod pipes;
 mod predict;
+mod program;
 mod raw;
 mod readme;
 mod reload;

@@ -58,6 +58,7 @@ async fn the_page_has_exactly_the_documented_metrics() {
         ("model_reference_recall", "gauge"),
         ("model_reference_class_rows", "gauge"),
         ("model_reloads_total", "counter"),
+        ("inference_build_info", "gauge"),
         ("model_loaded", "gauge"),
         ("model_info", "gauge"),
         ("model_load_timestamp_seconds", "gauge"),

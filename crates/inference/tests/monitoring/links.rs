@@ -19,10 +19,16 @@ fn anchors(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_relative_link_has_an_existing_target() {
-    let mut documents: Vec<PathBuf> =
-        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "monitoring/runbook.md"]
-            .map(|name| root().join(name))
-            .into();
+    let mut documents: Vec<PathBuf> = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "monitoring/runbook.md",
+    ]
+    .map(|name| root().join(name))
+    .into();
     let docs = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     documents.extend(docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     let link = Regex::new(r"\]\(([^)\s]+)\)").unwrap();

@@ -1,7 +1,6 @@
 //! The subcommands of `loadgen`, each with its arguments.
 
 pub mod check;
-pub mod completions;
 pub mod list;
 pub mod merge;
 mod preflight;

@@ -39,6 +39,18 @@ fn supported_shells_have_a_script_and_others_are_rejected() {
 }
 
 #[test]
+fn the_version_and_the_manual_pages_are_those_of_the_program() {
+    let loadgen = Loadgen::new();
+    let version = loadgen.call(&["--version"]).expect_code(0).stdout.clone();
+    let lines: Vec<&str> = version.lines().collect();
+    assert_eq!(lines[0], format!("loadgen {}", env!("CARGO_PKG_VERSION")));
+    assert!(lines[1].starts_with("commit: ") && lines[2].starts_with("target: "), "{version}");
+    loadgen.call(&["man-pages", "pages"]).expect_code(0);
+    let run = loadgen.call_in_shell("cat pages/loadgen-run.1", &[]);
+    assert!(run.expect_code(0).stdout.contains("ca\\-cert"), "{}", run.stdout);
+}
+
+#[test]
 fn a_closed_standard_output_is_not_an_error() {
     let commands: [&[&str]; 4] =
         [&["schema"], &["completions", "zsh"], &["list"], &["check", "demo", "drift"]];
