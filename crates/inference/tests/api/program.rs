@@ -1,6 +1,7 @@
 //! What the program says about itself: its version, completion scripts and manual pages.
 
 use crate::harness::Service;
+use inference::Settings;
 use std::{
     collections::BTreeSet,
     process::{Command, Stdio},
@@ -60,4 +61,29 @@ fn a_closed_standard_output_of_completions_is_not_an_error() {
         .output()
         .unwrap();
     assert!(run.status.success() && run.stderr.is_empty(), "{}", String::from_utf8_lossy(&run.stderr));
+}
+
+#[test]
+fn the_package_has_settings_of_serve_and_enough_time_to_stop() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/package");
+    let help = stdout(&["serve", "--help"]);
+    let settings = std::fs::read_to_string(folder.join("inference.env")).unwrap();
+    let names: BTreeSet<&str> = settings
+        .lines()
+        .map(|line| line.trim_start_matches('#'))
+        .filter_map(|line| line.split_once('=').filter(|_| line.starts_with("INFERENCE_")))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(names.len() > 4, "{names:?}");
+    for name in names {
+        assert!(help.contains(&format!("[env: {name}=")), "{name}");
+    }
+
+    let unit = std::fs::read_to_string(folder.join("model-vitals.service")).unwrap();
+    let limit = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+    let limit: u64 = limit.trim_end_matches('s').parse().unwrap();
+    let defaults = Settings::default();
+    // Both listeners finish their requests, one after the other.
+    let longest = defaults.drain.as_secs() + 2 * (defaults.request_timeout.as_secs() + 1);
+    assert!(limit > longest, "{limit} s, but stopping may take {longest} s");
 }
