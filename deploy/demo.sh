@@ -53,7 +53,7 @@ choose_port() { # variable, default, purpose
         wanted=$(sed -n "s/^ *$1 *= *[\"']\{0,1\}\([^\"' #]*\).*/\1/p" .env | tail -n 1)
     fi
     wanted=${wanted:-$2}
-    [[ $wanted =~ ^[1-9][0-9]{0,4}$ ]] || fail "$1: expected a port, got $wanted"
+    [[ $wanted =~ ^[1-9][0-9]{0,4}$ && $wanted -lt 65536 ]] || fail "$1: expected a port from 1 to 65535, got $wanted"
     port=$wanted
     while [[ $chosen == *" $port "* ]] || (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
         port=$((port + 1))

@@ -136,7 +136,10 @@ fn images_hold_the_configuration_and_no_secrets() {
         let ignored = text(&format!("{folder}/.dockerignore"));
         let rules: Vec<&str> = ignored.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(rules[0], "*", "{folder}");
-        assert!(rules[1..].iter().all(|rule| rule.starts_with('!') && !rule.contains("secrets")), "{rules:?}");
+        assert!(
+            rules[1..].iter().all(|rule| rule.starts_with('!') && !rule.contains("secrets")),
+            "{rules:?}"
+        );
     }
     // Where the images put them, Prometheus and Grafana look for them.
     let command = &compose(&[])["services"]["prometheus"]["command"];
@@ -171,11 +174,12 @@ fn base_images_have_versions_and_share_one_debian() {
         bases.extend(text.lines().filter_map(|line| Some(line.strip_prefix("FROM ")?.to_owned())));
     }
     assert!(bases.len() >= 6, "{bases:?}");
+    let release = Regex::new(r"^v?\d+\.\d+\.\d+$").unwrap();
     for base in &bases {
         let image = base.split(' ').next().unwrap();
         let (name, tag) = image.rsplit_once(':').unwrap();
         let of_debian = tag.ends_with("-trixie") || name.ends_with("-debian13");
-        let released = Regex::new(r"^v?\d+\.\d+\.\d+$").unwrap().is_match(tag);
+        let released = release.is_match(tag);
         assert!(of_debian || released, "{image}");
     }
     let dockerfile = text("Dockerfile");

@@ -78,7 +78,10 @@ fn demo(mode: &[&str], environment: &[(&str, &str)]) -> Ran {
 fn what_the_stack_lacks_is_named_before_anything_is_built() {
     for (environment, missing) in [
         (&[("ENGINE", "")][..], "no Docker engine answers: Cannot connect to the Docker daemon"),
-        (&[("ENGINE", "20.10.24+dfsg1")], "Docker Engine 25.0 or later is needed, this one is 20.10.24+dfsg1"),
+        (
+            &[("ENGINE", "20.10.24+dfsg1")],
+            "Docker Engine 25.0 or later is needed, this one is 20.10.24+dfsg1",
+        ),
         (&[("COMPOSE", "")], "docker has no plug-in `compose`"),
         (&[("COMPOSE", "2.9.0")], "Docker Compose 2.26 or later is needed, this one is 2.9.0"),
         (&[("COMPOSE", "v5.1.0")], "plug-in `buildx` 0.17 or later, this docker has none"),
@@ -96,7 +99,11 @@ fn what_the_stack_lacks_is_named_before_anything_is_built() {
         );
         let chosen = demo(&[], environment);
         assert_eq!(chosen.code, Some(0), "{missing}: {}", chosen.stderr);
-        assert!(chosen.stdout.contains(missing) && chosen.log.ends_with("just rehearse demo\n"), "{}", chosen.log);
+        assert!(
+            chosen.stdout.contains(missing) && chosen.log.ends_with("just rehearse demo\n"),
+            "{}",
+            chosen.log
+        );
         for ran in [explicit, chosen] {
             assert!(!ran.log.contains(" up ") && !ran.log.contains(" down "), "{missing}: {}", ran.log);
         }
@@ -114,7 +121,11 @@ fn a_usable_engine_runs_the_demo_in_the_stack() {
         // The verdict is that of the drill.
         assert_eq!(ran.code, Some(99), "{}", ran.stderr);
         assert!(!ran.log.contains("just"), "{}", ran.log);
-        assert!(ran.log.contains("--project-name model-vitals-demo up --detach --build --wait"), "{}", ran.log);
+        assert!(
+            ran.log.contains("--project-name model-vitals-demo up --detach --build --wait"),
+            "{}",
+            ran.log
+        );
     }
     assert_eq!(demo(&["native"], &[]).log, "just rehearse demo\n");
 }
@@ -137,16 +148,23 @@ fn a_taken_port_is_replaced_by_the_next_free_one() {
     assert!(!ran.stdout.contains("0.0.0.0"), "{}", ran.stdout);
     assert!(ran.log.contains(&format!("--dashboard 0.0.0.0:{}", ports[4])), "{}", ran.log);
 
-    let wrong = demo(&["compose"], &[("GRAFANA_PORT", "http")]);
-    assert_eq!(wrong.code, Some(1));
-    assert!(wrong.stderr.contains("GRAFANA_PORT: expected a port, got http"), "{}", wrong.stderr);
+    for wrong in ["http", "70000", "0"] {
+        let ran = demo(&["compose"], &[("GRAFANA_PORT", wrong)]);
+        assert_eq!(ran.code, Some(1));
+        let words = format!("GRAFANA_PORT: expected a port from 1 to 65535, got {wrong}");
+        assert!(ran.stderr.contains(&words), "{}", ran.stderr);
+    }
 }
 
 #[test]
 fn a_failure_leaves_no_half_stack_and_names_the_other_way() {
     let ran = demo(&["compose"], &[("UP", "1")]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.contains("did not start") && ran.stderr.contains("`just demo native`"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("did not start") && ran.stderr.contains("`just demo native`"),
+        "{}",
+        ran.stderr
+    );
     assert!(ran.log.trim_end().ends_with("down --volumes --remove-orphans"), "{}", ran.log);
     assert!(ran.log.contains(" logs --tail 10\n"), "{}", ran.log);
 

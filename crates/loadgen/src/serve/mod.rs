@@ -80,7 +80,9 @@ impl Listeners {
             if address.ip().is_unspecified() {
                 // They are for a Prometheus on another machine or in another container, which has another name for this one.
                 let port = address.port();
-                eprintln!("own metrics: /metrics on port {port} of every address of this machine until the run ends");
+                eprintln!(
+                    "own metrics: /metrics on port {port} of every address of this machine until the run ends"
+                );
             } else {
                 eprintln!("own metrics: http://{address}/metrics until the run ends");
             }
