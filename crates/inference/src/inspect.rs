@@ -7,7 +7,7 @@ use crate::{
 use anyhow::Result;
 use cli_io::{printable::printable_lines, stdout::print};
 use drift::FalseAlarmBudget;
-use model::{Calibration, ModelFile, Values};
+use model::{Calibration, ModelFile, ServerModel, ServerProbabilities, Values};
 
 /// Prints the model card.
 ///
@@ -51,6 +51,44 @@ pub fn summary(file: &ModelFile) -> String {
     text
 }
 
+/// Returns lines about the requests and answers of a model server.
+pub(crate) fn server(server: &ServerModel, classes: &[String]) -> String {
+    let tensor = server.tensor.as_ref().map_or(String::new(), |name| format!(" in tensor {name:?}"));
+    let mut text = format!("  requests have {} columns{tensor}, in this order:\n", server.inputs.len());
+    for (at, input) in server.inputs.iter().enumerate() {
+        let feature = if input.name == input.feature {
+            String::new()
+        } else {
+            format!(" is feature {:?}", input.feature)
+        };
+        text += &format!("    {:<4}{:?}{feature}\n", at + 1, input.name);
+    }
+    let prediction =
+        server.output.as_ref().map_or("found by its name".to_owned(), |name| format!("{name:?}"));
+    let probabilities = match server.probabilities {
+        ServerProbabilities::None => "no probabilities",
+        ServerProbabilities::PerClass => "one probability per class",
+        ServerProbabilities::SecondClass => "the probability of the second class",
+        ServerProbabilities::PredictedClass => "the probability of the predicted class",
+    };
+    let place = server.probabilities_output.as_ref().map_or(String::new(), |name| format!(" in {name:?}"));
+    let logits = if server.logits { ", as logits" } else { "" };
+    // A server that returns only probabilities predicts the most probable class.
+    let has_label = server.output.is_some() || server.probabilities_output.is_none();
+    let prediction = if has_label {
+        format!("the prediction is {prediction}")
+    } else {
+        "there is no prediction".to_owned()
+    };
+    text += &format!("  of answers, {prediction}, with {probabilities}{place}{logits}\n");
+    if server.labels != classes {
+        let pairs: Vec<String> =
+            server.labels.iter().zip(classes).map(|(label, class)| format!("{label} is {class}")).collect();
+        text += &format!("  labels of the server: {}\n", pairs.join(", "));
+    }
+    text
+}
+
 /// Returns the text that `inspect` prints.
 pub fn describe(file: &ModelFile) -> String {
     let (card, report) = (&file.card, &file.card.training);
@@ -70,6 +108,7 @@ pub fn describe(file: &ModelFile) -> String {
             file.external.as_ref().map(|external| format!(", made with the ONNX model {}", external.sha256));
         text += &format!("profile{}\n", made_with.unwrap_or_default());
         text += &summary(file);
+        text += &file.server.as_ref().map_or(String::new(), |own| server(own, &file.card.classes));
     }
     for warning in &report.warnings {
         text += &format!("warning: {warning}\n");

@@ -20,6 +20,11 @@ impl Progress {
         self.0.set_message(what);
     }
 
+    /// Shows how many rows are done.
+    pub(crate) fn set_rows(&self, what: &str, done: usize, rows: usize) {
+        self.0.set_message(format!("{what}: {done} of {rows} rows ({} %)", 100 * done / rows.max(1)));
+    }
+
     pub(crate) fn set_step(&self, step: Step) {
         self.set_message(match step {
             Step::Fit => "fitting the weights",

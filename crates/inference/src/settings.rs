@@ -154,7 +154,7 @@ pub(crate) fn workers(text: &str) -> Result<usize, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match duration_or_none(text)? {
         Duration::ZERO => Err("must be longer than 0s, such as 5s".into()),
         duration => Ok(duration),

@@ -1,8 +1,8 @@
 //! Converts the predictions and probabilities of a server into outputs of the model card.
 
-use super::answer::{Answer, Roles, Wanted};
+use super::answer::{Answer, Wanted};
 use crate::profile::classes::{listed, position};
-use model::{ModelFile, Output, Probabilities, ServerProbabilities, file::ExternalModel};
+use model::{ModelFile, Output, Probabilities, ServerModel, ServerProbabilities, file::ExternalModel};
 use onnx::{RawOutputs, Scores, engine};
 
 /// How the answers of a server are read.
@@ -35,11 +35,8 @@ impl Interpretation {
             temperature: 1.0,
         };
         if let Some(server) = &file.server {
-            own.output = server.output.clone();
-            own.probabilities_output = server.probabilities_output.clone();
-            own.single = Some(server.probabilities);
-            own.labels = server.labels.clone();
-            own.logits = server.logits;
+            let temperature = file.external.as_ref().map_or(1.0, |external| external.temperature);
+            own = Self { temperature, ..Self::of_server(server) };
         } else if let Some(external) = &file.external {
             own.single = (external.probabilities == 1).then_some(ServerProbabilities::SecondClass);
             own.labels = external.labels.clone();
@@ -47,6 +44,19 @@ impl Interpretation {
             own.temperature = external.temperature;
         }
         own
+    }
+
+    /// Returns how the answers of a server are read.
+    pub(crate) fn of_server(server: &ServerModel) -> Self {
+        Self {
+            output: server.output.clone(),
+            probabilities_output: server.probabilities_output.clone(),
+            single: Some(server.probabilities),
+            has_confidence: server.probabilities != ServerProbabilities::None,
+            labels: server.labels.clone(),
+            logits: server.logits,
+            temperature: 1.0,
+        }
     }
 
     /// Returns one output per row of an answer.
@@ -60,15 +70,23 @@ impl Interpretation {
             number: self.labels.is_empty(),
         };
         let roles = answer.roles(wanted)?;
-        self.interpreted(roles, answer.rows)
+        let confident = roles.probabilities.is_some_and(|field| field.columns == 1 && field.is_confidence());
+        self.outputs_of(roles.raw(self.labels.is_empty())?, confident, answer.rows)
     }
 
-    fn interpreted(&self, roles: Roles<'_>, rows: usize) -> Result<Vec<Output>, String> {
+    /// Returns the outputs of rows. `confident` says whether a single probability is called a confidence.
+    ///
+    /// # Errors
+    /// Returns what does not fit, with the name of the field or output.
+    pub(crate) fn outputs_of(
+        &self,
+        mut raw: RawOutputs,
+        confident: bool,
+        rows: usize,
+    ) -> Result<Vec<Output>, String> {
         if self.labels.is_empty() {
-            return engine::outputs(roles.raw(true)?, rows, &self.external(0));
+            return engine::outputs(raw, rows, &self.external(0));
         }
-        let confident = roles.probabilities.is_some_and(|field| field.columns == 1 && field.is_confidence());
-        let mut raw = roles.raw(false)?;
         if let Some(labels) = &mut raw.labels {
             for label in labels {
                 *label = self.labels[self.class(label)?].clone();

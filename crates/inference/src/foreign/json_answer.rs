@@ -78,10 +78,12 @@ fn of_object(fields: &Map<String, Value>, name: &str, depth: usize) -> Result<An
     let contains = |value: &Value| {
         value.is_object() || value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
     };
-    let inner =
-        CONTAINERS.iter().find_map(|name| fields.get_key_value(*name)).filter(|(_, inner)| contains(inner));
-    if let Some((inner_name, inner)) = inner.filter(|_| depth < DEEPEST) {
-        return found(inner, inner_name, depth + 1);
+    let inner = CONTAINERS.iter().find_map(|name| {
+        let (name, inner) = fields.get_key_value(*name)?;
+        (contains(inner) && depth < DEEPEST).then_some((name, inner))
+    });
+    if let Some((name, inner)) = inner {
+        return found(inner, name, depth + 1);
     }
     let lengths = predictions.iter().filter_map(|(_, value)| Some(value.as_array()?.len()));
     if let Some(rows) = lengths.max().filter(|&rows| rows > 0) {

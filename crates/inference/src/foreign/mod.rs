@@ -10,8 +10,8 @@ mod answer;
 mod interpretation;
 mod json_answer;
 
-use answer::Answer;
-use interpretation::Interpretation;
+pub(crate) use answer::{Answer, Field, Wanted};
+pub(crate) use interpretation::Interpretation;
 
 use crate::{
     reason::Reason,
@@ -148,3 +148,8 @@ fn tensor_rows(body: &[u8], header_length: Option<usize>, card: &ModelCard) -> R
         None => Err(refusal),
     }
 }
+
+#[cfg(test)]
+mod recorded;
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ const AGREEMENT: f64 = 0.5;
 pub(super) fn read(args: &Args, table: &ReferenceTable) -> Result<ModelOutputs> {
     let (Some(column), [predictions, probabilities @ ..]) = (&args.predictions, table.aside.as_slice())
     else {
-        bail!("give --onnx FILE or --predictions COLUMN");
+        bail!("give --onnx FILE, --upstream URL or --predictions COLUMN");
     };
     let cell = |row: usize| format!("{}: column {column:?} of --predictions", table.place(row));
     let missing = predictions.iter().filter(|text| text.is_empty()).count();
@@ -57,6 +57,7 @@ pub(super) fn read(args: &Args, table: &ReferenceTable) -> Result<ModelOutputs> 
             engine: None,
             accepts_missing: Vec::new(),
             external: None,
+            server: None,
             notes: Vec::new(),
         });
     }
@@ -96,6 +97,7 @@ pub(super) fn read(args: &Args, table: &ReferenceTable) -> Result<ModelOutputs> 
         engine: None,
         accepts_missing: Vec::new(),
         external: None,
+        server: None,
         notes: Vec::new(),
     })
 }

@@ -3,19 +3,25 @@
 //! Layout:
 //! - `columns`: reads the outputs from columns of the table
 //! - `onnx`: gets the outputs by running the model
+//! - `upstream`: gets the outputs from a model server; `mapping`: matches its columns and outputs with those of the table
 //! - `classes`: matches the labels of the model with the class names of the table
 
 pub(crate) mod classes;
 mod columns;
+mod mapping;
 mod onnx;
+mod upstream;
 
 use crate::{inspect, progress::Progress, table_args::TableArgs};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cli_io::{output_file::OutputFile, printable::printable_lines, stdout::print};
+use mapping::MappingArgs;
 use model::{
-    CsvOptions, Engine, Output, ProfileInput, ReferenceTable, Truth, file::ExternalModel, read_reference,
+    CsvOptions, Engine, Output, ProfileInput, ReferenceTable, ServerModel, ServerProbabilities, Truth,
+    file::ExternalModel, read_reference, reference_features,
 };
 use std::{path::PathBuf, sync::Arc};
+use upstream::UpstreamArgs;
 
 /// Flags of `inference profile`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +41,7 @@ pub struct Args {
     #[arg(long, env = "INFERENCE_ONNXRUNTIME", value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
     /// Column with the model's predictions, if the table has them
-    #[arg(long, value_name = "COLUMN", required_unless_present = "onnx")]
+    #[arg(long, value_name = "COLUMN", required_unless_present_any = ["onnx", "upstream"])]
     predictions: Option<String>,
     /// Columns with the model's probabilities, one per class in the order of the classes; for two classes, the column of the second
     /// class is enough
@@ -49,7 +55,7 @@ pub struct Args {
     #[arg(long)]
     regression: bool,
     /// The model returns logits; softmax or sigmoid is applied to get the probabilities
-    #[arg(long, requires = "onnx")]
+    #[arg(long)]
     logits: bool,
     /// Divide the logarithms of the probabilities by a number such that mean confidence equals accuracy
     #[arg(long, requires = "onnx")]
@@ -57,9 +63,13 @@ pub struct Args {
     /// Seed of the simulator
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Name of the model; by default the name of the ONNX file or of the data file
+    /// Name of the model; by default that of the ONNX file, of the model at the server, or of the data file
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    server: UpstreamArgs,
+    #[command(flatten)]
+    mapping: MappingArgs,
 }
 
 /// A model and its outputs for the rows of a table.
@@ -71,6 +81,8 @@ struct ModelOutputs {
     /// Whether the model takes missing values, for each feature; empty if that is not known.
     accepts_missing: Vec<bool>,
     external: Option<ExternalModel>,
+    /// How the server of the model is asked, if it runs in one.
+    server: Option<ServerModel>,
     /// Sentences about how the outputs of the model were interpreted.
     notes: Vec<String>,
 }
@@ -83,7 +95,12 @@ struct ModelOutputs {
 pub fn run(args: &Args) -> Result<()> {
     args.table.check_out(&args.out)?;
     let of_model = args.onnx.as_ref().and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    let of_model = of_model.or_else(|| args.server.upstream_model.clone());
     let name = args.table.name(args.name.as_deref().or(of_model.as_deref()))?;
+    ensure!(
+        !args.logits || args.onnx.is_some() || args.server.upstream.is_some(),
+        "--logits: needs a model that is run or asked; give --onnx or --upstream"
+    );
     let progress = Progress::new();
     progress.set_message("reading the table");
     let mut data = args.table.open()?;
@@ -96,14 +113,18 @@ pub fn run(args: &Args) -> Result<()> {
     let out_is_stdout = out.is_stdout();
 
     progress.set_message("running the model");
-    let model = match &args.onnx {
+    let mut model = match &args.onnx {
         Some(path) => {
             let run = onnx::Run::new(path, args, &table)?;
             let outputs = run.outputs(1.0)?;
             if args.calibrate { run.outputs(temperature(&outputs, args, &table)?)? } else { outputs }
         }
+        None if args.server.upstream.is_some() => upstream::read(args, &table, &progress)?,
         None => columns::read(args, &table)?,
     };
+    if model.server.is_none() && args.mapping.is_given() {
+        model.server = Some(server(args, &table, &model)?);
+    }
     let truth = truth(args, &table, &model.classes)?;
     let input = ProfileInput {
         name,
@@ -113,7 +134,7 @@ pub fn run(args: &Args) -> Result<()> {
         engine: model.engine,
         accepts_missing: model.accepts_missing,
         external: model.external,
-        server: None,
+        server: model.server,
         seed: args.seed,
         table,
     };
@@ -125,6 +146,7 @@ pub fn run(args: &Args) -> Result<()> {
 
     let mut text = format!("{} {} written to {}\n", file.card.name, file.card.version, args.out.display());
     text += &inspect::summary(&file);
+    text += &file.server.as_ref().map_or(String::new(), |own| inspect::server(own, &file.card.classes));
     for note in &notes {
         text += &format!("note: {note}\n");
     }
@@ -137,6 +159,26 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     print(&text)
+}
+
+/// Returns how a server of a model is asked whose outputs are from another source.
+fn server(args: &Args, table: &ReferenceTable, model: &ModelOutputs) -> Result<ServerModel> {
+    let probabilities = match &model.external {
+        Some(external) if external.probabilities == 1 => ServerProbabilities::SecondClass,
+        _ if model.outputs.iter().any(|output| output.probabilities().is_some()) => {
+            ServerProbabilities::PerClass
+        }
+        _ => ServerProbabilities::None,
+    };
+    Ok(ServerModel {
+        inputs: args.mapping.inputs(&reference_features(table))?,
+        tensor: args.mapping.tensor.clone(),
+        output: args.mapping.output.clone(),
+        probabilities_output: args.mapping.probabilities_output.clone(),
+        labels: model.external.as_ref().map_or(&model.classes, |external| &external.labels).clone(),
+        probabilities,
+        logits: args.logits,
+    })
 }
 
 /// Returns the temperature that makes mean confidence equal accuracy.

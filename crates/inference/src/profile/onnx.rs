@@ -66,6 +66,7 @@ impl Run {
             engine: Some(Arc::new(engine)),
             accepts_missing: self.inputs.accept_missing(),
             external: Some(external),
+            server: None,
             notes: self.read.notes.iter().cloned().chain(self.inputs.describe()).collect(),
         })
     }
@@ -84,13 +85,13 @@ fn load(path: &Path, args: &Args) -> Result<OnnxModel> {
 }
 
 /// Returns the values of the table, row by row.
-fn values(table: &ReferenceTable) -> Vec<Option<f64>> {
+pub(super) fn values(table: &ReferenceTable) -> Vec<Option<f64>> {
     let rows = table.values.first().map_or(0, Vec::len);
     let value = |value: f64| (!value.is_nan()).then_some(value);
     (0..rows).flat_map(|row| table.values.iter().map(move |column| value(column[row]))).collect()
 }
 
-fn batch<'a>(values: &'a [Option<f64>], table: &'a ReferenceTable) -> Batch<'a> {
+pub(super) fn batch<'a>(values: &'a [Option<f64>], table: &'a ReferenceTable) -> Batch<'a> {
     Batch { rows: BatchRows::new(values, table.columns.len()), others: &table.others }
 }
 
@@ -135,14 +136,14 @@ fn first_failing(model: &OnnxModel, inputs: &Inputs, batch: Batch) -> Option<usi
 }
 
 /// The classes of a model, and the description of its outputs.
-struct Read {
-    classes: Vec<String>,
-    external: ExternalModel,
-    notes: Vec<String>,
+pub(super) struct Read {
+    pub(super) classes: Vec<String>,
+    pub(super) external: ExternalModel,
+    pub(super) notes: Vec<String>,
 }
 
 /// Determines the meaning of the outputs.
-fn describe(args: &Args, table: &ReferenceTable, raw: &RawOutputs, sha256: &str) -> Result<Read> {
+pub(super) fn describe(args: &Args, table: &ReferenceTable, raw: &RawOutputs, sha256: &str) -> Result<Read> {
     let external = |labels: Vec<String>, probabilities| ExternalModel {
         sha256: sha256.to_owned(),
         labels,

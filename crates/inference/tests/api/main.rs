@@ -24,4 +24,5 @@ mod raw;
 mod readme;
 mod reload;
 mod train;
+mod upstream;
 mod vitals;
