@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, Field, FieldValues, is_prediction, is_probability};
 use crate::rows::lenient;
+use onnx::engine::unlike_probabilities;
 use serde_json::{Map, Value};
 
 /// The name of values that stand in a list without a name of their own.
@@ -55,7 +56,11 @@ fn of_list(items: &[Value], name: &str) -> Result<Answer, String> {
         })?;
         return Ok(Answer { rows: items.len(), fields: vec![field] });
     }
-    let rows: Vec<Map<String, Value>> = items.iter().filter_map(Value::as_object).map(flat).collect();
+    let maps: Vec<&Map<String, Value>> = items.iter().filter_map(Value::as_object).collect();
+    if let Some(field) = probabilities(name, &maps) {
+        return Ok(Answer { rows: items.len(), fields: vec![field] });
+    }
+    let rows: Vec<Map<String, Value>> = maps.into_iter().map(flat).collect();
     let names = rows.first().map(|row| row.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     let mut fields = Vec::new();
     for own in names {
@@ -68,6 +73,9 @@ fn of_list(items: &[Value], name: &str) -> Result<Answer, String> {
 
 /// Reads an object: the answer to one row, one list per name, or a wrapper of either.
 fn of_object(fields: &Map<String, Value>, name: &str, depth: usize) -> Result<Answer, String> {
+    if let Some(field) = probabilities(name, &[fields]) {
+        return Ok(Answer { rows: 1, fields: vec![field] });
+    }
     let flat = flat(fields);
     // Lists of names such as `prediction` have one item per row, unless a scalar shows that there is only one row.
     let is_scalar = |value: &Value| !value.is_array() && !value.is_object() && !value.is_null();
@@ -118,6 +126,19 @@ fn of_object(fields: &Map<String, Value>, name: &str, depth: usize) -> Result<An
             }
         }
     }
+}
+
+/// Returns the field of objects that map each class to its probability and have no other entries.
+fn probabilities(name: &str, rows: &[&Map<String, Value>]) -> Option<Field> {
+    let is_distribution = |row: &&Map<String, Value>| {
+        let numbers: Option<Vec<f64>> = row.values().map(Value::as_f64).collect();
+        let is_other = |name: &String| is_prediction(name) || is_probability(name);
+        row.len() > 1
+            && !row.keys().any(is_other)
+            && numbers.is_some_and(|numbers| unlike_probabilities(&numbers).is_none())
+    };
+    let values: Vec<Value> = rows.iter().map(|row| Value::Object((*row).clone())).collect();
+    rows.iter().all(is_distribution).then(|| of_rows(name, &values.iter().collect::<Vec<_>>())).flatten()
 }
 
 fn one_row(flat: &Map<String, Value>) -> Answer {

@@ -3,9 +3,7 @@
 use super::{Protocol, Reader};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::ValueEnum;
-use model::{
-    CsvOptions, Feature, ModelFile, Output, ProfileInput, Truth, Values, profile, read_reference,
-};
+use model::{CsvOptions, Feature, ModelFile, Output, ProfileInput, Truth, Values, profile, read_reference};
 use serde_json::Value;
 use std::{fs, path::Path};
 
@@ -80,7 +78,8 @@ fn exchanges_with_real_servers_are_read_as_their_models_mean_them() {
         let case: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         for exchange in case["exchanges"].as_array().unwrap() {
             let file = files.iter().find(|file| exchange["model"] == file.card.name.as_str()).unwrap();
-            check(file, exchange).unwrap_or_else(|problem| panic!("{}: {problem}: {exchange}", path.display()));
+            check(file, exchange)
+                .unwrap_or_else(|problem| panic!("{}: {problem}: {exchange}", path.display()));
         }
     }
     assert_eq!(servers, 2, "MLServer and FastAPI");

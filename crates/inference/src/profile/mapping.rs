@@ -13,7 +13,7 @@ pub(super) struct MappingArgs {
     /// columns of the table
     #[arg(long, value_name = "NAME=FEATURE", value_delimiter = ',')]
     inputs: Vec<String>,
-    /// Name of the tensor, if the server takes all columns in one
+    /// Name of the tensor, if the server takes all columns in one; with native, name of the field that contains the rows
     #[arg(long, value_name = "NAME")]
     pub(super) tensor: Option<String>,
     /// Output or field of the server's answers that has the prediction

@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 /// Fields that contain the rows in the requests of known servers and of many hand-written services.
-const CONTAINERS: [&str; 12] = [
+const CONTAINERS: [&str; 14] = [
     "instances",
     "inputs",
     "features",
@@ -24,6 +24,8 @@ const CONTAINERS: [&str; 12] = [
     "rows",
     "records",
     "input",
+    "input_data",
+    "ndarray",
     "items",
     "samples",
     "x",

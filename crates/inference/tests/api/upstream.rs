@@ -55,7 +55,10 @@ fn talk(stream: &TcpStream, answer: &Arc<Answer>) {
         reader.read_exact(&mut body).unwrap();
         let path = first.split(' ').nth(1).unwrap_or_default();
         let (status, text) = answer(path, &serde_json::from_slice(&body).unwrap_or_default());
-        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nContent-Type: application/json\r\n\r\n", text.len());
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nContent-Type: application/json\r\n\r\n",
+            text.len()
+        );
         let mut stream = stream;
         // The client may be gone.
         let _ = stream.write_all((head + &text).as_bytes());
@@ -97,7 +100,10 @@ fn profile(url: &str, flags: &[&str]) -> Result<Profiled, String> {
 }
 
 /// Profiles the model of this server, which answers the protocol `native`.
-fn native(answer: impl Fn(&Value) -> (u16, String) + Send + Sync + 'static, flags: &[&str]) -> Result<Profiled, String> {
+fn native(
+    answer: impl Fn(&Value) -> (u16, String) + Send + Sync + 'static,
+    flags: &[&str],
+) -> Result<Profiled, String> {
     let address = server(move |_, body| answer(body));
     profile(&format!("http://{address}"), &[&["--protocol", "native"], flags].concat())
 }
@@ -117,7 +123,10 @@ fn rule(row: &Value) -> (usize, f64) {
 
 const NAMES: [&str; 3] = ["setosa", "versicolor", "virginica"];
 
-/// A row of the server's own words for the answer to a body with one row of named values.
+/// Classes that the table does not have.
+const COLOURS: [&str; 3] = ["red", "green", "blue"];
+
+/// Answers a body with one row of named values, and refuses others.
 fn one_row(body: &Value, answer: impl Fn(usize, f64) -> Value) -> (u16, String) {
     if !body.is_object() || body.get("petal_length").is_none() {
         return (422, json!({"detail": "field required"}).to_string());
@@ -130,9 +139,12 @@ fn one_row(body: &Value, answer: impl Fn(usize, f64) -> Value) -> (u16, String) 
 fn the_service_itself_is_profiled_by_every_protocol() {
     let service = Service::start();
     let reference = IRIS.card.reference.confidence.unwrap();
-    for (protocol, model, has_probabilities) in
-        [("native", None, true), ("oip-v2", Some("iris"), true), ("v1", Some("iris"), false), ("mlflow", None, false)]
-    {
+    for (protocol, model, has_probabilities) in [
+        ("native", None, true),
+        ("oip-v2", Some("iris"), true),
+        ("v1", Some("iris"), false),
+        ("mlflow", None, false),
+    ] {
         let mut flags = vec!["--protocol", protocol];
         flags.extend(model.iter().flat_map(|name| ["--upstream-model", name]));
         let Profiled { file, text } = profile(&service.url(""), &flags).unwrap();
@@ -166,7 +178,11 @@ fn requests(rows: &[[f64; 4]]) -> Vec<(Protocol, &'static str, Value)> {
         (Protocol::Mlflow, "/invocations", json!({"dataframe_split": {"columns": names, "data": rows}})),
         (Protocol::Mlflow, "/invocations", json!({"inputs": rows})),
         (Protocol::OipV2, infer, json!({"inputs": [tensor]})),
-        (Protocol::OipV2, infer, json!({"inputs": columns, "outputs": [{"name": "predict"}, {"name": "predict_proba"}]})),
+        (
+            Protocol::OipV2,
+            infer,
+            json!({"inputs": columns, "outputs": [{"name": "predict"}, {"name": "predict_proba"}]}),
+        ),
         (Protocol::OipV2, infer, json!({"inputs": columns, "parameters": {"binary_data_output": true}})),
     ]
 }
@@ -189,7 +205,8 @@ async fn the_readers_agree_with_the_service_on_rows_and_outputs() {
         for (protocol, path, body) in requests(&rows) {
             let read = reader.rows(protocol, None, None, body.to_string().as_bytes()).unwrap();
             let sent = if body.get("features").is_some() { &rows[..1] } else { &rows[..] };
-            let got: Vec<Vec<f64>> = read.rows().iter().map(|row| row.iter().flatten().copied().collect()).collect();
+            let got: Vec<Vec<f64>> =
+                read.rows().iter().map(|row| row.iter().flatten().copied().collect()).collect();
             assert_eq!(got, sent, "{body}");
             let request = service.client.post(service.url(path)).header("Content-Type", "application/json");
             let response = request.body(body.to_string()).send().await.unwrap();
@@ -215,15 +232,21 @@ async fn the_readers_agree_with_the_service_on_rows_and_outputs() {
 
 #[test]
 fn a_service_of_one_row_at_a_time_is_profiled_from_named_values() {
-    let answer = |body: &Value| one_row(body, |class, confidence| json!({"label": NAMES[class], "confidence": confidence}));
+    let answer = |body: &Value| {
+        one_row(body, |class, confidence| json!({"label": NAMES[class], "confidence": confidence}))
+    };
     let Profiled { file, text } = native(answer, &["--name", "flowers"]).unwrap();
     let server = file.server.as_ref().unwrap();
     assert_eq!(server.probabilities, ServerProbabilities::PredictedClass);
-    assert_eq!((server.output.as_deref(), server.probabilities_output.as_deref()), (Some("label"), Some("confidence")));
+    assert_eq!(
+        (server.output.as_deref(), server.probabilities_output.as_deref()),
+        (Some("label"), Some("confidence"))
+    );
     assert!(text.contains("one object of named values, one row each"), "{text}");
     assert!(text.contains("divided evenly"), "{text}");
     let reader = Reader::new(&file).unwrap();
-    let outputs = reader.outputs(Protocol::Native, None, br#"{"label":"virginica","confidence":0.8}"#).unwrap();
+    let outputs =
+        reader.outputs(Protocol::Native, None, br#"{"label":"virginica","confidence":0.8}"#).unwrap();
     assert!(matches!(outputs[0], Output::Class { class: 2, .. }));
     assert_eq!(outputs[0].confidence(), Some(0.8));
 }
@@ -237,7 +260,8 @@ fn a_server_that_answers_numbers_needs_names_for_its_classes() {
     let Profiled { file, text } = native(answer, &["--classes", "setosa,versicolor,virginica"]).unwrap();
     assert_eq!(file.server.as_ref().unwrap().labels, ["0", "1", "2"]);
     assert!(text.contains("labels of the server: 0 is setosa, 1 is versicolor, 2 is virginica"), "{text}");
-    let outputs = Reader::new(&file).unwrap().outputs(Protocol::Native, None, br#"{"prediction":1}"#).unwrap();
+    let outputs =
+        Reader::new(&file).unwrap().outputs(Protocol::Native, None, br#"{"prediction":1}"#).unwrap();
     assert_eq!(outputs, [Output::Class { class: 1, probabilities: None }]);
 }
 
@@ -255,7 +279,8 @@ fn columns_have_the_names_and_the_order_of_the_server() {
         assert!(text.contains(line), "{text}");
     }
     let reader = Reader::new(&file).unwrap();
-    let rows = reader.rows(Protocol::Native, None, None, br#"[{"w":1,"l":2,"sepal_length":3,"b":4}]"#).unwrap();
+    let rows =
+        reader.rows(Protocol::Native, None, None, br#"[{"w":1,"l":2,"sepal_length":3,"b":4}]"#).unwrap();
     assert_eq!(rows.rows()[0], [3.0, 4.0, 2.0, 1.0].map(Some));
     for (inputs, problem) in [
         ("w=petal_width", "has no name for \"sepal_length\", \"sepal_width\", \"petal_length\""),
@@ -291,7 +316,10 @@ fn numbers_are_a_regression_and_answers_that_vary_are_noted() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("differently when they were sent a second time"), "{output:?}");
+    assert!(
+        output.status.success() && text.contains("differently when they were sent a second time"),
+        "{output:?}"
+    );
     let file = ModelFile::from_json(&std::fs::read_to_string(&out).unwrap()).unwrap();
     assert!(file.card.predicts_number() && file.server.unwrap().output.as_deref() == Some("price"));
 }
@@ -301,18 +329,24 @@ fn servers_that_cannot_be_profiled_are_errors_with_a_remedy() {
     let page = |_: &Value| (200, "<html>Sign in</html>".to_owned());
     let error = |answer: fn(&Value) -> (u16, String)| native(answer, &[]).map(|own| own.text).unwrap_err();
     for (text, parts) in [
-        (native(page, &[]).map(|own| own.text).unwrap_err(), ["expected JSON, got \"<html>Sign in</html>\"", "iris.csv:2"]),
+        (
+            native(page, &[]).map(|own| own.text).unwrap_err(),
+            ["expected JSON, got \"<html>Sign in</html>\"", "iris.csv:2"],
+        ),
         (error(|_| (404, "{}".into())), ["the server answered 404", "--upstream-path"]),
         (error(|_| (401, "{}".into())), ["the server answered 401", "INFERENCE_UPSTREAM_TOKEN"]),
         (error(|_| (302, "{}".into())), ["the server redirects", "give that address"]),
         (error(|_| (500, "boom".into())), ["the server answered 500: \"boom\"", "--inputs"]),
-        (error(|_| (200, json!(["setosa", "setosa", "setosa"]).to_string())), ["sent 2 rows, but the answer has 3", "iris.csv:2 to 3"]),
+        (
+            error(|_| (200, json!(["setosa", "setosa", "setosa"]).to_string())),
+            ["sent 2 rows, but the answer has 3", "iris.csv:2 to 3"],
+        ),
         (
             error(|body| one_row(body, |class, _| json!({"a": NAMES[class], "b": NAMES[class]}))),
             ["the prediction may be \"a\" or \"b\"", "--output"],
         ),
         (
-            error(|body| one_row(body, |class, _| json!({"class": ["red", "green", "blue"][class]}))),
+            error(|body| one_row(body, |class, _| json!({"class": COLOURS[class]}))),
             ["the model returns \"blue\", \"green\", \"red\", but the target column has", "--classes"],
         ),
         (
@@ -322,13 +356,18 @@ fn servers_that_cannot_be_profiled_are_errors_with_a_remedy() {
             }),
             ["the server answered 500: \"too wide\"", "iris.csv:1"],
         ),
-        (profile("http://127.0.0.1:1", &["--protocol", "v1"]).map(|own| own.text).unwrap_err(), ["--upstream-model", "v1"]),
+        (
+            profile("http://127.0.0.1:1", &["--protocol", "v1"]).map(|own| own.text).unwrap_err(),
+            ["--upstream-model", "v1"],
+        ),
         (
             profile("http://127.0.0.1:1", &["--protocol", "native"]).map(|own| own.text).unwrap_err(),
             ["cannot connect", "is the server running?"],
         ),
         (
-            profile("http://user:secret@127.0.0.1:1/\u{7f}", &["--protocol", "native"]).map(|own| own.text).unwrap_err(),
+            profile("http://user:secret@127.0.0.1:1/\u{7f}", &["--protocol", "native"])
+                .map(|own| own.text)
+                .unwrap_err(),
             ["--upstream", "…@127.0.0.1"],
         ),
         (

@@ -23,6 +23,8 @@ pub(super) enum Form {
     Rows,
     /// `{"data": [[…], …]}`
     Data,
+    /// Rows in a field of this name, as lists or objects; one row that is not in a list, or several
+    Field { name: String, named: bool, single: bool },
     /// `{"dataframe_split": {"columns": […], "data": [[…], …]}}`
     Split,
     /// `{"inputs": […]}` of MLflow, rows without names
@@ -46,8 +48,12 @@ impl Form {
     pub(super) fn of(protocol: Protocol, layout: &Layout, tensor: Option<&str>) -> Vec<Self> {
         let is_text = |feature: &Feature| matches!(&feature.values, Values::Categorical(own) if own.written == Written::Text);
         let has_texts = layout.columns.iter().any(|(_, _, feature)| is_text(feature));
-        match protocol {
-            Protocol::Native => vec![
+        match (protocol, tensor) {
+            (Protocol::Native, Some(name)) => {
+                let field = |named, single| Self::Field { name: name.to_owned(), named, single };
+                vec![field(false, false), field(true, false), field(false, true), field(true, true)]
+            }
+            (Protocol::Native, None) => vec![
                 Self::Instances,
                 Self::NamedInstances,
                 Self::Row,
@@ -56,13 +62,11 @@ impl Form {
                 Self::NamedFeatures,
                 Self::Data,
             ],
-            Protocol::V1 => match tensor {
-                Some(name) => vec![Self::TensorInstances(name.to_owned())],
-                None if has_texts => vec![Self::NamedInstances, Self::Instances],
-                None => vec![Self::Instances, Self::NamedInstances],
-            },
-            Protocol::Mlflow => vec![Self::Split, Self::Inputs],
-            Protocol::OipV2 => {
+            (Protocol::V1, Some(name)) => vec![Self::TensorInstances(name.to_owned())],
+            (Protocol::V1, None) if has_texts => vec![Self::NamedInstances, Self::Instances],
+            (Protocol::V1, None) => vec![Self::Instances, Self::NamedInstances],
+            (Protocol::Mlflow, _) => vec![Self::Split, Self::Inputs],
+            (Protocol::OipV2, _) => {
                 let columns = || {
                     Self::Columns(layout.columns.iter().map(|(_, _, feature)| datatype(feature)).collect())
                 };
@@ -78,7 +82,7 @@ impl Form {
 
     /// Returns whether a body has one row.
     pub(super) fn is_single(&self) -> bool {
-        matches!(self, Self::Features | Self::NamedFeatures | Self::Row)
+        matches!(self, Self::Features | Self::NamedFeatures | Self::Row | Self::Field { single: true, .. })
     }
 
     /// Returns the form as a note describes it.
@@ -92,6 +96,11 @@ impl Form {
             Self::Row => "one object of named values, one row each".into(),
             Self::Rows => "[{…}, …]".into(),
             Self::Data => "{\"data\": [[…], …]}".into(),
+            Self::Field { name, named, single } => {
+                let row = if *named { "{…}" } else { "[…]" };
+                let rows = if *single { row.to_owned() } else { format!("[{row}, …]") };
+                format!("{{{name:?}: {rows}}}")
+            }
             Self::Split => "{\"dataframe_split\": …}".into(),
             Self::Inputs => "{\"inputs\": [[…], …]}".into(),
             Self::Matrix(name, datatype) => format!("one tensor {name:?} of {datatype}, rows × columns"),
@@ -118,6 +127,11 @@ impl Form {
             Self::TensorInstances(name) => {
                 let tensor = |row| Value::Object(Map::from_iter([(name.clone(), list(row))]));
                 json!({ "instances": all(&tensor) })
+            }
+            Self::Field { name, named: is_named, single } => {
+                let row: &dyn Fn(usize) -> Value = if *is_named { &named } else { &list };
+                let rows = if *single { row(first) } else { all(row) };
+                Value::Object(Map::from_iter([(name.clone(), rows)]))
             }
             Self::Features => json!({ "features": list(first) }),
             Self::NamedFeatures => json!({ "features": named(first) }),

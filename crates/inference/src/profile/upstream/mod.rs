@@ -334,7 +334,9 @@ impl Sender<'_> {
         let numeric = roles.prediction.is_some_and(crate::foreign::Field::is_numeric);
         let Some(known) = collected else {
             let mapping = &self.args.mapping;
-            for (flag, own) in [(&mapping.output, &output), (&mapping.probabilities_output, &probabilities_output)] {
+            for (flag, own) in
+                [(&mapping.output, &output), (&mapping.probabilities_output, &probabilities_output)]
+            {
                 if let Some(wanted) = flag.as_ref().filter(|wanted| own.as_ref() != Some(*wanted)) {
                     return Err(format!("the answer has no field {wanted:?}, only {}", answer.listed()));
                 }
