@@ -19,7 +19,7 @@ use crate::{
 use ::onnx::{RawOutputs, Scores};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bodies::{Form, Layout};
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use client::{Address, Client};
 use model::{Batch, Feature, ReferenceTable, ServerInput, reference_features};
 use std::{ops::Range, time::Duration};
@@ -120,9 +120,13 @@ fn path(args: &Args, protocol: Protocol) -> Result<String> {
         return Ok(path.clone());
     }
     let model = || {
-        args.server.upstream_model.as_deref().context(
-            "the path of this protocol has the name of the model; give it with --upstream-model, or the whole path with --upstream-path",
-        )
+        args.server.upstream_model.as_deref().with_context(|| {
+            let name = protocol.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+            format!(
+                "--protocol {name}: the path has the name of the model; give it with --upstream-model, or the whole path with \
+                 --upstream-path"
+            )
+        })
     };
     Ok(match protocol {
         Protocol::Native => "/predict".to_owned(),
