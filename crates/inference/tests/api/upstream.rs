@@ -365,7 +365,7 @@ fn servers_that_cannot_be_profiled_are_errors_with_a_remedy() {
             ["cannot connect", "is the server running?"],
         ),
         (
-            profile("http://user:secret@127.0.0.1:1/\u{7f}", &["--protocol", "native"])
+            profile("http://user:secret@127.0.0.1:1/a b", &["--protocol", "native"])
                 .map(|own| own.text)
                 .unwrap_err(),
             ["--upstream", "…@127.0.0.1"],

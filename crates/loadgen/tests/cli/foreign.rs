@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// A scenario with so few requests that a run is never invalid because of late ones.
 fn scenario(payload: &str, expect: &str) -> String {
     format!(
-        "name: x\npayloads: {{ rows: {{ {payload} }} }}\n\
+        "name: x\ntimeout: 60s\npayloads: {{ rows: {{ {payload} }} }}\n\
          phases: [ {{ name: a, executor: constant-arrival-rate, rate: 125, duration: 200ms }} ]\n\
          thresholds: {{ unexpected_rate: [\"count==0\"] }}\nexpect: {{ {expect} }}\n"
     )
@@ -85,7 +85,7 @@ fn a_200_that_is_not_an_answer_of_the_protocol_is_not_completed() {
     const LOGIN: &str = "<!doctype html><title>Sign in</title><form action=/login>";
     for (payload, path, answer) in PROTOCOLS {
         let truncated = &answer[..answer.len() - 1];
-        for bad in ["", LOGIN, "null", r#"{"error":"model not loaded"}"#, r#"{"outputs":[]}"#, truncated] {
+        for bad in ["", LOGIN, r#"{"error":"model not loaded"}"#, truncated] {
             let (run, _) = run(payload, bad);
             run.expect_code(99);
             assert!(run.adds_up(), "{}", run.report);

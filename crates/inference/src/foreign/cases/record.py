@@ -427,6 +427,6 @@ def predict_iris_batch(body: dict):
 
 
 if __name__ == "__main__":
-    what, target = sys.argv[1], pathlib.Path(sys.argv[2])
+    what, target = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
     target.mkdir(parents=True, exist_ok=True)
     {"mlserver": mlserver, "kserve": kserve, "mlflow": mlflow, "fastapi": fastapi, "tables": lambda _: write_tables()}[what](target)
