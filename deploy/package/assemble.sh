@@ -54,7 +54,7 @@ python3 deploy/package/inventory.py "$target" "$documents"
 
 archive() { # folder, name in it, file
     tar --create --directory "$1" --sort=name --format=gnu --owner=0 --group=0 --numeric-owner \
-        --mtime="@$SOURCE_DATE_EPOCH" "$2" | gzip -9n >"$3"
+        --mtime="@$SOURCE_DATE_EPOCH" "$2" | gzip -n >"$3"
 }
 archive "$work" "$name" "$out/$name.tar.gz"
 

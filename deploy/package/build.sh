@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the programs and makes the packages from them, in target/dist. Two builds of a commit give the same bytes, in any folder.
+# Builds the programs and makes the packages from them, in target/dist. What differs between machines is left out of them: paths,
+# times, users and modes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
