@@ -47,29 +47,16 @@ impl BodyWriter {
         let card = &model.card;
         let protocol = as_served(protocol, model.server.as_ref());
         let columns = columns(model);
-        let unfit = |wanted: &[Kind]| columns.iter().find(|column| !wanted.contains(&column.kind));
-        match &protocol {
-            Protocol::V1 => {
-                if let Some(column) = unfit(&[Kind::Number, Kind::Boolean]) {
-                    return Err(format!(
-                        "protocol: v1 sends a row as a list of numbers, but feature {:?} of model {} has texts; use oip-v2 or mlflow, \
-                         or a fixed body",
-                        column.name, card.name
-                    ));
-                }
-            }
-            Protocol::OipV2(Tensors { matrix: Some(matrix), .. }) => {
-                if let Some(column) = unfit(&[Kind::Number]) {
-                    return Err(format!(
-                        "tensors.matrix: tensor {matrix:?} would have the values of all features as numbers, but feature {:?} of model \
-                         {} has {}; leave `matrix` out to send one tensor per feature",
-                        column.name,
-                        card.name,
-                        if column.kind == Kind::Text { "texts" } else { "booleans" }
-                    ));
-                }
-            }
-            Protocol::OipV2(_) | Protocol::Native | Protocol::Mlflow => {}
+        if let Protocol::OipV2(Tensors { matrix: Some(matrix), .. }) = &protocol
+            && let Some(column) = columns.iter().find(|column| column.kind != Kind::Number)
+        {
+            return Err(format!(
+                "tensors.matrix: tensor {matrix:?} would have the values of all features as numbers, but feature {:?} of model {} has {}; \
+                 leave `matrix` out to send one tensor per feature",
+                column.name,
+                card.name,
+                if column.kind == Kind::Text { "texts" } else { "booleans" }
+            ));
         }
         let pieces = pieces(&protocol, &columns);
         Ok(Self { model: Arc::clone(model), columns, protocol, pieces })
@@ -392,11 +379,6 @@ mod tests {
     #[test]
     fn a_feature_that_the_protocol_has_no_place_for_is_an_error() {
         let error = |protocol| BodyWriter::new(&protocol, &mixed()).unwrap_err();
-        let v1 = error(Protocol::V1);
-        assert!(
-            v1.starts_with("protocol: v1 sends a row as a list of numbers, but feature \"letter\""),
-            "{v1}"
-        );
         let matrix = error(tensors(Some("x")));
         assert!(matrix.starts_with("tensors.matrix: tensor \"x\""), "{matrix}");
         assert!(matrix.contains("feature \"letter\" of model t has texts; leave `matrix` out"), "{matrix}");

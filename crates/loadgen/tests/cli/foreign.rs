@@ -185,7 +185,6 @@ fn a_profile_that_does_not_fit_is_reported_before_the_run() {
     let v1 = "source: { model: {} }, protocol: v1, model: flats";
     let matrix = "source: { model: {} }, protocol: oip-v2, model: flats, tensors: { matrix: x }";
     for (payload, profile, words) in [
-        (v1, "flats.json", "payloads.rows.protocol: v1 sends a row as a list of numbers, but feature"),
         (
             matrix,
             "flats.json",
