@@ -43,7 +43,7 @@ demo mode="auto":
 # Run one scenario natively, against a fresh service with the built-in model and, if it is installed, Prometheus
 rehearse scenario: _monitoring-if-possible (_rehearse scenario)
 
-# Play the demo against a FastAPI service that knows nothing of monitoring, with `inference watch` in front of it
+# Play the demo against a FastAPI service without monitoring of its own, with `inference watch` in front of it
 demo-watch: (_install "python3" "python3") _monitoring-if-possible (_rehearse "demo" "watch")
 
 # Build everything and run every test, against real Prometheus tools
@@ -353,7 +353,7 @@ _rehearse scenario behind="serve":
         upstream="127.0.0.1:$(free_port 8080)"
         own="127.0.0.1:$(free_port 8001)"
         "$venv/bin/python" examples/fastapi/reference.py "$work/reference.csv"
-        "$venv/bin/uvicorn" --app-dir examples/fastapi app:app --host 127.0.0.1 --port "${upstream##*:}" --no-access-log 2>"$out/upstream.log" &
+        "$venv/bin/uvicorn" --app-dir examples/fastapi app:app --host 127.0.0.1 --port "${upstream##*:}" --workers 2 --no-access-log 2>"$out/upstream.log" &
         pids+=($!)
         wait_for "the FastAPI service" "http://$upstream/docs" $! "$out/upstream.log"
         echo "FastAPI       http://$upstream   (log: $out/upstream.log)"

@@ -1,6 +1,6 @@
 """A plain FastAPI service: a scikit-learn classifier of Iris flowers behind POST /predict.
 
-It knows nothing of monitoring. `just demo-watch` puts the watcher in front of it.
+It has no monitoring of its own. `just demo-watch` puts the watcher in front of it.
 """
 
 from typing import Annotated

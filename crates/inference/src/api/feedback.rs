@@ -126,7 +126,7 @@ pub(super) async fn feedback(
 
 /// Counts the feedback in a body and writes the answer.
 fn take(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
-    let body = Body::parse(body, MOST_PIECES, state.own_ids).map_err(|error| {
+    let body = Body::parse(body, MOST_PIECES, state.own_ids.is_some()).map_err(|error| {
         Refusal::new(Reason::MalformedJson, format!("the body cannot be read as JSON: {error}"))
     })?;
     let mut response = FeedbackResponse::default();
@@ -225,6 +225,11 @@ fn read<'a>(piece: &'a Piece, place: &str) -> Result<SentFeedback<'a>, Refusal> 
 
 /// Counts feedback with an id of the client's own. The client says what was predicted, because nothing was signed.
 fn count_own(id: &str, own: &Own<'_>, label: &Label<'_>, place: &str, state: &State) -> Result<(), Refusal> {
+    if state.receipts.verify(id).is_ok() {
+        let message =
+            "the id was issued by the watcher and contains the prediction; leave the prediction out";
+        return Err(Refusal::new(Reason::UnknownField, message).at(path(place, "prediction")));
+    }
     let model = state.named(own.model).ok_or_else(|| {
         let message = match own.model {
             Some(name) => format!("no model is called {}", quoted(name)),
@@ -360,7 +365,7 @@ impl Label<'_> {
     fn number(&self) -> Result<f64, String> {
         let (Self::Text(sent) | Self::Literal(sent)) = self;
         let number = sent.trim().parse().ok().filter(|number: &f64| number.is_finite());
-        number.ok_or_else(|| format!("the model predicts a number, but this is {}", quoted(sent)))
+        number.ok_or_else(|| format!("expected a number, which the model predicts, got {}", quoted(sent)))
     }
 
     /// Returns the position of the class, or a message if the label is not a class or not a unique one.

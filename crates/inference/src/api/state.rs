@@ -65,11 +65,14 @@ pub struct State {
     pub body_limit: usize,
     /// Whether the faults that headers ask for are injected.
     pub allow_fault_injection: bool,
-    /// Whether feedback may have ids of the client's own.
-    pub own_ids: bool,
+    /// Set if feedback may have ids of the client's own: returns the version of the model of a name, or of the only model.
+    pub(crate) own_ids: Option<OwnIds>,
     pub(super) docs: Arc<Config<'static>>,
     ready: AtomicBool,
 }
+
+/// Returns the version of a model by its name.
+pub(crate) type OwnIds = Box<dyn Fn(Option<&str>) -> Option<String> + Send + Sync>;
 
 /// What came of reading the model files again.
 pub struct Reload {
@@ -110,7 +113,7 @@ impl State {
             request_timeout: settings.request_timeout,
             body_limit: settings.body_limit,
             allow_fault_injection: settings.allow_fault_injection,
-            own_ids: false,
+            own_ids: None,
             docs: docs::page_config(),
             ready: AtomicBool::new(true),
         })
@@ -141,16 +144,9 @@ impl State {
         Ok(())
     }
 
-    /// Returns the model of a name, or the only model without one.
+    /// Returns the model of a name, or the only model without one, if feedback may have ids of the client's own.
     pub(super) fn named(&self, name: Option<&str>) -> Option<Arc<Described>> {
-        let current = Arc::clone(&self.served.load().described);
-        let others = self.former.lock().unwrap_or_else(PoisonError::into_inner);
-        match name {
-            Some(name) => {
-                std::iter::once(&current).chain(&*others).find(|model| model.card.name == name).cloned()
-            }
-            None => others.is_empty().then_some(current),
-        }
+        self.of_version(&self.own_ids.as_ref()?(name)?)
     }
 
     /// Reads the model files again and serves the new model, if there is a new one. It blocks until the model is loaded. Requests are

@@ -1,14 +1,18 @@
 //! Starts the proxy and the watcher's own listener, and stops them gracefully.
 
-use super::{Shared, WatchSettings, listener::Proxy, observer, own};
+use super::{Shared, WatchSettings, listener::Proxy, observer, own, sink::Sink};
 use crate::{
     api,
     app::{bind, upkeep},
     connection::{self, Connections, METRICS_CONNECTIONS},
 };
-use actix_web::dev::Server;
+use actix_web::{dev::Server, web};
 use anyhow::{Context, Result};
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::sync::oneshot;
+
+/// The interval at which events are looked for whose other half did not come.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 /// A watcher whose listeners are bound. Requests pass as soon as it is built.
 pub struct Watcher {
@@ -17,7 +21,16 @@ pub struct Watcher {
     shared: Arc<Shared>,
     proxy: Option<Proxy>,
     own: Server,
+    sink: web::Data<Sink>,
     settings: WatchSettings,
+}
+
+async fn tidy(sink: web::Data<Sink>) {
+    let mut ticks = tokio::time::interval(TIDY_EVERY);
+    loop {
+        ticks.tick().await;
+        sink.tidy();
+    }
 }
 
 impl Watcher {
@@ -33,6 +46,7 @@ impl Watcher {
         let connections = connection::allowed(2 * settings.max_connections, settings.worker_threads())? / 2;
         let own_address = own_listener.local_addr()?;
         let own = own::Routes::new(&shared, settings);
+        let sink = own.sink();
         let (state, scrapes) = (Arc::clone(&shared.state), api::Scrapes::shared());
         let own =
             Connections::new(&state.metrics, Arc::default(), METRICS_CONNECTIONS, state.request_timeout)
@@ -49,7 +63,7 @@ impl Watcher {
             address = Some(listener.local_addr()?);
             proxy = Some(Proxy::start(listener, upstream, &settings, &shared)?);
         }
-        Ok(Self { address, own_address, shared, proxy, own, settings })
+        Ok(Self { address, own_address, shared, proxy, own, sink, settings })
     }
 
     /// Returns the address of the proxy, if there is an upstream.
@@ -96,8 +110,9 @@ impl Watcher {
 
     async fn run(self, mut next_signal: impl AsyncFnMut() -> &'static str + 'static) -> Result<()> {
         self.log_start();
-        let Self { shared, proxy, own, settings, .. } = self;
+        let Self { shared, proxy, own, sink, settings, .. } = self;
         let upkeep = actix_web::rt::spawn(upkeep(Arc::clone(&shared.state)));
+        let tidy = actix_web::rt::spawn(tidy(sink));
         let handle = own.handle();
         let interrupted = async move {
             let cause = next_signal().await;
@@ -106,8 +121,14 @@ impl Watcher {
             shared.state.stop_being_ready();
             let gracefully = async {
                 tokio::time::sleep(drain).await;
-                let stopped =
-                    tokio::task::spawn_blocking(move || proxy.into_iter().for_each(Proxy::stop)).await;
+                // Not a task of the runtime, which would wait for it after a second signal.
+                let (sender, stopped) = oneshot::channel();
+                std::thread::spawn(move || {
+                    proxy.into_iter().for_each(Proxy::stop);
+                    // There is no receiver after a second signal.
+                    let _ = sender.send(());
+                });
+                let stopped = stopped.await;
                 handle.stop(true).await;
                 stopped.context("stopping the proxy")
             };
@@ -124,6 +145,7 @@ impl Watcher {
             stopped = interrupted => stopped?,
         }
         upkeep.abort();
+        tidy.abort();
         tracing::info!("stopped");
         Ok(())
     }

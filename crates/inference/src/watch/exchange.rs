@@ -47,7 +47,7 @@ impl Exchange {
             route,
             method,
             began: Instant::now(),
-            // Answered if the client closes the connection before there is an answer, as nginx logs it.
+            // The status that is counted if the client closes the connection before there is an answer, as nginx logs it.
             status: 499,
             prediction: None,
             is_complete: false,

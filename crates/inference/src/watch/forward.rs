@@ -1,7 +1,7 @@
 //! Passes one request on to the upstream and its answer back.
 
 use super::{
-    Shared,
+    OpenConnection, Shared,
     exchange::{Exchange, Prediction},
     headers::{self, BodyHeaders},
     relay::{self, Relay},
@@ -29,7 +29,7 @@ use tokio::{task::spawn_local, time::sleep};
 
 /// The largest body that is read before it is passed on, in bytes. Most requests for predictions and their answers are smaller. They
 /// usually arrive together with their head, so this does not delay them.
-const SMALL: u64 = 64 << 10;
+const SMALL: u64 = 16 << 10;
 
 /// The header with the prediction ids of an answer, separated by commas, one per row.
 const PREDICTION_ID: HeaderName = HeaderName::from_static("x-prediction-id");
@@ -88,10 +88,15 @@ impl Worker {
         passing: &mut Passing,
     ) -> Result<(Response<Relay>, Option<Lease>), Refused> {
         if request.method() == Method::CONNECT {
-            let message = "the watcher is no tunnel; send requests to the model server's own paths";
+            let message =
+                "the watcher does not support CONNECT; send requests to the model server's own paths";
             return Err(Refusal::new(Reason::MethodNotAllowed, message).into());
         }
         self.inject_faults(request.headers()).await?;
+        if let Some(coding) = headers::unknown_coding(request.headers()) {
+            let message = format!("expected no transfer coding other than chunked, got {coding}");
+            return Err(Refusal::new(Reason::UnsupportedEncoding, message).into());
+        }
         let upgrade = headers::upgrade(request.headers());
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let request_headers = BodyHeaders::of(request.headers());
@@ -102,22 +107,35 @@ impl Worker {
         if passing.target.is_some() && observed.is_none() {
             self.shared.unknown_model.increment(1);
         }
-        let request_copy = observed.map(|_| Rc::new(RefCell::new(self.shared.new_copy())));
+        let copy = || Rc::new(RefCell::new(self.shared.new_copy()));
+        let copies = observed.map(|_| (copy(), copy()));
+        if let Some(((target, model), (request, answer))) = observed.zip(copies.clone()) {
+            // From here on it is counted in one outcome, also if the client closes the connection.
+            passing.exchange.observes(Prediction {
+                model,
+                protocol: target.protocol,
+                request,
+                request_headers,
+                answer,
+                answer_headers: BodyHeaders::default(),
+                outputs: None,
+            });
+        }
         let limit = self.shared.upstream_timeout;
-        // Predictions change nothing at the server, so they can be repeated like requests of safe methods.
-        let is_safe = passing.target.is_some() || parts.method.is_safe();
-        let is_small = is_safe
+        // A prediction changes nothing at the server, so it can be repeated like a request of a safe method.
+        let is_repeatable = passing.target.is_some() || parts.method.is_safe();
+        let is_small = is_repeatable
             && body.size_hint().exact().is_some_and(|size| size <= SMALL)
             && !parts.headers.contains_key(EXPECT);
         let (body, whole) = if is_small {
             let whole = relay::read(body, limit).await.map_err(|error| unread_request(&error))?;
-            if let Some(copy) = &request_copy {
+            if let Some((copy, _)) = &copies {
                 copy.borrow_mut().add(&whole);
             }
             (Relay::whole(whole.clone()), Some(whole))
         } else {
             let body = Relay::arriving(body, limit);
-            (request_copy.iter().fold(body, |body, copy| body.copied(Rc::clone(copy))), None)
+            (copies.iter().fold(body, |body, (copy, _)| body.copied(Rc::clone(copy))), None)
         };
         let again = whole.map(|whole| {
             let parts = parts.clone();
@@ -128,37 +146,39 @@ impl Worker {
 
         let status = response.status();
         passing.exchange.answers(status.as_u16());
+        // The version of this connection, not of that to the upstream (RFC 9112, section 2.3).
+        *response.version_mut() = Version::HTTP_11;
+        if let Some(coding) = headers::unknown_coding(response.headers()) {
+            let message = format!("the model server's answer has the transfer coding {coding}");
+            return Err(Refusal::new(Reason::UpstreamBroken, message).into());
+        }
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok((self.switch(response, client), None));
         }
         let answer_headers = BodyHeaders::of(response.headers());
-        let Some(((target, model), request)) = observed.zip(request_copy) else {
-            headers::remove_those_of_the_connection(response.headers_mut(), None);
+        headers::remove_those_of_the_connection(response.headers_mut(), None);
+        if !self.shared.state.is_ready() {
+            // The client then opens another connection for its next request, which may reach another replica.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let Some((_, answer)) = copies else {
             return Ok((response.map(|body| Relay::arriving(body, limit)), Some(lease)));
         };
-        let answer = Rc::new(RefCell::new(self.shared.new_copy()));
-        passing.exchange.observes(Prediction {
-            model,
-            protocol: target.protocol,
-            request,
-            request_headers,
-            answer: Rc::clone(&answer),
-            answer_headers,
-            outputs: None,
-        });
+        if let Some(prediction) = passing.exchange.prediction() {
+            prediction.answer_headers = answer_headers;
+        }
         self.answered(response, lease, passing, answer).await
     }
 
     /// Passes on the answer to a request for predictions.
     async fn answered(
         &self,
-        mut response: Response<Incoming>,
+        response: Response<Incoming>,
         lease: Lease,
         passing: &mut Passing,
         copy: relay::SharedCopy,
     ) -> Result<(Response<Relay>, Option<Lease>), Refused> {
         let limit = self.shared.upstream_timeout;
-        headers::remove_those_of_the_connection(response.headers_mut(), None);
         let is_small = response.body().size_hint().exact().is_some_and(|size| size <= SMALL);
         if !is_small || !response.status().is_success() || self.shared.prediction_ids == 0 {
             return Ok((response.map(|body| Relay::arriving(body, limit).copied(copy)), Some(lease)));
@@ -169,8 +189,13 @@ impl Worker {
         })?;
         copy.borrow_mut().add(&whole);
         if let Some(prediction) = passing.exchange.prediction() {
-            prediction.outputs = self.shared.read_answer(prediction, &whole);
-            if let Some(ids) = self.prediction_ids(prediction) {
+            let outputs = self.shared.read_answer(prediction, &whole);
+            // Many outputs take more memory than their text, so they are read again by the observer.
+            prediction.outputs = outputs
+                .filter(|own| own.len() <= self.shared.prediction_ids && copy.borrow().bytes().is_ok());
+            if let Some(ids) = self.prediction_ids(prediction)
+                && !parts.headers.contains_key(PREDICTION_ID)
+            {
                 parts.headers.insert(PREDICTION_ID, ids);
             }
         }
@@ -180,7 +205,7 @@ impl Worker {
     /// Returns the prediction ids of an answer, if it could be read and has few rows.
     fn prediction_ids(&self, prediction: &Prediction) -> Option<HeaderValue> {
         let outputs = prediction.outputs.as_ref()?;
-        if outputs.is_empty() || outputs.len() > self.shared.prediction_ids {
+        if outputs.is_empty() {
             return None;
         }
         let (now, version) = (SystemTime::now(), self.shared.models[prediction.model].version);
@@ -246,7 +271,9 @@ impl Worker {
         let protocol = headers::upgrade(response.headers());
         headers::remove_those_of_the_connection(response.headers_mut(), protocol);
         if let Some(client) = client {
+            let open = OpenConnection::new(&self.shared);
             spawn_local(async move {
+                let _open = open;
                 let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else { return };
                 let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
                 // Either side may close the connection at any time.

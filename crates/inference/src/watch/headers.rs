@@ -17,7 +17,7 @@ const OF_CONNECTION: [HeaderName; 5] = [
     UPGRADE,
 ];
 
-/// Fields that stay even if `Connection` lists them, because without them the message would be another one.
+/// Fields that stay even if `Connection` lists them, because they define the message.
 const OF_MESSAGE: [HeaderName; 3] = [HOST, CONTENT_LENGTH, CONTENT_TYPE];
 
 /// Removes the fields that concern only one connection, as [RFC 9110, section
@@ -52,8 +52,21 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
-    lists_upgrade.then(|| headers.get(UPGRADE).cloned()).flatten()
+    // Through a connection that is upgraded to HTTP/2, requests would pass without being counted.
+    let is_http = |protocol: &HeaderValue| protocol.as_bytes().to_ascii_lowercase().starts_with(b"h2");
+    lists_upgrade.then(|| headers.get(UPGRADE).cloned()).flatten().filter(|protocol| !is_http(protocol))
 }
+
+/// Returns the transfer codings of a message if there is one other than `chunked`. Only `chunked` is decoded.
+pub(super) fn unknown_coding(headers: &HeaderMap) -> Option<String> {
+    let codings: Vec<&HeaderValue> = headers.get_all(TRANSFER_ENCODING).iter().collect();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let coding = codings.iter().enumerate().find(|(at, coding)| *at > 0 || !is_chunked(coding))?.1;
+    Some(String::from_utf8_lossy(coding.as_bytes()).into_owned())
+}
+
+/// The longest value of a header that is kept for the observer, in bytes.
+const MOST_KEPT: usize = 256;
 
 /// The header fields of a message that say how its body is read.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +83,8 @@ impl BodyHeaders {
     /// Reads the fields.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| {
-            headers.get(name).and_then(|value| value.to_str().ok()).map(|text| text.trim().to_owned())
+            let text = headers.get(name)?.to_str().ok()?.trim();
+            (text.len() <= MOST_KEPT).then(|| text.to_owned())
         };
         Self {
             content_type: text(CONTENT_TYPE.as_str()),

@@ -1,6 +1,6 @@
 //! Accepts the clients' connections and serves them on the worker threads of the proxy.
 
-use super::{Shared, WatchSettings, args::Upstream, forward::Worker, upstream::Connections};
+use super::{OpenConnection, Shared, WatchSettings, args::Upstream, forward::Worker, upstream::Connections};
 use crate::{
     metrics::{ConnectionDrop, MethodLabel},
     reason::Reason,
@@ -150,10 +150,11 @@ fn work(
         let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
         while let Some(socket) = sockets.recv().await {
             let (worker, stopping, open) = (Rc::clone(&worker), stopping.clone(), open.clone());
+            let counted = OpenConnection::counted(shared);
             spawn_local(async move {
+                // Also dropped if serving panics.
+                let _open = (open, counted);
                 serve(socket, &worker, stopping, limit).await;
-                worker.shared.state.connections.fetch_sub(1, Ordering::Relaxed);
-                drop(open);
             });
         }
         drop(open);

@@ -49,10 +49,13 @@ use observer::Observation;
 use queue::Queue;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use target::Targets;
+
+/// The greatest size of a decompressed answer that is read for prediction ids, in bytes.
+const DECODED: usize = 64 << 10;
 
 /// What all threads of the watcher share.
 struct Shared {
@@ -70,6 +73,28 @@ struct Shared {
     upstream_host: HeaderValue,
     /// The greatest number of rows of an answer with prediction ids.
     prediction_ids: usize,
+}
+
+/// Counts a connection as open until it is dropped.
+struct OpenConnection(Arc<Shared>);
+
+impl OpenConnection {
+    /// Counts a connection.
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.state.connections.fetch_add(1, Ordering::Relaxed);
+        Self::counted(shared)
+    }
+
+    /// Takes over a connection that was counted when it was accepted.
+    fn counted(shared: &Arc<Shared>) -> Self {
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.state.connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A model of the upstream.
@@ -105,6 +130,13 @@ impl Shared {
     /// Reads the profiles and prepares their metrics.
     fn new(settings: &WatchSettings) -> Result<Arc<Self>> {
         let own: Settings = settings.of_own_listener();
+        for (at, profile) in settings.profiles.iter().enumerate() {
+            ensure!(
+                settings.profiles[..at].iter().all(|other| other.of != profile.of),
+                "--profile {}: another profile is for the same requests; name the model or the path of each, as in churn={0}",
+                profile.file.display()
+            );
+        }
         let mut readers = Vec::new();
         for profile in &settings.profiles {
             let file = read_model_file("--profile", &profile.file)?;
@@ -121,8 +153,14 @@ impl Shared {
         let loaded =
             |reader: &Reader| LoadedModel { card: reader.card().clone(), engine: Arc::new(Elsewhere) };
         let (first, others) = readers.split_first().context("--profile: at least one profile is needed")?;
+        let targets = Targets::new(&settings.profiles, settings.protocol);
         let mut state = api::State::new(&own, loaded(first))?;
-        state.own_ids = settings.own_ids;
+        if settings.own_ids {
+            let versions: Vec<String> = readers.iter().map(|reader| reader.card().version.clone()).collect();
+            let targets = targets.clone();
+            state.own_ids =
+                Some(Box::new(move |name| targets.model(name).map(|model| versions[model].clone())));
+        }
         for other in others {
             state.also_accept_feedback_of(loaded(other))?;
         }
@@ -139,7 +177,7 @@ impl Shared {
         });
         let models = models.collect::<Result<_>>()?;
         let shared = Self {
-            targets: Targets::new(&settings.profiles, settings.protocol),
+            targets,
             models,
             routes: PROXIED.map(|route| state.metrics.of_route(route)),
             unknown_model: state.metrics.unknown_model(),
@@ -168,7 +206,7 @@ impl Shared {
         }
     }
 
-    /// Counts a request for a prediction by what came of observing it.
+    /// Counts a request for a prediction by its outcome.
     fn outcome(&self, model: usize, outcome: WatchOutcome) {
         self.models[model].metrics.count(outcome);
     }
@@ -185,7 +223,8 @@ impl Shared {
     fn read_answer(&self, prediction: &exchange::Prediction, body: &Bytes) -> Option<Vec<Output>> {
         let headers = &prediction.answer_headers;
         let read = || {
-            let body = observer::decode(body, headers.content_encoding.as_deref(), self.body_limit).ok()?;
+            // On the thread of the proxy, so little is decompressed.
+            let body = observer::decode(body, headers.content_encoding.as_deref(), DECODED).ok()?;
             let reader = &self.models[prediction.model].reader;
             reader.outputs(prediction.protocol, headers.json_length, &body).ok()
         };

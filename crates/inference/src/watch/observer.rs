@@ -32,7 +32,7 @@ pub(super) struct Observation {
     pub(super) outputs: Option<Vec<Output>>,
 }
 
-/// What came of an observation: how it is counted, and what did not fit.
+/// The outcome of an observation, and what did not fit.
 type Observed = Result<WatchOutcome, (WatchOutcome, String)>;
 
 /// Observes until the process ends. A fault of the observer ends one observation, not the thread.

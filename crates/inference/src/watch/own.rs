@@ -18,6 +18,11 @@ impl Routes {
         Self { shared: Arc::clone(shared), sink: web::Data::new(Sink::new(shared, settings)) }
     }
 
+    /// Returns the store of rows and events that are sent to the watcher.
+    pub(super) fn sink(&self) -> web::Data<Sink> {
+        web::Data::clone(&self.sink)
+    }
+
     /// Adds the routes.
     pub(super) fn add(&self, config: &mut ServiceConfig, scrapes: &web::Data<api::Scrapes>) {
         let state = &self.shared.state;

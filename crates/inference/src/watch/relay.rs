@@ -10,7 +10,10 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    sync::Notify,
+    time::{Sleep, sleep, timeout},
+};
 
 /// A copy that the body and the request's handler share.
 pub(super) type SharedCopy = Rc<RefCell<Copy>>;
@@ -26,6 +29,8 @@ pub(super) struct Relay {
     /// For an answer: what is done when it has passed.
     exchange: Option<Box<Exchange>>,
     lease: Option<Lease>,
+    /// For a request: notified when it has passed, or was dropped.
+    ended: Option<Rc<Notify>>,
 }
 
 enum Source {
@@ -47,12 +52,21 @@ impl Relay {
     }
 
     fn new(source: Source, limit: Duration) -> Self {
-        Self { source, copy: None, limit, waiting: None, exchange: None, lease: None }
+        Self { source, copy: None, limit, waiting: None, exchange: None, lease: None, ended: None }
     }
 
     /// Adds each piece to this copy.
-    pub(super) fn copied(self, copy: SharedCopy) -> Self {
-        Self { copy: Some(copy), ..self }
+    pub(super) fn copied(mut self, copy: SharedCopy) -> Self {
+        self.copy = Some(copy);
+        self
+    }
+
+    /// Returns what is notified when this body has passed, or was dropped; `None` if it is in memory.
+    pub(super) fn ended(&mut self) -> Option<Rc<Notify>> {
+        if self.is_end_stream() || matches!(self.source, Source::Whole(_)) {
+            return None;
+        }
+        Some(Rc::clone(self.ended.insert(Rc::default())))
     }
 
     /// Completes the exchange and keeps the connection when the body has passed.
@@ -72,14 +86,31 @@ impl Relay {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
+        if let Some(ended) = self.ended.take() {
+            ended.notify_one();
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            ended.notify_one();
+        }
     }
 }
 
 /// Reads a body into memory.
 ///
 /// # Errors
-/// Returns an error if the body breaks off, or if the next piece does not arrive within `limit`.
+/// Returns an error if the body breaks off, or has not arrived within `limit`.
 pub(super) async fn read(body: Incoming, limit: Duration) -> io::Result<Bytes> {
+    timeout(limit, read_pieces(body)).await.unwrap_or_else(|_| Err(late()))
+}
+
+async fn read_pieces(body: Incoming) -> io::Result<Bytes> {
+    // The caller limits the time.
+    let limit = Duration::MAX;
     let mut relay = Relay::arriving(body, limit);
     let (mut first, mut all): (Bytes, Option<Vec<u8>>) = (Bytes::new(), None);
     while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut relay).poll_frame(context)).await {
@@ -93,6 +124,10 @@ pub(super) async fn read(body: Incoming, limit: Duration) -> io::Result<Bytes> {
         }
     }
     Ok(all.map_or(first, Bytes::from))
+}
+
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the next part of the body did not arrive in time")
 }
 
 impl Body for Relay {
@@ -115,8 +150,7 @@ impl Body for Relay {
                     let limit = relay.limit;
                     let waiting = relay.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
                     ready!(waiting.as_mut().poll(context));
-                    let message = "the next part of the body did not arrive in time";
-                    Some(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
+                    Some(Err(late()))
                 }
             },
         };

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use std::{
     collections::{HashMap, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -26,7 +26,7 @@ use std::{
 const WAIT: Duration = Duration::from_secs(60);
 
 /// The greatest number of halves that wait.
-const MOST_WAITING: usize = 100_000;
+const MOST_WAITING: usize = 20_000;
 
 /// The types of KServe's events.
 const REQUEST: &str = "org.kubeflow.serving.inference.request";
@@ -41,18 +41,16 @@ pub(super) struct Sink {
     observed: FeedbackGiven,
 }
 
-/// The halves that wait for the other one.
+/// The halves that wait for the other one, by a hash of the model and the id, which may be long.
 #[derive(Default)]
 struct Waiting {
-    halves: HashMap<Key, Half>,
-    /// In the order of arrival. Keys whose other half came are still listed.
-    arrivals: VecDeque<(Instant, Key)>,
+    halves: HashMap<u64, Half>,
+    /// In the order of arrival. Keys whose other half came may still be listed.
+    arrivals: VecDeque<(Instant, u64)>,
 }
 
-/// The model and the id of an event.
-type Key = (usize, String);
-
 struct Half {
+    model: usize,
     is_request: bool,
     body: Copy,
     headers: BodyHeaders,
@@ -70,20 +68,28 @@ impl Sink {
     }
 
     /// Adds one half, and observes the prediction if the other half is there.
-    fn add(&self, key: Key, half: Half) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    fn add(&self, key: u64, half: Half) {
+        let mut waiting = self.waiting();
         waiting.drop_late(half.arrived, &self.shared);
         let other = match waiting.halves.remove(&key) {
             Some(other) if other.is_request != half.is_request => other,
             former => {
-                if former.is_some() {
-                    // The same half came twice, so the id does not tell the requests apart.
-                    self.shared.outcome(key.0, WatchOutcome::Unpaired);
+                match former {
+                    // The sender repeats an event that it did not get an answer to.
+                    Some(former)
+                        if former.body.bytes().is_ok() && former.body.bytes() == half.body.bytes() =>
+                    {
+                        waiting.halves.insert(key, former);
+                        return;
+                    }
+                    // The id does not tell the requests apart.
+                    Some(former) => self.shared.outcome(former.model, WatchOutcome::Unpaired),
+                    None => {}
                 }
                 if waiting.halves.len() >= MOST_WAITING {
                     waiting.drop_oldest(&self.shared);
                 }
-                waiting.arrivals.push_back((half.arrived, key.clone()));
+                waiting.arrivals.push_back((half.arrived, key));
                 waiting.halves.insert(key, half);
                 return;
             }
@@ -92,7 +98,7 @@ impl Sink {
         let (request, answer) = if half.is_request { (half, other) } else { (other, half) };
         let protocol = self.protocol.or_else(|| request.body.bytes().ok().and_then(protocol_of));
         self.shared.observe(Observation {
-            model: key.0,
+            model: request.model,
             // A body in none of the protocols is reported as one that cannot be read.
             protocol: protocol.unwrap_or(Protocol::OipV2),
             status: 200,
@@ -105,23 +111,52 @@ impl Sink {
     }
 }
 
+impl Sink {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the halves that waited too long. Must be called from time to time, also if no events arrive.
+    pub(super) fn tidy(&self) {
+        self.waiting().drop_late(Instant::now(), &self.shared);
+    }
+}
+
 impl Waiting {
     /// Counts the halves that waited too long.
     fn drop_late(&mut self, now: Instant, shared: &Shared) {
-        while self.arrivals.front().is_some_and(|(arrived, _)| now.duration_since(*arrived) > WAIT) {
-            self.drop_oldest(shared);
+        loop {
+            match self.arrivals.front() {
+                Some((arrived, key)) if !self.waits(*arrived, *key) => drop(self.arrivals.pop_front()),
+                Some((arrived, _)) if now.saturating_duration_since(*arrived) > WAIT => {
+                    self.drop_oldest(shared)
+                }
+                _ => return,
+            }
         }
     }
 
     fn drop_oldest(&mut self, shared: &Shared) {
         while let Some((arrived, key)) = self.arrivals.pop_front() {
-            // A later half with the same id may wait now.
-            if self.halves.get(&key).is_some_and(|half| half.arrived == arrived) {
-                self.halves.remove(&key);
-                return shared.outcome(key.0, WatchOutcome::Unpaired);
+            if self.waits(arrived, key)
+                && let Some(half) = self.halves.remove(&key)
+            {
+                return shared.outcome(half.model, WatchOutcome::Unpaired);
             }
         }
     }
+
+    /// Returns whether the half that arrived then still waits, and not a later one with the same id.
+    fn waits(&self, arrived: Instant, key: u64) -> bool {
+        self.halves.get(&key).is_some_and(|half| half.arrived == arrived)
+    }
+}
+
+/// Returns the hash of a model's position and an id.
+fn hash(model: usize, id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (model, id).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Returns the protocol of a request by the fields of its body.
@@ -172,7 +207,7 @@ pub(super) async fn cloud_event(
     let Some(model) = shared.targets.model(name) else {
         shared.unknown_model.increment(1);
         let message = format!(
-            "no profile is of the model {:?}; give one with --profile MODEL=FILE",
+            "no profile matches the model {:?}; give one with --profile MODEL=FILE",
             name.unwrap_or_default()
         );
         return Err(Refusal::new(Reason::UnknownModel, message).at("ce-inferenceservicename").into());
@@ -189,7 +224,7 @@ pub(super) async fn cloud_event(
     })?;
     let mut copy = shared.new_copy();
     copy.add(&body);
-    sink.add((model, id), Half { is_request, body: copy, headers, arrived: Instant::now() });
+    sink.add(hash(model, &id), Half { model, is_request, body: copy, headers, arrived: Instant::now() });
     Ok(HttpResponse::Accepted().finish())
 }
 
@@ -234,12 +269,14 @@ impl Sink {
         let shared = &self.shared;
         let Some(at) = shared.targets.model(sent.model.as_deref()) else {
             shared.unknown_model.increment(1);
-            let message = "no profile is of this model; name one of those given with --profile MODEL=FILE";
+            let message = "no profile matches the model; name one of those given with --profile MODEL=FILE";
             return Err(Refusal::new(Reason::UnknownModel, message).at("model"));
         };
         let model = &shared.models[at];
         let counted = self.count_of(&sent, at);
         match &counted {
+            // The same id was counted before.
+            Ok(0) => {}
             Ok(_) => model.metrics.count(WatchOutcome::Observed),
             Err(refusal) if refusal.field.as_deref() == Some("predictions") => {
                 model.metrics.count(WatchOutcome::UnknownShape);
@@ -270,12 +307,8 @@ impl Sink {
         let predictions = model.distances.predictions(rows.rows(), outputs);
         let predictions = predictions
             .map_err(|error| Refusal::new(Reason::NumberOutOfRange, error.to_string()).at("instances"))?;
-        if let Some(id) = &sent.id {
-            let mut hasher = DefaultHasher::new();
-            (at, id).hash(&mut hasher);
-            if !self.observed.insert(hasher.finish()) {
-                return Ok(0);
-            }
+        if sent.id.as_ref().is_some_and(|id| !self.observed.insert(hash(at, id))) {
+            return Ok(0);
         }
         model.described.metrics.observed_all(rows.rows());
         model.described.metrics.predicted_all(&predictions);

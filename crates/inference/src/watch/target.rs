@@ -23,12 +23,12 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// Creates the targets of these profiles, in their order. `protocol` is that of all bodies if it does not follow from the path.
+    /// Creates the targets of these profiles, in their order. `protocol` is that of all bodies; by default it follows from the path.
     pub(super) fn new(profiles: &[ProfileArg], protocol: Option<Protocol>) -> Self {
         Self { profiles: profiles.iter().map(|profile| profile.of.clone()).collect(), protocol }
     }
 
-    /// Returns the target of a POST to this path, unless the path is none for predictions.
+    /// Returns the target of a POST to this path, or `None` if it is not a path for predictions.
     pub(super) fn find(&self, path: &str) -> Option<Target> {
         let by_path = |of: &ProfileFor| matches!(of, ProfileFor::Path(own) if own == path);
         if let Some(model) = self.profiles.iter().position(by_path) {
@@ -36,24 +36,26 @@ impl Targets {
                 self.protocol.unwrap_or(recognised(path).map_or(Protocol::Native, |found| found.1));
             return Some(Target { route: usual_route(protocol), protocol, model: Some(model) });
         }
+        // A profile of a path is for no other path.
         let (route, protocol, name) = recognised(path)?;
         let protocol = self.protocol.unwrap_or(protocol);
         let name = name.map(|name| percent_decode_str(name).decode_utf8_lossy());
-        Some(Target { route, protocol, model: self.model(name.as_deref()) })
+        let is_of_path = matches!(self.profiles[..], [ProfileFor::Path(_)]);
+        let model = if is_of_path { None } else { self.model(name.as_deref()) };
+        Some(Target { route, protocol, model })
     }
 
     /// Returns the position of the profile for a model by its name, if there is one.
     pub(super) fn model(&self, name: Option<&str>) -> Option<usize> {
-        let named = |of: &ProfileFor| matches!(of, ProfileFor::Model(own) if Some(own.as_str()) == name);
+        let named = |of: &ProfileFor| matches!(of, ProfileFor::Model(own) | ProfileFor::Path(own) if Some(own.as_str()) == name);
         let any = |of: &ProfileFor| matches!(of, ProfileFor::Any);
         if let Some(model) =
             self.profiles.iter().position(named).or_else(|| self.profiles.iter().position(any))
         {
             return Some(model);
         }
-        // A path without a name cannot be of another model if there is only one.
-        let only_one = name.is_none() && matches!(self.profiles[..], [ProfileFor::Model(_)]);
-        only_one.then_some(0)
+        // Without a name it cannot be another model if there is only one.
+        (name.is_none() && self.profiles.len() == 1).then_some(0)
     }
 }
 

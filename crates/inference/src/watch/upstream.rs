@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     net::{TcpStream, lookup_host},
     task::spawn_local,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// The time after which an idle connection is closed. It is shorter than that of common servers (5 s in uvicorn), because a request that
@@ -63,7 +63,7 @@ impl Connections {
     }
 
     /// Sends a request and waits for the head of its answer. `again` returns the request once more; there is none if the request may not
-    /// be repeated. It is sent again if the server closed an idle connection instead of answering.
+    /// be repeated. It is sent once more, on a new connection, if the server closed an idle connection instead of answering.
     ///
     /// # Errors
     /// Returns an error if the upstream cannot be reached, or does not answer with HTTP in time.
@@ -72,18 +72,29 @@ impl Connections {
         mut request: Request<Relay>,
         again: Option<impl Fn() -> Request<Relay>>,
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
+        let mut idle = self.idle().await;
         loop {
-            let (mut sender, was_idle) = match self.idle().await {
+            let (mut sender, was_idle) = match idle.take() {
                 Some(sender) => (sender, true),
                 None => (self.connect().await?, false),
             };
-            let answer = timeout(self.limit, sender.try_send_request(request)).await.map_err(|_| {
-                let message = format!(
-                    "the model server did not answer within {}",
-                    humantime::format_duration(self.limit)
-                );
-                Refusal::new(Reason::UpstreamTimeout, message)
-            })?;
+            let ended = request.body_mut().ended();
+            // The time of the answer begins when the body has passed, whose pauses have a limit of their own.
+            let late = async {
+                if let Some(ended) = ended {
+                    ended.notified().await;
+                }
+                sleep(self.limit).await;
+            };
+            let answer = tokio::select! {
+                biased;
+                answer = sender.try_send_request(request) => answer,
+                () = late => {
+                    let limit = humantime::format_duration(self.limit);
+                    let message = format!("the model server did not answer within {limit}");
+                    return Err(Refusal::new(Reason::UpstreamTimeout, message));
+                }
+            };
             match answer {
                 Ok(response) => {
                     return Ok((response, Lease { connections: Rc::clone(self), sender }));
@@ -175,7 +186,18 @@ impl Connections {
 fn fault(error: &hyper::Error) -> Refusal {
     if error.is_user() {
         // The body of the request ended with an error, because the client stopped sending it.
-        return Refusal::new(Reason::BodyUnreadable, "the request's body did not arrive");
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            if cause
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
+            {
+                let message = "the body did not arrive within the time limit";
+                return Refusal::new(Reason::BodyTimeout, message);
+            }
+            source = cause.source();
+        }
+        return Refusal::new(Reason::BodyUnreadable, "the body did not arrive");
     }
     let message = if error.is_parse() {
         format!("the model server's answer is not HTTP: {error}")

@@ -95,6 +95,77 @@ fn a_pause_within_a_body_ends_the_request_after_the_time_limit() {
 }
 
 #[test]
+fn a_slow_upload_is_not_taken_for_a_slow_server() {
+    let upstream = Upstream::answering(|_| Answer::json(200, "{}"));
+    let watched = Watched::iris(upstream.address, &["--upstream-timeout", "1s"]);
+    let mut stream = connect(watched.address);
+    stream.write_all(b"POST /predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    let begin = std::time::Instant::now();
+    // Longer than the time limit altogether, without a pause that long.
+    while begin.elapsed().as_millis() < 2000 {
+        stream.write_all(b"1\r\nx\r\n").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    stream.write_all(b"0\r\n\r\n").unwrap();
+    let mut reader = BufReader::new(stream);
+    assert_eq!(Message::read_answer(&mut reader, false).unwrap().status(), 200);
+
+    // A pause that is too long is the client's.
+    let mut stream = connect(watched.address);
+    stream
+        .write_all(b"POST /predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        .unwrap();
+    let answer = Message::read_answer(&mut BufReader::new(stream), false).unwrap();
+    assert_eq!((answer.status(), answer.code().as_str()), (408, "body_timeout"));
+    assert_eq!(watched.outcome("upstream_error"), 0.0);
+}
+
+#[test]
+fn a_request_is_repeated_at_most_once() {
+    let upstream = Upstream::answering(|request| match request.field("x-fail") {
+        Some(_) => Answer::closing(""),
+        None => Answer::json(200, "{}"),
+    });
+    let watched = Watched::iris(upstream.address, &[]);
+    // Several connections to the upstream are idle.
+    let streams: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = connect(watched.address);
+            let request = String::from_utf8(message::post("/predict", ROW)).unwrap();
+            stream.write_all(request.replace("Connection: close\r\n", "").as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for stream in &streams {
+        Message::read_answer(&mut BufReader::new(stream), false).unwrap();
+    }
+    upstream.take();
+    let request = String::from_utf8(message::post("/predict", ROW)).unwrap();
+    let answer = watched.ask(request.replace("Host: model", "Host: model\r\nX-Fail: 1").as_bytes());
+    assert_eq!((answer.status(), answer.code().as_str()), (502, "upstream_broken"));
+    assert_eq!(upstream.take().len(), 2);
+}
+
+#[test]
+fn transfer_codings_other_than_chunked_are_refused() {
+    let upstream = Upstream::answering(|_| {
+        Answer::closing("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
+    });
+    let watched = Watched::iris(upstream.address, &[]);
+    assert_eq!(watched.post("/predict", ROW).code(), "upstream_broken");
+    let request = b"POST /predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    assert_eq!(watched.ask(request).code(), "unsupported_encoding");
+}
+
+#[test]
+fn an_answer_has_the_version_of_its_own_connection() {
+    let upstream = Upstream::answering(|_| Answer::closing("HTTP/1.0 200 OK\r\n\r\n{}"));
+    let watched = Watched::iris(upstream.address, &[]);
+    let answer = watched.post("/predict", ROW);
+    assert_eq!((answer.start.as_slice(), answer.body.as_slice()), (&b"HTTP/1.1 200 OK"[..], &b"{}"[..]));
+}
+
+#[test]
 fn a_client_that_leaves_before_the_answer_is_counted() {
     let (answer_now, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);

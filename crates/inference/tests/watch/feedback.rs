@@ -53,14 +53,15 @@ fn large_answers_and_answers_that_cannot_be_read_have_no_ids() {
 
 #[test]
 fn ids_of_the_clients_own_are_accepted_with_the_predicted_class_if_it_is_allowed() {
-    let upstream = Upstream::predicting("{}");
+    let upstream = Upstream::predicting(r#"{"prediction":"setosa"}"#);
     let body =
         json!({ "prediction_id": "order 7", "prediction": "setosa", "label": "virginica" }).to_string();
     let strict = Watched::iris(upstream.address, &[]);
     let refused = strict.post_own("/feedback", &body);
     assert_eq!((refused.status(), refused.code().as_str()), (422, "unknown_field"));
 
-    let watched = Watched::iris(upstream.address, &["--own-ids"]);
+    let profile = format!("iris={}", crate::support::PROFILE.display());
+    let watched = Watched::start(upstream.address, &["--own-ids", "--profile", &profile]);
     assert_eq!(watched.post_own("/feedback", &body).status(), 202);
     assert_eq!(feedback(&watched, "setosa", "virginica"), 1.0);
     let repeated = watched.post_own("/feedback", &body);
@@ -77,6 +78,11 @@ fn ids_of_the_clients_own_are_accepted_with_the_predicted_class_if_it_is_allowed
         let refused = watched.post_own("/feedback", &piece.to_string());
         assert_eq!((refused.status(), refused.code().as_str()), (422, code), "{field}");
     }
+    // An id of the watcher's contains the prediction, which would otherwise be counted twice.
+    let answer = watched.post("/predict", r#"{"features":[5.1,3.5,1.4,0.2]}"#);
+    let id = answer.field("x-prediction-id").unwrap();
+    let both = json!({ "prediction_id": id, "prediction": "setosa", "label": "setosa" }).to_string();
+    assert_eq!(watched.post_own("/feedback", &both).code(), "unknown_field");
     // A signed id is still needed without a predicted class.
     let unsigned = watched.post_own("/feedback", r#"{"prediction_id":"order 8","label":"setosa"}"#);
     assert_eq!(unsigned.code(), "malformed_prediction_id");

@@ -70,4 +70,7 @@ fn a_profile_that_cannot_be_used_is_named_at_the_start() {
     let (one, two) = (format!("a={}", PROFILE.display()), format!("b={}", PROFILE.display()));
     let twice = build(&[&one, &two]);
     assert!(twice.contains("given twice"), "{twice}");
+    let other = other();
+    let same = build(&[&format!("a={other}"), &one]);
+    assert!(same.contains("another profile is for the same requests"), "{same}");
 }

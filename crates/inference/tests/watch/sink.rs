@@ -50,8 +50,10 @@ fn the_two_events_of_a_request_are_joined_in_any_order() {
 fn events_that_cannot_be_joined_are_counted_or_refused() {
     let watched = sink(&[]);
     event(&watched, REQUEST, "1", "{}");
-    // The id does not tell the two requests apart.
+    // A repeated event is not counted; another request with the same id is, because the id does not tell them apart.
     event(&watched, REQUEST, "1", "{}");
+    assert_eq!(watched.metric("watch_requests_total", &[]), 0.0);
+    event(&watched, REQUEST, "1", "[]");
     watched.until_outcome("unpaired", 1.0);
     event(&watched, RESPONSE, "1", "{}");
     watched.until_outcome("not_readable", 1.0);
@@ -77,6 +79,7 @@ fn observed_rows_are_counted_once_per_id() {
     assert_eq!(observed(watched.post_own("/observe", &one.to_string())), Some(1));
     assert_eq!(watched.metric("signal_bin_total", &["signal=\"sepal_length\""]), 3.0);
     assert_eq!(watched.metric("prediction_output_total", &["class=\"setosa\""]), 2.0);
+    assert_eq!(watched.metric("watch_requests_total", &[]), 2.0);
 }
 
 #[test]

@@ -47,9 +47,10 @@ fn after_an_upgrade_both_sides_are_connected() {
 }
 
 #[test]
-fn an_upgrade_that_the_upstream_ignores_is_a_usual_answer() {
+fn an_upgrade_to_http_2_is_not_offered_to_the_upstream() {
     let upstream = Upstream::predicting("{}");
     let watched = Watched::iris(upstream.address, &[]);
     let answer = watched.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
     assert_eq!(answer.status(), 200);
+    assert_eq!(upstream.take()[0].field("upgrade"), None);
 }
