@@ -27,6 +27,8 @@ pub fn published() -> BTreeSet<String> {
         let metrics = Metrics::new();
         metrics.of_model(&card, &drift::FalseAlarmBudget::default());
         metrics.of_route(Route::Predict);
+        metrics.of_watched(&card);
+        metrics.unknown_model();
         metrics.render()
     });
     pages
