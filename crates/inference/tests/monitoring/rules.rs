@@ -28,7 +28,7 @@ pub fn published() -> BTreeSet<String> {
         metrics.of_model(&card, &drift::FalseAlarmBudget::default());
         metrics.of_route(Route::Predict);
         metrics.of_watched(&card);
-        metrics.unknown_model();
+        metrics.unknown_model().increment(0);
         metrics.render()
     });
     pages
