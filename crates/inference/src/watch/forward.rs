@@ -87,6 +87,25 @@ impl Worker {
         mut request: Request<Incoming>,
         passing: &mut Passing,
     ) -> Result<(Response<Relay>, Option<Lease>), Refused> {
+        // The model of a prediction that can be observed.
+        let observed = passing.target.and_then(|target| Some((target, target.model?)));
+        if passing.target.is_some() && observed.is_none() {
+            self.shared.unknown_model.increment(1);
+        }
+        let copy = || Rc::new(RefCell::new(self.shared.new_copy()));
+        let copies = observed.map(|_| (copy(), copy()));
+        if let Some(((target, model), (request_copy, answer))) = observed.zip(copies.clone()) {
+            // From here on it is counted in one outcome, also if the client closes the connection.
+            passing.exchange.observes(Prediction {
+                model,
+                protocol: target.protocol,
+                request: request_copy,
+                request_headers: BodyHeaders::of(request.headers()),
+                answer,
+                answer_headers: BodyHeaders::default(),
+                outputs: None,
+            });
+        }
         if request.method() == Method::CONNECT {
             let message =
                 "the watcher does not support CONNECT; send requests to the model server's own paths";
@@ -99,28 +118,7 @@ impl Worker {
         }
         let upgrade = headers::upgrade(request.headers());
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-        let request_headers = BodyHeaders::of(request.headers());
         let (parts, body) = self.to_upstream(request, upgrade)?;
-
-        // The model of a prediction that can be observed.
-        let observed = passing.target.and_then(|target| Some((target, target.model?)));
-        if passing.target.is_some() && observed.is_none() {
-            self.shared.unknown_model.increment(1);
-        }
-        let copy = || Rc::new(RefCell::new(self.shared.new_copy()));
-        let copies = observed.map(|_| (copy(), copy()));
-        if let Some(((target, model), (request, answer))) = observed.zip(copies.clone()) {
-            // From here on it is counted in one outcome, also if the client closes the connection.
-            passing.exchange.observes(Prediction {
-                model,
-                protocol: target.protocol,
-                request,
-                request_headers,
-                answer,
-                answer_headers: BodyHeaders::default(),
-                outputs: None,
-            });
-        }
         let limit = self.shared.upstream_timeout;
         // A prediction changes nothing at the server, so it can be repeated like a request of a safe method.
         let is_repeatable = passing.target.is_some() || parts.method.is_safe();
@@ -128,7 +126,7 @@ impl Worker {
             && body.size_hint().exact().is_some_and(|size| size <= SMALL)
             && !parts.headers.contains_key(EXPECT);
         let (body, whole) = if is_small {
-            let whole = relay::read(body, limit).await.map_err(|error| unread_request(&error))?;
+            let whole = relay::read(body, limit).await.map_err(|error| relay::unread(&error))?;
             if let Some((copy, _)) = &copies {
                 copy.borrow_mut().add(&whole);
             }
@@ -290,15 +288,6 @@ fn outcome_of(reason: Reason) -> WatchOutcome {
         Reason::BodyUnreadable | Reason::BodyTimeout => WatchOutcome::Aborted,
         Reason::FaultInjected | Reason::TooSlow | Reason::BadFaultHeader => WatchOutcome::FaultInjected,
         _ => WatchOutcome::UpstreamError,
-    }
-}
-
-fn unread_request(error: &std::io::Error) -> Refusal {
-    match error.kind() {
-        std::io::ErrorKind::TimedOut => {
-            Refusal::new(Reason::BodyTimeout, "the body did not arrive within the time limit")
-        }
-        _ => Refusal::new(Reason::BodyUnreadable, "the body did not arrive"),
     }
 }
 

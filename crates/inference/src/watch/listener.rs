@@ -32,7 +32,7 @@ use tokio::{
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// The greatest size of a connection's read buffer, in bytes. It limits the size of a request's head.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = 32 << 10;
 
 /// The interval at which idle connections to the upstream are closed.
 const TIDY_EVERY: Duration = Duration::from_secs(1);

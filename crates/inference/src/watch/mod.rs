@@ -9,7 +9,7 @@
 //! - `queue`, `observer`: the copies that wait to be read, and the thread that reads them
 //! - `own`: the watcher's own routes; `sink`: rows and answers that are sent to it instead of through it
 //!
-//! A request never waits for the observer. What is not observed is counted by reason, so every request for a prediction is counted in
+//! A request never waits for the observer; small answers are read before they pass, for their prediction ids. What is not observed is counted by reason, so every request for a prediction is counted in
 //! exactly one outcome.
 
 mod app;

@@ -1,6 +1,7 @@
 //! Bodies as they pass through the proxy. They are passed on piece by piece, as they arrive; if wanted, a copy grows beside them.
 
 use super::{copy::Copy, exchange::Exchange, upstream::Lease};
+use crate::{reason::Reason, refusal::Refusal};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::{
     cell::RefCell,
@@ -128,6 +129,16 @@ async fn read_pieces(body: Incoming) -> io::Result<Bytes> {
 
 fn late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the next part of the body did not arrive in time")
+}
+
+/// Returns the refusal of a request whose body did not arrive.
+pub(super) fn unread(error: &io::Error) -> Refusal {
+    match error.kind() {
+        io::ErrorKind::TimedOut => {
+            Refusal::new(Reason::BodyTimeout, "the body did not arrive within the time limit")
+        }
+        _ => Refusal::new(Reason::BodyUnreadable, "the body did not arrive"),
+    }
 }
 
 impl Body for Relay {

@@ -1,6 +1,9 @@
 //! The connections of one worker to the upstream. Each carries one request at a time and stays open for the next one.
 
-use super::{args::Upstream, relay::Relay};
+use super::{
+    args::Upstream,
+    relay::{self, Relay},
+};
 use crate::{reason::Reason, refusal::Refusal};
 use hyper::{
     Request, Response,
@@ -11,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use std::{
     cell::RefCell,
     collections::VecDeque,
+    io,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -31,7 +35,7 @@ const READY_TIMEOUT: Duration = Duration::from_millis(5);
 const PER_ADDRESS: Duration = Duration::from_secs(5);
 
 /// The greatest size of a connection's read buffer, in bytes. It limits the size of an answer's head.
-pub(super) const BUFFER: usize = 64 << 10;
+const BUFFER: usize = 32 << 10;
 
 /// Connections to the upstream.
 pub(super) struct Connections {
@@ -186,18 +190,8 @@ impl Connections {
 fn fault(error: &hyper::Error) -> Refusal {
     if error.is_user() {
         // The body of the request ended with an error, because the client stopped sending it.
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            if cause
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
-            {
-                let message = "the body did not arrive within the time limit";
-                return Refusal::new(Reason::BodyTimeout, message);
-            }
-            source = cause.source();
-        }
-        return Refusal::new(Reason::BodyUnreadable, "the body did not arrive");
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+        return cause.map_or_else(|| relay::unread(&io::ErrorKind::Other.into()), relay::unread);
     }
     let message = if error.is_parse() {
         format!("the model server's answer is not HTTP: {error}")

@@ -17,13 +17,13 @@ fn rejections(watched: &Watched, reason: &str) -> f64 {
 }
 
 /// An address at which nothing listens.
-fn nobody() -> SocketAddr {
+fn unused_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[test]
 fn an_upstream_that_is_down_is_a_502_of_the_watchers_own() {
-    let watched = Watched::iris(nobody(), &[]);
+    let watched = Watched::iris(unused_address(), &[]);
     let answer = watched.post("/predict", ROW);
     assert_eq!((answer.status(), answer.code().as_str()), (502, "upstream_unreachable"));
     let oip = watched.post("/v2/models/iris/infer", "{}");
