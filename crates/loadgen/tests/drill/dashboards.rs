@@ -26,6 +26,9 @@ const STEP: f64 = 5.0;
 /// How long after its phase a failure mode may take to show: the drift window of 25 s, or the minute of the vital signs.
 const LATE: f64 = 60.0;
 
+/// From when on the phase `calm` has to be quiet: a share of the few rows of its first seconds can be anything by chance.
+const SETTLED: f64 = 10.0;
+
 /// Every failure mode, briefly. The feedback is wrong from the start, because it takes longest to show.
 const EVERYTHING: &str = "
 name: everything
@@ -54,7 +57,7 @@ phases:
 ";
 
 /// A failure mode that was caused in `phase` moves a panel: among the series of the query with this legend that have the label,
-/// one reaches the limit, which none did in the phase `calm`.
+/// one reaches the limit, which none did in the settled phase `calm`.
 struct Move {
     phase: &'static str,
     panel: (&'static str, &'static str),
@@ -267,7 +270,7 @@ impl World {
             values.iter().any(|(time, value)| (start..=end).contains(time) && moved.reaches.holds(*value))
         };
         let what = format!("{:?}, {} in {}", moved.panel, moved.legend, moved.phase);
-        if moved.quiet_before && holds_in(calm.0, calm.1) {
+        if moved.quiet_before && holds_in(calm.0 + SETTLED, calm.1) {
             return Err(format!("{what}: not quiet before"));
         }
         let end = if moved.quiet_before { phase.1 + LATE } else { f64::INFINITY };
