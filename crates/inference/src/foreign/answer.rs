@@ -4,6 +4,7 @@ use super::{Protocol, json_answer};
 use crate::rows::tensors::answer::{TensorValues, outputs};
 use cli_io::printable::quoted;
 use onnx::{RawOutputs, Scores};
+use std::borrow::Cow;
 
 /// Names of fields with a prediction, the most certain first. A service that returns the name of a class beside its number, as this one
 /// does in `class` and `prediction`, predicts the class.
@@ -173,10 +174,10 @@ impl Answer {
     ) -> Result<Option<&Field>, String> {
         let single =
             |field: &&Field| field.columns == 1 && probabilities.is_none_or(|other| other.name != field.name);
-        for name in PREDICTIONS {
-            if let Some(field) = self.fields.iter().filter(single).find(|field| field.last_name() == name) {
-                return Ok(Some(field));
-            }
+        let certainty = |field: &&Field| PREDICTIONS.iter().position(|name| *name == field.last_name());
+        let certain = self.fields.iter().filter(single).filter_map(|field| Some((certainty(&field)?, field)));
+        if let Some((_, field)) = certain.min_by_key(|(certainty, _)| *certainty) {
+            return Ok(Some(field));
         }
         if wanted.output.is_some() {
             return Ok(None);
@@ -286,7 +287,7 @@ impl Field {
         self.last_name().contains(PROBABILITIES[0])
     }
 
-    fn last_name(&self) -> String {
+    fn last_name(&self) -> Cow<'_, str> {
         last_name(&self.name)
     }
 
@@ -309,7 +310,7 @@ impl Field {
 
 /// Returns whether a field of this name has a prediction.
 pub(super) fn is_prediction(name: &str) -> bool {
-    PREDICTIONS.contains(&last_name(name).as_str())
+    PREDICTIONS.contains(&&*last_name(name))
 }
 
 /// Returns whether a field of this name has probabilities.
@@ -317,8 +318,10 @@ pub(super) fn is_probability(name: &str) -> bool {
     likeness(name).is_some()
 }
 
-fn last_name(name: &str) -> String {
-    name.rsplit('.').next().unwrap_or_default().to_lowercase()
+fn last_name(name: &str) -> Cow<'_, str> {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_lower = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if last.bytes().all(is_lower) { Cow::Borrowed(last) } else { Cow::Owned(last.to_lowercase()) }
 }
 
 fn likeness(name: &str) -> Option<usize> {

@@ -14,48 +14,70 @@ pub(crate) struct Interpretation {
     single: Option<ServerProbabilities>,
     /// Whether the card has a confidence, so that probabilities are used.
     has_confidence: bool,
-    /// The labels of the classes; empty if the model predicts a number.
-    labels: Vec<String>,
-    logits: bool,
-    temperature: f64,
+    /// How outputs without probabilities are read. The labels are those of the server; none if the model predicts a number.
+    without: ExternalModel,
+    /// How outputs with one probability per row are read.
+    with_one: ExternalModel,
+    /// How outputs with a probability per class are read.
+    with_all: ExternalModel,
 }
 
 impl Interpretation {
     /// Returns how the answers of the model of a file are read: as its profile says, or by default the labels are the names of the
     /// classes.
     pub(crate) fn of(file: &ModelFile) -> Self {
+        let external = file.external.as_ref();
+        let temperature = external.map_or(1.0, |external| external.temperature);
+        if let Some(server) = &file.server {
+            return Self::new(server, temperature);
+        }
         let has_confidence = file.card.reference.confidence.is_some();
-        let mut own = Self {
+        let single = external.filter(|external| external.probabilities == 1);
+        Self {
             output: None,
             probabilities_output: None,
-            single: None,
+            single: single.map(|_| ServerProbabilities::SecondClass),
             has_confidence,
-            labels: file.card.classes.clone(),
-            logits: false,
-            temperature: 1.0,
-        };
-        if let Some(server) = &file.server {
-            let temperature = file.external.as_ref().map_or(1.0, |external| external.temperature);
-            own = Self { temperature, ..Self::of_server(server) };
-        } else if let Some(external) = &file.external {
-            own.single = (external.probabilities == 1).then_some(ServerProbabilities::SecondClass);
-            own.labels = external.labels.clone();
-            own.logits = external.logits;
-            own.temperature = external.temperature;
+            ..Self::reading(
+                external.map_or(&file.card.classes, |external| &external.labels),
+                external.is_some_and(|external| external.logits),
+                temperature,
+            )
         }
-        own
     }
 
     /// Returns how the answers of a server are read.
     pub(crate) fn of_server(server: &ServerModel) -> Self {
+        Self::new(server, 1.0)
+    }
+
+    fn new(server: &ServerModel, temperature: f64) -> Self {
         Self {
             output: server.output.clone(),
             probabilities_output: server.probabilities_output.clone(),
             single: Some(server.probabilities),
             has_confidence: server.probabilities != ServerProbabilities::None,
-            labels: server.labels.clone(),
-            logits: server.logits,
-            temperature: 1.0,
+            ..Self::reading(&server.labels, server.logits, temperature)
+        }
+    }
+
+    /// Returns how outputs with these labels are read, whatever their fields.
+    fn reading(labels: &[String], logits: bool, temperature: f64) -> Self {
+        let with = |probabilities| ExternalModel {
+            sha256: String::new(),
+            labels: labels.to_vec(),
+            probabilities,
+            logits,
+            temperature,
+        };
+        Self {
+            output: None,
+            probabilities_output: None,
+            single: None,
+            has_confidence: false,
+            without: with(0),
+            with_one: with(1),
+            with_all: with(labels.len()),
         }
     }
 
@@ -67,11 +89,11 @@ impl Interpretation {
         let wanted = Wanted {
             output: self.output.as_deref(),
             probabilities: self.probabilities_output.as_deref(),
-            number: self.labels.is_empty(),
+            number: self.labels().is_empty(),
         };
         let roles = answer.roles(wanted)?;
         let confident = roles.probabilities.is_some_and(|field| field.columns == 1 && field.is_confidence());
-        self.outputs_of(roles.raw(self.labels.is_empty())?, confident, answer.rows)
+        self.outputs_of(roles.raw(self.labels().is_empty())?, confident, answer.rows)
     }
 
     /// Returns the outputs of rows. `confident` says whether a single probability is called a confidence.
@@ -84,12 +106,15 @@ impl Interpretation {
         confident: bool,
         rows: usize,
     ) -> Result<Vec<Output>, String> {
-        if self.labels.is_empty() {
-            return engine::outputs(raw, rows, &self.external(0));
+        if self.labels().is_empty() {
+            return engine::outputs(raw, rows, &self.without);
         }
         if let Some(labels) = &mut raw.labels {
             for label in labels {
-                *label = self.labels[self.class(label)?].clone();
+                let own = &self.labels()[self.class(label)?];
+                if label != own {
+                    label.clone_from(own);
+                }
             }
         }
         if raw.labels.is_some() && !self.has_confidence {
@@ -97,9 +122,9 @@ impl Interpretation {
             raw.scores = None;
         }
         let Some(scores) = raw.scores.take() else {
-            return engine::outputs(raw, rows, &self.external(0));
+            return engine::outputs(raw, rows, &self.without);
         };
-        let classes = self.labels.len();
+        let classes = self.labels().len();
         let single = match self.single {
             Some(ServerProbabilities::SecondClass | ServerProbabilities::PredictedClass) => self.single,
             _ if confident => Some(ServerProbabilities::PredictedClass),
@@ -108,13 +133,13 @@ impl Interpretation {
         let outputs = match (scores.columns, single) {
             (columns, _) if columns == classes => {
                 let scores = self.in_order(scores)?;
-                engine::outputs(RawOutputs { scores: Some(scores), ..raw }, rows, &self.external(classes))?
+                engine::outputs(RawOutputs { scores: Some(scores), ..raw }, rows, &self.with_all)?
             }
             (1, Some(ServerProbabilities::SecondClass)) if classes == 2 => {
-                engine::outputs(RawOutputs { scores: Some(scores), ..raw }, rows, &self.external(1))?
+                engine::outputs(RawOutputs { scores: Some(scores), ..raw }, rows, &self.with_one)?
             }
             (1, Some(ServerProbabilities::PredictedClass)) => {
-                with_confidence(engine::outputs(raw, rows, &self.external(0))?, &scores, classes)?
+                with_confidence(engine::outputs(raw, rows, &self.without)?, &scores, classes)?
             }
             (1, _) => {
                 return Err(format!(
@@ -127,7 +152,7 @@ impl Interpretation {
                 return Err(format!(
                     "{:?} has {columns} numbers per row, but there are {classes} classes: {}",
                     scores.output,
-                    listed(&self.labels)
+                    listed(self.labels())
                 ));
             }
         };
@@ -141,22 +166,16 @@ impl Interpretation {
         Ok(outputs.into_iter().map(without).collect())
     }
 
-    fn external(&self, probabilities: usize) -> ExternalModel {
-        ExternalModel {
-            sha256: String::new(),
-            labels: self.labels.clone(),
-            probabilities,
-            logits: self.logits,
-            temperature: self.temperature,
-        }
+    fn labels(&self) -> &[String] {
+        &self.without.labels
     }
 
     fn class(&self, label: &str) -> Result<usize, String> {
-        position(label, &self.labels).ok_or_else(|| {
+        position(label, self.labels()).ok_or_else(|| {
             format!(
                 "the server predicts {label:?}, which is none of the classes {}; make the profile with --upstream, and with --classes if \
                  the server has other labels than the table",
-                listed(&self.labels)
+                listed(self.labels())
             )
         })
     }
@@ -165,7 +184,7 @@ impl Interpretation {
     fn in_order(&self, scores: Scores) -> Result<Scores, String> {
         let Some(names) = &scores.names else { return Ok(scores) };
         let columns = self
-            .labels
+            .labels()
             .iter()
             .map(|label| position(label, names).ok_or(label))
             .collect::<Result<Vec<usize>, _>>()

@@ -4,6 +4,7 @@ use super::answer::{Answer, Field, FieldValues, is_prediction, is_probability};
 use crate::rows::lenient;
 use onnx::engine::unlike_probabilities;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// The name of values that stand in a list without a name of their own.
 const UNNAMED: &str = "predictions";
@@ -28,6 +29,9 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, String> {
     }
     Ok(answer)
 }
+
+/// Values and their names or paths, sorted by name.
+type Named<'a> = Vec<(Cow<'a, str>, &'a Value)>;
 
 fn found(value: &Value, name: &str, depth: usize) -> Result<Answer, String> {
     match value {
@@ -60,13 +64,12 @@ fn of_list(items: &[Value], name: &str) -> Result<Answer, String> {
     if let Some(field) = probabilities(name, &maps) {
         return Ok(Answer { rows: items.len(), fields: vec![field] });
     }
-    let rows: Vec<Map<String, Value>> = maps.into_iter().map(flat).collect();
-    let names = rows.first().map(|row| row.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+    let rows: Vec<Named<'_>> = maps.into_iter().map(flat).collect();
     let mut fields = Vec::new();
-    for own in names {
+    for (at, (own, _)) in rows[0].iter().enumerate() {
         // A field that some rows lack, or that has another form in some rows, is not read.
-        let values: Option<Vec<&Value>> = rows.iter().map(|row| row.get(&own)).collect();
-        fields.extend(values.and_then(|values| of_rows(&own, &values)));
+        let values: Option<Vec<&Value>> = rows.iter().map(|row| value_of(row, own, at)).collect();
+        fields.extend(values.and_then(|values| of_rows(own, &values)));
     }
     Ok(Answer { rows: rows.len(), fields })
 }
@@ -79,8 +82,8 @@ fn of_object(fields: &Map<String, Value>, name: &str, depth: usize) -> Result<An
     let flat = flat(fields);
     // Lists of names such as `prediction` have one item per row, unless a scalar shows that there is only one row.
     let is_scalar = |value: &Value| !value.is_array() && !value.is_object() && !value.is_null();
-    let predictions: Vec<(&String, &Value)> = flat.iter().filter(|(name, _)| is_prediction(name)).collect();
-    if predictions.iter().any(|(_, value)| is_scalar(value)) {
+    let predictions = flat.iter().filter(|(name, _)| is_prediction(name)).map(|(_, value)| *value);
+    if predictions.clone().any(is_scalar) {
         return Ok(one_row(&flat));
     }
     let contains = |value: &Value| {
@@ -93,9 +96,9 @@ fn of_object(fields: &Map<String, Value>, name: &str, depth: usize) -> Result<An
     if let Some((name, inner)) = inner {
         return found(inner, name, depth + 1);
     }
-    let lengths = predictions.iter().filter_map(|(_, value)| Some(value.as_array()?.len()));
-    if let Some(rows) = lengths.max().filter(|&rows| rows > 0) {
-        let of_column = |(name, value): (&String, &Value)| {
+    let longest = predictions.filter_map(|value| Some(value.as_array()?.len())).max();
+    if let Some(rows) = longest.filter(|&rows| rows > 0) {
+        let of_column = |(name, value): &(Cow<'_, str>, &Value)| {
             let items = value.as_array().filter(|items| items.len() == rows)?;
             of_rows(name, &items.iter().collect::<Vec<_>>())
         };
@@ -130,41 +133,49 @@ fn of_object(fields: &Map<String, Value>, name: &str, depth: usize) -> Result<An
 
 /// Returns the field of objects that map each class to its probability and have no other entries.
 fn probabilities(name: &str, rows: &[&Map<String, Value>]) -> Option<Field> {
+    let is_other = |name: &String| is_prediction(name) || is_probability(name);
     let is_distribution = |row: &&Map<String, Value>| {
-        let numbers: Option<Vec<f64>> = row.values().map(Value::as_f64).collect();
-        let is_other = |name: &String| is_prediction(name) || is_probability(name);
         row.len() > 1
+            && row.values().all(Value::is_number)
             && !row.keys().any(is_other)
-            && numbers.is_some_and(|numbers| unlike_probabilities(&numbers).is_none())
+            && unlike_probabilities(&row.values().filter_map(Value::as_f64).collect::<Vec<_>>()).is_none()
     };
-    let values: Vec<Value> = rows.iter().map(|row| Value::Object((*row).clone())).collect();
-    rows.iter().all(is_distribution).then(|| of_rows(name, &values.iter().collect::<Vec<_>>())).flatten()
+    rows.iter().all(is_distribution).then(|| of_maps(name, rows)).flatten()
 }
 
-fn one_row(flat: &Map<String, Value>) -> Answer {
+fn one_row(flat: &Named<'_>) -> Answer {
     let fields = flat.iter().filter_map(|(name, value)| of_rows(name, &[value])).collect();
     Answer { rows: 1, fields }
 }
 
 /// Returns the fields, and in place of objects their fields, except of those that map classes to probabilities.
-fn flat(fields: &Map<String, Value>) -> Map<String, Value> {
-    let mut all = Map::new();
+fn flat(fields: &Map<String, Value>) -> Named<'_> {
+    let mut all = Vec::with_capacity(fields.len());
+    let mut is_sorted = true;
     for (name, value) in fields {
         match value {
             Value::Object(inner) if !is_map(name, inner) => {
-                let inner = flat(inner);
-                all.extend(inner.into_iter().map(|(own, value)| (format!("{name}.{own}"), value)));
+                let inner = flat(inner).into_iter();
+                all.extend(inner.map(|(own, value)| (Cow::Owned(format!("{name}.{own}")), value)));
+                is_sorted = false;
             }
-            _ => {
-                all.insert(name.clone(), value.clone());
-            }
+            _ => all.push((Cow::Borrowed(name.as_str()), value)),
         }
+    }
+    if !is_sorted {
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
     }
     all
 }
 
+/// Returns the value of a name, which is at the position `at` in rows of the same form.
+fn value_of<'a>(row: &Named<'a>, name: &str, at: usize) -> Option<&'a Value> {
+    let is_it = |(own, _): &&(Cow<'_, str>, &Value)| own == name;
+    row.get(at).filter(is_it).or_else(|| row.iter().find(is_it)).map(|(_, value)| *value)
+}
+
 fn is_map(name: &str, fields: &Map<String, Value>) -> bool {
-    is_probability(name) && !fields.is_empty() && fields.values().all(Value::is_number)
+    !fields.is_empty() && fields.values().all(Value::is_number) && is_probability(name)
 }
 
 /// Returns the field of one value per row: a number, a text, a boolean, a list of numbers, or numbers by name.
@@ -189,22 +200,9 @@ fn of_rows(name: &str, rows: &[&Value]) -> Option<Field> {
             }
             Some(Field { name: name.to_owned(), columns, names: None, values: FieldValues::Numbers(values) })
         }
-        Value::Object(fields) => {
-            let names: Vec<String> = fields.keys().cloned().collect();
-            let mut values = Vec::with_capacity(names.len() * rows.len());
-            for row in rows {
-                let own = row.as_object().filter(|own| own.len() == names.len() && !names.is_empty())?;
-                for name in &names {
-                    values.push(number(own.get(name)?)?);
-                }
-            }
-            let columns = names.len();
-            Some(Field {
-                name: name.to_owned(),
-                columns,
-                names: Some(names),
-                values: FieldValues::Numbers(values),
-            })
+        Value::Object(_) => {
+            let maps: Option<Vec<&Map<String, Value>>> = rows.iter().map(|row| row.as_object()).collect();
+            of_maps(name, &maps?)
         }
         Value::Null if rows.len() == 1 => None,
         Value::Number(_) | Value::Null => {
@@ -226,6 +224,22 @@ fn of_rows(name: &str, rows: &[&Value]) -> Option<Field> {
             Some(Field { name: name.to_owned(), columns: 1, names: None, values: FieldValues::Texts(texts?) })
         }
     }
+}
+
+/// Returns the field of one object with numbers per row.
+fn of_maps(name: &str, rows: &[&Map<String, Value>]) -> Option<Field> {
+    let names: Vec<String> = rows.first()?.keys().cloned().collect();
+    let columns = names.len();
+    let mut values = Vec::with_capacity(columns * rows.len());
+    for row in rows.iter().filter(|row| row.len() == columns && columns > 0) {
+        for name in &names {
+            values.push(number(row.get(name)?)?);
+        }
+    }
+    let is_whole = columns > 0 && values.len() == columns * rows.len();
+    let field =
+        Field { name: name.to_owned(), columns, names: Some(names), values: FieldValues::Numbers(values) };
+    is_whole.then_some(field)
 }
 
 fn number(value: &Value) -> Option<f64> {
