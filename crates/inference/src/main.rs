@@ -1,12 +1,7 @@
 //! The `inference` command: see `inference --help`.
 
 use cli_io::printable::printable_message;
-use mimalloc::MiMalloc;
 use std::process::ExitCode;
-
-/// A request of the proxy takes a tenth less processor time than with the allocator of glibc.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let (cli, environment) = inference::Environment::parse();

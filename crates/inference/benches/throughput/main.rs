@@ -20,17 +20,12 @@ mod bare;
 mod proxies;
 mod servers;
 
-use mimalloc::MiMalloc;
 use servers::{Load, Server, median};
 use std::{
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
-
-/// The other endpoints use the same allocator as the service.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 const ROUNDS: usize = 7;
 const STARTS: usize = 10;
