@@ -174,8 +174,11 @@ impl Answer {
     ) -> Result<Option<&Field>, String> {
         let single =
             |field: &&Field| field.columns == 1 && probabilities.is_none_or(|other| other.name != field.name);
-        let certainty = |field: &&Field| PREDICTIONS.iter().position(|name| *name == field.last_name());
-        let certain = self.fields.iter().filter(single).filter_map(|field| Some((certainty(&field)?, field)));
+        let certainty = |field: &Field| {
+            let own = field.last_name();
+            PREDICTIONS.iter().position(|name| *name == own)
+        };
+        let certain = self.fields.iter().filter(single).filter_map(|field| Some((certainty(field)?, field)));
         if let Some((_, field)) = certain.min_by_key(|(certainty, _)| *certainty) {
             return Ok(Some(field));
         }
