@@ -11,6 +11,8 @@ local toSignal = g.linked('Bins of ${__field.labels.signal}', m.signalPage('%s&v
 
 local noFeedback = 'No feedback sent yet, or fewer than 60 rows of it in the window.';
 
+local noWatcher = 'No predictions through inference watch. A model behind inference serve has none.';
+
 // A figure of the errors of predicted numbers with its 95 % interval and, dashed, its value on the reference.
 local errorFigure(title, description, figure, min) =
   g.timeseries(title, description, 'none', [
@@ -53,7 +55,7 @@ g.dashboard(
   links=m.links,
   sections=[
     g.section('Vital signs', [
-      g.line(8, [
+      g.line(9, [
         g.timeseries('Request throughput', |||
           Requests per second by HTTP status, over all endpoints, stacked.
         |||, 'reqps', [
@@ -379,6 +381,38 @@ g.dashboard(
           Mean of the errors, predicted less actual, by feedback, in the unit of the predicted number, with the 95 %
           interval. Above 0: predictions are too high. Dashed: on the reference. No line: fewer than 60 rows with feedback.
         |||, 'bias', null),
+      ]),
+    ], collapsed=true),
+    g.section('Watcher', [
+      g.line(9, [
+        g.timeseries('Requests observed', |||
+          Requests for predictions per second that passed through `inference watch`, stacked by outcome. Green: rows and predictions
+          were counted. Blue: the server, the client or an injected fault is the cause that there is no prediction. Orange: not
+          observed, by reason. Purple: requests for models without a profile, whatever model is selected.
+        |||, 'reqps', [
+          g.query('{{outcome}}', 'sum by (outcome) (rate(watch_requests_total{%s,instance=~"$instance"}[$__rate_interval]))' % m.model),
+          g.query('no profile', 'sum(rate(watch_unknown_model_total{%s,instance=~"$instance"}[$__rate_interval]))' % m.services),
+        ])
+        + g.fill(60)
+        + g.stacked('normal')
+        + g.noLines
+        + g.legendRight
+        + g.override(g.matching('/./'), [g.shades('orange')])
+        + g.override(g.matching('/^(refused|upstream_error|aborted|fault_injected)$/'), [g.shades('blue')])
+        + g.override(g.named('observed'), [g.color('green')])
+        + g.override(g.named('no profile'), [g.color('purple')])
+        + g.noData(noWatcher),
+        g.timeseries('Share not observed', |||
+          Share of the predictions of the last ten minutes that passed without being observed, which are missing in the verdicts
+          on drift. The dashed line is the limit of ModelNotObserved, a tenth.
+        |||, 'percentunit', [
+          g.query('not observed {{$by_version}}', m.recorded('model:watch_requests_not_observed:ratio_rate10m')),
+        ])
+        + g.namesOnly
+        + g.fill(10)
+        + g.softMax(0.15)
+        + g.limit(0.1)
+        + g.noData(noWatcher),
       ]),
     ], collapsed=true),
   ],

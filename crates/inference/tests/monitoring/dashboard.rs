@@ -1,9 +1,9 @@
 use crate::{
-    files::{files, root, run},
+    files::{files, root, rules, run},
     promql::{family, metrics},
     rules::{GIVEN, published, recorded},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The panels that must exist, by the beginning of their titles, with a metric that each must query.
@@ -275,6 +275,41 @@ fn every_panel_has_title_unit_queries_and_filters() {
             }
         }
     }
+}
+
+/// A text for empty tables is also shown in cells without a value, unless the columns have another one.
+#[test]
+fn empty_cells_do_not_show_the_text_of_empty_tables() {
+    let dashboards = dashboards();
+    let tables: Vec<_> =
+        dashboards.iter().flat_map(panels).filter(|panel| panel["type"] == "table").collect();
+    assert_eq!(tables.len(), 4);
+    for table in tables {
+        let config = &table["fieldConfig"];
+        let overrides = config["overrides"].as_array().unwrap().iter();
+        let of_all_columns = overrides
+            .filter(|entry| entry["matcher"] == json!({ "id": "byRegexp", "options": "/.*/" }))
+            .flat_map(|entry| entry["properties"].as_array().unwrap());
+        let texts: Vec<_> = of_all_columns
+            .filter(|property| property["id"] == "noValue")
+            .map(|property| property["value"].as_str().unwrap())
+            .collect();
+        assert!(matches!(texts[..], ["–" | "cannot tell"]), "{}: {texts:?}", table["title"]);
+        assert!(config["defaults"]["noValue"].as_str().unwrap().ends_with('.'), "{}", table["title"]);
+    }
+}
+
+#[test]
+fn the_share_not_observed_is_drawn_against_the_limit_of_its_alert() {
+    let rules = rules();
+    let alert = rules.iter().find(|rule| rule["alert"] == "ModelNotObserved").unwrap();
+    let (recorded, limit) = alert["expr"].as_str().unwrap().split_once(" > ").unwrap();
+    let dashboards = dashboards();
+    let mut panels = dashboards.iter().flat_map(panels);
+    let panel = panels.find(|panel| panel["title"] == "Share not observed").unwrap();
+    assert!(queries(panel).iter().all(|query| metrics(query).contains(recorded)), "{:?}", queries(panel));
+    let drawn = &panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1]["value"];
+    assert_eq!(drawn.as_f64(), limit.trim().parse().ok());
 }
 
 #[test]

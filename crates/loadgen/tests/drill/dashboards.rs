@@ -4,7 +4,7 @@
 //!
 //! It lasts two to three minutes, because the rules add up feedback once a minute.
 
-use crate::{flats, prometheus::Prometheus, service::Service};
+use crate::{flats, prometheus::Prometheus, service::Service, watcher::Watched};
 use inference::Settings;
 use loadgen::connect::{Tls, client};
 use reqwest::Client;
@@ -48,17 +48,27 @@ phases:
   - { name: busy, executor: constant-arrival-rate, rate: 200, duration: 10s }
 ";
 
+/// Predictions of numbers through a watcher, which does not observe the bodies of the second phase, because they are too large for it.
 const NUMBERS: &str = "
 name: numbers
 payloads:
   usual: { source: { model: {} }, feedback: { after: 100ms } }
+  long: { weight: 0, source: { fixed: { body: '{ \"features\": [80, 3, \"Bonn\"]PADDING }', content_type: application/json } } }
 phases:
   - { name: numbers, executor: constant-arrival-rate, rate: 20, duration: 20s }
+  - { name: long, executor: constant-arrival-rate, rate: 20, duration: 10s, mix: { long: 100 } }
 ";
+
+/// The largest body that the watcher observes.
+const OBSERVED_SIZE: usize = 4096;
+
+/// The name of the model that predicts numbers.
+const NUMBERS_MODEL: &str = "flats";
 
 /// A failure mode that was caused in `phase` moves a panel: among the series of the query with this legend that have the label,
 /// one reaches the limit, which none did in the settled phase `calm`.
 struct Move {
+    model: &'static str,
     phase: &'static str,
     panel: (&'static str, &'static str),
     legend: &'static str,
@@ -89,11 +99,21 @@ const fn moves(
     label: Option<(&'static str, &'static str)>,
     reaches: Limit,
 ) -> Move {
-    Move { phase, panel, legend, label, reaches, quiet_before: true }
+    Move { model: "iris", phase, panel, legend, label, reaches, quiet_before: true }
 }
 
 const fn from_the_start(panel: (&'static str, &'static str), legend: &'static str, reaches: Limit) -> Move {
-    Move { phase: "calm", panel, legend, label: None, reaches, quiet_before: false }
+    Move { model: "iris", phase: "calm", panel, legend, label: None, reaches, quiet_before: false }
+}
+
+/// The watcher's requests come from another scenario, so their phase is not in the annotations.
+const fn watched(
+    title: &'static str,
+    legend: &'static str,
+    label: Option<(&'static str, &'static str)>,
+    reaches: Limit,
+) -> Move {
+    Move { model: NUMBERS_MODEL, label, ..from_the_start((MODEL, title), legend, reaches) }
 }
 
 const FLEET: &str = "Model fleet";
@@ -102,7 +122,7 @@ const SIGNAL: &str = "Model signal";
 
 use Limit::{Above, Below};
 
-const MOVES: [Move; 31] = [
+const MOVES: [Move; 35] = [
     moves("busy", (MODEL, "Request throughput"), "{{status}}", Some(("status", "200")), Above(80.0)),
     moves("busy", (FLEET, "Requests"), "requests", None, Above(50.0)),
     moves("slow", (MODEL, "Latency"), "p95", None, Above(0.25)),
@@ -158,6 +178,10 @@ const MOVES: [Move; 31] = [
     from_the_start((MODEL, "Drop of recall against its limit"), "drop", Above(0.1)),
     from_the_start((MODEL, "Feedback refused"), "{{reason}}", Above(0.01)),
     from_the_start((FLEET, "Models"), "accuracy", Below(0.8)),
+    watched("Requests observed", "{{outcome}}", Some(("outcome", "observed")), Above(10.0)),
+    watched("Requests observed", "{{outcome}}", Some(("outcome", "too_large")), Above(5.0)),
+    watched("Share not observed", "not observed", None, Below(0.01)),
+    watched("Share not observed", "not observed", None, Above(0.1)),
 ];
 
 /// Queries that rightly find nothing, by dashboard, panel and legend: the drill has no such alert, bin or rows.
@@ -240,15 +264,15 @@ impl World {
         self.dashboards.iter().find(|dashboard| dashboard["title"] == title).unwrap()
     }
 
-    /// The queries of a panel whose legend begins so, for the built-in model.
-    fn queries(&self, (dashboard, title): (&str, &str), legend: &str) -> Vec<String> {
+    /// The queries of a panel whose legend begins so, for this model.
+    fn queries(&self, (dashboard, title): (&str, &str), legend: &str, model: &str) -> Vec<String> {
         let panels = panels(self.dashboard(dashboard));
         let panel = panels.iter().find(|panel| panel["title"] == title);
         let panel = panel.unwrap_or_else(|| panic!("{dashboard}: no panel {title}"));
         let targets = panel["targets"].as_array().unwrap().iter();
         let found: Vec<_> = targets
             .filter(|target| target["legendFormat"].as_str().unwrap().starts_with(legend))
-            .map(|target| filled(target["expr"].as_str().unwrap(), dashboard, "iris"))
+            .map(|target| filled(target["expr"].as_str().unwrap(), dashboard, model))
             .collect();
         assert!(!found.is_empty(), "{dashboard}, {title}: no query {legend}");
         found
@@ -257,7 +281,7 @@ impl World {
     async fn check(&self, moved: &Move) -> Result<(), String> {
         let (calm, phase) = (self.phase("calm").await, self.phase(moved.phase).await);
         let mut values = Vec::new();
-        for query in self.queries(moved.panel, moved.legend) {
+        for query in self.queries(moved.panel, moved.legend, moved.model) {
             for series in self.range(&query).await {
                 let fits =
                     |(name, value): (&str, &str)| series.labels.get(name).is_some_and(|found| found == value);
@@ -358,12 +382,12 @@ fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn play(scenario: &str, service: &Service, flags: &[String]) -> (Child, tempfile::NamedTempFile) {
+fn play(scenario: &str, target: SocketAddr, flags: &[String]) -> (Child, tempfile::NamedTempFile) {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     std::fs::write(file.path(), scenario).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
     command.args(["run", "--scenario"]).arg(file.path());
-    command.args(["--target", &format!("http://{}", service.address)]).args(flags);
+    command.args(["--target", &format!("http://{target}")]).args(flags);
     (command.spawn().unwrap(), file)
 }
 
@@ -405,23 +429,38 @@ fn dashboards_have_the_shape_that_grafana_publishes() {
 #[tokio::test]
 async fn every_panel_has_data_or_a_reason_and_moves_in_its_failure_mode() {
     let service = Service::start();
-    let (_, model) = flats::regression();
-    let numbers = Service::serving(Settings::default(), model);
+    // The server of the numbers and its watcher have one key, because the answers have prediction ids of the server.
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let key = file("key", "a key of the tests, more than thirty-two bytes long".to_owned());
+    let (profile, model) = flats::regression();
+    assert_eq!(model.card.name, NUMBERS_MODEL);
+    let settings = Settings { receipt_key_file: Some((&key).into()), ..Settings::default() };
+    let numbers = Service::serving(settings, model);
+    let profile = file("profile.json", profile.to_json().unwrap());
+    let limit = OBSERVED_SIZE.to_string();
+    let flags = ["--profile", &profile, "--receipt-key-file", &key, "--body-limit", &limit];
+    let watched = Watched::start(numbers.address, &flags);
     let generator = free_address();
     let world = World {
         client: client(&Tls::new(None, false).unwrap()).unwrap(),
-        prometheus: Prometheus::scraping(&[service.address, numbers.address], Some(generator)),
+        prometheus: Prometheus::scraping(&[service.address, watched.own], Some(generator)),
         start: now(),
         dashboards: dashboards(),
     };
     world.until("count(model_info) == 2").await;
 
     let metrics = ["--metrics-listen".to_owned(), generator.to_string()];
-    let (mut everything, _scenario) = play(EVERYTHING, &service, &metrics);
-    let table = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
-    std::fs::write(table.path(), flats::table(2, 1000)).unwrap();
-    let rows = ["--table".to_owned(), table.path().to_str().unwrap().to_owned()];
-    let (mut numbers_run, _other) = play(NUMBERS, &numbers, &rows);
+    let (mut everything, _scenario) = play(EVERYTHING, service.address, &metrics);
+    let own = format!("http://{}", watched.own);
+    let table = file("table.csv", flats::table(2, 1000));
+    let flags = ["--table", &table, "--metrics", &own, "--feedback", &own].map(str::to_owned);
+    let scenario = NUMBERS.replace("PADDING", &" ".repeat(OBSERVED_SIZE));
+    let (mut numbers_run, _other) = play(&scenario, watched.address, &flags);
     // Forged: refused, and counted.
     let forged = json!({ "prediction_id": "00", "label": "setosa" }).to_string();
     let feedback = world.client.post(format!("http://{}/feedback", service.address));
@@ -436,8 +475,7 @@ async fn every_panel_has_data_or_a_reason_and_moves_in_its_failure_mode() {
 
     // Panels about classes are empty for models that predict numbers, and panels about numbers for classifiers. Both must
     // show a text instead, which explains why.
-    let (of_classes, of_numbers) =
-        (world.empty("iris").await, world.empty(&numbers_model(&world).await).await);
+    let (of_classes, of_numbers) = (world.empty("iris").await, world.empty(NUMBERS_MODEL).await);
     let mut empty: BTreeSet<_> = of_classes.intersection(&of_numbers).cloned().collect();
     // At each moment one of the two: the drill makes the estimate invalid.
     let estimates = ["estimated, all rows", "not valid: all rows"];
@@ -462,14 +500,9 @@ async fn every_panel_has_data_or_a_reason_and_moves_in_its_failure_mode() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 
     // No replica of the job answers: its models stay in the list, as critical.
-    drop((service, numbers));
-    let [verdict] = &world.queries((FLEET, "Models"), "verdict")[..] else { panic!("one verdict per model") };
+    drop((service, watched, numbers));
+    let [verdict] = &world.queries((FLEET, "Models"), "verdict", "iris")[..] else {
+        panic!("one verdict per model")
+    };
     world.until(&format!("({verdict}) == 4")).await;
-}
-
-/// The name of the model that predicts numbers.
-async fn numbers_model(world: &World) -> String {
-    let found =
-        world.ask("/api/v1/query", &[("query", "model:feedback_absolute_error:predicts_number")]).await;
-    found[0]["metric"]["model"].as_str().expect("a model that predicts numbers").to_owned()
 }

@@ -16,6 +16,7 @@ mod prometheus;
 mod server;
 mod service;
 mod tables;
+mod watcher;
 mod world;
 
 use prometheus::Prometheus;
