@@ -79,7 +79,7 @@ g.dashboard(
           for state in verdicts
         ] } },
       ]),
-      g.line(8, [
+      g.line(9, [
         g.timeseries('Requests', |||
           Requests for predictions per second over the last minute, of all services together.
         |||, 'reqps', [
@@ -90,18 +90,20 @@ g.dashboard(
         + g.noData('No requests for predictions in this time range.'),
         g.timeseries('Models with signals that drift', |||
           Number of models of which a signal drifts, in each window.
-        |||, 'short', [
-          g.query('{{window}}', 'count by (window) (max by (%s, window) (model_window:signal_bin:drifting_signals{%s}) > 0) or 0 * count by (window) (model_window:signal_bin:drifting_signals{%s})' % [perModel, services, services]),
-        ])
+        |||, 'short', m.eachWindow('{{window}}', function(window)
+          local signals = 'model_window:signal_bin:drifting_signals{%s,%s}' % [services, window];
+          'count by (window) (max by (%s, window) (%s) > 0) or 0 * count by (window) (%s)' % [perModel, signals, signals]))
         + g.namesOnly
         + g.decimals(0)
         + g.softMax(5)
         + g.noData('No verdict in this time range: fewer than 60 rows in every window.'),
         g.timeseries('Alerts firing', |||
-          Number of models or services for which each alert fires.
+          Number of models or services for which each alert fires. Red: critical. Orange: a warning.
         |||, 'short', [
-          g.query('{{alertname}}', 'count by (alertname) (group by (%s, alertname) (ALERTS{%s,alertname=~"Model.+",alertstate="firing"}))' % [perModel, m.services]),
+          g.query('{{severity}}: {{alertname}}', 'count by (severity, alertname) (group by (%s, severity, alertname) (ALERTS{%s,alertname=~"Model.+",alertstate="firing"}))' % [perModel, m.services]),
         ])
+        + g.override(g.matching('/^critical/'), [g.shades('red')])
+        + g.override(g.matching('/^warning/'), [g.shades('orange')])
         + g.fill(60)
         + g.stacked('normal')
         + g.noLines

@@ -8,11 +8,6 @@ local signal = 'signal="$signal"';
 local ofSignal(metric, by=[]) = m.recorded(metric, signal, by);
 local windows(metric) = ofSignal(metric, ['window']);
 
-// One query for each window, in their order.
-local eachWindow(legend, expr) = [
-  g.query(legend, expr('window="%s"' % window))
-  for window in ['25s', '10m', '1h', '1d']
-];
 local inWindow(metric) = function(window) m.recorded(metric, '%s,%s' % [signal, window], ['window']);
 
 
@@ -54,7 +49,7 @@ g.dashboard(
         g.stateTimeline('Verdict in each window', |||
           Whether the rows of each window follow the distribution of the reference. Drifting: the PSI is above its limit. Cannot
           tell: the window has fewer than 60 rows.
-        |||, [[-1, 'cannot tell', '#808080'], [0, 'steady', 'green'], [1, 'drifting', 'red']], eachWindow('{{window}} {{$by_version}}', function(window) '%s or %s - 1' % [
+        |||, [[-1, 'cannot tell', '#808080'], [0, 'steady', 'green'], [1, 'drifting', 'red']], m.eachWindow('{{window}} {{$by_version}}', function(window) '%s or %s - 1' % [
           inWindow('model_signal_window:signal_bin:drifting')(window),
           inWindow('0 * model_signal_window:signal_bin:rows')(window),
         ]))
@@ -74,7 +69,7 @@ g.dashboard(
                        probability of 90 %. The axis begins at 0.001.
                      |||,
                      'none',
-                     eachWindow('{{window}} {{$by_version}}', inWindow('model_signal_window:signal_bin:psi')) + [
+                     m.eachWindow('{{window}} {{$by_version}}', inWindow('model_signal_window:signal_bin:psi')) + [
                        g.query('limit {{window}} {{$by_version}}', windows('model_signal_window:signal_bin:psi_limit')),
                        g.query('detectable {{window}} {{$by_version}}', windows('model_signal_window:signal_bin:psi_detectable')),
                      ],
@@ -90,7 +85,7 @@ g.dashboard(
                        Number of rows in each window; the scale is logarithmic. Below the dashed line, 60, there is no verdict.
                      |||,
                      'short',
-                     eachWindow('{{window}} {{$by_version}}', inWindow('model_signal_window:signal_bin:rows')))
+                     m.eachWindow('{{window}} {{$by_version}}', inWindow('model_signal_window:signal_bin:rows')))
         + g.symlogScale
         + g.legendRight
         + g.limit(60)
@@ -155,13 +150,14 @@ g.dashboard(
           The figures of each window at the end of the time range. Detectable: the smallest PSI that is detected with a
           probability of 90 %.
         |||, 'none', [
-          g.table('rows', windows('model_signal_window:signal_bin:rows')),
+          g.table('rows', m.orderedWindows(windows('model_signal_window:signal_bin:rows'))),
           g.table('PSI', windows('model_signal_window:signal_bin:psi')),
           g.table('limit', windows('model_signal_window:signal_bin:psi_limit')),
           g.table('detectable', windows('model_signal_window:signal_bin:psi_detectable')),
           g.table('verdict', windows('model_signal_window:signal_bin:drifting')),
-        ], sort='rows', desc=false, labels=['window', 'version'])
+        ], sort='order', desc=false, labels=['window', 'version'])
         + g.decimals(3)
+        + g.override(g.named('order'), [g.hidden])
         + g.override(g.named('rows'), [g.unit('none'), { id: 'decimals', value: 0 }])
         + g.override(g.named('verdict'), [g.states([[0, 'steady', 'green'], [1, 'drifting', 'red']]), g.colorBackground, g.centered])
         + g.emptyCells('cannot tell')

@@ -8,6 +8,9 @@ local g = import 'panels.libsonnet';
 local services = 'cluster=~"$cluster",job=~"$job"';
 local model = services + ',model=~"$model",version=~"$version"';
 
+// Those of drift.
+local windows = ['25s', '10m', '1h', '1d'];
+
 {
   services:: services,
   model:: model,
@@ -43,6 +46,19 @@ local model = services + ',model=~"$model",version=~"$version"';
     local place(series, at, bin) = 'label_replace(%s, "position", "%s", "bin", "%s")' % [series, at, bin];
     place(place(place(place(place(bins, '1', '.*'), '0', 'below'), '2', 'above'), '3', 'other'), '4', 'missing'),
 
+  // One query for each window, in their order. `expr` is a function of the matcher of the window.
+  eachWindow(legend, expr):: [
+    g.query(legend, expr('window="%s"' % window))
+    for window in windows
+  ],
+  // Adds a label `order` to series of windows, which sorts them from the shortest to the longest.
+  orderedWindows(expr)::
+    std.foldl(
+      function(series, at) 'label_replace(%s, "order", "%d", "window", "%s")' % [series, at, windows[at]],
+      std.range(0, std.length(windows) - 1),
+      expr
+    ),
+
   // Variables. `services` are all that are watched; `oneModel` and what follows it depend on each other in this order.
   cluster:: g.labelVariable('cluster', 'Cluster', 'label_values(model_loaded, cluster)', allValue='.*', description='Empty if the targets have no label cluster.'),
   job:: g.labelVariable('job', 'Job', 'label_values(model_loaded{cluster=~"$cluster"}, job)', allValue='.+'),
@@ -51,7 +67,7 @@ local model = services + ',model=~"$model",version=~"$version"';
   jobOfModel:: g.labelVariable('job', 'Job', 'label_values(signal_reference_rows{cluster=~"$cluster",model=~"$model"}, job)'),
   version:: g.labelVariable('version', 'Version', 'label_values(signal_reference_rows{%s,model=~"$model"}, version)' % services, allValue='.+'),
   instanceOfModel(description):: g.labelVariable('instance', 'Instance', 'label_values(signal_reference_rows{%s}, instance)' % model, description=description),
-  window:: g.choiceVariable('window', 'Drift window', 'The short window shows large drift soon, the day shows small drift.', ['25s', '10m', '1h', '1d']),
+  window:: g.choiceVariable('window', 'Drift window', 'The short window shows large drift soon, the day shows small drift.', windows),
   feedbackWindow:: g.choiceVariable('feedback_window', 'Feedback window', 'The window of the figures about accuracy: feedback that arrived within the hour or the day.', ['1h', '1d']),
   byJob:: g.groupingVariable('by_job', 'job', 'model_loaded{%s}' % services),
   byVersion:: g.groupingVariable('by_version', 'version', 'model:signal_reference_rows:max{%s}' % model),

@@ -200,13 +200,14 @@ local custom(settings) = defaults({ custom+: settings });
     options: {
       colorMode: 'value',
       graphMode: 'none',
-      justifyMode: 'auto',
+      justifyMode: 'center',
       orientation: 'auto',
       percentChangeColorMode: 'standard',
       reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
       showPercentChange: false,
       textMode: 'value_and_name',
-      wideLayout: true,
+      // Centered, because otherwise a name would be as near to the value of the one before it.
+      wideLayout: false,
     },
   },
 
