@@ -4,7 +4,7 @@ use crate::{
     LoadedModel, Settings, api,
     connection::{self, Connections},
     memory::WorstCase,
-    reload,
+    reload, signals,
 };
 use actix_web::dev::Server;
 use anyhow::{Context, Result};
@@ -92,18 +92,9 @@ impl Application {
     /// # Errors
     /// If the server fails, or signal handlers cannot be installed.
     pub async fn run_until_signalled(self) -> Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let watch = |kind| signal(kind).context("signal handlers cannot be installed");
-        let (mut terminate, mut interrupt) =
-            (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
         actix_web::rt::spawn(reload::on_hangup(reload::hangups()?, Arc::clone(&self.state)));
-        self.run(async move || {
-            tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            }
-        })
-        .await
+        let stops = signals::stops()?;
+        self.run(stops).await
     }
 
     /// Serves until `stop` resolves, then waits for the drain time and finishes the requests in flight.
@@ -111,12 +102,7 @@ impl Application {
     /// # Errors
     /// If the server fails.
     pub async fn run_until_stopped(self, stop: impl Future<Output = &'static str> + 'static) -> Result<()> {
-        let mut stop = Some(stop);
-        self.run(async move || match stop.take() {
-            Some(stop) => stop.await,
-            None => std::future::pending().await,
-        })
-        .await
+        self.run(signals::once(stop)).await
     }
 
     async fn run(self, mut next_signal: impl AsyncFnMut() -> &'static str + 'static) -> Result<()> {

@@ -4,8 +4,8 @@
 //! - [`cli`], [`settings`], [`environment`]: the command line, the flags of `serve`, and flags set by environment variables
 //! - [`train`], [`profile`], [`inspect`], [`healthcheck`]: the other commands
 //! - [`model_file`], `external`: load a model; [`served`]: a model with all that is needed to serve it
-//! - [`watch`]: a proxy that observes a model server of another kind; [`foreign`]: reads requests to such servers and their answers
-//! - [`app`]: starts and stops the server; [`connection`]: its connections
+//! - [`watch`]: a proxy that observes a model server of another kind
+//! - [`app`]: starts and stops the server; `signals`: what asks it to stop; [`connection`]: its connections
 //! - [`route`], [`reason`], [`refusal`]: the closed sets of routes and error codes, and an error as the client receives it
 //! - [`api`]: the HTTP handlers and their error responses
 //! - [`rows`]: reads and checks the rows in a request body
@@ -45,6 +45,7 @@ pub mod rows;
 mod secret_file;
 pub mod served;
 pub mod settings;
+mod signals;
 mod table_args;
 pub mod train;
 pub mod watch;

@@ -5,6 +5,7 @@ use crate::{
     api,
     app::{bind, upkeep},
     connection::{self, Connections, METRICS_CONNECTIONS},
+    signals,
 };
 use actix_web::{dev::Server, web};
 use anyhow::{Context, Result};
@@ -82,17 +83,8 @@ impl Watcher {
     /// # Errors
     /// Returns an error if the watcher's own server fails, or signal handlers cannot be installed.
     pub async fn run_until_signalled(self) -> Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let watch = |kind| signal(kind).context("signal handlers cannot be installed");
-        let (mut terminate, mut interrupt) =
-            (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
-        self.run(async move || {
-            tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            }
-        })
-        .await
+        let stops = signals::stops()?;
+        self.run(stops).await
     }
 
     /// Passes requests on until `stop` resolves, then finishes the requests in flight.
@@ -100,12 +92,7 @@ impl Watcher {
     /// # Errors
     /// Returns an error if the watcher's own server fails.
     pub async fn run_until_stopped(self, stop: impl Future<Output = &'static str> + 'static) -> Result<()> {
-        let mut stop = Some(stop);
-        self.run(async move || match stop.take() {
-            Some(stop) => stop.await,
-            None => std::future::pending().await,
-        })
-        .await
+        self.run(signals::once(stop)).await
     }
 
     async fn run(self, mut next_signal: impl AsyncFnMut() -> &'static str + 'static) -> Result<()> {
