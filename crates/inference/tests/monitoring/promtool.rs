@@ -35,3 +35,17 @@ pub fn test_rules(window: &Window, series: &str, checks: &str) {
     std::fs::write(file.path(), text).unwrap();
     run("promtool", &["test", "rules", file.path().to_str().unwrap()]);
 }
+
+/// Prints the version that the tests run on. `just test-prometheus3` sets the one that it must be.
+#[test]
+fn prometheus_and_promtool_have_the_version_that_is_to_be_tested() {
+    for tool in ["prometheus", "promtool"] {
+        let text = run(tool, &["--version"]);
+        let version = text.split_once(", version ").and_then(|(_, rest)| rest.split(' ').next());
+        let version = version.unwrap_or_else(|| panic!("{tool}: no version in {text}"));
+        println!("{tool} {version}");
+        if let Ok(expected) = std::env::var("PROMETHEUS_VERSION") {
+            assert_eq!(version, expected, "{tool}");
+        }
+    }
+}
