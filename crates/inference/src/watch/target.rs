@@ -3,6 +3,10 @@
 use super::args::{ProfileArg, ProfileFor};
 use crate::{foreign::Protocol, route::Route};
 use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
+
+/// The greatest number of segments of a known path for predictions, with the empty one before the first slash.
+const MOST_SEGMENTS: usize = 7;
 
 /// A request for predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,20 +32,21 @@ impl Targets {
         Self { profiles: profiles.iter().map(|profile| profile.of.clone()).collect(), protocol }
     }
 
-    /// Returns the target of a POST to this path, or `None` if it is not a path for predictions.
+    /// Returns the target of a POST to this path, or `None` if it is not a path for predictions. Servers decode a path before they
+    /// look for its route, so an encoded path has the same target.
     pub(super) fn find(&self, path: &str) -> Option<Target> {
-        let by_path = |of: &ProfileFor| matches!(of, ProfileFor::Path(own) if own == path);
+        let by_path = |of: &ProfileFor| matches!(of, ProfileFor::Path(own) if is_same(own, path));
+        let segments = Segments::of(path);
+        let recognised = segments.as_ref().and_then(|segments| recognised(&segments.decoded()));
         if let Some(model) = self.profiles.iter().position(by_path) {
-            let protocol =
-                self.protocol.unwrap_or(recognised(path).map_or(Protocol::Native, |found| found.1));
+            let protocol = self.protocol.unwrap_or(recognised.map_or(Protocol::Native, |found| found.1));
             return Some(Target { route: usual_route(protocol), protocol, model: Some(model) });
         }
         // A profile of a path is for no other path.
-        let (route, protocol, name) = recognised(path)?;
+        let (route, protocol, name) = recognised?;
         let protocol = self.protocol.unwrap_or(protocol);
-        let name = name.map(|name| percent_decode_str(name).decode_utf8_lossy());
         let is_of_path = matches!(self.profiles[..], [ProfileFor::Path(_)]);
-        let model = if is_of_path { None } else { self.model(name.as_deref()) };
+        let model = if is_of_path { None } else { self.model(name) };
         Some(Target { route, protocol, model })
     }
 
@@ -59,32 +64,54 @@ impl Targets {
     }
 }
 
-/// Returns the route, the protocol and the model's name of a path, if it is one of the known paths for predictions.
-fn recognised(path: &str) -> Option<(Route, Protocol, Option<&str>)> {
-    match path {
-        "/predict" => return Some((Route::Predict, Protocol::Native, None)),
-        "/invocations" => return Some((Route::Invocations, Protocol::Mlflow, None)),
-        _ => {}
-    }
-    if let Some(rest) = path.strip_prefix("/v1/models/") {
-        let model = rest.strip_suffix(":predict")?;
-        // TensorFlow Serving also has versions and labels of versions.
-        let name =
-            model.split_once("/versions/").or(model.split_once("/labels/")).map_or(model, |parts| parts.0);
-        return is_segment(name).then_some((Route::V1Predict, Protocol::V1, Some(name)));
-    }
-    let rest = path.strip_prefix("/v2/models/")?.strip_suffix("/infer")?;
-    match rest.split_once("/versions/") {
-        Some((name, version)) if is_segment(name) && is_segment(version) => {
-            Some((Route::OipVersionInfer, Protocol::OipV2, Some(name)))
+/// Returns whether two paths are the same when they are decoded.
+fn is_same(one: &str, other: &str) -> bool {
+    one == other || percent_decode_str(one).eq(percent_decode_str(other))
+}
+
+/// The decoded segments of a path that has at most [`MOST_SEGMENTS`]. Those after `count` are empty.
+struct Segments<'a> {
+    count: usize,
+    segments: [Cow<'a, str>; MOST_SEGMENTS],
+}
+
+impl<'a> Segments<'a> {
+    /// Splits a path and decodes its segments, in this order, so that `%2F` belongs to a name.
+    fn of(path: &'a str) -> Option<Self> {
+        let mut own = Self { count: 0, segments: Default::default() };
+        for segment in path.split('/') {
+            *own.segments.get_mut(own.count)? = percent_decode_str(segment).decode_utf8_lossy();
+            own.count += 1;
         }
-        None if is_segment(rest) => Some((Route::OipInfer, Protocol::OipV2, Some(rest))),
-        _ => None,
+        Some(own)
+    }
+
+    fn decoded(&self) -> ([&str; MOST_SEGMENTS], usize) {
+        (self.segments.each_ref().map(AsRef::as_ref), self.count)
     }
 }
 
-fn is_segment(text: &str) -> bool {
-    !text.is_empty() && !text.contains('/')
+/// Returns the route, the protocol and the model's name of a path, if it is one of the known paths for predictions.
+fn recognised<'a>(
+    (segments, count): &([&'a str; MOST_SEGMENTS], usize),
+) -> Option<(Route, Protocol, Option<&'a str>)> {
+    let is_named = |text: &str| !text.is_empty();
+    let (route, protocol, name) = match segments[..*count] {
+        ["", "predict"] => return Some((Route::Predict, Protocol::Native, None)),
+        ["", "invocations"] => return Some((Route::Invocations, Protocol::Mlflow, None)),
+        ["", "v1", "models", model] => (Route::V1Predict, Protocol::V1, model.strip_suffix(":predict")?),
+        // TensorFlow Serving also has versions and labels of versions.
+        ["", "v1", "models", model, "versions" | "labels", version] => {
+            version.strip_suffix(":predict").filter(|version| is_named(version))?;
+            (Route::V1Predict, Protocol::V1, model)
+        }
+        ["", "v2", "models", model, "infer"] => (Route::OipInfer, Protocol::OipV2, model),
+        ["", "v2", "models", model, "versions", version, "infer"] if is_named(version) => {
+            (Route::OipVersionInfer, Protocol::OipV2, model)
+        }
+        _ => return None,
+    };
+    is_named(name).then_some((route, protocol, Some(name)))
 }
 
 /// Returns the usual route of a protocol, whose pattern labels requests to a path of the user's.
@@ -131,7 +158,10 @@ mod tests {
             "/v2/models/a/b/infer",
             "/v1/models/a",
             "/v1/models/:predict",
+            "/v1/models/a/versions/:predict",
             "/v2/models/a/versions//infer",
+            "/v2/models/a/versions/1/infer/more",
+            "/v2/models/%/infe%7",
             "/metrics",
         ] {
             assert_eq!(found(&targets, path), None, "{path}");
@@ -146,6 +176,26 @@ mod tests {
         assert_eq!(found(&targets, "/v2/models/other/infer"), Some((Route::OipInfer, None)));
         assert_eq!(found(&targets, "/score"), Some((Route::Predict, Some(2))));
         assert_eq!(found(&targets, "/predict"), Some((Route::Predict, None)));
+    }
+
+    #[test]
+    fn encoded_paths_have_the_target_that_the_server_finds() {
+        let targets = targets(&["my model=a.json", "a/b=b.json", "/score this=c.json", "50%=d.json"]);
+        for (path, route, model) in [
+            ("/v2/models/my%20model/%69nfer", Route::OipInfer, Some(0)),
+            ("/%76%32/models/my%20model/versions/%31/infer", Route::OipVersionInfer, Some(0)),
+            // Python's `quote` encodes the colon.
+            ("/v1/models/my%20model%3Apredict", Route::V1Predict, Some(0)),
+            ("/v2/models/a%2fb/infer", Route::OipInfer, Some(1)),
+            ("/score%20this", Route::Predict, Some(2)),
+            ("/v2/models/50%25/infer", Route::OipInfer, Some(3)),
+            ("/v2/models/50%2525/infer", Route::OipInfer, None),
+            ("/%70redict", Route::Predict, None),
+        ] {
+            assert_eq!(found(&targets, path), Some((route, model)), "{path}");
+        }
+        // A slash within a name does not begin a segment.
+        assert_eq!(found(&targets, "/v2/models/a%2Finfer"), None);
     }
 
     #[test]

@@ -44,6 +44,25 @@ fn each_model_has_its_own_series() {
 }
 
 #[test]
+fn an_encoded_path_is_recognised_and_passes_unchanged() {
+    let upstream = Upstream::predicting(r#"{"predictions":["setosa"]}"#);
+    let profile = format!("my flowers={}", PROFILE.display());
+    let watched = Watched::start(upstream.address, &["--profile", &profile]);
+    for (path, endpoint) in [
+        ("/v1/models/my%20flowers%3Apredict", "/v1/models/{model}:predict"),
+        ("/%76%31/models/%6dy%20flowers:%70redict", "/v1/models/{model}:predict"),
+    ] {
+        let before = watched.outcome("observed");
+        watched.post(path, r#"{"instances":[[5.1,3.5,1.4,0.2]]}"#);
+        watched.until_outcome("observed", before + 1.0);
+        let start = upstream.take().remove(0).start;
+        assert_eq!(String::from_utf8_lossy(&start), format!("POST {path} HTTP/1.1"));
+        let counted = watched.metric("inference_requests_total", &[&format!("endpoint=\"{endpoint}\"")]);
+        assert_eq!(counted, before + 1.0, "{path}");
+    }
+}
+
+#[test]
 fn a_profile_that_cannot_be_used_is_named_at_the_start() {
     #[derive(Parser)]
     struct Flags {
