@@ -4,7 +4,7 @@
 //! be looked up. Accepted feedback is counted in the confusion matrix, or among the errors of predicted numbers.
 
 use super::{
-    ApiError, State, body, large,
+    ApiError, OwnIds, State, body, large,
     pieces::{Body, Field, Fields, Piece},
     sent,
 };
@@ -126,7 +126,7 @@ pub(super) async fn feedback(
 
 /// Counts the feedback in a body and writes the answer.
 fn take(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
-    let body = Body::parse(body, MOST_PIECES, state.own_ids.is_some()).map_err(|error| {
+    let body = Body::parse(body, MOST_PIECES, state.own_ids.are_accepted()).map_err(|error| {
         Refusal::new(Reason::MalformedJson, format!("the body cannot be read as JSON: {error}"))
     })?;
     let mut response = FeedbackResponse::default();
@@ -165,7 +165,7 @@ fn take(body: &[u8], state: &State) -> Result<Vec<u8>, Refusal> {
 
 /// Verifies and counts one piece of feedback.
 fn count(piece: &Piece, place: &str, state: &State) -> Result<(), Refusal> {
-    let counted = read(piece, place).and_then(|sent| match sent.own {
+    let counted = read(piece, place, &state.own_ids).and_then(|sent| match sent.own {
         Some(own) => count_own(sent.id, &own, &sent.label, place, state),
         None => verify_and_count(sent.id, sent.label, place, state),
     });
@@ -186,14 +186,20 @@ struct Own<'a> {
 }
 
 /// Returns the fields of a piece of feedback.
-fn read<'a>(piece: &'a Piece, place: &str) -> Result<SentFeedback<'a>, Refusal> {
+fn read<'a>(piece: &'a Piece, place: &str, own_ids: &OwnIds) -> Result<SentFeedback<'a>, Refusal> {
     let Piece::Fields(Fields { prediction_id, label, prediction, model, unknown }) = piece else {
         let message = "feedback must be an object with \"prediction_id\" and \"label\"";
         return Err(located(Refusal::new(Reason::WrongType, message), place));
     };
     if let Some(name) = unknown {
-        let message =
-            format!("unknown field {}; the fields are \"prediction_id\" and \"label\"", quoted(name));
+        let fields = match own_ids.are_accepted() {
+            true => "\"prediction_id\", \"label\" and, with an id of your own, \"prediction\" and \"model\"",
+            false => "\"prediction_id\" and \"label\"",
+        };
+        // Feedback with an id of the client's own has these fields.
+        let is_of_own_id = matches!(name.as_str(), "prediction" | "model");
+        let remedy = if is_of_own_id { own_ids.remedy() } else { "" };
+        let message = format!("unknown field {}; the fields are {fields}{remedy}", quoted(name));
         return Err(
             Refusal::new(Reason::UnknownField, message).at(path(place, &printable(name, MOST_QUOTED)))
         );
@@ -232,7 +238,9 @@ fn count_own(id: &str, own: &Own<'_>, label: &Label<'_>, place: &str, state: &St
     }
     let model = state.named(own.model).ok_or_else(|| {
         let message = match own.model {
-            Some(name) => format!("no model is called {}", quoted(name)),
+            Some(name) => {
+                format!("no model is called {}; give the name that --profile MODEL=FILE has", quoted(name))
+            }
             None => "there are several models; name the one of the prediction".to_owned(),
         };
         Refusal::new(Reason::ForeignVersion, message).at(path(place, "model"))
@@ -291,7 +299,9 @@ fn count_once(
 fn verify_and_count(id: &str, label: Label<'_>, place: &str, state: &State) -> Result<(), Refusal> {
     let refuse = |reason, message: String| Refusal::new(reason, message).at(path(place, "prediction_id"));
     let receipt = state.receipts.verify(id).map_err(|error| match error {
-        ReceiptError::Malformed => refuse(Reason::MalformedPredictionId, error.to_string()),
+        ReceiptError::Malformed => {
+            refuse(Reason::MalformedPredictionId, format!("{error}{}", state.own_ids.remedy()))
+        }
         ReceiptError::Forged => refuse(Reason::ForgedPredictionId, error.to_string()),
     })?;
     let now = SystemTime::now();

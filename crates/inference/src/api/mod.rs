@@ -21,6 +21,7 @@ mod state;
 pub(crate) use docs::openapi_document;
 pub use error::ApiError;
 pub use health::Scrapes;
+pub(crate) use state::OwnIds;
 pub use state::State;
 
 use crate::route::Route;

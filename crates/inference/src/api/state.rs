@@ -65,14 +65,46 @@ pub struct State {
     pub body_limit: usize,
     /// Whether the faults that headers ask for are injected.
     pub allow_fault_injection: bool,
-    /// Set if feedback may have ids of the client's own: returns the version of the model of a name, or of the only model.
-    pub(crate) own_ids: Option<OwnIds>,
+    /// Whether feedback may have ids of the client's own.
+    pub(crate) own_ids: OwnIds,
     pub(super) docs: Arc<Config<'static>>,
     ready: AtomicBool,
 }
 
-/// Returns the version of a model by its name.
-pub(crate) type OwnIds = Box<dyn Fn(Option<&str>) -> Option<String> + Send + Sync>;
+/// Whether feedback may have ids of the client's own.
+#[derive(Default)]
+pub(crate) enum OwnIds {
+    /// No: all ids are issued here.
+    #[default]
+    Unsupported,
+    /// No, but a flag of the watcher allows them.
+    Refused,
+    /// Yes.
+    Accepted(VersionOf),
+}
+
+/// Returns the version of the model of a name, or of the only model.
+pub(crate) type VersionOf = Box<dyn Fn(Option<&str>) -> Option<String> + Send + Sync>;
+
+impl OwnIds {
+    /// Returns whether feedback may have ids of the client's own.
+    pub(super) fn are_accepted(&self) -> bool {
+        matches!(self, Self::Accepted(_))
+    }
+
+    /// Returns the end of an error message about an id or a field that feedback with issued ids does not have.
+    pub(super) fn remedy(&self) -> &'static str {
+        match self {
+            Self::Unsupported => "",
+            Self::Refused => {
+                "; for an id of your own, with the predicted class or number in \"prediction\", start the watcher with --own-ids"
+            }
+            Self::Accepted(_) => {
+                "; for an id of your own, add the predicted class or number as \"prediction\""
+            }
+        }
+    }
+}
 
 /// What came of reading the model files again.
 pub struct Reload {
@@ -113,7 +145,7 @@ impl State {
             request_timeout: settings.request_timeout,
             body_limit: settings.body_limit,
             allow_fault_injection: settings.allow_fault_injection,
-            own_ids: None,
+            own_ids: OwnIds::default(),
             docs: docs::page_config(),
             ready: AtomicBool::new(true),
         })
@@ -146,7 +178,8 @@ impl State {
 
     /// Returns the model of a name, or the only model without one, if feedback may have ids of the client's own.
     pub(super) fn named(&self, name: Option<&str>) -> Option<Arc<Described>> {
-        self.of_version(&self.own_ids.as_ref()?(name)?)
+        let OwnIds::Accepted(version) = &self.own_ids else { return None };
+        self.of_version(&version(name)?)
     }
 
     /// Reads the model files again and serves the new model, if there is a new one. It blocks until the model is loaded. Requests are

@@ -155,12 +155,15 @@ impl Shared {
         let (first, others) = readers.split_first().context("--profile: at least one profile is needed")?;
         let targets = Targets::new(&settings.profiles, settings.protocol);
         let mut state = api::State::new(&own, loaded(first))?;
-        if settings.own_ids {
+        state.own_ids = if settings.own_ids {
             let versions: Vec<String> = readers.iter().map(|reader| reader.card().version.clone()).collect();
             let targets = targets.clone();
-            state.own_ids =
-                Some(Box::new(move |name| targets.model(name).map(|model| versions[model].clone())));
-        }
+            api::OwnIds::Accepted(Box::new(move |name| {
+                targets.model(name).map(|model| versions[model].clone())
+            }))
+        } else {
+            api::OwnIds::Refused
+        };
         for other in others {
             state.also_accept_feedback_of(loaded(other))?;
         }

@@ -1,12 +1,17 @@
 //! Prediction ids in a header, and feedback on the watcher's own listener.
 
 use crate::{
+    message::Message,
     support::Watched,
     upstream::{Answer, Upstream},
 };
 use serde_json::json;
 
 const ROWS: &str = r#"{"instances":[[5.1,3.5,1.4,0.2],[6.3,2.9,5.6,1.8]]}"#;
+
+fn message(refused: &Message) -> String {
+    refused.json()["error"]["message"].as_str().unwrap().to_owned()
+}
 
 fn feedback(watched: &Watched, predicted: &str, actual: &str) -> f64 {
     watched
@@ -59,6 +64,14 @@ fn ids_of_the_clients_own_are_accepted_with_the_predicted_class_if_it_is_allowed
     let strict = Watched::iris(upstream.address, &[]);
     let refused = strict.post_own("/feedback", &body);
     assert_eq!((refused.status(), refused.code().as_str()), (422, "unknown_field"));
+    assert!(message(&refused).contains("start the watcher with --own-ids"), "{}", message(&refused));
+    let unsigned = r#"{"prediction_id":"order 8","label":"setosa"}"#;
+    let refused = strict.post_own("/feedback", unsigned);
+    assert_eq!(refused.code(), "malformed_prediction_id");
+    assert!(message(&refused).contains("start the watcher with --own-ids"), "{}", message(&refused));
+    // The flag does not help with a misspelt field.
+    let misspelt = strict.post_own("/feedback", r#"{"prediction_id":"order 8","truth":"setosa"}"#);
+    assert!(!message(&misspelt).contains("--own-ids"), "{}", message(&misspelt));
 
     let profile = format!("iris={}", crate::support::PROFILE.display());
     let watched = Watched::start(upstream.address, &["--own-ids", "--profile", &profile]);
@@ -77,6 +90,12 @@ fn ids_of_the_clients_own_are_accepted_with_the_predicted_class_if_it_is_allowed
         piece[field] = value;
         let refused = watched.post_own("/feedback", &piece.to_string());
         assert_eq!((refused.status(), refused.code().as_str()), (422, code), "{field}");
+        let remedy = match field {
+            "class" => "with an id of your own, \"prediction\" and \"model\"",
+            "model" => "--profile MODEL=FILE",
+            _ => continue,
+        };
+        assert!(message(&refused).contains(remedy), "{field}: {}", message(&refused));
     }
     // An id of the watcher's contains the prediction, which would otherwise be counted twice.
     let answer = watched.post("/predict", r#"{"features":[5.1,3.5,1.4,0.2]}"#);
@@ -84,6 +103,8 @@ fn ids_of_the_clients_own_are_accepted_with_the_predicted_class_if_it_is_allowed
     let both = json!({ "prediction_id": id, "prediction": "setosa", "label": "setosa" }).to_string();
     assert_eq!(watched.post_own("/feedback", &both).code(), "unknown_field");
     // A signed id is still needed without a predicted class.
-    let unsigned = watched.post_own("/feedback", r#"{"prediction_id":"order 8","label":"setosa"}"#);
+    let unsigned = watched.post_own("/feedback", unsigned);
     assert_eq!(unsigned.code(), "malformed_prediction_id");
+    let remedy = "add the predicted class or number as \"prediction\"";
+    assert!(message(&unsigned).contains(remedy), "{}", message(&unsigned));
 }
