@@ -35,12 +35,15 @@ pub struct WatchSettings {
     /// Worker threads of the proxy [default: one per core]
     #[arg(long, env = "INFERENCE_WORKERS", value_name = "N", value_parser = workers)]
     pub workers: Option<usize>,
-    /// Greatest number of open connections of the proxy; further ones are closed immediately
+    /// Greatest number of open connections of the proxy, including upgraded ones; further ones are closed immediately
     #[arg(long, env = "INFERENCE_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = at_least_one)]
     pub max_connections: usize,
     /// Time limit for connecting to the upstream, for its answer to begin, and for each pause within a body
     #[arg(long, env = "INFERENCE_UPSTREAM_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = request_timeout)]
     pub upstream_timeout: Duration,
+    /// Time after which a connection that was upgraded, such as to WebSocket, is closed if nothing passes in either direction
+    #[arg(long, env = "INFERENCE_TUNNEL_IDLE", value_name = "TIME", default_value = "10min", value_parser = request_timeout)]
+    pub tunnel_idle: Duration,
     /// Largest body that is observed; larger ones pass without being observed
     #[arg(long, env = "INFERENCE_BODY_LIMIT", value_name = "SIZE", default_value = "1MiB", value_parser = byte_size)]
     pub body_limit: usize,

@@ -6,6 +6,7 @@ use super::{
     headers::{self, BodyHeaders},
     relay::{self, Relay},
     target::Target,
+    tunnel,
     upstream::{Connections, Lease},
 };
 use crate::{
@@ -269,13 +270,16 @@ impl Worker {
         let protocol = headers::upgrade(response.headers());
         headers::remove_those_of_the_connection(response.headers_mut(), protocol);
         if let Some(client) = client {
-            let open = OpenConnection::new(&self.shared);
+            // The connection of the client is no longer counted where it was accepted.
+            let (open, idle) = (OpenConnection::new(&self.shared), self.shared.tunnel_idle);
             spawn_local(async move {
                 let _open = open;
                 let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else { return };
-                let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
                 // Either side may close the connection at any time.
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+                if let Err(error) = tunnel::connect(TokioIo::new(client), TokioIo::new(upstream), idle).await
+                {
+                    tracing::debug!(%error, "an upgraded connection ended");
+                }
             });
         }
         response.map(|_| Relay::whole(Bytes::new()))

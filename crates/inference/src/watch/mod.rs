@@ -5,6 +5,7 @@
 //! - [`args`]: the flags; `app`: starts and stops the two listeners
 //! - `listener`: the clients' connections; `upstream`: the connections to the model server
 //! - `forward`: passes one request on; `headers`, `relay`, `copy`: its header fields, its body, and the copy of its body
+//! - `tunnel`: connects both sides after an upgrade
 //! - `target`: recognises requests for predictions; `exchange`: counts a request when its answer has passed
 //! - `queue`, `observer`: the copies that wait to be read, and the thread that reads them
 //! - `own`: the watcher's own routes; `sink`: rows and answers that are sent to it instead of through it
@@ -25,6 +26,7 @@ mod queue;
 mod relay;
 mod sink;
 mod target;
+mod tunnel;
 mod upstream;
 
 pub use app::Watcher;
@@ -69,6 +71,8 @@ struct Shared {
     budget: Arc<Budget>,
     body_limit: usize,
     upstream_timeout: Duration,
+    /// The time after which an upgraded connection is closed if nothing passes.
+    tunnel_idle: Duration,
     /// The `Host` of requests that have none.
     upstream_host: HeaderValue,
     /// The greatest number of rows of an answer with prediction ids.
@@ -189,6 +193,7 @@ impl Shared {
             budget: Budget::new(settings.copy_memory),
             body_limit: settings.body_limit,
             upstream_timeout: settings.upstream_timeout,
+            tunnel_idle: settings.tunnel_idle,
             upstream_host: HeaderValue::try_from(
                 settings.upstream.as_ref().map(Upstream::authority).unwrap_or_default(),
             )
