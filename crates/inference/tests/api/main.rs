@@ -25,4 +25,5 @@ mod readme;
 mod reload;
 mod train;
 mod upstream;
+mod upstream_tls;
 mod vitals;

@@ -19,22 +19,33 @@ use std::{
 type Answer = dyn Fn(&str, &Value) -> (u16, String) + Send + Sync;
 
 /// A server of one thread per connection, which ends with the test process.
-fn server(answer: impl Fn(&str, &Value) -> (u16, String) + Send + Sync + 'static) -> SocketAddr {
+pub fn server(answer: impl Fn(&str, &Value) -> (u16, String) + Send + Sync + 'static) -> SocketAddr {
+    server_over(|stream| stream, answer)
+}
+
+/// A server whose connections are streams that `over` returns, such as those of TLS.
+pub fn server_over<S: Read + Write>(
+    over: impl Fn(TcpStream) -> S + Send + Sync + 'static,
+    answer: impl Fn(&str, &Value) -> (u16, String) + Send + Sync + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let answer: Arc<Answer> = Arc::new(answer);
+    let (over, answer): (_, Arc<Answer>) = (Arc::new(over), Arc::new(answer));
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let answer = Arc::clone(&answer);
-            std::thread::spawn(move || talk(&stream.unwrap(), &answer));
+            let (over, answer) = (Arc::clone(&over), Arc::clone(&answer));
+            std::thread::spawn(move || {
+                let stream = stream.unwrap();
+                stream.set_read_timeout(Some(DEADLINE)).unwrap();
+                talk(over(stream), &answer);
+            });
         }
     });
     address
 }
 
 /// Answers the requests of a connection until the client closes it.
-fn talk(stream: &TcpStream, answer: &Arc<Answer>) {
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+fn talk(stream: impl Read + Write, answer: &Arc<Answer>) {
     let mut reader = BufReader::new(stream);
     loop {
         let (mut first, mut length) = (String::new(), 0);
@@ -59,9 +70,8 @@ fn talk(stream: &TcpStream, answer: &Arc<Answer>) {
             "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nContent-Type: application/json\r\n\r\n",
             text.len()
         );
-        let mut stream = stream;
         // The client may be gone.
-        let _ = stream.write_all((head + &text).as_bytes());
+        let _ = reader.get_mut().write_all((head + &text).as_bytes());
     }
 }
 
@@ -79,17 +89,23 @@ fn table(folder: &Path) -> String {
     path.display().to_string()
 }
 
-struct Profiled {
-    file: ModelFile,
-    text: String,
+pub struct Profiled {
+    pub file: ModelFile,
+    pub text: String,
 }
 
 /// Runs `inference profile` on Iris with these flags.
-fn profile(url: &str, flags: &[&str]) -> Result<Profiled, String> {
+pub fn profile(url: &str, flags: &[&str]) -> Result<Profiled, String> {
+    profile_with(url, flags, &[])
+}
+
+/// Runs `inference profile` on Iris with these flags and environment variables.
+pub fn profile_with(url: &str, flags: &[&str], variables: &[(&str, &str)]) -> Result<Profiled, String> {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("card.json");
     let mut command = Command::new(env!("CARGO_BIN_EXE_inference"));
     command.args(["profile", "--data", &table(folder.path()), "--target", "species", "--upstream", url]);
+    command.envs(variables.iter().copied());
     let output = command.args(["--out", &out.display().to_string()]).args(flags).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if !output.status.success() {
@@ -109,7 +125,7 @@ fn native(
 }
 
 /// The class that a rule on the petals gives to a row, and how sure it is.
-fn rule(row: &Value) -> (usize, f64) {
+pub fn rule(row: &Value) -> (usize, f64) {
     let value = |at: usize, name: &str| row.get(name).or_else(|| row.get(at)).and_then(Value::as_f64);
     let (Some(length), Some(width)) = (value(2, "petal_length"), value(3, "petal_width")) else {
         return (0, 0.0);
@@ -127,7 +143,7 @@ const NAMES: [&str; 3] = ["setosa", "versicolor", "virginica"];
 const COLOURS: [&str; 3] = ["red", "green", "blue"];
 
 /// Answers a body with one row of named values, and refuses others.
-fn one_row(body: &Value, answer: impl Fn(usize, f64) -> Value) -> (u16, String) {
+pub fn one_row(body: &Value, answer: impl Fn(usize, f64) -> Value) -> (u16, String) {
     if !body.is_object() || body.get("petal_length").is_none() {
         return (422, json!({"detail": "field required"}).to_string());
     }

@@ -10,7 +10,7 @@ use hyper::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER},
 };
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{CertificateError, ClientConfig, RootCertStore, pki_types::ServerName};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -225,10 +225,7 @@ impl Client {
         let Some(tls) = &self.tls else { return open(stream).await };
         let name = ServerName::try_from(host.to_owned())
             .with_context(|| format!("{host} is not a name that a certificate can be issued for"))?;
-        let stream = tls.connect(name, stream).await.map_err(|error| {
-            anyhow!("no secure connection: {error}; the environment variable SSL_CERT_FILE names further authorities to trust")
-        })?;
-        open(stream).await
+        open(tls.connect(name, stream).await.map_err(|error| insecure(&error))?).await
     }
 }
 
@@ -254,13 +251,33 @@ fn plain(error: hyper::Error) -> anyhow::Error {
     anyhow::Error::from(error).context("the request failed")
 }
 
+/// Returns why a secure connection failed, with a remedy.
+fn insecure(error: &std::io::Error) -> anyhow::Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            anyhow!("the server does not speak TLS; if it uses plain HTTP, give an http:// address")
+        }
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => anyhow!(
+            "its certificate is signed by an unknown authority; name the file with the authority's certificate (PEM) in the environment \
+             variable SSL_CERT_FILE"
+        ),
+        Some(rustls::Error::InvalidCertificate(problem)) => anyhow!("its certificate is invalid: {problem}"),
+        _ => anyhow!("no secure connection: {error}; if the server uses plain HTTP, give an http:// address"),
+    }
+}
+
+/// Returns the connector. It trusts the authorities in the file of `SSL_CERT_FILE`, or else those of the system.
 fn tls() -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    let reasons: String = found.errors.iter().map(|error| format!(" ({error})")).collect();
     ensure!(
         !roots.is_empty(),
-        "https:// needs a certificate authority to trust, and this machine has none; install package ca-certificates, or name a file in \
-         the environment variable SSL_CERT_FILE"
+        "https:// needs a certificate authority to trust, and there is none{reasons}; install package ca-certificates, or name a file \
+         with one (PEM) in the environment variable SSL_CERT_FILE"
     );
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
