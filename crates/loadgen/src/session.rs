@@ -65,6 +65,8 @@ pub struct RunInfo {
     pub scenario_sha256: String,
     /// The address of the target.
     pub target: String,
+    /// The page that metrics are read from, if `--metrics` names it.
+    pub metrics: Option<String>,
     /// The Prometheus server that is queried, if any.
     pub prometheus: Option<String>,
 }
@@ -239,6 +241,7 @@ impl<'a> Session<'a> {
             plan: self.plan,
             scenario_sha256: self.info.scenario_sha256.clone(),
             target: self.info.target.clone(),
+            metrics: self.info.metrics.clone(),
             prometheus: self.info.prometheus.clone(),
             started_at: self.started_at,
             elapsed: ended.unwrap_or(now),

@@ -4,7 +4,9 @@ use super::preflight::{fit, read_profile};
 use crate::{
     exit::Exit,
     plan::{Model, Plan, Shard, arrivals::planned},
-    scenario::{Executor, Phase, Protocol, ProtocolName, Ramp, Scenario, Spacing, library, roles},
+    scenario::{
+        Executor, PREDICTION_ENDPOINT, Phase, Protocol, ProtocolName, Ramp, Scenario, Spacing, library, roles,
+    },
     text::table,
 };
 use clap::ValueHint;
@@ -58,18 +60,23 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             if let Some(protocol) = args.protocol {
                 scenario.send_by(protocol, args.served_model.as_deref())?;
             }
+            let endpoint =
+                scenario.name_endpoint().map_err(|problem| format!("{}: {problem}", found.place))?;
             checked(&mut scenario, found.folder(), model.as_ref())
                 .map_err(|error| format!("{file}: {error:#}"))?;
-            Ok(scenario)
+            Ok((scenario, endpoint))
         });
         match parsed {
-            Ok(scenario) => {
+            Ok((scenario, endpoint)) => {
                 print(format!(
                     "{}: good\n{}\n{}\n",
                     printable(file, MOST_QUOTED),
                     phases(&scenario),
                     requests_of(&scenario)
                 ))?;
+                if let Some(route) = endpoint {
+                    print(format!("  {PREDICTION_ENDPOINT} stands for {route}\n"))?;
+                }
                 if let (Some(what), None) = (scenario.needs_model(), &model) {
                     print(format!("  {what} needs the model of the target, or --profile CARD.json\n"))?;
                 }

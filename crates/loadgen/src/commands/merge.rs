@@ -89,6 +89,8 @@ fn merged(reports: &[Named]) -> anyhow::Result<Report> {
     report.merged_from = reports.iter().map(|(place, _)| place.clone()).collect();
     let targets: BTreeSet<&str> = reports.iter().map(|(_, report)| report.target.as_str()).collect();
     report.target = targets.into_iter().collect::<Vec<_>>().join(", ");
+    let pages: BTreeSet<&str> = reports.iter().filter_map(|(_, report)| report.metrics.as_deref()).collect();
+    report.metrics = (!pages.is_empty()).then(|| pages.into_iter().collect::<Vec<_>>().join(", "));
     report.started_at = reports.iter().map(|(_, report)| report.started_at.clone()).min().unwrap_or_default();
     report.duration = reports.iter().map(|(_, report)| report.duration).fold(0.0, f64::max);
     for (at, phase) in report.phases.iter_mut().enumerate() {

@@ -142,6 +142,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if let Some(protocol) = args.protocol {
         scenario.send_by(protocol, args.served_model.as_deref()).map_err(anyhow::Error::msg)?;
     }
+    scenario.name_endpoint().map_err(|problem| anyhow!("{}: {problem}", found.place))?;
     if let Some(table) = &args.table {
         // The path is made absolute, because paths in the scenario are relative to its folder.
         let file = std::path::absolute(table)?;
@@ -246,6 +247,7 @@ async fn execute(
     let info = RunInfo {
         scenario_sha256: digest(&found.text),
         target: address.to_string(),
+        metrics: args.metrics.is_some().then(|| target.metrics.url().to_string()),
         prometheus: prometheus.map(|prometheus| prometheus.url().to_string()),
     };
     let mut session = Session::new(&plan, info, metrics, publisher);

@@ -219,7 +219,9 @@ fn header(page: &Page) -> Markup {
             (verdict(page))
             p { (report.description) }
             p.meta {
-                "target " (report.target) " · model " (report.model) " · seed " (report.seed) " · started "
+                "target " (report.target)
+                @if let Some(metrics) = &report.metrics { " · metrics " (metrics) }
+                " · model " (report.model) " · seed " (report.seed) " · started "
                 (report.started_at)
             }
             p {

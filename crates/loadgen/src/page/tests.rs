@@ -97,6 +97,7 @@ fn page_of(plan: &Plan, prometheus: Option<&PrometheusWatch>, now: f64, stage: S
     let findings = Findings {
         plan,
         target: "http://127.0.0.1:1/".into(),
+        metrics: Some("http://127.0.0.1:2/metrics".into()),
         prometheus: None,
         started_at: humantime::parse_rfc3339("2026-11-24T12:00:00Z").unwrap(),
         scenario_sha256: String::new(),

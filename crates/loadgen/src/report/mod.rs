@@ -46,6 +46,9 @@ pub struct Report {
     pub merged_from: Vec<String>,
     /// The address of the target.
     pub target: String,
+    /// The page that metrics were read from, if `--metrics` named it; otherwise it is `/metrics` below the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
     /// The Prometheus server that was queried, if any.
     pub prometheus: Option<String>,
     /// The labels of alerts about the target; `None` if no expectation needs them.
@@ -175,6 +178,8 @@ pub struct Findings<'a> {
     pub scenario_sha256: String,
     /// The address of the target.
     pub target: String,
+    /// The page that metrics were read from, if `--metrics` named it.
+    pub metrics: Option<String>,
     /// The Prometheus server that was queried, if any.
     pub prometheus: Option<String>,
     /// When the run started.
@@ -236,6 +241,7 @@ impl Report {
             merged_from: Vec::new(),
             shard: (!plan.shard.is_whole()).then(|| plan.shard.to_string()),
             target: findings.target.clone(),
+            metrics: findings.metrics.clone(),
             prometheus: findings.prometheus.clone(),
             alerts_of: seen.prometheus.and_then(|watch| watch.target.as_ref()).map(ToString::to_string),
             model: plan

@@ -33,7 +33,10 @@ pub fn render(report: &Report) -> String {
     text.push_str("What the client measured (times from the intended instant)\n");
     text.push_str(&client_table(report));
     text.push_str(&footnotes(report));
-    text.push_str("\nWhat the service's own metrics showed (in brackets: ratio to the first phase)\n");
+    let page = report.metrics.as_ref().map_or("the service's own metrics".to_owned(), |metrics| {
+        format!("the metrics of {}", printable(metrics, MOST_QUOTED))
+    });
+    let _ = writeln!(text, "\nWhat {page} showed (in brackets: ratio to the first phase)");
     text.push_str(&monitoring_table(&report.phases));
     if !report.expectations.is_empty() || !report.failure_modes.is_empty() {
         text.push_str("\nWhat was done to the service, and what monitoring detected\n");

@@ -5,6 +5,7 @@
 
 mod check;
 mod check_prometheus;
+mod endpoint;
 pub mod expectation;
 pub mod library;
 mod locate;
@@ -19,6 +20,7 @@ mod target_labels;
 pub mod threshold;
 pub mod values;
 
+pub use endpoint::PREDICTION_ENDPOINT;
 pub use expectation::{
     AlertPattern, Assertion, Expectation, Job, QueryAssertion, SignalAssertion, Vital, VitalAssertion,
 };

@@ -104,6 +104,7 @@ fn no_model_is_needed_if_all_bodies_are_fixed() {
     let run = loadgen.run(&scenario(fixed, ""), &server.url, &[]);
     run.expect_code(0);
     assert_eq!(run.report["model"], "none");
+    assert_eq!(run.report["metrics"], Value::Null, "it is below the target");
     assert!(server.exchanges().iter().all(|one| one.path != "/model"));
     // A role does need one.
     let role = "signals: [ { signal: most_important_feature, phase: a, stays: steady } ]";
@@ -136,6 +137,10 @@ fn metrics_and_feedback_may_be_on_another_server() {
     assert!(server.exchanges().iter().all(|one| one.path != "/metrics" && one.path != "/feedback"));
     assert!(watcher.requests().iter().any(|request| request.path == "/metrics"));
     assert_eq!(run.report["phases"][0]["monitoring"]["failed_readings"], 0, "{}", run.report);
+    // The report names the page, with the path that was added.
+    let page = format!("{}/metrics", watcher.url);
+    assert_eq!(run.report["metrics"], page, "{}", run.report);
+    assert!(run.stdout.contains(&format!("What the metrics of {page} showed")), "{}", run.stdout);
 }
 
 #[test]
@@ -266,6 +271,27 @@ fn a_scenario_can_be_sent_by_another_protocol() {
     loadgen.write("own.yaml", &scenario("source: { model: {} }, path: /score", ""));
     let run = loadgen.call(&["check", "own.yaml", "--protocol", "mlflow"]);
     assert!(run.expect_code(0).stdout.contains("POST /score"), "{}", run.stdout);
+    // The queries of a built-in scenario are about the route of the protocol.
+    for (flags, route) in [
+        (&[][..], "/predict"),
+        (&["--protocol", "mlflow"], "/invocations"),
+        (&["--protocol", "v1", "--served-model", "iris"], "/v1/models/{model}:predict"),
+        (&["--protocol", "oip-v2", "--served-model", "iris"], "/v2/models/{model}/infer"),
+    ] {
+        let run = loadgen.call(&[&["check", "demo"][..], flags].concat());
+        let line = format!("prediction_endpoint stands for {route}\n");
+        assert!(run.expect_code(0).stdout.contains(&line), "{flags:?}: {}", run.stdout);
+    }
+    let query = "promql: [ { expr: 'x{endpoint=\"prediction_endpoint\"}', phase: a, stays: '> 0' } ]";
+    let probe = "method: GET, path: /healthz, source: { fixed: {} }";
+    for command in [&["check"][..], &["run", "--scenario"]] {
+        loadgen.write("probe.yaml", &scenario(probe, query));
+        let run = loadgen.call(&[command, &["probe.yaml"]].concat());
+        run.expect_code(104);
+        let words =
+            "probe.yaml: expect.promql[0].expr: prediction_endpoint stands for the route of predictions";
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+    }
     for (flags, words) in [
         (
             &["--protocol", "v1"][..],

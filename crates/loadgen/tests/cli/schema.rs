@@ -68,8 +68,10 @@ fn built_in_scenarios_and_documented_examples_are_valid() {
             texts.push((path.display().to_string(), text));
         }
     }
-    let example = shipped().join("../examples/mlserver/drill.yaml");
-    texts.push((example.display().to_string(), fs::read_to_string(&example).unwrap()));
+    for example in ["mlserver/drill.yaml", "kserve/sink.yaml"] {
+        let path = shipped().join("../examples").join(example);
+        texts.push((path.display().to_string(), fs::read_to_string(&path).unwrap()));
+    }
     assert!(texts.len() > 6);
     for (name, text) in texts {
         assert_eq!(complaints(validator, &text), [""; 0], "{name}");
