@@ -22,6 +22,7 @@ uvicorn := "0.54.0"
 pandas := "3.1.1"
 # MLServer starts its workers in a way that uvloop 0.22 does not allow.
 mlserver_uvloop := "0.21.0"
+kserve := "0.21.0"
 # Evidently imports a name that pandas 3 does not have.
 evidently_pandas := "2.3.3"
 
@@ -47,8 +48,8 @@ demo mode="auto":
 # Run one scenario natively, against a fresh service with the built-in model and, if it is installed, Prometheus
 rehearse scenario: _monitoring-if-possible (_rehearse scenario)
 
-# Play the demo against a FastAPI service without monitoring of its own, with `inference watch` in front of it
-demo-watch: (_install "python3" "python3") _monitoring-if-possible (_rehearse "demo" "watch")
+# Play the demo against a model server without monitoring of its own, with `inference watch` in front of it: fastapi, mlserver or kserve; or with the events of KServe's logger: kserve-sink
+demo-watch server="fastapi": (_install "python3" "python3") _monitoring-if-possible (_rehearse "demo" server)
 
 # Build everything and run every test, against real Prometheus tools
 test: (_install "promtool prometheus" "prometheus") (_install "amtool" "prometheus-alertmanager") (_install "curl" "curl") (_install "faketime" "faketime") (_install "jsonnet" "jsonnet") (_install "chromium" "chromium fonts-dejavu-core")
@@ -320,26 +321,46 @@ bench-drift-peers: (_install "python3" "python3")
 serve *flags:
     cargo run --locked --release --package inference -- serve "$@"
 
-# A Python environment with the FastAPI service of the examples; prints its path.
-_example-venv:
+# A Python environment for a model server of the examples; prints its path.
+_example-venv server:
     #!/usr/bin/env bash
     set -euo pipefail
-    venv="${CARGO_TARGET_DIR:-target}/demo-watch/venv"
-    if ! "$venv/bin/python" -c 'import fastapi, uvicorn, uvloop, sklearn, pandas' 2>/dev/null; then
+    case "$1" in
+    fastapi)
+        modules="fastapi, uvicorn, uvloop"
+        packages=(fastapi=={{ fastapi }} 'uvicorn[standard]=={{ uvicorn }}' scikit-learn=={{ sklearn }} pandas=={{ pandas }})
+        ;;
+    mlserver)
+        modules="mlserver, mlserver_sklearn"
+        packages=(mlserver=={{ mlserver }} mlserver-sklearn=={{ mlserver }} uvloop=={{ mlserver_uvloop }} pandas)
+        ;;
+    kserve | kserve-sink)
+        modules="kserve"
+        packages=(kserve=={{ kserve }} scikit-learn=={{ sklearn }} pandas)
+        ;;
+    *)
+        echo "error: expected fastapi, mlserver, kserve or kserve-sink, got $1" >&2
+        exit 1
+        ;;
+    esac
+    venv="${CARGO_TARGET_DIR:-target}/demo-watch/venv-${1%-sink}"
+    if ! "$venv/bin/python" -c "import sklearn, pandas, $modules" 2>/dev/null; then
         python3 -c 'import ensurepip' 2>/dev/null || just _install python3-venv python3-venv >&2
         python3 -m venv "$venv" >&2
-        "$venv/bin/pip" install --quiet --disable-pip-version-check \
-            fastapi=={{ fastapi }} 'uvicorn[standard]=={{ uvicorn }}' scikit-learn=={{ sklearn }} pandas=={{ pandas }} >&2
+        "$venv/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}" >&2
     fi
     realpath "$venv"
 
 _rehearse scenario behind="serve":
     #!/usr/bin/env bash
     set -euo pipefail
+    # First, because it fails if the server is unknown.
+    [ "$2" = serve ] || venv="$(just _example-venv "$2")"
     cargo build --locked --release --bins
     bin="${CARGO_TARGET_DIR:-target}/release"
+    scenario="$1"
     out="${CARGO_TARGET_DIR:-target}/$1"
-    [ "$2" = serve ] || out+="-$2"
+    [ "$2" = serve ] || out+="-watch/$2"
     mkdir -p "$out"
     work=$(mktemp -d)
     pids=()
@@ -370,22 +391,57 @@ _rehearse scenario behind="serve":
     service="127.0.0.1:$(free_port 8000)"
     own="$service" # the address of /metrics
     flags=()
-    if [ "$2" = watch ]; then
-        venv="$(just _example-venv)"
+    if [ "$2" = serve ]; then
+        "$bin/inference" serve --listen "$service" --drain 0s --allow-fault-injection 2>"$out/inference.log" &
+    else
         upstream="127.0.0.1:$(free_port 8080)"
         own="127.0.0.1:$(free_port 8001)"
-        "$venv/bin/python" examples/fastapi/reference.py "$work/reference.csv"
-        # Without uvloop, uvicorn with several workers answers 40 ms late, because Nagle's algorithm stays on.
-        "$venv/bin/uvicorn" --app-dir examples/fastapi app:app --host 127.0.0.1 --port "${upstream##*:}" --workers 2 --no-access-log 2>"$out/upstream.log" &
+        port="${upstream##*:}"
+        watch=(--upstream "http://$upstream" --listen "$service" --allow-fault-injection)
+        case "$2" in
+        fastapi)
+            # Without uvloop, uvicorn with several workers answers 40 ms late, because Nagle's algorithm stays on.
+            server=("$venv/bin/uvicorn" --app-dir examples/fastapi app:app --host 127.0.0.1 --port "$port" --workers 2 --no-access-log)
+            ready=docs
+            profile=(--protocol native)
+            ;;
+        mlserver)
+            # In a copy, because the model is written beside the settings.
+            cp -r examples/mlserver "$work/mlserver"
+            (cd "$work" && "$venv/bin/python" mlserver/train.py)
+            grpc=$(free_port 8082)
+            printf '{"host":"127.0.0.1","http_port":%s,"grpc_port":%s,"metrics_port":%s,"parallel_workers":0}' \
+                "$port" "$grpc" "$(free_port $((grpc + 1)))" >"$work/mlserver/settings.json"
+            server=("$venv/bin/mlserver" start "$work/mlserver")
+            ready=v2/models/iris/ready
+            profile=(--protocol oip-v2 --upstream-model iris --output predict --probabilities-output predict_proba)
+            scenario=examples/mlserver/drill.yaml
+            ;;
+        kserve | kserve-sink)
+            server=("$venv/bin/python" examples/kserve/server.py --http_port "$port" --enable_grpc false)
+            ready=v2/models/iris/ready
+            profile=(--protocol v1 --upstream-model iris)
+            flags+=(--protocol v1 --served-model iris)
+            if [ "$2" = kserve-sink ]; then
+                # Requests go to the server, whose logger sends its events to the watcher.
+                server+=(--logger_url "http://$own/")
+                service="$upstream"
+                watch=()
+                profile[1]=oip-v2
+                flags=()
+                scenario=examples/kserve/sink.yaml
+            fi
+            ;;
+        esac
+        [ -e "$work/reference.csv" ] || "$venv/bin/python" examples/fastapi/reference.py "$work/reference.csv"
+        "${server[@]}" >"$out/upstream.log" 2>&1 &
         pids+=($!)
-        wait_for "the FastAPI service" "http://$upstream/docs" $! "$out/upstream.log"
-        echo "FastAPI       http://$upstream   (log: $out/upstream.log)"
-        "$bin/inference" profile --data "$work/reference.csv" --target species --upstream "http://$upstream" --protocol native --out "$work/iris.json"
-        "$bin/inference" watch --upstream "http://$upstream" --profile "$work/iris.json" --listen "$service" --metrics-listen "$own" \
-            --drain 0s --allow-fault-injection 2>"$out/inference.log" &
+        wait_for "the model server" "http://$upstream/$ready" $! "$out/upstream.log"
+        echo "model server  http://$upstream   (log: $out/upstream.log)"
+        "$bin/inference" profile --data "$work/reference.csv" --target species --upstream "http://$upstream" "${profile[@]}" \
+            --out "$work/iris.json"
+        "$bin/inference" watch --profile "$work/iris.json" --metrics-listen "$own" --drain 0s "${watch[@]}" 2>"$out/inference.log" &
         flags+=(--profile "$work/iris.json" --metrics "http://$own/metrics")
-    else
-        "$bin/inference" serve --listen "$service" --drain 0s --allow-fault-injection 2>"$out/inference.log" &
     fi
     pids+=($!)
     wait_for inference "http://$own/readyz" $! "$out/inference.log"
@@ -416,7 +472,7 @@ _rehearse scenario behind="serve":
     fi
     echo
     status=0
-    "$bin/loadgen" run --scenario "$1" --target "http://$service" --json "$out/report.json" --report "$out/report.html" \
+    "$bin/loadgen" run --scenario "$scenario" --target "http://$service" --json "$out/report.json" --report "$out/report.html" \
         "${flags[@]}" || status=$?
     echo "reports: $out/report.html $out/report.json"
     exit "$status"
