@@ -82,7 +82,7 @@ fn exchanges_with_real_servers_are_read_as_their_models_mean_them() {
                 .unwrap_or_else(|problem| panic!("{}: {problem}: {exchange}", path.display()));
         }
     }
-    assert_eq!(servers, 2, "MLServer and FastAPI");
+    assert_eq!(servers, 4, "FastAPI, KServe, MLflow and MLServer");
 }
 
 fn check(file: &ModelFile, exchange: &Value) -> Result<(), String> {

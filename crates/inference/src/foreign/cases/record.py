@@ -232,8 +232,10 @@ def kserve(directory):
         recorder.ask("v1", v1("iris"), {"instances": flowers.to_numpy().tolist()}, "iris", flowers)
         recorder.ask("v1", v1("iris-proba"), {"instances": flowers.to_numpy().tolist(), "signature_name": "s"}, "iris", flowers)
         people = models_once()["churn"][1].iloc[[3, 5, 8, 13]]
-        recorder.ask("v1", v1("churn"), {"instances": json.loads(people.to_json(orient="records"))}, "churn", people)
-        recorder.ask("v1", v1("price"), {"instances": json.loads(people.to_json(orient="records"))}, "price", people)
+        # KServe makes a data frame of each instance, so values are in lists.
+        instances = [{name: [value] for name, value in row.items()} for row in json.loads(people.to_json(orient="records"))]
+        for name in ["churn", "price"]:
+            recorder.ask("v1", v1(name), {"instances": instances}, name, people)
         for binary in [False, True]:
             for kind, datatype in [("float64", "FP64"), ("float32", "FP32")]:
                 values = flowers.to_numpy().astype(kind)
