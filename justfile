@@ -69,7 +69,7 @@ test-prometheus3 *drills: (_install "amtool" "prometheus-alertmanager") (_instal
     done
     # The test that prints the version fails if it is another one.
     export PATH="$out:$PATH" PROMETHEUS_VERSION={{ prometheus3 }}
-    [ $# -gt 0 ] || set -- fleet feedback drift_is_detected
+    [ $# -gt 0 ] || set -- fleet dashboards drift_is_detected
     cargo test --locked --package inference --test monitoring -- --show-output
     cargo test --locked --package loadgen --test drill -- "$@"
 
