@@ -48,7 +48,7 @@ demo mode="auto":
 # Run one scenario natively, against a fresh service with the built-in model and, if it is installed, Prometheus
 rehearse scenario: _monitoring-if-possible (_rehearse scenario)
 
-# Play the demo against a model server without monitoring of its own, with `inference watch` in front of it: fastapi, mlserver or kserve; or with the events of KServe's logger: kserve-sink
+# Play a drill against a model server without monitoring of its own, with `inference watch` in front of it: fastapi, mlserver or kserve; or with the events of KServe's logger: kserve-sink
 demo-watch server="fastapi": (_install "python3" "python3") _monitoring-if-possible (_rehearse "demo" server)
 
 # Build everything and run every test, against real Prometheus tools
@@ -68,7 +68,7 @@ test-prometheus3 *drills: (_install "amtool" "prometheus-alertmanager") (_instal
             -ldflags "-X github.com/prometheus/common/version.Version={{ prometheus3 }}" "$module/cmd/$tool@v{{ prometheus3_module }}"
     done
     # The test that prints the version fails if it is another one.
-    export PATH="$out:$PATH" PROMETHEUS_VERSION={{ prometheus3 }}
+    export PATH="$out:$PATH" EXPECTED_PROMETHEUS_VERSION={{ prometheus3 }}
     [ $# -gt 0 ] || set -- fleet dashboards drift_is_detected
     cargo test --locked --package inference --test monitoring -- --show-output
     cargo test --locked --package loadgen --test drill -- "$@"
@@ -211,7 +211,7 @@ dist: (_install "dpkg-deb dpkg-shlibdeps" "dpkg-dev") (_install "git" "git") (_i
 dist-trial *suites: (_install "debootstrap" "debootstrap")
     deploy/package/trial.sh "${CARGO_TARGET_DIR:-target}"/dist/*.deb "$@"
 
-# Throughput as a ratio to bare actix endpoints, to a former commit and of the watcher to nginx, time to start, memory, and the cost of counting a row; `--requests N` before memory is read
+# Throughput as a ratio to bare actix endpoints, to a former commit and of the watcher to nginx, time to start, memory, and the cost of counting a row; `--requests N` before memory is read; `--proxies` for the watcher and nginx alone
 bench *flags: (_install "wrk" "wrk") (_install "python3" "python3") (_install "nginx" "nginx-light") _bench-baseline
     cargo build --locked --release --package loadgen
     LOADGEN="$(realpath "${CARGO_TARGET_DIR:-target}/release/loadgen")" \
@@ -395,7 +395,7 @@ _rehearse scenario behind="serve":
         "$bin/inference" serve --listen "$service" --drain 0s --allow-fault-injection 2>"$out/inference.log" &
     else
         upstream="127.0.0.1:$(free_port 8080)"
-        own="127.0.0.1:$(free_port 8001)"
+        own="127.0.0.1:$(free_port $((${service##*:} + 1)))"
         port="${upstream##*:}"
         watch=(--upstream "http://$upstream" --listen "$service" --allow-fault-injection)
         case "$2" in
@@ -409,7 +409,7 @@ _rehearse scenario behind="serve":
             # In a copy, because the model is written beside the settings.
             cp -r examples/mlserver "$work/mlserver"
             (cd "$work" && "$venv/bin/python" mlserver/train.py)
-            grpc=$(free_port 8082)
+            grpc=$(free_port $((port + 2)))
             printf '{"host":"127.0.0.1","http_port":%s,"grpc_port":%s,"metrics_port":%s,"parallel_workers":0}' \
                 "$port" "$grpc" "$(free_port $((grpc + 1)))" >"$work/mlserver/settings.json"
             server=("$venv/bin/mlserver" start "$work/mlserver")

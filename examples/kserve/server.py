@@ -105,7 +105,7 @@ class Logger:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(parents=[model_server.parser])
-    parser.add_argument("--logger_url", help="Where to send CloudEvents")
+    parser.add_argument("--logger_url", help="Send CloudEvents to this address")
     args = parser.parse_args()
     if args.logger_url:
         model_server.app.add_middleware(Logger, url=args.logger_url)

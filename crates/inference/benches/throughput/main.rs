@@ -8,8 +8,8 @@
 //! - the time from start to ready, with and without ONNX Runtime
 //! - memory after many requests, without a scrape
 //!
-//! `INFERENCE_BASELINE=FILE` names the binary `inference` of another commit, which is measured as `baseline`. Without a library of ONNX
-//! Runtime in `ORT_DYLIB_PATH`, the parts with ONNX are left out.
+//! `--proxies` measures the proxies alone. `INFERENCE_BASELINE=FILE` names the binary `inference` of another commit, which is measured as
+//! `baseline`. Without a library of ONNX Runtime in `ORT_DYLIB_PATH`, the parts with ONNX are left out.
 //!
 //! Servers are measured in turn, and each round has one ratio per pair of servers. The median over the rounds is printed, with the CPU
 //! time of each server per request, which depends less on other load of the machine.
@@ -46,6 +46,7 @@ fn main() {
         "serve-static" => bare::serve_static(),
         "serve-bare-onnx" => bare::serve_onnx(Path::new(&arguments[2])),
         // cargo passes `--bench`, and test runners ask for lists.
+        _ if arguments.iter().any(|argument| argument == "--proxies") => proxies::compare(),
         _ if arguments.iter().any(|argument| argument == "--bench") => {
             let given = arguments.iter().skip_while(|argument| *argument != "--requests").nth(1);
             let requests = given.map_or(REQUESTS, |text| text.parse().expect("--requests: a whole number"));

@@ -29,12 +29,14 @@ pub fn compare() {
     servers.extend(nginx(&bare, &folder));
     servers.push(bare);
     let load = Load::new(&one(FLOWER));
-    let mut rounds: Vec<Vec<f64>> = Vec::new();
+    let (mut rounds, mut cpu) = (Vec::<Vec<f64>>::new(), vec![Vec::new(); servers.len()]);
     for round in 0..=ROUNDS {
         let mut rates = vec![0.0; servers.len()];
         for turn in 0..servers.len() {
             let at = (round + turn) % servers.len();
-            rates[at] = servers[at].measure(&load).rate;
+            let measured = servers[at].measure(&load);
+            rates[at] = measured.rate;
+            cpu[at].push(measured.cpu);
         }
         // The first round is for warming up and is discarded.
         if round > 0 {
@@ -44,7 +46,11 @@ pub fn compare() {
     for (at, server) in servers.iter().enumerate() {
         let rate = median(rounds.iter().map(|round| round[at]));
         let ratio = median(rounds.iter().map(|round| round[at] / round[servers.len() - 1]));
-        println!("  {:<8} {rate:>9.0} requests/s, {ratio:.3} of direct", server.name);
+        let cpu = median(cpu[at].iter().copied());
+        println!(
+            "  {:<8} {rate:>9.0} requests/s, {ratio:.3} of direct, {cpu:>6.2} µs of CPU per request",
+            server.name
+        );
     }
     if let [watch, _, _] = servers.as_slice() {
         let ratio = median(rounds.iter().map(|round| round[0] / round[1]));

@@ -105,12 +105,12 @@ impl Server {
         kib * 1024.0 / 1e6
     }
 
+    /// Returns the CPU time of the process and of its children, such as nginx's workers.
     fn cpu_seconds(&self) -> f64 {
-        let stat = self.proc("stat");
-        // Fields 14 and 15 are the CPU time in ticks of 1/100 s. The name in field 2 is removed first, because it may contain spaces.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");
-        (ticks(11) + ticks(12)) / 100.0
+        let id = self.child.id();
+        let children = self.proc(&format!("task/{id}/children"));
+        let children = children.split_whitespace().map(|id| id.parse().expect("a process id"));
+        std::iter::once(id).chain(children).map(cpu_seconds).sum()
     }
 
     fn proc(&self, file: &str) -> String {
@@ -124,6 +124,14 @@ impl Drop for Server {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }
+}
+
+fn cpu_seconds(process: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("a running process");
+    // Fields 14 and 15 are the CPU time in ticks of 1/100 s. The name in field 2 is removed first, because it may contain spaces.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");
+    (ticks(11) + ticks(12)) / 100.0
 }
 
 /// Returns the status with which `/readyz` is answered.

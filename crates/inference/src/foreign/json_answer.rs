@@ -164,6 +164,14 @@ fn flat(fields: &Map<String, Value>) -> Named<'_> {
     }
     if !is_sorted {
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        // The later one of two equal paths counts.
+        all.dedup_by(|next, kept| {
+            let is_equal = next.0 == kept.0;
+            if is_equal {
+                kept.1 = next.1;
+            }
+            is_equal
+        });
     }
     all
 }

@@ -342,3 +342,11 @@ proptest! {
         prop_assert_eq!(direct, moved);
     }
 }
+
+#[test]
+fn the_later_one_of_two_equal_paths_counts() {
+    let answer = Answer::read(Protocol::Native, None, br#"{"prediction":1,"a":{"b":3},"a.b":2}"#).unwrap();
+    let names: Vec<&str> = answer.fields.iter().map(|field| field.name.as_str()).collect();
+    assert_eq!(names, ["a.b", "prediction"]);
+    assert_eq!(answer.fields[0].values, answer::FieldValues::Numbers(vec![2.0]));
+}

@@ -32,8 +32,8 @@ impl Targets {
         Self { profiles: profiles.iter().map(|profile| profile.of.clone()).collect(), protocol }
     }
 
-    /// Returns the target of a POST to this path, or `None` if it is not a path for predictions. Servers decode a path before they
-    /// look for its route, so an encoded path has the same target.
+    /// Returns the target of a POST to this path, or `None` if it is not a path for predictions. An encoded path has the
+    /// same target, except that `%2F` does not separate segments.
     pub(super) fn find(&self, path: &str) -> Option<Target> {
         let by_path = |of: &ProfileFor| matches!(of, ProfileFor::Path(own) if is_same(own, path));
         let segments = Segments::of(path);
