@@ -387,7 +387,7 @@ g.dashboard(
       g.line(9, [
         g.timeseries('Requests observed', |||
           Requests for predictions per second that passed through `inference watch`, stacked by outcome. Green: rows and predictions
-          were counted. Blue: the server, the client or an injected fault is the cause that there is no prediction. Orange: not
+          were counted. Blue: no prediction, because of the server, the client or an injected fault. Orange: not
           observed, by reason. Purple: requests for models without a profile, whatever model is selected.
         |||, 'reqps', [
           g.query('{{outcome}}', 'sum by (outcome) (rate(watch_requests_total{%s,instance=~"$instance"}[$__rate_interval]))' % m.model),

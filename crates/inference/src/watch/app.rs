@@ -112,7 +112,7 @@ impl Watcher {
                 let (sender, stopped) = oneshot::channel();
                 std::thread::spawn(move || {
                     proxy.into_iter().for_each(Proxy::stop);
-                    // There is no receiver after a second signal.
+                    // Fails after a second signal, because the receiver is dropped then.
                     let _ = sender.send(());
                 });
                 let stopped = stopped.await;

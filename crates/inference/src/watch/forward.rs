@@ -270,7 +270,7 @@ impl Worker {
         let protocol = headers::upgrade(response.headers());
         headers::remove_those_of_the_connection(response.headers_mut(), protocol);
         if let Some(client) = client {
-            // The connection of the client is no longer counted where it was accepted.
+            // The listener stops counting the client's connection at an upgrade, so it is counted here.
             let (open, idle) = (OpenConnection::new(&self.shared), self.shared.tunnel_idle);
             spawn_local(async move {
                 let _open = open;

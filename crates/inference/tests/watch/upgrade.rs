@@ -83,7 +83,7 @@ fn an_upgraded_connection_is_closed_when_nothing_passes() {
     let mut upgraded = Upgraded::through(&watched);
     assert_eq!(upgraded.line(b""), "");
     assert!(began.elapsed() >= IDLE);
-    watched.until("it is no longer counted", |watched| open(watched) == 0.0);
+    watched.until("the closed connection is not counted", |watched| open(watched) == 0.0);
 }
 
 #[test]
