@@ -1,157 +1,19 @@
-//! Makes synthetic rows like those of a table, one column after the other: the class first, then each column by a regression tree
-//! on the class and on earlier columns, as the value of a row of the leaf that the synthetic row falls into (J. P. Reiter,
-//! "Using CART to generate partially synthetic public use microdata", 2005; the R package synthpop). So rows are not copied as a
-//! whole, but linear and nonlinear relations between columns are kept.
+//! Regression trees on codes. The rows of a leaf have similar values in the target column.
 
-use rand::{Rng, RngExt};
-use rayon::prelude::*;
+use super::{CODES, Coded};
 
 /// The least number of rows in a leaf. With fewer, rows would be copied; with more, relations would be blurred.
 const LEAF: usize = 3;
-
-/// The greatest number of earlier columns that a tree splits on besides the class. Those that its column depends on most are chosen.
-/// With more than [`MANY_COLUMNS`] columns, the limit is [`FEW_PREDICTORS`].
-const PREDICTORS: usize = 40;
-const FEW_PREDICTORS: usize = 16;
-const MANY_COLUMNS: usize = 100;
-
-/// The greatest number of rows on which the dependence between columns is measured.
-const ASSOCIATION_ROWS: usize = 1000;
 
 /// The least gain of a split: the reduction of the sum of squared deviations, divided by the remaining variance. A split by a column
 /// that the target does not depend on has a gain of about 1, and the best of many such splits a few times as much.
 const GAIN: f64 = 1.0;
 
-/// The number of different codes, which are bytes.
-const CODES: usize = 256;
-
 /// The number of rows from which on codes are sorted by counting instead of comparing.
 const COUNTED_ROWS: usize = 64;
 
-/// A column of codes.
-pub(crate) struct Coded {
-    /// One code per row.
-    pub(crate) codes: Vec<u8>,
-    /// The rank of each code by the value that it stands for. For categories the order is arbitrary.
-    pub(crate) order: [u8; CODES],
-    /// Whether codes are categories, between which there are no distances.
-    pub(crate) categorical: bool,
-}
-
-/// Returns `count` synthetic rows, row-major; column 0 of `columns` is the class. All columns have as many codes as there are rows.
-pub(crate) fn synthetic_rows(columns: &[Coded], count: usize, rng: &mut impl Rng) -> Vec<u8> {
-    let rows = columns[0].codes.len();
-    let width = columns.len();
-    // The ranks of the codes of the real and of the synthetic rows, column by column.
-    let ordered: Vec<Vec<u8>> = columns
-        .iter()
-        .map(|column| column.codes.iter().map(|&code| column.order[usize::from(code)]).collect())
-        .collect();
-    let strengths = strengths(columns, &ordered);
-    let mut sequence: Vec<usize> = (1..width).collect();
-    let total = |at: usize| strengths[at].iter().sum::<f64>();
-    sequence.sort_by(|&a, &b| total(b).total_cmp(&total(a)).then(a.cmp(&b)));
-
-    let mut synthetic = vec![Vec::new(); width];
-    let mut result = vec![0; count * width];
-    // Every class, even a rare one, has the same share as in the table.
-    let mut by_class: Vec<usize> = (0..rows).collect();
-    by_class.sort_by_key(|&row| columns[0].codes[row]);
-    let donors: Vec<usize> = (0..count).map(|row| by_class[row * rows / count]).collect();
-    synthetic[0] = donors.iter().map(|&donor| ordered[0][donor]).collect();
-    donors.iter().enumerate().for_each(|(row, &donor)| result[row * width] = columns[0].codes[donor]);
-    // A tree depends only on the real rows, so the trees are built in parallel.
-    let trees: Vec<Tree> = sequence
-        .par_iter()
-        .enumerate()
-        .map(|(place, &at)| {
-            let mut predictors = sequence[..place].to_vec();
-            predictors.sort_by(|&a, &b| strengths[at][b].total_cmp(&strengths[at][a]).then(a.cmp(&b)));
-            predictors.truncate(most_predictors(width));
-            predictors.insert(0, 0);
-            Tree::grow(&columns[at], &ordered[at], &predictors, &ordered)
-        })
-        .collect();
-    for (&at, tree) in sequence.iter().zip(&trees) {
-        let mut values = Vec::with_capacity(count);
-        for row in 0..count {
-            let leaf = tree.leaf(|predictor| synthetic[predictor][row]);
-            let donor = leaf[rng.random_range(0..leaf.len())] as usize;
-            values.push(ordered[at][donor]);
-            result[row * width + at] = columns[at].codes[donor];
-        }
-        synthetic[at] = values;
-    }
-    result
-}
-
-/// Returns the number of earlier columns that a tree may split on.
-fn most_predictors(columns: usize) -> usize {
-    if columns > MANY_COLUMNS { FEW_PREDICTORS } else { PREDICTORS }
-}
-
-/// Returns the dependence between each pair of columns: the absolute correlation of their ranks, or Cramér's V if one of them is
-/// categorical.
-fn strengths(columns: &[Coded], ordered: &[Vec<u8>]) -> Vec<Vec<f64>> {
-    let rows = ordered[0].len();
-    let step = rows.div_ceil(ASSOCIATION_ROWS).max(1);
-    let some: Vec<Vec<u8>> =
-        ordered.iter().map(|codes| codes.iter().copied().step_by(step).collect()).collect();
-    let centred: Vec<Vec<f64>> = some
-        .iter()
-        .map(|codes| {
-            let mean = codes.iter().map(|&code| f64::from(code)).sum::<f64>() / codes.len() as f64;
-            let values: Vec<f64> = codes.iter().map(|&code| f64::from(code) - mean).collect();
-            let length = crate::design::dot(&values, &values).sqrt();
-            let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
-            values.into_iter().map(|value| value * scale).collect()
-        })
-        .collect();
-    let mut strengths = vec![vec![0.0; columns.len()]; columns.len()];
-    for a in 0..columns.len() {
-        for b in 0..a {
-            let strength = if columns[a].categorical || columns[b].categorical {
-                cramers_v(&some[a], &some[b])
-            } else {
-                crate::design::dot(&centred[a], &centred[b]).abs()
-            };
-            strengths[a][b] = strength;
-            strengths[b][a] = strength;
-        }
-    }
-    strengths
-}
-
-/// Returns Cramér's V of two columns, whose codes are grouped into at most 16 ranges (H. Cramér, "Mathematical Methods of
-/// Statistics", 1946).
-fn cramers_v(a: &[u8], b: &[u8]) -> f64 {
-    const CELLS: usize = 16;
-    let group = |codes: &[u8]| -> Vec<usize> {
-        let greatest = codes.iter().copied().max().map_or(1, |code| usize::from(code) + 1);
-        codes.iter().map(|&code| usize::from(code) * CELLS.min(greatest) / greatest).collect()
-    };
-    let (a, b) = (group(a), group(b));
-    let mut table = [[0.0; CELLS]; CELLS];
-    a.iter().zip(&b).for_each(|(&a, &b)| table[a][b] += 1.0);
-    let lines: Vec<f64> = table.iter().map(|line| line.iter().sum()).collect();
-    let columns: Vec<f64> = (0..CELLS).map(|at| table.iter().map(|line| line[at]).sum()).collect();
-    let all: f64 = lines.iter().sum();
-    let mut chi2 = 0.0;
-    for (line, &in_line) in table.iter().zip(&lines) {
-        for (&cell, &in_column) in line.iter().zip(&columns) {
-            let expected = in_line * in_column / all;
-            if expected > 0.0 {
-                chi2 += (cell - expected) * (cell - expected) / expected;
-            }
-        }
-    }
-    let filled = |sums: &[f64]| sums.iter().filter(|&&sum| sum > 0.0).count();
-    let smaller = filled(&lines).min(filled(&columns));
-    if smaller < 2 { 0.0 } else { (chi2 / all / (smaller - 1) as f64).sqrt() }
-}
-
 /// A regression tree on codes.
-struct Tree {
+pub(super) struct Tree {
     nodes: Vec<Node>,
     /// The rows of all leaves, leaf by leaf.
     rows: Vec<u32>,
@@ -171,7 +33,7 @@ enum Node {
 }
 
 impl Tree {
-    fn grow(target: &Coded, ordered: &[u8], predictors: &[usize], all: &[Vec<u8>]) -> Self {
+    pub(super) fn grow(target: &Coded, ordered: &[u8], predictors: &[usize], all: &[Vec<u8>]) -> Self {
         let mut rows: Vec<u32> = (0..ordered.len() as u32).collect();
         let mut tree = Self { nodes: Vec::new(), rows: Vec::new() };
         let mut scratch = vec![0; rows.len()];
@@ -220,7 +82,7 @@ impl Tree {
     }
 
     /// Returns the real rows in the leaf that a row with these codes falls into.
-    fn leaf(&self, code: impl Fn(usize) -> u8) -> &[u32] {
+    pub(super) fn leaf(&self, code: impl Fn(usize) -> u8) -> &[u32] {
         let mut at = 0;
         loop {
             match self.nodes[at] {
@@ -382,28 +244,9 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use rand::SeedableRng;
+    use super::{super::tests::coded, *};
+    use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
-
-    fn coded(codes: Vec<u8>, categorical: bool) -> Coded {
-        Coded { codes, order: std::array::from_fn(|code| code as u8), categorical }
-    }
-
-    #[test]
-    fn exact_relations_between_columns_are_kept() {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let class: Vec<u8> = (0..1000).map(|row| (row % 2) as u8).collect();
-        let a: Vec<u8> = (0..1000).map(|_| rng.random_range(0..8)).collect();
-        // The last column is 1 for low numbers of one class and for high numbers of the other, so it depends on both together but on
-        // neither alone.
-        let high: Vec<u8> = a.iter().zip(&class).map(|(&a, &class)| u8::from(a >= 4) ^ class).collect();
-        let columns = [coded(class, true), coded(a, false), coded(high, true)];
-        let rows = synthetic_rows(&columns, 3000, &mut rng);
-        assert!(rows.chunks(3).all(|row| row[2] == u8::from(row[1] >= 4) ^ row[0]));
-        let share = rows.chunks(3).filter(|row| row[0] == 1).count();
-        assert_eq!(share, 1500);
-    }
 
     #[test]
     fn classes_have_separate_trees_and_rare_classes_share_one() {
@@ -412,67 +255,6 @@ mod tests {
         assert_eq!(class_split(&classes, &rows), Some((0, 0)));
         assert_eq!(class_split(&classes, &rows[50..]), None);
         assert_eq!(class_split(&classes, &rows[..50]), None);
-    }
-
-    #[test]
-    fn nonlinear_dependence_is_kept() {
-        let mut rng = ChaCha8Rng::seed_from_u64(2);
-        let x: Vec<u8> = (0..2000).map(|_| rng.random_range(0..100)).collect();
-        let square: Vec<u8> = x.iter().map(|&x| ((i32::from(x) - 50).pow(2) / 25) as u8).collect();
-        let columns = [coded(vec![0; 2000], true), coded(x, false), coded(square, false)];
-        let rows = synthetic_rows(&columns, 2000, &mut rng);
-        let errors = rows
-            .chunks(3)
-            .map(|row| (f64::from(row[2]) - f64::from((i32::from(row[1]) - 50).pow(2)) / 25.0).abs());
-        let mean = errors.sum::<f64>() / 2000.0;
-        assert!(mean < 2.5, "{mean}");
-    }
-
-    #[test]
-    fn few_rows_and_constant_columns_can_be_synthesised() {
-        let columns = [coded(vec![0, 1], true), coded(vec![7, 7], false), coded(vec![3, 255], true)];
-        let rows = synthetic_rows(&columns, 10, &mut ChaCha8Rng::seed_from_u64(3));
-        assert_eq!(rows.len(), 30);
-        assert!(rows.chunks(3).all(|row| row[1] == 7 && [3, 255].contains(&row[2])));
-    }
-
-    #[test]
-    fn cramers_v_agrees_with_scipy() {
-        // scipy.stats.contingency: association(crosstab(a, b)[1], method="cramer")
-        let a = [0, 0, 1, 1, 1, 2, 2, 2, 2, 0, 1, 2];
-        let b = [0, 1, 1, 1, 2, 3, 3, 0, 3, 0, 1, 2];
-        assert!((cramers_v(&a, &b) - 0.7006941003192636).abs() < 1e-12);
-        assert_eq!((cramers_v(&a, &[5; 12]), cramers_v(&[5; 12], &a)), (0.0, 0.0));
-        // With 32 codes, each range has two codes, so the result is that of c // 2 and d // 2.
-        let mut c: Vec<u8> = (0..64).map(|i| ((i * i * 7 + 3 * i) % 32) as u8).collect();
-        let mut d: Vec<u8> = (0..64).map(|i| ((i * 11 + i / 5) % 32) as u8).collect();
-        (c[0], d[1]) = (31, 31);
-        assert!((cramers_v(&c, &d) - 0.4538416268063368).abs() < 1e-12, "{}", cramers_v(&c, &d));
-    }
-
-    #[test]
-    fn dependence_is_correlation_for_numbers_and_cramers_v_for_categories() {
-        // scipy: pearsonr(x, y)[0], pearsonr(b, y)[0], and association as above
-        let columns = [
-            coded(vec![0, 0, 1, 1, 1, 2, 2, 2, 2, 0, 1, 2], true),
-            coded((0..12).collect(), false),
-            coded(vec![3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8], false),
-            coded(vec![0, 1, 1, 1, 2, 3, 3, 0, 3, 0, 1, 2], false),
-            coded(vec![7; 12], false),
-        ];
-        let ordered: Vec<Vec<u8>> = columns.iter().map(|column| column.codes.clone()).collect();
-        let strengths = strengths(&columns, &ordered);
-        for (a, b, expected) in [
-            (1, 2, 0.4973872890601886),
-            (3, 2, 0.34907155990851835),
-            (0, 2, 0.8391463916782737),
-            (0, 3, 0.7006941003192636),
-            (1, 4, 0.0),
-            (1, 1, 0.0),
-        ] {
-            assert!((strengths[a][b] - expected).abs() < 1e-12, "{a} {b}: {}", strengths[a][b]);
-            assert_eq!(strengths[a][b], strengths[b][a]);
-        }
     }
 
     /// Returns the sum of squared deviations of some codes, or the Gini impurity of the categories times their number.
@@ -593,10 +375,5 @@ mod tests {
             leaves.insert(leaf.to_vec());
         }
         assert_eq!(leaves.iter().map(Vec::len).sum::<usize>(), 200);
-    }
-
-    #[test]
-    fn trees_of_many_columns_split_on_fewer_predictors() {
-        assert_eq!([2, 100, 101, 1000].map(most_predictors), [40, 40, 16, 16]);
     }
 }
