@@ -1,4 +1,10 @@
 //! The public part of a model: what clients, simulators and dashboards need. It has no weights.
+//!
+//! `categorical` converts the categories of a feature from text, numbers and booleans to values, and back.
+
+mod categorical;
+
+pub use categorical::{Categorical, Written};
 
 use crate::{
     Calibration, Notation, Shape,
@@ -79,29 +85,6 @@ pub struct Numeric {
     pub decimals: Option<u8>,
     /// A range of values that no reference row has, from which the drift operation `extreme` draws.
     pub extreme: [f64; 2],
-}
-
-/// Categorical values. A value is the position of its category in `categories`; a greater value is any other category.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Categorical {
-    /// The categories that are frequent enough in the reference to have a bin and a weight of their own.
-    pub categories: Vec<String>,
-    /// Some of the reference's other categories, the most frequent first.
-    pub rare: Vec<String>,
-    /// How the categories are written in JSON. Strings are accepted in every case.
-    pub written: Written,
-}
-
-/// How the categories of a feature are written in JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Written {
-    /// As strings.
-    Text,
-    /// As `true` and `false`.
-    Boolean,
-    /// As numbers.
-    Number,
 }
 
 /// How the model was trained, and its scores. In a profile, whose model was trained elsewhere, the parts on the fit are absent, and
@@ -252,117 +235,6 @@ impl Feature {
     }
 }
 
-/// Returns whether every text has a value and all values are different. For example, `1` and `01`, or `true` and `True`, have the
-/// same value.
-fn are_distinct<V: PartialEq>(values: impl Iterator<Item = Option<V>>) -> bool {
-    let Some(values) = values.collect::<Option<Vec<V>>>() else { return false };
-    values.iter().enumerate().all(|(at, value)| !values[..at].contains(value))
-}
-
-impl Categorical {
-    /// Creates the categories and finds out how they are written.
-    pub(crate) fn new(categories: Vec<String>, rare: Vec<String>) -> Self {
-        let all = || categories.iter().chain(&rare);
-        let boolean = |text: &String| {
-            [true, false].into_iter().find(|word| text.eq_ignore_ascii_case(&word.to_string()))
-        };
-        let number = |text: &String| text.parse().ok().filter(|number: &f64| number.is_finite());
-        let written = if all().next().is_none() {
-            Written::Text
-        } else if are_distinct(all().map(boolean)) {
-            Written::Boolean
-        } else if are_distinct(all().map(number)) {
-            Written::Number
-        } else {
-            Written::Text
-        };
-        Self { categories, rare, written }
-    }
-
-    /// Returns the value of a category's text. Leading and trailing spaces do not count; booleans may be written in any case, and
-    /// numbers with or without a fraction.
-    pub fn value(&self, text: &str) -> f64 {
-        let exact = self.categories.iter().position(|category| category == text);
-        let text = text.trim();
-        let found = exact.or_else(|| self.categories.iter().position(|category| category == text));
-        let found = found.or_else(|| match self.written {
-            Written::Text => None,
-            Written::Boolean => {
-                self.categories.iter().position(|category| category.eq_ignore_ascii_case(text))
-            }
-            Written::Number => self.position(text.parse().ok()?),
-        });
-        found.unwrap_or(self.categories.len()) as f64
-    }
-
-    /// Returns the value of a category that is written as a number; `None` if categories are not numbers.
-    pub fn value_of_number(&self, number: f64) -> Option<f64> {
-        let known = |number| self.position(number).unwrap_or(self.categories.len()) as f64;
-        (self.written == Written::Number).then(|| known(number))
-    }
-
-    /// Returns the value of a category that is written as a boolean; `None` if categories are not booleans.
-    pub fn value_of_boolean(&self, boolean: bool) -> Option<f64> {
-        (self.written == Written::Boolean).then(|| self.value(if boolean { "true" } else { "false" }))
-    }
-
-    fn position(&self, number: f64) -> Option<usize> {
-        self.categories.iter().position(|category| category.parse() == Ok(number))
-    }
-
-    /// Returns the text of a value: the category's name, or for the value after the last category the most frequent rare category. For
-    /// any other value, and if there are no rare categories, it returns a text that is not in the reference.
-    pub fn text(&self, value: f64) -> &str {
-        let position = value as usize;
-        let rare = || self.rare.first().filter(|_| position == self.categories.len());
-        self.categories.get(position).or_else(rare).map_or_else(|| self.unseen(), String::as_str)
-    }
-
-    /// Returns a value whose text is not in the reference.
-    pub fn unseen_value(&self) -> f64 {
-        self.categories.len() as f64 + 1.0
-    }
-
-    /// Returns the JSON of a value: the category's name, number or boolean.
-    pub fn json(&self, value: f64) -> serde_json::Value {
-        self.json_of(self.text(value))
-    }
-
-    /// Returns the JSON of a category's name: a number or a boolean where the categories are written so. Numbers that a reader of
-    /// JSON may round stay text.
-    pub fn json_of(&self, text: &str) -> serde_json::Value {
-        const EXACT: f64 = (1_u64 << 53) as f64;
-        let number = || text.parse().ok().and_then(serde_json::Number::from_f64);
-        if text.parse().is_ok_and(|number: f64| number.abs() >= EXACT) {
-            return text.into();
-        }
-        match self.written {
-            Written::Boolean if text.eq_ignore_ascii_case("true") => true.into(),
-            Written::Boolean if text.eq_ignore_ascii_case("false") => false.into(),
-            Written::Number => text
-                .parse::<i64>()
-                .ok()
-                .map(serde_json::Value::from)
-                .or_else(|| number().map(serde_json::Value::Number))
-                .unwrap_or_else(|| text.into()),
-            Written::Text | Written::Boolean => text.into(),
-        }
-    }
-
-    /// Returns a text that is written like the categories and is not in the reference.
-    fn unseen(&self) -> &'static str {
-        let candidates: &[&str] = match self.written {
-            // If `true` and `false` are both categories, there is no other boolean, so this is a text.
-            Written::Text | Written::Boolean => &["unseen", "never seen", "a category that was never seen"],
-            Written::Number => &["-999", "-99999", "-9999999"],
-        };
-        let is_free = |text: &&&str| {
-            self.value(text) == self.categories.len() as f64 && !self.rare.iter().any(|rare| rare == **text)
-        };
-        candidates.iter().find(is_free).copied().unwrap_or("\u{fffd}")
-    }
-}
-
 impl Reference {
     /// Returns the signals by role.
     ///
@@ -401,60 +273,6 @@ pub fn signal_names<'a>(features: impl Iterator<Item = &'a str> + Clone) -> Vec<
 mod tests {
     use super::*;
 
-    fn categorical(categories: &[&str], rare: &[&str]) -> Categorical {
-        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
-        Categorical::new(owned(categories), owned(rare))
-    }
-
-    #[test]
-    fn categories_are_found_by_text_number_and_boolean() {
-        let text = categorical(&["no", "Yes"], &["maybe"]);
-        assert_eq!(text.written, Written::Text);
-        assert_eq!(["no", " Yes ", "yes", "maybe", ""].map(|t| text.value(t)), [0.0, 1.0, 2.0, 2.0, 2.0]);
-        assert_eq!((text.value_of_number(1.0), text.value_of_boolean(true)), (None, None));
-        let boolean = categorical(&["False", "True"], &[]);
-        assert_eq!(boolean.written, Written::Boolean);
-        assert_eq!(["true", "FALSE", "1"].map(|t| boolean.value(t)), [1.0, 0.0, 2.0]);
-        assert_eq!(boolean.value_of_boolean(false), Some(0.0));
-        let number = categorical(&["1", "2", "10"], &["3"]);
-        assert_eq!(number.written, Written::Number);
-        assert_eq!([2.0, 10.0, 3.0].map(|n| number.value_of_number(n)), [Some(1.0), Some(2.0), Some(3.0)]);
-        assert_eq!(["2.0", "x"].map(|t| number.value(t)), [1.0, 3.0]);
-    }
-
-    #[test]
-    fn leading_and_trailing_spaces_count_if_a_category_has_them() {
-        let padded = categorical(&[" Gov", "Private", "Private "], &[]);
-        assert_eq!([" Gov", "Private", "Private "].map(|text| padded.value(text)), [0.0, 1.0, 2.0]);
-        assert_eq!(["Gov", " Private"].map(|text| padded.value(text)), [3.0, 1.0]);
-    }
-
-    #[test]
-    fn categories_of_equal_numeric_value_are_distinguished_as_text() {
-        for (one, other) in [("1", "01"), ("1", "1.0"), ("true", "True")] {
-            let own = categorical(&[one, other], &[]);
-            assert_eq!(own.written, Written::Text);
-            assert_eq!([one, other].map(|text| own.value(text)), [0.0, 1.0]);
-            assert_eq!([0.0, 1.0].map(|value| own.json(value)), [one, other].map(serde_json::Value::from));
-        }
-        assert_eq!(categorical(&["true", "True", "false"], &[]).written, Written::Text);
-    }
-
-    #[test]
-    fn the_json_of_a_value_is_read_as_the_same_value() {
-        for categorical in [
-            categorical(&["no", "yes"], &[]),
-            categorical(&["unseen", "x"], &["never seen"]),
-            categorical(&["-999", "4"], &[]),
-        ] {
-            for value in [0.0, 1.0, 2.0, 7.0] {
-                assert_eq!(categorical.value(categorical.text(value)), value.min(2.0), "{categorical:?}");
-            }
-            let unseen = categorical.text(categorical.unseen_value());
-            assert!(categorical.value(unseen) == 2.0 && !categorical.rare.contains(&unseen.to_owned()));
-        }
-    }
-
     #[test]
     fn signals_of_features_never_have_the_name_of_an_output_signal() {
         let names = |features: &[&str]| signal_names(features.iter().copied());
@@ -463,37 +281,6 @@ mod tests {
             names(&["feature_distance", "distance"]),
             ["feature_distance", "feature_feature_distance"]
         );
-    }
-
-    #[test]
-    fn values_have_the_json_type_of_the_categories() {
-        let number = categorical(&["1", "2.5", "1e3"], &[]);
-        assert_eq!([0.0, 1.0, 2.0].map(|value| number.json(value).to_string()), ["1", "2.5", "1000.0"]);
-        assert_eq!(number.json_of("x"), "x");
-        // The service refuses integers that it may have rounded.
-        assert_eq!(number.json_of("9007199254740993"), "9007199254740993");
-        let boolean = categorical(&["False", "TRUE"], &[]);
-        assert_eq!([0.0, 1.0].map(|value| boolean.json(value).to_string()), ["false", "true"]);
-        assert_eq!(boolean.json(2.0), "unseen");
-        let text = categorical(&["no", "true"], &["maybe"]);
-        assert_eq!([0.0, 1.0, 2.0, 3.0].map(|v| text.json(v)), ["no", "true", "maybe", "unseen"]);
-        assert_eq!(number.json(3.0).to_string(), "-999");
-    }
-
-    #[test]
-    fn an_empty_list_of_categories_is_written_as_text() {
-        let none = categorical(&[], &[]);
-        assert_eq!((none.written, none.value("a"), none.unseen_value()), (Written::Text, 0.0, 1.0));
-        assert_eq!((none.value_of_number(1.0), none.value_of_boolean(false)), (None, None));
-        assert_eq!(categorical(&["1", "inf"], &[]).written, Written::Text);
-    }
-
-    #[test]
-    fn the_placeholder_for_an_unseen_category_is_not_a_category_of_the_reference() {
-        let taken = categorical(&["unseen", "never seen"], &["a category that was never seen"]);
-        assert_eq!(taken.text(3.0), "\u{fffd}");
-        assert_eq!(categorical(&["unseen"], &["never seen"]).text(2.0), "a category that was never seen");
-        assert_eq!(categorical(&["-999.0", "1.0"], &[]).text(3.0), "-99999");
     }
 
     #[test]
