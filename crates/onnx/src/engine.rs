@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// have an error of about 1e-5.
 const ROUNDING: f64 = 1e-3;
 
+/// The greatest error of a sum of probabilities that were rounded to a few digits. Of many classes, the errors mostly cancel out.
+const MOST_ROUNDING: f64 = 0.05;
+
 /// An ONNX model as an engine: its inputs and outputs are matched with a model card.
 #[derive(Debug, Clone)]
 pub struct OnnxEngine {
@@ -206,7 +209,18 @@ pub fn unlike_probabilities(numbers: &[f64]) -> Option<String> {
         return Some(format!("has {bad}"));
     }
     let sum: f64 = numbers.iter().sum();
-    (numbers.len() > 1 && (sum - 1.0).abs() > ROUNDING).then(|| format!("adds up to {sum}"))
+    // Slightly more, because 1 - 0.999 is not exactly the same as 0.001.
+    let tolerance = (ROUNDING + 1e-9).max(rounding(numbers));
+    (numbers.len() > 1 && (sum - 1.0).abs() > tolerance).then(|| format!("adds up to {sum}"))
+}
+
+/// Returns the greatest difference that a sum may have because its numbers were rounded to few digits, as services round probabilities
+/// for people: half a digit per number, but at most [`MOST_ROUNDING`].
+fn rounding(numbers: &[f64]) -> f64 {
+    // Single precision has an error of 1e-7.
+    let has_digits = |scale: f64| numbers.iter().all(|p| ((p * scale).round() / scale - p).abs() < 1e-6);
+    let scale = [1e2, 1e3, 1e4].into_iter().find(|&scale| has_digits(scale));
+    scale.map_or(0.0, |scale| (0.5 / scale * numbers.len() as f64 + 1e-6).min(MOST_ROUNDING))
 }
 
 fn softmax(logits: &mut [f64]) {
@@ -225,4 +239,37 @@ fn greatest(numbers: &[f64]) -> usize {
         }
     }
     best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_that_were_rounded_to_a_few_digits_are_probabilities() {
+        for rounded in [
+            &[0.01, 0.33, 0.67][..],
+            &[0.33, 0.33, 0.33],
+            &[0.333, 0.333, 0.333],
+            &[0.2495, 0.2505, 0.2505, 0.2496],
+            &[0.01_f32, 0.33, 0.67].map(f64::from),
+        ] {
+            assert_eq!(unlike_probabilities(rounded), None, "{rounded:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_rounding_does_not_explain_are_not_probabilities() {
+        for (scores, expected) in [
+            (&[0.5, 0.75][..], "adds up to 1.25"),
+            (&[0.4, 0.42, 0.2], "adds up to 1.02"),
+            (&[0.331, 0.33, 0.33], "adds up to 0.991"),
+            (&[0.33123, 0.33456, 0.33234], "adds up to 0.99"),
+            (&[0.0; 300], "adds up to 0"),
+            (&[-0.01, 1.01], "has -0.01"),
+        ] {
+            let problem = unlike_probabilities(scores).unwrap();
+            assert!(problem.starts_with(expected), "{problem}");
+        }
+    }
 }

@@ -141,6 +141,11 @@ fn probabilities(
         if own.len() == 1 {
             own.insert(0, 1.0 - own[0]);
         }
+        // They may add up to more than 1 because they were rounded.
+        let sum: f64 = own.iter().sum();
+        if sum > 1.0 {
+            own.iter_mut().for_each(|p| *p /= sum);
+        }
         Ok(own)
     };
     (0..rows).map(row).collect::<Result<_>>().map(Some)
