@@ -63,6 +63,7 @@ pub(crate) fn server(server: &ServerModel, classes: &[String]) -> String {
         };
         text += &format!("    {:<4}{:?}{feature}\n", at + 1, input.name);
     }
+    text += &server.form.as_ref().map_or(String::new(), |form| format!("  rows are sent as {form}\n"));
     let prediction =
         server.output.as_ref().map_or("found by its name".to_owned(), |name| format!("{name:?}"));
     let probabilities = match server.probabilities {

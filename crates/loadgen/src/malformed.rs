@@ -4,6 +4,7 @@ use crate::plan::body::BodyWriter;
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fmt::Write,
@@ -92,8 +93,12 @@ impl Malformed {
     pub fn spoil(self, row: &[Option<f64>], writer: &BodyWriter) -> Option<Bytes> {
         let texts = || writer.texts(row);
         let key = writer.key();
+        // A field that the format does not have.
+        let other = if key == Some("data") { "rows" } else { "data" };
         let body = match self {
             Self::TooFewFeatures => writer.body(&texts()[..row.len().saturating_sub(1)]),
+            // A value with a name of its own is ignored by most servers.
+            Self::TooManyFeatures if writer.is_named() => return None,
             Self::TooManyFeatures => writer.body(&[texts(), vec!["0".into()]].concat()),
             Self::StringsForNumbers => {
                 // Strings are valid values of categorical features.
@@ -105,15 +110,21 @@ impl Malformed {
                 });
                 writer.body(&spoilt.collect::<Vec<_>>())
             }
-            Self::WrongKey => writer.body(&texts()).replacen(&format!("\"{key}\""), "\"data\"", 1),
+            Self::WrongKey => {
+                let key = format!("{}:", Value::from(key?));
+                writer.body(&texts()).replacen(&key, &format!("\"{other}\":"), 1)
+            }
             Self::EmptyObject => "{}".into(),
             Self::BrokenJson => {
                 let body = writer.body(&texts());
                 body.strip_suffix(writer.end()).unwrap_or(&body).to_owned()
             }
-            Self::WrongType => format!("{{\"{key}\":5.1}}"),
+            Self::WrongType => match key.filter(|_| writer.has_field()) {
+                Some(key) => format!("{{{}:5.1}}", Value::from(key)),
+                None => "5.1".into(),
+            },
             Self::WrongContentType => writer.body(&texts()),
-            Self::HugeBody => return Some(huge(key)),
+            Self::HugeBody => return Some(huge(key.unwrap_or(other))),
             Self::Nan => writer.body(&with_first(texts(), "NaN")),
             Self::BeyondF64 => writer.body(&with_first(texts(), "1e999")),
             Self::EmptyBody => String::new(),
@@ -136,13 +147,13 @@ fn with_first(mut texts: Vec<String>, first: &str) -> Vec<String> {
 }
 
 /// Returns a body that is too large. All requests of a protocol share it, because only its size matters.
-fn huge(key: &'static str) -> Bytes {
-    static BODIES: Mutex<BTreeMap<&str, Bytes>> = Mutex::new(BTreeMap::new());
+fn huge(key: &str) -> Bytes {
+    static BODIES: Mutex<BTreeMap<String, Bytes>> = Mutex::new(BTreeMap::new());
     // The map is complete at any time, so a panic of another thread does not matter.
     let mut bodies = BODIES.lock().unwrap_or_else(PoisonError::into_inner);
-    let body = bodies.entry(key).or_insert_with(|| {
+    let body = bodies.entry(key.to_owned()).or_insert_with(|| {
         let mut body = String::with_capacity(HUGE + 32);
-        let _ = write!(body, "{{\"{key}\":[0");
+        let _ = write!(body, "{{{}:[0", Value::from(key));
         while body.len() < HUGE {
             let _ = write!(body, ",{}", body.len() % 10);
         }
@@ -156,7 +167,7 @@ fn huge(key: &'static str) -> Bytes {
 mod tests {
     use super::*;
     use crate::scenario::{Protocol, Tensors};
-    use model::ModelCard;
+    use model::{ModelCard, ServerForm, ServerInput, ServerModel, ServerProbabilities};
     use std::sync::Arc;
 
     fn iris() -> ModelCard {
@@ -202,6 +213,47 @@ mod tests {
         assert!(mlflow.contains(r#""petal_width","extra"],"data":[[5.1,3.5,1.4,0.2,0]]"#), "{mlflow}");
         let tensors = spoilt_in(Malformed::StringsForNumbers, &Protocol::OipV2(Tensors::default()));
         assert!(tensors.contains(r#""datatype":"FP64","data":["3.5 cm"]"#), "{tensors}");
+    }
+
+    #[test]
+    fn mistakes_are_made_in_the_form_that_the_profile_of_a_server_has() {
+        let writer = |field: Option<&str>, named, listed| {
+            let mut model: crate::plan::Model = iris().into();
+            let input = |feature: &model::Feature| ServerInput {
+                name: feature.name.clone(),
+                feature: feature.name.clone(),
+            };
+            model.server = Some(ServerModel {
+                inputs: model.card.features.iter().map(input).collect(),
+                tensor: None,
+                form: Some(ServerForm { field: field.map(str::to_owned), named, listed }),
+                output: None,
+                probabilities_output: None,
+                labels: model.card.classes.clone(),
+                probabilities: ServerProbabilities::PerClass,
+                logits: false,
+            });
+            BodyWriter::new(&Protocol::Native, &Arc::new(model)).unwrap()
+        };
+        let spoilt = |kind: Malformed, writer: &BodyWriter| {
+            kind.spoil(&ROW, writer).map(|body| String::from_utf8(body.to_vec()).unwrap())
+        };
+        let row = writer(None, true, false);
+        let others = r#""sepal_width":3.5,"petal_length":1.4,"petal_width":0.2}"#;
+        assert_eq!(spoilt(Malformed::WrongKey, &row), Some(format!("{{\"data\":5.1,{others}")));
+        assert_eq!(spoilt(Malformed::WrongType, &row).as_deref(), Some("5.1"));
+        assert_eq!(
+            spoilt(Malformed::BrokenJson, &row),
+            Some(format!("{{\"sepal_length\":5.1,{}", &others[..others.len() - 1]))
+        );
+        // Servers ignore a value with another name.
+        assert_eq!(spoilt(Malformed::TooManyFeatures, &row), None);
+        let lists = writer(None, false, true);
+        assert_eq!(spoilt(Malformed::WrongKey, &lists), None);
+        assert_eq!(spoilt(Malformed::TooFewFeatures, &lists).as_deref(), Some("[[5.1,3.5,1.4]]"));
+        let data = writer(Some("data"), false, true);
+        assert_eq!(spoilt(Malformed::WrongKey, &data).as_deref(), Some(r#"{"rows":[[5.1,3.5,1.4,0.2]]}"#));
+        assert_eq!(spoilt(Malformed::WrongType, &data).as_deref(), Some(r#"{"data":5.1}"#));
     }
 
     #[test]

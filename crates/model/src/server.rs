@@ -2,6 +2,7 @@
 
 use crate::ModelCard;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// In a profile: how a model server is asked, and how its answers are read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -11,6 +12,9 @@ pub struct ServerModel {
     /// The name of the tensor that holds all columns; `None` if each column is an input or a named value of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensor: Option<String>,
+    /// The JSON around the rows of requests that the server was asked with, if its protocol leaves this to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<ServerForm>,
     /// The name of the output or field with the predicted class or number, if the server returns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
@@ -24,6 +28,31 @@ pub struct ServerModel {
     /// Whether the server returns logits, from which softmax or sigmoid computes the probabilities.
     #[serde(default)]
     pub logits: bool,
+}
+
+/// The JSON around the rows of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerForm {
+    /// The field that has the row or the rows; `None` if they are the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Whether a row is an object of named values instead of a list.
+    pub named: bool,
+    /// Whether there is a list of rows instead of one row.
+    pub listed: bool,
+}
+
+/// Writes the form as text for people, such as `{"instances": [[…], …]}`.
+impl fmt::Display for ServerForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = if self.named { "{…}" } else { "[…]" };
+        let rows = if self.listed { format!("[{row}, …]") } else { row.to_owned() };
+        match &self.field {
+            Some(name) => write!(f, "{{{name:?}: {rows}}}"),
+            None if self.named && !self.listed => f.write_str("one object of named values"),
+            None => f.write_str(&rows),
+        }
+    }
 }
 
 /// A column of requests.

@@ -46,6 +46,8 @@ pub struct Reader {
     requests: ModelCard,
     /// The position of each feature in requests; `None` if the order is that of the card.
     positions: Option<Vec<usize>>,
+    /// The field of JSON requests that contains the rows, if that is known.
+    field: Option<String>,
     interpretation: Interpretation,
 }
 
@@ -77,7 +79,10 @@ impl Reader {
         }
         let in_order = positions.iter().enumerate().all(|(at, &position)| at == position);
         let positions = Some(positions).filter(|_| !in_order);
-        Ok(Self { interpretation: Interpretation::of(file), card, requests, positions })
+        let field = file.server.as_ref().and_then(|server| {
+            server.form.as_ref().and_then(|form| form.field.clone()).or_else(|| server.tensor.clone())
+        });
+        Ok(Self { interpretation: Interpretation::of(file), card, requests, positions, field })
     }
 
     /// Returns the card of the model. Rows have its features, in its order.
@@ -97,16 +102,16 @@ impl Reader {
         header_length: Option<usize>,
         body: &[u8],
     ) -> Result<ParsedRows, Refusal> {
-        let card = &self.requests;
+        let (card, field) = (&self.requests, self.field.as_deref());
         let is_csv =
             content_type.is_some_and(|own| own.trim_start().to_ascii_lowercase().starts_with("text/csv"));
         let rows = match protocol {
             Protocol::OipV2 => tensor_rows(body, header_length, card),
             Protocol::Mlflow if is_csv => lenient::csv(body, card),
             // The strict readers are faster, and accept most requests.
-            Protocol::Native => ParsedRows::parse(body, card).or_else(|_| lenient::json(body, card)),
-            Protocol::V1 => frames::instances(body, card).or_else(|_| lenient::json(body, card)),
-            Protocol::Mlflow => frames::dataframe(body, card).or_else(|_| lenient::json(body, card)),
+            Protocol::Native => ParsedRows::parse(body, card).or_else(|_| lenient::json(body, card, field)),
+            Protocol::V1 => frames::instances(body, card).or_else(|_| lenient::json(body, card, field)),
+            Protocol::Mlflow => frames::dataframe(body, card).or_else(|_| lenient::json(body, card, field)),
         }?;
         Ok(match &self.positions {
             Some(positions) => rows.reordered(positions),

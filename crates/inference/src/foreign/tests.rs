@@ -1,6 +1,7 @@
 use super::*;
 use model::{
-    CsvOptions, ProfileInput, ServerInput, ServerModel, ServerProbabilities, Truth, profile, read_reference,
+    CsvOptions, ProfileInput, ServerForm, ServerInput, ServerModel, ServerProbabilities, Truth, profile,
+    read_reference,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -45,6 +46,7 @@ fn server(inputs: &[(&str, &str)]) -> ServerModel {
     ServerModel {
         inputs: inputs.iter().map(input).collect(),
         tensor: None,
+        form: None,
         output: None,
         probabilities_output: None,
         labels: vec!["no".into(), "yes".into()],
@@ -188,6 +190,36 @@ fn what_cannot_be_told_apart_is_an_error_that_names_the_field() {
     for body in [&b"<html>"[..], b"", b"{\"age\":NaN", b"\xff"] {
         assert!(read(&reader, Protocol::Native, None, body).is_err());
     }
+}
+
+#[test]
+fn a_profile_names_the_field_that_has_the_rows() {
+    let row = json!([30, "Oslo", true, 20]);
+    let body = json!({"tags": ["a", "b"], "client": {"row": row, "history": [1, 2]}});
+    let usual: Vec<(&str, &str)> = ["age", "city", "member", "plan"].map(|name| (name, name)).into();
+    let form = ServerForm { field: Some("row".into()), named: false, listed: false };
+    let own = |server| Reader::new(&mixed(Some(server))).unwrap();
+    for reader in [
+        own(ServerModel { form: Some(form), ..server(&usual) }),
+        own(ServerModel { tensor: Some("row".into()), ..server(&usual) }),
+    ] {
+        assert_eq!(
+            rows(&reader, Protocol::Native, &json!({"tags": ["a"], "row": row})),
+            Ok(vec![expected()])
+        );
+        // Other forms are still read.
+        assert_eq!(rows(&reader, Protocol::Native, &json!({"features": row})), Ok(vec![expected()]));
+        // The field does not lead to the rows of another field.
+        let error = rows(&reader, Protocol::Native, &body).unwrap_err();
+        assert!(error.contains("the rows may be in") && error.contains("(--tensor)"), "{error}");
+    }
+}
+
+#[test]
+fn columns_of_other_names_are_reported_with_a_remedy() {
+    let body = json!({"Age": 30, "City": "Oslo", "Member": true, "Plan": 20});
+    let error = rows(&reader(), Protocol::Native, &body).unwrap_err();
+    assert!(error.contains("other names, such as \"Age\"") && error.contains("--inputs"), "{error}");
 }
 
 #[test]

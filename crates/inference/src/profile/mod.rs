@@ -173,6 +173,7 @@ fn server(args: &Args, table: &ReferenceTable, model: &ModelOutputs) -> Result<S
     Ok(ServerModel {
         inputs: args.mapping.inputs(&reference_features(table))?,
         tensor: args.mapping.tensor.clone(),
+        form: None,
         output: args.mapping.output.clone(),
         probabilities_output: args.mapping.probabilities_output.clone(),
         labels: model.external.as_ref().map_or(&model.classes, |external| &external.labels).clone(),

@@ -38,13 +38,13 @@ const SETTINGS: [&str; 7] =
 /// The greatest number of fields within fields that lead to the rows.
 const DEEPEST: usize = 4;
 
-/// Reads the rows of a JSON body.
+/// Reads the rows of a JSON body. `field` is the field that contains them, if that is known.
 ///
 /// # Errors
 /// Returns an error that names the field if the body is not JSON, or if it is not certain which values belong to which features.
-pub fn json(body: &[u8], card: &ModelCard) -> Result<ParsedRows, Refusal> {
+pub fn json(body: &[u8], card: &ModelCard, field: Option<&str>) -> Result<ParsedRows, Refusal> {
     let root = parse(body)?;
-    let mut rows = Rows::new(card);
+    let mut rows = Rows { field, ..Rows::new(card) };
     rows.read(&root, "", 0)?;
     rows.finished()
 }
@@ -75,8 +75,10 @@ pub fn csv(body: &[u8], card: &ModelCard) -> Result<ParsedRows, Refusal> {
     rows.finished()
 }
 
-/// Parses JSON. Python's parser and writer also use the words NaN and Infinity; NaN is read as null.
+/// Parses JSON. Python's parser and writer also use the words NaN and Infinity; NaN is read as null. A byte order mark, as .NET may write
+/// one, is skipped.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, Refusal> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     serde_json::from_slice(body).or_else(|error| {
         let repaired = with_null_for_nan(body).and_then(|body| serde_json::from_slice(&body).ok());
         repaired.ok_or_else(|| super::unreadable(body, &error))
@@ -132,6 +134,8 @@ pub(super) fn converted<'a>(cell: CellRef<'a>, feature: &Feature, text: &'a mut 
 /// The rows that were read.
 struct Rows<'a> {
     card: &'a ModelCard,
+    /// The field that contains the rows, if that is known.
+    field: Option<&'a str>,
     values: Vec<Option<f64>>,
     others: Vec<OtherCategory>,
     /// The number of rows that are complete.
@@ -140,7 +144,7 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(card: &'a ModelCard) -> Self {
-        Self { card, values: Vec::new(), others: Vec::new(), count: 0 }
+        Self { card, field: None, values: Vec::new(), others: Vec::new(), count: 0 }
     }
 
     fn finished(self) -> Result<ParsedRows, Refusal> {
@@ -179,7 +183,12 @@ impl<'a> Rows<'a> {
                 if self.card.features.iter().any(|feature| fields.contains_key(&feature.name)) {
                     return self.read_named(fields, place);
                 }
-                let (name, inner) = container(fields, place, self.card)?;
+                let known = self.field.and_then(|field| fields.get_key_value(field));
+                let known = known.filter(|(_, value)| value.is_array() || value.is_object());
+                let (name, inner) = match known {
+                    Some((name, inner)) => (name.as_str(), inner),
+                    None => container(fields, place, self.card)?,
+                };
                 if depth == DEEPEST {
                     return Err(no_rows(self.card, place));
                 }
@@ -371,10 +380,25 @@ fn container<'v>(
         ([one], _) => Ok(*one),
         ([], [one]) => Ok(*one),
         ([one, other, ..], _) | ([], [one, other, ..]) => {
-            let message = format!("the rows may be in {:?} or {:?}", shortened(one.0), shortened(other.0));
+            let message = format!(
+                "the rows may be in {:?} or {:?}; name the field when the profile is made (--tensor)",
+                shortened(one.0),
+                shortened(other.0)
+            );
             Err(Refusal::new(Reason::DuplicateField, message).at(below(place, one.0)))
         }
-        ([], []) => Err(no_rows(card, place)),
+        ([], []) => match fields.keys().next() {
+            Some(name) if fields.len() >= card.features.len() => {
+                let other = format!(
+                    "; the columns may have other names, such as {:?}: name them when the profile is made (--inputs)",
+                    shortened(name)
+                );
+                let mut refusal = no_rows(card, place);
+                refusal.message += &other;
+                Err(refusal)
+            }
+            _ => Err(no_rows(card, place)),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::harness::{DEADLINE, IRIS, Service};
 use inference::foreign::{Protocol, Reader};
-use model::{ModelFile, Output, ServerProbabilities, iris};
+use model::{ModelFile, Output, ServerForm, ServerProbabilities, iris};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -259,12 +259,54 @@ fn a_service_of_one_row_at_a_time_is_profiled_from_named_values() {
         (Some("label"), Some("confidence"))
     );
     assert!(text.contains("one object of named values, one row each"), "{text}");
+    assert_eq!(server.form, Some(ServerForm { field: None, named: true, listed: false }));
     assert!(text.contains("divided evenly"), "{text}");
     let reader = Reader::new(&file).unwrap();
     let outputs =
         reader.outputs(Protocol::Native, None, br#"{"label":"virginica","confidence":0.8}"#).unwrap();
     assert!(matches!(outputs[0], Output::Class { class: 2, .. }));
     assert_eq!(outputs[0].confidence(), Some(0.8));
+}
+
+#[test]
+fn a_server_that_closes_the_connection_on_other_forms_is_profiled() {
+    // The connection is closed when its thread panics.
+    let answer = |body: &Value| match body["features"].as_array() {
+        Some(row) => (200, json!({"label": NAMES[rule(&json!(row)).0]}).to_string()),
+        None => panic!("a failure that the test expects"),
+    };
+    let Profiled { file, .. } = native(answer, &[]).unwrap();
+    assert_eq!(file.server.unwrap().form.unwrap().field.as_deref(), Some("features"));
+}
+
+#[test]
+fn rows_without_a_field_are_sent_as_lists() {
+    let answer = |body: &Value| match body.as_array() {
+        Some(rows) if rows.iter().all(Value::is_array) => {
+            let answers = rows.iter().map(|row| json!({"label": NAMES[rule(row).0]}));
+            (200, Value::from(answers.collect::<Vec<_>>()).to_string())
+        }
+        _ => (422, "expected a list of lists".into()),
+    };
+    let Profiled { file, text } = native(answer, &[]).unwrap();
+    assert_eq!(file.server.unwrap().form, Some(ServerForm { field: None, named: false, listed: true }));
+    assert!(text.contains("rows are sent as [[…], …]"), "{text}");
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_reported_rather_than_the_refusals_of_other_forms() {
+    let error = native(
+        |body| match body.get("petal_length") {
+            Some(_) => (200, "[0.9, 0.05, 0.05]".into()),
+            None => (422, "no petal_length".into()),
+        },
+        &[],
+    );
+    let error = error.map(|own| own.text).unwrap_err();
+    assert!(error.contains("the server answers one object of named values, one row each, but"), "{error}");
+    assert!(error.contains("sent 1 rows, but the answer has 3"), "{error}");
+    let error = native(|_| (422, "no rows".into()), &[]).map(|own| own.text).unwrap_err();
+    assert!(error.contains("the field that has the rows (--tensor)") && error.contains("no rows"), "{error}");
 }
 
 #[test]

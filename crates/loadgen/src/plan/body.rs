@@ -7,7 +7,7 @@ use super::Model;
 use crate::scenario::{Protocol, Tensors};
 use bytes::Bytes;
 use driftsim::output::json;
-use model::{Feature, ServerModel};
+use model::{Feature, ServerForm, ServerModel};
 use serde_json::{Value, json as object};
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ pub struct BodyWriter {
     model: Arc<Model>,
     columns: Vec<Column>,
     protocol: Protocol,
+    form: ServerForm,
     pieces: Vec<String>,
 }
 
@@ -58,8 +59,9 @@ impl BodyWriter {
                 if column.kind == Kind::Text { "texts" } else { "booleans" }
             ));
         }
-        let pieces = pieces(&protocol, &columns);
-        Ok(Self { model: Arc::clone(model), columns, protocol, pieces })
+        let form = form(&protocol, model.server.as_ref());
+        let pieces = pieces(&protocol, &form, &columns);
+        Ok(Self { model: Arc::clone(model), columns, protocol, form, pieces })
     }
 
     /// Returns the body of a valid request for one row; a missing value is `null`.
@@ -121,19 +123,33 @@ impl BodyWriter {
         columns.truncate(texts.len());
         let extra = || Column { name: "extra".into(), feature: usize::MAX, kind: Kind::Number };
         columns.resize_with(texts.len(), extra);
-        let pieces = pieces(&self.protocol, &columns);
+        let pieces = pieces(&self.protocol, &self.form, &columns);
         let values = texts.iter().map(String::as_str).chain([""]);
         pieces.iter().zip(values).flat_map(|(piece, value)| [piece.as_str(), value]).collect()
     }
 
-    /// Returns the key of the object in the body that has the rows.
-    pub fn key(&self) -> &'static str {
+    /// Returns the key of the object in the body that has the rows, or without such an object the name of the first value, if it has a
+    /// name.
+    pub fn key(&self) -> Option<&str> {
         match self.protocol {
-            Protocol::Native => "features",
-            Protocol::OipV2(_) => "inputs",
-            Protocol::V1 => "instances",
-            Protocol::Mlflow => "dataframe_split",
+            Protocol::Native | Protocol::V1 => {
+                let first =
+                    || self.columns.first().filter(|_| self.form.named).map(|column| column.name.as_str());
+                self.form.field.as_deref().or_else(first)
+            }
+            Protocol::OipV2(_) => Some("inputs"),
+            Protocol::Mlflow => Some("dataframe_split"),
         }
+    }
+
+    /// Returns whether the rows are in a field of an object.
+    pub fn has_field(&self) -> bool {
+        !matches!(self.protocol, Protocol::Native | Protocol::V1) || self.form.field.is_some()
+    }
+
+    /// Returns whether a row is an object, in which servers ignore a value with another name.
+    pub fn is_named(&self) -> bool {
+        matches!(self.protocol, Protocol::Native | Protocol::V1) && self.form.named
     }
 
     /// Returns the end of a body, after the last value.
@@ -162,6 +178,22 @@ fn columns(model: &Model) -> Vec<Column> {
     }
 }
 
+/// Returns the form of rows in JSON: that of the server, if the protocol leaves it to the server.
+fn form(protocol: &Protocol, server: Option<&ServerModel>) -> ServerForm {
+    let own = server.and_then(|server| server.form.clone());
+    let instances = |own: &ServerForm| own.field.as_deref() == Some("instances") && own.listed;
+    match protocol {
+        Protocol::V1 => own.filter(instances).unwrap_or_else(|| ServerForm {
+            field: Some("instances".into()),
+            named: false,
+            listed: true,
+        }),
+        _ => {
+            own.unwrap_or_else(|| ServerForm { field: Some("features".into()), named: false, listed: false })
+        }
+    }
+}
+
 /// Returns the protocol with the names of tensors that the profile of a server has, unless the payload names others.
 fn as_served(protocol: &Protocol, server: Option<&ServerModel>) -> Protocol {
     let (Protocol::OipV2(tensors), Some(server)) = (protocol, server) else { return protocol.clone() };
@@ -185,10 +217,9 @@ impl Kind {
 }
 
 /// Returns the text before each value, and that after the last one.
-fn pieces(protocol: &Protocol, columns: &[Column]) -> Vec<String> {
+fn pieces(protocol: &Protocol, form: &ServerForm, columns: &[Column]) -> Vec<String> {
     let [start, between, end] = match protocol {
-        Protocol::Native => ["{\"features\":[".to_owned(), ",".into(), "]}".into()],
-        Protocol::V1 => ["{\"instances\":[[".to_owned(), ",".into(), "]]}".into()],
+        Protocol::Native | Protocol::V1 => return row_pieces(form, columns),
         Protocol::Mlflow => {
             let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
             let names = object!(names);
@@ -204,6 +235,27 @@ fn pieces(protocol: &Protocol, columns: &[Column]) -> Vec<String> {
         pieces[0] = start;
     }
     pieces
+}
+
+/// Returns the pieces of a row in JSON that the server defines.
+fn row_pieces(form: &ServerForm, columns: &[Column]) -> Vec<String> {
+    let (open, close) = if form.named { ("{", "}") } else { ("[", "]") };
+    let (list, end_of_list) = if form.listed { ("[", "]") } else { ("", "") };
+    let (field, end_of_field) = match &form.field {
+        Some(name) => (format!("{{{}:", Value::from(name.as_str())), "}"),
+        None => (String::new(), ""),
+    };
+    let start = format!("{field}{list}{open}");
+    let end = format!("{close}{end_of_list}{end_of_field}");
+    if columns.is_empty() {
+        return vec![start + &end];
+    }
+    let before = |(at, column): (usize, &Column)| {
+        let before = if at == 0 { start.as_str() } else { "," };
+        let name = if form.named { format!("{}:", Value::from(column.name.as_str())) } else { String::new() };
+        format!("{before}{name}")
+    };
+    columns.iter().enumerate().map(before).chain([end]).collect()
 }
 
 fn tensor_pieces(tensors: &Tensors, columns: &[Column]) -> Vec<String> {
@@ -342,6 +394,7 @@ mod tests {
         let server = ServerModel {
             inputs: inputs.into(),
             tensor: None,
+            form: None,
             output: Some("predict".into()),
             probabilities_output: Some("predict_proba".into()),
             labels: model.card.classes.clone(),
@@ -374,6 +427,46 @@ mod tests {
             ])
         );
         assert_eq!(body(&tensors(Some("y")), &matrix, &ROW)["inputs"][0]["name"], "y");
+    }
+
+    #[test]
+    fn rows_have_the_form_that_the_profile_of_a_server_has() {
+        let asked = |field: Option<&str>, named, listed| {
+            let mut model = Model::clone(&iris());
+            let features = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
+            let input =
+                |feature: &str| ServerInput { name: feature.replace('_', "-"), feature: feature.into() };
+            model.server = Some(ServerModel {
+                inputs: features.map(input).into(),
+                tensor: None,
+                form: Some(ServerForm { field: field.map(str::to_owned), named, listed }),
+                output: None,
+                probabilities_output: None,
+                labels: model.card.classes.clone(),
+                probabilities: ServerProbabilities::PerClass,
+                logits: false,
+            });
+            Arc::new(model)
+        };
+        let list = object!([5.1, 3.5, 1.4, null]);
+        let named =
+            object!({"sepal-length": 5.1, "sepal-width": 3.5, "petal-length": 1.4, "petal-width": null});
+        for (model, expected) in [
+            (asked(None, true, false), named.clone()),
+            (asked(None, true, true), object!([named])),
+            (asked(None, false, true), object!([list])),
+            (asked(None, false, false), list.clone()),
+            (asked(Some("a \"b\""), true, false), object!({"a \"b\"": named})),
+            (asked(Some("data"), false, true), object!({"data": [list]})),
+        ] {
+            assert_eq!(body(&Protocol::Native, &model, &ROW), expected);
+            let writer = BodyWriter::new(&Protocol::Native, &model).unwrap();
+            assert_eq!(writer.body(&writer.texts(&ROW)), writer.row(&ROW));
+            // V1 defines its field.
+            assert_eq!(body(&Protocol::V1, &model, &ROW), object!({"instances": [list]}));
+        }
+        let v1 = asked(Some("instances"), true, true);
+        assert_eq!(body(&Protocol::V1, &v1, &ROW), object!({"instances": [named]}));
     }
 
     #[test]

@@ -1,30 +1,16 @@
 //! Writes rows as request bodies in the forms that servers take.
 
 use crate::foreign::Protocol;
-use model::{Batch, Feature, ServerInput, Values, card::Written};
+use model::{Batch, Feature, ServerForm, ServerInput, Values, card::Written};
 use serde_json::{Map, Number, Value, json};
 
 /// The form of a request body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Form {
-    /// `{"instances": [[…], …]}`
-    Instances,
-    /// `{"instances": [{"age": …}, …]}`
-    NamedInstances,
+    /// Rows in JSON that the protocol or the server defines
+    Rows(ServerForm),
     /// `{"instances": [{"x": […]}, …]}`, for this name of the tensor
     TensorInstances(String),
-    /// `{"features": […]}`, one row
-    Features,
-    /// `{"features": {"age": …}}`, one row
-    NamedFeatures,
-    /// `{"age": …}`, one row
-    Row,
-    /// `[{"age": …}, …]`
-    Rows,
-    /// `{"data": [[…], …]}`
-    Data,
-    /// Rows in a field of this name, as lists or objects; one row that is not in a list, or several
-    Field { name: String, named: bool, single: bool },
     /// `{"dataframe_split": {"columns": […], "data": [[…], …]}}`
     Split,
     /// `{"inputs": […]}` of MLflow, rows without names
@@ -48,23 +34,38 @@ impl Form {
     pub(super) fn of(protocol: Protocol, layout: &Layout, tensor: Option<&str>) -> Vec<Self> {
         let is_text = |feature: &Feature| matches!(&feature.values, Values::Categorical(own) if own.written == Written::Text);
         let has_texts = layout.columns.iter().any(|(_, _, feature)| is_text(feature));
+        let rows = |field: Option<&str>, named, listed| {
+            Self::Rows(ServerForm { field: field.map(str::to_owned), named, listed })
+        };
         match (protocol, tensor) {
-            (Protocol::Native, Some(name)) => {
-                let field = |named, single| Self::Field { name: name.to_owned(), named, single };
-                vec![field(false, false), field(true, false), field(false, true), field(true, true)]
+            (Protocol::Native, Some(_)) => {
+                vec![
+                    rows(tensor, false, true),
+                    rows(tensor, true, true),
+                    rows(tensor, false, false),
+                    rows(tensor, true, false),
+                ]
             }
             (Protocol::Native, None) => vec![
-                Self::Instances,
-                Self::NamedInstances,
-                Self::Row,
-                Self::Rows,
-                Self::Features,
-                Self::NamedFeatures,
-                Self::Data,
+                rows(Some("instances"), false, true),
+                rows(Some("instances"), true, true),
+                rows(None, true, false),
+                rows(None, true, true),
+                rows(Some("features"), false, false),
+                rows(Some("features"), true, false),
+                rows(Some("data"), false, true),
+                rows(Some("data"), true, true),
+                rows(None, false, true),
             ],
             (Protocol::V1, Some(name)) => vec![Self::TensorInstances(name.to_owned())],
-            (Protocol::V1, None) if has_texts => vec![Self::NamedInstances, Self::Instances],
-            (Protocol::V1, None) => vec![Self::Instances, Self::NamedInstances],
+            (Protocol::V1, None) => {
+                let mut forms =
+                    vec![rows(Some("instances"), false, true), rows(Some("instances"), true, true)];
+                if has_texts {
+                    forms.reverse();
+                }
+                forms
+            }
             (Protocol::Mlflow, _) => vec![Self::Split, Self::Inputs],
             (Protocol::OipV2, _) => {
                 let columns = || {
@@ -82,25 +83,23 @@ impl Form {
 
     /// Returns whether a body has one row.
     pub(super) fn is_single(&self) -> bool {
-        matches!(self, Self::Features | Self::NamedFeatures | Self::Row | Self::Field { single: true, .. })
+        matches!(self, Self::Rows(ServerForm { listed: false, .. }))
+    }
+
+    /// Returns the form as a profile has it, if the protocol does not define it.
+    pub(super) fn of_server(&self) -> Option<ServerForm> {
+        match self {
+            Self::Rows(form) => Some(form.clone()),
+            _ => None,
+        }
     }
 
     /// Returns the form as a note describes it.
     pub(super) fn described(&self) -> String {
         match self {
-            Self::Instances => "{\"instances\": [[…], …]}".into(),
-            Self::NamedInstances => "{\"instances\": [{…}, …]}".into(),
+            Self::Rows(form) if form.listed => form.to_string(),
+            Self::Rows(form) => format!("{form}, one row each"),
             Self::TensorInstances(name) => format!("{{\"instances\": [{{{name:?}: […]}}, …]}}"),
-            Self::Features => "{\"features\": […]}, one row each".into(),
-            Self::NamedFeatures => "{\"features\": {…}}, one row each".into(),
-            Self::Row => "one object of named values, one row each".into(),
-            Self::Rows => "[{…}, …]".into(),
-            Self::Data => "{\"data\": [[…], …]}".into(),
-            Self::Field { name, named, single } => {
-                let row = if *named { "{…}" } else { "[…]" };
-                let rows = if *single { row.to_owned() } else { format!("[{row}, …]") };
-                format!("{{{name:?}: {rows}}}")
-            }
             Self::Split => "{\"dataframe_split\": …}".into(),
             Self::Inputs => "{\"inputs\": [[…], …]}".into(),
             Self::Matrix(name, datatype) => format!("one tensor {name:?} of {datatype}, rows × columns"),
@@ -122,22 +121,18 @@ impl Form {
         };
         let all = |of: &dyn Fn(usize) -> Value| Value::from((first..end).map(of).collect::<Vec<_>>());
         let body = match self {
-            Self::Instances => json!({ "instances": all(&list) }),
-            Self::NamedInstances => json!({ "instances": all(&named) }),
             Self::TensorInstances(name) => {
                 let tensor = |row| Value::Object(Map::from_iter([(name.clone(), list(row))]));
                 json!({ "instances": all(&tensor) })
             }
-            Self::Field { name, named: is_named, single } => {
+            Self::Rows(ServerForm { field, named: is_named, listed }) => {
                 let row: &dyn Fn(usize) -> Value = if *is_named { &named } else { &list };
-                let rows = if *single { row(first) } else { all(row) };
-                Value::Object(Map::from_iter([(name.clone(), rows)]))
+                let rows = if *listed { all(row) } else { row(first) };
+                match field {
+                    Some(name) => Value::Object(Map::from_iter([(name.clone(), rows)])),
+                    None => rows,
+                }
             }
-            Self::Features => json!({ "features": list(first) }),
-            Self::NamedFeatures => json!({ "features": named(first) }),
-            Self::Row => named(first),
-            Self::Rows => all(&named),
-            Self::Data => json!({ "data": all(&list) }),
             Self::Split => {
                 let names: Vec<&str> =
                     layout.columns.iter().map(|(input, _, _)| input.name.as_str()).collect();

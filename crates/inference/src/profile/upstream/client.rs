@@ -50,6 +50,18 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
+/// The server closed the connection instead of answering, as simple servers do if they fail on a request.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server closed the connection without an answer")
+    }
+}
+
+impl std::error::Error for Closed {}
+
 /// A connection to a server.
 pub(super) struct Client {
     address: Address,
@@ -246,7 +258,7 @@ fn plain(error: hyper::Error) -> anyhow::Error {
         return anyhow!("the answer is not HTTP; if the server uses TLS, give an https:// address");
     }
     if error.is_incomplete_message() {
-        return anyhow!("the server closed the connection without an answer");
+        return Closed.into();
     }
     anyhow::Error::from(error).context("the request failed")
 }

@@ -23,7 +23,7 @@ pub(super) fn of(
     inputs: &[ServerInput],
     collected: Collected,
 ) -> Result<ModelOutputs> {
-    let Collected { mut output, mut probabilities_output, numeric, confident, mut raw, mut notes } =
+    let Collected { mut output, mut probabilities_output, numeric, confident, mut raw, form, mut notes } =
         collected;
     let rows = table.lines.len();
     if let Some(values) = numbers(args, numeric, &raw)? {
@@ -78,6 +78,7 @@ pub(super) fn of(
     let server = ServerModel {
         inputs: inputs.to_vec(),
         tensor: args.mapping.tensor.clone(),
+        form,
         output,
         probabilities_output: probabilities_output.filter(|_| probabilities != ServerProbabilities::None),
         labels: external.labels,

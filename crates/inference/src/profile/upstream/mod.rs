@@ -20,8 +20,8 @@ use ::onnx::{RawOutputs, Scores};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bodies::{Form, Layout};
 use clap::{Args as ClapArgs, ValueEnum};
-use client::{Address, Client};
-use model::{Batch, Feature, ReferenceTable, ServerInput, reference_features};
+use client::{Address, Client, Closed};
+use model::{Batch, Feature, ReferenceTable, ServerForm, ServerInput, reference_features};
 use std::{ops::Range, time::Duration};
 
 /// The number of rows that are sent twice, to find out whether the server answers the same again.
@@ -66,6 +66,8 @@ pub(super) struct Collected {
     /// Whether a single probability is called a confidence.
     pub(super) confident: bool,
     pub(super) raw: RawOutputs,
+    /// The form of the requests, if the protocol does not define it.
+    pub(super) form: Option<ServerForm>,
     notes: Vec<String>,
 }
 
@@ -149,6 +151,8 @@ struct Sender<'a> {
 struct Refused {
     /// Whether the server refused the rows, and not the way of asking.
     by_rows: bool,
+    /// Whether the server answered, and the answer cannot be read.
+    is_answered: bool,
     error: anyhow::Error,
 }
 
@@ -180,6 +184,7 @@ impl Sender<'_> {
             collected.notes.push(note);
         }
         collected.notes.push(format!("requests were sent as {}", form.described()));
+        collected.form = form.of_server();
         Ok(collected)
     }
 
@@ -191,19 +196,39 @@ impl Sender<'_> {
             _ => None,
         };
         let forms = declared.map_or_else(|| Form::of(self.protocol, &self.layout, tensor), |form| vec![form]);
-        let mut problem = None;
+        // The first problem, unless another one is about an answer, which is nearer to the solution than the refusals of other forms.
+        let mut problem: Option<(Refused, &Form)> = None;
         for form in &forms {
             let end = if form.is_single() { 1 } else { 2.min(self.batch.rows.len()) };
             match self.ask(client, form, 0..end) {
                 Ok(_) => return Ok(form.clone()),
                 Err(refused) if !refused.by_rows => return Err(refused.error),
-                Err(refused) => problem = problem.or(Some(refused.error)),
+                Err(refused)
+                    if problem.as_ref().is_none_or(|(own, _)| !own.is_answered && refused.is_answered) =>
+                {
+                    problem = Some((refused, form));
+                }
+                Err(_) => {}
             }
         }
+        let problem = match problem {
+            Some((Refused { is_answered: true, error, .. }, form)) => {
+                let form = form.described();
+                return Err(error.context(format!(
+                    "the server answers {form}, but one prediction per row cannot be read from its answer"
+                )));
+            }
+            problem => {
+                problem.map_or_else(|| anyhow!("no form of requests is known"), |(refused, _)| refused.error)
+            }
+        };
         let tried: Vec<String> = forms.iter().map(Form::described).collect();
-        let problem = problem.unwrap_or_else(|| anyhow!("no form of requests is known"));
+        let field = match self.protocol {
+            Protocol::Native => ", the field that has the rows (--tensor)",
+            _ => "",
+        };
         Err(problem.context(format!(
-            "the server answers no request with the first rows ({}); check the protocol, the columns (--inputs) and the path \
+            "the server answers no request with the first rows ({}); check the protocol, the columns (--inputs){field} and the path \
              (--upstream-path)",
             tried.join("; ")
         )))
@@ -240,13 +265,16 @@ impl Sender<'_> {
     /// Sends rows and reads the answer.
     fn ask(&self, client: &mut Client, form: &Form, rows: Range<usize>) -> Result<Answer, Refused> {
         let body = form.body(&self.layout, self.batch, rows.start, rows.end);
-        let answer = client.post(&self.path, body).map_err(|error| Refused { by_rows: false, error })?;
+        let failed =
+            |error: anyhow::Error| Refused { by_rows: error.is::<Closed>(), is_answered: false, error };
+        let answer = client.post(&self.path, body).map_err(failed)?;
         let shown = || {
             let text = String::from_utf8_lossy(&answer.body);
             text.chars().take(SHOWN).collect::<String>()
         };
         let refused = |by_rows, message: String| {
-            Err(Refused { by_rows, error: anyhow!("{}: POST {}: {message}", self.place(&rows), self.path) })
+            let error = anyhow!("{}: POST {}: {message}", self.place(&rows), self.path);
+            Err(Refused { by_rows, is_answered: answer.status == 200, error })
         };
         let status = answer.status;
         match status {
@@ -347,8 +375,15 @@ impl Sender<'_> {
             }
             let confident =
                 roles.probabilities.is_some_and(|field| field.columns == 1 && field.is_confidence());
-            *collected =
-                Some(Collected { output, probabilities_output, numeric, confident, raw, notes: Vec::new() });
+            *collected = Some(Collected {
+                output,
+                probabilities_output,
+                numeric,
+                confident,
+                raw,
+                form: None,
+                notes: Vec::new(),
+            });
             return Ok(());
         };
         let same = known.output == output
