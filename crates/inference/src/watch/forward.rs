@@ -25,7 +25,7 @@ use hyper::{
     },
 };
 use hyper_util::rt::TokioIo;
-use std::{cell::RefCell, fmt::Write, rc::Rc, sync::Arc, time::SystemTime};
+use std::{cell::RefCell, fmt::Write, io, rc::Rc, sync::Arc, time::SystemTime};
 use tokio::{task::spawn_local, time::sleep};
 
 /// The largest body that is read before it is passed on, in bytes. Most requests for predictions and their answers are smaller. They
@@ -78,6 +78,7 @@ impl Worker {
                     self.shared.outcome(model, outcome_of(refusal.reason));
                 }
                 tracing::debug!(reason = refusal.reason.code(), message = refusal.message, "not passed on");
+                self.shared.notices.not_passed_on(refusal, self.connections.authority());
                 refused.answer(passing.exchange)
             }
         }
@@ -92,7 +93,13 @@ impl Worker {
         let observed = passing.target.and_then(|target| Some((target, target.model?)));
         if passing.target.is_some() && observed.is_none() {
             self.shared.unknown_model.increment(1);
+            self.shared.notices.unknown_model(request.uri().path());
         }
+        // A path that may be one for predictions, although it is not known as such.
+        let may_predict = request.method() == Method::POST
+            && passing.target.is_none()
+            && request.headers().get(CONTENT_TYPE).is_none_or(|_| headers::is_json(request.headers()));
+        let path = may_predict.then(|| request.uri().path().to_owned());
         let copy = || Rc::new(RefCell::new(self.shared.new_copy()));
         let copies = observed.map(|_| (copy(), copy()));
         if let Some(((target, model), (request_copy, answer))) = observed.zip(copies.clone()) {
@@ -145,6 +152,9 @@ impl Worker {
 
         let status = response.status();
         passing.exchange.answers(status.as_u16());
+        if let Some(path) = path.filter(|_| status.is_success() && headers::is_json(response.headers())) {
+            self.shared.notices.other_path(&path);
+        }
         // The version of this connection, not of that to the upstream (RFC 9112, section 2.3).
         *response.version_mut() = Version::HTTP_11;
         if let Some(coding) = headers::unknown_coding(response.headers()) {
@@ -178,14 +188,28 @@ impl Worker {
         copy: relay::SharedCopy,
     ) -> Result<(Response<Relay>, Option<Lease>), Refused> {
         let limit = self.shared.upstream_timeout;
-        let is_small = response.body().size_hint().exact().is_some_and(|size| size <= SMALL);
-        if !is_small || !response.status().is_success() || self.shared.prediction_ids == 0 {
+        let size = response.body().size_hint().exact();
+        let may_be_small = match size {
+            Some(size) => size <= SMALL,
+            // Chunks of JSON are of use to the client only when all have arrived, unlike those of a stream of events.
+            None => headers::is_json(response.headers()),
+        };
+        if !may_be_small || !response.status().is_success() || self.shared.prediction_ids == 0 {
             return Ok((response.map(|body| Relay::arriving(body, limit).copied(copy)), Some(lease)));
         }
         let (mut parts, body) = response.into_parts();
-        let whole = relay::read(body, limit).await.map_err(|error| {
+        let broke_off = |error: io::Error| {
             Refusal::new(Reason::UpstreamBroken, format!("the model server's answer broke off: {error}"))
-        })?;
+        };
+        let (whole, body) = if size.is_some() {
+            let whole = relay::read(body, limit).await.map_err(broke_off)?;
+            (whole.clone(), Relay::whole(whole))
+        } else {
+            match relay::read_small(body, limit, SMALL as usize).await.map_err(broke_off)? {
+                (Some(whole), body) => (whole, body),
+                (None, body) => return Ok((Response::from_parts(parts, body.copied(copy)), Some(lease))),
+            }
+        };
         copy.borrow_mut().add(&whole);
         if let Some(prediction) = passing.exchange.prediction() {
             let outputs = self.shared.read_answer(prediction, &whole);
@@ -198,7 +222,7 @@ impl Worker {
                 parts.headers.insert(PREDICTION_ID, ids);
             }
         }
-        Ok((Response::from_parts(parts, Relay::whole(whole)), Some(lease)))
+        Ok((Response::from_parts(parts, body), Some(lease)))
     }
 
     /// Returns the prediction ids of an answer, if it could be read and has few rows.
@@ -248,8 +272,10 @@ impl Worker {
         if let Some(authority) = parts.uri.authority() {
             let host = HeaderValue::try_from(authority.as_str());
             parts.headers.insert(HOST, host.map_err(Refusal::internal)?);
-            let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-            parts.uri = path.parse::<Uri>().map_err(Refusal::internal)?;
+            let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+            // The path may be empty, also before a query.
+            let slash = if path.starts_with('/') { "" } else { "/" };
+            parts.uri = format!("{slash}{path}").parse::<Uri>().map_err(Refusal::internal)?;
         }
         parts.headers.entry(HOST).or_insert_with(|| self.shared.upstream_host.clone());
         // The length of other bodies is in a header, or they have none.

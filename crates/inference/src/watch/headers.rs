@@ -36,6 +36,10 @@ pub(super) fn remove_those_of_the_connection(headers: &mut HeaderMap, upgrade: O
             headers.remove(name);
         }
     }
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // The coding decides where the body ends, so the length may be wrong (RFC 9112, section 6.3).
+        headers.remove(CONTENT_LENGTH);
+    }
     for name in &OF_CONNECTION {
         headers.remove(name);
     }
@@ -65,6 +69,13 @@ pub(super) fn unknown_coding(headers: &HeaderMap) -> Option<String> {
     Some(String::from_utf8_lossy(coding.as_bytes()).into_owned())
 }
 
+/// Returns whether a body is a JSON value, and not a stream of them.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(text)) = headers.get(CONTENT_TYPE).map(HeaderValue::to_str) else { return false };
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json")
+}
+
 /// The longest value of a header that is kept for the observer, in bytes.
 const MOST_KEPT: usize = 256;
 
@@ -88,10 +99,18 @@ impl BodyHeaders {
         };
         Self {
             content_type: text(CONTENT_TYPE.as_str()),
-            content_encoding: text(CONTENT_ENCODING.as_str()),
+            content_encoding: codings(headers).filter(|codings| codings.len() <= MOST_KEPT),
             json_length: text(crate::rows::tensors::HEADER_LENGTH).and_then(|length| length.parse().ok()),
         }
     }
+}
+
+/// Returns the codings of a body, which may be in several fields.
+fn codings(headers: &HeaderMap) -> Option<String> {
+    let mut values =
+        headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let first = values.next()?.trim().to_owned();
+    Some(values.fold(first, |all, next| format!("{all}, {}", next.trim())))
 }
 
 #[cfg(test)]
@@ -113,7 +132,6 @@ mod tests {
             ("x-own", "1"),
             ("te", "trailers"),
             ("keep-alive", "timeout=5"),
-            ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
             ("host", "model:80"),
             ("content-length", "2"),
@@ -121,6 +139,25 @@ mod tests {
         ]);
         remove_those_of_the_connection(&mut fields, None);
         assert_eq!(fields, headers(&[("host", "model:80"), ("content-length", "2"), ("x-other", "2")]));
+    }
+
+    #[test]
+    fn streams_of_json_are_not_json() {
+        let is_json = |own| is_json(&headers(&[("content-type", own)]));
+        assert!(is_json("application/json; charset=utf-8") && is_json("Application/vnd.kserve+JSON"));
+        for other in
+            ["application/x-ndjson", "application/jsonl", "text/event-stream", "application/json-seq", ""]
+        {
+            assert!(!is_json(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_length_beside_a_transfer_coding_is_removed() {
+        let mut fields =
+            headers(&[("transfer-encoding", "chunked"), ("content-length", "2"), ("x-other", "2")]);
+        remove_those_of_the_connection(&mut fields, None);
+        assert_eq!(fields, headers(&[("x-other", "2")]));
     }
 
     #[test]

@@ -210,6 +210,9 @@ async fn serve(
         if error.is_parse() {
             // hyper answered it.
             let shared = &worker.shared;
+            if error.is_parse_version_h2() {
+                shared.notices.http2();
+            }
             shared.state.metrics.rejected(Reason::MalformedRequest);
             shared.answered(
                 Route::Unmatched,

@@ -8,6 +8,7 @@
 //! - `tunnel`: connects both sides after an upgrade
 //! - `target`: recognises requests for predictions; `exchange`: counts a request when its answer has passed
 //! - `queue`, `observer`: the copies that wait to be read, and the thread that reads them
+//! - `notices`: log lines about requests that are not observed
 //! - `own`: the watcher's own routes; `sink`: rows and answers that are sent to it instead of through it
 //!
 //! A request never waits for the observer; small answers are read before they pass, for their prediction ids. What is not observed is counted by reason, so every request for a prediction is counted in
@@ -20,6 +21,7 @@ mod exchange;
 mod forward;
 mod headers;
 mod listener;
+mod notices;
 mod observer;
 mod own;
 mod queue;
@@ -42,11 +44,12 @@ use crate::{
     served::Described,
 };
 use anyhow::{Context, Result, ensure};
-use args::Upstream;
+use args::{ProfileFor, Upstream};
 use copy::{Budget, Copy};
 use hyper::{body::Bytes, header::HeaderValue};
 use metrics::Counter;
 use model::{Batch, Distances, Engine, EngineError, Output};
+use notices::Notices;
 use observer::Observation;
 use queue::Queue;
 use std::{
@@ -67,6 +70,7 @@ struct Shared {
     state: Arc<api::State>,
     routes: [RouteMetrics; 6],
     unknown_model: Counter,
+    notices: Notices,
     queue: Queue,
     budget: Arc<Budget>,
     body_limit: usize,
@@ -141,23 +145,32 @@ impl Shared {
                 profile.file.display()
             );
         }
-        let mut readers = Vec::new();
+        let (mut readers, mut of_readers, mut models) = (Vec::<Reader>::new(), Vec::new(), Vec::new());
         for profile in &settings.profiles {
             let file = read_model_file("--profile", &profile.file)?;
             let place = || format!("--profile {}", profile.file.display());
             let reader = Reader::new(&file).with_context(place)?;
-            let version = &reader.card().version;
-            ensure!(
-                readers.iter().all(|other: &Reader| other.card().version != *version),
-                "{}: the profile is given twice; give each model a profile of its own",
-                place()
-            );
-            readers.push(reader);
+            let same = readers.iter().position(|other| other.card().version == reader.card().version);
+            if let Some(same) = same {
+                // A server may predict with one model on several paths.
+                let is_path = |of: &ProfileFor| matches!(of, ProfileFor::Path(_));
+                ensure!(
+                    is_path(&profile.of) || is_path(of_readers[same]),
+                    "{}: the profile is given twice; give each model a profile of its own, or name the paths of one model, as in \
+                     /score={}",
+                    place(),
+                    profile.file.display()
+                );
+            } else {
+                readers.push(reader);
+                of_readers.push(&profile.of);
+            }
+            models.push(same.unwrap_or(readers.len() - 1));
         }
         let loaded =
             |reader: &Reader| LoadedModel { card: reader.card().clone(), engine: Arc::new(Elsewhere) };
         let (first, others) = readers.split_first().context("--profile: at least one profile is needed")?;
-        let targets = Targets::new(&settings.profiles, settings.protocol);
+        let targets = Targets::new(&settings.profiles, &models, settings.protocol);
         let mut state = api::State::new(&own, loaded(first))?;
         state.own_ids = if settings.own_ids {
             let versions: Vec<String> = readers.iter().map(|reader| reader.card().version.clone()).collect();
@@ -189,6 +202,7 @@ impl Shared {
             routes: PROXIED.map(|route| state.metrics.of_route(route)),
             unknown_model: state.metrics.unknown_model(),
             state: Arc::new(state),
+            notices: Notices::default(),
             queue: Queue::default(),
             budget: Budget::new(settings.copy_memory),
             body_limit: settings.body_limit,

@@ -6,7 +6,7 @@ use super::{
     headers::BodyHeaders,
 };
 use crate::{foreign::Protocol, metrics::WatchOutcome};
-use flate2::read::{GzDecoder, ZlibDecoder};
+use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use model::Output;
 use std::{
     borrow::Cow,
@@ -162,11 +162,16 @@ pub(super) fn decode<'a>(
     match encoding.map(str::to_ascii_lowercase).as_deref() {
         None | Some("" | "identity") => Ok(Cow::Borrowed(bytes)),
         Some("gzip" | "x-gzip") => read(&mut GzDecoder::new(bytes)),
-        Some("deflate") => read(&mut ZlibDecoder::new(bytes)),
+        Some("deflate") => match read(&mut ZlibDecoder::new(bytes)) {
+            // Some servers leave out the frame that HTTP asks for, and clients accept this.
+            Err((WatchOutcome::NotReadable, _)) => read(&mut DeflateDecoder::new(bytes)),
+            decoded => decoded,
+        },
         Some(other) => Err((
             WatchOutcome::Encoded,
             format!(
-                "a body has the encoding {other:?}, which the watcher cannot read; it reads gzip and deflate"
+                "a body has the encoding {other:?}, but the watcher reads only gzip and deflate; let the clients send Accept-Encoding: gzip, \
+                 or turn this encoding off"
             ),
         )),
     }

@@ -5,7 +5,8 @@ use crate::{reason::Reason, refusal::Refusal};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::{
     cell::RefCell,
-    io,
+    collections::VecDeque,
+    io, mem,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -39,6 +40,8 @@ enum Source {
     Whole(Option<Bytes>),
     /// A body that arrives.
     Arriving(Incoming),
+    /// A body of unknown length whose first pieces were read, and the rest of it if there may be more.
+    Begun(VecDeque<Frame<Bytes>>, Option<Incoming>),
 }
 
 impl Relay {
@@ -101,6 +104,47 @@ impl Drop for Relay {
     }
 }
 
+/// The longest pause within a small body whose length is not known. Servers write such a body at once; if they do not, it is a stream.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Reads a body of unknown length as long as it has at most `most` bytes and arrives without a pause, and returns the bytes if that is
+/// all of it. The returned body has all pieces as they arrived. The first piece must arrive within `limit`, and so must each further one.
+///
+/// # Errors
+/// Returns an error if the body breaks off, or the first piece does not arrive in time.
+pub(super) async fn read_small(
+    body: Incoming,
+    limit: Duration,
+    most: usize,
+) -> io::Result<(Option<Bytes>, Relay)> {
+    let mut relay = Relay::arriving(body, limit);
+    let (mut frames, mut whole) = (VecDeque::new(), Vec::new());
+    let is_all = loop {
+        let next = std::future::poll_fn(|context| Pin::new(&mut relay).poll_frame(context));
+        let next = match frames.is_empty() {
+            true => next.await,
+            false => match timeout(PAUSE, next).await {
+                Ok(next) => next,
+                Err(_) => break false,
+            },
+        };
+        let Some(frame) = next else { break true };
+        let frame = frame?;
+        if let Some(data) = frame.data_ref() {
+            whole.extend_from_slice(data);
+        }
+        frames.push_back(frame);
+        if whole.len() > most {
+            break false;
+        }
+    };
+    let rest = match mem::replace(&mut relay.source, Source::Whole(None)) {
+        Source::Arriving(rest) if !is_all => Some(rest),
+        _ => None,
+    };
+    Ok((is_all.then(|| whole.into()), Relay::new(Source::Begun(frames, rest), limit)))
+}
+
 /// Reads a body into memory.
 ///
 /// # Errors
@@ -150,9 +194,17 @@ impl Body for Relay {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let relay = &mut *self;
-        let frame = match &mut relay.source {
-            Source::Whole(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Source::Arriving(body) => match Pin::new(body).poll_frame(context) {
+        let arriving = match &mut relay.source {
+            Source::Whole(bytes) => Err(bytes.take().map(Frame::data)),
+            Source::Arriving(body) => Ok(body),
+            Source::Begun(frames, rest) => match (frames.pop_front(), rest) {
+                (None, Some(rest)) => Ok(rest),
+                (frame, _) => Err(frame),
+            },
+        };
+        let frame = match arriving {
+            Err(frame) => frame.map(Ok),
+            Ok(body) => match Pin::new(body).poll_frame(context) {
                 Poll::Ready(frame) => {
                     relay.waiting = None;
                     frame.map(|frame| frame.map_err(io::Error::other))
@@ -185,6 +237,9 @@ impl Body for Relay {
         match &self.source {
             Source::Whole(bytes) => bytes.is_none(),
             Source::Arriving(body) => body.is_end_stream(),
+            Source::Begun(frames, rest) => {
+                frames.is_empty() && rest.as_ref().is_none_or(Incoming::is_end_stream)
+            }
         }
     }
 
@@ -192,6 +247,8 @@ impl Body for Relay {
         match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Source::Arriving(body) => body.size_hint(),
+            // The client gets the body in chunks, as the server sent it.
+            Source::Begun(..) => SizeHint::default(),
         }
     }
 }

@@ -22,14 +22,17 @@ pub(super) struct Target {
 /// Finds the target of a request.
 #[derive(Debug, Clone)]
 pub(super) struct Targets {
-    profiles: Vec<ProfileFor>,
+    /// What each profile is for, and the position of its model.
+    profiles: Vec<(ProfileFor, usize)>,
     protocol: Option<Protocol>,
 }
 
 impl Targets {
-    /// Creates the targets of these profiles, in their order. `protocol` is that of all bodies; by default it follows from the path.
-    pub(super) fn new(profiles: &[ProfileArg], protocol: Option<Protocol>) -> Self {
-        Self { profiles: profiles.iter().map(|profile| profile.of.clone()).collect(), protocol }
+    /// Creates the targets of these profiles, with the positions of their models. `protocol` is that of all bodies; by default it
+    /// follows from the path.
+    pub(super) fn new(profiles: &[ProfileArg], models: &[usize], protocol: Option<Protocol>) -> Self {
+        let of = profiles.iter().map(|profile| profile.of.clone());
+        Self { profiles: of.zip(models.iter().copied()).collect(), protocol }
     }
 
     /// Returns the target of a POST to this path, or `None` if it is not a path for predictions. An encoded path has the
@@ -38,14 +41,14 @@ impl Targets {
         let by_path = |of: &ProfileFor| matches!(of, ProfileFor::Path(own) if is_same(own, path));
         let segments = Segments::of(path);
         let recognised = segments.as_ref().and_then(|segments| recognised(&segments.decoded()));
-        if let Some(model) = self.profiles.iter().position(by_path) {
+        if let Some(model) = self.of_profile(by_path) {
             let protocol = self.protocol.unwrap_or(recognised.map_or(Protocol::Native, |found| found.1));
             return Some(Target { route: usual_route(protocol), protocol, model: Some(model) });
         }
         // A profile of a path is for no other path.
         let (route, protocol, name) = recognised?;
         let protocol = self.protocol.unwrap_or(protocol);
-        let is_of_path = matches!(self.profiles[..], [ProfileFor::Path(_)]);
+        let is_of_path = self.profiles.iter().all(|(of, _)| matches!(of, ProfileFor::Path(_)));
         let model = if is_of_path { None } else { self.model(name) };
         Some(Target { route, protocol, model })
     }
@@ -54,13 +57,16 @@ impl Targets {
     pub(super) fn model(&self, name: Option<&str>) -> Option<usize> {
         let named = |of: &ProfileFor| matches!(of, ProfileFor::Model(own) | ProfileFor::Path(own) if Some(own.as_str()) == name);
         let any = |of: &ProfileFor| matches!(of, ProfileFor::Any);
-        if let Some(model) =
-            self.profiles.iter().position(named).or_else(|| self.profiles.iter().position(any))
-        {
+        if let Some(model) = self.of_profile(named).or_else(|| self.of_profile(any)) {
             return Some(model);
         }
         // Without a name it cannot be another model if there is only one.
-        (name.is_none() && self.profiles.len() == 1).then_some(0)
+        (name.is_none() && self.profiles.iter().all(|(_, model)| *model == 0)).then_some(0)
+    }
+
+    /// Returns the position of the model of the first profile that is for such requests.
+    fn of_profile(&self, is_for: impl Fn(&ProfileFor) -> bool) -> Option<usize> {
+        self.profiles.iter().find(|(of, _)| is_for(of)).map(|(_, model)| *model)
     }
 }
 
@@ -130,7 +136,8 @@ mod tests {
 
     fn targets(profiles: &[&str]) -> Targets {
         let profiles: Vec<ProfileArg> = profiles.iter().map(|text| text.parse().unwrap()).collect();
-        Targets::new(&profiles, None)
+        let models: Vec<usize> = (0..profiles.len()).collect();
+        Targets::new(&profiles, &models, None)
     }
 
     fn found(targets: &Targets, path: &str) -> Option<(Route, Option<usize>)> {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{reason::Reason, refusal::Refusal};
 use hyper::{
-    Request, Response,
+    Request, Response, Version,
     body::Incoming,
     client::conn::http1::{Builder, SendRequest},
 };
@@ -37,9 +37,13 @@ const PER_ADDRESS: Duration = Duration::from_secs(5);
 /// The greatest size of a connection's read buffer, in bytes. It limits the size of an answer's head.
 const BUFFER: usize = 32 << 10;
 
+/// The greatest number of fields in the head of an answer, which is that of hyper.
+const MOST_FIELDS: usize = 100;
+
 /// Connections to the upstream.
 pub(super) struct Connections {
     upstream: Upstream,
+    authority: String,
     limit: Duration,
     /// The idle connections, each with the time at which it was last used; the most recently used one is the last.
     idle: RefCell<VecDeque<(Instant, SendRequest<Relay>)>>,
@@ -49,12 +53,15 @@ pub(super) struct Connections {
 pub(super) struct Lease {
     connections: Rc<Connections>,
     sender: SendRequest<Relay>,
+    /// Whether the server speaks HTTP/1.0. Later requests of the connection would be of this version, which has no chunked bodies, so
+    /// that those would be lost.
+    is_http_10: bool,
 }
 
 impl Lease {
     /// Keeps the connection for the next request. Must be called after the whole answer was read.
     pub(super) fn give_back(self) {
-        if !self.sender.is_closed() {
+        if !self.sender.is_closed() && !self.is_http_10 {
             self.connections.idle.borrow_mut().push_back((Instant::now(), self.sender));
         }
     }
@@ -63,7 +70,12 @@ impl Lease {
 impl Connections {
     /// Creates connections to `upstream`. `limit` is the time limit for connecting and for the head of an answer.
     pub(super) fn new(upstream: Upstream, limit: Duration) -> Rc<Self> {
-        Rc::new(Self { upstream, limit, idle: RefCell::default() })
+        Rc::new(Self { authority: upstream.authority(), upstream, limit, idle: RefCell::default() })
+    }
+
+    /// Returns the address of the upstream.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// Sends a request and waits for the head of its answer. `again` returns the request once more; there is none if the request may not
@@ -101,7 +113,8 @@ impl Connections {
             };
             match answer {
                 Ok(response) => {
-                    return Ok((response, Lease { connections: Rc::clone(self), sender }));
+                    let is_http_10 = response.version() == Version::HTTP_10;
+                    return Ok((response, Lease { connections: Rc::clone(self), sender, is_http_10 }));
                 }
                 Err(mut error) => {
                     // The request comes back if nothing of it was sent.
@@ -174,6 +187,9 @@ impl Connections {
         socket.set_nodelay(true).map_err(|error| unreachable(&error))?;
         let handshake = Builder::new()
             .preserve_header_case(true)
+            // A proxy has to repair these two (RFC 9112, sections 5.1 and 5.2).
+            .allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
             .max_buf_size(BUFFER)
             .handshake(TokioIo::new(socket))
             .await;
@@ -193,8 +209,13 @@ fn fault(error: &hyper::Error) -> Refusal {
         let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
         return cause.map_or_else(|| relay::unread(&io::ErrorKind::Other.into()), relay::unread);
     }
-    let message = if error.is_parse() {
-        format!("the model server's answer is not HTTP: {error}")
+    let message = if error.is_parse_too_large() {
+        format!(
+            "the head of the model server's answer has more than {} KiB or {MOST_FIELDS} fields",
+            BUFFER >> 10
+        )
+    } else if error.is_parse() {
+        format!("the model server's answer is not HTTP/1.1: {error}")
     } else {
         format!("the model server closed the connection before it answered: {error}")
     };

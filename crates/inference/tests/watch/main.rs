@@ -8,6 +8,7 @@ mod limits;
 mod message;
 mod models;
 mod observed;
+mod servers;
 mod sink;
 mod support;
 mod transparency;

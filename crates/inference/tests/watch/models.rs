@@ -44,6 +44,23 @@ fn each_model_has_its_own_series() {
 }
 
 #[test]
+fn one_model_may_have_several_paths() {
+    let upstream = Upstream::predicting(r#"{"predictions":["setosa"]}"#);
+    let profile = PROFILE.display();
+    let paths = [format!("/score={profile}"), format!("/score/batch={profile}")];
+    let watched = Watched::start(upstream.address, &["--profile", &paths[0], "--profile", &paths[1]]);
+    for path in ["/score", "/score/batch", "/predict"] {
+        watched.post(path, r#"{"instances":[[5.1,3.5,1.4,0.2]]}"#);
+    }
+    watched.until_outcome("observed", 2.0);
+    assert_eq!(watched.metric("signal_bin_total", &["signal=\"prediction\""]), 2.0);
+    assert_eq!(watched.metric("watch_unknown_model_total", &[]), 1.0);
+    let answer =
+        watched.post_own("/observe", r#"{"instances":[[5.1,3.5,1.4,0.2]],"predictions":["setosa"]}"#);
+    assert_eq!(answer.json()["observed"], 1);
+}
+
+#[test]
 fn an_encoded_path_is_recognised_and_passes_unchanged() {
     let upstream = Upstream::predicting(r#"{"predictions":["setosa"]}"#);
     let profile = format!("my flowers={}", PROFILE.display());
