@@ -4,6 +4,7 @@
 use crate::{
     Table,
     encoding::{Encoding, Scaling, Slot},
+    pools::{POOLED_BELOW, Pools},
     table::{Column, present},
 };
 
@@ -69,6 +70,25 @@ impl Design {
             categoricals,
             to_encoded: numbers,
         }
+    }
+
+    /// Returns the columns of the rare categories, one list per categorical feature that has several.
+    pub(crate) fn pools(&self) -> Pools {
+        let mut counts = vec![0_usize; self.width()];
+        self.active.iter().for_each(|&at| counts[self.to_encoded[at as usize]] += 1);
+        let mut start = 0;
+        let lists = self.encoding.slots().iter().map(|slot| {
+            let places = start..start + slot.width();
+            start = places.end;
+            match *slot {
+                Slot::Numeric(_) => Vec::new(),
+                // Unknown categories and missing values keep columns of their own, because more of them are a sign of drift.
+                Slot::Categorical { categories } => {
+                    places.take(categories).filter(|&at| counts[at] < POOLED_BELOW).collect()
+                }
+            }
+        });
+        Pools::of(lists)
     }
 
     /// Returns the number of columns.
@@ -158,6 +178,26 @@ mod tests {
             assert_eq!(own, expected);
             assert_eq!(design.dot(at, &coefficients), dot(&own, &in_order));
         }
+    }
+
+    #[test]
+    fn the_rare_categories_of_each_feature_are_pooled() {
+        let column = |name: &str| Column {
+            categories: Some(Categories {
+                known: vec!["a".into(), "b".into(), "c".into()],
+                rare: Vec::new(),
+            }),
+            ..Column::named(name)
+        };
+        // Category b of feature x has 30 rows and the others have 10; 10 rows are unknown or missing. Feature z has one rare category.
+        let x = |row: usize| [0.0, 1.0, 1.0, 1.0, 2.0, if row < 30 { 3.0 } else { f64::NAN }][row % 6];
+        let rows: Vec<Vec<Option<f64>>> =
+            (0..60).map(|row| vec![Some(1.5), present(x(row)), Some((row / 50) as f64)]).collect();
+        let columns = vec![Column::named("y"), column("x"), column("z")];
+        let table = Table::from_rows(columns, vec!["c".into()], &rows, vec![0; 60]);
+        let design = Design::new(&table, &(0..60).collect::<Vec<_>>());
+        // Column 0 is that of y, 1 to 5 are those of x, and 6 to 10 are those of z, of which b has ten rows and c has none.
+        assert_eq!(design.pools(), Pools::of([vec![1, 3], vec![7, 8]]));
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub mod file;
 pub mod iris;
 pub mod logistic;
 mod pool;
+mod pools;
 pub mod predictor;
 pub mod profile;
 mod rarity;

@@ -17,6 +17,7 @@ use crate::{
     card::{ErrorReference, signal_names},
     design::Design,
     logistic::{argmax, softmax},
+    pools::Pools,
     shape::{Distance, Shape},
     split::{folds, parted},
 };
@@ -86,8 +87,9 @@ pub(crate) fn reference(
     rng: &mut ChaCha8Rng,
 ) -> (Reference, Vec<f64>) {
     let all: Vec<usize> = (0..table.len()).collect();
-    let shape = shape(table, design, &all);
-    let mut distances = distances(table, design, &shape, rng);
+    let pools = design.pools();
+    let shape = shape(table, design, &all, &pools);
+    let mut distances = distances(table, design, &shape, &pools, rng);
     let as_served = self::distance(design, &shape, twins);
     twins.iter().zip(as_served).for_each(|(&row, distance)| distances[row] = distance);
     let reference = Reference {
@@ -103,7 +105,13 @@ pub(crate) fn reference(
 
 /// Returns the distance of each row from its nearest class. It is measured with the served shape if there are many rows, and
 /// otherwise with a shape that is fitted to the rows outside its fold.
-fn distances(table: &Table, design: &Design, served: &Shape, rng: &mut ChaCha8Rng) -> Vec<f64> {
+fn distances(
+    table: &Table,
+    design: &Design,
+    served: &Shape,
+    pools: &Pools,
+    rng: &mut ChaCha8Rng,
+) -> Vec<f64> {
     if Shape::is_plenty(&table.class_counts(), design.width(), PLENTY) {
         let all: Vec<usize> = (0..table.len()).collect();
         return distance(design, served, &all);
@@ -113,7 +121,7 @@ fn distances(table: &Table, design: &Design, served: &Shape, rng: &mut ChaCha8Rn
         .into_par_iter()
         .map(|fold| {
             let (others, held_out) = parted(&folds, fold);
-            let distances = distance(design, &shape(table, design, &others), &held_out);
+            let distances = distance(design, &shape(table, design, &others, pools), &held_out);
             (held_out, distances)
         })
         .collect();
@@ -134,9 +142,9 @@ fn distance(design: &Design, shape: &Shape, rows: &[usize]) -> Vec<f64> {
     rows.par_iter().map_init(Default::default, one).collect()
 }
 
-fn shape(table: &Table, design: &Design, rows: &[usize]) -> Shape {
+fn shape(table: &Table, design: &Design, rows: &[usize], pools: &Pools) -> Shape {
     let encode = |row: usize, encoded: &mut Vec<f64>| design.encoded(row, encoded);
-    Shape::of_rows(rows, table.classes.len(), design.width(), |row| table.labels[row], encode)
+    Shape::of_rows(rows, table.classes.len(), design.width(), |row| table.labels[row], encode, pools)
 }
 
 /// Returns the rows that equal another row in every feature.
@@ -189,8 +197,12 @@ fn signals(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{iris, table::Column};
-    use rand::SeedableRng;
+    use crate::{
+        iris,
+        table::{Categories, Column},
+    };
+    use drift::Shares;
+    use rand::{RngExt, SeedableRng};
 
     #[test]
     fn bins_of_confidence_have_a_least_width() {
@@ -261,8 +273,52 @@ mod tests {
             Table::from_rows(iris.columns.clone(), iris.classes.clone(), &rows, iris.labels.repeat(2));
         let all: Vec<usize> = (0..table.len()).collect();
         let design = Design::new(&table, &all);
-        let served = shape(&table, &design, &all);
-        let own = distances(&table, &design, &served, &mut ChaCha8Rng::seed_from_u64(1));
+        let served = shape(&table, &design, &all, &Pools::default());
+        let own = distances(&table, &design, &served, &Pools::default(), &mut ChaCha8Rng::seed_from_u64(1));
         assert_eq!(own, distance(&design, &served, &all));
+    }
+
+    #[test]
+    fn rare_categories_that_are_frequent_by_chance_do_not_change_the_distances_of_new_rows() {
+        // 80 equally frequent categories in 800 rows; the second feature depends on the first one.
+        let names = |count: usize| (0..count).map(|at| format!("c{at:02}")).collect();
+        let column = |name: &str, count: usize| Column {
+            categories: Some(Categories { known: names(count), rare: Vec::new() }),
+            ..Column::named(name)
+        };
+        let columns = [column("a", 80), column("b", 40), Column::named("x")];
+        let rows = |count: usize, rng: &mut ChaCha8Rng| -> Vec<Vec<Option<f64>>> {
+            let row = |_| {
+                let category: u32 = rng.random_range(0..80);
+                let x: f64 = (0..6).map(|_| rng.random::<f64>() - 0.5).sum();
+                vec![Some(f64::from(category)), Some(f64::from(category / 2)), Some(x)]
+            };
+            (0..count).map(row).collect()
+        };
+        let (mut together, mut apart) = (0.0, 0.0);
+        for seed in 0..5 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let (own, new) = (rows(800, &mut rng), rows(4000, &mut rng));
+            let table = Table::from_rows(columns.to_vec(), vec!["x".into()], &own, vec![0; 800]);
+            let all: Vec<usize> = (0..800).collect();
+            let design = Design::new(&table, &all);
+            let psi = |pools: &Pools| {
+                let shape = shape(&table, &design, &all, pools);
+                let reference: Vec<Option<f64>> =
+                    distance(&design, &shape, &all).into_iter().map(Some).collect();
+                let reference = SignalReference::of_values("distance", &reference);
+                let mut counts = vec![0; reference.bins.len()];
+                let (measured, mut encoded, mut scratch) = (Distance::new(&shape), Vec::new(), Vec::new());
+                for row in &new {
+                    design.encoding.encode(row, &mut encoded);
+                    counts[reference.bins.index(Some(measured.of(&encoded, &mut scratch)))] += 1;
+                }
+                drift::psi(&Shares::new(&reference.expected, 800, &counts).unwrap()).value
+            };
+            together += psi(&design.pools()) / 5.0;
+            apart += psi(&Pools::default()) / 5.0;
+        }
+        // If the categories are told apart, the PSI is near the limit of 0.1, or above it.
+        assert!(together < 0.04 && apart > 0.07, "{together} {apart}");
     }
 }

@@ -13,6 +13,7 @@ mod shared_covariance;
 
 pub use distance::Distance;
 
+use crate::pools::{Pools, average, average_pairs};
 use serde::{Deserialize, Serialize};
 use shared_covariance::{MAX_FACTORS, shared};
 
@@ -61,13 +62,14 @@ pub enum Spread {
 
 impl Shape {
     /// Measures the classes among `rows`. `encode` writes a row's encoded columns, `label` is its class. A class without rows
-    /// is left out.
+    /// is left out. The columns of a pool are described by their common averages.
     pub(crate) fn of_rows(
         rows: &[usize],
         classes: usize,
         width: usize,
         label: impl Fn(usize) -> usize,
         encode: impl Fn(usize, &mut Vec<f64>),
+        pools: &Pools,
     ) -> Self {
         let mut counts = vec![0_u64; classes];
         let mut means = vec![vec![0.0; width]; classes];
@@ -79,6 +81,7 @@ impl Shape {
         }
         for (mean, &count) in means.iter_mut().zip(&counts) {
             mean.iter_mut().for_each(|sum| *sum /= count.max(1) as f64);
+            average(mean, pools);
         }
         let centred = |row: usize, out: &mut Vec<f64>| {
             encode(row, out);
@@ -88,10 +91,11 @@ impl Shape {
             let mut covariances = covariances(rows, &counts, width, &label, centred);
             let mut kept = counts.iter();
             covariances.retain(|_| kept.next().is_some_and(|&count| count > 0));
+            covariances.iter_mut().for_each(|covariance| average_pairs(covariance, pools));
             Spread::PerClass { covariances }
         } else {
             let present = counts.iter().filter(|&&count| count > 0).count();
-            shared(rows, rows.len().saturating_sub(present).max(1), width, centred)
+            shared(rows, rows.len().saturating_sub(present).max(1), width, centred, pools)
         };
         let classes = counts.into_iter().zip(means).filter(|(count, _)| *count > 0);
         Self { classes: classes.map(|(rows, means)| ClassCentre { rows, means }).collect(), spread }

@@ -1,7 +1,10 @@
 //! Estimates the covariance that all classes share from the rows: a few factors, and a residual variance per column.
 
 use super::{Spread, VARIANCE_FLOOR};
-use crate::design::dot;
+use crate::{
+    design::dot,
+    pools::{Pools, average},
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -25,6 +28,7 @@ pub(super) fn shared(
     freedom: usize,
     width: usize,
     centred: impl Fn(usize, &mut Vec<f64>),
+    pools: &Pools,
 ) -> Spread {
     let mut variances = vec![0.0; width];
     let mut values = Vec::new();
@@ -32,6 +36,7 @@ pub(super) fn shared(
         centred(row, &mut values);
         variances.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value * value);
     }
+    average(&mut variances, pools);
     let sds: Vec<f64> =
         variances.iter().map(|sum| (sum / freedom as f64).max(VARIANCE_FLOOR).sqrt()).collect();
 
@@ -41,6 +46,7 @@ pub(super) fn shared(
         .step_by(step)
         .map(|&row| {
             centred(row, &mut values);
+            average(&mut values, pools);
             values.iter().zip(&sds).map(|(value, sd)| value / sd).collect()
         })
         .collect();
