@@ -1,7 +1,7 @@
 //! Reads the records of a table as rows of a model.
 
 use crate::unknown_labels::UnknownLabels;
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use cli_io::printable::{MOST_QUOTED, printable, quoted};
 use csv::ByteRecord;
 use model::{Categorical, Feature, ModelCard, Values};
@@ -32,6 +32,16 @@ enum Cells {
     Categorical(HashMap<Vec<u8>, f64>, Categorical),
 }
 
+/// Why a cell cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unreadable {
+    NotANumber,
+    NotUtf8,
+}
+
+/// What is wrong with a text in another encoding. If it was read as a category, it would be counted as an unknown one, and look like drift.
+const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8";
+
 /// Reads records whose columns are those of a header.
 pub(crate) struct RecordReader {
     interface: Interface,
@@ -54,7 +64,8 @@ impl RecordReader {
     /// the column with the true class or number, which the table may lack.
     ///
     /// # Errors
-    /// Returns an error, which begins with the table's name `place`, if the header lacks a feature of the model or has one twice.
+    /// Returns an error, which begins with the table's name `place`, if the header is not UTF-8, lacks a feature of the model or has one
+    /// twice.
     pub(crate) fn new(
         header: &ByteRecord,
         card: &ModelCard,
@@ -63,6 +74,7 @@ impl RecordReader {
         place: &str,
         interface: Interface,
     ) -> Result<(Self, Vec<String>)> {
+        ensure!(header.iter().all(|name| str::from_utf8(name).is_ok()), "{place}:1: the header {NOT_UTF8}");
         let names: Vec<String> = header.iter().map(header_name).collect();
         let (columns, notes) = columns(&names, target, &card.features, place, interface)?;
         let reader = Self {
@@ -94,16 +106,22 @@ impl RecordReader {
         }
         for ((value, &column), cells) in row.iter_mut().zip(&self.columns).zip(&self.cells) {
             let cell = &record[column];
-            *value = cells.value(cell, &self.missing).map_err(|()| {
+            *value = cells.value(cell, &self.missing).map_err(|problem| {
+                let (name, cell) = (&self.names[column], String::from_utf8_lossy(cell.trim_ascii()));
                 let flag = match self.interface {
                     Interface::CommandLine => "--missing",
                     Interface::Scenario => "`missing`",
                 };
-                format!(
-                    "column {}: expected a finite number, got {} ({flag} makes it a missing value)",
-                    quoted(&self.names[column]),
-                    quoted(&String::from_utf8_lossy(cell.trim_ascii()))
-                )
+                let problem = match problem {
+                    Unreadable::NotANumber => {
+                        format!(
+                            "expected a finite number, got {} ({flag} makes it a missing value)",
+                            quoted(&cell)
+                        )
+                    }
+                    Unreadable::NotUtf8 => format!("{} {NOT_UTF8}", quoted(&cell)),
+                };
+                format!("column {}: {problem}", quoted(name))
             })?;
         }
         Ok(())
@@ -137,17 +155,20 @@ impl Cells {
     }
 
     /// Returns the value of a cell, or an error if it is not a number but should be. A category may have spaces around it.
-    fn value(&self, written: &[u8], missing: &[String]) -> Result<Option<f64>, ()> {
+    fn value(&self, written: &[u8], missing: &[String]) -> Result<Option<f64>, Unreadable> {
         let cell = written.trim_ascii();
         if cell.is_empty() || missing.iter().any(|token| token.as_bytes() == cell) {
             return Ok(None);
         }
         match self {
             Self::Categorical(known, own) => {
-                let otherwise = || own.value(&String::from_utf8_lossy(cell));
-                Ok(Some(known.get(written).or_else(|| known.get(cell)).copied().unwrap_or_else(otherwise)))
+                if let Some(&value) = known.get(written).or_else(|| known.get(cell)) {
+                    return Ok(Some(value));
+                }
+                let text = str::from_utf8(cell).map_err(|_| Unreadable::NotUtf8)?;
+                Ok(Some(own.value(text)))
             }
-            Self::Numeric => number(cell).map(Some).ok_or(()),
+            Self::Numeric => number(cell).map(Some).ok_or(Unreadable::NotANumber),
         }
     }
 }
@@ -240,6 +261,32 @@ mod tests {
             assert_eq!(cells.value(text.as_bytes(), &[]), Ok(Some(own.value(text))), "{text}");
         }
         assert_ne!(own.value("True"), own.value("maybe"));
+    }
+
+    #[test]
+    fn texts_in_another_encoding_are_not_read_as_unknown_categories() {
+        let rows: String =
+            (0..80).map(|row| format!("{},{row},{}\n", ["ä", "b"][row % 2], row / 3 % 2)).collect();
+        let text = format!("größe,number,class\n{rows}");
+        let table = model::read_csv(text.as_bytes(), "t", &model::CsvOptions::new("class")).unwrap().table;
+        let card = model::train(&table, &model::TrainOptions::new("t")).unwrap().card;
+        let new = |header: &[&[u8]]| {
+            RecordReader::new(
+                &header.to_vec().into(),
+                &card,
+                None,
+                Vec::new(),
+                "t.csv",
+                Interface::CommandLine,
+            )
+        };
+        let (reader, _) = new(&["größe".as_bytes(), b"number"]).unwrap();
+        let mut row = [None; 2];
+        let error = reader.read(&ByteRecord::from(vec![b"\xe4".as_slice(), b"1"]), &mut row).unwrap_err();
+        assert!(error.starts_with("column \"größe\": ") && error.contains(" is not UTF-8; save"), "{error}");
+        assert!(reader.read(&ByteRecord::from(vec!["ö".as_bytes(), b"1"]), &mut row).is_ok());
+        let error = new(&[b"gr\xf6\xdfe", b"number"]).err().unwrap().to_string();
+        assert!(error.starts_with("t.csv:1: the header is not UTF-8; save"), "{error}");
     }
 
     #[test]

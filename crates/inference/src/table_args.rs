@@ -21,13 +21,13 @@ pub(crate) struct TableArgs {
     #[arg(long, value_name = "FILE.csv")]
     data: PathBuf,
     /// Column to read as categories even if its values are numbers, such as codes; may be repeated
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     categorical: Vec<String>,
     /// Column to read as numbers; may be repeated
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     numeric: Vec<String>,
     /// Column to leave out; may be repeated
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     drop: Vec<String>,
     /// Text that stands for a missing value, such as NA, in addition to the empty cell; may be repeated
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]

@@ -12,7 +12,7 @@ pub struct Args {
     #[command(flatten)]
     table: TableArgs,
     /// Column that holds the class
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     target: String,
     /// Write the model to this file, or to a pipe such as /dev/stdout
     #[arg(long, value_name = "MODEL.json")]

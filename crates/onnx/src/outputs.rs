@@ -39,12 +39,21 @@ impl Roles {
     /// or else the first of them.
     ///
     /// # Errors
-    /// Returns an error that describes the outputs if none can be read.
+    /// Returns an error that describes the outputs if none can be read, or if the model has several labels per row.
     pub(crate) fn new(outlets: &[Outlet]) -> Result<Self, String> {
         let named = |wanted: &dyn Fn(&ValueType) -> bool| -> Vec<&str> {
             outlets.iter().filter(|outlet| wanted(outlet.dtype())).map(Outlet::name).collect()
         };
         let (labels, scores) = (named(&is_labels), named(&is_scores));
+        if let Some(outlet) = outlets.iter().find(|outlet| labels.first() == Some(&outlet.name()))
+            && let Some(count) = labels_per_row(outlet.dtype()).filter(|count| *count > 1)
+        {
+            return Err(format!(
+                "output {:?} has {count} labels per row, but models that predict several labels are not supported; export a model \
+                 for one of them",
+                outlet.name()
+            ));
+        }
         let probabilities =
             scores.iter().find(|name| name.to_lowercase().contains("prob")).or(scores.first());
         let own = Self {
@@ -104,6 +113,17 @@ fn is_labels(dtype: &ValueType) -> bool {
             | TensorElementType::String
     );
     element && matches!(shape.len(), 0..=2)
+}
+
+/// Returns the number of labels per row of an output, if it is declared.
+fn labels_per_row(dtype: &ValueType) -> Option<i64> {
+    let ValueType::Tensor { shape, .. } = dtype else { return None };
+    match shape[..] {
+        // scikit-learn's converter declares some outputs with one label per row as a single row.
+        [1, _] => None,
+        [_, labels] => Some(labels),
+        _ => None,
+    }
 }
 
 fn is_scores(dtype: &ValueType) -> bool {

@@ -37,7 +37,7 @@ pub struct Args {
     reference: PathBuf,
     /// Column with the true class, for the accuracy if the reference contains the model; by default the target column that the
     /// model was trained on, if the table has it
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     target: Option<String>,
     /// Format of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]

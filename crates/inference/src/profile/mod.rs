@@ -29,7 +29,7 @@ pub struct Args {
     #[command(flatten)]
     table: TableArgs,
     /// Column with the true class or number
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     target: Option<String>,
     /// Write the profile to this file, or to a pipe such as /dev/stdout
     #[arg(long, value_name = "CARD.json")]

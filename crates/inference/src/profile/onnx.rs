@@ -168,6 +168,12 @@ pub(super) fn describe(args: &Args, table: &ReferenceTable, raw: &RawOutputs, sh
         let classes = match truth {
             _ if !args.classes.is_empty() => args.classes.clone(),
             Some(truth) if truth.len() == count => truth,
+            _ if scores.columns > 1 && !args.logits && not_probabilities(scores, table).is_some() => bail!(
+                "output {:?} has {count} numbers per row, which are not probabilities, but models that predict several numbers are \
+                 not supported; export a model for one of them; if they are logits, give --logits, and --classes with the names of \
+                 the classes in their order",
+                scores.output
+            ),
             other => bail!(
                 "output {:?} has the probabilities of {count} classes, {}; name the classes in the order of the probabilities \
                  with --classes",

@@ -204,6 +204,14 @@ fn damaged_and_hostile_models_are_refused_with_a_reason() {
         ("rows_lost", "expected 120 rows, got shape [1, 2]"),
         ("rows_doubled", "expected 120 rows, got shape [240, 2]"),
         ("unknown_label", "the model returns \"99\", but the target column has"),
+        (
+            "two_labels",
+            "output \"label\" has 2 labels per row, but models that predict several labels are not supported",
+        ),
+        (
+            "three_numbers",
+            "output \"numbers\" has 3 numbers per row, which are not probabilities, but models that predict",
+        ),
         ("invalid_utf8_labels", "output \"label\": invalid utf-8"),
         ("hostile_labels", "but the target column has"),
     ];

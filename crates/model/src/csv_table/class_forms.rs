@@ -8,14 +8,15 @@ use unicode_normalization::UnicodeNormalization;
 /// Texts that data frames and spreadsheets write for a missing value.
 pub(super) const MISSING_TOKENS: [&str; 8] = ["NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"];
 
-/// Returns notes on what may be a mistake in the classes of a column. `padded` is the number of classes with spaces around them.
+/// Returns notes on what may be a mistake in the classes of a column. `padded` is the number of rows whose
+/// class has spaces around it.
 pub(super) fn class_notes(column: &str, classes: &[String], padded: usize) -> Vec<String> {
     let column = quoted(column);
     let mut notes = Vec::new();
     if padded > 0 {
         notes.push(format!(
-            "column {column}: {} leading or trailing spaces, which are removed",
-            counted(padded, "class has", "classes have")
+            "column {column}: the class of {} leading or trailing spaces, which are removed",
+            counted(padded, "row has", "rows has")
         ));
     }
     let mut forms: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -65,7 +66,7 @@ mod tests {
             ["column \"y\": \"NA\" is a class; \
               leave out its rows with --missing NA --drop-unlabelled if it stands for a missing class"]
         );
-        assert!(notes(&["x", "y"], 1)[0].contains("1 class has leading or trailing spaces"));
-        assert!(notes(&["x", "y"], 3)[0].contains("3 classes have leading or trailing spaces"));
+        assert!(notes(&["x", "y"], 1)[0].contains("the class of 1 row has leading or trailing spaces"));
+        assert!(notes(&["x", "y"], 3)[0].contains("the class of 3 rows has leading or trailing spaces"));
     }
 }

@@ -1,6 +1,6 @@
 //! The classes in the target column: puts them in order and checks them.
 
-use super::{class_forms::class_notes, unfit::counted, value_forms::number_form, values::sorted};
+use super::{class_forms::class_notes, unfit::listed, value_forms::number_form, values::sorted};
 use crate::card::is_label;
 use cli_io::printable::quoted;
 use std::collections::HashMap;
@@ -82,16 +82,20 @@ pub(super) fn check_classes(classes: &[String], labels: &[usize]) -> Result<(), 
     }
     let mut counts = vec![0; classes.len()];
     labels.iter().for_each(|&label| counts[label] += 1);
-    let mut single = classes.iter().zip(&counts).filter(|(_, count)| **count < 2);
-    if let Some((class, _)) = single.next() {
-        let others = match single.count() {
-            0 => String::new(),
-            others => format!(", and so have {}", counted(others, "other class", "other classes")),
+    let single: Vec<&str> = classes
+        .iter()
+        .zip(&counts)
+        .filter(|(_, count)| **count < 2)
+        .map(|(class, _)| class.as_str())
+        .collect();
+    if !single.is_empty() {
+        let (classes, rows, them) = match single.len() {
+            1 => ("class", "has only one row", "the row or merge the class"),
+            _ => ("classes", "have only one row each", "the rows or merge the classes"),
         };
-        let class = quoted(class);
         return Err(format!(
-            "class {class} has only one row{others}, but each class needs at least two; \
-            remove the row or merge the class with another"
+            "{classes} {} {rows}, but a class needs at least two; remove {them} with another",
+            listed(&single)
         ));
     }
     if let Some(odd) = classes.iter().find(|class| !is_label(class)) {

@@ -73,10 +73,13 @@ pub(super) fn profile(
         }
         let line = record.position().map_or(0, |position| lines.line_of(position.byte()));
         if record.len() != width {
-            let problem = format!(
-                "expected {width} fields as in the header, got {}; quote fields that contain the separator, or name another with --separator",
-                record.len()
-            );
+            // A quote that is not closed makes the following lines part of one field.
+            let remedy = if record.iter().any(|field| field.contains('\n')) {
+                "a quoted field of this row goes over several lines; close its quote, or write a quote inside a field twice"
+            } else {
+                "quote fields that contain the separator, or name another with --separator"
+            };
+            let problem = format!("expected {width} fields as in the header, got {}; {remedy}", record.len());
             return Err(row_error(line, problem));
         }
         if !is_labelled(&record, options, layout) {

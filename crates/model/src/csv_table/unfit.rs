@@ -65,7 +65,7 @@ fn sentence(file: &str, name: &str, unfit: &Unfit) -> String {
 }
 
 /// Returns the first names, separated by commas, and the number of further names.
-fn listed(names: &[&str]) -> String {
+pub(super) fn listed(names: &[&str]) -> String {
     let shown: Vec<String> = names.iter().take(MAX_NAMED).map(|name| quoted(name)).collect();
     match names.len().saturating_sub(MAX_NAMED) {
         0 => shown.join(", "),

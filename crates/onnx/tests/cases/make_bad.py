@@ -457,6 +457,19 @@ def unknown_label():
                          [weights("zero", values=np.int64(0)), weights("far", values=np.int64(99))])
 
 
+@bad("two labels per row, as a model with several targets has")
+def two_labels():
+    nodes = [node("ArgMax", ["P"], ["class"], axis=1, keepdims=1), node("Concat", ["class", "class"], ["label"], axis=1)]
+    return after_softmax(nodes, [tensor("label", INT64, [None, 2])])
+
+
+@bad("three numbers per row that are not probabilities, as a regression with several targets has")
+def three_numbers():
+    columns = np.array([[10.0, 20.0, 30.0]] * CLASSES, np.float32)
+    return after_softmax([node("MatMul", ["P", "columns"], ["numbers"])], [tensor("numbers", FLOAT, [None, 3])],
+                         [weights("columns", values=columns)])
+
+
 @bad("labels that are not UTF-8 (bytes FF FE)")
 def invalid_utf8_labels():
     return with_labels([b"\xff\xfe", b"no\xff"])

@@ -46,6 +46,12 @@ pub(super) struct Profile {
     filled: usize,
     /// The number of values that are finite numbers below [`LARGEST`].
     numbers: usize,
+    /// The number of values that a program may have written for a number but that cannot be used: infinite, not a number, or above
+    /// [`LARGEST`].
+    unusable: usize,
+    /// The number of integers with leading zeros, and the first of them.
+    zeros: usize,
+    first_zeros: String,
     /// The number of values that look like dates.
     dates: usize,
     /// The number of values that usually stand for a missing one, such as `NA`.
@@ -72,6 +78,9 @@ impl Profile {
             forced,
             filled: 0,
             numbers: 0,
+            unusable: 0,
+            zeros: 0,
+            first_zeros: String::new(),
             dates: 0,
             placeholders: 0,
             notations: Default::default(),
@@ -94,8 +103,15 @@ impl Profile {
                 self.inexact += usize::from(
                     number.abs() >= EXACT && number.fract() == 0.0 && !cell.contains(['e', 'E', '.']),
                 );
+                if has_leading_zeros(cell) {
+                    self.zeros += 1;
+                    if self.first_zeros.is_empty() {
+                        cell.clone_into(&mut self.first_zeros);
+                    }
+                }
             }
-            _ => {
+            parsed => {
+                self.unusable += usize::from(parsed.is_ok());
                 self.dates += usize::from(is_date(cell));
                 self.placeholders += usize::from(is_placeholder(cell));
                 if let Some((form, plain)) = number_form(cell) {
@@ -166,7 +182,8 @@ impl Profile {
         if let Some(unfit) = self.other_notation(&flag_value, is_forced) {
             return Err(unfit);
         }
-        if self.share(self.numbers) > NUMERIC_SHARE || self.is_numbers_and_placeholders() {
+        let is_numeric = self.share(self.numbers + self.unusable) > NUMERIC_SHARE;
+        if is_numeric || self.is_numbers_and_placeholders() {
             return Err(self.not_numbers(text, line, &flag_value, is_forced));
         }
         let unfit = |fault, extent, remedy| Unfit { line, fault, extent, remedy, shared: None };
@@ -242,7 +259,7 @@ impl Profile {
         };
         let tokens = self.token_flags();
         let remedy = tokens.as_ref().map_or_else(
-            || format!("correct them; numbers must be finite and below {LARGEST:e}"),
+            || format!("write them as numbers, which must be finite and below {LARGEST:e}"),
             |flags| format!("give {flags} to treat it as missing"),
         );
         let shared = tokens.map(|flags| Shared {
@@ -269,6 +286,13 @@ impl Profile {
                  if the column holds identifiers, leave it out with --drop {flag_value}",
                 counted(self.inexact, "integer is", "integers are")
             )),
+            Some(ColumnType::Numeric) if self.zeros > 0 && self.forced.is_none() => {
+                let (first, zeros) = (quoted(&self.first_zeros), counted(self.zeros, "number has", "numbers have"));
+                notes.push(format!(
+                    "column {name}: {zeros} leading zeros, such as {first}; if they are codes, read them as categories with \
+                     --categorical {flag_value}"
+                ));
+            }
             Some(ColumnType::Categorical) => {
                 let tokens = MISSING_TOKENS.iter().filter(|token| self.texts.contains_key(**token));
                 notes.extend(tokens.map(|token| {
@@ -289,10 +313,11 @@ impl Profile {
         format!(" ({odd} of {filled} values are not numbers)")
     }
 
-    /// Returns the flags that make the texts among numbers missing values, if there are few different texts.
+    /// Returns the flags that make the texts among numbers missing values, if there are few different texts. A text with a digit is a
+    /// value, such as `10+` or `1e200`.
     fn token_flags(&self) -> Option<String> {
-        let is_large = |text: &str| text.parse::<f64>().is_ok_and(f64::is_finite);
-        if self.odd_kinds > NAMED_TEXTS || self.odd.iter().any(|(text, _)| is_large(text)) {
+        let is_value = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
+        if self.odd_kinds > NAMED_TEXTS || self.odd.iter().any(|(text, _)| is_value(text)) {
             return None;
         }
         let mut flags: Vec<String> =
@@ -315,6 +340,11 @@ impl Profile {
             || self.filled >= IDENTIFIER_VALUES
                 && self.texts.len() as f64 >= IDENTIFIER_SHARE * self.filled as f64
     }
+}
+
+/// Returns whether a number is an integer that is written with leading zeros, as postcodes and other codes are.
+fn has_leading_zeros(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

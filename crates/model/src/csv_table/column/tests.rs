@@ -56,12 +56,55 @@ fn up_to_three_texts_among_numbers_are_suggested_as_missing_values() {
         three.contains("(3 of 12 values are not numbers); give --missing a --missing b --missing c to"),
         "{three}"
     );
-    assert!(four.contains("(4 of 13 values are not numbers); correct them"), "{four}");
+    assert!(four.contains("(4 of 13 values are not numbers); write them as numbers"), "{four}");
     // A text that occurs four times counts once.
     let same = with(&["x", "x", "x", "x"]);
     assert!(same.contains("give --missing x to treat"), "{same}");
     let large = with(&["1e150"]);
     assert!(large.contains("got \"1e150\"") && large.contains("below 1e150"), "{large}");
+}
+
+#[test]
+fn texts_with_digits_are_not_suggested_as_missing_values() {
+    for text in ["5+", "<1", "2-10", "1e200"] {
+        let error = decide(&["1", "2", text, "4"], None).unwrap_err();
+        assert!(
+            error.contains("; write them as numbers, which must be finite and below 1e150, or"),
+            "{error}"
+        );
+        assert!(error.ends_with("or --categorical 'my col' to read the column as categories"), "{error}");
+    }
+}
+
+#[test]
+fn numbers_that_are_too_large_or_infinite_are_not_read_as_categories() {
+    let large: Vec<String> = (1..=60).map(|at| format!("{at}e160")).collect();
+    let error = decide(&large.iter().map(String::as_str).collect::<Vec<_>>(), None).unwrap_err();
+    assert!(
+        error.starts_with("d.csv:2: column \"my col\": expected a number, got \"1e160\" (60 of 60"),
+        "{error}"
+    );
+    assert!(error.contains("must be finite and below 1e150"), "{error}");
+    let error = decide(&["1", "-Infinity", "-Infinity", "2"], None).unwrap_err();
+    assert!(error.contains("give --missing -Infinity to treat it as missing"), "{error}");
+}
+
+#[test]
+fn numbers_with_leading_zeros_are_noted() {
+    let notes = |cells: &[&str], forced| {
+        let mut profile = Profile::new(forced);
+        cells.iter().zip(2..).for_each(|(cell, line)| profile.add(cell, line));
+        profile.notes("zip", Some(ColumnType::Numeric))
+    };
+    assert_eq!(
+        notes(&["10115", "01067", "04103"], None),
+        [
+            "column \"zip\": 2 numbers have leading zeros, such as \"01067\"; if they are codes, read them as categories with \
+          --categorical zip"
+        ]
+    );
+    assert!(notes(&["0", "0.5", "-0.1", "10"], None).is_empty());
+    assert!(notes(&["01067"], Some(ColumnType::Numeric)).is_empty());
 }
 
 #[test]
