@@ -5,6 +5,9 @@
 //! into the bin `other`, and traffic without drift would be reported as drifting. The share of new rows in `other` is estimated by
 //! leaving out one row at a time: a row whose category would then be below the limit counts as `other`. This number of rows is moved
 //! to `other`, most of them from the categories near the limit.
+//!
+//! A new row with an unknown category in one column has one in all columns with the same information, such as a code and its name. If
+//! two categories of different columns have the same rows, the same rows are therefore moved in both.
 
 use crate::{
     Table,
@@ -14,6 +17,9 @@ use rand::seq::IteratorRandom;
 use rand_chacha::ChaCha8Rng;
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 use std::borrow::Cow;
+
+/// The share of rows that two categories have in common from which on they are treated as the same one.
+const SAME_ROWS: f64 = 0.9;
 
 /// Returns the table with the share of rows in `other` that new rows have.
 pub(crate) fn corrected<'a>(table: &'a Table, rng: &mut ChaCha8Rng) -> Cow<'a, Table> {
@@ -30,13 +36,28 @@ pub(crate) fn corrected<'a>(table: &'a Table, rng: &mut ChaCha8Rng) -> Cow<'a, T
             continue;
         }
         for (category, moved) in surplus(&counts).into_iter().enumerate().filter(|(_, moved)| *moved > 0) {
-            let own = (0..values.len()).filter(|&row| values[row] == category as f64);
-            for row in own.sample(rng, moved) {
+            let own: Vec<usize> = (0..values.len()).filter(|&row| values[row] == category as f64).collect();
+            let twin = (0..at).find(|&other| is_same(&table.values[other], &own));
+            let (before, rest): (Vec<usize>, Vec<usize>) = own.into_iter().partition(|&row| {
+                twin.is_some_and(|other| corrected.values[other][row] != table.values[other][row])
+            });
+            let before = before.into_iter().sample(rng, moved);
+            let rest = rest.into_iter().sample(rng, moved - before.len());
+            for row in before.into_iter().chain(rest) {
                 corrected.to_mut().values[at][row] = known as f64;
             }
         }
     }
     corrected
+}
+
+/// Returns whether nearly the same rows have one value in a column: all `rows`, which are at least one, and hardly any others.
+fn is_same(column: &[f64], rows: &[usize]) -> bool {
+    let value = column[rows[0]];
+    let shared = rows.iter().filter(|&&row| column[row] == value).count() as f64;
+    // The values of the whole column are counted only if they matter.
+    shared >= SAME_ROWS * rows.len() as f64
+        && shared >= SAME_ROWS * column.iter().filter(|&&own| own == value).count() as f64
 }
 
 /// Returns the number of rows to move from each category to `other`, for categories with these row counts.
@@ -108,6 +129,25 @@ mod tests {
         }
         assert!((after - expected).abs() / 50.0 < 0.01, "{after} {expected}");
         assert!((expected - before) / 50.0 > 0.1, "{before} {expected}");
+    }
+
+    #[test]
+    fn the_same_rows_are_moved_in_columns_with_the_same_categories() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let own = table(800, &mut rng);
+        let other = table(800, &mut rng);
+        let columns: Vec<Column> = [&own, &own, &other].map(|table| table.columns[0].clone()).to_vec();
+        let values = [&own, &own, &other].map(|table| table.values[0].clone()).to_vec();
+        let three = Table { columns, values, ..own.clone() };
+        let corrected = corrected(&three, &mut rng);
+        let moved = |at: usize, row: usize| corrected.values[at][row] != three.values[at][row];
+        let count = |wanted: &dyn Fn(usize) -> bool| (0..800).filter(|&row| wanted(row)).count();
+        let (first, both) = (count(&|row| moved(0, row)), count(&|row| moved(0, row) && moved(1, row)));
+        assert!(first > 50 && first == both && first == count(&|row| moved(1, row)), "{first} {both}");
+        // In an independent column, other rows are moved.
+        let last = count(&|row| moved(2, row));
+        let common = count(&|row| moved(0, row) && moved(2, row));
+        assert!(last > 50 && common * 3 < last, "{last} {common}");
     }
 
     #[test]
