@@ -2,10 +2,10 @@
 //! `inputs`).
 
 use super::{
-    Form, ParsedRows, check_instances,
+    Form, ParsedRows,
+    check::{check_instances, value},
     json::{self, items, object},
-    raw::{Cell, Instances, shortened},
-    value,
+    raw::{Cell, Instances, Kind, shortened},
 };
 use crate::{reason::Reason, refusal::Refusal};
 use model::ModelCard;
@@ -35,7 +35,7 @@ pub fn dataframe(body: &[u8], card: &ModelCard) -> Result<ParsedRows, Refusal> {
         (Some(split), None, None, None) => read_split(split, card),
         (None, Some(rows), None, None) => rows_of(rows, "dataframe_records", card),
         (None, None, Some(rows), None) => rows_of(rows, "instances", card),
-        (None, None, None, Some(rows)) if matches!(json::kind(rows), super::Kind::Object) => {
+        (None, None, None, Some(rows)) if matches!(json::kind(rows), Kind::Object) => {
             read_columns(rows, card)
         }
         (None, None, None, Some(rows)) => rows_of(rows, "inputs", card),

@@ -5,8 +5,8 @@
 
 use super::{
     Form, ParsedRows,
+    check::value,
     raw::{CellRef, Kind, shortened},
-    value,
 };
 use crate::{reason::Reason, refusal::Refusal};
 use model::{Feature, ModelCard, OtherCategory, Values, card::Written};

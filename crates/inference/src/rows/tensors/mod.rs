@@ -15,10 +15,11 @@ mod elements;
 
 use super::{
     Form, ParsedRows,
+    check::value,
     json::{self, Parameters, items, object},
     lenient,
+    native::example_value,
     raw::{CellRef, shortened},
-    value,
 };
 use crate::{reason::Reason, refusal::Refusal};
 use datatype::Datatype;
@@ -437,7 +438,7 @@ pub fn example(card: &ModelCard) -> String {
         .iter()
         .map(|feature| {
             let (datatype, value) = match &feature.values {
-                Values::Numeric(_) => ("FP64", super::example_value(feature)),
+                Values::Numeric(_) => ("FP64", example_value(feature)),
                 Values::Categorical(own) => ("BYTES", serde_json::Value::from(own.text(0.0)).to_string()),
             };
             let name = serde_json::Value::from(feature.name.as_str());
