@@ -3,7 +3,9 @@
 use super::{
     Assertion, DEFAULT_MAX_IN_FLIGHT, DEFAULT_SEED, DEFAULT_TIMEOUT, Executor, Expectation, Metric, Payload,
     Phase, Ramp, Scenario, SignalAssertion, Spacing, Threshold, Vital, VitalAssertion, check_prometheus,
-    raw::{RawArrival, RawExecutor, RawExpect, RawPayload, RawPhase, RawScenario, RawSignal, RawVital},
+    raw::{RawArrival, RawExecutor, RawPhase, RawScenario},
+    raw_expect::{RawExpect, RawSignal, RawVital},
+    raw_payload::RawPayload,
     request,
     values::{OrderedMap, Quantity},
 };

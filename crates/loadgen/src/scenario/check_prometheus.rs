@@ -3,7 +3,7 @@
 use super::{
     AlertPattern, Assertion, Condition, Expectation, Job, Phase, QueryAssertion,
     check::{Problems, phase_called},
-    raw::{RawExpect, RawQuery},
+    raw_expect::{RawExpect, RawQuery},
     values::OrderedMap,
 };
 

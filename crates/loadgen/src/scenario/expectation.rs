@@ -1,6 +1,6 @@
 //! Defines expectations: what monitoring must detect, and what must stay quiet.
 
-use super::{raw::ClassShare, target_labels::TargetLabels, threshold::Condition};
+use super::{raw_expect::ClassShare, target_labels::TargetLabels, threshold::Condition};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{

@@ -11,6 +11,8 @@ pub mod library;
 mod locate;
 pub mod protocol;
 mod raw;
+mod raw_expect;
+mod raw_payload;
 mod reading;
 mod request;
 pub mod roles;
@@ -25,7 +27,7 @@ pub use expectation::{
     AlertPattern, Assertion, Expectation, Job, QueryAssertion, SignalAssertion, Vital, VitalAssertion,
 };
 pub use protocol::{Datatype, Protocol, Tensors};
-pub use raw::RawProtocol as ProtocolName;
+pub use raw_payload::RawProtocol as ProtocolName;
 pub use schema::schema;
 pub use tables::TableSource;
 pub use target_labels::TargetLabels;

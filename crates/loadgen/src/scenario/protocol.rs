@@ -5,7 +5,7 @@
 use super::{
     Scenario, Source,
     check::Problems,
-    raw::{RawDatatype, RawPayload, RawProtocol, RawTensors},
+    raw_payload::{RawDatatype, RawPayload, RawProtocol, RawTensors},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -119,7 +119,7 @@ pub(super) fn protocol(
     }
     // A fixed body may ask for anything, unless its protocol or its path is that of predictions.
     let is_given = raw.protocol.is_some() || raw.path.as_ref().is_none_or(|path| path == NATIVE_PATH);
-    let asks = sends_rows || is_given && raw.method.is_none_or(super::raw::RawMethod::is_post);
+    let asks = sends_rows || is_given && raw.method.is_none_or(super::raw_payload::RawMethod::is_post);
     let tensors = tensors(raw.tensors.as_ref(), &place("tensors"), problems);
     (asks.then_some(of_kind(kind, tensors)), path)
 }

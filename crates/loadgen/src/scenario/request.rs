@@ -6,7 +6,7 @@ use super::{
     check::{Problem, Problems},
     located,
     protocol::protocol,
-    raw::{RawFeedback, RawMethod, RawPayload, RawSource, RawTable},
+    raw_payload::{RawFeedback, RawMethod, RawPayload, RawSource, RawTable},
     tables::sends_rows,
     values::{HeaderText, OrderedMap},
 };

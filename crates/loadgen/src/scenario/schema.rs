@@ -4,7 +4,8 @@
 //! each other. The schema does not replace the parser: it does not check names that must exist elsewhere in the file.
 
 use super::{
-    raw::{RawQuiet, RawTable},
+    raw_expect::RawQuiet,
+    raw_payload::RawTable,
     threshold::Metric,
     values::{HeaderText, Name, OrderedMap, Quantity, RampRate, Rate, Span},
 };
