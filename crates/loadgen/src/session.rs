@@ -180,7 +180,7 @@ impl<'a> Session<'a> {
                         self.effort.observe(elapsed, phase);
                     }
                     progress.show(phase.map_or("waiting", |phase| self.names[phase].as_str()), elapsed);
-                    self.tell(elapsed, ended);
+                    self.publish_state(elapsed, ended);
                 }
                 () = stops.next() => {
                     if self.interrupted.is_none() {
@@ -224,7 +224,7 @@ impl<'a> Session<'a> {
     }
 
     /// Publishes the current state of the run to the live page and the metrics.
-    fn tell(&mut self, now: Duration, ended: Option<Duration>) {
+    fn publish_state(&mut self, now: Duration, ended: Option<Duration>) {
         self.metrics.playing(self.schedule.phase_at(now).filter(|_| ended.is_none()));
         if self.publisher.as_mut().is_some_and(Publisher::is_wanted) {
             let stage = if ended.is_some() { Stage::Waiting } else { Stage::Running };

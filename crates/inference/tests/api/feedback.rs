@@ -26,13 +26,13 @@ fn keyed() -> Keyed {
     }
 }
 
-async fn tell(service: &Service, body: &Value) -> (u16, Value) {
+async fn send_feedback(service: &Service, body: &Value) -> (u16, Value) {
     let request = service.client.post(service.url("/feedback")).header("Content-Type", "application/json");
     answer(request.body(body.to_string())).await
 }
 
 /// Sends a label exactly as this JSON writes it.
-async fn tell_text(service: &Service, id: &str, label: &str) -> (u16, Value) {
+async fn send_feedback_text(service: &Service, id: &str, label: &str) -> (u16, Value) {
     let request = service.client.post(service.url("/feedback")).header("Content-Type", "application/json");
     answer(request.body(format!(r#"{{"prediction_id":"{id}","label":{label}}}"#))).await
 }
@@ -54,7 +54,7 @@ async fn accepted_feedback_is_counted_in_the_confusion_matrix() {
     let service = Service::start();
     for label in ["setosa", "setosa", "virginica"] {
         let id = predicted(&service).await;
-        let (status, body) = tell(&service, &json!({"prediction_id": id, "label": label})).await;
+        let (status, body) = send_feedback(&service, &json!({"prediction_id": id, "label": label})).await;
         assert_eq!((status, body), (202, json!({"accepted": 1, "rejected": []})));
     }
     let page = service.get("/metrics").await.text().await.unwrap();
@@ -81,7 +81,7 @@ async fn feedback_is_accepted_on_any_replica_with_the_key_and_after_a_restart() 
     let id = predicted(&one).await;
     drop(one);
     let other = Service::with(keyed.settings.clone());
-    assert_eq!(tell(&other, &json!({"prediction_id": id, "label": "setosa"})).await.0, 202);
+    assert_eq!(send_feedback(&other, &json!({"prediction_id": id, "label": "setosa"})).await.0, 202);
     assert_eq!(matrix(&other).await, 1.0);
 }
 
@@ -98,7 +98,7 @@ async fn an_invalid_prediction_id_is_counted_and_refused() {
     let now = SystemTime::now();
     let by = |key: &str, version: &str, at| issue(key, version, at, 0);
     let good = predicted(&service).await;
-    assert_eq!(tell(&service, &json!({"prediction_id": good, "label": "setosa"})).await.0, 202);
+    assert_eq!(send_feedback(&service, &json!({"prediction_id": good, "label": "setosa"})).await.0, 202);
     let cases = [
         ("malformed_prediction_id", "gibberish".to_owned(), "setosa"),
         ("malformed_prediction_id", String::new(), "setosa"),
@@ -112,7 +112,7 @@ async fn an_invalid_prediction_id_is_counted_and_refused() {
         ("unknown_label", predicted(&service).await, "tulip"),
     ];
     for (code, id, label) in &cases {
-        let (status, body) = tell(&service, &json!({"prediction_id": id, "label": label})).await;
+        let (status, body) = send_feedback(&service, &json!({"prediction_id": id, "label": label})).await;
         assert_eq!((status, body["error"]["code"].as_str()), (422, Some(*code)), "{body}");
     }
     assert_eq!(matrix(&service).await, 1.0);
@@ -143,7 +143,7 @@ async fn a_receipt_from_a_clock_half_a_minute_ahead_is_accepted() {
     let service = Service::with(keyed.settings.clone());
     let ahead = SystemTime::now() + Duration::from_secs(30);
     let id = issue(KEY, &IRIS.card.version, ahead, 0);
-    assert_eq!(tell(&service, &json!({"prediction_id": id, "label": "setosa"})).await.0, 202);
+    assert_eq!(send_feedback(&service, &json!({"prediction_id": id, "label": "setosa"})).await.0, 202);
     assert_eq!(service.metric("feedback_lag_seconds_sum", &[]).await, 0.0);
 }
 
@@ -159,7 +159,7 @@ async fn each_piece_of_a_list_is_accepted_or_refused_separately() {
         {"prediction_id": two, "label": "versicolor"},
         7,
     ]);
-    let (status, body) = tell(&service, &pieces).await;
+    let (status, body) = send_feedback(&service, &pieces).await;
     assert_eq!((status, &body["accepted"]), (202, &json!(2)));
     let rejected: Vec<_> = body["rejected"]
         .as_array()
@@ -194,7 +194,7 @@ async fn malformed_feedback_is_refused_with_the_reason() {
         (json!("x"), "wrong_type", None),
     ];
     for (body, code, field) in cases {
-        let (status, got) = tell(&service, &body).await;
+        let (status, got) = send_feedback(&service, &body).await;
         assert_eq!(
             (status, got["error"]["code"].as_str(), got["error"]["field"].as_str()),
             (422, Some(code), field),
@@ -228,13 +228,17 @@ async fn a_label_may_be_a_number_or_boolean_with_the_spelling_of_a_class() {
     let service = Service::of(Settings::default(), file);
     for label in [json!(0), json!("0"), json!(true), json!(2.5)] {
         let id = predicted(&service).await;
-        assert_eq!(tell(&service, &json!({"prediction_id": id, "label": label})).await.0, 202, "{label}");
+        assert_eq!(
+            send_feedback(&service, &json!({"prediction_id": id, "label": label})).await.0,
+            202,
+            "{label}"
+        );
     }
     for (label, code) in
         [(json!(1), "unknown_label"), (json!(null), "wrong_type"), (json!([0]), "wrong_type")]
     {
         let id = predicted(&service).await;
-        let (status, body) = tell(&service, &json!({"prediction_id": id, "label": label})).await;
+        let (status, body) = send_feedback(&service, &json!({"prediction_id": id, "label": label})).await;
         assert_eq!((status, body["error"]["code"].as_str()), (422, Some(code)), "{body}");
     }
 }
@@ -255,7 +259,7 @@ async fn a_number_or_boolean_in_another_spelling_is_matched_by_value() {
         ("2.0", "2.0"),
     ] {
         let id = predicted(&service).await;
-        assert_eq!(tell_text(&service, &id, label).await.0, 202, "{label}");
+        assert_eq!(send_feedback_text(&service, &id, label).await.0, 202, "{label}");
         let counted = service.metric("feedback_total", &[("actual", class), ("predicted", "False")]).await;
         assert!(counted >= 1.0, "{label}: {class}");
     }
@@ -268,7 +272,7 @@ async fn a_number_or_boolean_in_another_spelling_is_matched_by_value() {
         ("1.5", "is not a class"),
     ] {
         let id = predicted(&service).await;
-        let (status, body) = tell_text(&service, &id, label).await;
+        let (status, body) = send_feedback_text(&service, &id, label).await;
         assert_eq!((status, body["error"]["code"].as_str()), (422, Some("unknown_label")), "{label}");
         assert!(body["error"]["message"].as_str().unwrap().contains(words), "{label}: {body}");
     }
@@ -324,21 +328,21 @@ async fn an_error_above_the_largest_is_refused_and_one_from_a_wrong_unit_is_coun
         ("\"inf\"", "unknown_label"),
     ] {
         let id = predicted().await;
-        let (status, body) = tell_text(&service, &id, label).await;
+        let (status, body) = send_feedback_text(&service, &id, label).await;
         assert_eq!((status, &body["error"]["code"]), (422, &json!(code)), "{label}: {body}");
         assert_eq!(body["error"]["field"], "label");
         // The prediction can still be given feedback.
-        assert_eq!(tell_text(&service, &id, "999").await.0, 202, "{label}");
+        assert_eq!(send_feedback_text(&service, &id, "999").await.0, 202, "{label}");
     }
     assert_eq!(service.metric("feedback_rejected_total", &[("reason", "error_too_large")]).await, 3.0);
     assert_eq!(sum("feedback_squared_error_sum", "usual").await, 6.0);
 
     // The label is in another unit, so it is 1000 times too large. Usual errors are counted separately from it.
-    assert_eq!(tell_text(&service, &predicted().await, "1000000").await.0, 202);
+    assert_eq!(send_feedback_text(&service, &predicted().await, "1000000").await.0, 202);
     let large = 999_000_f64;
     assert_eq!(sum("feedback_squared_error_sum", "large").await, large.powi(2));
     assert_eq!(service.metric("feedback_absolute_error_sum", &[("sign", "under")]).await, large);
-    assert_eq!(tell_text(&service, &predicted().await, "998").await.0, 202);
+    assert_eq!(send_feedback_text(&service, &predicted().await, "998").await.0, 202);
     assert_eq!(sum("feedback_error_fourth_power_sum", "usual").await, 6.0 + 16.0);
     assert_eq!(sum("feedback_error_fourth_power_sum", "large").await, large.powi(4));
 }

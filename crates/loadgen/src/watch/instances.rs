@@ -268,9 +268,9 @@ mod tests {
             watch
         };
         assert_eq!(watch_at(7).at_start(), Some(AlertState::Inactive));
-        let unheard = watch_at(6);
-        assert_eq!((unheard.at_start(), unheard.fired), (None, Some(at(12))));
-        assert_eq!(unheard.awaited(at(13), true), None);
+        let unknown = watch_at(6);
+        assert_eq!((unknown.at_start(), unknown.fired), (None, Some(at(12))));
+        assert_eq!(unknown.awaited(at(13), true), None);
     }
 
     #[test]

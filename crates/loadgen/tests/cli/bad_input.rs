@@ -1,6 +1,6 @@
 //! Error messages of `loadgen` for invalid input.
 
-use crate::support::{Loadgen, Mischief, Stub, StubOptions, rogue};
+use crate::support::{Loadgen, ServerFault, Stub, StubOptions, rogue};
 use tokio::net::TcpSocket;
 
 /// A scenario with so few requests that a run is never invalid because of late ones.
@@ -118,14 +118,14 @@ fn an_address_without_a_prometheus_server_is_reported_before_the_run() {
     let stub = Stub::start(StubOptions::default());
     let unreachable = UnreachableAddress::new();
     let elsewhere = format!("{}/elsewhere", stub.url);
-    let page = rogue(Mischief::Says("<!doctype html><title>Grafana</title>"));
-    let html = rogue(Mischief::Garbage);
+    let page = rogue(ServerFault::AnswersWith("<!doctype html><title>Grafana</title>"));
+    let html = rogue(ServerFault::Garbage);
     for (address, what, remedy) in [
         (unreachable.url(), "Connection refused", "start Prometheus there"),
         (elsewhere, "/elsewhere/api/v1/rules: answered 404", "name the address of a Prometheus server"),
         (page, "its answer is not that of a Prometheus server", "name the address of a Prometheus server"),
         (html, "HTTP", "name the address of a Prometheus server"),
-        (rogue(Mischief::Redirects), "answered 307", "name that address in --prometheus"),
+        (rogue(ServerFault::Redirects), "answered 307", "name that address in --prometheus"),
     ] {
         // The server is also checked if no expectation needs it.
         for scenario in [SHORT, SHORT.split("expect:").next().unwrap()] {
@@ -179,7 +179,7 @@ fn an_existing_report_is_kept_if_the_run_does_not_start() {
 
 #[test]
 fn an_error_about_a_redirect_names_the_new_address() {
-    let run = Loadgen::new().run(SHORT, &rogue(Mischief::RedirectsAll), &[]);
+    let run = Loadgen::new().run(SHORT, &rogue(ServerFault::RedirectsAll), &[]);
     run.expect_code(104);
     assert!(run.stderr.contains("307") && run.stderr.contains("--target"), "{}", run.stderr);
 }

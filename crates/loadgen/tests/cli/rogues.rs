@@ -1,10 +1,10 @@
 //! Tests of targets that misbehave: every failed request is counted under its reason, and the run ends with a verdict.
 
-use crate::support::{Loadgen, Mischief, Run, rogue};
+use crate::support::{Loadgen, Run, ServerFault, rogue};
 
 /// Returns a scenario with so few requests that a run is never invalid because of late ones.
-fn run_against(mischief: Mischief) -> Run {
-    let timeout = if mischief == Mischief::Silence { "300ms" } else { "10s" };
+fn run_against(fault: ServerFault) -> Run {
+    let timeout = if fault == ServerFault::Silence { "300ms" } else { "10s" };
     let scenario = format!(
         r#"
 name: x
@@ -14,7 +14,7 @@ phases: [ {{ name: a, executor: constant-arrival-rate, rate: 25, duration: 1s }}
 thresholds: {{ unexpected_rate: ["rate<0.01"] }}
 "#
     );
-    let run = Loadgen::new().run(&scenario, &rogue(mischief), &[]);
+    let run = Loadgen::new().run(&scenario, &rogue(fault), &[]);
     run.expect_code(99);
     assert!(run.adds_up(), "{}", run.report);
     assert_eq!(run.total("offered"), 25);
@@ -22,8 +22,8 @@ thresholds: {{ unexpected_rate: ["rate<0.01"] }}
 }
 
 #[track_caller]
-fn expect_failures(mischief: Mischief, reason: &str, words: &str) {
-    let run = run_against(mischief);
+fn expect_failures(fault: ServerFault, reason: &str, words: &str) {
+    let run = run_against(fault);
     assert_eq!(run.report["phases"][0]["failures"][reason], 25, "{}", run.report);
     assert!(run.stdout.contains(words), "{}", run.stdout);
     // Failed requests have no response time.
@@ -32,18 +32,18 @@ fn expect_failures(mischief: Mischief, reason: &str, words: &str) {
 
 #[test]
 fn bytes_that_are_not_http_are_a_failure() {
-    expect_failures(Mischief::Garbage, "not_http", "failed: 25 × answer is not HTTP");
+    expect_failures(ServerFault::Garbage, "not_http", "failed: 25 × answer is not HTTP");
 }
 
 #[test]
 fn a_truncated_answer_is_a_failure() {
     expect_failures(
-        Mischief::ClosesEarly,
+        ServerFault::ClosesEarly,
         "closed_early",
         "failed: 25 × connection closed before the end of the answer",
     );
     expect_failures(
-        Mischief::ClosesAtOnce,
+        ServerFault::ClosesAtOnce,
         "closed_early",
         "failed: 25 × connection closed before the end of the answer",
     );
@@ -60,10 +60,10 @@ fn a_200_answer_that_is_not_a_prediction_is_a_failure() {
         r#"{"predictions":[{"prediction":0},{"prediction":0}]}"#,
         r#"{"prediction":0,"class":"set"#,
     ] {
-        expect_failures(Mischief::Says(body), "bad_answer", WORDS);
+        expect_failures(ServerFault::AnswersWith(body), "bad_answer", WORDS);
     }
-    expect_failures(Mischief::SaysAndCloses(r#"{"prediction":0,"cla"#), "bad_answer", WORDS);
-    expect_failures(Mischief::AnswersTwice, "bad_answer", WORDS);
+    expect_failures(ServerFault::AnswersWithoutLength(r#"{"prediction":0,"cla"#), "bad_answer", WORDS);
+    expect_failures(ServerFault::AnswersTwice, "bad_answer", WORDS);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn the_answer_to_a_batch_must_have_one_prediction_per_row() {
             body(rows)
         )
     };
-    let target = rogue(Mischief::Says(r#"{"predictions":[{"prediction":0},{"prediction":1}]}"#));
+    let target = rogue(ServerFault::AnswersWith(r#"{"predictions":[{"prediction":0},{"prediction":1}]}"#));
     let run = Loadgen::new().run(&scenario("[1,2],[3,4]"), &target, &[]);
     run.expect_code(0);
     assert_eq!(run.total("completed"), 25);
@@ -87,14 +87,14 @@ fn the_answer_to_a_batch_must_have_one_prediction_per_row() {
 
 #[test]
 fn a_request_without_an_answer_times_out_and_counts_with_its_time() {
-    let run = run_against(Mischief::Silence);
+    let run = run_against(ServerFault::Silence);
     assert_eq!(run.total("timed_out"), 25);
     assert!(run.report["response_time"]["p50"].as_f64().unwrap() >= 0.3, "{}", run.report);
 }
 
 #[test]
 fn a_redirect_counts_as_an_unexpected_answer() {
-    let run = run_against(Mischief::Redirects);
+    let run = run_against(ServerFault::Redirects);
     assert_eq!((run.total("completed"), run.total("unexpected")), (25, 25));
     assert_eq!(run.report["phases"][0]["statuses"]["307"], 25);
 }
@@ -113,7 +113,7 @@ payloads:
 phases: [ {{ name: a, executor: constant-arrival-rate, rate: 20, duration: 2s }} ]
 "#
     );
-    let run = Loadgen::new().run(&scenario, &rogue(Mischief::AnswersEarly), &[]);
+    let run = Loadgen::new().run(&scenario, &rogue(ServerFault::AnswersEarly), &[]);
     assert!(run.adds_up(), "{}", run.report);
     assert_eq!((run.total("completed"), run.total("timed_out")), (40, 0), "{}", run.report);
 }
@@ -125,7 +125,7 @@ name: x
 payloads: { flowers: { source: { model: {} } } }
 phases: [ { name: a, executor: constant-arrival-rate, rate: 0.25, duration: 12s } ]
 "#;
-    let run = Loadgen::new().run(scenario, &rogue(Mischief::HangsUpOnIdle), &[]);
+    let run = Loadgen::new().run(scenario, &rogue(ServerFault::HangsUpOnIdle), &[]);
     assert_eq!((run.total("completed"), run.total("failed")), (3, 0), "{}", run.report);
 }
 
@@ -133,7 +133,7 @@ phases: [ { name: a, executor: constant-arrival-rate, rate: 0.25, duration: 12s 
 fn with_a_full_disk_the_summary_and_a_clear_error_are_printed() {
     let loadgen = Loadgen::new();
     loadgen.write("scenario.yaml", "name: x\npayloads: { f: { source: { model: {} } } }\nphases: [ { name: a, executor: constant-arrival-rate, rate: 50, duration: 1s } ]\n");
-    let target = rogue(Mischief::Redirects);
+    let target = rogue(ServerFault::Redirects);
     let run =
         loadgen.call(&["run", "--scenario", "scenario.yaml", "--target", &target, "--json", "/dev/full"]);
     run.expect_code(104);

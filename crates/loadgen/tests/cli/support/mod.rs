@@ -5,7 +5,7 @@ mod rogue;
 mod stub;
 
 pub use model_server::{Exchange, ModelServer};
-pub use rogue::{Mischief, rogue};
+pub use rogue::{ServerFault, rogue};
 pub use stub::{Received, Stub, StubOptions};
 
 use serde_json::Value;

@@ -11,7 +11,7 @@ use std::{
 
 /// What the server does instead of answering with a prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mischief {
+pub enum ServerFault {
     /// Sends bytes that are not HTTP.
     Garbage,
     /// Sends fewer bytes than Content-Length states, and closes the connection.
@@ -29,31 +29,31 @@ pub enum Mischief {
     /// Redirects all requests, also those for the model card.
     RedirectsAll,
     /// Answers 200 with this body.
-    Says(&'static str),
+    AnswersWith(&'static str),
     /// Answers 200 with this body, without Content-Length, and closes the connection.
-    SaysAndCloses(&'static str),
+    AnswersWithoutLength(&'static str),
     /// Answers each request twice.
     AnswersTwice,
 }
 
 /// Starts a server, which runs until the end of the tests.
-pub fn rogue(mischief: Mischief) -> String {
+pub fn rogue(fault: ServerFault) -> String {
     let card: Arc<str> = serde_json::to_string(&MODEL.card).unwrap().into();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let card = Arc::clone(&card);
-            thread::spawn(move || serve(stream, &card, mischief));
+            thread::spawn(move || serve(stream, &card, fault));
         }
     });
     url
 }
 
-fn serve(mut stream: TcpStream, card: &str, mischief: Mischief) -> Option<()> {
+fn serve(mut stream: TcpStream, card: &str, fault: ServerFault) -> Option<()> {
     loop {
         let waited = Instant::now();
-        let (head, whole) = read_request(&mut stream, mischief != Mischief::AnswersEarly)?;
+        let (head, whole) = read_request(&mut stream, fault != ServerFault::AnswersEarly)?;
         let idle = waited.elapsed() > Duration::from_secs(3);
         let ok = |kind: &str, body: &str| {
             format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
@@ -61,30 +61,30 @@ fn serve(mut stream: TcpStream, card: &str, mischief: Mischief) -> Option<()> {
         let prediction = ok("application/json", r#"{"prediction":0}"#);
         let elsewhere =
             "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/v2\r\nContent-Length: 0\r\n\r\n";
-        let answer = match (head.split(' ').nth(1)?, mischief) {
-            ("/model", Mischief::RedirectsAll) => elsewhere.to_owned(),
+        let answer = match (head.split(' ').nth(1)?, fault) {
+            ("/model", ServerFault::RedirectsAll) => elsewhere.to_owned(),
             ("/model", _) => ok("application/json", card),
             ("/metrics", _) => ok("text/plain", "up 1\n"),
-            (_, Mischief::Garbage) => "220 mail.example.org ESMTP\r\n\r\n".to_owned(),
-            (_, Mischief::ClosesEarly) => {
+            (_, ServerFault::Garbage) => "220 mail.example.org ESMTP\r\n\r\n".to_owned(),
+            (_, ServerFault::ClosesEarly) => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"predic").ok()?;
                 return None;
             }
-            (_, Mischief::ClosesAtOnce) => return None,
-            (_, Mischief::HangsUpOnIdle) if idle => return None,
-            (_, Mischief::AnswersEarly | Mischief::HangsUpOnIdle) => prediction.clone(),
-            (_, Mischief::Says(body)) => ok("text/html", body),
-            (_, Mischief::SaysAndCloses(body)) => {
+            (_, ServerFault::ClosesAtOnce) => return None,
+            (_, ServerFault::HangsUpOnIdle) if idle => return None,
+            (_, ServerFault::AnswersEarly | ServerFault::HangsUpOnIdle) => prediction.clone(),
+            (_, ServerFault::AnswersWith(body)) => ok("text/html", body),
+            (_, ServerFault::AnswersWithoutLength(body)) => {
                 write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{body}").ok()?;
                 return None;
             }
-            (_, Mischief::AnswersTwice) => prediction.repeat(2),
-            (_, Mischief::Silence) => {
+            (_, ServerFault::AnswersTwice) => prediction.repeat(2),
+            (_, ServerFault::Silence) => {
                 // Answers are written until the client closes the connection.
                 let _ = stream.read(&mut [0]);
                 return None;
             }
-            (_, Mischief::Redirects | Mischief::RedirectsAll) => elsewhere.to_owned(),
+            (_, ServerFault::Redirects | ServerFault::RedirectsAll) => elsewhere.to_owned(),
         };
         stream.write_all(answer.as_bytes()).ok()?;
         if !whole {

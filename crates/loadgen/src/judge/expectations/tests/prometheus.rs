@@ -114,11 +114,11 @@ fn an_alert_that_arrives_late_is_late_however_long_the_run_waits() {
     // Two seconds without an answer are tolerated, also around the deadline; sixteen are not.
     assert_eq!(came(without_alertmanagers(delivered(log(12, 29), 26, None), 26, 28)), in_time("18 s"));
     assert_eq!(came(without_answers(delivered(log(12, 29), 14, None), 13, 15)), in_time("5 s"));
-    let unheard = came(without_alertmanagers(delivered(log(12, 29), 14, None), 13, 29));
-    assert_eq!(unheard.0, "CANNOT TELL", "{}", unheard.1);
+    let undecided = came(without_alertmanagers(delivered(log(12, 29), 14, None), 13, 29));
+    assert_eq!(undecided.0, "CANNOT TELL", "{}", undecided.1);
     // A resolved alert is no longer listed, so it is not known whether it had arrived.
-    let unheard = came(without_alertmanagers(delivered(log(12, 20), 99, None), 13, 22));
-    assert_eq!(unheard.0, "CANNOT TELL", "{}", unheard.1);
+    let undecided = came(without_alertmanagers(delivered(log(12, 20), 99, None), 13, 22));
+    assert_eq!(undecided.0, "CANNOT TELL", "{}", undecided.1);
     assert!(came(delivered(log(12, 20), 99, None)).1.contains("but did not reach Alertmanager"));
 }
 
@@ -172,13 +172,14 @@ fn without_answers(story: Story, from: u32, to: u32) -> Story {
 
 #[test]
 fn without_an_answer_around_its_start_a_phase_cannot_be_decided() {
-    let unheard = |whom: &str| format!("{whom} did not answer around the phase's start: connection refused");
+    let no_answer =
+        |whom: &str| format!("{whom} did not answer around the phase's start: connection refused");
     let fires = |story| outcome(FIRES, &watch(), Some(story), None);
     // The alert fired the whole time, but the last answer before the phase said that it did not.
     let long = fires(without_answers(log(5, 29), 5, 12));
-    assert_eq!((long.word(), long.detail), ("CANNOT TELL", unheard("Prometheus")));
+    assert_eq!((long.word(), long.detail), ("CANNOT TELL", no_answer("Prometheus")));
     let never = fires(without_answers(log(5, 29), 0, 12));
-    assert_eq!((never.word(), never.detail), ("CANNOT TELL", unheard("Prometheus")));
+    assert_eq!((never.word(), never.detail), ("CANNOT TELL", no_answer("Prometheus")));
     // A short gap is tolerated.
     assert_eq!(fires(without_answers(log(13, 29), 9, 12)).word(), "DETECTED");
     // An alert that the Alertmanager always had may be of an earlier firing.
@@ -186,7 +187,7 @@ fn without_an_answer_around_its_start_a_phase_cannot_be_decided() {
     story.extend(without_answers(delivered(Story::new(), 5, None), 5, 12));
     let held = fires(story);
     assert_eq!(held.word(), "CANNOT TELL", "{}", held.detail);
-    assert_eq!(held.detail, format!("{}; fired after 2 s", unheard("Alertmanager")));
+    assert_eq!(held.detail, format!("{}; fired after 2 s", no_answer("Alertmanager")));
     assert_eq!(held.notified_after, None);
     // An alert that no Alertmanager had cannot be of an earlier firing.
     let mut story = log(12, 29);
@@ -206,8 +207,8 @@ fn a_query_answered_late_leaves_the_start_unknown() {
         let outcome = outcome(BECOMES, &watch(), Some(story), None);
         (outcome.word(), outcome.detail)
     };
-    let unheard = "Prometheus did not answer around the phase's start: refused";
-    assert_eq!(becomes(3, &[7.0]), ("CANNOT TELL", unheard.into()));
+    let no_answer = "Prometheus did not answer around the phase's start: refused";
+    assert_eq!(becomes(3, &[7.0]), ("CANNOT TELL", no_answer.into()));
     assert_eq!(becomes(1, &[7.0]).0, "MISSED");
     // The first answer did not meet the condition, so it was met later.
     assert_eq!(becomes(3, &[1.0, 7.0]).0, "DETECTED");
