@@ -48,7 +48,7 @@ pub struct WatchSettings {
     #[arg(long, env = "INFERENCE_BODY_LIMIT", value_name = "SIZE", default_value = "1MiB", value_parser = byte_size)]
     pub body_limit: usize,
     /// Memory for copies of bodies that are not observed yet; bodies beyond it pass without being observed
-    #[arg(long, env = "INFERENCE_COPY_MEMORY", value_name = "SIZE", default_value = "16MiB", value_parser = byte_size)]
+    #[arg(long, env = "INFERENCE_COPY_MEMORY", value_name = "SIZE", default_value = "8MiB", value_parser = byte_size)]
     pub copy_memory: usize,
     /// Send the prediction ids of answers with at most this number of rows in the header x-prediction-id; 0 sends none
     #[arg(long, env = "INFERENCE_PREDICTION_IDS", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u8).range(0..=64))]

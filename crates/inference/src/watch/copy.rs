@@ -58,6 +58,15 @@ impl Copy {
         Self { bytes: Vec::new(), taken: 0, limit, failed: None, budget: Arc::clone(budget) }
     }
 
+    /// Takes the memory for a body of this many bytes. If many bodies arrive at once and take memory piece by piece, none of the copies
+    /// may become complete.
+    pub(super) fn expect(&mut self, length: u64) {
+        match usize::try_from(length) {
+            Ok(length) if length <= self.limit => self.take(length),
+            _ => self.fail(NotCopied::TooLarge),
+        }
+    }
+
     /// Adds the next bytes of the body.
     pub(super) fn add(&mut self, chunk: &[u8]) {
         if self.failed.is_some() {
@@ -69,14 +78,20 @@ impl Copy {
         }
         if needed > self.taken {
             // Doubled, so that a body of many chunks is not moved at each of them.
-            let wanted = needed.max(2 * self.taken).min(self.limit);
-            if !self.budget.try_take(wanted - self.taken) {
-                return self.fail(NotCopied::NoMemory);
-            }
-            self.taken = wanted;
-            self.bytes.reserve_exact(wanted - self.bytes.len());
+            self.take(needed.max(2 * self.taken).min(self.limit));
         }
-        self.bytes.extend_from_slice(chunk);
+        if self.failed.is_none() {
+            self.bytes.extend_from_slice(chunk);
+        }
+    }
+
+    /// Takes the memory for `wanted` bytes in all.
+    fn take(&mut self, wanted: usize) {
+        if !self.budget.try_take(wanted - self.taken) {
+            return self.fail(NotCopied::NoMemory);
+        }
+        self.taken = wanted;
+        self.bytes.reserve_exact(wanted - self.bytes.len());
     }
 
     /// Returns the bytes, or why there are none.
@@ -111,6 +126,24 @@ mod tests {
         assert_eq!(copy.bytes(), Ok(&b"abcdefghij"[..]));
         assert_eq!(budget.left.load(Ordering::Relaxed), 90);
         drop(copy);
+        assert_eq!(budget.left.load(Ordering::Relaxed), 100);
+    }
+
+    #[test]
+    fn a_body_of_known_length_takes_its_memory_at_once() {
+        let budget = Budget::new(100);
+        let (mut first, mut second, mut large) =
+            (Copy::new(60, &budget), Copy::new(60, &budget), Copy::new(60, &budget));
+        first.expect(60);
+        second.expect(50);
+        large.expect(61);
+        first.add(&[1; 30]);
+        first.add(&[2; 30]);
+        second.add(&[3; 10]);
+        assert_eq!(first.bytes(), Ok(&[[1; 30], [2; 30]].concat()[..]));
+        assert_eq!(second.bytes(), Err(NotCopied::NoMemory));
+        assert_eq!(large.bytes(), Err(NotCopied::TooLarge));
+        drop((first, second, large));
         assert_eq!(budget.left.load(Ordering::Relaxed), 100);
     }
 

@@ -96,7 +96,8 @@ impl Worker {
             self.shared.notices.unknown_model(request.uri().path());
         }
         // A path that may be one for predictions, although it is not known as such.
-        let may_predict = request.method() == Method::POST
+        let may_predict = self.shared.notices.names_other_paths()
+            && request.method() == Method::POST
             && passing.target.is_none()
             && request.headers().get(CONTENT_TYPE).is_none_or(|_| headers::is_json(request.headers()));
         let path = may_predict.then(|| request.uri().path().to_owned());
@@ -140,6 +141,9 @@ impl Worker {
             }
             (Relay::whole(whole.clone()), Some(whole))
         } else {
+            if let Some(((copy, _), length)) = copies.as_ref().zip(body.size_hint().exact()) {
+                copy.borrow_mut().expect(length);
+            }
             let body = Relay::arriving(body, limit);
             (copies.iter().fold(body, |body, (copy, _)| body.copied(Rc::clone(copy))), None)
         };
@@ -191,15 +195,22 @@ impl Worker {
         let size = response.body().size_hint().exact();
         let may_be_small = match size {
             Some(size) => size <= SMALL,
-            // Chunks of JSON are of use to the client only when all have arrived, unlike those of a stream of events.
+            // A client can parse JSON only when it is complete, unlike a stream of events.
             None => headers::is_json(response.headers()),
         };
         if !may_be_small || !response.status().is_success() || self.shared.prediction_ids == 0 {
+            if let Some(length) = size {
+                copy.borrow_mut().expect(length);
+            }
             return Ok((response.map(|body| Relay::arriving(body, limit).copied(copy)), Some(lease)));
         }
         let (mut parts, body) = response.into_parts();
         let broke_off = |error: io::Error| {
-            Refusal::new(Reason::UpstreamBroken, format!("the model server's answer broke off: {error}"))
+            let reason = match error.kind() {
+                io::ErrorKind::TimedOut => Reason::UpstreamTimeout,
+                _ => Reason::UpstreamBroken,
+            };
+            Refusal::new(reason, format!("the model server's answer broke off: {error}"))
         };
         let (whole, body) = if size.is_some() {
             let whole = relay::read(body, limit).await.map_err(broke_off)?;

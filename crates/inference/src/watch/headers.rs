@@ -23,6 +23,10 @@ const OF_MESSAGE: [HeaderName; 3] = [HOST, CONTENT_LENGTH, CONTENT_TYPE];
 /// Removes the fields that concern only one connection, as [RFC 9110, section
 /// 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1) requires. An upgrade keeps its own two fields.
 pub(super) fn remove_those_of_the_connection(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // The coding decides where the body ends, so the length may be wrong (RFC 9112, section 6.3).
+        headers.remove(CONTENT_LENGTH);
+    }
     if headers.contains_key(CONNECTION) {
         let listed: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -35,10 +39,6 @@ pub(super) fn remove_those_of_the_connection(headers: &mut HeaderMap, upgrade: O
         for name in listed.iter().chain([&CONNECTION]) {
             headers.remove(name);
         }
-    }
-    if headers.contains_key(TRANSFER_ENCODING) {
-        // The coding decides where the body ends, so the length may be wrong (RFC 9112, section 6.3).
-        headers.remove(CONTENT_LENGTH);
     }
     for name in &OF_CONNECTION {
         headers.remove(name);
@@ -154,10 +154,16 @@ mod tests {
 
     #[test]
     fn a_length_beside_a_transfer_coding_is_removed() {
-        let mut fields =
-            headers(&[("transfer-encoding", "chunked"), ("content-length", "2"), ("x-other", "2")]);
-        remove_those_of_the_connection(&mut fields, None);
-        assert_eq!(fields, headers(&[("x-other", "2")]));
+        for connection in ["keep-alive", "transfer-encoding, close"] {
+            let mut fields = headers(&[
+                ("transfer-encoding", "chunked"),
+                ("content-length", "2"),
+                ("connection", connection),
+                ("x-other", "2"),
+            ]);
+            remove_those_of_the_connection(&mut fields, None);
+            assert_eq!(fields, headers(&[("x-other", "2")]));
+        }
     }
 
     #[test]

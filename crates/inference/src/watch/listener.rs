@@ -208,18 +208,16 @@ async fn serve(
     };
     if let Err(error) = ended {
         if error.is_parse() {
-            // hyper answered it.
             let shared = &worker.shared;
-            if error.is_parse_version_h2() {
-                shared.notices.http2();
-            }
             shared.state.metrics.rejected(Reason::MalformedRequest);
-            shared.answered(
-                Route::Unmatched,
-                MethodLabel::Other,
-                Reason::MalformedRequest.status().as_u16(),
-                0.0,
-            );
+            if error.is_parse_version_h2() {
+                // hyper closes the connection without an answer.
+                shared.notices.http2();
+            } else {
+                // hyper answered it.
+                let status = Reason::MalformedRequest.status().as_u16();
+                shared.answered(Route::Unmatched, MethodLabel::Other, status, 0.0);
+            }
         }
         tracing::debug!(%error, "a connection ended with an error");
     }

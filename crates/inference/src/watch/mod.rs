@@ -11,8 +11,8 @@
 //! - `notices`: log lines about requests that are not observed
 //! - `own`: the watcher's own routes; `sink`: rows and answers that are sent to it instead of through it
 //!
-//! A request never waits for the observer; small answers are read before they pass, for their prediction ids. What is not observed is counted by reason, so every request for a prediction is counted in
-//! exactly one outcome.
+//! A request never waits for the observer; small answers are read before they pass, for their prediction ids. What is not observed is
+//! counted by reason, so every request for a prediction is counted in exactly one outcome.
 
 mod app;
 pub mod args;
@@ -145,25 +145,28 @@ impl Shared {
                 profile.file.display()
             );
         }
-        let (mut readers, mut of_readers, mut models) = (Vec::<Reader>::new(), Vec::new(), Vec::new());
+        let (mut readers, mut models) = (Vec::<Reader>::new(), Vec::new());
+        // For each reader, whether a profile is for more than one path.
+        let mut is_for_more = Vec::<bool>::new();
         for profile in &settings.profiles {
             let file = read_model_file("--profile", &profile.file)?;
             let place = || format!("--profile {}", profile.file.display());
             let reader = Reader::new(&file).with_context(place)?;
+            let is_path = matches!(profile.of, ProfileFor::Path(_));
             let same = readers.iter().position(|other| other.card().version == reader.card().version);
             if let Some(same) = same {
                 // A server may predict with one model on several paths.
-                let is_path = |of: &ProfileFor| matches!(of, ProfileFor::Path(_));
                 ensure!(
-                    is_path(&profile.of) || is_path(of_readers[same]),
+                    is_path || !is_for_more[same],
                     "{}: the profile is given twice; give each model a profile of its own, or name the paths of one model, as in \
                      /score={}",
                     place(),
                     profile.file.display()
                 );
+                is_for_more[same] |= !is_path;
             } else {
                 readers.push(reader);
-                of_readers.push(&profile.of);
+                is_for_more.push(!is_path);
             }
             models.push(same.unwrap_or(readers.len() - 1));
         }

@@ -4,7 +4,10 @@
 use crate::{reason::Reason, refusal::Refusal};
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -21,14 +24,34 @@ const LONGEST_PATH: usize = 200;
 #[derive(Default)]
 pub(super) struct Notices {
     last: Mutex<HashMap<Kind, Instant>>,
-    other_paths: Mutex<BTreeSet<String>>,
+    unknown_paths: Paths,
+    other_paths: Paths,
+}
+
+/// Paths that were named in the log.
+#[derive(Default)]
+struct Paths {
+    named: Mutex<BTreeSet<String>>,
+    is_full: AtomicBool,
+}
+
+impl Paths {
+    /// Returns whether a path was not named yet, and may be.
+    fn is_new(&self, path: &str) -> bool {
+        if self.is_full.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = named.len() < MOST_PATHS && !named.contains(path) && named.insert(path.to_owned());
+        self.is_full.store(named.len() == MOST_PATHS, Ordering::Relaxed);
+        is_new
+    }
 }
 
 /// What a notice is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     NotPassed(&'static str),
-    UnknownModel,
     Http2,
 }
 
@@ -49,25 +72,32 @@ impl Notices {
         }
     }
 
-    /// Logs that a prediction is not observed, because no profile is for the model that its path names.
+    /// Logs that a prediction is not observed, because no profile is for the model that its path names. Each path is named once.
     pub(super) fn unknown_model(&self, path: &str) {
-        if self.is_due(Kind::UnknownModel) {
+        let path = shortened(path);
+        if self.unknown_paths.is_new(path) {
             tracing::warn!(
-                path = shortened(path),
+                path,
                 "predictions on this path are not observed, because no profile is for it; name its model, as in --profile MODEL=FILE, or \
                  the path itself, as in --profile /path=FILE"
             );
         }
     }
 
-    /// Logs that the JSON that was posted to a path was not observed, because the path is not known as one for predictions. Each path is
-    /// named once.
+    /// Returns whether there may be further notices of other paths.
+    pub(super) fn names_other_paths(&self) -> bool {
+        !self.other_paths.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Logs that a request that was answered with JSON was not observed, because its path is not known as one for predictions. Each path
+    /// is named once.
     pub(super) fn other_path(&self, path: &str) {
         let path = shortened(path);
-        if self.is_new(path) {
+        if self.other_paths.is_new(path) {
             tracing::info!(
                 path,
-                "JSON was posted to this path, which is not known as one for predictions; if it predicts, give --profile {path}=FILE"
+                "a POST to this path was answered with JSON, but was not observed, because the path is not known as one for predictions; if it \
+                 predicts, give --profile PATH=FILE"
             );
         }
     }
@@ -80,12 +110,6 @@ impl Notices {
                  server itself"
             );
         }
-    }
-
-    /// Returns whether a path was not named yet, and may be.
-    fn is_new(&self, path: &str) -> bool {
-        let mut paths = self.other_paths.lock().unwrap_or_else(PoisonError::into_inner);
-        paths.len() < MOST_PATHS && !paths.contains(path) && paths.insert(path.to_owned())
     }
 
     fn is_due(&self, kind: Kind) -> bool {
@@ -108,9 +132,9 @@ mod tests {
 
     #[test]
     fn each_path_is_named_once_and_only_the_first_ones() {
-        let notices = Notices::default();
-        assert!(notices.is_new("/score") && !notices.is_new("/score"));
-        let others = (0..1000).filter(|id| notices.is_new(&format!("/users/{id}"))).count();
+        let paths = Paths::default();
+        assert!(paths.is_new("/score") && !paths.is_new("/score"));
+        let others = (0..1000).filter(|id| paths.is_new(&format!("/users/{id}"))).count();
         assert_eq!(others, MOST_PATHS - 1);
     }
 
@@ -118,6 +142,6 @@ mod tests {
     fn the_same_notice_is_not_repeated_at_once() {
         let notices = Notices::default();
         assert!(notices.is_due(Kind::Http2) && !notices.is_due(Kind::Http2));
-        assert!(notices.is_due(Kind::UnknownModel));
+        assert!(notices.is_due(Kind::NotPassed("upstream_timeout")));
     }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::{
     sync::Notify,
-    time::{Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep, timeout, timeout_at},
 };
 
 /// A copy that the body and the request's handler share.
@@ -104,45 +104,41 @@ impl Drop for Relay {
     }
 }
 
-/// The longest pause within a small body whose length is not known. Servers write such a body at once; if they do not, it is a stream.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long a small body of unknown length may take to arrive after its head. Servers write such a body at once; if they do not, it is a
+/// stream.
+const SMALL_WITHIN: Duration = Duration::from_millis(100);
 
-/// Reads a body of unknown length as long as it has at most `most` bytes and arrives without a pause, and returns the bytes if that is
-/// all of it. The returned body has all pieces as they arrived. The first piece must arrive within `limit`, and so must each further one.
+/// Reads a body of unknown length, and returns its bytes if it has at most `max_bytes` and arrives in a short time. The returned body has
+/// all pieces as they arrived. Each further piece must arrive within `limit`.
 ///
 /// # Errors
-/// Returns an error if the body breaks off, or the first piece does not arrive in time.
+/// Returns an error if the body breaks off.
 pub(super) async fn read_small(
     body: Incoming,
     limit: Duration,
-    most: usize,
+    max_bytes: usize,
 ) -> io::Result<(Option<Bytes>, Relay)> {
     let mut relay = Relay::arriving(body, limit);
     let (mut frames, mut whole) = (VecDeque::new(), Vec::new());
-    let is_all = loop {
+    let deadline = Instant::now() + SMALL_WITHIN;
+    let is_complete = loop {
         let next = std::future::poll_fn(|context| Pin::new(&mut relay).poll_frame(context));
-        let next = match frames.is_empty() {
-            true => next.await,
-            false => match timeout(PAUSE, next).await {
-                Ok(next) => next,
-                Err(_) => break false,
-            },
-        };
+        let Ok(next) = timeout_at(deadline, next).await else { break false };
         let Some(frame) = next else { break true };
         let frame = frame?;
         if let Some(data) = frame.data_ref() {
             whole.extend_from_slice(data);
         }
         frames.push_back(frame);
-        if whole.len() > most {
+        if whole.len() > max_bytes {
             break false;
         }
     };
     let rest = match mem::replace(&mut relay.source, Source::Whole(None)) {
-        Source::Arriving(rest) if !is_all => Some(rest),
+        Source::Arriving(rest) if !is_complete => Some(rest),
         _ => None,
     };
-    Ok((is_all.then(|| whole.into()), Relay::new(Source::Begun(frames, rest), limit)))
+    Ok((is_complete.then(|| whole.into()), Relay::new(Source::Begun(frames, rest), limit)))
 }
 
 /// Reads a body into memory.

@@ -9,6 +9,8 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 /// A batch of about 600 kB.
@@ -68,6 +70,8 @@ struct Process {
     child: Child,
     address: SocketAddr,
     own: SocketAddr,
+    /// The messages that were logged since the start.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -87,8 +91,26 @@ impl Process {
         let watching = lines.find(|line| line["fields"]["message"] == "watching").unwrap();
         let address = |name: &str| watching["fields"][name].as_str().unwrap().parse().unwrap();
         let (address, own) = (address("address"), address("own"));
-        std::thread::spawn(move || lines.count());
-        Self { child, address, own }
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let logged = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines {
+                logged
+                    .lock()
+                    .unwrap()
+                    .push(line["fields"]["message"].as_str().unwrap_or_default().to_owned());
+            }
+        });
+        Self { child, address, own, log }
+    }
+
+    /// Waits until a message that contains this text is logged.
+    fn until_logged(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.log.lock().unwrap().iter().any(|message| message.contains(text)) {
+            assert!(Instant::now() < deadline, "not logged: {text}; {:?}", self.log.lock().unwrap());
+            std::thread::yield_now();
+        }
     }
 
     /// Returns the resident memory in bytes.
@@ -120,6 +142,26 @@ fn counting() -> SocketAddr {
 }
 
 #[test]
+fn the_log_names_requests_that_are_not_observed() {
+    let watched = Process::start(counting(), &[]);
+    let ask = |bytes: &[u8]| {
+        let mut stream = connect(watched.address);
+        stream.write_all(bytes).unwrap();
+        // An answer, or the end of the connection.
+        let _ = stream.read(&mut [0; 64]);
+    };
+    ask(&message::post("/score", "{}"));
+    watched.until_logged("a POST to this path was answered with JSON, but was not observed");
+    ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    watched.until_logged("a client began with HTTP/2");
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let watched = Process::start(nowhere, &[]);
+    let mut stream = connect(watched.address);
+    stream.write_all(&message::post("/predict", "{}")).unwrap();
+    watched.until_logged("a request was not answered: the model server cannot be reached");
+}
+
+#[test]
 fn a_body_of_a_gigabyte_passes_without_taking_memory() {
     const SIZE: usize = 1 << 30;
     let watched = Process::start(counting(), &[]);
@@ -137,10 +179,23 @@ fn a_body_of_a_gigabyte_passes_without_taking_memory() {
     assert!(memory < 64e6, "{memory} bytes");
 }
 
+/// Starts an upstream that sends bodies back.
+fn returning() -> SocketAddr {
+    Upstream::serving(|mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        while let Ok(head) = Message::read_head(&mut reader) {
+            let mut body = vec![0; head.field("content-length").unwrap().parse().unwrap()];
+            reader.read_exact(&mut body).unwrap();
+            let answer = Answer::json(200, std::str::from_utf8(&body).unwrap());
+            stream.write_all(&answer.bytes).unwrap();
+        }
+    })
+}
+
 #[test]
-fn two_hundred_bodies_at_once_fit_into_64_mebibytes() {
+fn two_hundred_bodies_and_answers_at_once_fit_into_64_mebibytes() {
     const SIZE: usize = 1 << 20;
-    let watched = Process::start(counting(), &[]);
+    let watched = Process::start(returning(), &[]);
     let body = vec![b'x'; SIZE];
     let half = SIZE / 2;
     let mut streams: Vec<_> = (0..200).map(|_| connect(watched.address)).collect();
@@ -155,7 +210,7 @@ fn two_hundred_bodies_at_once_fit_into_64_mebibytes() {
     for stream in &mut streams {
         stream.write_all(&body[half..]).unwrap();
         let answer = Message::read_answer(&mut BufReader::new(stream), false).unwrap();
-        assert_eq!(answer.body, SIZE.to_string().as_bytes());
+        assert_eq!(answer.body, body);
     }
     let memory = watched.memory();
     assert!(memory < f64::from(64 << 20), "{memory} bytes");

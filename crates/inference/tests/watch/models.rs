@@ -106,6 +106,12 @@ fn a_profile_that_cannot_be_used_is_named_at_the_start() {
     let (one, two) = (format!("a={}", PROFILE.display()), format!("b={}", PROFILE.display()));
     let twice = build(&[&one, &two]);
     assert!(twice.contains("given twice"), "{twice}");
+    // A path of its own is no second model, wherever it stands.
+    let path = format!("/score={}", PROFILE.display());
+    for order in [[&path, &one, &two], [&one, &path, &two], [&one, &two, &path]] {
+        let twice = build(&order.map(String::as_str));
+        assert!(twice.contains("given twice"), "{twice}");
+    }
     let other = other();
     let same = build(&[&format!("a={other}"), &one]);
     assert!(same.contains("another profile is for the same requests"), "{same}");
