@@ -4,7 +4,7 @@
 use crate::{
     Table,
     encoding::{Encoding, Scaling, Slot},
-    pools::{POOLED_BELOW, Pools},
+    rare_categories::{POOLED_BELOW, PooledColumns},
     table::{Column, present},
 };
 
@@ -73,7 +73,7 @@ impl Design {
     }
 
     /// Returns the columns of the rare categories, one list per categorical feature that has several.
-    pub(crate) fn pools(&self) -> Pools {
+    pub(crate) fn pools(&self) -> PooledColumns {
         let mut counts = vec![0_usize; self.width()];
         self.active.iter().for_each(|&at| counts[self.to_encoded[at as usize]] += 1);
         let mut start = 0;
@@ -88,7 +88,7 @@ impl Design {
                 }
             }
         });
-        Pools::of(lists)
+        PooledColumns::of(lists)
     }
 
     /// Returns the number of columns.
@@ -197,7 +197,7 @@ mod tests {
         let table = Table::from_rows(columns, vec!["c".into()], &rows, vec![0; 60]);
         let design = Design::new(&table, &(0..60).collect::<Vec<_>>());
         // Column 0 is that of y, 1 to 5 are those of x, and 6 to 10 are those of z, of which b has ten rows and c has none.
-        assert_eq!(design.pools(), Pools::of([vec![1, 3], vec![7, 8]]));
+        assert_eq!(design.pools(), PooledColumns::of([vec![1, 3], vec![7, 8]]));
     }
 
     #[test]

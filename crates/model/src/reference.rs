@@ -17,7 +17,7 @@ use crate::{
     card::{ErrorReference, signal_names},
     design::Design,
     logistic::{argmax, softmax},
-    pools::Pools,
+    rare_categories::PooledColumns,
     shape::{Distance, Shape},
     split::{folds, parted},
 };
@@ -109,7 +109,7 @@ fn distances(
     table: &Table,
     design: &Design,
     served: &Shape,
-    pools: &Pools,
+    pools: &PooledColumns,
     rng: &mut ChaCha8Rng,
 ) -> Vec<f64> {
     if Shape::is_plenty(&table.class_counts(), design.width(), PLENTY) {
@@ -142,7 +142,7 @@ fn distance(design: &Design, shape: &Shape, rows: &[usize]) -> Vec<f64> {
     rows.par_iter().map_init(Default::default, one).collect()
 }
 
-fn shape(table: &Table, design: &Design, rows: &[usize], pools: &Pools) -> Shape {
+fn shape(table: &Table, design: &Design, rows: &[usize], pools: &PooledColumns) -> Shape {
     let encode = |row: usize, encoded: &mut Vec<f64>| design.encoded(row, encoded);
     Shape::of_rows(rows, table.classes.len(), design.width(), |row| table.labels[row], encode, pools)
 }
@@ -273,8 +273,9 @@ mod tests {
             Table::from_rows(iris.columns.clone(), iris.classes.clone(), &rows, iris.labels.repeat(2));
         let all: Vec<usize> = (0..table.len()).collect();
         let design = Design::new(&table, &all);
-        let served = shape(&table, &design, &all, &Pools::default());
-        let own = distances(&table, &design, &served, &Pools::default(), &mut ChaCha8Rng::seed_from_u64(1));
+        let served = shape(&table, &design, &all, &PooledColumns::default());
+        let own =
+            distances(&table, &design, &served, &PooledColumns::default(), &mut ChaCha8Rng::seed_from_u64(1));
         assert_eq!(own, distance(&design, &served, &all));
     }
 
@@ -302,7 +303,7 @@ mod tests {
             let table = Table::from_rows(columns.to_vec(), vec!["x".into()], &own, vec![0; 800]);
             let all: Vec<usize> = (0..800).collect();
             let design = Design::new(&table, &all);
-            let psi = |pools: &Pools| {
+            let psi = |pools: &PooledColumns| {
                 let shape = shape(&table, &design, &all, pools);
                 let reference: Vec<Option<f64>> =
                     distance(&design, &shape, &all).into_iter().map(Some).collect();
@@ -316,7 +317,7 @@ mod tests {
                 drift::psi(&Shares::new(&reference.expected, 800, &counts).unwrap()).value
             };
             together += psi(&design.pools()) / 5.0;
-            apart += psi(&Pools::default()) / 5.0;
+            apart += psi(&PooledColumns::default()) / 5.0;
         }
         // If the categories are told apart, the PSI is near the limit of 0.1, or above it.
         assert!(together < 0.04 && apart > 0.07, "{together} {apart}");

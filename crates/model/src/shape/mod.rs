@@ -13,7 +13,7 @@ mod shared_covariance;
 
 pub use distance::Distance;
 
-use crate::pools::{Pools, average, average_pairs};
+use crate::rare_categories::{PooledColumns, average, average_pairs};
 use serde::{Deserialize, Serialize};
 use shared_covariance::{MAX_FACTORS, shared};
 
@@ -69,7 +69,7 @@ impl Shape {
         width: usize,
         label: impl Fn(usize) -> usize,
         encode: impl Fn(usize, &mut Vec<f64>),
-        pools: &Pools,
+        pools: &PooledColumns,
     ) -> Self {
         let mut counts = vec![0_u64; classes];
         let mut means = vec![vec![0.0; width]; classes];

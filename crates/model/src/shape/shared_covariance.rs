@@ -3,7 +3,7 @@
 use super::{Spread, VARIANCE_FLOOR};
 use crate::{
     design::dot,
-    pools::{Pools, average},
+    rare_categories::{PooledColumns, average},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -28,7 +28,7 @@ pub(super) fn shared(
     freedom: usize,
     width: usize,
     centred: impl Fn(usize, &mut Vec<f64>),
-    pools: &Pools,
+    pools: &PooledColumns,
 ) -> Spread {
     let mut variances = vec![0.0; width];
     let mut values = Vec::new();

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 fn of_rows(rows: &[Vec<f64>], labels: &[usize], classes: usize) -> Shape {
     let all: Vec<usize> = (0..rows.len()).collect();
     let encode = |row: usize, out: &mut Vec<f64>| out.clone_from(&rows[row]);
-    Shape::of_rows(&all, classes, rows[0].len(), |row| labels[row], encode, &Pools::default())
+    Shape::of_rows(&all, classes, rows[0].len(), |row| labels[row], encode, &PooledColumns::default())
 }
 
 #[test]
