@@ -61,6 +61,9 @@ impl Copy {
     /// Takes the memory for a body of this many bytes. If many bodies arrive at once and take memory piece by piece, none of the copies
     /// may become complete.
     pub(super) fn expect(&mut self, length: u64) {
+        if self.failed.is_some() {
+            return;
+        }
         match usize::try_from(length) {
             Ok(length) if length <= self.limit => self.take(length),
             _ => self.fail(NotCopied::TooLarge),
@@ -99,7 +102,8 @@ impl Copy {
         self.failed.map_or(Ok(&self.bytes), Err)
     }
 
-    fn fail(&mut self, reason: NotCopied) {
+    /// Gives the memory back. The body is not copied for this reason.
+    pub(super) fn fail(&mut self, reason: NotCopied) {
         self.failed = Some(reason);
         self.bytes = Vec::new();
         self.budget.give_back(mem::take(&mut self.taken));

@@ -1,6 +1,12 @@
 //! One request and its answer: counted when the answer has passed, and handed to the observer if it is a prediction.
 
-use super::{Shared, copy::Copy, headers::BodyHeaders, observer::Observation, relay::SharedCopy};
+use super::{
+    Shared,
+    copy::{Copy, NotCopied},
+    headers::BodyHeaders,
+    observer::Observation,
+    relay::SharedCopy,
+};
 use crate::{
     metrics::{MethodLabel, WatchOutcome},
     route::Route,
@@ -34,6 +40,22 @@ pub(super) struct Prediction {
     pub(super) answer_headers: BodyHeaders,
     /// The outputs, if the answer was already read for prediction ids.
     pub(super) outputs: Option<Vec<Output>>,
+}
+
+impl Prediction {
+    /// Takes the memory for an answer of this many bytes, if it is known. Neither the request nor the answer takes memory if there is not
+    /// enough for both, so that other predictions can be observed.
+    pub(super) fn expect_answer(&self, length: Option<u64>) {
+        let (mut request, mut answer) = (self.request.borrow_mut(), self.answer.borrow_mut());
+        if let Err(reason) = request.bytes() {
+            answer.fail(reason);
+        } else if let Some(length) = length {
+            answer.expect(length);
+        }
+        if answer.bytes() == Err(NotCopied::NoMemory) {
+            request.fail(NotCopied::NoMemory);
+        }
+    }
 }
 
 impl Exchange {

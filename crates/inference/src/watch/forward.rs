@@ -199,8 +199,8 @@ impl Worker {
             None => headers::is_json(response.headers()),
         };
         if !may_be_small || !response.status().is_success() || self.shared.prediction_ids == 0 {
-            if let Some(length) = size {
-                copy.borrow_mut().expect(length);
+            if let Some(prediction) = passing.exchange.prediction() {
+                prediction.expect_answer(size);
             }
             return Ok((response.map(|body| Relay::arriving(body, limit).copied(copy)), Some(lease)));
         }
