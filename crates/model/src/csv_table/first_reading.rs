@@ -75,7 +75,8 @@ pub(super) fn profile(
         if record.len() != width {
             // A quote that is not closed makes the following lines part of one field.
             let remedy = if record.iter().any(|field| field.contains('\n')) {
-                "a quoted field of this row goes over several lines; close its quote, or write a quote inside a field twice"
+                "a quoted field of this row goes over several lines; if its quote is not closed, close it; otherwise quote fields that contain the \
+                 separator, and write a quote inside a field twice"
             } else {
                 "quote fields that contain the separator, or name another with --separator"
             };

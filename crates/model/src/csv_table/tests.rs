@@ -59,8 +59,8 @@ fn every_error_names_file_line_and_column() {
     let unclosed = error(&format!("a,class\n1,x\n\"2,y\n{}", "3,x\n".repeat(300_000)));
     assert_eq!(
         unclosed,
-        "data.csv:3: expected 2 fields as in the header, got 1; a quoted field of this row goes over several lines; close its \
-         quote, or write a quote inside a field twice"
+        "data.csv:3: expected 2 fields as in the header, got 1; a quoted field of this row goes over several lines; if its \
+         quote is not closed, close it; otherwise quote fields that contain the separator, and write a quote inside a field twice"
     );
     let many: String = (0..202).map(|i| format!("{i},c{}\n", i / 2)).collect();
     assert!(

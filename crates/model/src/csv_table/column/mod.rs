@@ -46,12 +46,13 @@ pub(super) struct Profile {
     filled: usize,
     /// The number of values that are finite numbers below [`LARGEST`].
     numbers: usize,
-    /// The number of values that a program may have written for a number but that cannot be used: infinite, not a number, or above
-    /// [`LARGEST`].
-    unusable: usize,
+    /// The number of values that are numbers of at least [`LARGEST`], such as `1e160`.
+    too_large: usize,
+    /// The number of values that spell an infinite number, such as `-inf`.
+    infinite: usize,
     /// The number of integers with leading zeros, and the first of them.
-    zeros: usize,
-    first_zeros: String,
+    leading_zeros: usize,
+    first_leading_zeros: String,
     /// The number of values that look like dates.
     dates: usize,
     /// The number of values that usually stand for a missing one, such as `NA`.
@@ -78,9 +79,10 @@ impl Profile {
             forced,
             filled: 0,
             numbers: 0,
-            unusable: 0,
-            zeros: 0,
-            first_zeros: String::new(),
+            too_large: 0,
+            infinite: 0,
+            leading_zeros: 0,
+            first_leading_zeros: String::new(),
             dates: 0,
             placeholders: 0,
             notations: Default::default(),
@@ -104,14 +106,18 @@ impl Profile {
                     number.abs() >= EXACT && number.fract() == 0.0 && !cell.contains(['e', 'E', '.']),
                 );
                 if has_leading_zeros(cell) {
-                    self.zeros += 1;
-                    if self.first_zeros.is_empty() {
-                        cell.clone_into(&mut self.first_zeros);
+                    self.leading_zeros += 1;
+                    if self.first_leading_zeros.is_empty() {
+                        cell.clone_into(&mut self.first_leading_zeros);
                     }
                 }
             }
             parsed => {
-                self.unusable += usize::from(parsed.is_ok());
+                // `NaN` stands for a missing value in columns of text, too, so it is not a sign of a number.
+                if parsed.is_ok_and(|number| !number.is_nan()) {
+                    let has_digits = cell.bytes().any(|byte| byte.is_ascii_digit());
+                    *(if has_digits { &mut self.too_large } else { &mut self.infinite }) += 1;
+                }
                 self.dates += usize::from(is_date(cell));
                 self.placeholders += usize::from(is_placeholder(cell));
                 if let Some((form, plain)) = number_form(cell) {
@@ -182,8 +188,7 @@ impl Profile {
         if let Some(unfit) = self.other_notation(&flag_value, is_forced) {
             return Err(unfit);
         }
-        let is_numeric = self.share(self.numbers + self.unusable) > NUMERIC_SHARE;
-        if is_numeric || self.is_numbers_and_placeholders() {
+        if self.is_mostly_numbers() || self.is_numbers_and_placeholders() {
             return Err(self.not_numbers(text, line, &flag_value, is_forced));
         }
         let unfit = |fault, extent, remedy| Unfit { line, fault, extent, remedy, shared: None };
@@ -286,8 +291,8 @@ impl Profile {
                  if the column holds identifiers, leave it out with --drop {flag_value}",
                 counted(self.inexact, "integer is", "integers are")
             )),
-            Some(ColumnType::Numeric) if self.zeros > 0 && self.forced.is_none() => {
-                let (first, zeros) = (quoted(&self.first_zeros), counted(self.zeros, "number has", "numbers have"));
+            Some(ColumnType::Numeric) if self.leading_zeros > 0 && self.forced.is_none() => {
+                let (first, zeros) = (quoted(&self.first_leading_zeros), counted(self.leading_zeros, "number has", "numbers have"));
                 notes.push(format!(
                     "column {name}: {zeros} leading zeros, such as {first}; if they are codes, read them as categories with \
                      --categorical {flag_value}"
@@ -326,9 +331,17 @@ impl Profile {
         Some(flags.join(" "))
     }
 
+    /// Returns whether most values are numbers, some of which may be too large. Infinite ones are not counted on either side: a program
+    /// writes them among numbers, but a text may also be `inf`.
+    fn is_mostly_numbers(&self) -> bool {
+        let others = self.filled - self.infinite;
+        (self.numbers + self.too_large) as f64 > NUMERIC_SHARE * others as f64
+    }
+
     /// Returns whether all values are numbers, except for a few different texts that usually stand for a missing value.
     fn is_numbers_and_placeholders(&self) -> bool {
-        self.numbers > 0 && self.odd_kinds <= NAMED_TEXTS && self.numbers + self.placeholders == self.filled
+        let known = self.numbers + self.too_large + self.infinite + self.placeholders;
+        self.numbers > 0 && self.odd_kinds <= NAMED_TEXTS && known == self.filled
     }
 
     fn share(&self, part: usize) -> f64 {

@@ -87,6 +87,24 @@ fn numbers_that_are_too_large_or_infinite_are_not_read_as_categories() {
     assert!(error.contains("must be finite and below 1e150"), "{error}");
     let error = decide(&["1", "-Infinity", "-Infinity", "2"], None).unwrap_err();
     assert!(error.contains("give --missing -Infinity to treat it as missing"), "{error}");
+    // Not even if they are many, or if values are missing.
+    assert!(decide(&["1", "inf", "inf", "inf"], None).is_err());
+    assert!(decide(&["1", "nan", "nan", "inf", "1e160"], None).is_err());
+}
+
+#[test]
+fn texts_that_spell_a_number_do_not_make_a_column_of_texts_numeric() {
+    for token in ["NaN", "nan", "inf", "Infinity"] {
+        let cells = [[token; 6].as_slice(), &["red", "blue", "red", "blue"]].concat();
+        assert_eq!(decide(&cells, None), Ok(ColumnType::Categorical), "{token}");
+    }
+    let mut profile = Profile::new(None);
+    ["NaN", "NaN", "NaN", "red"].iter().zip(2..).for_each(|(cell, line)| profile.add(cell, line));
+    let notes = profile.notes("color", Some(ColumnType::Categorical));
+    assert!(notes[0].contains("--missing 'NaN' makes it a missing value"), "{notes:?}");
+    // Numbers have to outnumber the texts.
+    assert_eq!(decide(&["1", "2", "inf", "red", "blue"], None), Ok(ColumnType::Categorical));
+    assert!(decide(&["1", "2", "3", "inf", "red", "blue"], None).is_err());
 }
 
 #[test]
