@@ -5,6 +5,7 @@ use inference::foreign::{Protocol, Reader};
 use model::{ModelFile, Output, ServerForm, ServerProbabilities, iris};
 use serde_json::{Value, json};
 use std::{
+    cell::Cell,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
@@ -277,6 +278,71 @@ fn a_server_that_closes_the_connection_on_other_forms_is_profiled() {
     };
     let Profiled { file, .. } = native(answer, &[]).unwrap();
     assert_eq!(file.server.unwrap().form.unwrap().field.as_deref(), Some("features"));
+}
+
+#[test]
+fn a_server_that_closes_the_connection_after_a_refusal_is_profiled() {
+    thread_local! {
+        /// Whether the connection of this thread has got an error as its answer.
+        static HAS_REFUSED: Cell<bool> = const { Cell::new(false) };
+    }
+    let answer = |body: &Value| {
+        assert!(!HAS_REFUSED.get(), "a failure that the test expects");
+        match body["features"].as_array() {
+            Some(row) => (200, json!({"label": NAMES[rule(&json!(row)).0]}).to_string()),
+            None => {
+                HAS_REFUSED.set(true);
+                (422, "no features".into())
+            }
+        }
+    };
+    let Profiled { file, .. } = native(answer, &[]).unwrap();
+    let form = file.server.unwrap().form.unwrap();
+    assert_eq!(form, ServerForm { field: Some("features".into()), named: false, listed: false });
+}
+
+#[test]
+fn a_server_that_resets_the_connection_on_a_form_is_profiled() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        // Unread bytes make the closed connection a reset one.
+        let mut stream = listener.accept().unwrap().0;
+        stream.read_exact(&mut [0]).unwrap();
+        drop(stream);
+        let answer: Arc<Answer> = Arc::new(|_: &str, body: &Value| {
+            let rows = body["instances"].as_array().unwrap().iter();
+            let classes = rows.map(|row| NAMES[rule(row).0]);
+            (200, json!({"predictions": classes.collect::<Vec<_>>()}).to_string())
+        });
+        for stream in listener.incoming() {
+            talk(stream.unwrap(), &answer);
+        }
+    });
+    let Profiled { file, .. } = profile(&format!("http://{address}"), &["--protocol", "native"]).unwrap();
+    let form = file.server.unwrap().form.unwrap();
+    assert_eq!(form, ServerForm { field: Some("instances".into()), named: true, listed: true });
+}
+
+#[test]
+fn a_connection_that_is_closed_on_a_batch_is_an_error_and_no_row_is_sent_again() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    let answer = move |body: &Value| {
+        let rows = body["instances"].as_array().unwrap();
+        counted.fetch_add(1, Ordering::SeqCst);
+        assert!(rows.len() <= 2, "a failure that the test expects");
+        let classes = rows.iter().map(|row| NAMES[rule(row).0]);
+        (200, json!({"predictions": classes.collect::<Vec<_>>()}).to_string())
+    };
+    let error = native(answer, &[]).map(|own| own.text).unwrap_err();
+    for part in [
+        "iris.csv:2 to 51: POST /predict: the server closed the connection without an answer",
+        "send fewer rows at once with --upstream-batch, or look for the reason in the server's log",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
 
 #[test]

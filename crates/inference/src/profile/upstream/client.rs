@@ -11,7 +11,13 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rustls::{CertificateError, ClientConfig, RootCertStore, pki_types::ServerName};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    io::{self, ErrorKind},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -60,7 +66,7 @@ impl fmt::Display for Closed {
     }
 }
 
-impl std::error::Error for Closed {}
+impl Error for Closed {}
 
 /// A connection to a server.
 pub(super) struct Client {
@@ -141,6 +147,11 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let tls = address.is_https.then(tls).transpose()?;
         Ok(Self { address, timeout, runtime: Arc::new(runtime), tls, connection: None })
+    }
+
+    /// Closes the connection, so that the next request is sent over a new one.
+    pub(super) fn disconnect(&mut self) {
+        self.connection = None;
     }
 
     /// Requests a path.
@@ -257,10 +268,24 @@ fn plain(error: hyper::Error) -> anyhow::Error {
     if error.is_parse() {
         return anyhow!("the answer is not HTTP; if the server uses TLS, give an https:// address");
     }
-    if error.is_incomplete_message() {
+    if error.is_incomplete_message() || error.is_canceled() || is_disconnect(&error) {
         return Closed.into();
     }
     anyhow::Error::from(error).context("the request failed")
+}
+
+/// Returns whether the server closed the connection: with TCP's RST, or with TLS but without its closing message.
+fn is_disconnect(error: &hyper::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
+        matches!(
+            cause.kind(),
+            ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+        )
+    })
 }
 
 /// Returns why a secure connection failed, with a remedy.

@@ -153,7 +153,20 @@ struct Refused {
     by_rows: bool,
     /// Whether the server answered, and the answer cannot be read.
     is_answered: bool,
+    /// Whether the server closed the connection without an answer.
+    is_closed: bool,
     error: anyhow::Error,
+}
+
+impl Refused {
+    /// Returns the error for `rows` rows in a form that the server has answered before.
+    fn into_error(self, rows: usize) -> anyhow::Error {
+        if !self.is_closed {
+            return self.error;
+        }
+        let fewer = if rows > 1 { "send fewer rows at once with --upstream-batch, or " } else { "" };
+        anyhow!("{}; {fewer}look for the reason in the server's log", self.error)
+    }
 }
 
 impl Sender<'_> {
@@ -196,13 +209,15 @@ impl Sender<'_> {
             _ => None,
         };
         let forms = declared.map_or_else(|| Form::of(self.protocol, &self.layout, tensor), |form| vec![form]);
-        // The first problem, unless another one is about an answer, which is nearer to the solution than the refusals of other forms.
+        // The first problem, unless another one is about an answer, because it shows that the form is right.
         let mut problem: Option<(Refused, &Form)> = None;
         for form in &forms {
             let end = if form.is_single() { 1 } else { 2.min(self.batch.rows.len()) };
+            // A server may close the connection after it has refused a form; the next form then needs another connection.
+            client.disconnect();
             match self.ask(client, form, 0..end) {
                 Ok(_) => return Ok(form.clone()),
-                Err(refused) if !refused.by_rows => return Err(refused.error),
+                Err(refused) if !refused.by_rows && !refused.is_closed => return Err(refused.error),
                 Err(refused)
                     if problem.as_ref().is_none_or(|(own, _)| !own.is_answered && refused.is_answered) =>
                 {
@@ -265,8 +280,12 @@ impl Sender<'_> {
     /// Sends rows and reads the answer.
     fn ask(&self, client: &mut Client, form: &Form, rows: Range<usize>) -> Result<Answer, Refused> {
         let body = form.body(&self.layout, self.batch, rows.start, rows.end);
-        let failed =
-            |error: anyhow::Error| Refused { by_rows: error.is::<Closed>(), is_answered: false, error };
+        let failed = |error: anyhow::Error| {
+            let is_closed = error.is::<Closed>();
+            let error =
+                if is_closed { anyhow!("{}: POST {}: {error}", self.place(&rows), self.path) } else { error };
+            Refused { by_rows: false, is_answered: false, is_closed, error }
+        };
         let answer = client.post(&self.path, body).map_err(failed)?;
         let shown = || {
             let text = String::from_utf8_lossy(&answer.body);
@@ -274,7 +293,7 @@ impl Sender<'_> {
         };
         let refused = |by_rows, message: String| {
             let error = anyhow!("{}: POST {}: {message}", self.place(&rows), self.path);
-            Err(Refused { by_rows, is_answered: answer.status == 200, error })
+            Err(Refused { by_rows, is_answered: answer.status == 200, is_closed: false, error })
         };
         let status = answer.status;
         match status {
@@ -331,7 +350,7 @@ impl Sender<'_> {
         rows: Range<usize>,
     ) -> anyhow::Error {
         if !refused.by_rows || rows.len() == 1 {
-            return refused.error;
+            return refused.into_error(rows.len());
         }
         let single = rows.map(|row| self.ask(client, form, row..row + 1)).find_map(Result::err);
         match single {
@@ -409,7 +428,8 @@ impl Sender<'_> {
         let step = if form.is_single() { 1 } else { count };
         for first in (0..count).step_by(step) {
             let range = first..(first + step).min(count);
-            let answer = self.ask(client, form, range).map_err(|refused| refused.error)?;
+            let rows = range.len();
+            let answer = self.ask(client, form, range).map_err(|refused| refused.into_error(rows))?;
             self.add(&mut again, &answer).map_err(anyhow::Error::msg)?;
         }
         let Some(again) = again else { return Ok(None) };
