@@ -12,7 +12,7 @@ pub struct ServerModel {
     /// The name of the tensor that holds all columns; `None` if each column is an input or a named value of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensor: Option<String>,
-    /// The JSON around the rows of requests that the server was asked with, if its protocol leaves this to the server.
+    /// The JSON around the rows of requests that the server was asked with, as far as its protocol leaves this to the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<ServerForm>,
     /// The name of the output or field with the predicted class or number, if the server returns one.
