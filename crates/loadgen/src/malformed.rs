@@ -166,8 +166,11 @@ fn huge(key: &str) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Protocol, Tensors};
-    use model::{ModelCard, ServerForm, ServerInput, ServerModel, ServerProbabilities};
+    use crate::{
+        plan::body::in_form,
+        scenario::{Protocol, Tensors},
+    };
+    use model::ModelCard;
     use std::sync::Arc;
 
     fn iris() -> ModelCard {
@@ -218,22 +221,8 @@ mod tests {
     #[test]
     fn mistakes_are_made_in_the_form_that_the_profile_of_a_server_has() {
         let writer = |field: Option<&str>, named, listed| {
-            let mut model: crate::plan::Model = iris().into();
-            let input = |feature: &model::Feature| ServerInput {
-                name: feature.name.clone(),
-                feature: feature.name.clone(),
-            };
-            model.server = Some(ServerModel {
-                inputs: model.card.features.iter().map(input).collect(),
-                tensor: None,
-                form: Some(ServerForm { field: field.map(str::to_owned), named, listed }),
-                output: None,
-                probabilities_output: None,
-                labels: model.card.classes.clone(),
-                probabilities: ServerProbabilities::PerClass,
-                logits: false,
-            });
-            BodyWriter::new(&Protocol::Native, &Arc::new(model)).unwrap()
+            let model = in_form(iris().into(), str::to_owned, field, named, listed);
+            BodyWriter::new(&Protocol::Native, &model).unwrap()
         };
         let spoilt = |kind: Malformed, writer: &BodyWriter| {
             kind.spoil(&ROW, writer).map(|body| String::from_utf8(body.to_vec()).unwrap())

@@ -319,7 +319,7 @@ mod tests {
             together += psi(&design.pools()) / 5.0;
             apart += psi(&PooledColumns::default()) / 5.0;
         }
-        // If the categories are told apart, the PSI is near the limit of 0.1, or above it.
+        // If each category has its own mean and variance, the PSI is near the limit of 0.1, or above it.
         assert!(together < 0.04 && apart > 0.07, "{together} {apart}");
     }
 }

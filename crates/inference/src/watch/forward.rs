@@ -218,7 +218,12 @@ impl Worker {
         } else {
             match relay::read_small(body, limit, SMALL as usize).await.map_err(broke_off)? {
                 (Some(whole), body) => (whole, body),
-                (None, body) => return Ok((Response::from_parts(parts, body.copied(copy)), Some(lease))),
+                (None, body) => {
+                    if let Some(prediction) = passing.exchange.prediction() {
+                        prediction.expect_answer(None);
+                    }
+                    return Ok((Response::from_parts(parts, body.copied(copy)), Some(lease)));
+                }
             }
         };
         copy.borrow_mut().add(&whole);

@@ -106,7 +106,7 @@ fn a_profile_that_cannot_be_used_is_named_at_the_start() {
     let (one, two) = (format!("a={}", PROFILE.display()), format!("b={}", PROFILE.display()));
     let twice = build(&[&one, &two]);
     assert!(twice.contains("given twice"), "{twice}");
-    // A path of its own is no second model, wherever it stands.
+    // A profile for a path may be the first, the second or the last one.
     let path = format!("/score={}", PROFILE.display());
     for order in [[&path, &one, &two], [&one, &path, &two], [&one, &two, &path]] {
         let twice = build(&order.map(String::as_str));

@@ -295,6 +295,29 @@ fn tensor_pieces(tensors: &Tensors, columns: &[Column]) -> Vec<String> {
     pieces
 }
 
+/// Returns the model as a server describes it that takes rows in this form, with columns that are named by `name`.
+#[cfg(test)]
+pub(crate) fn in_form(
+    mut model: Model,
+    name: impl Fn(&str) -> String,
+    field: Option<&str>,
+    named: bool,
+    listed: bool,
+) -> Arc<Model> {
+    let input = |own: &Feature| model::ServerInput { name: name(&own.name), feature: own.name.clone() };
+    model.server = Some(ServerModel {
+        inputs: model.card.features.iter().map(input).collect(),
+        tensor: None,
+        form: Some(ServerForm { field: field.map(str::to_owned), named, listed }),
+        output: None,
+        probabilities_output: None,
+        labels: model.card.classes.clone(),
+        probabilities: model::ServerProbabilities::PerClass,
+        logits: false,
+    });
+    Arc::new(model)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -432,21 +455,7 @@ mod tests {
     #[test]
     fn rows_have_the_form_that_the_profile_of_a_server_has() {
         let asked = |field: Option<&str>, named, listed| {
-            let mut model = Model::clone(&iris());
-            let features = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
-            let input =
-                |feature: &str| ServerInput { name: feature.replace('_', "-"), feature: feature.into() };
-            model.server = Some(ServerModel {
-                inputs: features.map(input).into(),
-                tensor: None,
-                form: Some(ServerForm { field: field.map(str::to_owned), named, listed }),
-                output: None,
-                probabilities_output: None,
-                labels: model.card.classes.clone(),
-                probabilities: ServerProbabilities::PerClass,
-                logits: false,
-            });
-            Arc::new(model)
+            in_form(Model::clone(&iris()), |feature| feature.replace('_', "-"), field, named, listed)
         };
         let list = object!([5.1, 3.5, 1.4, null]);
         let named =

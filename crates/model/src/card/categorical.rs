@@ -125,7 +125,7 @@ impl Categorical {
     /// Returns a text that is written like the categories and is not in the reference.
     fn unseen(&self) -> &'static str {
         let candidates: &[&str] = match self.written {
-            // If `true` and `false` are both categories, there is no other boolean, so this is a text.
+            // Also for booleans, because both of them are usually categories.
             Written::Text | Written::Boolean => &["unseen", "never seen", "a category that was never seen"],
             Written::Number => &["-999", "-99999", "-9999999"],
         };

@@ -5,7 +5,7 @@ use crate::design::dot;
 
 /// The strength with which a covariance that is estimated from few rows is shrunk towards its diagonal: correlations are multiplied by
 /// 1 − 0.1·columns/rows. Iris (4 columns, 50 rows per class) keeps 99 % of its correlations; 30 columns with 15 rows keep 80 %.
-/// Without shrinkage, there is no inverse if there are fewer rows than columns.
+/// With fewer rows than columns, the covariance can be inverted only after it is shrunk.
 const SHRINKAGE: f64 = 0.1;
 
 /// Measures the smallest class-conditional Mahalanobis distance of a row (P. C. Mahalanobis, 1936): the distance from the nearest
