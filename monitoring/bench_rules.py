@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what the rules cost a real Prometheus: recorded series, evaluation time, memory.
 
-Serves made-up pages of replicas on loopback, has Prometheus scrape them every 5 s, and compares the rules of this working tree with
+Serves made-up pages of replicas on loopback, has Prometheus scrape them, and compares the rules of this working tree with
 those of a former commit, one after the other, twice. Then the same for many models, from which a fleet is extrapolated.
 
 Run it by `just bench-rules`. PROMETHEUS names another binary than the one on PATH.
@@ -26,7 +26,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMER = "4c37d2d"
-SCRAPE = 5
+# Times of evaluation are given per so many seconds.
+PERIOD = 5
 FLEET = 1_000
 REFERENCE_ROWS = 1_000
 # Rows per second of a replica: every window has its 60, so no rule is spared its work.
@@ -194,7 +195,7 @@ def free_port():
 class Prometheus:
     """A Prometheus server with these rules that scrapes these replicas."""
 
-    def __init__(self, rules, jobs, server):
+    def __init__(self, rules, jobs, server, interval):
         self.home = tempfile.mkdtemp(prefix="bench-rules-")
         shutil.copytree(rules, f"{self.home}/rules")
         address = f"127.0.0.1:{server.server_port}"
@@ -209,7 +210,7 @@ class Prometheus:
             for job, pages in jobs.items()
         ]
         config = {
-            "global": {"scrape_interval": f"{SCRAPE}s", "evaluation_interval": f"{SCRAPE}s", "scrape_timeout": "4s"},
+            "global": {"scrape_interval": f"{interval}s", "evaluation_interval": f"{interval}s", "scrape_timeout": "4s"},
             "rule_files": ["rules/*.yml"],
             "scrape_configs": configs,
         }
@@ -274,7 +275,7 @@ def total(metrics, name):
 def measure(rules, pages, jobs, flags):
     """Returns what a Prometheus server with these rules does in so many seconds after it has warmed up."""
     server = Replicas(pages)
-    prometheus = Prometheus(rules, jobs, server)
+    prometheus = Prometheus(rules, jobs, server, flags.interval)
     try:
         time.sleep(flags.warm_up)
         before, durations, rule_times = prometheus.own(), collections.defaultdict(list), collections.defaultdict(list)
@@ -284,7 +285,7 @@ def measure(rules, pages, jobs, flags):
                 durations[group].append(last)
             for group in prometheus.rules():
                 for position, rule in enumerate(group["rules"]):
-                    share = SCRAPE / group["interval"]
+                    share = PERIOD / group["interval"]
                     rule_times[group["name"], position, rule["name"]].append(rule["evaluationTime"] * share)
             time.sleep(1)
         after = prometheus.own()
@@ -294,8 +295,8 @@ def measure(rules, pages, jobs, flags):
         delta = lambda name: (total(after, name) - total(before, name)) / elapsed
         return {
             "recorded": {entry["metric"]["__name__"]: int(entry["value"][1]) for entry in recorded},
-            # Seconds of evaluation per 5 s: the mean duration of an evaluation by evaluations per 5 s.
-            "mean": {group: sum(lasts) / len(lasts) * SCRAPE / intervals[group] for group, lasts in durations.items()},
+            # Seconds of evaluation per period: the mean duration of an evaluation by evaluations per period.
+            "mean": {group: sum(lasts) / len(lasts) * PERIOD / intervals[group] for group, lasts in durations.items()},
             "shortest": {key: min(times) for key, times in rule_times.items()},
             "intervals": intervals,
             "missed": delta("prometheus_rule_group_iterations_missed_total") * elapsed,
@@ -330,7 +331,7 @@ def show(title, result):
         by_group[group] += shortest
     mean, shortest = sum(result["mean"].values()), sum(by_group.values())
     print(
-        f"{title}: {sum(result['recorded'].values())} recorded series; evaluation per {SCRAPE} s {1000 * mean:.0f} ms on average,"
+        f"{title}: {sum(result['recorded'].values())} recorded series; evaluation per {PERIOD} s {1000 * mean:.0f} ms on average,"
         f" {1000 * shortest:.0f} ms if each rule takes its shortest time; {result['cpu']:.2f} cores for all;"
         f" {result['missed']:.0f} missed and {result['failed']:.0f} failed evaluations",
         flush=True,
@@ -371,8 +372,8 @@ def extrapolate(flags):
     )
     print(f"    samples: {result['samples']:.0f} per second * {factor:.0f} = {result['samples'] * factor:.0f} per second")
     print(
-        f"    evaluation: {shortest / SCRAPE:.3f} to {mean / SCRAPE:.3f} s per second * {factor:.0f} ="
-        f" {shortest / SCRAPE * factor:.1f} to {mean / SCRAPE * factor:.1f} cores"
+        f"    evaluation: {shortest / PERIOD:.3f} to {mean / PERIOD:.3f} s per second * {factor:.0f} ="
+        f" {shortest / PERIOD * factor:.1f} to {mean / PERIOD * factor:.1f} cores"
     )
     print(f"    processor time of everything: {result['cpu']:.2f} * {factor:.0f} = {result['cpu'] * factor:.1f} cores")
 
@@ -382,6 +383,7 @@ def main():
     parser.add_argument("--features", type=int, default=100, help="of the wide model")
     parser.add_argument("--replicas", type=int, default=3, help="of the wide model")
     parser.add_argument("--models", type=int, default=50, help="of 20 features, from which the fleet is extrapolated")
+    parser.add_argument("--interval", type=int, default=5, help="seconds between scrapes, and between evaluations of most groups")
     parser.add_argument("--warm-up", type=int, default=65, help="seconds; longer than the longest interval of a group")
     parser.add_argument("--seconds", type=int, default=20, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=2)
