@@ -34,6 +34,7 @@ prometheus_operator := "0.85.0"
 # The generation of Prometheus after that of Debian's packages, and the version of its Go module.
 prometheus3 := "3.16.0"
 prometheus3_module := "0.316.0"
+thanos := "0.42.0"
 
 # The commit whose batches of rows `just bench` compares with.
 bench_baseline := "4c37d2d"
@@ -261,6 +262,24 @@ bench-loadgen:
 # What the rules cost a real Prometheus beside those of a former commit, and extrapolated to a fleet; `--help` lists the flags
 bench-rules *flags: (_install "prometheus" "prometheus") (_install "python3" "python3")
     nice python3 monitoring/bench_rules.py "$@"
+
+# Compare the verdicts of a Thanos ruler with those of a Prometheus server; Thanos is built from its Go module in some minutes
+test-thanos *flags: (_install "prometheus" "prometheus") (_install "python3" "python3")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    command -v go >/dev/null || { echo "error: go is missing; install Go 1.26 or later: https://go.dev/doc/install" >&2; exit 1; }
+    out="$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")/thanos-{{ thanos }}"
+    if [ ! -x "$out/thanos" ]; then
+        mkdir -p "$out"
+        # From a copy, because a module whose go.mod replaces others cannot be installed by its name.
+        module=$(cd "$out" && go mod download -json github.com/thanos-io/thanos@v{{ thanos }} | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+        rm -rf "$out/source"
+        cp -r "$module" "$out/source"
+        chmod -R u+w "$out/source"
+        (cd "$out/source" && CGO_ENABLED=0 go build -trimpath -tags slicelabels -o "$out/thanos" ./cmd/thanos)
+        rm -rf "$out/source"
+    fi
+    THANOS="$out/thanos" python3 monitoring/trial_thanos.py "$@"
 
 # How soon each drift is detected, and how often there is a false alarm; `--help` lists the flags
 bench-drift *flags:

@@ -193,11 +193,12 @@ def free_port():
 
 
 class Prometheus:
-    """A Prometheus server with these rules that scrapes these replicas."""
+    """A Prometheus server with these rules that scrapes these replicas, or that sends what it scrapes elsewhere if there are no rules."""
 
-    def __init__(self, rules, jobs, server, interval):
+    def __init__(self, rules, jobs, server, interval, remote_write=()):
         self.home = tempfile.mkdtemp(prefix="bench-rules-")
-        shutil.copytree(rules, f"{self.home}/rules")
+        if rules:
+            shutil.copytree(rules, f"{self.home}/rules")
         address = f"127.0.0.1:{server.server_port}"
         configs = [
             {
@@ -213,6 +214,7 @@ class Prometheus:
             "global": {"scrape_interval": f"{interval}s", "evaluation_interval": f"{interval}s", "scrape_timeout": "4s"},
             "rule_files": ["rules/*.yml"],
             "scrape_configs": configs,
+            "remote_write": [{"url": url} for url in remote_write],
         }
         Path(f"{self.home}/prometheus.yml").write_text(json.dumps(config))
         self.address = f"http://127.0.0.1:{free_port()}"
@@ -246,15 +248,17 @@ class Prometheus:
         answer = urllib.request.urlopen(f"{self.address}/api/v1/rules", timeout=120)
         return json.load(answer)["data"]["groups"]
 
-    def query(self, text):
-        data = urllib.parse.urlencode({"query": text}).encode()
-        return json.load(urllib.request.urlopen(f"{self.address}/api/v1/query", data, timeout=120))["data"]["result"]
-
     def stop(self):
         self.process.terminate()
         self.process.wait(30)
         self.log.close()
         shutil.rmtree(self.home)
+
+
+def query(address, text):
+    """The samples that a query of Prometheus' API returns."""
+    data = urllib.parse.urlencode({"query": text}).encode()
+    return json.load(urllib.request.urlopen(f"{address}/api/v1/query", data, timeout=120))["data"]["result"]
 
 
 def groups(metrics, name):
@@ -291,7 +295,7 @@ def measure(rules, pages, jobs, flags):
         after = prometheus.own()
         elapsed = time.time() - started
         intervals = groups(after, "prometheus_rule_group_interval_seconds")
-        recorded = prometheus.query('count by (__name__) ({__name__=~".+:.+"})')
+        recorded = query(prometheus.address, 'count by (__name__) ({__name__=~".+:.+"})')
         delta = lambda name: (total(after, name) - total(before, name)) / elapsed
         return {
             "recorded": {entry["metric"]["__name__"]: int(entry["value"][1]) for entry in recorded},
