@@ -64,8 +64,12 @@ pub enum FileKind {
     Gguf,
     /// A table as text
     Table,
-    /// Text in UTF-16, as some spreadsheets write it
+    /// Text in UTF-16 that begins with a byte order mark, as some spreadsheets write it
     Utf16,
+    /// Text in UTF-16 without a byte order mark, the less significant byte of each character first
+    Utf16Le,
+    /// Text in UTF-16 without a byte order mark, the more significant byte of each character first
+    Utf16Be,
     /// A web page
     Html,
     /// A JSON file of another kind
@@ -119,6 +123,8 @@ impl FileKind {
             () if lower.starts_with(b"<!doctype html") || lower.starts_with(b"<html") => Self::Html,
             // The first field is the version of the format, the second one the producer.
             () if starts(b"\x08") && bytes.get(2) == Some(&0x12) => Self::Onnx,
+            () if zeros_are_at(1, text) => Self::Utf16Le,
+            () if zeros_are_at(0, text) => Self::Utf16Be,
             () if trimmed.starts_with(b"{") || trimmed.starts_with(b"[") => Self::Json,
             () => return Self::guess_text(std::str::from_utf8(trimmed).ok()?),
         })
@@ -150,7 +156,9 @@ impl FileKind {
     /// Returns what the user can do with a file of this kind where a `wanted` file is needed.
     pub fn remedy(self, wanted: Wanted) -> &'static str {
         match (wanted, self) {
-            (_, Self::Utf16) => "save it in UTF-8",
+            (_, Self::Utf16) => "save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8",
+            (_, Self::Utf16Le) => "save it as UTF-8, or convert it: iconv -f UTF-16LE -t UTF-8",
+            (_, Self::Utf16Be) => "save it as UTF-8, or convert it: iconv -f UTF-16BE -t UTF-8",
             (Wanted::Model, Self::Table) => {
                 "train a model on it with `inference train --data FILE --target COLUMN --out MODEL`"
             }
@@ -271,7 +279,7 @@ impl fmt::Display for FileKind {
             Self::TfLite => "a TensorFlow Lite model",
             Self::Gguf => "a GGUF model",
             Self::Table => "a table",
-            Self::Utf16 => "text in UTF-16",
+            Self::Utf16 | Self::Utf16Le | Self::Utf16Be => "text in UTF-16",
             Self::Html => "a web page",
             Self::Json => "a JSON file of another kind",
             Self::Yaml => "YAML",
@@ -285,6 +293,18 @@ fn is_orc(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(HEAD)];
     let is_binary = |&byte: &u8| byte < 0x20 && !byte.is_ascii_whitespace();
     head.starts_with(b"ORC") && head.iter().any(is_binary)
+}
+
+/// The number of bytes that are searched for the zeros of UTF-16.
+const UTF16_BYTES: usize = 4 << 10;
+
+/// Returns whether most pairs of bytes have a zero at `position`, and no pair has one at the other position. In UTF-16, one byte of each
+/// Latin character is zero, and of commas, digits and ends of lines in any script.
+fn zeros_are_at(position: usize, text: &[u8]) -> bool {
+    let pairs = text[..text.len().min(UTF16_BYTES)].chunks_exact(2);
+    let count = pairs.len();
+    let zeros = pairs.clone().filter(|pair| pair[position] == 0).count();
+    count > 1 && 2 * zeros > count && pairs.clone().all(|pair| pair[1 - position] != 0)
 }
 
 /// Returns whether a text begins like a model file of `inference train`.
@@ -301,7 +321,7 @@ mod tests {
 
     #[test]
     fn the_kind_of_a_file_is_guessed_from_its_first_bytes() {
-        let cases: [(&[u8], Option<FileKind>); 34] = [
+        let cases: [(&[u8], Option<FileKind>); 39] = [
             (b"x ,y\n1 ,2\n", Some(FileKind::Table)),
             (b"", Some(FileKind::Empty)),
             (b" \n", Some(FileKind::Empty)),
@@ -334,6 +354,11 @@ mod tests {
             (b"name: x\nphases: []\n", Some(FileKind::Yaml)),
             (b"nothing known\n", None),
             (b"\xff\xfea\x00,\x00", Some(FileKind::Utf16)),
+            (b"\xfe\xff\x00a\x00,", Some(FileKind::Utf16)),
+            (b"a\x00,\x00\xe4\x00\n\x001\x00,\x002\x00\n\x00", Some(FileKind::Utf16Le)),
+            (b"\x00a\x00,\x00b\x00\n\x001\x00,\x002\x00\n", Some(FileKind::Utf16Be)),
+            (b"{\x00}\x00", Some(FileKind::Utf16Le)),
+            (b"a\x00b\x00\x00\x00", None),
             (b"{\"format\":2,\"card\":{\"name\":\"iris\"", Some(FileKind::Model)),
             (b"\xfd\xfe\x00\x01", None),
         ];

@@ -1,6 +1,6 @@
 //! Opens tables, which are files or standard input, plain or compressed with gzip.
 
-use crate::file_kind::{HEAD, Wanted, WrongKind};
+use crate::file_kind::{FileKind, HEAD, Wanted, WrongKind};
 use anyhow::{Context, Error, Result, bail};
 use flate2::read::MultiGzDecoder;
 use std::{
@@ -55,6 +55,11 @@ impl TableFile {
                 format!("{flag} {place}: is compressed with gzip but damaged; create the file again")
             })?;
         }
+        // Without this, UTF-16 would be read as the encoding of another text, or as names and cells with zeros between their letters.
+        if let Some(kind @ (FileKind::Utf16 | FileKind::Utf16Le | FileKind::Utf16Be)) = FileKind::guess(&head)
+        {
+            bail!("{flag} {place}: seems to be {kind}; {}", kind.remedy(Wanted::Table));
+        }
         Ok(Self { flag, place, head, rest: Some(input) })
     }
 
@@ -103,6 +108,32 @@ mod tests {
             // Compressed files that were joined with `cat` are read to the end.
             compressed.extend(compressed.clone());
             assert_eq!(text_of(&compressed).unwrap().len(), 2 * text.len());
+        }
+    }
+
+    #[test]
+    fn tables_in_utf_16_are_refused_with_the_command_that_converts_them() {
+        let text = "größe,class\n1,a\n2,b\n";
+        let units: Vec<u16> = text.encode_utf16().collect();
+        let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        for (mark, bytes, encoding) in [
+            (&b"\xff\xfe"[..], &little, "UTF-16"),
+            (b"\xfe\xff", &big, "UTF-16"),
+            (b"", &little, "UTF-16LE"),
+            (b"", &big, "UTF-16BE"),
+        ] {
+            let bytes = [mark, bytes].concat();
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(&bytes).unwrap();
+            for bytes in [bytes, encoder.finish().unwrap()] {
+                assert_eq!(
+                    text_of(&bytes).unwrap_err().to_string(),
+                    format!(
+                        "--data d: seems to be text in UTF-16; save it as UTF-8, or convert it: iconv -f {encoding} -t UTF-8"
+                    )
+                );
+            }
         }
     }
 

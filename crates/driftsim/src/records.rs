@@ -1,7 +1,7 @@
 //! Reads the records of a table as rows of a model.
 
 use crate::unknown_labels::UnknownLabels;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use cli_io::printable::{MOST_QUOTED, printable, quoted};
 use csv::ByteRecord;
 use model::{Categorical, Feature, ModelCard, Values};
@@ -74,7 +74,10 @@ impl RecordReader {
         place: &str,
         interface: Interface,
     ) -> Result<(Self, Vec<String>)> {
-        ensure!(header.iter().all(|name| str::from_utf8(name).is_ok()), "{place}:1: the header {NOT_UTF8}");
+        if let Some(at) = header.iter().position(|name| str::from_utf8(name).is_err()) {
+            let name = String::from_utf8_lossy(&header[at]);
+            bail!("{place}:1: field {} of the header, {}, {NOT_UTF8}", at + 1, quoted(name.trim()));
+        }
         let names: Vec<String> = header.iter().map(header_name).collect();
         let (columns, notes) = columns(&names, target, &card.features, place, interface)?;
         let reader = Self {
@@ -285,8 +288,9 @@ mod tests {
         let error = reader.read(&ByteRecord::from(vec![b"\xe4".as_slice(), b"1"]), &mut row).unwrap_err();
         assert!(error.starts_with("column \"größe\": ") && error.contains(" is not UTF-8; save"), "{error}");
         assert!(reader.read(&ByteRecord::from(vec!["ö".as_bytes(), b"1"]), &mut row).is_ok());
-        let error = new(&[b"gr\xf6\xdfe", b"number"]).err().unwrap().to_string();
-        assert!(error.starts_with("t.csv:1: the header is not UTF-8; save"), "{error}");
+        let error = new(&[b"number", b"gr\xf6\xdfe"]).err().unwrap().to_string();
+        let expected = "t.csv:1: field 2 of the header, \"gr\u{fffd}\u{fffd}e\", is not UTF-8; save";
+        assert!(error.starts_with(expected), "{error}");
     }
 
     #[test]

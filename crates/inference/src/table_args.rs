@@ -103,3 +103,24 @@ fn is_same_file(data: &Path, out: &Path) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Harness {
+        #[command(flatten)]
+        table: TableArgs,
+    }
+
+    #[test]
+    fn names_of_columns_may_begin_with_a_hyphen() {
+        for flags in [&["--drop=-x", "--categorical=--y"][..], &["--drop", "-x", "--categorical", "--y"]] {
+            let typed = ["train", "--data", "t.csv"].iter().chain(flags);
+            let options = Harness::try_parse_from(typed).unwrap().table.options(None);
+            assert_eq!((options.drop, options.categorical), (vec!["-x".to_owned()], vec!["--y".to_owned()]));
+        }
+    }
+}

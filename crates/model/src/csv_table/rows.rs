@@ -41,8 +41,9 @@ pub(super) fn rows_of(
 /// Returns what is wrong with a part of the file that could not be read.
 pub(super) fn problem_of(part: &str, error: &csv::Error) -> String {
     match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => format!(
-            "{part} is not UTF-8; save the file as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8"
+        csv::ErrorKind::Utf8 { err, .. } => format!(
+            "field {} of {part} is not UTF-8; save the file as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8",
+            err.field() + 1
         ),
         _ => format!("cannot read {part}: {error}"),
     }

@@ -67,11 +67,14 @@ fn every_error_names_file_line_and_column() {
         error(&format!("a,class\n{many}")).contains("expected at most 100 classes, got 101 different values")
     );
     let invalid =
-        read_csv(&b"a,class\n1,x\n\xff,y\n"[..], "data.csv", &CsvOptions::new("class")).unwrap_err();
-    assert!(invalid.to_string().starts_with("data.csv:3: the row is not UTF-8; save the file"), "{invalid}");
+        read_csv(&b"a,class\n1,x\n2,\xff\n"[..], "data.csv", &CsvOptions::new("class")).unwrap_err();
+    assert!(
+        invalid.to_string().starts_with("data.csv:3: field 2 of the row is not UTF-8; save the file"),
+        "{invalid}"
+    );
     let invalid = read_csv(&b"\xe9,class\n1,x\n"[..], "data.csv", &CsvOptions::new("class")).unwrap_err();
     assert!(
-        invalid.to_string().starts_with("data.csv:1: the header is not UTF-8; save the file"),
+        invalid.to_string().starts_with("data.csv:1: field 1 of the header is not UTF-8; save the file"),
         "{invalid}"
     );
 }
