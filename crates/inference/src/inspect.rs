@@ -54,7 +54,9 @@ pub fn summary(file: &ModelFile) -> String {
 /// Returns lines about the requests and answers of a model server.
 pub(crate) fn server(server: &ServerModel, classes: &[String]) -> String {
     let tensor = server.tensor.as_ref().map_or(String::new(), |name| format!(" in tensor {name:?}"));
-    let mut text = format!("  requests have {} columns{tensor}, in this order:\n", server.inputs.len());
+    let protocol = server.protocol.map_or(String::new(), |own| format!(" of protocol {}", own.name()));
+    let mut text =
+        format!("  requests{protocol} have {} columns{tensor}, in this order:\n", server.inputs.len());
     for (at, input) in server.inputs.iter().enumerate() {
         let feature = if input.name == input.feature {
             String::new()

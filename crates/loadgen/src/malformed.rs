@@ -18,13 +18,13 @@ const HUGE: usize = 1024 * 1024 + 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Malformed {
-    /// The last feature is missing.
+    /// One value less than the model has features. If values have names, it is one that may not be missing.
     TooFewFeatures,
     /// One value more than the model has features.
     TooManyFeatures,
     /// Texts in place of numbers.
     StringsForNumbers,
-    /// The row in a field that the protocol does not have.
+    /// The row in a field that the protocol does not have, or a value with a name that the model does not have.
     WrongKey,
     /// An empty object, `{}`.
     EmptyObject,
@@ -88,55 +88,87 @@ impl Malformed {
         if self == Self::WrongContentType { "text/plain" } else { "application/json" }
     }
 
-    /// Returns a malformed body made from a row of the model's features, in the format of `writer`; `None` if the body would be valid
-    /// for this model.
-    pub fn spoil(self, row: &[Option<f64>], writer: &BodyWriter) -> Option<Bytes> {
-        let texts = || writer.texts(row);
-        let key = writer.key();
-        // A field that the format does not have.
-        let other = if key == Some("data") { "rows" } else { "data" };
+    /// Returns a malformed body made from a row of the model's features, in the format of `writer`.
+    ///
+    /// # Errors
+    /// If this model or the format of the requests has no such mistake. The error is the end of a sentence that begins with the kind.
+    pub fn spoil(self, row: &[Option<f64>], writer: &BodyWriter) -> Result<Bytes, &'static str> {
+        let texts = writer.texts(row);
+        // Servers may accept a row that lacks any other feature.
+        let required = writer.features().rposition(|feature| !feature.may_be_missing());
         let body = match self {
-            Self::TooFewFeatures => writer.body(&texts()[..row.len().saturating_sub(1)]),
-            // A value with a name of its own is ignored by most servers.
-            Self::TooManyFeatures if writer.is_named() => return None,
-            Self::TooManyFeatures => writer.body(&[texts(), vec!["0".into()]].concat()),
+            Self::TooFewFeatures if writer.names_values() => {
+                writer.body_without(required.ok_or(ALL_MAY_BE_MISSING)?, &texts)
+            }
+            Self::TooFewFeatures => writer.body(&texts[..row.len().saturating_sub(1)]),
+            Self::TooManyFeatures if writer.is_named() => {
+                return Err(
+                    "may be valid input: a row is an object, and most servers ignore unknown names in it",
+                );
+            }
+            Self::TooManyFeatures => writer.body(&[texts, vec!["0".into()]].concat()),
             Self::StringsForNumbers => {
                 // Strings are valid values of categorical features.
-                writer.features().find(|feature| feature.numeric().is_some())?;
-                let spoilt = texts().into_iter().zip(writer.features());
+                let numeric = writer.features().find(|feature| feature.numeric().is_some());
+                numeric.ok_or("is valid input: no feature of this model is a number")?;
+                let spoilt = texts.into_iter().zip(writer.features());
                 let spoilt = spoilt.map(|(text, feature)| match feature.numeric() {
                     Some(_) => format!("\"{text} cm\""),
                     None => text,
                 });
                 writer.body(&spoilt.collect::<Vec<_>>())
             }
-            Self::WrongKey => {
-                let key = format!("{}:", Value::from(key?));
-                writer.body(&texts()).replacen(&key, &format!("\"{other}\":"), 1)
+            Self::WrongKey => match writer.field() {
+                Some(field) => {
+                    let key = format!("{}:", Value::from(field));
+                    writer.body(&texts).replacen(&key, &format!("\"{}\":", unknown_key(writer)), 1)
+                }
+                None if writer.names_values() => {
+                    let required = required.ok_or(ALL_MAY_BE_MISSING)?;
+                    writer.body_with_name(required, unknown_key(writer), &texts)
+                }
+                None => return Err("does not exist in this form of requests: it has lists without any key"),
+            },
+            Self::EmptyObject => {
+                if writer.is_bare_object() && required.is_none() {
+                    return Err(ALL_MAY_BE_MISSING);
+                }
+                "{}".into()
             }
-            Self::EmptyObject => "{}".into(),
             Self::BrokenJson => {
-                let body = writer.body(&texts());
+                let body = writer.body(&texts);
                 body.strip_suffix(writer.end()).unwrap_or(&body).to_owned()
             }
-            Self::WrongType => match key.filter(|_| writer.has_field()) {
-                Some(key) => format!("{{{}:5.1}}", Value::from(key)),
+            Self::WrongType => match writer.field() {
+                Some(field) => format!("{{{}:5.1}}", Value::from(field)),
                 None => "5.1".into(),
             },
-            Self::WrongContentType => writer.body(&texts()),
-            Self::HugeBody => return Some(huge(key.unwrap_or(other))),
-            Self::Nan => writer.body(&with_first(texts(), "NaN")),
-            Self::BeyondF64 => writer.body(&with_first(texts(), "1e999")),
+            Self::WrongContentType => writer.body(&texts),
+            Self::HugeBody => {
+                let key = writer.field().or(writer.first_name());
+                return Ok(huge(key.unwrap_or(unknown_key(writer))));
+            }
+            Self::Nan => writer.body(&with_first(texts, "NaN")),
+            Self::BeyondF64 => writer.body(&with_first(texts, "1e999")),
             Self::EmptyBody => String::new(),
             Self::NullFeature => {
-                let required = writer.features().position(|feature| !feature.may_be_missing())?;
-                let mut texts = texts();
-                *texts.get_mut(required)? = "null".into();
+                let required = writer.features().position(|feature| !feature.may_be_missing());
+                let mut texts = texts;
+                texts[required.ok_or(ALL_MAY_BE_MISSING)?] = "null".into();
                 writer.body(&texts)
             }
         };
-        Some(Bytes::from(body))
+        Ok(Bytes::from(body))
     }
+}
+
+/// Why a request without a value is not malformed.
+const ALL_MAY_BE_MISSING: &str = "is valid input: each feature of this model may be missing";
+
+/// Returns a key that requests of this format do not have.
+fn unknown_key(writer: &BodyWriter) -> &'static str {
+    let is_unknown = |key: &&str| writer.field() != Some(*key) && !writer.has_column(key);
+    ["data", "rows", "unknown"].into_iter().find(is_unknown).unwrap_or("unknown key")
 }
 
 fn with_first(mut texts: Vec<String>, first: &str) -> Vec<String> {
@@ -229,20 +261,24 @@ mod tests {
         };
         let row = writer(None, true, false);
         let others = r#""sepal_width":3.5,"petal_length":1.4,"petal_width":0.2}"#;
-        assert_eq!(spoilt(Malformed::WrongKey, &row), Some(format!("{{\"data\":5.1,{others}")));
-        assert_eq!(spoilt(Malformed::WrongType, &row).as_deref(), Some("5.1"));
         assert_eq!(
-            spoilt(Malformed::BrokenJson, &row),
-            Some(format!("{{\"sepal_length\":5.1,{}", &others[..others.len() - 1]))
+            spoilt(Malformed::WrongKey, &row).unwrap(),
+            format!("{{\"sepal_length\":5.1,{}", others.replace("petal_width", "data"))
+        );
+        assert_eq!(spoilt(Malformed::WrongType, &row).unwrap(), "5.1");
+        assert_eq!(
+            spoilt(Malformed::BrokenJson, &row).unwrap(),
+            format!("{{\"sepal_length\":5.1,{}", &others[..others.len() - 1])
         );
         // Servers ignore a value with another name.
-        assert_eq!(spoilt(Malformed::TooManyFeatures, &row), None);
+        assert!(spoilt(Malformed::TooManyFeatures, &row).unwrap_err().starts_with("may be valid input: "));
         let lists = writer(None, false, true);
-        assert_eq!(spoilt(Malformed::WrongKey, &lists), None);
-        assert_eq!(spoilt(Malformed::TooFewFeatures, &lists).as_deref(), Some("[[5.1,3.5,1.4]]"));
+        let problem = spoilt(Malformed::WrongKey, &lists).unwrap_err();
+        assert!(problem.starts_with("does not exist in this form of requests: "), "{problem}");
+        assert_eq!(spoilt(Malformed::TooFewFeatures, &lists).unwrap(), "[[5.1,3.5,1.4]]");
         let data = writer(Some("data"), false, true);
-        assert_eq!(spoilt(Malformed::WrongKey, &data).as_deref(), Some(r#"{"rows":[[5.1,3.5,1.4,0.2]]}"#));
-        assert_eq!(spoilt(Malformed::WrongType, &data).as_deref(), Some(r#"{"data":5.1}"#));
+        assert_eq!(spoilt(Malformed::WrongKey, &data).unwrap(), r#"{"rows":[[5.1,3.5,1.4,0.2]]}"#);
+        assert_eq!(spoilt(Malformed::WrongType, &data).unwrap(), r#"{"data":5.1}"#);
     }
 
     #[test]
@@ -285,13 +321,73 @@ mod tests {
         );
         let csv: String = (0..60).map(|row| format!("{},c{}\n", ["a", "b"][row % 2], row % 3)).collect();
         let texts = card(read(format!("x,class\n{csv}")));
-        assert_eq!(Malformed::StringsForNumbers.spoil(&[Some(1.0)], &texts), None);
+        let problem = Malformed::StringsForNumbers.spoil(&[Some(1.0)], &texts).unwrap_err();
+        assert_eq!(problem, "is valid input: no feature of this model is a number");
+    }
+
+    /// Returns a writer for rows of the Iris model in which only the features at `required` may not be missing.
+    fn with_required(
+        protocol: &Protocol,
+        required: &[usize],
+        form: Option<(Option<&str>, bool, bool)>,
+    ) -> BodyWriter {
+        let mut card = iris();
+        for (at, feature) in card.features.iter_mut().enumerate() {
+            feature.missing_ratio = if required.contains(&at) { 0.0 } else { 0.1 };
+        }
+        let model = match form {
+            Some((field, named, listed)) => in_form(card.into(), str::to_owned, field, named, listed),
+            None => Arc::new(card.into()),
+        };
+        BodyWriter::new(protocol, &model).unwrap()
     }
 
     #[test]
-    fn null_is_valid_where_values_may_be_missing() {
-        let mut card = iris();
-        card.features.iter_mut().for_each(|feature| feature.missing_ratio = 0.1);
-        assert_eq!(Malformed::NullFeature.spoil(&ROW, &writer(&Protocol::Native, card)), None);
+    fn a_feature_that_is_left_out_is_one_that_may_not_be_missing() {
+        let spoilt = |kind: Malformed, writer: &BodyWriter| {
+            String::from_utf8(kind.spoil(&ROW, writer).unwrap().to_vec()).unwrap()
+        };
+        let row = with_required(&Protocol::Native, &[1], Some((None, true, false)));
+        let rest = r#""petal_length":1.4,"petal_width":0.2}"#;
+        assert_eq!(spoilt(Malformed::TooFewFeatures, &row), format!("{{\"sepal_length\":5.1,{rest}"));
+        assert_eq!(spoilt(Malformed::WrongKey, &row), format!("{{\"sepal_length\":5.1,\"data\":3.5,{rest}"));
+        assert_eq!(spoilt(Malformed::EmptyObject, &row), "{}");
+        let frame = spoilt(Malformed::TooFewFeatures, &with_required(&Protocol::Mlflow, &[1], None));
+        assert!(
+            frame.contains(r#"["sepal_length","petal_length","petal_width"],"data":[[5.1,1.4,0.2]]"#),
+            "{frame}"
+        );
+        let tensors = Protocol::OipV2(Tensors::default());
+        let tensors = spoilt(Malformed::TooFewFeatures, &with_required(&tensors, &[1], None));
+        assert!(!tensors.contains("sepal_width") && tensors.contains("petal_width"), "{tensors}");
+    }
+
+    #[test]
+    fn a_row_without_features_that_may_be_missing_is_not_malformed() {
+        let row = with_required(&Protocol::Native, &[], Some((None, true, false)));
+        for kind in
+            [Malformed::TooFewFeatures, Malformed::WrongKey, Malformed::EmptyObject, Malformed::NullFeature]
+        {
+            assert_eq!(kind.spoil(&ROW, &row), Err(ALL_MAY_BE_MISSING), "{kind:?}");
+        }
+        // Around the rows there is something that the body lacks, or the number of values is wrong.
+        let others = [
+            (Malformed::EmptyObject, Protocol::Native, Some((None, true, true))),
+            (Malformed::EmptyObject, Protocol::Native, Some((Some("row"), true, false))),
+            (Malformed::WrongKey, Protocol::Native, Some((Some("row"), true, false))),
+            (Malformed::TooFewFeatures, Protocol::Native, None),
+            (Malformed::EmptyObject, Protocol::Mlflow, None),
+        ];
+        for (kind, protocol, form) in others {
+            assert!(
+                kind.spoil(&ROW, &with_required(&protocol, &[], form)).is_ok(),
+                "{kind:?} {protocol:?} {form:?}"
+            );
+        }
+        let tensors = Protocol::OipV2(Tensors::default());
+        for protocol in [Protocol::Mlflow, tensors] {
+            let writer = with_required(&protocol, &[], None);
+            assert_eq!(Malformed::TooFewFeatures.spoil(&ROW, &writer), Err(ALL_MAY_BE_MISSING));
+        }
     }
 }

@@ -59,7 +59,7 @@ pub use engine::{Batch, BatchRows, Engine, EngineError, OtherCategory, Output, P
 pub use file::{FileError, ModelFile};
 pub use predictor::{Distances, Prediction, Predictor};
 pub use profile::{ProfileError, ProfileInput, Truth, profile, reference_features};
-pub use server::{ServerForm, ServerInput, ServerModel, ServerProbabilities};
+pub use server::{ServerForm, ServerInput, ServerModel, ServerProbabilities, ServerProtocol};
 pub use shape::Shape;
 pub use simulator::{Pool, Simulator, SimulatorCheck};
 pub use table::{Categories, Column, Notation, Table};

@@ -7,6 +7,9 @@ use std::fmt;
 /// In a profile: how a model server is asked, and how its answers are read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServerModel {
+    /// The protocol that the server was asked in; `None` if the profile was made without asking it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<ServerProtocol>,
     /// The columns of requests, in the server's order. Rows without names are read by position in this list.
     pub inputs: Vec<ServerInput>,
     /// The name of the tensor that holds all columns; `None` if each column is an input or a named value of its own.
@@ -28,6 +31,32 @@ pub struct ServerModel {
     /// Whether the server returns logits, from which softmax or sigmoid computes the probabilities.
     #[serde(default)]
     pub logits: bool,
+}
+
+/// The protocol of requests to a model server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerProtocol {
+    /// JSON that the server defines.
+    Native,
+    /// The Open Inference Protocol v2.
+    OipV2,
+    /// TensorFlow Serving and KServe V1.
+    V1,
+    /// MLflow's scoring server.
+    Mlflow,
+}
+
+impl ServerProtocol {
+    /// Returns the name that flags and scenarios use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::OipV2 => "oip-v2",
+            Self::V1 => "v1",
+            Self::Mlflow => "mlflow",
+        }
+    }
 }
 
 /// The JSON around the rows of requests.

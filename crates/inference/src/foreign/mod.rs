@@ -23,7 +23,7 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use model::{ModelCard, ModelFile, Output, Simulator};
+use model::{ModelCard, ModelFile, Output, ServerProtocol, Simulator};
 
 /// A protocol in which model servers are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,6 +36,18 @@ pub enum Protocol {
     V1,
     /// The protocol of MLflow's scoring server
     Mlflow,
+}
+
+impl Protocol {
+    /// Returns the protocol as a profile has it.
+    pub(crate) fn recorded(self) -> ServerProtocol {
+        match self {
+            Self::Native => ServerProtocol::Native,
+            Self::OipV2 => ServerProtocol::OipV2,
+            Self::V1 => ServerProtocol::V1,
+            Self::Mlflow => ServerProtocol::Mlflow,
+        }
+    }
 }
 
 /// Reads the requests to a model server and its answers, as a profile describes them.

@@ -44,6 +44,7 @@ fn made() -> ModelFile {
 fn server(inputs: &[(&str, &str)]) -> ServerModel {
     let input = |&(name, feature): &(&str, &str)| ServerInput { name: name.into(), feature: feature.into() };
     ServerModel {
+        protocol: None,
         inputs: inputs.iter().map(input).collect(),
         tensor: None,
         form: None,

@@ -171,6 +171,7 @@ fn server(args: &Args, table: &ReferenceTable, model: &ModelOutputs) -> Result<S
         _ => ServerProbabilities::None,
     };
     Ok(ServerModel {
+        protocol: None,
         inputs: args.mapping.inputs(&reference_features(table))?,
         tensor: args.mapping.tensor.clone(),
         form: None,

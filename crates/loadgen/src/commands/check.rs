@@ -94,7 +94,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 fn checked(scenario: &mut Scenario, folder: Option<&Path>, model: Option<&Arc<Model>>) -> anyhow::Result<()> {
     match model {
         Some(model) => {
-            for note in fit(scenario, folder, &model.card)? {
+            for note in fit(scenario, folder, model)? {
                 eprintln!("warning: {}", printable_message(&note));
             }
         }

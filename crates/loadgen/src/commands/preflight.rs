@@ -2,14 +2,14 @@
 //! not fail the run at its end.
 
 use crate::{
-    plan::{Model, arrivals::planned},
+    plan::{Model, arrivals::planned, body::BodyWriter},
     scenario::{Assertion, Executor, Scenario, SignalAssertion, Source, TableSource},
     watch::{queries::NoValue, reader::Reader},
 };
 use anyhow::{anyhow, bail};
 use driftsim::counted::counted;
 use model::ModelCard;
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 /// The number of draws per row above which there is a warning, because a verdict then depends on a few rows.
 const MANY_DRAWS: f64 = 3.0;
@@ -24,17 +24,49 @@ pub fn read_profile(path: &Path) -> anyhow::Result<Model> {
 }
 
 /// Fits a scenario to a model: its roles, signals, feedback and tables. Paths of tables are relative to the scenario's own `folder`.
-/// Returns warnings about the tables.
+/// Returns warnings about the tables and about the form of requests.
 ///
 /// # Errors
 /// Names the first part of the scenario that does not fit the model.
-pub fn fit(scenario: &mut Scenario, folder: Option<&Path>, card: &ModelCard) -> anyhow::Result<Vec<String>> {
+pub fn fit(
+    scenario: &mut Scenario,
+    folder: Option<&Path>,
+    model: &Arc<Model>,
+) -> anyhow::Result<Vec<String>> {
+    let card = &model.card;
     scenario.fit(card).map_err(|problem| anyhow!("expect: {problem}"))?;
     check_signals(scenario, card)?;
     scenario.check_feedback(card)?;
     let mut notes = scenario.read_tables(folder, card)?;
     notes.extend(few_rows(scenario));
+    notes.extend(other_protocols(scenario, model));
     Ok(notes)
+}
+
+/// Returns a warning for each payload whose rows are sent by another protocol than the one that the profile was made with.
+fn other_protocols(scenario: &Scenario, model: &Arc<Model>) -> Vec<String> {
+    let Some(own) = model.server.as_ref().and_then(|server| server.protocol) else { return Vec::new() };
+    let mut notes = Vec::new();
+    for payload in &scenario.payloads {
+        let Some(protocol) = &payload.protocol else { continue };
+        if matches!(payload.source, Source::Fixed(_)) || protocol.name() == own.name() {
+            continue;
+        }
+        // The plan reports a row that cannot be written.
+        let Ok(writer) = BodyWriter::new(protocol, model) else { continue };
+        notes.push(format!(
+            "payloads.{}: the profile was made with protocol {}, but this payload is sent by protocol {}, as {}, which the server may \
+             refuse; set `protocol: {}` (or --protocol {}), or make the profile again with --protocol {}",
+            payload.name,
+            own.name(),
+            protocol.name(),
+            writer.described(),
+            own.name(),
+            own.name(),
+            protocol.name(),
+        ));
+    }
+    notes
 }
 
 /// Returns a warning for each table that has few rows for the number of requests that open-loop phases draw from it.

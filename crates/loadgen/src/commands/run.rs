@@ -218,8 +218,9 @@ async fn execute(
         }
         (None, None) => None,
     };
-    if let Some(Model { card, .. }) = &model {
-        let notes = fit(&mut scenario, found.folder(), card)?;
+    let model = model.map(Arc::new);
+    if let Some(model) = &model {
+        let (card, notes) = (&model.card, fit(&mut scenario, found.folder(), model)?);
         for note in simulator_warning(&scenario, card).iter().chain(&notes) {
             eprintln!("warning: {}", printable_message(note));
         }
@@ -239,7 +240,7 @@ async fn execute(
     check_queries(&scenario, &reader).await?;
     let target_labels = reader.target_labels(model.as_ref().map(|model| &model.card)).await;
     let seed = scenario.seed;
-    let plan = Plan::new(Arc::new(scenario), model.map(Arc::new), seed, shard).map_err(anyhow::Error::msg)?;
+    let plan = Plan::new(Arc::new(scenario), model, seed, shard).map_err(anyhow::Error::msg)?;
 
     listeners.announce()?;
     let metrics = Arc::new(Metrics::new(&plan));

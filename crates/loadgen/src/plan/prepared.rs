@@ -249,17 +249,17 @@ fn row(rows: &mut RowSource) -> Row {
     }
 }
 
-/// Returns the kinds that are invalid input for this model.
+/// Returns the kinds that are invalid input for this model; without `kinds`, all of them.
 fn usable(kinds: &[Malformed], writer: &BodyWriter) -> Result<Vec<Malformed>, String> {
     let row = vec![Some(0.0); writer.features().count()];
-    let spoils = |kind: &Malformed| kind.spoil(&row, writer).is_some();
+    let spoilt = |kind: &Malformed| kind.spoil(&row, writer);
     if kinds.is_empty() {
-        return Ok(Malformed::ALL.into_iter().filter(spoils).collect());
+        return Ok(Malformed::ALL.into_iter().filter(|kind| spoilt(kind).is_ok()).collect());
     }
-    match kinds.iter().find(|&kind| !spoils(kind)) {
-        Some(kind) => Err(format!("{} is valid input for this model; leave it out", kind.name())),
-        None => Ok(kinds.to_vec()),
+    for kind in kinds {
+        spoilt(kind).map_err(|why| format!("{} {why}; remove it from `kinds`", kind.name()))?;
     }
+    Ok(kinds.to_vec())
 }
 
 #[cfg(test)]
@@ -297,7 +297,10 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
         card.features.iter_mut().for_each(|feature| feature.missing_ratio = 0.1);
         let writer = BodyWriter::new(&Protocol::Native, &Arc::new(card.into())).unwrap();
         let problem = usable(&[Malformed::Nan, Malformed::NullFeature], &writer).unwrap_err();
-        assert_eq!(problem, "null_feature is valid input for this model; leave it out");
+        assert_eq!(
+            problem,
+            "null_feature is valid input: each feature of this model may be missing; remove it from `kinds`"
+        );
     }
 
     #[test]

@@ -4,6 +4,10 @@ use crate::{
     flats,
     support::{Exchange, Loadgen, ModelServer, Run, Stub, StubOptions},
 };
+use model::{
+    CsvOptions, Output, ProfileInput, ServerForm, ServerInput, ServerModel, ServerProbabilities,
+    ServerProtocol, Truth,
+};
 use serde_json::{Value, json};
 
 /// A scenario with so few requests that a run is never invalid because of late ones.
@@ -310,5 +314,96 @@ fn a_scenario_can_be_sent_by_another_protocol() {
             run.expect_code(104);
             assert!(run.stderr.contains(words), "{flags:?}: {}", run.stderr);
         }
+    }
+}
+
+/// Writes the profile of a model in a server that takes rows in this form, and all of whose features may be missing.
+fn server_profile(loadgen: &Loadgen, protocol: ServerProtocol, form: ServerForm) {
+    let text: String =
+        (0..80).map(|row| format!("{},{},{}\n", row % 7, row % 5, ["a", "b"][row % 2])).collect();
+    let text = format!("width,height,class\n{text}");
+    let table = model::read_reference(text.as_bytes(), "t", &CsvOptions::new("class")).unwrap();
+    let input = |name: &str| ServerInput { name: name.into(), feature: name.into() };
+    let classes = vec!["a".to_owned(), "b".to_owned()];
+    let server = ServerModel {
+        protocol: Some(protocol),
+        inputs: vec![input("width"), input("height")],
+        tensor: None,
+        form: Some(form),
+        output: None,
+        probabilities_output: None,
+        labels: classes.clone(),
+        probabilities: ServerProbabilities::None,
+        logits: false,
+    };
+    let input = ProfileInput {
+        name: "t".into(),
+        table,
+        classes,
+        outputs: (0..80).map(|row| Output::Class { class: row % 2, probabilities: None }).collect(),
+        truth: Truth::Unknown,
+        engine: None,
+        accepts_missing: vec![true; 2],
+        external: None,
+        server: Some(server),
+        seed: 1,
+    };
+    loadgen.write("server.json", &model::profile(input, |_| {}).unwrap().to_json().unwrap());
+}
+
+#[test]
+fn check_refuses_malformed_kinds_that_the_server_may_accept() {
+    let loadgen = Loadgen::new();
+    server_profile(&loadgen, ServerProtocol::Native, ServerForm { field: None, named: true, listed: false });
+    let check = |kinds: &str| {
+        let payload = format!("source: {{ malformed: {{ kinds: [{kinds}] }} }}");
+        loadgen.write("x.yaml", &scenario(&payload, ""));
+        loadgen.call(&["check", "x.yaml", "--profile", "server.json"])
+    };
+    for kind in ["too_few_features", "wrong_key", "empty_object", "null_feature"] {
+        let run = check(kind);
+        run.expect_code(104);
+        let expected = format!(
+            "payloads.rows.source: {kind} is valid input: each feature of this model may be missing; remove it from `kinds`"
+        );
+        assert!(run.stderr.contains(&expected), "{}", run.stderr);
+    }
+    check("broken_json, wrong_type").expect_code(0);
+    check("").expect_code(0);
+    server_profile(&loadgen, ServerProtocol::Native, ServerForm { field: None, named: false, listed: true });
+    let run = check("wrong_key");
+    run.expect_code(104);
+    let expected = "payloads.rows.source: wrong_key does not exist in this form of requests: it has lists without any key";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+}
+
+#[test]
+fn the_form_of_another_protocol_is_not_sent_and_there_is_a_warning() {
+    let loadgen = Loadgen::new();
+    let form = ServerForm { field: Some("instances".into()), named: false, listed: true };
+    let server = ModelServer::start(200, "", r#"{"predictions":[0]}"#);
+    let run = |protocol: ServerProtocol, payload: &str| {
+        server_profile(&loadgen, protocol, form.clone());
+        let run = loadgen.run(&scenario(payload, ""), &server.url, &["--profile", "server.json"]);
+        run.expect_code(0);
+        run
+    };
+    let last_body = || {
+        let exchanges = server.exchanges();
+        exchanges.iter().rev().find(|one| one.path == "/predict").map(|one| one.body.clone()).unwrap()
+    };
+    let other = run(ServerProtocol::V1, "source: { model: {} }");
+    let expected = "warning: payloads.rows: the profile was made with protocol v1, but this payload is sent by protocol native, as \
+                    {\"features\": […]}, which the server may refuse; set `protocol: v1` (or --protocol v1), or make the profile \
+                    again with --protocol native";
+    assert!(other.stderr.contains(expected), "{}", other.stderr);
+    assert!(last_body().starts_with("{\"features\":["), "{}", last_body());
+    for (protocol, payload) in [
+        (ServerProtocol::Native, "source: { model: {} }"),
+        (ServerProtocol::V1, "protocol: v1, path: /predict, source: { model: {} }"),
+    ] {
+        let own = run(protocol, payload);
+        assert!(!own.stderr.contains("protocol"), "{}", own.stderr);
+        assert!(last_body().starts_with("{\"instances\":[["), "{}", last_body());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Collected;
 use crate::{
-    foreign::Interpretation,
+    foreign::{Interpretation, Protocol},
     profile::{
         Args, ModelOutputs,
         classes::{MAX_CLASSES, distinct, listed, position},
@@ -76,6 +76,7 @@ pub(super) fn of(
         }
     }
     let server = ServerModel {
+        protocol: args.server.protocol.map(Protocol::recorded),
         inputs: inputs.to_vec(),
         tensor: args.mapping.tensor.clone(),
         form,

@@ -7,7 +7,7 @@ use super::Model;
 use crate::scenario::{Protocol, Tensors};
 use bytes::Bytes;
 use driftsim::output::json;
-use model::{Feature, ServerForm, ServerModel};
+use model::{Feature, ServerForm, ServerModel, ServerProtocol};
 use serde_json::{Value, json as object};
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ impl BodyWriter {
     }
 
     /// Returns the features in the order of the requests.
-    pub fn features(&self) -> impl Iterator<Item = &Feature> {
+    pub fn features(&self) -> impl DoubleEndedIterator<Item = &Feature> + ExactSizeIterator {
         self.columns.iter().map(|column| &self.model.card.features[column.feature])
     }
 
@@ -128,28 +128,68 @@ impl BodyWriter {
         pieces.iter().zip(values).flat_map(|(piece, value)| [piece.as_str(), value]).collect()
     }
 
-    /// Returns the key of the object in the body that has the rows, or without such an object the name of the first value, if it has a
-    /// name.
-    pub fn key(&self) -> Option<&str> {
+    /// Returns a body with these JSON texts as values, without the value at `position`. The other values keep their names.
+    pub fn body_without(&self, position: usize, texts: &[String]) -> String {
+        let mut shorter = self.clone();
+        let mut texts = texts.to_vec();
+        shorter.columns.remove(position);
+        texts.remove(position);
+        shorter.body(&texts)
+    }
+
+    /// Returns a body with these JSON texts as values, in which the value at `position` has another name.
+    pub fn body_with_name(&self, position: usize, name: &str, texts: &[String]) -> String {
+        let mut other = self.clone();
+        name.clone_into(&mut other.columns[position].name);
+        other.body(texts)
+    }
+
+    /// Returns the shape of a body as text for people.
+    pub fn described(&self) -> String {
+        match &self.protocol {
+            Protocol::Native | Protocol::V1 => self.form.to_string(),
+            Protocol::OipV2(Tensors { matrix: Some(name), .. }) => format!("one tensor {name:?}"),
+            Protocol::OipV2(_) => "one tensor per feature".into(),
+            Protocol::Mlflow => "{\"dataframe_split\": …}".into(),
+        }
+    }
+
+    /// Returns the field of the body's object that has the rows; `None` if the rows are the body.
+    pub fn field(&self) -> Option<&str> {
         match self.protocol {
-            Protocol::Native | Protocol::V1 => {
-                let first =
-                    || self.columns.first().filter(|_| self.form.named).map(|column| column.name.as_str());
-                self.form.field.as_deref().or_else(first)
-            }
+            Protocol::Native | Protocol::V1 => self.form.field.as_deref(),
             Protocol::OipV2(_) => Some("inputs"),
             Protocol::Mlflow => Some("dataframe_split"),
         }
     }
 
-    /// Returns whether the rows are in a field of an object.
-    pub fn has_field(&self) -> bool {
-        !matches!(self.protocol, Protocol::Native | Protocol::V1) || self.form.field.is_some()
+    /// Returns the name of the first value, if values have names.
+    pub fn first_name(&self) -> Option<&str> {
+        self.columns.first().filter(|_| self.names_values()).map(|column| column.name.as_str())
+    }
+
+    /// Returns whether each value has a name, so that servers can accept a row without some of them.
+    pub fn names_values(&self) -> bool {
+        match &self.protocol {
+            Protocol::Native | Protocol::V1 => self.form.named,
+            Protocol::Mlflow => true,
+            Protocol::OipV2(tensors) => tensors.matrix.is_none(),
+        }
     }
 
     /// Returns whether a row is an object, in which servers ignore a value with another name.
     pub fn is_named(&self) -> bool {
         matches!(self.protocol, Protocol::Native | Protocol::V1) && self.form.named
+    }
+
+    /// Returns whether a body has one row that is an object, and nothing around it.
+    pub fn is_bare_object(&self) -> bool {
+        self.is_named() && self.form.field.is_none() && !self.form.listed
+    }
+
+    /// Returns whether a column has this name.
+    pub fn has_column(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.name == name)
     }
 
     /// Returns the end of a body, after the last value.
@@ -189,7 +229,10 @@ fn form(protocol: &Protocol, server: Option<&ServerModel>) -> ServerForm {
             listed: true,
         }),
         _ => {
-            own.unwrap_or_else(|| ServerForm { field: Some("features".into()), named: false, listed: false })
+            // The form of another protocol is not what a native server takes.
+            let protocol = server.and_then(|server| server.protocol);
+            own.filter(|_| protocol.is_none_or(|protocol| protocol == ServerProtocol::Native))
+                .unwrap_or_else(|| ServerForm { field: Some("features".into()), named: false, listed: false })
         }
     }
 }
@@ -306,6 +349,7 @@ pub(crate) fn in_form(
 ) -> Arc<Model> {
     let input = |own: &Feature| model::ServerInput { name: name(&own.name), feature: own.name.clone() };
     model.server = Some(ServerModel {
+        protocol: None,
         inputs: model.card.features.iter().map(input).collect(),
         tensor: None,
         form: Some(ServerForm { field: field.map(str::to_owned), named, listed }),

@@ -93,6 +93,7 @@ fn names_and_order_are_those_of_the_server() {
         [("pw", "petal_width"), ("pl", "petal_length"), ("sw", "sepal_width"), ("sl", "sepal_length")];
     let inputs = inputs.map(|(name, feature)| ServerInput { name: name.into(), feature: feature.into() });
     let server = ServerModel {
+        protocol: None,
         inputs: inputs.into(),
         tensor: None,
         form: None,
@@ -149,8 +150,12 @@ fn rows_have_the_form_that_the_profile_of_a_server_has() {
         // V1 defines its field.
         assert_eq!(body(&Protocol::V1, &model, &ROW), object!({"instances": [list]}));
     }
-    let v1 = asked(Some("instances"), true, true);
+    let mut v1 = Model::clone(&asked(Some("instances"), true, true));
+    v1.server.as_mut().unwrap().protocol = Some(ServerProtocol::V1);
+    let v1 = Arc::new(v1);
     assert_eq!(body(&Protocol::V1, &v1, &ROW), object!({"instances": [named]}));
+    // The form of another protocol is not sent to a native server.
+    assert_eq!(body(&Protocol::Native, &v1, &ROW), object!({"features": list}));
 }
 
 #[test]
