@@ -160,14 +160,28 @@ fn a_stream_of_small_pieces_of_json_is_not_held_back() {
 fn a_target_with_an_authority_may_have_no_path() {
     let upstream = Upstream::predicting("{}");
     let watched = Watched::iris(upstream.address, &[]);
-    for (target, expected) in
-        [("http://model:9?a=b", "/?a=b"), ("http://model:9", "/"), ("http://model:9/a?b", "/a?b")]
-    {
-        let request = format!("GET {target} HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n");
+    for (method, target, expected) in [
+        ("GET", "http://model:9?a=b", "/?a=b"),
+        ("GET", "http://model:9", "/"),
+        ("GET", "http://model:9/a?b", "/a?b"),
+        // RFC 9112, section 3.2.4, says `*`, but hyper's URIs do not distinguish an empty path from a slash.
+        ("OPTIONS", "http://model:9", "/"),
+    ] {
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n");
         assert_eq!(watched.ask(request.as_bytes()).status(), 200, "{target}");
         let seen = upstream.take().remove(0);
-        assert_eq!(String::from_utf8_lossy(&seen.start), format!("GET {expected} HTTP/1.1"));
+        assert_eq!(String::from_utf8_lossy(&seen.start), format!("{method} {expected} HTTP/1.1"));
         assert_eq!(seen.field("host").as_deref(), Some("model:9"));
+    }
+}
+
+#[test]
+fn a_reason_phrase_beyond_ascii_is_left_out() {
+    for phrase in [&b"F\xfcr Sie"[..], "Für Sie".as_bytes()] {
+        let answer = [b"HTTP/1.1 203 ", phrase, b"\r\nContent-Length: 2\r\n\r\nok"].concat();
+        let upstream = Upstream::answering(move |_| Answer::closing(answer.clone()));
+        let came = Watched::iris(upstream.address, &[]).ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!((came.start, came.body), (b"HTTP/1.1 203 ".to_vec(), b"ok".to_vec()));
     }
 }
 
