@@ -28,8 +28,14 @@ pub(crate) enum Label {
 /// How the cells of one feature are read.
 enum Cells {
     Numeric,
-    /// The categories as the reference writes them, and the other ways in which they may be written.
-    Categorical(HashMap<Vec<u8>, f64>, Categorical),
+    Categorical {
+        /// The categories as the reference writes them.
+        known: HashMap<Vec<u8>, f64>,
+        /// The other ways in which they may be written.
+        own: Categorical,
+        /// Whether the model gets texts unchanged, with leading and trailing spaces.
+        keep_spaces: bool,
+    },
 }
 
 /// Why a cell cannot be read.
@@ -84,7 +90,7 @@ impl RecordReader {
             interface,
             missing,
             columns,
-            cells: card.features.iter().map(Cells::new).collect(),
+            cells: card.features.iter().map(|feature| Cells::new(feature, card.is_profile())).collect(),
             target: target.and_then(|target| names.iter().position(|name| name == target)),
             classes: (!card.predicts_number())
                 .then(|| card.classes.iter().map(|class| class.clone().into_bytes()).zip(0..).collect()),
@@ -146,26 +152,34 @@ impl RecordReader {
 }
 
 impl Cells {
-    fn new(feature: &Feature) -> Self {
+    fn new(feature: &Feature, keep_spaces: bool) -> Self {
         match &feature.values {
             Values::Numeric(_) => Self::Numeric,
             Values::Categorical(own) => {
                 let known = own.categories.iter().enumerate();
                 let known = known.map(|(at, name)| (name.clone().into_bytes(), at as f64)).collect();
-                Self::Categorical(known, own.clone())
+                Self::Categorical { known, own: own.clone(), keep_spaces }
             }
         }
     }
 
-    /// Returns the value of a cell, or an error if it is not a number but should be. A category may have spaces around it.
+    /// Returns the value of a cell, or an error if it is not a number but should be. A category may have spaces around it, unless the
+    /// model gets texts unchanged.
     fn value(&self, written: &[u8], missing: &[String]) -> Result<Option<f64>, Unreadable> {
         let cell = written.trim_ascii();
         if cell.is_empty() || missing.iter().any(|token| token.as_bytes() == cell) {
             return Ok(None);
         }
         match self {
-            Self::Categorical(known, own) => {
-                if let Some(&value) = known.get(written).or_else(|| known.get(cell)) {
+            Self::Categorical { known, own, keep_spaces } => {
+                if let Some(&value) = known.get(written) {
+                    return Ok(Some(value));
+                }
+                if *keep_spaces {
+                    let text = str::from_utf8(written).map_err(|_| Unreadable::NotUtf8)?;
+                    return Ok(Some(own.value_of_unchanged(text)));
+                }
+                if let Some(&value) = known.get(cell) {
                     return Ok(Some(value));
                 }
                 let text = str::from_utf8(cell).map_err(|_| Unreadable::NotUtf8)?;
@@ -259,11 +273,28 @@ mod tests {
         let table = model::read_csv(text.as_bytes(), "t", &model::CsvOptions::new("class")).unwrap().table;
         let card = model::train(&table, &model::TrainOptions::new("t")).unwrap().card;
         let own = card.features[0].categorical().unwrap();
-        let cells = Cells::new(&card.features[0]);
+        let cells = Cells::new(&card.features[0], false);
         for text in ["true", "FALSE", "True", "maybe"] {
             assert_eq!(cells.value(text.as_bytes(), &[]), Ok(Some(own.value(text))), "{text}");
         }
         assert_ne!(own.value("True"), own.value("maybe"));
+    }
+
+    #[test]
+    fn spaces_around_categories_count_if_the_model_gets_texts_unchanged() {
+        let rows: String =
+            (0..80).map(|row| format!("{},{row},{}\n", ["a", "b"][row % 2], row / 3 % 2)).collect();
+        let text = format!("letter,number,class\n{rows}");
+        let table = model::read_csv(text.as_bytes(), "t", &model::CsvOptions::new("class")).unwrap().table;
+        let feature = &model::train(&table, &model::TrainOptions::new("t")).unwrap().card.features[0];
+        for (keep_spaces, padded) in [(false, 1.0), (true, 2.0)] {
+            let cells = Cells::new(feature, keep_spaces);
+            for (text, expected) in
+                [("b", Some(1.0)), ("b ", Some(padded)), (" b", Some(padded)), ("c", Some(2.0)), (" ", None)]
+            {
+                assert_eq!(cells.value(text.as_bytes(), &[]), Ok(expected), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -155,7 +155,7 @@ pub(super) fn value(
         (Values::Numeric(_), CellRef::Text(_)) => (None, Kind::String),
         (Values::Numeric(_), CellRef::Boolean(_)) => (None, Kind::Boolean),
         (Values::Categorical(own), CellRef::Text(text)) => {
-            let value = own.value(text);
+            let value = if card.is_profile() { own.value_of_unchanged(text) } else { own.value(text) };
             if value as usize >= own.categories.len() && is_missing(text, card) {
                 return Ok(None);
             }

@@ -269,6 +269,27 @@ fn texts_of_unlisted_categories_stay_with_their_features() {
     assert_eq!(others(r#"{"two":"y","one":"b"}"#), [None, Some("y".to_owned())]);
 }
 
+/// A model made elsewhere treats a known category with a space as an unknown one, so it has to be counted as `other`.
+#[test]
+fn spaces_around_categories_count_unless_the_model_is_built_in() {
+    let body: String =
+        (0..60).map(|row| format!("{},{},{}\n", ["a", "b"][row % 2], row % 7, row % 2)).collect();
+    let text = format!("one,two,class\n{body}");
+    let table = model::read_csv(text.as_bytes(), "t", &model::CsvOptions::new("class")).unwrap().table;
+    let mut card = train(&table, &TrainOptions::new("t")).unwrap().card;
+    let body = br#"{"instances":[["b",1],["b ",1],[" b",1],[" ",1]]}"#;
+    let values = |card: &ModelCard| {
+        let strict = ParsedRows::parse(body, card).unwrap();
+        let lenient = lenient::json(body, card, None).unwrap();
+        let first = |rows: &ParsedRows| rows.rows().iter().map(|row| row[0]).collect::<Vec<_>>();
+        assert_eq!(first(&strict), first(&lenient));
+        first(&strict)
+    };
+    assert_eq!(values(&card), [Some(1.0), Some(1.0), Some(1.0), None]);
+    card.training.alpha = None;
+    assert_eq!(values(&card), [Some(1.0), Some(2.0), Some(2.0), None]);
+}
+
 #[test]
 fn texts_for_missing_values_are_read_in_the_same_way_as_in_the_table() {
     let body: String =

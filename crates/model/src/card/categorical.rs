@@ -68,6 +68,18 @@ impl Categorical {
         found.unwrap_or(self.categories.len()) as f64
     }
 
+    /// Returns the value of a category's text for a model that gets texts unchanged, so that leading and trailing spaces make it another
+    /// category. They do not count around numbers and booleans, as in the table of such a model.
+    pub fn value_of_unchanged(&self, text: &str) -> f64 {
+        let trimmed = text.trim();
+        let is_padded = trimmed.len() < text.len();
+        if is_padded && self.written == Written::Text && trimmed.parse::<f64>().is_err() {
+            let found = self.categories.iter().position(|category| category == text);
+            return found.unwrap_or(self.categories.len()) as f64;
+        }
+        self.value(text)
+    }
+
     /// Returns the value of a category that is written as a number; `None` if categories are not numbers.
     pub fn value_of_number(&self, number: f64) -> Option<f64> {
         let known = |number| self.position(number).unwrap_or(self.categories.len()) as f64;
@@ -166,6 +178,17 @@ mod tests {
         let padded = categorical(&[" Gov", "Private", "Private "], &[]);
         assert_eq!([" Gov", "Private", "Private "].map(|text| padded.value(text)), [0.0, 1.0, 2.0]);
         assert_eq!(["Gov", " Private"].map(|text| padded.value(text)), [3.0, 1.0]);
+        let unchanged =
+            [" Gov", "Private", "Private ", "Gov", " Private"].map(|text| padded.value_of_unchanged(text));
+        assert_eq!(unchanged, [0.0, 1.0, 2.0, 3.0, 3.0]);
+    }
+
+    #[test]
+    fn spaces_around_numbers_and_booleans_never_count() {
+        let mixed = categorical(&["2", "5+"], &[]);
+        assert_eq!([" 2", "5+", " 5+"].map(|text| mixed.value_of_unchanged(text)), [0.0, 1.0, 2.0]);
+        assert_eq!(categorical(&["1", "2"], &[]).value_of_unchanged("2.0 "), 1.0);
+        assert_eq!(categorical(&["False", "True"], &[]).value_of_unchanged(" true"), 1.0);
     }
 
     #[test]
