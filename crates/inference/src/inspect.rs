@@ -2,6 +2,7 @@
 
 use crate::{
     metrics::{self, Metrics},
+    route::Route,
     train,
 };
 use anyhow::Result;
@@ -156,10 +157,11 @@ pub fn describe(file: &ModelFile) -> String {
     }
     let metrics = Metrics::new();
     metrics.of_model(card, &budget);
-    let page = metrics.render();
-    text += &format!(
-        "\n{} metric series from the start, and those of each route that is requested\n",
-        metrics::series_count(&page)
-    );
+    let of_model = metrics::series_count(&metrics.render());
+    // Only the watcher has these two.
+    let routes = Route::ALL.iter().filter(|route| !matches!(route, Route::Observe | Route::CloudEvents));
+    routes.for_each(|&route| drop(metrics.of_route(route)));
+    let of_routes = metrics::series_count(&metrics.render()) - of_model;
+    text += &format!("\n{of_model} metric series, and {of_routes} of the routes of `serve`\n");
     text
 }

@@ -159,7 +159,8 @@ fn errors_name_their_place_and_no_model_is_written() {
 fn inspect_prints_the_model_card() {
     let output = Command::new(env!("CARGO_BIN_EXE_inference")).arg("inspect").output().unwrap();
     let words = String::from_utf8(output.stdout).unwrap();
-    for expected in ["setosa, versicolor, virginica", "held-out", "petal_width", "metric series", "distance"]
+    for expected in
+        ["setosa, versicolor, virginica", "held-out", "petal_width", "metric series, and ", "distance"]
     {
         assert!(words.contains(expected), "{expected}: {words}");
     }
@@ -183,7 +184,7 @@ fn types_scores_and_warnings_are_printed() {
     std::fs::write(&data, format!("n,colour,code,species\n{rows}")).unwrap();
     let (ok, words) = train(&data, &out, &[]);
     let expected = "shop.csv:7: column \"code\": expected a number, got \"?\" (1 of 120 values are not numbers); \
-                    give --missing '?' to treat it as missing, or --categorical code";
+                    give --missing '?' to treat it as missing in all columns, or --categorical code";
     assert!(!ok && words.contains(expected), "{words}");
     let (ok, words) = train(&data, &out, &["--missing", "?"]);
     assert!(ok, "{words}");

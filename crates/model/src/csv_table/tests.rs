@@ -276,7 +276,7 @@ fn columns_with_the_same_fault_share_a_line() {
         error(&text),
         "4 columns cannot be used:\n  \
          data.csv:5: 2 columns: expected a number, got \"NA\"; the columns are \"a\", \"d\"; \
-         give --missing NA to treat it as missing, or --categorical COLUMN to read one of them as categories\n  \
+         give --missing NA to treat it as missing in all columns, or --categorical COLUMN to read one of them as categories\n  \
          data.csv:2: 2 columns: expected a plain number, got \"0,5\", a number with a decimal comma; the columns are \"c\", \"e\"; \
          write such numbers as 0.5, or give --categorical COLUMN to read one of them as categories"
     );

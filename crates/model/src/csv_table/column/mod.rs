@@ -265,10 +265,13 @@ impl Profile {
         let tokens = self.token_flags();
         let remedy = tokens.as_ref().map_or_else(
             || format!("write them as numbers, which must be finite and below {LARGEST:e}"),
-            |flags| format!("give {flags} to treat it as missing"),
+            |flags| format!("give {flags} to treat it as missing in all columns"),
         );
         let shared = tokens.map(|flags| Shared {
-            remedy: format!("give {flags} to treat it as missing{}", or("COLUMN", "one of them")),
+            remedy: format!(
+                "give {flags} to treat it as missing in all columns{}",
+                or("COLUMN", "one of them")
+            ),
             key: format!("{flags} {is_forced}"),
         });
         Unfit {

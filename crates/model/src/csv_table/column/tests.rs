@@ -24,7 +24,7 @@ fn the_error_for_an_unusable_column_names_line_column_and_remedy() {
         (
             &["1", "NA", "3", "4"],
             "d.csv:3: column \"my col\": expected a number, got \"NA\" (1 of 4 values are not numbers); \
-             give --missing NA to treat it as missing, or --categorical 'my col' to read the column as categories",
+             give --missing NA to treat it as missing in all columns, or --categorical 'my col' to read the column as categories",
         ),
         (&["1", "inf", "3"], "d.csv:3: column \"my col\": expected a number, got \"inf\""),
         (&["1", "1e999", "3"], "d.csv:3: column \"my col\": expected a number, got \"1e999\""),
@@ -86,7 +86,7 @@ fn numbers_that_are_too_large_or_infinite_are_not_read_as_categories() {
     );
     assert!(error.contains("must be finite and below 1e150"), "{error}");
     let error = decide(&["1", "-Infinity", "-Infinity", "2"], None).unwrap_err();
-    assert!(error.contains("give --missing -Infinity to treat it as missing"), "{error}");
+    assert!(error.contains("give --missing -Infinity to treat it as missing in all columns"), "{error}");
     // Not even if they are many, or if values are missing.
     assert!(decide(&["1", "inf", "inf", "inf"], None).is_err());
     assert!(decide(&["1", "nan", "nan", "inf", "1e160"], None).is_err());
@@ -233,7 +233,7 @@ fn a_column_of_placeholders_and_numbers_is_not_categorical() {
         let (flag, got) = (shell_word(token), quoted(token));
         let expected = format!(
             "d.csv:2: column \"my col\": expected a number, got {got} (3 of 4 values are not numbers); \
-             give --missing {flag} to treat it as missing, or --categorical 'my col'"
+             give --missing {flag} to treat it as missing in all columns, or --categorical 'my col'"
         );
         assert!(error.starts_with(&expected), "{error}");
     }
@@ -251,6 +251,11 @@ fn many_texts_in_a_column_forced_to_be_numeric_are_not_suggested_as_missing() {
         "{texts}"
     );
     assert!(!texts.contains("--missing"), "{texts}");
-    assert!(numeric(&["female", "1", "2"]).ends_with("; give --missing female to treat it as missing"));
-    assert!(numeric(&["NA", "NA", "2"]).ends_with("; give --missing NA to treat it as missing"));
+    assert!(
+        numeric(&["female", "1", "2"])
+            .ends_with("; give --missing female to treat it as missing in all columns")
+    );
+    assert!(
+        numeric(&["NA", "NA", "2"]).ends_with("; give --missing NA to treat it as missing in all columns")
+    );
 }
