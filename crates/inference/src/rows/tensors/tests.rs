@@ -296,3 +296,95 @@ proptest! {
         prop_assert_eq!(read(&body, length).unwrap(), expected);
     }
 }
+
+#[test]
+fn a_refused_value_is_told_which_datatype_its_feature_takes() {
+    let body: String = (0..60)
+        .map(|row| format!("{},{},{},{row},{}\n", ["a", "b"][row % 2], row % 3 == 0, row % 2 + 1, row / 30))
+        .collect();
+    let options = model::CsvOptions { categorical: vec!["code".into()], ..model::CsvOptions::new("class") };
+    let text = format!("letter,flag,code,number,class\n{body}");
+    let table = model::read_csv(text.as_bytes(), "t", &options).unwrap().table;
+    let card = train(&table, &TrainOptions::new("t")).unwrap().card;
+    let message = |wrong: &str| {
+        let inputs: Vec<Value> =
+            [("letter", json!("a")), ("flag", json!(true)), ("code", json!(1)), ("number", json!(1))]
+                .into_iter()
+                .map(|(name, right)| {
+                    let value = match (name == wrong, name) {
+                        (false, _) => right,
+                        (true, "letter" | "number") => json!(false),
+                        (true, _) => json!(2.5e300),
+                    };
+                    let datatype = match value {
+                        Value::Bool(_) => "BOOL",
+                        Value::Number(_) => "FP64",
+                        _ => "BYTES",
+                    };
+                    json!({ "name": name, "shape": [1], "datatype": datatype, "data": [value] })
+                })
+                .collect();
+        let body = json!({ "inputs": inputs }).to_string();
+        InferRequest::parse(body.as_bytes(), None, &card)
+            .and_then(|request| request.rows(&card).map(|_| ()))
+            .map_err(|refusal| refusal.message)
+    };
+    for (wrong, datatype) in [
+        ("letter", "BYTES"),
+        ("flag", "BOOL or BYTES"),
+        ("code", "BYTES or a numeric datatype"),
+        ("number", "a numeric datatype such as FP64"),
+    ] {
+        let message = message(wrong).unwrap_err();
+        assert!(message.starts_with(&format!("{wrong:?} ")), "{message}");
+        assert!(message.ends_with(&format!("; send it with {datatype}")), "{message}");
+    }
+    assert_eq!(message("none"), Ok(()));
+}
+
+#[test]
+fn the_tensor_of_a_single_feature_may_have_any_name() {
+    let body: String = (0..60).map(|row| format!("{row},{}\n", row / 30)).collect();
+    let text = format!("x,class\n{body}");
+    let table = model::read_csv(text.as_bytes(), "t", &model::CsvOptions::new("class")).unwrap().table;
+    let card = train(&table, &TrainOptions::new("t")).unwrap().card;
+    let read = |name: &str, shape: Value| {
+        let data = json!([1, 2, 3, 4]);
+        let body = json!({ "inputs": [{ "name": name, "shape": shape, "datatype": "FP64", "data": data }] });
+        let body = body.to_string();
+        InferRequest::parse(body.as_bytes(), None, &card)
+            .and_then(|request| {
+                request.rows(&card).map(|rows| rows.rows().iter().map(<[_]>::to_vec).collect::<Vec<_>>())
+            })
+            .map_err(|refusal| refusal.reason.code())
+    };
+    let rows = Ok([1.0, 2.0, 3.0, 4.0].map(|value| vec![Some(value)]).to_vec());
+    for name in ["x", "features"] {
+        assert_eq!(read(name, json!([4])), rows, "{name}");
+        assert_eq!(read(name, json!([4, 1])), rows, "{name}");
+    }
+    assert_eq!(read("x", json!([2, 2])), Err("wrong_shape"));
+    assert_eq!(read("features", json!([2, 2])), Err("unknown_feature"));
+}
+
+#[test]
+fn an_output_that_cannot_be_read_hides_no_other_output() {
+    let named = |name: &str, shape: Value, data: Value| json!({ "name": name, "shape": shape, "datatype": "FP64", "data": data });
+    let deep = named("deep", json!([1, 1, 1]), json!([1]));
+    let flat = named("flat", json!([1, 2]), json!([1, 2]));
+    let read = |outputs: Value| answer::outputs(json!({ "outputs": outputs }).to_string().as_bytes(), None);
+    let expected = answer::Tensor {
+        name: "flat".into(),
+        shape: vec![1, 2],
+        values: answer::TensorValues::Numbers(vec![1.0, 2.0]),
+    };
+    assert_eq!(read(json!([deep, flat])).unwrap(), [expected.clone()]);
+    assert_eq!(read(json!([flat, deep])).unwrap(), [expected]);
+    assert_eq!(read(json!([deep])).unwrap_err().field.as_deref(), Some("outputs.deep.shape"));
+    // Where the binary form of the second tensor begins is not known.
+    let in_binary = |name: &str, shape: Value, size: usize| json!({ "name": name, "shape": shape, "datatype": "FP64", "parameters": { "binary_data_size": size } });
+    let header =
+        json!({ "outputs": [in_binary("deep", json!([1, 1, 1]), 8), in_binary("flat", json!([1]), 8)] });
+    let (body, length) = binary(&header, &[1.0_f64.to_le_bytes(), 2.0_f64.to_le_bytes()].concat());
+    assert!(answer::outputs(&body, length).is_err());
+}

@@ -441,3 +441,6 @@ fn below(place: &str, name: &str) -> String {
 fn named(place: &str) -> Cow<'_, str> {
     if place.is_empty() { "body".into() } else { place.into() }
 }
+
+#[cfg(test)]
+mod tests;

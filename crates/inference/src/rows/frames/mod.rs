@@ -153,3 +153,6 @@ fn not_empty(parsed: ParsedRows, list: &str) -> Result<ParsedRows, Refusal> {
     }
     Ok(parsed)
 }
+
+#[cfg(test)]
+mod tests;
