@@ -373,13 +373,13 @@ fn an_output_that_cannot_be_read_hides_no_other_output() {
     let deep = named("deep", json!([1, 1, 1]), json!([1]));
     let flat = named("flat", json!([1, 2]), json!([1, 2]));
     let read = |outputs: Value| answer::outputs(json!({ "outputs": outputs }).to_string().as_bytes(), None);
-    let expected = answer::Tensor {
+    let expected = [answer::Tensor {
         name: "flat".into(),
         shape: vec![1, 2],
         values: answer::TensorValues::Numbers(vec![1.0, 2.0]),
-    };
-    assert_eq!(read(json!([deep, flat])).unwrap(), [expected.clone()]);
-    assert_eq!(read(json!([flat, deep])).unwrap(), [expected]);
+    }];
+    assert_eq!(read(json!([deep, flat])).unwrap(), expected);
+    assert_eq!(read(json!([flat, deep])).unwrap(), expected);
     assert_eq!(read(json!([deep])).unwrap_err().field.as_deref(), Some("outputs.deep.shape"));
     // Where the binary form of the second tensor begins is not known.
     let in_binary = |name: &str, shape: Value, size: usize| json!({ "name": name, "shape": shape, "datatype": "FP64", "parameters": { "binary_data_size": size } });
