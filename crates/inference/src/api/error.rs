@@ -107,6 +107,23 @@ mod tests {
     }
 
     #[test]
+    fn paths_of_the_open_inference_protocol_are_answered_in_its_form() {
+        let body = |error: ApiError| answer(&error).2;
+        let of_protocol = |body: &str| body.starts_with(r#"{"error":""#);
+        assert!(of_protocol(&body(ApiError::not_found("/v2/modle"))));
+        assert!(!of_protocol(&body(ApiError::not_found("/v2x"))));
+        for route in [Route::Predict, Route::Feedback, Route::Model] {
+            assert!(!of_protocol(&body(ApiError::method_not_allowed(&Method::PUT, "", route))), "{route:?}");
+        }
+        // TensorFlow Serving and MLflow answer in the same form.
+        for &route in Route::ALL.iter().filter(|route| route.is_oip()) {
+            assert!(of_protocol(&body(ApiError::method_not_allowed(&Method::PUT, "", route))), "{route:?}");
+        }
+        let refused = || ApiError::from(Refusal::new(Reason::EmptyBatch, "no rows"));
+        assert!(!of_protocol(&body(refused())) && of_protocol(&body(refused().in_oip())));
+    }
+
+    #[test]
     fn the_error_for_an_unknown_path_names_it() {
         let error = ApiError::not_found("/modle");
         assert_eq!(error.reason(), Reason::NotFound);

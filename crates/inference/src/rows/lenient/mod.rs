@@ -94,7 +94,8 @@ pub(crate) fn with_null_for_nan(json: &[u8]) -> Option<Vec<u8>> {
         let mut taken = 1;
         match byte {
             b'"' => in_string = !in_string,
-            b'\\' if in_string => taken = rest.len().min(2),
+            // Only strings have escapes.
+            b'\\' => taken = rest.len().min(2),
             b'N' if !in_string && after.starts_with(b"aN") => {
                 text.extend_from_slice(b"null");
                 rest = &rest[3..];
