@@ -101,10 +101,6 @@ fn rows_are_found_in_the_bodies_of_hand_written_services() {
         json!({"data": [listed]}),
         json!({"input": {"customer": named}}),
         json!({"data": {"ndarray": [listed], "names": ["a", "b", "c", "d"]}}),
-        json!({"data": {"names": ["plan", "age", "city", "member"], "ndarray": [[20, 30, "Oslo", true]]}}),
-        json!({"data": {"names": ["plan", "age", "city", "member"],
-            "tensor": {"shape": [1, 4], "values": [20, 30, "Oslo", true]}}}),
-        json!({"data": {"tensor": {"shape": [1, 4], "values": [30, "Oslo", true, 20]}}, "meta": {}}),
         json!({"input_data": [listed], "names": ["a"]}),
         json!({"instances": [named], "params": {"a": [1]}}),
         json!({"age": [30], "city": ["Oslo"], "member": [true], "plan": [20]}),
@@ -179,14 +175,6 @@ fn what_cannot_be_told_apart_is_an_error_that_names_the_field() {
     for (body, place) in [
         (other.clone(), "body: \"age\" is missing"),
         (json!({"instances": [other]}), "instances[0]: \"age\" is missing"),
-        (
-            json!({"data": {"names": ["plan", "age", "stadt", "member"], "ndarray": [[20, 30, "Oslo", true]]}}),
-            "data.names: \"city\" is missing",
-        ),
-        (
-            json!({"data": {"tensor": {"shape": [1, 3], "values": [30, "Oslo", true]}}}),
-            "data.tensor[0]: expected 4 values",
-        ),
         (json!({"a": [[1]], "b": [[1]]}), "a: the rows may be in \"a\" or \"b\""),
         (json!({"data": [[1, 2]], "rows": [[1, 2]]}), "data: the rows may be in \"data\" or \"rows\""),
         (json!({"text": "hello"}), "body: found neither"),

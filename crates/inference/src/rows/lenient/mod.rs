@@ -179,23 +179,10 @@ impl<'a> Rows<'a> {
                 if let (Some(Value::Array(names)), Some(Value::Array(data))) =
                     (fields.get("columns"), fields.get("data"))
                 {
-                    return self.read_split(names, data, [&below(place, "columns"), &below(place, "data")]);
+                    return self.read_split(names, data, place);
                 }
                 if self.card.features.iter().any(|feature| fields.contains_key(&feature.name)) {
                     return self.read_named(fields, place);
-                }
-                if let Some((own, data)) = seldon(fields) {
-                    let place_of_data = below(place, own);
-                    let names = fields.get("names").and_then(Value::as_array);
-                    let is_feature =
-                        |name: &Value| self.card.features.iter().any(|feature| *name == *feature.name);
-                    return match names.filter(|names| names.iter().any(is_feature)) {
-                        Some(names) => {
-                            self.read_split(names, &data, [&below(place, "names"), &place_of_data])
-                        }
-                        // Seldon's own names, such as `t:0`, only count the columns.
-                        None => self.read_list(&data, &place_of_data),
-                    };
                 }
                 let known = self.field.and_then(|field| fields.get_key_value(field));
                 let known = known.filter(|(_, value)| value.is_array() || value.is_object());
@@ -315,12 +302,12 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Reads rows as lists of values in the order of `names`, such as `{"columns": […], "data": [[…], …]}`. `places` are those of both.
-    fn read_split(&mut self, names: &[Value], data: &[Value], places: [&str; 2]) -> Result<(), Refusal> {
+    /// Reads `{"columns": […], "data": [[…], …]}`.
+    fn read_split(&mut self, names: &[Value], data: &[Value], place: &str) -> Result<(), Refusal> {
         let names: Vec<&str> = names.iter().map(|name| name.as_str().unwrap_or_default()).collect();
-        let columns = self.columns(&names, places[0])?;
+        let columns = self.columns(&names, &below(place, "columns"))?;
         for (index, row) in data.iter().enumerate() {
-            let place = format!("{}[{index}]", places[1]);
+            let place = format!("{}[{index}]", below(place, "data"));
             let cells = row.as_array().filter(|cells| cells.len() == names.len()).ok_or_else(|| {
                 let message = format!("expected a list of {} values, one per column", names.len());
                 Refusal::new(Reason::WrongFeatureCount, message).at(place.clone())
@@ -375,21 +362,6 @@ pub(super) fn absent_feature(
     });
     let message = format!("{:?} is missing; the columns are {names}{instead}", feature.name);
     Refusal::new(Reason::MissingFeature, message).at(place)
-}
-
-/// Returns the rows of Seldon's V1 protocol and their field: `{"ndarray": [[…], …]}`, or
-/// `{"tensor": {"shape": [rows, columns], "values": […]}}`.
-fn seldon(fields: &serde_json::Map<String, Value>) -> Option<(&'static str, Cow<'_, [Value]>)> {
-    if let Some(Value::Array(rows)) = fields.get("ndarray") {
-        return Some(("ndarray", Cow::Borrowed(rows)));
-    }
-    let tensor = fields.get("tensor")?.as_object()?;
-    let (shape, values) = (tensor.get("shape")?.as_array()?, tensor.get("values")?.as_array()?);
-    let [rows, columns] = shape.as_slice() else { return None };
-    let columns = usize::try_from(columns.as_u64()?).ok().filter(|columns| *columns > 0)?;
-    let is_whole = rows.as_u64()?.checked_mul(columns as u64) == Some(values.len() as u64);
-    let row = |values: &[Value]| Value::Array(values.to_vec());
-    is_whole.then(|| ("tensor", Cow::Owned(values.chunks(columns).map(row).collect())))
 }
 
 /// Returns the field that contains the rows.
