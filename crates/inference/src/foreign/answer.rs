@@ -269,15 +269,6 @@ impl Roles<'_> {
 }
 
 impl Field {
-    /// Returns the number of rows.
-    pub(super) fn rows(&self) -> usize {
-        let values = match &self.values {
-            FieldValues::Numbers(numbers) => numbers.len(),
-            FieldValues::Texts(texts) => texts.len(),
-        };
-        values / self.columns
-    }
-
     /// Returns the values as text. A number without a fraction is written without a decimal point.
     pub(crate) fn texts(&self) -> Vec<String> {
         match &self.values {

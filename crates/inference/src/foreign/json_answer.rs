@@ -1,9 +1,6 @@
 //! Finds the named values of an answer in JSON: lists of predictions, objects per row, and one list per name.
 
-use super::{
-    answer::{Answer, Field, FieldValues, is_prediction, is_probability},
-    columns,
-};
+use super::answer::{Answer, Field, FieldValues, is_prediction, is_probability};
 use crate::rows::lenient;
 use onnx::engine::unlike_probabilities;
 use serde_json::{Map, Value};
@@ -26,11 +23,10 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, String> {
     let start = || String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
     let root = lenient::parse(body)
         .map_err(|refusal| format!("expected JSON, got {:?} ({})", start(), refusal.message))?;
-    let mut answer = found(&root, UNNAMED, 0)?;
+    let answer = found(&root, UNNAMED, 0)?;
     if answer.rows == 0 || answer.fields.is_empty() {
         return Err(format!("found no prediction in {:?}", start()));
     }
-    columns::join(&mut answer.fields);
     Ok(answer)
 }
 
@@ -83,9 +79,6 @@ fn of_object(fields: &Map<String, Value>, name: &str, depth: usize) -> Result<An
     if let Some(field) = probabilities(name, &[fields]) {
         return Ok(Answer { rows: 1, fields: vec![field] });
     }
-    if let Some(field) = tensor(name, fields) {
-        return Ok(Answer { rows: field.rows(), fields: vec![field] });
-    }
     let flat = flat(fields);
     // Lists of names such as `prediction` have one item per row, unless a scalar shows that there is only one row.
     let is_scalar = |value: &Value| !value.is_array() && !value.is_object() && !value.is_null();
@@ -136,29 +129,6 @@ fn of_object(fields: &Map<String, Value>, name: &str, depth: usize) -> Result<An
             }
         }
     }
-}
-
-/// Returns the field of a tensor as Seldon writes it, `{"shape": [rows, columns], "values": […]}`.
-fn tensor(name: &str, fields: &Map<String, Value>) -> Option<Field> {
-    let (2, Some(Value::Array(shape)), Some(Value::Array(values))) =
-        (fields.len(), fields.get("shape"), fields.get("values"))
-    else {
-        return None;
-    };
-    let columns = match shape.as_slice() {
-        [_] => 1,
-        [_, columns] => usize::try_from(columns.as_u64()?).ok()?,
-        _ => return None,
-    };
-    let rows = usize::try_from(shape[0].as_u64()?).ok()?;
-    let values: Vec<f64> = values.iter().map(number).collect::<Option<_>>()?;
-    let is_whole = columns > 0 && rows.checked_mul(columns) == Some(values.len());
-    is_whole.then(|| Field {
-        name: name.to_owned(),
-        columns,
-        names: None,
-        values: FieldValues::Numbers(values),
-    })
 }
 
 /// Returns the field of objects that map each class to its probability and have no other entries.

@@ -4,11 +4,9 @@
 //! - this module: [`Reader`], which reads rows and outputs
 //! - `answer`: the named values of an answer, and which of them are predictions and probabilities
 //! - `json_answer`: finds the named values in JSON
-//! - `columns`: joins fields that have the probability of one class each
 //! - `interpretation`: converts predictions and probabilities into outputs
 
 mod answer;
-mod columns;
 mod interpretation;
 mod json_answer;
 

@@ -285,28 +285,6 @@ fn answers_are_read_in_the_forms_of_servers_and_of_hand_written_services() {
             json!({"data": {"names": ["t:0", "t:1"], "ndarray": [[0.25, 0.75]]}, "meta": {}}),
             &both,
         ),
-        (
-            Protocol::Native,
-            json!({"data": {"names": ["t:0", "t:1"], "tensor": {"shape": [1, 2], "values": [0.25, 0.75]}}, "meta": {}}),
-            &both,
-        ),
-        // Columns of a table.
-        (
-            Protocol::Mlflow,
-            json!({"predictions": [{"prediction": "yes", "probability_0": 0.25, "probability_1": 0.75}]}),
-            &both,
-        ),
-        (
-            Protocol::Mlflow,
-            json!({"predictions": [{"predict": "yes", "pno": 1, "p0": 0.25, "p1": 0.75}]}),
-            &both,
-        ),
-        (Protocol::Native, json!({"label": "yes", "proba_yes": 0.75, "proba_no": 0.25}), &both),
-        (
-            Protocol::Native,
-            json!({"prediction": ["yes"], "probability_0": [0.25], "probability_1": [0.75]}),
-            &both,
-        ),
         (Protocol::OipV2, json!({"outputs": [predict]}), &label),
         (Protocol::OipV2, json!({"model_name": "m", "outputs": [predict, proba]}), &both),
         (Protocol::OipV2, json!({"outputs": [proba]}), &both),
