@@ -179,7 +179,7 @@ impl<'a> Rows<'a> {
                 if let (Some(Value::Array(names)), Some(Value::Array(data))) =
                     (fields.get("columns"), fields.get("data"))
                 {
-                    return self.read_split(names, data, place);
+                    return self.read_split(names, data, [&below(place, "columns"), &below(place, "data")]);
                 }
                 if self.card.features.iter().any(|feature| fields.contains_key(&feature.name)) {
                     return self.read_named(fields, place);
@@ -193,7 +193,12 @@ impl<'a> Rows<'a> {
                 if depth == DEEPEST {
                     return Err(no_rows(self.card, place));
                 }
-                self.read(inner, &below(place, name), depth + 1)
+                match self.named_lists(fields, inner) {
+                    Some((names, rows)) => {
+                        self.read_split(names, &rows, [&below(place, "names"), &below(place, name)])
+                    }
+                    None => self.read(inner, &below(place, name), depth + 1),
+                }
             }
             _ => Err(no_rows(self.card, place)),
         }
@@ -302,12 +307,36 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Reads `{"columns": […], "data": [[…], …]}`.
-    fn read_split(&mut self, names: &[Value], data: &[Value], place: &str) -> Result<(), Refusal> {
+    /// Returns the names of columns beside rows that are lists of as many values, and these rows: `{"names": […], "ndarray": [[…], …]}`, as in
+    /// Seldon's V1 protocol. Without the name of a feature among them, they only count the columns (`t:0`).
+    fn named_lists<'v>(
+        &self,
+        fields: &'v serde_json::Map<String, Value>,
+        rows: &'v Value,
+    ) -> Option<(&'v [Value], Cow<'v, [Value]>)> {
+        let (names, items) = (fields.get("names")?.as_array()?, rows.as_array()?);
+        let is_feature = |name: &Value| self.card.features.iter().any(|feature| *name == *feature.name);
+        let is_scalar = |value: &Value| !value.is_array() && !value.is_object();
+        let is_row = |item: &Value| {
+            item.as_array().is_some_and(|cells| cells.len() == names.len() && cells.iter().all(is_scalar))
+        };
+        if !names.iter().any(is_feature) || items.is_empty() {
+            None
+        } else if items.iter().all(is_row) {
+            Some((names, Cow::Borrowed(items)))
+        } else if is_row(rows) {
+            Some((names, Cow::Owned(vec![rows.clone()])))
+        } else {
+            None
+        }
+    }
+
+    /// Reads rows as lists of values in the order of `names`, such as `{"columns": […], "data": [[…], …]}`. `places` are those of names and rows.
+    fn read_split(&mut self, names: &[Value], data: &[Value], places: [&str; 2]) -> Result<(), Refusal> {
         let names: Vec<&str> = names.iter().map(|name| name.as_str().unwrap_or_default()).collect();
-        let columns = self.columns(&names, &below(place, "columns"))?;
+        let columns = self.columns(&names, places[0])?;
         for (index, row) in data.iter().enumerate() {
-            let place = format!("{}[{index}]", below(place, "data"));
+            let place = format!("{}[{index}]", places[1]);
             let cells = row.as_array().filter(|cells| cells.len() == names.len()).ok_or_else(|| {
                 let message = format!("expected a list of {} values, one per column", names.len());
                 Refusal::new(Reason::WrongFeatureCount, message).at(place.clone())

@@ -93,6 +93,34 @@ fn rows_are_found_in_every_form() {
     }
 }
 
+/// Seldon sends the names of columns beside rows.
+#[test]
+fn names_beside_rows_give_the_order_of_their_values() {
+    let first = row(Some(1.5), Some(2.0), 3.25, 1.0, 0.0);
+    let names = r#""names":["code","flag","wide","colour","length"]"#;
+    for body in [
+        format!(r#"{{{names},"ndarray":[[1,true,3.25,"red",1.5]]}}"#),
+        format!(r#"{{"data":{{{names},"ndarray":[[1,true,3.25,"red",1.5]]}}}}"#),
+        format!(r#"{{{names},"ndarray":[1,true,3.25,"red",1.5]}}"#),
+        format!(r#"{{{names},"instances":[[1,true,3.25,"red",1.5]]}}"#),
+        // Rows with names of their own, and names that only count the columns.
+        format!(
+            r#"{{{names},"ndarray":[{{"length":1.5,"colour":"red","wide":3.25,"flag":true,"code":1}}]}}"#
+        ),
+        r#"{"names":["t:0","t:1","t:2","t:3","t:4"],"ndarray":[[1.5,"red",3.25,true,1]]}"#.to_owned(),
+    ] {
+        assert_eq!(read(&body), Ok(vec![first.clone()]), "{body}");
+    }
+    let few = r#"{"names":["wide","flag","code"],"ndarray":[[3.25,true,1],[4,false,2]]}"#;
+    assert_eq!(read(few), Ok(vec![row(None, None, 3.25, 1.0, 0.0), row(None, None, 4.0, 0.0, 1.0)]));
+    let unknown = read(r#"{"names":["wide","flag","cod"],"ndarray":[[3.25,true,1]]}"#).unwrap_err();
+    assert!(unknown.starts_with("missing_feature: names: \"code\" is missing"), "{unknown}");
+    // The field that the profile names contains the rows.
+    let two = br#"{"names":["x"],"ndarray":[[9]],"features":[[1],[2]]}"#;
+    assert_eq!(outcome(json(two, &ONE, Some("features"))), Ok(vec![vec![Some(1.0)], vec![Some(2.0)]]));
+    assert!(outcome(json(two, &ONE, None)).unwrap_err().starts_with("duplicate_field"));
+}
+
 #[test]
 fn lists_of_a_single_column_are_rows() {
     let expected = Ok(vec![vec![Some(1.0)], vec![Some(2.0)]]);
