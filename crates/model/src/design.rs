@@ -142,9 +142,9 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
         return a.iter().zip(b).map(|(a, b)| a * b).sum();
     }
     let mut sums = [0.0; 8];
-    let (a_blocks, b_blocks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f64 = a_blocks.remainder().iter().zip(b_blocks.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a_blocks.zip(b_blocks) {
+    let ((a_blocks, a_rest), (b_blocks, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
         for lane in 0..8 {
             sums[lane] += a[lane] * b[lane];
         }

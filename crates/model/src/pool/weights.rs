@@ -45,6 +45,7 @@ pub(super) fn weights(bins: &[Vec<u16>], targets: &[Vec<f64>], rows: usize) -> V
     let mut weights = vec![1.0_f64; count];
     // Outputs and the confusion matrix are fitted last in a round, so that their targets, which depend on all columns, are met best.
     for _ in 0..ROUNDS {
+        let mut changed = false;
         for (bins, targets) in bins.iter().zip(targets) {
             let mut sums = vec![0.0; targets.len()];
             let mut all = 0.0;
@@ -62,9 +63,13 @@ pub(super) fn weights(bins: &[Vec<u16>], targets: &[Vec<f64>], rows: usize) -> V
             if factors.iter().all(|factor| (factor - 1.0).abs() < 0.01) {
                 continue;
             }
+            changed = true;
             for (&bin, weight) in bins.iter().zip(&mut weights) {
                 *weight = (*weight * factors[usize::from(bin)]).clamp(WEIGHT[0], WEIGHT[1]);
             }
+        }
+        if !changed {
+            break;
         }
     }
     weights

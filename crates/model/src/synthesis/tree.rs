@@ -120,8 +120,15 @@ fn best_split(
     let start = whole.score(categorical);
     let (mut best, mut found) = (start, None);
     let (mut below_counts, mut above_counts) = (totals.clone(), totals.clone());
+    let mut per_code = PerCode::default();
     for &predictor in predictors {
         let codes = &all[predictor];
+        if !categorical {
+            if let Some((score, code)) = per_code.best_split(ordered, codes, rows, whole, best) {
+                (best, found) = (score, Some((predictor, code)));
+            }
+            continue;
+        }
         if count < COUNTED_ROWS {
             sorted[..count].copy_from_slice(rows);
             sorted[..count].sort_unstable_by_key(|&row| (codes[row as usize], row));
@@ -159,6 +166,62 @@ fn best_split(
     found.filter(|_| best - start > GAIN * left.max(0.0) + 1e-9 * start)
 }
 
+/// The rows of a node, grouped by the code of a predictor. For a numeric target, only their number and the sum of their target codes
+/// matter, so the rows need not be sorted.
+struct PerCode {
+    groups: [(u32, u32); CODES],
+    /// One bit per code that occurs.
+    present: [u64; CODES / 64],
+}
+
+impl Default for PerCode {
+    fn default() -> Self {
+        Self { groups: [(0, 0); CODES], present: [0; CODES / 64] }
+    }
+}
+
+impl PerCode {
+    /// Returns the score of the best split by a predictor, and the greatest code of its lower part; `None` if no score is above `best`.
+    fn best_split(
+        &mut self,
+        ordered: &[u8],
+        codes: &[u8],
+        rows: &[u32],
+        whole: Part,
+        mut best: f64,
+    ) -> Option<(f64, u8)> {
+        for &row in rows {
+            let code = usize::from(codes[row as usize]);
+            let group = &mut self.groups[code];
+            group.0 += 1;
+            group.1 += u32::from(ordered[row as usize]);
+            self.present[code / 64] |= 1 << (code % 64);
+        }
+        let (mut below, mut found) = (Part::default(), None);
+        for at in 0..self.present.len() {
+            // The bits are cleared from the lowest to the highest one, and their groups are emptied for the next predictor.
+            let mut bits = std::mem::take(&mut self.present[at]);
+            while bits != 0 {
+                let code = 64 * at + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let (rows, sum) = std::mem::take(&mut self.groups[code]);
+                below.rows += f64::from(rows);
+                below.sum += f64::from(sum);
+                let above = Part { rows: whole.rows - below.rows, sum: whole.sum - below.sum, ..whole };
+                if below.rows < LEAF as f64 || above.rows < LEAF as f64 {
+                    continue;
+                }
+                let score = below.score(false) + above.score(false);
+                if score > best {
+                    best = score;
+                    found = Some((score, code as u8));
+                }
+            }
+        }
+        found
+    }
+}
+
 /// The counts of each code in a part, which only categories need.
 #[derive(Debug, Clone)]
 struct Counts(Vec<f64>);
@@ -180,6 +243,10 @@ impl Counts {
 /// Returns the split by class that leaves parts of about the same number of classes, so that each class has a tree of its own;
 /// `None` if there is one class, or if a part would be smaller than a leaf.
 fn class_split(classes: &[u8], rows: &[u32]) -> Option<(usize, u8)> {
+    let first = classes[rows[0] as usize];
+    if rows.iter().all(|&row| classes[row as usize] == first) {
+        return None;
+    }
     let mut counts = [0_usize; CODES];
     rows.iter().for_each(|&row| counts[usize::from(classes[row as usize])] += 1);
     let present: Vec<u8> = (0..=u8::MAX).filter(|&class| counts[usize::from(class)] > 0).collect();
