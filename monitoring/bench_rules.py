@@ -26,7 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMER = "4c37d2d"
-# Times of evaluation are given per so many seconds.
+# Evaluation times are given per this many seconds.
 PERIOD = 5
 FLEET = 1_000
 REFERENCE_ROWS = 1_000
@@ -211,7 +211,7 @@ class Prometheus:
             for job, pages in jobs.items()
         ]
         config = {
-            "global": {"scrape_interval": f"{interval}s", "evaluation_interval": f"{interval}s", "scrape_timeout": "4s"},
+            "global": {"scrape_interval": f"{interval}s", "evaluation_interval": f"{interval}s", "scrape_timeout": f"{min(4, interval)}s"},
             "rule_files": ["rules/*.yml"],
             "scrape_configs": configs,
             "remote_write": [{"url": url} for url in remote_write],

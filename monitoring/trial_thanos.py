@@ -3,7 +3,8 @@
 
 Made-up replicas are scraped by two Prometheus servers. One evaluates the rules itself. The other sends its samples to `thanos receive`
 by remote write, and `thanos rule` evaluates the same rules over `thanos query`. Prints, window by window, in how many signals both
-have a verdict, in how many the verdicts are equal, and how far rows and PSI differ. The exit code is 1 if verdicts differ.
+have a verdict, in how many the verdicts are equal, and how far rows and PSI differ. The exit code is 1 if
+verdicts differ, or if rules failed or were left out.
 
 Run it by `just test-thanos`. PROMETHEUS and THANOS name other binaries than those on PATH.
 """
@@ -68,6 +69,7 @@ class Thanos:
                 return
             except OSError:
                 if self.process.poll() is not None or time.time() > deadline:
+                    self.stop()
                     sys.exit(f"`thanos {command}` does not start:\n{self.log.read_text()[-3000:]}")
                 time.sleep(0.2)
 
@@ -77,7 +79,7 @@ class Thanos:
 
 
 def rules_with_offset(folder, offset):
-    """Copies the rules, and lets every group wait so long for its samples."""
+    """Copies the rules, and sets `query_offset` in every group."""
     target = Path(folder, "rules")
     target.mkdir()
     for source in (ROOT / "monitoring/rules").glob("*.yml"):
@@ -175,6 +177,7 @@ def main():
             failed = line.startswith(("prometheus_rule_evaluation_failures_total", "prometheus_rule_group_iterations_missed_total"))
             if failed and not line.endswith(" 0"):
                 print(line)
+                differing += 1
         sys.exit(1 if differing else 0)
     finally:
         for process in reversed(started):

@@ -18,13 +18,13 @@ const HUGE: usize = 1024 * 1024 + 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Malformed {
-    /// One value less than the model has features. If values have names, it is one that may not be missing.
+    /// One value less than the model has features. If values have names, the value that is left out is one that may not be missing.
     TooFewFeatures,
     /// One value more than the model has features.
     TooManyFeatures,
     /// Texts in place of numbers.
     StringsForNumbers,
-    /// The row in a field that the protocol does not have, or a value with a name that the model does not have.
+    /// The row in a field that the protocol does not have; if no field holds the rows, a value with a name that the model does not have.
     WrongKey,
     /// An empty object, `{}`.
     EmptyObject,
@@ -91,7 +91,7 @@ impl Malformed {
     /// Returns a malformed body made from a row of the model's features, in the format of `writer`.
     ///
     /// # Errors
-    /// If this model or the format of the requests has no such mistake. The error is the end of a sentence that begins with the kind.
+    /// If the body would be valid, or this kind does not exist in this form. The error completes a sentence that begins with the name of the kind.
     pub fn spoil(self, row: &[Option<f64>], writer: &BodyWriter) -> Result<Bytes, &'static str> {
         let texts = writer.texts(row);
         // Servers may accept a row that lacks any other feature.
@@ -363,14 +363,14 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_features_that_may_be_missing_is_not_malformed() {
+    fn kinds_that_leave_out_a_value_are_refused_if_every_value_may_be_missing() {
         let row = with_required(&Protocol::Native, &[], Some((None, true, false)));
         for kind in
             [Malformed::TooFewFeatures, Malformed::WrongKey, Malformed::EmptyObject, Malformed::NullFeature]
         {
             assert_eq!(kind.spoil(&ROW, &row), Err(ALL_MAY_BE_MISSING), "{kind:?}");
         }
-        // Around the rows there is something that the body lacks, or the number of values is wrong.
+        // The list or field around the row is absent or renamed, or a row without names has too few values.
         let others = [
             (Malformed::EmptyObject, Protocol::Native, Some((None, true, true))),
             (Malformed::EmptyObject, Protocol::Native, Some((Some("row"), true, false))),

@@ -56,7 +56,7 @@ fn other_protocols(scenario: &Scenario, model: &Arc<Model>) -> Vec<String> {
         let Ok(writer) = BodyWriter::new(protocol, model) else { continue };
         notes.push(format!(
             "payloads.{}: the profile was made with protocol {}, but this payload is sent by protocol {}, as {}, which the server may \
-             refuse; set `protocol: {}` (or --protocol {}), or make the profile again with --protocol {}",
+             refuse; set `protocol: {}` (or `loadgen --protocol {}`), or make the profile again with `inference profile --protocol {}`",
             payload.name,
             own.name(),
             protocol.name(),

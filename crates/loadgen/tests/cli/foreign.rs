@@ -394,8 +394,8 @@ fn the_form_of_another_protocol_is_not_sent_and_there_is_a_warning() {
     };
     let other = run(ServerProtocol::V1, "source: { model: {} }");
     let expected = "warning: payloads.rows: the profile was made with protocol v1, but this payload is sent by protocol native, as \
-                    {\"features\": […]}, which the server may refuse; set `protocol: v1` (or --protocol v1), or make the profile \
-                    again with --protocol native";
+                    {\"features\": […]}, which the server may refuse; set `protocol: v1` (or `loadgen --protocol v1`), or make \
+                    the profile again with `inference profile --protocol native`";
     assert!(other.stderr.contains(expected), "{}", other.stderr);
     assert!(last_body().starts_with("{\"features\":["), "{}", last_body());
     for (protocol, payload) in [

@@ -69,7 +69,7 @@ impl Categorical {
     }
 
     /// Returns the value of a category's text for a model that gets texts unchanged, so that leading and trailing spaces make it another
-    /// category. They do not count around numbers and booleans, as in the table of such a model.
+    /// category. Spaces around numbers, and around booleans if all categories are booleans, do not count.
     pub fn value_of_unchanged(&self, text: &str) -> f64 {
         let trimmed = text.trim();
         let is_padded = trimmed.len() < text.len();

@@ -47,7 +47,7 @@ fn row(length: Option<f64>, colour: Option<f64>, wide: f64, flag: f64, code: f64
 
 /// The columns and their order, which the other tests rely on.
 #[test]
-fn the_columns_are_those_that_the_tests_count_on() {
+fn the_card_has_the_expected_columns() {
     let names: Vec<&str> = CARD.features.iter().map(|feature| feature.name.as_str()).collect();
     assert_eq!(names, ["length", "colour", "wide", "flag", "code"]);
     let may_be_missing: Vec<bool> = CARD.features.iter().map(Feature::may_be_missing).collect();

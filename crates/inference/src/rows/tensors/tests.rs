@@ -298,7 +298,7 @@ proptest! {
 }
 
 #[test]
-fn a_refused_value_is_told_which_datatype_its_feature_takes() {
+fn a_refusal_names_the_datatype_that_the_feature_takes() {
     let body: String = (0..60)
         .map(|row| format!("{},{},{},{row},{}\n", ["a", "b"][row % 2], row % 3 == 0, row % 2 + 1, row / 30))
         .collect();
@@ -368,7 +368,7 @@ fn the_tensor_of_a_single_feature_may_have_any_name() {
 }
 
 #[test]
-fn an_output_that_cannot_be_read_hides_no_other_output() {
+fn an_unreadable_output_does_not_affect_the_others() {
     let named = |name: &str, shape: Value, data: Value| json!({ "name": name, "shape": shape, "datatype": "FP64", "data": data });
     let deep = named("deep", json!([1, 1, 1]), json!([1]));
     let flat = named("flat", json!([1, 2]), json!([1, 2]));
