@@ -192,6 +192,20 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def wait_until_ready(process, address, name, log):
+    """Waits until a server of Prometheus or Thanos is ready; ends the program with its log if it is not within a minute."""
+    deadline = time.time() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/-/ready", timeout=2).read()
+            return
+        except OSError:
+            if process.poll() is not None or time.time() > deadline:
+                process.kill()
+                sys.exit(f"{name} does not start:\n{log.read_text()[-3000:]}")
+            time.sleep(0.2)
+
+
 class Prometheus:
     """A Prometheus server with these rules that scrapes these replicas, or that sends what it scrapes elsewhere if there are no rules."""
 
@@ -228,15 +242,7 @@ class Prometheus:
             ],
             stderr=self.log,
         )
-        deadline = time.time() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.address}/-/ready", timeout=2).read()
-                return
-            except OSError:
-                if self.process.poll() is not None or time.time() > deadline:
-                    sys.exit(f"Prometheus does not start:\n{Path(self.home, 'log').read_text()}")
-                time.sleep(0.2)
+        wait_until_ready(self.process, self.address, "Prometheus", Path(self.home, "log"))
 
     def own(self):
         """Its own metrics: name with labels, value."""

@@ -20,7 +20,7 @@ import urllib.request
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-from bench_rules import ROOT, Page, Prometheus, Replicas, free_port, query
+from bench_rules import ROOT, Page, Prometheus, Replicas, free_port, query, wait_until_ready
 
 SIGNAL = ("cluster", "job", "model", "version", "signal", "window")
 
@@ -62,16 +62,7 @@ class Thanos:
                 stderr=log,
                 stdout=log,
             )
-        deadline = time.time() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"http://{self.http}/-/ready", timeout=2).read()
-                return
-            except OSError:
-                if self.process.poll() is not None or time.time() > deadline:
-                    self.stop()
-                    sys.exit(f"`thanos {command}` does not start:\n{self.log.read_text()[-3000:]}")
-                time.sleep(0.2)
+        wait_until_ready(self.process, f"http://{self.http}", f"`thanos {command}`", self.log)
 
     def stop(self):
         self.process.terminate()
