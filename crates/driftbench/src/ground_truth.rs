@@ -65,9 +65,11 @@ impl GroundTruth {
             name: feature.name.clone(),
             unit: feature.unit.clone(),
             extreme: feature.numeric().map(|numeric| numeric.extreme),
-            categories: feature
-                .categorical()
-                .map(|own| Categories { known: own.categories.clone(), rare: own.rare.clone() }),
+            categories: feature.categorical().map(|own| Categories {
+                known: own.categories.clone(),
+                weighted: own.weighted.clone(),
+                rare: own.rare.clone(),
+            }),
         });
         Table::from_rows(columns.collect(), self.card.classes.clone(), &rows, labels)
     }

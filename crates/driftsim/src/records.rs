@@ -156,8 +156,9 @@ impl Cells {
         match &feature.values {
             Values::Numeric(_) => Self::Numeric,
             Values::Categorical(own) => {
-                let known = own.categories.iter().enumerate();
-                let known = known.map(|(at, name)| (name.clone().into_bytes(), at as f64)).collect();
+                let known = own.categories.iter().chain(&own.weighted);
+                let known =
+                    known.map(|name| (name.clone().into_bytes(), own.value_of_unchanged(name))).collect();
                 Self::Categorical { known, own: own.clone(), keep_spaces }
             }
         }

@@ -125,7 +125,13 @@ pub fn describe(file: &ModelFile) -> String {
                 let unit = feature.unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
                 numeric.range.map_or("never filled".into(), |[low, high]| format!("{low} to {high}{unit}"))
             }
-            Values::Categorical(categorical) => format!("{} categories", categorical.categories.len()),
+            Values::Categorical(categorical) => {
+                let weighted = match categorical.weighted.len() {
+                    0 => String::new(),
+                    weighted => format!(" with bins and {weighted} more with weights"),
+                };
+                format!("{} categories{weighted}", categorical.categories.len())
+            }
         };
         let missing = if feature.missing_ratio > 0.0 {
             format!(", {:.1} % missing", 100.0 * feature.missing_ratio)

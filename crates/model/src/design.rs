@@ -1,5 +1,5 @@
 //! The rows of a table in the form that the optimiser needs: standardised numbers in one block, and for each categorical feature the
-//! position of the encoded column that is 1.
+//! position of the column that is 1.
 
 use crate::{
     Table,
@@ -8,7 +8,8 @@ use crate::{
     table::{Column, present},
 };
 
-/// Encoded rows. Columns of numbers stand before those of categories, unlike in the table: see [`Design::to_encoded`].
+/// Encoded rows. Columns of numbers stand before those of categories, unlike in the table: see [`Design::to_encoded`]. The columns of
+/// weighted categories stand last.
 pub(crate) struct Design {
     pub(crate) encoding: Encoding,
     /// The standardised numbers, row by row, `numbers` per row.
@@ -17,7 +18,7 @@ pub(crate) struct Design {
     /// The column that is 1 for each categorical feature, row by row.
     active: Vec<u32>,
     categoricals: usize,
-    /// The position of each column in the encoding.
+    /// The position of each column in the encoding. Those of weighted categories are in the column of other categories there.
     to_encoded: Vec<usize>,
 }
 
@@ -25,16 +26,22 @@ impl Design {
     /// Encodes all rows of a table. Numbers are standardised by the mean and the standard deviation of the `fitted` rows.
     pub(crate) fn new(table: &Table, fitted: &[usize]) -> Self {
         let slot = |(column, values): (&Column, &Vec<f64>)| match &column.categories {
-            Some(categories) => Slot::Categorical { categories: categories.known.len() },
+            Some(categories) => {
+                Slot::Categorical { categories: categories.known.len(), weighted: categories.weighted.len() }
+            }
             None => Slot::Numeric(Scaling::of(fitted.iter().map(|&row| values[row]))),
         };
         let slots: Vec<Slot> = table.columns.iter().zip(&table.values).map(slot).collect();
-        let (mut numbers, mut others, mut start) = (Vec::new(), Vec::new(), 0);
+        let (mut numbers, mut others, mut weighted_columns, mut start) =
+            (Vec::new(), Vec::new(), Vec::new(), 0);
         for slot in &slots {
             let places = start..start + slot.width();
-            match slot {
+            match *slot {
                 Slot::Numeric(_) => numbers.extend(places),
-                Slot::Categorical { .. } => others.extend(places),
+                Slot::Categorical { categories, weighted } => {
+                    others.extend(places);
+                    weighted_columns.extend(std::iter::repeat_n(start + categories, weighted));
+                }
             }
             start += slot.width();
         }
@@ -42,7 +49,7 @@ impl Design {
         let categoricals = slots.len() - count;
         let mut numeric = vec![0.0; rows * count];
         let mut active = vec![0; rows * categoricals];
-        let (mut number, mut categorical, mut first) = (0, 0, count);
+        let (mut number, mut categorical, mut first, mut first_weighted) = (0, 0, count, start);
         for (slot, values) in slots.iter().zip(&table.values) {
             match *slot {
                 Slot::Numeric(scaling) => {
@@ -51,17 +58,23 @@ impl Design {
                     }
                     number += 1;
                 }
-                Slot::Categorical { categories } => {
+                Slot::Categorical { categories, weighted } => {
                     for (row, &value) in values.iter().enumerate() {
-                        let at = first + Slot::active(categories, present(value));
+                        let value = present(value);
+                        let at = match Slot::weighted(categories, weighted, value) {
+                            Some(at) => first_weighted + at,
+                            None => first + Slot::active(categories, value),
+                        };
                         active[row * categoricals + categorical] = at as u32;
                     }
                     categorical += 1;
                     first += slot.width();
+                    first_weighted += weighted;
                 }
             }
         }
         numbers.extend(others);
+        numbers.extend(weighted_columns);
         Self {
             encoding: Encoding::of_slots(slots),
             numeric,
@@ -83,7 +96,7 @@ impl Design {
             match *slot {
                 Slot::Numeric(_) => Vec::new(),
                 // Unknown categories and missing values keep columns of their own, because more of them are a sign of drift.
-                Slot::Categorical { categories } => {
+                Slot::Categorical { categories, .. } => {
                     places.take(categories).filter(|&at| counts[at] < POOLED_BELOW).collect()
                 }
             }
@@ -91,8 +104,13 @@ impl Design {
         PooledColumns::of(lists)
     }
 
-    /// Returns the number of columns.
+    /// Returns the number of encoded columns.
     pub(crate) fn width(&self) -> usize {
+        self.encoding.width()
+    }
+
+    /// Returns the number of columns that have weights: the encoded ones, and then those of weighted categories.
+    pub(crate) fn weights_width(&self) -> usize {
         self.to_encoded.len()
     }
 
@@ -112,10 +130,10 @@ impl Design {
         self.active(row).iter().fold(numbers, |sum, &at| sum + coefficients[at as usize])
     }
 
-    /// Converts coefficients from the design's order of columns to the order of the encoding.
+    /// Converts coefficients from the design's order of columns to the order of the encoding. Those of weighted categories stay last.
     pub(crate) fn to_encoded(&self, coefficients: &[f64]) -> Vec<f64> {
-        let mut encoded = vec![0.0; coefficients.len()];
-        for (&place, &value) in self.to_encoded.iter().zip(coefficients) {
+        let mut encoded = coefficients.to_vec();
+        for (&place, &value) in self.to_encoded.iter().zip(&coefficients[..self.width()]) {
             encoded[place] = value;
         }
         encoded
@@ -159,7 +177,7 @@ mod tests {
 
     #[test]
     fn rows_of_a_design_equal_those_of_the_encoding() {
-        let categories = Categories { known: vec!["a".into(), "b".into()], rare: Vec::new() };
+        let categories = Categories { known: vec!["a".into(), "b".into()], ..Categories::default() };
         let columns = vec![
             Column { categories: Some(categories.clone()), ..Column::named("x") },
             Column::named("y"),
@@ -185,7 +203,7 @@ mod tests {
         let column = |name: &str| Column {
             categories: Some(Categories {
                 known: vec!["a".into(), "b".into(), "c".into()],
-                rare: Vec::new(),
+                ..Categories::default()
             }),
             ..Column::named(name)
         };

@@ -1,5 +1,5 @@
 //! Encodes rows for the weights and the distance: a number is standardised, and a category becomes one column of 0 or 1 per bin of
-//! its signal.
+//! its signal. The weights have further columns after these, one for each category that has a weight but no bin.
 
 use crate::{Feature, card::Values};
 
@@ -41,8 +41,9 @@ impl Scaling {
 pub(crate) enum Slot {
     /// A number has one column.
     Numeric(Scaling),
-    /// A categorical feature has one column per category, one for other categories, and one for missing values.
-    Categorical { categories: usize },
+    /// A categorical feature has one column per category, one for other categories, and one for missing values. For the weights,
+    /// the weighted ones of the other categories have columns of their own.
+    Categorical { categories: usize, weighted: usize },
 }
 
 impl Slot {
@@ -50,13 +51,26 @@ impl Slot {
     pub(crate) fn width(self) -> usize {
         match self {
             Self::Numeric(_) => 1,
-            Self::Categorical { categories } => categories + 2,
+            Self::Categorical { categories, .. } => categories + 2,
         }
     }
 
     /// Returns the position of the column of a categorical feature that is 1.
     pub(crate) fn active(categories: usize, value: Option<f64>) -> usize {
         value.map_or(categories + 1, |value| (value as usize).min(categories))
+    }
+
+    /// Returns the position of a category among the weighted ones of a feature, if it is one of them.
+    pub(crate) fn weighted(categories: usize, weighted: usize, value: Option<f64>) -> Option<usize> {
+        (value? as usize).checked_sub(categories + 1).filter(|&at| at < weighted)
+    }
+
+    /// Returns the number of columns that only the weights have.
+    pub(crate) fn weighted_width(self) -> usize {
+        match self {
+            Self::Numeric(_) => 0,
+            Self::Categorical { weighted, .. } => weighted,
+        }
     }
 }
 
@@ -71,9 +85,10 @@ impl Encoding {
     pub fn new(features: &[Feature]) -> Self {
         let slots = features.iter().map(|feature| match &feature.values {
             Values::Numeric(numeric) => Slot::Numeric(Scaling { mean: numeric.mean, sd: numeric.sd }),
-            Values::Categorical(categorical) => {
-                Slot::Categorical { categories: categorical.categories.len() }
-            }
+            Values::Categorical(categorical) => Slot::Categorical {
+                categories: categorical.categories.len(),
+                weighted: categorical.weighted.len(),
+            },
         });
         Self { slots: slots.collect() }
     }
@@ -96,13 +111,41 @@ impl Encoding {
         self.slots.iter().map(|slot| slot.width()).sum()
     }
 
+    /// Returns the number of columns that have weights: the encoded ones, and then those of the weighted categories.
+    pub fn weights_width(&self) -> usize {
+        self.width() + self.slots.iter().map(|slot| slot.weighted_width()).sum::<usize>()
+    }
+
+    /// Encodes a row for the weights. Replaces the content of `encoded` by the encoded columns, and that of `weighted` by the
+    /// positions of the columns after them that are 1.
+    pub(crate) fn encode_for_weights(
+        &self,
+        row: &[Option<f64>],
+        encoded: &mut Vec<f64>,
+        weighted: &mut Vec<usize>,
+    ) {
+        self.encode(row, encoded);
+        weighted.clear();
+        let (mut start, mut first) = (0, encoded.len());
+        for (slot, &value) in self.slots.iter().zip(row) {
+            if let Slot::Categorical { categories, weighted: count } = *slot
+                && let Some(at) = Slot::weighted(categories, count, value)
+            {
+                encoded[start + categories] = 0.0;
+                weighted.push(first + at);
+            }
+            start += slot.width();
+            first += slot.weighted_width();
+        }
+    }
+
     /// Encodes a row and replaces the content of `encoded` by it.
     pub fn encode(&self, row: &[Option<f64>], encoded: &mut Vec<f64>) {
         encoded.clear();
         for (slot, &value) in self.slots.iter().zip(row) {
             match *slot {
                 Slot::Numeric(scaling) => encoded.push(scaling.apply(value)),
-                Slot::Categorical { categories } => {
+                Slot::Categorical { categories, .. } => {
                     let start = encoded.len();
                     encoded.resize(start + categories + 2, 0.0);
                     encoded[start + Slot::active(categories, value)] = 1.0;
@@ -120,9 +163,9 @@ mod tests {
     fn numbers_are_standardised_and_categories_become_columns() {
         let encoding = Encoding::of_slots(vec![
             Slot::Numeric(Scaling { mean: 10.0, sd: 2.0 }),
-            Slot::Categorical { categories: 2 },
+            Slot::Categorical { categories: 2, weighted: 0 },
         ]);
-        assert_eq!((encoding.features(), encoding.width()), (2, 5));
+        assert_eq!((encoding.features(), encoding.width(), encoding.weights_width()), (2, 5, 5));
         let encoded = |row: [Option<f64>; 2]| {
             let mut encoded = vec![7.0];
             encoding.encode(&row, &mut encoded);
@@ -133,6 +176,35 @@ mod tests {
         assert_eq!(encoded([None, Some(2.0)]), [0.0, 0.0, 0.0, 1.0, 0.0]);
         assert_eq!(encoded([None, Some(50.0)]), [0.0, 0.0, 0.0, 1.0, 0.0]);
         assert_eq!(encoded([None, None]), [0.0, 0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn weighted_categories_have_columns_for_the_weights_only() {
+        let categorical = |categories, weighted| Slot::Categorical { categories, weighted };
+        let encoding = Encoding::of_slots(vec![
+            categorical(1, 2),
+            Slot::Numeric(Scaling { mean: 0.0, sd: 1.0 }),
+            categorical(2, 3),
+        ]);
+        assert_eq!((encoding.width(), encoding.weights_width()), (8, 13));
+        let both = |row: [Option<f64>; 3]| {
+            let (mut encoded, mut weighted) = (vec![7.0], vec![7]);
+            encoding.encode(&row, &mut encoded);
+            let distance = encoded.clone();
+            encoding.encode_for_weights(&row, &mut encoded, &mut weighted);
+            (distance, encoded, weighted)
+        };
+        let other = vec![0.0, 1.0, 0.0, 5.0, 0.0, 0.0, 1.0, 0.0];
+        // Any other category, and values beyond the last weighted one, have the column of the other categories.
+        for [a, b] in [[1.0, 2.0], [4.0, 6.0]] {
+            let unknown = both([Some(a), Some(5.0), Some(b)]);
+            assert_eq!(unknown, (other.clone(), other.clone(), vec![]));
+        }
+        let weights = vec![0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(both([Some(3.0), Some(5.0), Some(3.0)]), (other.clone(), weights.clone(), vec![9, 10]));
+        assert_eq!(both([Some(2.0), Some(5.0), Some(5.0)]), (other, weights, vec![8, 12]));
+        let known = vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+        assert_eq!(both([Some(0.0), None, None]), (known.clone(), known, vec![]));
     }
 
     #[test]

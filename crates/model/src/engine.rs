@@ -202,10 +202,10 @@ impl Linear {
 
 impl Engine for Linear {
     fn score(&self, batch: Batch) -> Result<Vec<Output>, EngineError> {
-        let mut encoded = Vec::with_capacity(self.encoding.width());
+        let (mut encoded, mut weighted) = (Vec::with_capacity(self.encoding.width()), Vec::new());
         let score = |(at, row): (usize, &[Option<f64>])| {
-            self.encoding.encode(row, &mut encoded);
-            let probabilities = self.weights.probabilities(&encoded);
+            self.encoding.encode_for_weights(row, &mut encoded, &mut weighted);
+            let probabilities = self.weights.probabilities(&encoded, &weighted);
             if probabilities.iter().any(|probability| !probability.is_finite()) {
                 return Err(too_large(&self.encoding, at, row));
             }

@@ -31,19 +31,23 @@ const STEPS: u64 = 300;
 /// Weights on encoded columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
-    /// The coefficients: one row per class, one column per encoded column. For two classes the first row is 0, which makes softmax a
-    /// sigmoid.
+    /// The coefficients: one row per class; one column per encoded column, and then one per category that has a weight but no bin. For
+    /// two classes the first row is 0, which makes softmax a sigmoid.
     pub coefficients: Vec<Vec<f64>>,
     /// One intercept per class.
     pub intercepts: Vec<f64>,
 }
 
 impl Weights {
-    /// Returns the class probabilities of an encoded row; they add up to 1, or are NaN where the row overflows.
-    pub fn probabilities(&self, row: &[f64]) -> Probabilities {
+    /// Returns the class probabilities of a row; they add up to 1, or are NaN where the row overflows. `row` are the encoded columns,
+    /// and `weighted` the positions of the columns after them that are 1.
+    pub(crate) fn probabilities(&self, row: &[f64], weighted: &[usize]) -> Probabilities {
         let classes = self.coefficients.iter().zip(&self.intercepts);
-        let mut logits: Probabilities =
-            classes.map(|(weights, intercept)| intercept + dot(weights, row)).collect();
+        let logit = |(weights, intercept): (&Vec<f64>, &f64)| {
+            let start = intercept + dot(&weights[..row.len()], row);
+            weighted.iter().fold(start, |sum, &at| sum + weights[at])
+        };
+        let mut logits: Probabilities = classes.map(logit).collect();
         softmax(&mut logits);
         logits
     }
@@ -60,7 +64,7 @@ pub(crate) struct Fit {
 impl Fit {
     /// Returns weights that give every class the same probability.
     pub(crate) fn zero(design: &Design, classes: usize) -> Self {
-        Self { weights: vec![0.0; free_classes(classes) * (design.width() + 1)], classes }
+        Self { weights: vec![0.0; free_classes(classes) * (design.weights_width() + 1)], classes }
     }
 
     /// Fits weights to some rows of a design, by L-BFGS from the weights of `self`: the minimum of
@@ -109,14 +113,14 @@ impl Fit {
 
     /// Returns the logits of a row of the design, one per class.
     pub(crate) fn logits(&self, design: &Design, row: usize) -> Vec<f64> {
-        let width = design.width();
+        let width = design.weights_width();
         let free = self.weights.chunks_exact(width + 1).map(|line| line[width] + design.dot(row, line));
         if self.classes == 2 { std::iter::once(0.0).chain(free).collect() } else { free.collect() }
     }
 
     /// Returns the weights for encoded rows, with logits divided by `temperature`.
     pub(crate) fn to_weights(&self, design: &Design, temperature: f64) -> Weights {
-        let width = design.width();
+        let width = design.weights_width();
         let lines = self.weights.chunks_exact(width + 1);
         let scaled = |line: &[f64]| line.iter().map(|weight| weight / temperature).collect::<Vec<f64>>();
         let (mut coefficients, mut intercepts): (Vec<_>, Vec<_>) =
@@ -157,7 +161,7 @@ impl Loss<'_> {
     fn evaluate(&self, weights: &[f64]) -> (f64, Vec<f64>) {
         let blocks: Vec<(f64, Vec<f64>)> =
             self.rows.par_chunks(BLOCK).map(|rows| self.block(rows, weights)).collect();
-        let width = self.design.width();
+        let width = self.design.weights_width();
         let (mut loss, mut gradient) = (0.0, vec![0.0; weights.len()]);
         for (block_loss, block_gradient) in blocks {
             loss += block_loss;
@@ -173,7 +177,7 @@ impl Loss<'_> {
     }
 
     fn block(&self, rows: &[usize], weights: &[f64]) -> (f64, Vec<f64>) {
-        let (design, width) = (self.design, self.design.width());
+        let (design, width) = (self.design, self.design.weights_width());
         let binary = usize::from(self.classes == 2);
         let (mut loss, mut gradient) = (0.0, vec![0.0; weights.len()]);
         let mut logits = vec![0.0; self.classes];
@@ -264,7 +268,7 @@ mod tests {
     #[test]
     fn softmax_of_two_classes_is_a_sigmoid() {
         let weights = Weights { coefficients: vec![vec![0.0], vec![2.0]], intercepts: vec![0.0, -1.0] };
-        let probability = weights.probabilities(&[1.5])[1];
+        let probability = weights.probabilities(&[1.5], &[])[1];
         assert!((probability - 1.0 / (1.0 + (-2.0_f64).exp())).abs() < 1e-15);
     }
 
@@ -321,7 +325,7 @@ mod tests {
         let mut table = iris::table();
         let known = vec!["a".to_owned(), "b".to_owned()];
         table.columns.push(Column {
-            categories: Some(Categories { known, rare: Vec::new() }),
+            categories: Some(Categories { known, ..Categories::default() }),
             ..Column::named("text")
         });
         // The values are each category, another category, and a missing value.

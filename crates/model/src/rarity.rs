@@ -8,6 +8,8 @@
 //!
 //! A new row with an unknown category in one column has one in all columns with the same information, such as a code and its name. If
 //! two categories of different columns have the same rows, the same rows are therefore moved in both.
+//!
+//! Categories that have a weight but no bin are corrected in the same way, because new rows have them less often, too.
 
 use crate::{
     Table,
@@ -27,16 +29,29 @@ pub(crate) fn corrected<'a>(table: &'a Table, rng: &mut ChaCha8Rng) -> Cow<'a, T
     for (at, column) in table.columns.iter().enumerate() {
         let Some(categories) = &column.categories else { continue };
         let known = categories.known.len();
-        let mut counts = vec![0_usize; known];
         let values = &table.values[at];
-        // A missing value is NaN, for which the comparison is false.
-        values.iter().filter(|value| **value < known as f64).for_each(|&value| counts[value as usize] += 1);
-        // If there are no other categories, the known ones were not chosen among many, and nothing is corrected.
-        if !values.iter().any(|&value| value >= known as f64) {
-            continue;
+        // The rows of the known categories, of any other one, and of the weighted ones.
+        let mut rows = vec![Vec::new(); known + 1 + categories.weighted.len()];
+        // A missing value is NaN.
+        for (row, &value) in values.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
+            let category = if value < rows.len() as f64 { value as usize } else { known };
+            rows[category].push(row);
         }
-        for (category, moved) in surplus(&counts).into_iter().enumerate().filter(|(_, moved)| *moved > 0) {
-            let own: Vec<usize> = (0..values.len()).filter(|&row| values[row] == category as f64).collect();
+        let counts: Vec<usize> = rows.iter().map(Vec::len).collect();
+        let (frequent, others) = counts.split_at(known);
+        let mut surpluses = vec![0; counts.len()];
+        // If there are no other categories, the known ones were not chosen among many, and nothing is corrected.
+        if others.iter().any(|&count| count > 0) {
+            // If there are as many categories as possible, the limit is the row count of the least frequent one.
+            let least = frequent.iter().copied().min().unwrap_or_default();
+            let limit = if known < MAX_CATEGORIES { CATEGORY_ROWS } else { least };
+            surpluses[..known].copy_from_slice(&surplus(frequent, limit));
+        }
+        if others[0] > 0 {
+            surpluses[known + 1..].copy_from_slice(&surplus(&others[1..], CATEGORY_ROWS));
+        }
+        for (category, moved) in surpluses.into_iter().enumerate().filter(|(_, moved)| *moved > 0) {
+            let own = std::mem::take(&mut rows[category]);
             let twin = (0..at).find(|&other| is_same(&table.values[other], &own));
             let (before, rest): (Vec<usize>, Vec<usize>) = own.into_iter().partition(|&row| {
                 twin.is_some_and(|other| corrected.values[other][row] != table.values[other][row])
@@ -60,16 +75,14 @@ fn is_same(column: &[f64], rows: &[usize]) -> bool {
         && shared >= SAME_ROWS * column.iter().filter(|&&own| own == value).count() as f64
 }
 
-/// Returns the number of rows to move from each category to `other`, for categories with these row counts.
+/// Returns the number of rows to move from each category to `other`, for categories with these row counts, which have at least `limit`
+/// rows.
 ///
 /// The sum is the number of rows whose category would be below the limit if the row were left out. It is distributed over the
 /// categories in proportion to the bias of a normal count that is observed only above a limit. This bias is the standard deviation
 /// times the inverse Mills ratio (N. L. Johnson, S. Kotz, N. Balakrishnan, "Continuous Univariate Distributions", volume 1, 1994,
 /// section 13.10).
-fn surplus(counts: &[usize]) -> Vec<usize> {
-    let least = counts.iter().copied().min().unwrap_or_default();
-    // If there are as many categories as possible, the limit is the row count of the least frequent one.
-    let limit = if counts.len() < MAX_CATEGORIES { CATEGORY_ROWS } else { least };
+fn surplus(counts: &[usize], limit: usize) -> Vec<usize> {
     let too_many: usize = counts.iter().filter(|&&count| count == limit).sum();
     let normal = Normal::standard();
     let bias = |&count: &usize| {
@@ -100,8 +113,10 @@ mod tests {
         let known: Vec<usize> = (0..80).filter(|&category| counts[category] >= CATEGORY_ROWS).collect();
         let position = |category| known.iter().position(|&own| own == category).unwrap_or(known.len());
         let names = known.iter().map(usize::to_string).collect();
-        let column =
-            Column { categories: Some(Categories { known: names, rare: Vec::new() }), ..Column::named("c") };
+        let column = Column {
+            categories: Some(Categories { known: names, ..Categories::default() }),
+            ..Column::named("c")
+        };
         let values: Vec<Vec<Option<f64>>> =
             drawn.iter().map(|&category| vec![Some(position(category) as f64)]).collect();
         Table::from_rows(
@@ -153,9 +168,9 @@ mod tests {
     #[test]
     fn a_table_of_frequent_categories_is_not_changed() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        assert_eq!(surplus(&[400, 20, 11]), [0, 0, 0]);
+        assert_eq!(surplus(&[400, 20, 11], 10), [0, 0, 0]);
         // A category of ten rows is below the limit without one of them. At most half of its rows are moved.
-        assert_eq!(surplus(&[4000, 10, 10]), [0, 5, 5]);
+        assert_eq!(surplus(&[4000, 10, 10], 10), [0, 5, 5]);
         let mut frequent = table(80_000, &mut rng);
         assert!(matches!(corrected(&frequent, &mut rng), Cow::Borrowed(_)));
         frequent.columns[0].categories = None;

@@ -284,7 +284,7 @@ mod tests {
         // 80 equally frequent categories in 800 rows; the second feature depends on the first one.
         let names = |count: usize| (0..count).map(|at| format!("c{at:02}")).collect();
         let column = |name: &str, count: usize| Column {
-            categories: Some(Categories { known: names(count), rare: Vec::new() }),
+            categories: Some(Categories { known: names(count), ..Categories::default() }),
             ..Column::named(name)
         };
         let columns = [column("a", 80), column("b", 40), Column::named("x")];

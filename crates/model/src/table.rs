@@ -9,8 +9,7 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Class names, in the order in which models number them.
     pub classes: Vec<String>,
-    /// Values column by column, one per row: a number, or the position of a category in its column's list, where a position
-    /// beyond the list stands for any other category. NaN is missing.
+    /// Values column by column, one per row: a number, or the value of a category as in [`crate::card::Categorical`]. NaN is missing.
     pub values: Vec<Vec<f64>>,
     /// Each row's position in `classes`.
     pub labels: Vec<usize>,
@@ -43,9 +42,12 @@ pub struct Column {
 /// The categories of a column.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Categories {
-    /// The categories that are frequent enough to have a bin of their own.
+    /// The categories that are frequent enough to have a bin and a weight of their own.
     pub known: Vec<String>,
-    /// Some of the other categories, the most frequent first.
+    /// The categories in the bin `other` that are frequent enough to have a weight of their own. Their order is that of
+    /// [`crate::card::Categorical::weighted`].
+    pub weighted: Vec<String>,
+    /// Some of the categories that have neither, the most frequent first.
     pub rare: Vec<String>,
 }
 

@@ -34,7 +34,7 @@ use rows::{rows_of, without_mark};
 use std::io::Read;
 use unfit::{counted, sentences};
 use useless::useless_columns;
-use values::{Values, read_values};
+use values::{OtherCategories, Values, read_values};
 
 /// The limit for numbers. The squares of smaller numbers, and sums of many such squares, are finite.
 const LARGEST: f64 = 1e150;
@@ -98,7 +98,7 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
         &types,
         &first.profiles,
         first.rows,
-        false,
+        OtherCategories::Weighted { classes: classes.len() },
         &mut notes,
     );
     notes.extend(useless_columns(&layout, &columns, &types, &first.profiles, &values));
@@ -118,8 +118,17 @@ pub fn read_reference(
     let text = text_of(&mut input, file)?;
     let FirstResult { layout, first, types, mut notes } = first_result(&text, file, options)?;
     let columns: Vec<usize> = layout.features().collect();
-    let Values { columns: described, values, others } =
-        read_values(&text, options, &layout, &columns, &types, &first.profiles, first.rows, true, &mut notes);
+    let Values { columns: described, values, others } = read_values(
+        &text,
+        options,
+        &layout,
+        &columns,
+        &types,
+        &first.profiles,
+        first.rows,
+        OtherCategories::Texts,
+        &mut notes,
+    );
     let mut target = layout.target.map(|_| Vec::with_capacity(first.rows));
     let mut aside: Vec<Vec<String>> = vec![Vec::with_capacity(first.rows); layout.aside.len()];
     let (mut lines, mut counter) = (Vec::with_capacity(first.rows), LineCounter::new(without_mark(&text)));

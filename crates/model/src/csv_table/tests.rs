@@ -7,6 +7,10 @@ fn read(text: &str) -> Result<CsvTable, CsvError> {
     read_csv(text.as_bytes(), "data.csv", &CsvOptions::new("class"))
 }
 
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
 fn error(text: &str) -> String {
     read(text).unwrap_err().to_string()
 }
@@ -93,8 +97,11 @@ fn columns_of_text_are_categorical_and_rare_categories_share_a_bin() {
     let read = read(&format!("a,city,flag,class\n{body}")).unwrap();
     let [a, city, flag] = read.table.columns.as_slice() else { panic!() };
     assert_eq!(a.categories, None);
-    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-    let expected = Categories { known: names(&["Oslo", "Rome"]), rare: names(&["Bonn", "Lima"]) };
+    let expected = Categories {
+        known: names(&["Oslo", "Rome"]),
+        rare: names(&["Bonn", "Lima"]),
+        ..Categories::default()
+    };
     assert_eq!(city.categories, Some(expected));
     assert_eq!(flag.categories.as_ref().unwrap().known, ["false", "true"]);
     let row = |row: usize| read.table.row(row)[1..].to_vec();
@@ -209,14 +216,49 @@ fn the_most_frequent_of_the_rare_categories_are_kept_as_examples() {
 }
 
 #[test]
-fn at_most_64_categories_have_a_bin_of_their_own() {
-    let cells = (0..66).flat_map(|at| std::iter::repeat_n(at, if at == 65 { 11 } else { 10 }));
+fn at_most_64_categories_have_a_bin_and_others_have_a_weight() {
+    // The last category has fewer rows than one with a weight needs.
+    let rows = |at| [10, 11, 9][usize::from(at >= 65) + usize::from(at == 66)];
+    let cells = (0..67).flat_map(|at| std::iter::repeat_n(at, rows(at)));
     let body: String = cells.enumerate().map(|(row, at)| format!("n{at:02},{}\n", row % 2)).collect();
-    let table = read(&format!("n,class\n{body}")).unwrap().table;
+    let text = format!("n,class\n{body}");
+    let CsvTable { table, notes } = read(&text).unwrap();
     let categories = table.columns[0].categories.clone().unwrap();
     // Categories are ordered by frequency, then by name, so that the last two by name are left out.
     assert_eq!((categories.known.len(), categories.known[63].as_str()), (64, "n65"));
-    assert_eq!(categories.rare, ["n63", "n64"]);
+    assert_eq!((categories.weighted, categories.rare), (names(&["n63", "n64"]), names(&["n66"])));
+    let values = |from: usize, to: usize| table.values[0][from..to].to_vec();
+    assert_eq!(values(629, 651), [vec![62.0], vec![65.0; 10], vec![66.0; 10], vec![63.0]].concat());
+    assert_eq!(values(660, 670), [vec![63.0], vec![64.0; 9]].concat());
+    assert_eq!(
+        notes.join("; "),
+        "column \"n\": 64 categories have a separate bin; 3 rare ones are (fewer than 10 rows, or not among the 64 most frequent) in \
+         the bin \"other\", but the 2 of them with at least 10 rows have a separate weight"
+    );
+    // A model that was trained elsewhere has no weights here.
+    let reference = read_reference(text.as_bytes(), "data.csv", &CsvOptions::new("class")).unwrap();
+    let categories = reference.columns[0].categories.as_ref().unwrap();
+    assert_eq!((&categories.weighted, &categories.rare), (&Vec::new(), &names(&["n63", "n64", "n66"])));
+    assert_eq!(reference.others.len(), 29);
+}
+
+#[test]
+fn the_number_of_weights_is_limited() {
+    // 64 categories have a bin, and with 100 classes, 500 others may have a weight.
+    let text = |others: usize| {
+        let rows = |at: usize| if at < 64 + others / 2 { 15 } else { 10 };
+        let cells = (0..64 + others).flat_map(|at| std::iter::repeat_n(at, rows(at)));
+        let body: String = cells.enumerate().map(|(row, at)| format!("c{at},k{:02}\n", row % 100)).collect();
+        format!("n,class\n{body}")
+    };
+    let weighted = |others: usize| {
+        let CsvTable { table, notes } = read(&text(others)).unwrap();
+        (table.columns[0].categories.as_ref().unwrap().weighted.len(), notes.join("; "))
+    };
+    assert_eq!(weighted(500).0, 500);
+    let (count, notes) = weighted(502);
+    assert_eq!(count, 251);
+    assert!(notes.ends_with("but the 251 of them with at least 15 rows have a separate weight"), "{notes}");
 }
 
 #[test]

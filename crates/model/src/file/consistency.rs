@@ -2,7 +2,7 @@
 
 use super::{FileError, ModelFile};
 use crate::{
-    Feature, ModelCard,
+    Categorical, Feature, ModelCard,
     card::{OUTPUT_SIGNALS, is_label, signal_names},
     encoding::Encoding,
     shape::Spread,
@@ -12,7 +12,7 @@ use drift::{Bins, SignalReference};
 impl ModelFile {
     pub(super) fn check(&self) -> Result<(), FileError> {
         self.card.check()?;
-        let (classes, width) = (self.card.classes.len(), Encoding::new(&self.card.features).width());
+        let (classes, width) = (self.card.classes.len(), Encoding::new(&self.card.features).weights_width());
         if let Some(weights) = &self.weights {
             ensure(
                 self.card.reference.shape.classes.iter().all(|class| class.rows > 0),
@@ -25,7 +25,7 @@ impl ModelFile {
                     && coefficients.len() == classes
                     && coefficients.iter().all(|row| row.len() == width),
                 "weights.coefficients",
-                "there must be one row per class and one column per encoded column",
+                "there must be one row per class, and one column per encoded column and per weighted category",
             )?;
             ensure(weights.intercepts.len() == classes, "weights.intercepts", "there must be one per class")?;
         }
@@ -101,6 +101,11 @@ impl ModelCard {
             distinct(&names),
             "card.classes",
             "names must be different, without control characters and backslashes",
+        )?;
+        ensure(
+            card.features.iter().filter_map(Feature::categorical).all(Categorical::is_consistent),
+            "card.features",
+            "the weighted categories must be in ascending order and none of the others",
         )?;
         let width = Encoding::new(&card.features).width();
         let reference = &card.reference;

@@ -12,8 +12,10 @@ mod weights;
 
 use crate::{
     ModelCard, Predictor, Simulator, Table,
+    encoding::Slot,
     simulator::{Levels, MISSING, Pool},
-    synthesis::{Coded, synthetic_rows},
+    synthesis::{Coded, Details, synthetic_rows},
+    table::present,
 };
 use bins::{bins_of, candidate_bins};
 use check::{check, drifting_against};
@@ -60,10 +62,10 @@ pub(crate) fn simulator(source: &Source, card: &ModelCard, rng: &mut ChaCha8Rng)
             None => Levels::of_values(values, rows_per_class),
         })
         .collect();
-    let coded = coded(table, &levels);
-    let width = coded.len();
+    let (coded, details) = coded(table, &levels);
+    let width = coded.len() + 2 * details.len();
     let rows = pool_rows(table.len(), width);
-    let codes = synthetic_rows(&coded, CANDIDATES * rows, rng);
+    let codes = synthetic_rows(&coded, &details, CANDIDATES * rows, rng);
     let candidates = Simulator::new(levels.clone(), CANDIDATES * rows, &codes);
     let class_rows: Vec<u64> = table.class_counts().into_iter().map(|rows| rows as u64).collect();
     let Ok(pool) = Pool::new(&candidates, &card.features, &class_rows) else {
@@ -106,8 +108,8 @@ fn source_step(table_rows: usize, columns: usize) -> usize {
     table_rows.div_ceil(most).max(1)
 }
 
-/// Returns the class and every column of some rows of the table, as codes.
-fn coded(table: &Table, levels: &[Levels]) -> Vec<Coded> {
+/// Returns the class and every column of some rows of the table, as codes, and the weighted categories of these rows.
+fn coded(table: &Table, levels: &[Levels]) -> (Vec<Coded>, Vec<Details>) {
     let step = source_step(table.len(), table.columns.len());
     let rows: Vec<usize> = (0..table.len()).step_by(step).collect();
     let unordered: [u8; 256] = std::array::from_fn(|code| code as u8);
@@ -138,7 +140,17 @@ fn coded(table: &Table, levels: &[Levels]) -> Vec<Coded> {
         },
     );
     let columns: Vec<Coded> = columns.collect();
-    std::iter::once(class).chain(columns).collect()
+    let details = table.columns.iter().zip(&table.values).enumerate().filter_map(|(at, (column, values))| {
+        let own = column.categories.as_ref().filter(|own| !own.weighted.is_empty())?;
+        let weighted = |row: usize| {
+            let at = Slot::weighted(own.known.len(), own.weighted.len(), present(values[row]));
+            at.map_or(0, |at| at as u16 + 1).to_be_bytes()
+        };
+        // The class is the first column.
+        Some(Details { column: at + 1, bytes: rows.iter().map(|&row| weighted(row)).collect() })
+    });
+    let details = details.collect();
+    (std::iter::once(class).chain(columns).collect(), details)
 }
 
 #[cfg(test)]

@@ -21,13 +21,14 @@ fn the_size_of_the_pool_grows_with_the_table_within_limits() {
 
 #[test]
 fn codes_have_the_order_of_the_values_they_stand_for() {
-    let categories = Categories { known: vec!["a".into(), "b".into()], rare: Vec::new() };
+    let names = |names: [&str; 2]| names.map(str::to_owned).to_vec();
+    let categories = Categories { known: names(["a", "b"]), weighted: names(["p", "q"]), rare: Vec::new() };
     let columns = vec![Column::named("x"), Column { categories: Some(categories), ..Column::named("c") }];
-    let rows = [[Some(5.0), Some(0.0)], [Some(1.0), Some(7.0)], [Some(9.0), None], [None, Some(1.0)]];
+    let rows = [[Some(5.0), Some(0.0)], [Some(1.0), Some(4.0)], [Some(9.0), None], [None, Some(1.0)]];
     let rows = rows.map(|row| row.to_vec());
     let table = Table::from_rows(columns, ["y", "z"].map(str::to_owned).to_vec(), &rows, vec![1, 0, 0, 1]);
     let levels = [Levels { points: vec![5.0], edges: vec![0.0, 4.0, 10.0] }, Levels::default()];
-    let coded = coded(&table, &levels);
+    let (coded, details) = coded(&table, &levels);
     let codes: Vec<&[u8]> = coded.iter().map(|column| column.codes.as_slice()).collect();
     assert_eq!(codes, [[1, 0, 0, 1], [0, 1, 2, MISSING], [0, 2, MISSING, 1]]);
     assert_eq!(coded.iter().map(|column| column.categorical).collect::<Vec<_>>(), [true, false, true]);
@@ -35,6 +36,9 @@ fn codes_have_the_order_of_the_values_they_stand_for() {
     let order = [0, 1, 2, 255].map(|code: usize| coded[1].order[code]);
     assert_eq!(order, [1, 0, 2, MISSING]);
     assert_eq!((coded[0].order[1], coded[2].order[255]), (1, 255));
+    // Value 4 is the second weighted category, whose code is that of other categories.
+    assert_eq!(details.len(), 1);
+    assert_eq!((details[0].column, &details[0].bytes), (2, &vec![[0, 0], [0, 2], [0, 0], [0, 0]]));
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn empty() -> ReferenceTable {
 
 fn categorical(name: &str, known: &[&str]) -> Column {
     let known = known.iter().map(|&text| text.to_owned()).collect();
-    Column { categories: Some(Categories { known, rare: Vec::new() }), ..Column::named(name) }
+    Column { categories: Some(Categories { known, ..Categories::default() }), ..Column::named(name) }
 }
 
 fn names(names: &[&str]) -> Vec<String> {

@@ -10,16 +10,25 @@ use rand::{Rng, RngExt};
 pub struct Pool {
     /// The share of each class. The shares add up to 1.
     shares: Vec<f64>,
-    /// The codes of each class, row by row, without the class itself.
+    /// The bytes of each class, row by row, without the class itself.
     classes: Vec<Vec<u8>>,
     columns: Vec<Drawing>,
+    /// The number of bytes of a row.
+    row_bytes: usize,
 }
 
 /// The way in which the values of one feature are drawn.
 #[derive(Debug, Clone)]
 enum Drawing {
-    Numeric { levels: Levels, decimals: Option<u8> },
-    Categorical,
+    Numeric {
+        levels: Levels,
+        decimals: Option<u8>,
+    },
+    /// With the number of categories that have bins, and, if there are weighted ones, where the bytes of a weighted category stand.
+    Categorical {
+        categories: u8,
+        weighted: Option<usize>,
+    },
 }
 
 impl Pool {
@@ -40,15 +49,20 @@ impl Pool {
         let codes = BASE64_STANDARD
             .decode(&simulator.codes)
             .map_err(|e| error("codes", format!("is not base64: {e}")))?;
-        let expected = simulator.rows.saturating_mul(count + 1);
+        let row_bytes = row_bytes(features);
+        let expected = simulator.rows.saturating_mul(row_bytes + 1);
         if simulator.rows == 0 || codes.len() != expected {
             let problem =
                 format!("must have {expected} bytes for {} rows, got {}", simulator.rows, codes.len());
             return Err(error("codes", problem));
         }
-        let mut pool =
-            Self { shares: vec![0.0; classes], classes: vec![Vec::new(); classes], columns: Vec::new() };
-        let mut limits = Vec::new();
+        let mut pool = Self {
+            shares: vec![0.0; classes],
+            classes: vec![Vec::new(); classes],
+            columns: Vec::new(),
+            row_bytes,
+        };
+        let (mut limits, mut weighted_limits) = (Vec::new(), Vec::new());
         for (feature, levels) in features.iter().zip(&simulator.levels) {
             let ascending = levels.edges.is_sorted_by(|a, b| a < b) || levels.edges.len() == 2;
             let finite = levels.edges.iter().chain(&levels.points).all(|value| value.is_finite());
@@ -65,15 +79,25 @@ impl Pool {
                         .push(Drawing::Numeric { levels: levels.clone(), decimals: numeric.decimals });
                 }
                 Values::Categorical(categorical) => {
-                    limits.push(categorical.categories.len() + 1);
-                    pool.columns.push(Drawing::Categorical);
+                    let categories = categorical.categories.len();
+                    limits.push(categories + 1);
+                    let weighted =
+                        (!categorical.weighted.is_empty()).then(|| count + 2 * weighted_limits.len());
+                    weighted_limits.extend(weighted.map(|_| categorical.weighted.len()));
+                    pool.columns.push(Drawing::Categorical { categories: categories as u8, weighted });
                 }
             }
         }
-        for row in codes.chunks_exact(count + 1) {
+        for row in codes.chunks_exact(row_bytes + 1) {
             let (class, row) = (usize::from(row[0]), &row[1..]);
             let valid = |(&code, &limit): (&u8, &usize)| code == MISSING || usize::from(code) < limit;
-            if class >= classes || !row.iter().zip(&limits).all(valid) {
+            let valid_weighted =
+                |(bytes, &limit): (&[u8; 2], &usize)| usize::from(u16::from_be_bytes(*bytes)) <= limit;
+            let (pairs, _) = row[count..].as_chunks::<2>();
+            if class >= classes
+                || !row.iter().zip(&limits).all(valid)
+                || !pairs.iter().zip(&weighted_limits).all(valid_weighted)
+            {
                 return Err(error("codes", "has an undefined code".into()));
             }
             pool.classes[class].extend_from_slice(row);
@@ -102,18 +126,21 @@ impl Pool {
     /// Draws a row of `class`, which must have a share above 0. It takes one uniform number for the row and one per feature for every
     /// class and all values, so that row n of a seed is made from the same numbers in every drift.
     pub fn draw(&self, class: usize, rng: &mut impl Rng, values: &mut Vec<Option<f64>>) {
-        let rows = &self.classes[class];
-        let count = self.columns.len();
-        let row = pick(rng.random(), rows.len() / count) * count;
+        let row = self.row(class, rng);
         values.clear();
-        for (column, &code) in self.columns.iter().zip(&rows[row..row + count]) {
-            values.push(column.draw(code, rng));
-        }
+        values
+            .extend(self.columns.iter().enumerate().map(|(feature, column)| column.draw(row, feature, rng)));
     }
 
-    /// Returns the values of a row of codes without its class.
-    pub(crate) fn decode(&self, codes: &[u8], rng: &mut impl Rng) -> Vec<Option<f64>> {
-        self.columns.iter().zip(codes).map(|(column, &code)| column.draw(code, rng)).collect()
+    /// Returns the values of a row of the pool, which is given by its bytes without the class.
+    pub(crate) fn decode(&self, row: &[u8], rng: &mut impl Rng) -> Vec<Option<f64>> {
+        self.columns.iter().enumerate().map(|(feature, column)| column.draw(row, feature, rng)).collect()
+    }
+
+    fn row(&self, class: usize, rng: &mut impl Rng) -> &[u8] {
+        let rows = &self.classes[class];
+        let start = pick(rng.random(), rows.len() / self.row_bytes) * self.row_bytes;
+        &rows[start..start + self.row_bytes]
     }
 
     /// Returns the class that a uniform number in [0, 1) selects by the classes' shares.
@@ -123,27 +150,35 @@ impl Pool {
 
     /// Draws the value of one feature from a row of `class`.
     pub fn draw_one(&self, class: usize, feature: usize, rng: &mut impl Rng) -> Option<f64> {
-        let rows = &self.classes[class];
-        let count = self.columns.len();
-        let row = pick(rng.random(), rows.len() / count) * count;
-        self.columns[feature].draw(rows[row + feature], rng)
+        let row = self.row(class, rng);
+        self.columns[feature].draw(row, feature, rng)
     }
 }
 
 impl Drawing {
-    fn draw(&self, code: u8, rng: &mut impl Rng) -> Option<f64> {
+    /// Draws the value of a feature from the bytes of a row.
+    fn draw(&self, row: &[u8], feature: usize, rng: &mut impl Rng) -> Option<f64> {
+        let code = row[feature];
         match self {
             _ if code == MISSING => {
                 let _: f64 = rng.random();
                 None
             }
             Self::Numeric { levels, decimals } => Some(levels.draw(code, *decimals, rng)),
-            Self::Categorical => {
+            Self::Categorical { categories, weighted } => {
                 let _: f64 = rng.random();
-                Some(f64::from(code))
+                let own = weighted.filter(|_| code == *categories);
+                let offset = own.map_or(0, |at| u16::from_be_bytes([row[at], row[at + 1]]));
+                Some(f64::from(code) + f64::from(offset))
             }
         }
     }
+}
+
+/// Returns the number of bytes of a row of the pool without its class.
+pub(crate) fn row_bytes(features: &[Feature]) -> usize {
+    let has_weighted = |feature: &&Feature| feature.categorical().is_some_and(|own| !own.weighted.is_empty());
+    features.len() + 2 * features.iter().filter(has_weighted).count()
 }
 
 /// Returns the class that a uniform number in [0, 1) selects by these shares.
@@ -194,7 +229,7 @@ mod tests {
             decimals: Some(2),
             extreme: [5.0, 6.0],
         };
-        let categorical = crate::card::Categorical::new(vec!["a".into(), "b".into()], Vec::new());
+        let categorical = crate::card::Categorical::new(vec!["a".into(), "b".into()], Vec::new(), Vec::new());
         [feature(Values::Numeric(numeric)), feature(Values::Categorical(categorical))]
     }
 
@@ -229,6 +264,36 @@ mod tests {
         }
         assert!((150..250).contains(&points) && (150..250).contains(&singles[0]), "{points} {singles:?}");
         assert_eq!(pool.decode(&[0, 1], &mut rng), [Some(1.5), Some(1.0)]);
+    }
+
+    #[test]
+    fn a_row_has_the_weighted_category_of_its_bytes() {
+        let texts = |texts: [&str; 2]| texts.map(str::to_owned).to_vec();
+        let own = crate::card::Categorical::new(texts(["a", "b"]), texts(["c", "d"]), Vec::new());
+        let [numeric, plain] = features();
+        let features = [feature(Values::Categorical(own)), plain, numeric];
+        assert_eq!(row_bytes(&features), 5);
+        let levels =
+            vec![Levels::default(), Levels::default(), Levels { points: vec![1.5], edges: Vec::new() }];
+        // Other categories of the first feature are code 2, and their last byte is the position of the weighted one, plus one.
+        let rows = [[0, 1, 2, 0, 0, 0], [0, 2, 2, 0, 0, 0], [0, 2, 1, 0, 0, 2], [0, MISSING, 0, 0, 0, 1]];
+        let simulator = |rows: &[[u8; 6]]| Simulator::new(levels.clone(), rows.len(), &rows.concat());
+        let pool = Pool::new(&simulator(&rows), &features, &[4]).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let decoded = rows.map(|row| pool.decode(&row[1..], &mut rng));
+        let expected =
+            [[Some(1.0), Some(2.0)], [Some(2.0), Some(2.0)], [Some(4.0), Some(1.0)], [None, Some(0.0)]];
+        assert_eq!(decoded, expected.map(|[a, b]| vec![a, b, Some(1.5)]));
+        let mut row = Vec::new();
+        for _ in 0..50 {
+            pool.draw(0, &mut rng, &mut row);
+            assert!(decoded.contains(&row), "{row:?}");
+        }
+        let unknown = Pool::new(&simulator(&[[0, 2, 1, 0, 0, 3]]), &features, &[1]).unwrap_err().to_string();
+        assert_eq!(unknown, "simulator.codes: has an undefined code");
+        let short =
+            Pool::new(&Simulator::new(levels.clone(), 1, &[0, 2, 1, 0]), &features, &[1]).unwrap_err();
+        assert_eq!(short.to_string(), "simulator.codes: must have 6 bytes for 1 rows, got 4");
     }
 
     #[test]

@@ -28,7 +28,9 @@ pub struct Simulator {
     pub levels: Vec<Levels>,
     /// The number of rows in the pool.
     pub rows: usize,
-    /// The rows in base64. Each row is the position of its class, and one code per feature.
+    /// The rows in base64. Each row is the position of its class, one code per feature, and two bytes, the more significant first, per
+    /// feature that has weighted categories: 0, or one more than the position of the weighted category that the code of other
+    /// categories stands for.
     pub codes: String,
     /// The verdicts on rows that were drawn from the pool after training.
     pub check: SimulatorCheck,

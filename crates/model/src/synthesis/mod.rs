@@ -35,10 +35,25 @@ pub(crate) struct Coded {
     pub(crate) categorical: bool,
 }
 
-/// Returns `count` synthetic rows, row-major; column 0 of `columns` is the class. All columns have as many codes as there are rows.
-pub(crate) fn synthetic_rows(columns: &[Coded], count: usize, rng: &mut impl Rng) -> Vec<u8> {
+/// Two further bytes per row of a column of categories, which a synthetic row takes over together with the code.
+pub(crate) struct Details {
+    /// The position of the column.
+    pub(crate) column: usize,
+    /// Two bytes per row.
+    pub(crate) bytes: Vec<[u8; 2]>,
+}
+
+/// Returns `count` synthetic rows, row-major: the codes of the columns, of which column 0 is the class, and then the details. All
+/// columns have as many codes as there are rows.
+pub(crate) fn synthetic_rows(
+    columns: &[Coded],
+    details: &[Details],
+    count: usize,
+    rng: &mut impl Rng,
+) -> Vec<u8> {
     let rows = columns[0].codes.len();
     let width = columns.len();
+    let row_bytes = width + 2 * details.len();
     // The ranks of the codes of the real and of the synthetic rows, column by column.
     let ordered: Vec<Vec<u8>> = columns
         .iter()
@@ -50,13 +65,13 @@ pub(crate) fn synthetic_rows(columns: &[Coded], count: usize, rng: &mut impl Rng
     sequence.sort_by(|&a, &b| total(b).total_cmp(&total(a)).then(a.cmp(&b)));
 
     let mut synthetic = vec![Vec::new(); width];
-    let mut result = vec![0; count * width];
+    let mut result = vec![0; count * row_bytes];
     // Every class, even a rare one, has the same share as in the table.
     let mut by_class: Vec<usize> = (0..rows).collect();
     by_class.sort_by_key(|&row| columns[0].codes[row]);
     let donors: Vec<usize> = (0..count).map(|row| by_class[row * rows / count]).collect();
     synthetic[0] = donors.iter().map(|&donor| ordered[0][donor]).collect();
-    donors.iter().enumerate().for_each(|(row, &donor)| result[row * width] = columns[0].codes[donor]);
+    donors.iter().enumerate().for_each(|(row, &donor)| result[row * row_bytes] = columns[0].codes[donor]);
     // A tree depends only on the real rows, so the trees are built in parallel.
     let trees: Vec<Tree> = sequence
         .par_iter()
@@ -71,11 +86,16 @@ pub(crate) fn synthetic_rows(columns: &[Coded], count: usize, rng: &mut impl Rng
         .collect();
     for (&at, tree) in sequence.iter().zip(&trees) {
         let mut values = Vec::with_capacity(count);
+        let detail = details.iter().enumerate().find(|(_, detail)| detail.column == at);
         for row in 0..count {
             let leaf = tree.leaf(|predictor| synthetic[predictor][row]);
             let donor = leaf[rng.random_range(0..leaf.len())] as usize;
             values.push(ordered[at][donor]);
-            result[row * width + at] = columns[at].codes[donor];
+            let own = &mut result[row * row_bytes..(row + 1) * row_bytes];
+            own[at] = columns[at].codes[donor];
+            if let Some((place, detail)) = detail {
+                own[width + 2 * place..][..2].copy_from_slice(&detail.bytes[donor]);
+            }
         }
         synthetic[at] = values;
     }
@@ -106,7 +126,7 @@ mod tests {
         // neither alone.
         let high: Vec<u8> = a.iter().zip(&class).map(|(&a, &class)| u8::from(a >= 4) ^ class).collect();
         let columns = [coded(class, true), coded(a, false), coded(high, true)];
-        let rows = synthetic_rows(&columns, 3000, &mut rng);
+        let rows = synthetic_rows(&columns, &[], 3000, &mut rng);
         assert!(rows.chunks(3).all(|row| row[2] == u8::from(row[1] >= 4) ^ row[0]));
         let share = rows.chunks(3).filter(|row| row[0] == 1).count();
         assert_eq!(share, 1500);
@@ -118,7 +138,7 @@ mod tests {
         let x: Vec<u8> = (0..2000).map(|_| rng.random_range(0..100)).collect();
         let square: Vec<u8> = x.iter().map(|&x| ((i32::from(x) - 50).pow(2) / 25) as u8).collect();
         let columns = [coded(vec![0; 2000], true), coded(x, false), coded(square, false)];
-        let rows = synthetic_rows(&columns, 2000, &mut rng);
+        let rows = synthetic_rows(&columns, &[], 2000, &mut rng);
         let errors = rows
             .chunks(3)
             .map(|row| (f64::from(row[2]) - f64::from((i32::from(row[1]) - 50).pow(2)) / 25.0).abs());
@@ -129,7 +149,7 @@ mod tests {
     #[test]
     fn few_rows_and_constant_columns_can_be_synthesised() {
         let columns = [coded(vec![0, 1], true), coded(vec![7, 7], false), coded(vec![3, 255], true)];
-        let rows = synthetic_rows(&columns, 10, &mut ChaCha8Rng::seed_from_u64(3));
+        let rows = synthetic_rows(&columns, &[], 10, &mut ChaCha8Rng::seed_from_u64(3));
         assert_eq!(rows.len(), 30);
         assert!(rows.chunks(3).all(|row| row[1] == 7 && [3, 255].contains(&row[2])));
     }

@@ -12,11 +12,13 @@ use rayon::prelude::*;
 
 /// Returns how much the logits depend on each feature.
 pub(super) fn importances(design: &Design, table: &Table, weights: &Weights) -> Vec<f64> {
-    let mut start = 0;
+    let (mut start, mut first_weighted) = (0, design.width());
     let mut spreads = Vec::new();
     for (slot, values) in design.encoding.slots().iter().zip(&table.values) {
-        spreads.push(spread(*slot, values, weights, start));
-        start += slot.width();
+        let columns = start..start + slot.width();
+        let weighted = first_weighted..first_weighted + slot.weighted_width();
+        (start, first_weighted) = (columns.end, weighted.end);
+        spreads.push(spread(*slot, values, weights, columns.chain(weighted)));
     }
     spreads
 }
@@ -43,7 +45,7 @@ fn missing_ratio(values: &[f64]) -> f64 {
 fn describe(column: &Column, values: &[f64], slot: Slot) -> Values {
     let Slot::Numeric(scaling) = slot else {
         let categories = column.categories.clone().unwrap_or_default();
-        return Values::Categorical(Categorical::new(categories.known, categories.rare));
+        return Values::Categorical(Categorical::new(categories.known, categories.weighted, categories.rare));
     };
     let present: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
     let least = present.iter().copied().fold(f64::INFINITY, f64::min);
@@ -60,11 +62,11 @@ fn describe(column: &Column, values: &[f64], slot: Slot) -> Values {
 
 /// Returns how much the logits depend on a feature: the standard deviation, over the rows, of its contribution to a class's logit,
 /// averaged over the classes. The mean contribution to all classes is subtracted first, because it does not change the prediction.
-/// `start` is the position of the feature's first encoded column.
-fn spread(slot: Slot, values: &[f64], weights: &Weights, start: usize) -> f64 {
+/// `columns` are the feature's encoded columns, and then those of its weighted categories.
+fn spread(slot: Slot, values: &[f64], weights: &Weights, columns: impl Iterator<Item = usize>) -> f64 {
     let classes = weights.coefficients.len() as f64;
-    // The contribution of each encoded column, class by class.
-    let added: Vec<Vec<f64>> = (start..start + slot.width())
+    // The contribution of each column, class by class.
+    let added: Vec<Vec<f64>> = columns
         .map(|column| {
             let mean = weights.coefficients.iter().map(|line| line[column]).sum::<f64>() / classes;
             weights.coefficients.iter().map(|line| line[column] - mean).collect()
@@ -76,11 +78,13 @@ fn spread(slot: Slot, values: &[f64], weights: &Weights, start: usize) -> f64 {
             let present = 1.0 - missing_ratio(values);
             present.sqrt() * added[0].iter().map(|weight| weight.abs()).sum::<f64>() / classes
         }
-        Slot::Categorical { categories } => {
-            let mut shares = vec![0.0; slot.width()];
+        Slot::Categorical { categories, weighted } => {
+            let mut shares = vec![0.0; added.len()];
             for &value in values {
                 let value = (!value.is_nan()).then_some(value);
-                shares[Slot::active(categories, value)] += 1.0 / values.len() as f64;
+                let at = Slot::weighted(categories, weighted, value)
+                    .map_or_else(|| Slot::active(categories, value), |at| slot.width() + at);
+                shares[at] += 1.0 / values.len() as f64;
             }
             let sd = |class: usize| {
                 let own = || added.iter().map(|added| added[class]).zip(&shares);
@@ -112,19 +116,32 @@ mod tests {
             intercepts: vec![0.0; 2],
         };
         // 1 and −3 minus their mean are 2 and −2.
-        assert_eq!(spread(numeric, &[-1.0, 1.0], &weights, 0), 2.0);
+        assert_eq!(spread(numeric, &[-1.0, 1.0], &weights, 0..1), 2.0);
         // numpy.std([-1, 1, 0, 0]) is √½.
-        let gaps = spread(numeric, &[-1.0, 1.0, f64::NAN, f64::NAN], &weights, 0);
+        let gaps = spread(numeric, &[-1.0, 1.0, f64::NAN, f64::NAN], &weights, 0..1);
         assert!((gaps - 2.0 * 0.5_f64.sqrt()).abs() < 1e-12, "{gaps}");
         // The shares are 1/2, 1/4 and 1/4: numpy.sqrt(numpy.cov([1, 1, 2, 3], bias=True))
         let values = [0.0, 0.0, 1.0, f64::NAN];
-        let own = spread(Slot::Categorical { categories: 1 }, &values, &weights, 1);
+        let slot = Slot::Categorical { categories: 1, weighted: 0 };
+        let own = spread(slot, &values, &weights, 1..4);
+        assert!((own - 0.82915619758885).abs() < 1e-12, "{own}");
+        // A weighted category in the place of the missing value. It has the last column, and no row has the other two.
+        let wide = Weights {
+            coefficients: vec![
+                line([1.0, 1.0, 2.0, 9.0]).into_iter().chain([3.0]).collect(),
+                line([-3.0, -1.0, -2.0, 0.0]).into_iter().chain([-3.0]).collect(),
+            ],
+            intercepts: vec![0.0; 2],
+        };
+        let weighted = Slot::Categorical { categories: 1, weighted: 1 };
+        let own = spread(weighted, &[0.0, 0.0, 1.0, 2.0], &wide, 1..5);
         assert!((own - 0.82915619758885).abs() < 1e-12, "{own}");
         // Weights that are equal for all classes do not change the prediction.
         let equal = Weights { coefficients: vec![line([1.0, 1.0, 2.0, 5.0]); 2], intercepts: vec![0.0; 2] };
-        assert_eq!(spread(Slot::Categorical { categories: 1 }, &values, &equal, 1), 0.0);
+        assert_eq!(spread(slot, &values, &equal, 1..4), 0.0);
 
-        let categories = crate::Categories { known: vec!["a".into()], rare: vec!["b".into()] };
+        let categories =
+            crate::Categories { known: vec!["a".into()], rare: vec!["b".into()], ..Default::default() };
         let columns = vec![Column::named("x"), Column { categories: Some(categories), ..Column::named("c") }];
         let rows: Vec<Vec<Option<f64>>> =
             [0.0, 0.0, 1.0, 9.0].map(|c| vec![Some(c + 1.5), (c < 9.0).then_some(c)]).to_vec();

@@ -137,6 +137,8 @@ pub fn train_with_progress(
         (0..table.len()).into_par_iter().map(|row| served.logits(&design, row)).collect();
 
     begins(Step::Validate);
+    // Weighted categories are not counted. A row of a category with few rows has a confidence that depends much on that row, however
+    // many rows of other categories there are, and with weights fitted without it, much of its confidence would be lost.
     let plenty = train_rows.len() > PLENTY * (design.width() + 1) * (classes - 1);
     let validation = Validation { table, design: &design, served: &served, alpha: options.alpha };
     let count = if plenty { FOLDS } else { MANY_FOLDS };

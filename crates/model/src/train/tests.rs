@@ -191,3 +191,54 @@ fn the_error_for_each_option_out_of_range_names_it() {
     }
     assert!(check(&TrainOptions { test_fraction: 0.0, ..TrainOptions::new("t") }).is_ok());
 }
+
+#[test]
+fn many_categories_have_weights_and_keep_their_classes_in_simulated_rows() {
+    // 200 categories have 60 to 11 rows. The class depends on the category, but for one row in ten.
+    let cells: Vec<usize> = (0..200).flat_map(|at| std::iter::repeat_n(at, 60 - at / 4)).collect();
+    let text = rows(cells.len(), |row| {
+        let category = cells[row * 7919 % cells.len()];
+        let class = (category / 3 + usize::from(row % 10 == 0)) % 2;
+        format!("{},n{category:03},c{class}", row * 37 % 101)
+    });
+    let table = read(&text, "many");
+    let file = train(&table, &TrainOptions::new("many")).unwrap();
+    let own = file.card.features[1].categorical().unwrap();
+    assert_eq!((own.categories.len(), own.weighted.len()), (64, 136));
+    let weights = file.weights.as_ref().unwrap();
+    assert!(weights.coefficients.iter().all(|line| line.len() == 1 + 66 + 136));
+    let accuracy = file.card.training.held_out_accuracy.unwrap();
+    assert!((0.87..0.93).contains(&accuracy), "{accuracy}");
+    assert_eq!(file.card.simulator.check.drifting, Vec::<String>::new());
+    assert_eq!(file.card.simulator.check.held_out_drifting, Vec::<String>::new());
+    assert_eq!(ModelFile::from_json(&file.to_json().unwrap()).unwrap(), file);
+
+    // Half of the rows have a category without a bin.
+    let pool = file.card.pool().unwrap();
+    let predictor = Predictor::built_in(&file).unwrap();
+    let (mut rng, mut row) = (ChaCha8Rng::seed_from_u64(1), Vec::new());
+    let (mut weighted, mut own_class, mut predicted) = (0, 0, 0);
+    for draw in 0..4000 {
+        pool.draw(draw % 2, &mut rng, &mut row);
+        let value = row[1].unwrap();
+        if value as usize <= own.categories.len() {
+            continue;
+        }
+        weighted += 1;
+        let number: usize = own.text(value)[1..].parse().unwrap();
+        own_class += usize::from(number / 3 % 2 == draw % 2);
+        predicted += usize::from(predictor.predict_row(&row).unwrap().class() == Some(draw % 2));
+    }
+    assert!((1800..2300).contains(&weighted), "{weighted}");
+    for right in [own_class, predicted] {
+        assert!(
+            (0.87..0.93).contains(&(f64::from(right as u32) / f64::from(weighted))),
+            "{right} {weighted}"
+        );
+    }
+
+    // Weights for another number of categories are refused.
+    let mut short = file;
+    short.weights.as_mut().unwrap().coefficients[0].pop();
+    assert!(short.finished().unwrap_err().to_string().contains("per weighted category"));
+}
