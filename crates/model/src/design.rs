@@ -18,6 +18,8 @@ pub(crate) struct Design {
     /// The column that is 1 for each categorical feature, row by row.
     active: Vec<u32>,
     categoricals: usize,
+    /// The mean of the squares in each column: 1 for numbers, and for a category the share of rows that have it.
+    mean_squares: Vec<f64>,
     /// The position of each column in the encoding. Those of weighted categories are in the column of other categories there.
     to_encoded: Vec<usize>,
 }
@@ -75,12 +77,16 @@ impl Design {
         }
         numbers.extend(others);
         numbers.extend(weighted_columns);
+        let mut mean_squares = vec![0.0; numbers.len()];
+        mean_squares[..count].fill(1.0);
+        active.iter().for_each(|&at| mean_squares[at as usize] += 1.0 / rows as f64);
         Self {
             encoding: Encoding::of_slots(slots),
             numeric,
             numbers: count,
             active,
             categoricals,
+            mean_squares,
             to_encoded: numbers,
         }
     }
@@ -112,6 +118,11 @@ impl Design {
     /// Returns the number of columns that have weights: the encoded ones, and then those of weighted categories.
     pub(crate) fn weights_width(&self) -> usize {
         self.to_encoded.len()
+    }
+
+    /// Returns the mean of the squares in each column, in the design's order of columns.
+    pub(crate) fn mean_squares(&self) -> &[f64] {
+        &self.mean_squares
     }
 
     /// Returns the numbers of a row.

@@ -13,7 +13,7 @@
 
 use crate::{
     Table,
-    csv_table::{CATEGORY_ROWS, MAX_CATEGORIES},
+    csv_table::{CATEGORY_ROWS, MAX_CATEGORIES, WEIGHT_ROWS},
 };
 use rand::seq::IteratorRandom;
 use rand_chacha::ChaCha8Rng;
@@ -48,7 +48,7 @@ pub(crate) fn corrected<'a>(table: &'a Table, rng: &mut ChaCha8Rng) -> Cow<'a, T
             surpluses[..known].copy_from_slice(&surplus(frequent, limit));
         }
         if others[0] > 0 {
-            surpluses[known + 1..].copy_from_slice(&surplus(&others[1..], CATEGORY_ROWS));
+            surpluses[known + 1..].copy_from_slice(&surplus(&others[1..], WEIGHT_ROWS));
         }
         for (category, moved) in surpluses.into_iter().enumerate().filter(|(_, moved)| *moved > 0) {
             let own = std::mem::take(&mut rows[category]);

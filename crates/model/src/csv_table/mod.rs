@@ -19,7 +19,7 @@ mod values;
 
 pub use error::CsvError;
 pub use options::CsvOptions;
-pub(crate) use values::{CATEGORY_ROWS, MAX_CATEGORIES};
+pub(crate) use values::{CATEGORY_ROWS, MAX_CATEGORIES, WEIGHT_ROWS};
 
 use crate::{
     OtherCategory, Table,

@@ -97,11 +97,8 @@ fn columns_of_text_are_categorical_and_rare_categories_share_a_bin() {
     let read = read(&format!("a,city,flag,class\n{body}")).unwrap();
     let [a, city, flag] = read.table.columns.as_slice() else { panic!() };
     assert_eq!(a.categories, None);
-    let expected = Categories {
-        known: names(&["Oslo", "Rome"]),
-        rare: names(&["Bonn", "Lima"]),
-        ..Categories::default()
-    };
+    let expected =
+        Categories { known: names(&["Oslo", "Rome"]), weighted: names(&["Bonn"]), rare: names(&["Lima"]) };
     assert_eq!(city.categories, Some(expected));
     assert_eq!(flag.categories.as_ref().unwrap().known, ["false", "true"]);
     let row = |row: usize| read.table.row(row)[1..].to_vec();
@@ -110,7 +107,7 @@ fn columns_of_text_are_categorical_and_rare_categories_share_a_bin() {
         [
             [Some(1.0), Some(1.0)].to_vec(),
             [Some(0.0), Some(1.0)].to_vec(),
-            [Some(2.0), Some(1.0)].to_vec(),
+            [Some(3.0), Some(1.0)].to_vec(),
             [None, Some(0.0)].to_vec(),
             [Some(2.0), Some(0.0)].to_vec(),
         ]
@@ -205,12 +202,13 @@ fn the_most_frequent_of_the_rare_categories_are_kept_as_examples() {
     let body: String = cells.enumerate().map(|(row, name)| format!("{name},{}\n", row % 2)).collect();
     let read = read(&format!("letter,class\n{body}")).unwrap();
     let categories = read.table.columns[0].categories.clone().unwrap();
-    assert_eq!((categories.known.concat(), categories.rare.concat()), ("pq".into(), "ihgfe".into()));
+    assert_eq!((categories.known.concat(), categories.weighted.concat()), ("pq".into(), "efghi".into()));
+    assert_eq!(categories.rare.concat(), "dc");
     assert_eq!(
         read.notes,
         [
             "column \"letter\": 2 categories have a separate bin; 7 rare ones are (fewer than 10 rows, or not among the 64 most frequent) in \
-          the bin \"other\""
+          the bin \"other\", but the 5 of them with at least 5 rows have a separate weight"
         ]
     );
 }
@@ -218,7 +216,7 @@ fn the_most_frequent_of_the_rare_categories_are_kept_as_examples() {
 #[test]
 fn at_most_64_categories_have_a_bin_and_others_have_a_weight() {
     // The last category has fewer rows than one with a weight needs.
-    let rows = |at| [10, 11, 9][usize::from(at >= 65) + usize::from(at == 66)];
+    let rows = |at| [10, 11, 4][usize::from(at >= 65) + usize::from(at == 66)];
     let cells = (0..67).flat_map(|at| std::iter::repeat_n(at, rows(at)));
     let body: String = cells.enumerate().map(|(row, at)| format!("n{at:02},{}\n", row % 2)).collect();
     let text = format!("n,class\n{body}");
@@ -229,17 +227,17 @@ fn at_most_64_categories_have_a_bin_and_others_have_a_weight() {
     assert_eq!((categories.weighted, categories.rare), (names(&["n63", "n64"]), names(&["n66"])));
     let values = |from: usize, to: usize| table.values[0][from..to].to_vec();
     assert_eq!(values(629, 651), [vec![62.0], vec![65.0; 10], vec![66.0; 10], vec![63.0]].concat());
-    assert_eq!(values(660, 670), [vec![63.0], vec![64.0; 9]].concat());
+    assert_eq!(values(660, 665), [vec![63.0], vec![64.0; 4]].concat());
     assert_eq!(
         notes.join("; "),
         "column \"n\": 64 categories have a separate bin; 3 rare ones are (fewer than 10 rows, or not among the 64 most frequent) in \
-         the bin \"other\", but the 2 of them with at least 10 rows have a separate weight"
+         the bin \"other\", but the 2 of them with at least 5 rows have a separate weight"
     );
     // A model that was trained elsewhere has no weights here.
     let reference = read_reference(text.as_bytes(), "data.csv", &CsvOptions::new("class")).unwrap();
     let categories = reference.columns[0].categories.as_ref().unwrap();
     assert_eq!((&categories.weighted, &categories.rare), (&Vec::new(), &names(&["n63", "n64", "n66"])));
-    assert_eq!(reference.others.len(), 29);
+    assert_eq!(reference.others.len(), 24);
 }
 
 #[test]
@@ -403,10 +401,10 @@ fn notes_on_one_category_use_the_singular() {
         "column \"a\": 1 category has a separate bin; 1 rare one is (fewer than 10 rows, or not among the 64 most frequent) in \
           the bin \"other\""
     );
-    let note = notes(|row| ["p", "q", "r", "s"][row % 4]);
+    let note = notes(|row| ["p", "q", "r", "s", "t", "u"][row % 6]);
     assert_eq!(
         note,
-        "column \"a\": no category has a separate bin; 4 rare ones are (fewer than 10 rows, or not among the 64 most frequent) in \
+        "column \"a\": no category has a separate bin; 6 rare ones are (fewer than 10 rows, or not among the 64 most frequent) in \
           the bin \"other\""
     );
 }

@@ -15,9 +15,12 @@ use crate::{
 use cli_io::printable::quoted;
 use std::collections::{BTreeSet, HashMap};
 
-/// The number of rows from which on a category has a weight of its own. At most [`MAX_CATEGORIES`] of a column also have a bin.
+/// The number of rows from which on a category has a bin and a weight of its own; at most [`MAX_CATEGORIES`] of a column have them.
 pub(crate) const CATEGORY_ROWS: usize = 10;
 pub(crate) const MAX_CATEGORIES: usize = 64;
+
+/// The number of rows from which on a category without a bin has a weight of its own.
+pub(crate) const WEIGHT_ROWS: usize = 5;
 
 /// The greatest number of weights, over all classes, of the categories that have no bin. A weight takes about 20 bytes of the file. In a
 /// table with more of them, categories need more rows to have one.
@@ -154,9 +157,9 @@ impl<'a> Counts<'a> {
 /// Returns the number of rows that a category without a bin needs to have a weight.
 fn least_rows<'a>(columns: impl Iterator<Item = &'a Counts<'a>> + Clone, classes: usize) -> usize {
     let weights = |least: usize| columns.clone().map(|own| own.weighted(least)).sum::<usize>() * classes;
-    let mut least = CATEGORY_ROWS;
+    let mut least = WEIGHT_ROWS;
     while weights(least) > MAX_WEIGHTS {
-        least += least / 2;
+        least += (least / 2).max(1);
     }
     least
 }
