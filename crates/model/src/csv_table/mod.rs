@@ -7,6 +7,7 @@
 mod class_forms;
 mod classes;
 mod column;
+mod column_notes;
 mod error;
 mod first_reading;
 mod layout;
@@ -28,6 +29,7 @@ use crate::{
 use classes::check_classes;
 use cli_io::{printable::quoted, table_lines::LineCounter};
 use column::ColumnType;
+use column_notes::ColumnNote;
 use first_reading::{FirstReading, profile};
 use layout::{Layout, layout};
 use rows::{rows_of, without_mark};
@@ -86,7 +88,8 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
     let target = options.target.as_deref().unwrap_or_default();
     let target_error =
         |problem| CsvError::Target { file: file.to_owned(), column: target.to_owned(), problem };
-    let FirstResult { layout, first, types, mut notes } = first_result(&text, file, options)?;
+    let FirstResult { layout, first, types, mut column_notes, mut notes } =
+        first_result(&text, file, options)?;
     let (classes, labels) = first.classes.sorted(target, &mut notes).map_err(target_error)?;
     check_classes(&classes, &labels).map_err(target_error)?;
     let columns: Vec<usize> = layout.features().collect();
@@ -99,9 +102,12 @@ pub fn read_csv(mut input: impl Read, file: &str, options: &CsvOptions) -> Resul
         &first.profiles,
         first.rows,
         OtherCategories::Weighted { classes: classes.len() },
-        &mut notes,
+        &mut column_notes,
     );
-    notes.extend(useless_columns(&layout, &columns, &types, &first.profiles, &values));
+    let (useless, constant) = useless_columns(&layout, &columns, &types, &first.profiles, &values);
+    column_notes.extend(useless);
+    notes.extend(column_notes::sentences(&column_notes));
+    notes.extend(constant);
     let table = Table { columns: described, classes, values, labels, notation: notation(options) };
     Ok(CsvTable { table, notes })
 }
@@ -116,7 +122,8 @@ pub fn read_reference(
     options: &CsvOptions,
 ) -> Result<ReferenceTable, CsvError> {
     let text = text_of(&mut input, file)?;
-    let FirstResult { layout, first, types, mut notes } = first_result(&text, file, options)?;
+    let FirstResult { layout, first, types, mut column_notes, mut notes } =
+        first_result(&text, file, options)?;
     let columns: Vec<usize> = layout.features().collect();
     let Values { columns: described, values, others } = read_values(
         &text,
@@ -127,8 +134,9 @@ pub fn read_reference(
         &first.profiles,
         first.rows,
         OtherCategories::Texts,
-        &mut notes,
+        &mut column_notes,
     );
+    notes.extend(column_notes::sentences(&column_notes));
     let mut target = layout.target.map(|_| Vec::with_capacity(first.rows));
     let mut aside: Vec<Vec<String>> = vec![Vec::with_capacity(first.rows); layout.aside.len()];
     let (mut lines, mut counter) = (Vec::with_capacity(first.rows), LineCounter::new(without_mark(&text)));
@@ -172,6 +180,7 @@ struct FirstResult {
     first: FirstReading,
     /// The types of the features.
     types: Vec<ColumnType>,
+    column_notes: Vec<ColumnNote>,
     notes: Vec<String>,
 }
 
@@ -179,7 +188,8 @@ struct FirstResult {
 fn first_result(text: &[u8], file: &str, options: &CsvOptions) -> Result<FirstResult, CsvError> {
     let layout = layout(text, file, options)?;
     let first = profile(text, file, options, &layout)?;
-    let (mut unfit, mut notes, mut types) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut unfit, mut types) = (Vec::new(), Vec::new());
+    let (mut column_notes, mut notes) = (Vec::new(), Vec::new());
     if first.unlabelled.rows > 0 {
         let target = options.target.as_deref().unwrap_or_default();
         if options.drop_unlabelled {
@@ -194,7 +204,7 @@ fn first_result(text: &[u8], file: &str, options: &CsvOptions) -> Result<FirstRe
         let name = &layout.header[at];
         match first.profiles[at].decide(name) {
             Ok(decided) => {
-                notes.extend(first.profiles[at].notes(name, Some(decided)));
+                column_notes.extend(first.profiles[at].notes(name, decided));
                 types.push(decided);
             }
             Err(problem) => unfit.push((name, problem)),
@@ -208,7 +218,7 @@ fn first_result(text: &[u8], file: &str, options: &CsvOptions) -> Result<FirstRe
         let column = options.target.clone().unwrap_or_default();
         return Err(CsvError::Target { file: file.to_owned(), column, problem });
     }
-    Ok(FirstResult { layout, first, types, notes })
+    Ok(FirstResult { layout, first, types, column_notes, notes })
 }
 
 #[cfg(test)]

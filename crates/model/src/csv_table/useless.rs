@@ -2,40 +2,36 @@
 
 use super::{
     column::{ColumnType, IDENTIFIER_VALUES, Profile},
+    column_notes::{About, ColumnNote},
     layout::Layout,
     unfit::{MAX_NAMED, counted, shell_word},
 };
-use cli_io::printable::quoted;
 
 /// The usual names of columns with row numbers, and the greatest ratio between the range of such a column and the number of rows.
 const ROW_NUMBER_NAMES: [&str; 7] = ["rownames", "rowname", "row", "rowid", "index", "id", "Unnamed: 0"];
 const MAX_SPARSITY: f64 = 2.0;
 
-/// Returns notes on columns with row numbers, and one note on all columns with a single value.
+/// Returns notes on columns with row numbers, and one sentence on all columns with a single value, if there are any.
 pub(super) fn useless_columns(
     layout: &Layout,
     columns: &[usize],
     types: &[ColumnType],
     profiles: &[Profile],
     values: &[Vec<f64>],
-) -> Vec<String> {
+) -> (Vec<ColumnNote>, Option<String>) {
     let (mut notes, mut constant) = (Vec::new(), Vec::new());
     for ((&at, &column_type), values) in columns.iter().zip(types).zip(values) {
         let name = &layout.header[at];
-        let flag_value = shell_word(name);
         if is_constant(values, &profiles[at], column_type) {
-            constant.push(format!("--drop {flag_value}"));
+            constant.push(format!("--drop {}", shell_word(name)));
         } else if column_type == ColumnType::Numeric
             && let Some(what) = row_number(name, values)
         {
-            let name = quoted(name);
-            notes.push(format!(
-                "column {name}: {what}; leave it out with --drop {flag_value} if it is a row number"
-            ));
+            notes.push(ColumnNote { column: name.clone(), about: About::RowNumbers(what) });
         }
     }
     let count = constant.len();
-    if count > 0 {
+    let constant = (count > 0).then(|| {
         let what = counted(
             count,
             "column has a single value, or none, and does not help to distinguish the classes; leave it out with",
@@ -43,12 +39,9 @@ pub(super) fn useless_columns(
         );
         let flags = constant[..count.min(MAX_NAMED)].join(" ");
         let more = count.saturating_sub(MAX_NAMED);
-        notes.push(format!(
-            "{what} {flags}{}",
-            if more > 0 { format!(" and {more} more") } else { String::new() }
-        ));
-    }
-    notes
+        format!("{what} {flags}{}", if more > 0 { format!(" and {more} more") } else { String::new() })
+    });
+    (notes, constant)
 }
 
 /// Returns why a numeric column seems to have row numbers: its values are different integers that fill most of a range, or it has

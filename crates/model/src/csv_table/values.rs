@@ -3,16 +3,15 @@
 use super::{
     CsvOptions,
     column::{ColumnType, Profile},
+    column_notes::{About, ColumnNote},
     layout::Layout,
     rows::{cell_of, is_missing, rows_of},
-    unfit::counted,
 };
 use crate::{
     OtherCategory,
     card::Categorical,
     table::{Categories, Column},
 };
-use cli_io::printable::quoted;
 use std::collections::{BTreeSet, HashMap};
 
 /// The number of rows from which on a category has a bin and a weight of its own; at most [`MAX_CATEGORIES`] of a column have them.
@@ -56,7 +55,7 @@ pub(super) fn read_values(
     profiles: &[Profile],
     rows: usize,
     kept: OtherCategories,
-    notes: &mut Vec<String>,
+    notes: &mut Vec<ColumnNote>,
 ) -> Values {
     let mut values: Vec<Vec<f64>> = columns.iter().map(|_| Vec::with_capacity(rows)).collect();
     let mut counts: Vec<Option<Counts>> = columns
@@ -73,26 +72,12 @@ pub(super) fn read_values(
     let mut known: Vec<Known> = Vec::new();
     let described = columns.iter().zip(&mut counts).map(|(&at, counts)| {
         let categories = counts.take().map(|counts| {
-            let others = counts.0.len() - counts.frequent();
+            let rare = counts.0.len() - counts.frequent();
             let categories = counts.categories(least);
-            if others > 0 {
-                let own = match categories.known.len() {
-                    0 => "no category has".to_owned(),
-                    1 => "1 category has".to_owned(),
-                    known => format!("{known} categories have"),
-                };
-                let weights = match categories.weighted.len() {
-                    0 => String::new(),
-                    weighted => format!(
-                        ", but the {weighted} of them with at least {least} rows have a separate weight"
-                    ),
-                };
-                notes.push(format!(
-                    "column {}: {own} a separate bin; {} (fewer than {CATEGORY_ROWS} rows, or not among the \
-                     {MAX_CATEGORIES} most frequent) in the bin \"other\"{weights}",
-                    quoted(&layout.header[at]),
-                    counted(others, "rare one is", "rare ones are")
-                ));
+            if rare > 0 {
+                let (frequent, weighted) = (categories.known.len(), categories.weighted.len());
+                let about = About::RareCategories { frequent, rare, weighted, least };
+                notes.push(ColumnNote { column: layout.header[at].clone(), about });
             }
             categories
         });

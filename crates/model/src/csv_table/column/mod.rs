@@ -3,7 +3,8 @@
 use super::{
     EXACT, LARGEST,
     class_forms::MISSING_TOKENS,
-    unfit::{Shared, Unfit, counted, shell_word},
+    column_notes::{About, ColumnNote},
+    unfit::{Shared, Unfit, shell_word},
     value_forms::{NumberForm, is_date, is_placeholder, number_form},
 };
 use cli_io::printable::quoted;
@@ -284,32 +285,19 @@ impl Profile {
     }
 
     /// Returns notes on what may be a mistake in a column of this type.
-    pub(super) fn notes(&self, name: &str, decided: Option<ColumnType>) -> Vec<String> {
-        let flag_value = shell_word(name);
-        let name = quoted(name);
-        let mut notes = Vec::new();
-        match decided {
-            Some(ColumnType::Numeric) if self.inexact > 0 => notes.push(format!(
-                "column {name}: {} larger in magnitude than 2^53 and rounded, and requests with such integers are refused; \
-                 if the column holds identifiers, leave it out with --drop {flag_value}",
-                counted(self.inexact, "integer is", "integers are")
-            )),
-            Some(ColumnType::Numeric) if self.leading_zeros > 0 && self.forced.is_none() => {
-                let (first, zeros) = (quoted(&self.first_leading_zeros), counted(self.leading_zeros, "number has", "numbers have"));
-                notes.push(format!(
-                    "column {name}: {zeros} leading zeros, such as {first}; if they are codes, read them as categories with \
-                     --categorical {flag_value}"
-                ));
+    pub(super) fn notes(&self, name: &str, decided: ColumnType) -> Vec<ColumnNote> {
+        let about = match decided {
+            ColumnType::Numeric if self.inexact > 0 => vec![About::RoundedIntegers(self.inexact)],
+            ColumnType::Numeric if self.leading_zeros > 0 && self.forced.is_none() => {
+                vec![About::LeadingZeros(self.leading_zeros, self.first_leading_zeros.clone())]
             }
-            Some(ColumnType::Categorical) => {
+            ColumnType::Numeric => Vec::new(),
+            ColumnType::Categorical => {
                 let tokens = MISSING_TOKENS.iter().filter(|token| self.texts.contains_key(**token));
-                notes.extend(tokens.map(|token| {
-                    format!("column {name}: {token:?} is counted as a category; --missing '{token}' makes it a missing value")
-                }));
+                tokens.map(|&token| About::MissingToken(token)).collect()
             }
-            Some(ColumnType::Numeric) | None => {}
-        }
-        notes
+        };
+        about.into_iter().map(|about| ColumnNote { column: name.to_owned(), about }).collect()
     }
 
     fn not_a_number(&self, text: &str) -> String {

@@ -1,4 +1,7 @@
-use super::{super::unfit::sentences, *};
+use super::{
+    super::{column_notes, unfit::sentences},
+    *,
+};
 
 fn decide(cells: &[&str], forced: Option<ColumnType>) -> Result<ColumnType, String> {
     let mut profile = Profile::new(forced);
@@ -100,7 +103,7 @@ fn texts_that_spell_a_number_do_not_make_a_column_of_texts_numeric() {
     }
     let mut profile = Profile::new(None);
     ["NaN", "NaN", "NaN", "red"].iter().zip(2..).for_each(|(cell, line)| profile.add(cell, line));
-    let notes = profile.notes("color", Some(ColumnType::Categorical));
+    let notes = column_notes::sentences(&profile.notes("color", ColumnType::Categorical));
     assert!(notes[0].contains("--missing 'NaN' makes it a missing value"), "{notes:?}");
     // Numbers have to outnumber the texts.
     assert_eq!(decide(&["1", "2", "inf", "red", "blue"], None), Ok(ColumnType::Categorical));
@@ -112,7 +115,7 @@ fn numbers_with_leading_zeros_are_noted() {
     let notes = |cells: &[&str], forced| {
         let mut profile = Profile::new(forced);
         cells.iter().zip(2..).for_each(|(cell, line)| profile.add(cell, line));
-        profile.notes("zip", Some(ColumnType::Numeric))
+        column_notes::sentences(&profile.notes("zip", ColumnType::Numeric))
     };
     assert_eq!(
         notes(&["10115", "01067", "04103"], None),
@@ -170,7 +173,7 @@ fn large_integers_and_placeholders_of_missing_values_are_noted() {
     let notes = |cells: &[String], decided| {
         let mut profile = Profile::new(None);
         cells.iter().zip(2..).for_each(|(cell, line)| profile.add(cell, line));
-        profile.notes("c", Some(decided))
+        column_notes::sentences(&profile.notes("c", decided))
     };
     let numbers: Vec<String> = (1..=50).map(|i| i.to_string()).collect();
     assert!(notes(&numbers, ColumnType::Numeric).is_empty());
