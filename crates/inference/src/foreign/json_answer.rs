@@ -1,6 +1,9 @@
 //! Finds the named values of an answer in JSON: lists of predictions, objects per row, and one list per name.
 
-use super::answer::{Answer, Field, FieldValues, is_prediction, is_probability};
+use super::{
+    answer::{Answer, Field, FieldValues, is_prediction, is_probability},
+    excerpt,
+};
 use crate::rows::lenient;
 use onnx::engine::unlike_probabilities;
 use serde_json::{Map, Value};
@@ -20,12 +23,11 @@ const DEEPEST: usize = 4;
 /// # Errors
 /// Returns what cannot be read.
 pub(super) fn read(body: &[u8]) -> Result<Answer, String> {
-    let start = || String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
     let root = lenient::parse(body)
-        .map_err(|refusal| format!("expected JSON, got {:?} ({})", start(), refusal.message))?;
+        .map_err(|refusal| format!("expected JSON, got {} ({})", excerpt(body), refusal.message))?;
     let answer = found(&root, UNNAMED, 0)?;
     if answer.rows == 0 || answer.fields.is_empty() {
-        return Err(format!("found no prediction in {:?}", start()));
+        return Err(format!("found no prediction in {}", excerpt(body)));
     }
     Ok(answer)
 }

@@ -4,13 +4,16 @@
 //! - this module: [`Reader`], which reads rows and outputs
 //! - `answer`: the named values of an answer, and which of them are predictions and probabilities
 //! - `json_answer`: finds the named values in JSON
+//! - `excerpt`: shortens an answer for a message
 //! - `interpretation`: converts predictions and probabilities into outputs
 
 mod answer;
+mod excerpt;
 mod interpretation;
 mod json_answer;
 
 pub(crate) use answer::{Answer, Field, Wanted};
+pub(crate) use excerpt::excerpt;
 pub(crate) use interpretation::Interpretation;
 
 use crate::{

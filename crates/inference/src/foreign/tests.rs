@@ -311,7 +311,7 @@ fn answers_that_do_not_fit_are_errors_that_name_the_field() {
         assert!(error.contains(part), "{body}: {error}");
     }
     let page = reader.outputs(Protocol::V1, None, b"<html>Sign in</html>").unwrap_err();
-    assert!(page.starts_with("expected JSON, got \"<html>Sign in"), "{page}");
+    assert!(page.starts_with("expected JSON, got an HTML page: \"Sign in\" ("), "{page}");
 }
 
 #[test]

@@ -455,11 +455,15 @@ fn servers_that_cannot_be_profiled_are_errors_with_a_remedy() {
     for (text, parts) in [
         (
             native(page, &[]).map(|own| own.text).unwrap_err(),
-            ["expected JSON, got \"<html>Sign in</html>\"", "iris.csv:2"],
+            ["expected JSON, got an HTML page: \"Sign in\"", "iris.csv:2"],
         ),
         (error(|_| (404, "{}".into())), ["the server answered 404", "--upstream-path"]),
         (error(|_| (401, "{}".into())), ["the server answered 401", "INFERENCE_UPSTREAM_TOKEN"]),
         (error(|_| (302, "{}".into())), ["the server redirects", "give that address"]),
+        (
+            error(|_| (502, "<html>\n<title>Bad Gateway</title>\n</html>".into())),
+            ["the server answered 502: an HTML page: \"Bad Gateway\"", "--inputs"],
+        ),
         (error(|_| (500, "boom".into())), ["the server answered 500: \"boom\"", "--inputs"]),
         (
             error(|_| (200, json!(["setosa", "setosa", "setosa"]).to_string())),

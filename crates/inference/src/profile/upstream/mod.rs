@@ -12,7 +12,7 @@ mod meaning;
 
 use super::{Args, ModelOutputs, onnx};
 use crate::{
-    foreign::{Answer, Protocol, Wanted},
+    foreign::{Answer, Protocol, Wanted, excerpt},
     progress::Progress,
     rows::tensors::HEADER_LENGTH,
 };
@@ -26,9 +26,6 @@ use std::{ops::Range, time::Duration};
 
 /// The number of rows that are sent twice, to find out whether the server answers the same again.
 const REPEATED: usize = 20;
-
-/// The most characters of an answer that a message shows.
-const SHOWN: usize = 200;
 
 /// Flags of `inference profile` about a model server.
 #[derive(Debug, ClapArgs)]
@@ -172,6 +169,7 @@ impl Refused {
 impl Sender<'_> {
     fn collect(&self, client: &mut Client, progress: &Progress) -> Result<Collected> {
         let rows = self.batch.rows.len();
+        progress.set_message("finding a form of requests that the server answers");
         let form = self.form(client)?;
         let step = if form.is_single() { 1 } else { self.args.server.upstream_batch };
         let mut collected: Option<Collected> = None;
@@ -193,6 +191,7 @@ impl Sender<'_> {
                 form.described()
             ));
         }
+        progress.set_message("asking the server again for the first rows");
         if let Some(note) = self.differing(client, &form, &collected)? {
             collected.notes.push(note);
         }
@@ -287,10 +286,7 @@ impl Sender<'_> {
             Refused { by_rows: false, is_answered: false, is_closed, error }
         };
         let answer = client.post(&self.path, body).map_err(failed)?;
-        let shown = || {
-            let text = String::from_utf8_lossy(&answer.body);
-            text.chars().take(SHOWN).collect::<String>()
-        };
+        let shown = || excerpt(&answer.body);
         let refused = |by_rows, message: String| {
             let error = anyhow!("{}: POST {}: {message}", self.place(&rows), self.path);
             Err(Refused { by_rows, is_answered: answer.status == 200, is_closed: false, error })
@@ -308,7 +304,7 @@ impl Sender<'_> {
                 return refused(
                     false,
                     format!(
-                        "the server answered {status}: {:?}; check --upstream-path, and --upstream-model",
+                        "the server answered {status}: {}; check --upstream-path, and --upstream-model",
                         shown()
                     ),
                 );
@@ -324,7 +320,7 @@ impl Sender<'_> {
                     answer.headers.get("location").map_or("", |value| value.to_str().unwrap_or_default());
                 return refused(false, format!("the server redirects to {to:?}; give that address"));
             }
-            _ => return refused(true, format!("the server answered {status}: {:?}", shown())),
+            _ => return refused(true, format!("the server answered {status}: {}", shown())),
         }
         let header_length =
             answer.headers.get(HEADER_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
@@ -335,7 +331,7 @@ impl Sender<'_> {
         if read.rows != rows.len() {
             return refused(
                 true,
-                format!("sent {} rows, but the answer has {}: {:?}", rows.len(), read.rows, shown()),
+                format!("sent {} rows, but the answer has {}: {}", rows.len(), read.rows, shown()),
             );
         }
         Ok(read)
