@@ -77,9 +77,29 @@ pub fn check(text: &str) -> Result<(), (usize, String)> {
     Ok(())
 }
 
+/// Returns the line, from 1, and the problem with its remedy, if a line that is indented with a tab is the reason for an error in the
+/// syntax of a YAML text.
+pub fn tab_indented(text: &str, error: &serde_yaml::Error) -> Option<(usize, String)> {
+    let at = error.location()?.line();
+    let message = error.to_string();
+    // Other errors are about values. A tab in a block of text is then valid.
+    if !SYNTAX_ERRORS.iter().any(|part| message.contains(part)) {
+        return None;
+    }
+    let indented = |line: &&str| line[..line.len() - line.trim_start().len()].contains('\t');
+    let lines: Vec<&str> = text.lines().take(at).collect();
+    let is_last = lines.len() == at && lines.last().is_some_and(indented);
+    let line = if is_last { at } else { lines.iter().position(indented)? + 1 };
+    Some((line, "the line is indented with a tab, which YAML does not allow; use spaces instead".to_owned()))
+}
+
+/// Parts of the reader's messages about text that is not YAML.
+const SYNTAX_ERRORS: [&str; 3] = ["while scanning", "while parsing", "did not find expected"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     #[test]
     fn nesting_beyond_the_limit_is_refused_with_its_line() {
@@ -119,6 +139,26 @@ mod tests {
         let (open, close) = ("[".repeat(MOST_DEPTH), "]".repeat(MOST_DEPTH));
         assert_eq!(check(&format!("{open}{close}")), Ok(()));
         assert!(check(&format!("[{open}{close}]")).is_err());
+    }
+
+    #[test]
+    fn a_line_that_is_indented_with_a_tab_is_found() {
+        let found = |text: &str| {
+            let error = serde_yaml::from_str::<BTreeMap<String, serde_yaml::Value>>(text).unwrap_err();
+            tab_indented(text, &error).map(|(line, _)| line)
+        };
+        for (text, line) in [
+            ("a:\n\tb: 1\n", 2),
+            ("a:\n  b: 1\n\tc: 1\n", 3),
+            ("a:\n  b: 1\n  \tc: 1\n  d: 1\n", 3),
+            ("a:\n  - b: 1\n\t  c: 1\n", 3),
+            ("a: x\n\tb: 1\nc: 1\n", 2),
+        ] {
+            assert_eq!(found(text), Some(line), "{text:?}");
+        }
+        for text in ["a: [\nb: 1\n", "a: |\n  x\n  \ty\n? [1]\n: 1\n", "- a\n", "a:\t1\nb: [\n"] {
+            assert_eq!(found(text), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -27,6 +27,9 @@ impl DriftSpec {
             problem,
         })?;
         serde_yaml::from_str(text).map_err(|error| {
+            if let Some((line, problem)) = yaml_bounds::tab_indented(text, &error) {
+                return SpecError::Yaml { file: file.to_owned(), line, problem };
+            }
             let line = error.location().map_or(1, |location| location.line());
             let problem = error.to_string();
             // The line stands before the message already.

@@ -60,10 +60,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             if let Some(protocol) = args.protocol {
                 scenario.send_by(protocol, args.served_model.as_deref())?;
             }
-            let endpoint =
-                scenario.name_endpoint().map_err(|problem| format!("{}: {problem}", found.place))?;
-            checked(&mut scenario, found.folder(), model.as_ref())
-                .map_err(|error| format!("{file}: {error:#}"))?;
+            let located = |error| format!("{:#}", found.locate(error));
+            let endpoint = scenario.name_endpoint().map_err(|problem| located(problem.into()))?;
+            checked(&mut scenario, found.folder(), model.as_ref()).map_err(located)?;
             Ok((scenario, endpoint))
         });
         match parsed {
@@ -104,7 +103,7 @@ fn checked(scenario: &mut Scenario, folder: Option<&Path>, model: Option<&Arc<Mo
         return Ok(());
     }
     let plan = Plan::new(Arc::new(scenario.clone()), model.cloned(), scenario.seed, Shard::WHOLE);
-    plan.map(drop).map_err(anyhow::Error::msg)
+    plan.map(drop)
 }
 
 /// Returns a table of the requests of each payload.

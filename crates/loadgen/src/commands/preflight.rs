@@ -3,10 +3,9 @@
 
 use crate::{
     plan::{Model, arrivals::planned, body::BodyWriter},
-    scenario::{Assertion, Executor, Scenario, SignalAssertion, Source, TableSource},
+    scenario::{Assertion, Executor, Problem, Scenario, Source, TableSource},
     watch::{queries::NoValue, reader::Reader},
 };
-use anyhow::{anyhow, bail};
 use driftsim::counted::counted;
 use model::ModelCard;
 use std::{collections::BTreeSet, path::Path, sync::Arc};
@@ -34,7 +33,7 @@ pub fn fit(
     model: &Arc<Model>,
 ) -> anyhow::Result<Vec<String>> {
     let card = &model.card;
-    scenario.fit(card).map_err(|problem| anyhow!("expect: {problem}"))?;
+    scenario.fit(card)?;
     check_signals(scenario, card)?;
     scenario.check_feedback(card)?;
     let mut notes = scenario.read_tables(folder, card)?;
@@ -103,17 +102,13 @@ fn few_rows(scenario: &Scenario) -> Vec<String> {
 fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()> {
     let known: Vec<&str> = card.reference.signals.iter().map(|signal| signal.name.as_str()).collect();
     for expectation in scenario.expectations.iter().filter(|own| own.inapplicable.is_none()) {
-        if let Assertion::Signal { signal, assertion } = &expectation.assertion
+        if let Assertion::Signal { signal, .. } = &expectation.assertion
             && signal != "*"
             && !known.contains(&signal.as_str())
         {
-            let what =
-                if matches!(assertion, SignalAssertion::StaysSteady) { "stays" } else { "drifts_within" };
-            bail!(
-                "expect.signals ({what}): model {} has no signal {signal:?}; it has {}",
-                card.name,
-                known.join(", ")
-            );
+            let problem =
+                format!("model {} has no signal {signal:?}; it has {}", card.name, known.join(", "));
+            return Err(Problem::new(format!("{}.signal", expectation.path), problem).into());
         }
     }
     Ok(())
@@ -125,9 +120,9 @@ fn check_signals(scenario: &Scenario, card: &ModelCard) -> anyhow::Result<()> {
 /// Names the first alert that has no rule.
 pub fn check_alerts(scenario: &Scenario, known: &BTreeSet<String>) -> anyhow::Result<()> {
     for expectation in &scenario.expectations {
-        let (alert, field) = match &expectation.assertion {
-            Assertion::AlertFires { alert, .. } => (&alert.name, "alerts"),
-            Assertion::AlertQuiet { alert } => (&alert.name, "quiet"),
+        let (alert, path) = match &expectation.assertion {
+            Assertion::AlertFires { alert, .. } => (&alert.name, format!("{}.alert", expectation.path)),
+            Assertion::AlertQuiet { alert } => (&alert.name, expectation.path.clone()),
             Assertion::Signal { .. } | Assertion::Vital { .. } | Assertion::Query { .. } => continue,
         };
         if !known.contains(alert) {
@@ -137,7 +132,8 @@ pub fn check_alerts(scenario: &Scenario, known: &BTreeSet<String>) -> anyhow::Re
             } else {
                 format!("it has {}", known.join(", "))
             };
-            bail!("expect.{field}: the server of --prometheus has no alerting rule {alert:?}; {list}");
+            let problem = format!("the server of --prometheus has no alerting rule {alert:?}; {list}");
+            return Err(Problem::new(path, problem).into());
         }
     }
     Ok(())
@@ -149,13 +145,13 @@ pub fn check_alerts(scenario: &Scenario, known: &BTreeSet<String>) -> anyhow::Re
 /// Names the first query that fails, with the error message of Prometheus.
 pub async fn check_queries(scenario: &Scenario, reader: &Reader) -> anyhow::Result<()> {
     let queries = scenario.expectations.iter().filter_map(|expectation| match &expectation.assertion {
-        Assertion::Query { expr, .. } => Some(expr),
+        Assertion::Query { expr, .. } => Some((&expectation.path, expr)),
         _ => None,
     });
-    for (at, expr) in queries.enumerate() {
+    for (path, expr) in queries {
         // A server that does not answer is reported in the outcome of the expectation.
         if let Some(Err(NoValue::Refused(words))) = reader.query(expr).await {
-            bail!("expect.promql[{at}].expr: {expr:?}: {words}");
+            return Err(Problem::new(format!("{path}.expr"), format!("{expr:?}: {words}")).into());
         }
     }
     Ok(())

@@ -142,7 +142,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if let Some(protocol) = args.protocol {
         scenario.send_by(protocol, args.served_model.as_deref()).map_err(anyhow::Error::msg)?;
     }
-    scenario.name_endpoint().map_err(|problem| anyhow!("{}: {problem}", found.place))?;
+    scenario.name_endpoint().map_err(|problem| found.locate(problem.into()))?;
     if let Some(table) = &args.table {
         // The path is made absolute, because paths in the scenario are relative to its folder.
         let file = std::path::absolute(table)?;
@@ -219,8 +219,9 @@ async fn execute(
         (None, None) => None,
     };
     let model = model.map(Arc::new);
+    let located = |error| found.locate(error);
     if let Some(model) = &model {
-        let (card, notes) = (&model.card, fit(&mut scenario, found.folder(), model)?);
+        let (card, notes) = (&model.card, fit(&mut scenario, found.folder(), model).map_err(located)?);
         for note in simulator_warning(&scenario, card).iter().chain(&notes) {
             eprintln!("warning: {}", printable_message(note));
         }
@@ -229,7 +230,7 @@ async fn execute(
     let checked = reader.check_prometheus().await.transpose();
     let rules = checked.map_err(|error| anyhow!("--prometheus: {error}"))?;
     match &rules {
-        Some(Ok(known)) => check_alerts(&scenario, known)?,
+        Some(Ok(known)) => check_alerts(&scenario, known).map_err(located)?,
         // The report repeats this warning at the end of the run.
         Some(Err(error)) => {
             let error = printable_message(error);
@@ -237,10 +238,10 @@ async fn execute(
         }
         None => {}
     }
-    check_queries(&scenario, &reader).await?;
+    check_queries(&scenario, &reader).await.map_err(located)?;
     let target_labels = reader.target_labels(model.as_ref().map(|model| &model.card)).await;
     let seed = scenario.seed;
-    let plan = Plan::new(Arc::new(scenario), model, seed, shard).map_err(anyhow::Error::msg)?;
+    let plan = Plan::new(Arc::new(scenario), model, seed, shard).map_err(located)?;
 
     listeners.announce()?;
     let metrics = Arc::new(Metrics::new(&plan));

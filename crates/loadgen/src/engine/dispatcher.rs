@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     plan::{Plan, Releases},
-    scenario::Executor,
+    scenario::{Executor, Problem},
     schedule::Schedule,
 };
 use std::{
@@ -42,7 +42,7 @@ pub(super) enum Work {
 }
 
 /// Prepares the work of each phase before the run, so that no phase starts late.
-pub(super) fn prepare(plan: &Plan) -> Result<Vec<Work>, String> {
+pub(super) fn prepare(plan: &Plan) -> Result<Vec<Work>, Problem> {
     let phases = plan.scenario.phases.iter().enumerate();
     let work = phases.map(|(at, phase)| match (plan.releases(at)?, &phase.executor) {
         (Some(releases), _) => Ok(Work::Open(Box::new(releases))),

@@ -27,7 +27,7 @@ pub use record::{
     Totals,
 };
 
-use crate::{connect::Target, plan::Plan};
+use crate::{connect::Target, plan::Plan, scenario::Problem};
 use cli_io::descriptors;
 use dispatcher::Dispatcher;
 use effort::Meter;
@@ -50,7 +50,7 @@ const LEAD: Duration = Duration::from_millis(20);
 pub enum EngineError {
     /// A payload does not fit the model.
     #[error("{0}")]
-    Payload(String),
+    Payload(Problem),
     /// A worker could not create its connections or its runtime.
     #[error("a worker cannot start: {0}")]
     Worker(String),

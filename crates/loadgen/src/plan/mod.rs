@@ -13,9 +13,10 @@ pub use prepared::{PreparedRequest, PreparedRequests};
 pub use shard::Shard;
 
 use crate::{
-    scenario::{Executor, Scenario},
+    scenario::{Executor, Problem, Scenario},
     schedule::Schedule,
 };
+use anyhow::bail;
 use model::{ModelCard, ServerModel};
 use prepared::{Purpose, stream};
 use std::{sync::Arc, time::Duration};
@@ -59,14 +60,14 @@ impl Plan {
         model: Option<Arc<Model>>,
         seed: u64,
         shard: Shard,
-    ) -> Result<Self, String> {
+    ) -> anyhow::Result<Self> {
         let plan = Self { scenario, model, seed, shard };
         if plan.max_in_flight() == 0 {
             let all = plan.scenario.max_in_flight;
-            return Err(format!(
+            bail!(
                 "--shard {shard}: max_in_flight is {all} for all parts together, so this part may not send any request; raise \
                 max_in_flight in the scenario, or divide the run into fewer parts"
-            ));
+            );
         }
         for phase in 0..plan.scenario.phases.len() {
             plan.requests(phase, 0)?;
@@ -84,7 +85,7 @@ impl Plan {
     ///
     /// # Errors
     /// If a payload does not fit the model, which [`Plan::new`] has already checked.
-    pub fn releases(&self, phase: usize) -> Result<Option<Releases>, String> {
+    pub fn releases(&self, phase: usize) -> Result<Option<Releases>, Problem> {
         let Executor::Open { ramps, spacing } = &self.scenario.phases[phase].executor else {
             return Ok(None);
         };
@@ -101,7 +102,7 @@ impl Plan {
     ///
     /// # Errors
     /// If a payload does not fit the model, which [`Plan::new`] has already checked.
-    pub fn requests(&self, phase: usize, vu: usize) -> Result<PreparedRequests, String> {
+    pub fn requests(&self, phase: usize, vu: usize) -> Result<PreparedRequests, Problem> {
         let scenario = &self.scenario;
         let model = self.model.as_ref();
         PreparedRequests::new(&scenario.phases[phase], phase, vu, &scenario.payloads, model, self.seed)
@@ -172,7 +173,7 @@ phases:
         let tiny =
             Arc::new(Scenario::parse(&YAML.replace("name: x", "name: x\nmax_in_flight: 2"), "x").unwrap());
         let Plan { model, .. } = plan("1/1");
-        let error = Plan::new(tiny, model, 7, "3/3".parse().unwrap()).unwrap_err();
+        let error = Plan::new(tiny, model, 7, "3/3".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("--shard 3/3: max_in_flight is 2"), "{error}");
     }
 }

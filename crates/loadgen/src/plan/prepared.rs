@@ -3,7 +3,7 @@
 use super::{Model, body::BodyWriter};
 use crate::{
     malformed::Malformed,
-    scenario::{Payload, Phase, Protocol, Source, TableSource},
+    scenario::{Payload, Phase, Problem, Protocol, Source, TableSource},
 };
 use bytes::Bytes;
 use driftsim::{DriftSpec, Row, RowSource};
@@ -98,7 +98,7 @@ impl PreparedRequests {
         payloads: &[Payload],
         model: Option<&Arc<Model>>,
         seed: u64,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Problem> {
         let bodies = payloads.iter().enumerate().map(|(at, payload)| {
             if phase.mix[at] == 0 {
                 return Ok(BodySource::Idle);
@@ -111,7 +111,10 @@ impl PreparedRequests {
                 stream(Purpose::Kinds(at)),
                 stream(Purpose::Feedback(at)),
             )
-            .map_err(|problem| format!("payloads.{}.{problem}", payload.name))
+            .map_err(|problem| {
+                let (field, problem) = problem.split_once(": ").unwrap_or(("source", &problem));
+                Problem::new(format!("payloads.{}.{field}", payload.name), problem)
+            })
         });
         Ok(Self {
             bodies: bodies.collect::<Result<_, _>>()?,

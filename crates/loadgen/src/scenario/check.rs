@@ -2,7 +2,8 @@
 
 use super::{
     Assertion, DEFAULT_MAX_IN_FLIGHT, DEFAULT_SEED, DEFAULT_TIMEOUT, Executor, Expectation, Metric, Payload,
-    Phase, Ramp, Scenario, SignalAssertion, Spacing, Threshold, Vital, VitalAssertion, check_prometheus,
+    Phase, Problem, Ramp, Scenario, SignalAssertion, Spacing, Threshold, Vital, VitalAssertion,
+    check_prometheus,
     raw::{RawArrival, RawExecutor, RawPhase, RawScenario},
     raw_expect::{RawExpect, RawSignal, RawVital},
     raw_payload::RawPayload,
@@ -10,13 +11,6 @@ use super::{
     values::{OrderedMap, Quantity},
 };
 use std::time::Duration;
-
-/// The path of a field, and what is wrong with it.
-#[derive(Debug, PartialEq)]
-pub(super) struct Problem {
-    pub(super) path: String,
-    pub(super) problem: String,
-}
 
 /// Collects problems. A failed check adds one and goes on, so that all problems are reported at once.
 #[derive(Default)]
@@ -230,7 +224,7 @@ fn expectations(raw: &RawExpect, phases: &[&str], problems: &mut Problems) -> Ve
         let assertion = problems.keep(&path, signal_assertion(raw));
         if let (Some(phase), Some(assertion)) = (phase, assertion) {
             let assertion = Assertion::Signal { signal: raw.signal.clone(), assertion };
-            let expectation = Expectation::new(Some(phase), assertion);
+            let expectation = Expectation::new(path, Some(phase), assertion);
             checked.push(expectation.if_class_share_below(raw.if_class_share_below));
         }
     }
@@ -294,7 +288,8 @@ fn vital(raw: &RawVital, path: &str, phases: &[&str], problems: &mut Problems) -
         );
     }
     let assertion = Assertion::Vital { vital: raw.vital, class: raw.class.clone(), against, assertion };
-    let expectation = Expectation::new(Some(phase), assertion).if_class_share_below(raw.if_class_share_below);
+    let expectation =
+        Expectation::new(path, Some(phase), assertion).if_class_share_below(raw.if_class_share_below);
     (problems.0.len() == before).then_some(expectation)
 }
 

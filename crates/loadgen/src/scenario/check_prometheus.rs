@@ -21,18 +21,19 @@ pub(super) fn expectations(
         let (within, resolves) = (raw.fires_within.0, raw.resolves_within.map(|span| span.0));
         let assertion = Assertion::AlertFires { alert, within, resolves };
         let limit = raw.if_class_share_below;
-        checked
-            .extend(phase.map(|phase| Expectation::new(Some(phase), assertion).if_class_share_below(limit)));
+        checked.extend(
+            phase.map(|phase| Expectation::new(path, Some(phase), assertion).if_class_share_below(limit)),
+        );
     }
     for (at, raw) in raw.quiet.iter().enumerate() {
         let path = format!("expect.quiet[{at}]");
         let alert = pattern(&raw.alert.0, &raw.labels, (raw.job.as_deref(), every.as_ref()), &path, problems);
         let assertion = Assertion::AlertQuiet { alert };
         match &raw.phase {
-            None => checked.push(Expectation::new(None, assertion)),
+            None => checked.push(Expectation::new(path, None, assertion)),
             Some(name) => {
                 let phase = phase_called(&name.0, &path, "phase", phases, problems);
-                checked.extend(phase.map(|phase| Expectation::new(Some(phase), assertion)));
+                checked.extend(phase.map(|phase| Expectation::new(path, Some(phase), assertion)));
             }
         }
     }
@@ -45,7 +46,7 @@ pub(super) fn expectations(
         }
         if let (Some(phase), Some(assertion)) = (phase, assertion) {
             let assertion = Assertion::Query { expr: raw.expr.trim().to_owned(), assertion };
-            checked.push(Expectation::new(Some(phase), assertion));
+            checked.push(Expectation::new(path, Some(phase), assertion));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Replaces `prediction_endpoint` in queries by the route of the scenario's predictions, because each protocol has its own.
 
-use super::{Assertion, Payload, Protocol, Scenario};
+use super::{Assertion, Payload, Problem, Protocol, Scenario};
 use std::collections::BTreeSet;
 
 /// The name that stands, in quotes in a query, for the label `endpoint` of the service's metrics about predictions.
@@ -15,31 +15,29 @@ impl Scenario {
     ///
     /// # Errors
     /// If a query names it and the payloads ask for predictions at no route or at several ones.
-    pub fn name_endpoint(&mut self) -> Result<Option<&'static str>, String> {
+    pub fn name_endpoint(&mut self) -> Result<Option<&'static str>, Problem> {
         let names = |expr: &String| QUOTED.iter().any(|quoted| expr.contains(quoted));
-        let mut queries: Vec<(usize, &mut String)> = self
+        let mut queries: Vec<(&str, &mut String)> = self
             .expectations
             .iter_mut()
             .filter_map(|expectation| match &mut expectation.assertion {
-                Assertion::Query { expr, .. } => Some(expr),
+                Assertion::Query { expr, .. } if names(expr) => Some((expectation.path.as_str(), expr)),
                 _ => None,
             })
-            .enumerate()
-            .filter(|(_, expr)| names(expr))
             .collect();
         let Some((first, _)) = queries.first() else { return Ok(None) };
         let routes: BTreeSet<&'static str> = self.payloads.iter().filter_map(route).collect();
-        let place = format!("expect.promql[{first}].expr: {PREDICTION_ENDPOINT}");
+        let refused = |problem| Err(Problem::new(format!("{first}.expr"), problem));
         let route = match Vec::from_iter(routes)[..] {
             [route] => route,
             [] => {
-                return Err(format!(
-                    "{place} stands for the route of predictions, but no payload asks for any; write the value of the label endpoint"
+                return refused(format!(
+                    "{PREDICTION_ENDPOINT} stands for the route of predictions, but no payload asks for any; write the value of the label endpoint"
                 ));
             }
             ref several => {
-                return Err(format!(
-                    "{place} stands for one route, but the payloads ask for predictions at {}; write the value of the label endpoint",
+                return refused(format!(
+                    "{PREDICTION_ENDPOINT} stands for one route, but the payloads ask for predictions at {}; write the value of the label endpoint",
                     several.join(" and ")
                 ));
             }
@@ -77,7 +75,7 @@ mod tests {
              expect: {{ promql: [ {{ expr: up, phase: p, stays: '> 0' }}, {{ expr: {expr:?}, phase: p, stays: '> 0' }} ] }}"
         );
         let mut scenario = Scenario::parse(&text, "x").unwrap();
-        scenario.name_endpoint()?;
+        scenario.name_endpoint().map_err(|problem| problem.to_string())?;
         match &scenario.expectations[1].assertion {
             Assertion::Query { expr, .. } => Ok(expr.clone()),
             other => panic!("{other:?}"),

@@ -12,6 +12,8 @@ use std::{
 /// One expectation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
+    /// The path in the scenario, such as `expect.signals[0]`.
+    pub path: String,
     /// The phase it is about; `None` for the whole run.
     pub phase: Option<usize>,
     /// What is expected.
@@ -25,8 +27,8 @@ pub struct Expectation {
 
 impl Expectation {
     /// Creates an expectation that applies to any model. Without a phase, it is about the whole run.
-    pub fn new(phase: Option<usize>, assertion: Assertion) -> Self {
-        Self { phase, assertion, if_class_share_below: None, inapplicable: None }
+    pub fn new(path: impl Into<String>, phase: Option<usize>, assertion: Assertion) -> Self {
+        Self { path: path.into(), phase, assertion, if_class_share_below: None, inapplicable: None }
     }
 
     pub(super) fn if_class_share_below(mut self, limit: Option<ClassShare>) -> Self {

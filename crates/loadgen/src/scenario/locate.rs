@@ -1,7 +1,7 @@
-//! Finds the line of the value at a path such as `phases[1].mix.garbage` in a YAML text.
+//! Finds the line of the value at a path such as `phases[1].mix.garbage` in a YAML text, and of a key that occurs twice.
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::fmt;
+use std::{cell::RefCell, fmt};
 
 /// Returns the line of the value at `path`, or of the longest beginning of the path that exists.
 ///
@@ -105,9 +105,121 @@ impl<'de> Visitor<'de> for Follow<'_> {
     }
 }
 
+/// Returns the path and the line of the first key that occurs a second time in its mapping.
+pub(super) fn repeated_key(text: &str) -> Option<(String, usize)> {
+    let repeated = RefCell::new(None);
+    let reader = serde_yaml::Deserializer::from_str(text);
+    let error = Unique { path: String::new(), repeated: &repeated }.deserialize(reader).err()?;
+    // The position of another error is not that of the key.
+    Some((repeated.into_inner()?, error.location()?.line()))
+}
+
+/// A value that fails at a repeated key, and stores its path.
+struct Unique<'a> {
+    path: String,
+    repeated: &'a RefCell<Option<String>>,
+}
+
+/// A key, which fails if it is one of those before.
+struct UniqueKey<'a> {
+    before: &'a [String],
+    of: &'a Unique<'a>,
+}
+
+impl Unique<'_> {
+    fn child(&self, path: String) -> Self {
+        Self { path, repeated: self.repeated }
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Unique<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unique<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut before = Vec::new();
+        while let Some(key) = map.next_key_seed(UniqueKey { before: &before, of: &self })? {
+            map.next_value_seed(self.child(self.path_of(&key)))?;
+            before.push(key);
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let mut at = 0;
+        while seq.next_element_seed(self.child(format!("{}[{at}]", self.path)))?.is_some() {
+            at += 1;
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for UniqueKey<'_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for UniqueKey<'_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: de::Error>(self, key: &str) -> Result<String, E> {
+        if self.before.iter().any(|before| before == key) {
+            self.of.repeated.replace(Some(self.of.path_of(key)));
+            return Err(E::custom("the key occurs twice"));
+        }
+        Ok(key.to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::line_of;
+    use super::*;
 
     const TEXT: &str = "name: x\nphases:\n  - { name: a, rate: 5 }\n  - name: b\n    mix:\n      good: 1\n      bad: 2\n    arrival: ~\n";
 
@@ -125,5 +237,16 @@ mod tests {
         assert_eq!(line_of(TEXT, "phases[1].duration"), Some(4));
         assert_eq!(line_of(TEXT, "phases[1].mix.ugly"), Some(6));
         assert_eq!(line_of(TEXT, "thresholds.dropped"), Some(1));
+    }
+
+    #[test]
+    fn the_second_one_of_two_equal_keys_is_found() {
+        let found = |text: &str| repeated_key(text);
+        assert_eq!(found(TEXT), None);
+        assert_eq!(found("name: x\nname: y\n"), Some(("name".into(), 2)));
+        let nested = format!("{TEXT}    # a comment\n    mix: {{ good: 1 }}\n");
+        assert_eq!(found(&nested), Some(("phases[1].mix".into(), 10)));
+        assert_eq!(found("a: [ { b: 1 }, { b: 2,\n 'b': 3 } ]\n"), Some(("a[1].b".into(), 2)));
+        assert_eq!(found("a: [\nb: 1\nb: 1"), None, "an error of the YAML itself comes first");
     }
 }

@@ -9,6 +9,7 @@ mod endpoint;
 pub mod expectation;
 pub mod library;
 mod locate;
+mod problem;
 pub mod protocol;
 mod raw;
 mod raw_expect;
@@ -26,6 +27,7 @@ pub use endpoint::PREDICTION_ENDPOINT;
 pub use expectation::{
     AlertPattern, Assertion, Expectation, Job, QueryAssertion, SignalAssertion, Vital, VitalAssertion,
 };
+pub use problem::Problem;
 pub use protocol::{Datatype, Protocol, Tensors};
 pub use raw_payload::RawProtocol as ProtocolName;
 pub use schema::schema;
@@ -215,10 +217,8 @@ impl Scenario {
 pub struct ScenarioError(pub Vec<String>);
 
 /// Adds to each problem the line of its field.
-fn located(problems: Vec<check::Problem>, text: &str, file: &str) -> ScenarioError {
-    let line = |path: &str| locate::line_of(text, path).map_or(String::new(), |line| format!("{line}:"));
-    let lines = problems.iter().map(|p| format!("{file}:{} {}: {}", line(&p.path), p.path, p.problem));
-    ScenarioError(lines.collect())
+fn located(problems: Vec<Problem>, text: &str, file: &str) -> ScenarioError {
+    ScenarioError(problems.iter().map(|problem| problem.located(text, file)).collect())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Rewrites the error messages of the YAML reader for users of scenarios.
 
+use super::locate::{line_of, repeated_key};
+use driftsim::yaml_bounds::tab_indented;
 use serde::de::IgnoredAny;
 use serde_yaml::{Deserializer, Error};
 
@@ -24,6 +26,16 @@ pub(super) fn problem(file: &str, text: &str, error: &Error) -> String {
         );
     }
     let mut message = error.to_string();
+    if let Some((line, problem)) = tab_indented(text, error) {
+        return format!("{file}:{line}: {problem}");
+    }
+    if (message.contains("duplicate field") || message.contains("occurs twice"))
+        && let Some((path, line)) = repeated_key(text)
+    {
+        // The path leads to the first of the two.
+        let first = line_of(text, &path).map_or(String::new(), |first| format!(", first on line {first}"));
+        return format!("{file}:{line}: {path}: occurs twice{first}; remove one, or rename it");
+    }
     for (theirs, ours) in WORDS {
         message = message.replace(theirs, ours);
     }

@@ -2,8 +2,8 @@
 //! protocol are checked in [`super::protocol`].
 
 use super::{
-    Body, Feedback, Payload, Scenario, ScenarioError, Source, TableSource,
-    check::{Problem, Problems},
+    Body, Feedback, Payload, Problem, Scenario, ScenarioError, Source, TableSource,
+    check::Problems,
     located,
     protocol::protocol,
     raw_payload::{RawFeedback, RawMethod, RawPayload, RawSource, RawTable},

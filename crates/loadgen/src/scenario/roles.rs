@@ -1,7 +1,7 @@
 //! Fits a scenario to a model: replaces roles such as `most_important_feature` by the signals that they stand for, and finds the
 //! expectations that do not apply to the model. A scenario that needs no model is not fitted to one.
 
-use super::{AlertPattern, Assertion, Expectation, Scenario, Source, Vital};
+use super::{AlertPattern, Assertion, Expectation, Problem, Scenario, Source, Vital};
 use driftsim::roles;
 use model::ModelCard;
 
@@ -26,7 +26,7 @@ impl Scenario {
     ///
     /// # Errors
     /// If no feature of the model has a role; the error names the first one.
-    pub fn fit(&mut self, card: &ModelCard) -> Result<(), String> {
+    pub fn fit(&mut self, card: &ModelCard) -> Result<(), Problem> {
         let predicted = card.reference.by_role().prediction;
         let share = predicted.counts.iter().copied().max().unwrap_or_default() as f64 / predicted.rows as f64;
         for expectation in &mut self.expectations {
@@ -34,12 +34,19 @@ impl Scenario {
             if expectation.inapplicable.is_some() {
                 continue;
             }
+            let path = &expectation.path;
+            let at = |field: &str| {
+                let path = format!("{path}.{field}");
+                move |problem: String| Problem { path, problem }
+            };
             match &mut expectation.assertion {
-                Assertion::Signal { signal, .. } => *signal = signal_of(signal, card)?,
-                Assertion::AlertFires { alert, .. } | Assertion::AlertQuiet { alert } => {
-                    fit_alert(alert, card)?
+                Assertion::Signal { signal, .. } => {
+                    *signal = signal_of(signal, card).map_err(at("signal"))?
                 }
-                Assertion::Query { expr, .. } => *expr = fit_query(expr, card)?,
+                Assertion::AlertFires { alert, .. } | Assertion::AlertQuiet { alert } => {
+                    fit_alert(alert, card).map_err(at("labels.signal"))?
+                }
+                Assertion::Query { expr, .. } => *expr = fit_query(expr, card).map_err(at("expr"))?,
                 Assertion::Vital { .. } => {}
             }
             if let Some(limit) = expectation.if_class_share_below
@@ -138,7 +145,7 @@ mod tests {
         model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap().card
     }
 
-    fn fitted(expect: &str, card: &ModelCard) -> Result<Scenario, String> {
+    fn fitted(expect: &str, card: &ModelCard) -> Result<Scenario, Problem> {
         let text = format!(
             "name: x\npayloads: {{ a: {{ weight: 1, source: {{ model: {{}} }} }} }}\n\
              phases: [ {{ name: p, executor: constant-arrival-rate, rate: 1, duration: 1s }} ]\nexpect: {{ {expect} }}"
@@ -200,8 +207,8 @@ mod tests {
         let error =
             fitted("signals: [ { signal: a_categorical_feature, phase: p, stays: steady } ]", &iris());
         assert_eq!(
-            error.unwrap_err(),
-            "model iris: a_categorical_feature: the model has no feature of this kind; give the name of another feature"
+            error.unwrap_err().to_string(),
+            "expect.signals[0].signal: model iris: a_categorical_feature: the model has no feature of this kind; give the name of another feature"
         );
     }
 

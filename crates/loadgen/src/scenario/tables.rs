@@ -1,7 +1,7 @@
 //! Reads the tables that a scenario takes rows from.
 
-use super::{Payload, Scenario, Source};
-use anyhow::{anyhow, bail};
+use super::{Payload, Problem, Scenario, Source};
+use anyhow::anyhow;
 use cli_io::{
     printable::{MOST_QUOTED, printable},
     table_file::TableFile,
@@ -9,6 +9,7 @@ use cli_io::{
 use driftsim::{DriftSpec, Interface, TableOptions, TableRows, source::has_true_classes};
 use model::ModelCard;
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -144,12 +145,12 @@ impl Scenario {
         } else {
             ("has a reference without true classes, so those of simulated rows are not known", "classes")
         };
-        bail!(
-            "payloads.{}.feedback: model {} {why}; take rows from a table with the true {truth} (source: {{ table: FILE.csv }}, \
+        let problem = format!(
+            "model {} {why}; take rows from a table with the true {truth} (source: {{ table: FILE.csv }}, \
              or loadgen run --table FILE.csv for all payloads)",
-            payload.name,
             printable(&card.name, MOST_QUOTED)
         );
+        Err(Problem::new(format!("payloads.{}.feedback", payload.name), problem).into())
     }
 
     /// Reads the tables of all payloads for a model, and returns notes about them, such as rows that are left out. Paths in the
@@ -184,7 +185,10 @@ impl Scenario {
 }
 
 fn located(payload: &str, error: anyhow::Error) -> anyhow::Error {
-    error.context(format!("payloads.{payload}.source"))
+    let causes = || error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let is_absent = causes().any(|cause| cause.kind() == io::ErrorKind::NotFound);
+    let remedy = if is_absent { "; the path is relative to the folder of the scenario" } else { "" };
+    Problem::new(format!("payloads.{payload}.source"), format!("{error:#}{remedy}")).into()
 }
 
 /// Returns whether a payload's bodies are rows of the model's features.

@@ -24,9 +24,12 @@ fn built_in_scenarios_fit_regression_models_and_models_without_confidence() {
     }
     let run = loadgen.call(&["check", "--profile", "numbers.json", "concept_drift"]);
     run.expect_code(104);
-    let expected =
-        "concept_drift: payloads.usual.feedback: model flats predicts a number, and the true numbers of";
-    assert!(run.stderr.contains(expected), "{}", run.stderr);
+    let expected = ": payloads.usual.feedback: model flats predicts a number, and the true numbers of";
+    assert!(
+        run.stderr.starts_with("built-in concept_drift:") && run.stderr.contains(expected),
+        "{}",
+        run.stderr
+    );
     loadgen.call(&["check", "--profile", "classes.json", "concept_drift"]).expect_code(0);
 }
 
@@ -128,13 +131,57 @@ fn check_reports_tables_that_cannot_be_opened() {
     loadgen.write("rows.csv", "a\n1\n");
     let run = loadgen.call(&["check", "folder/x.yaml"]);
     run.expect_code(104);
-    let expected =
-        "folder/x.yaml: payloads.p.source: table folder/rows.csv: cannot be read: No such file or directory";
-    assert!(run.stderr.contains(expected) && run.stdout.is_empty(), "{}{}", run.stderr, run.stdout);
+    for part in [
+        "folder/x.yaml:2: payloads.p.source: table folder/rows.csv: cannot be read: No such file or directory",
+        "; the path is relative to the folder of the scenario",
+    ] {
+        assert!(run.stderr.contains(part) && run.stdout.is_empty(), "{}{}", run.stderr, run.stdout);
+    }
     loadgen.write("folder/rows.csv", "a\n1\n");
     let run = loadgen.call(&["check", "folder/x.yaml"]);
     run.expect_code(0);
     assert!(run.stdout.contains("folder/x.yaml: good"), "{}", run.stdout);
+}
+
+#[test]
+fn problems_with_a_model_are_reported_with_their_lines() {
+    let loadgen = Loadgen::new();
+    let file = model::train(&model::iris::table(), &model::TrainOptions::new("iris")).unwrap();
+    loadgen.write("iris.json", &file.to_json().unwrap());
+    let scenario = |source: &str, expect: &str| {
+        format!(
+            "name: x\npayloads:\n  p: {{ source: {{ model: {{}} }} }}\n  q: {{ source: {{ {source} }} }}\n\
+             phases: [ {{ name: a, executor: constant-vus, vus: 2, duration: 1s }} ]\nexpect:\n  {expect}\n"
+        )
+    };
+    let model = "model: {}";
+    for (source, expect, expected) in [
+        (
+            model,
+            "signals:\n    - { signal: petal_length, phase: a, stays: steady }\n    - { signal: petal_lenth, phase: a, stays: steady }",
+            "x.yaml:9: expect.signals[1].signal: model iris has no signal \"petal_lenth\"; it has sepal_length, ",
+        ),
+        (
+            model,
+            "quiet:\n    - ModelServiceDown\n    - { alert: A, labels: { signal: a_categorical_feature } }",
+            "x.yaml:9: expect.quiet[1].labels.signal: model iris: a_categorical_feature: the model has no feature",
+        ),
+        (
+            "drift: { operations: [ { shift: { features: [sepal_lenth], by_sd: 1 } } ] }",
+            "quiet: []",
+            "x.yaml:4: payloads.q.source: ",
+        ),
+        ("table: absent.csv", "quiet: []", "x.yaml:4: payloads.q.source: table absent.csv: cannot be read: "),
+    ] {
+        loadgen.write("x.yaml", &scenario(source, expect));
+        for command in
+            [&["check", "x.yaml"][..], &["run", "--scenario", "x.yaml", "--target", "http://127.0.0.1:1"]]
+        {
+            let run = loadgen.call(&[command, &["--profile", "iris.json"]].concat());
+            run.expect_code(104);
+            assert!(run.stderr.contains(expected), "{command:?}: {}", run.stderr);
+        }
+    }
 }
 
 #[test]

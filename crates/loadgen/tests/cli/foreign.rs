@@ -293,7 +293,7 @@ fn a_scenario_can_be_sent_by_another_protocol() {
         let run = loadgen.call(&[command, &["probe.yaml"]].concat());
         run.expect_code(104);
         let words =
-            "probe.yaml: expect.promql[0].expr: prediction_endpoint stands for the route of predictions";
+            "probe.yaml:6: expect.promql[0].expr: prediction_endpoint stands for the route of predictions";
         assert!(run.stderr.contains(words), "{}", run.stderr);
     }
     for (flags, words) in [
