@@ -1,5 +1,6 @@
 //! Guesses the kind of a file that cannot be read as expected, so that the error can say what to do.
 
+use crate::encoding::is_utf16;
 use anyhow::{Error, anyhow};
 use std::fmt;
 
@@ -123,8 +124,8 @@ impl FileKind {
             () if lower.starts_with(b"<!doctype html") || lower.starts_with(b"<html") => Self::Html,
             // The first field is the version of the format, the second one the producer.
             () if starts(b"\x08") && bytes.get(2) == Some(&0x12) => Self::Onnx,
-            () if zeros_are_at(1, text) => Self::Utf16Le,
-            () if zeros_are_at(0, text) => Self::Utf16Be,
+            () if is_utf16(text, u16::from_le_bytes) => Self::Utf16Le,
+            () if is_utf16(text, u16::from_be_bytes) => Self::Utf16Be,
             () if trimmed.starts_with(b"{") || trimmed.starts_with(b"[") => Self::Json,
             () => return Self::guess_text(std::str::from_utf8(trimmed).ok()?),
         })
@@ -295,18 +296,6 @@ fn is_orc(bytes: &[u8]) -> bool {
     head.starts_with(b"ORC") && head.iter().any(is_binary)
 }
 
-/// The number of bytes that are searched for the zeros of UTF-16.
-const UTF16_BYTES: usize = 4 << 10;
-
-/// Returns whether most pairs of bytes have a zero at `position`, and no pair has one at the other position. In UTF-16, one byte of each
-/// Latin character is zero, and of commas, digits and ends of lines in any script.
-fn zeros_are_at(position: usize, text: &[u8]) -> bool {
-    let pairs = text[..text.len().min(UTF16_BYTES)].chunks_exact(2);
-    let count = pairs.len();
-    let zeros = pairs.clone().filter(|pair| pair[position] == 0).count();
-    count > 1 && 2 * zeros > count && pairs.clone().all(|pair| pair[1 - position] != 0)
-}
-
 /// Returns whether a text begins like a model file of `inference train`.
 fn is_model(text: &[u8]) -> bool {
     let object = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
@@ -357,7 +346,7 @@ mod tests {
             (b"\xfe\xff\x00a\x00,", Some(FileKind::Utf16)),
             (b"a\x00,\x00\xe4\x00\n\x001\x00,\x002\x00\n\x00", Some(FileKind::Utf16Le)),
             (b"\x00a\x00,\x00b\x00\n\x001\x00,\x002\x00\n", Some(FileKind::Utf16Be)),
-            (b"{\x00}\x00", Some(FileKind::Utf16Le)),
+            (b"{\x00\"\x00a\x00\"\x00:\x001\x00,\x00", Some(FileKind::Utf16Le)),
             (b"a\x00b\x00\x00\x00", None),
             (b"{\"format\":2,\"card\":{\"name\":\"iris\"", Some(FileKind::Model)),
             (b"\xfd\xfe\x00\x01", None),

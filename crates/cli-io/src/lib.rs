@@ -4,6 +4,7 @@
 //! - [`clock`]: checks that the system clock shows a time from 1970 to 9999
 //! - [`denied`]: explains that a file may not be read
 //! - [`descriptors`]: checks the limit on open descriptors, and raises it
+//! - [`encoding`]: what to do with text that is not UTF-8
 //! - [`file_kind`]: guesses the kind of a file that cannot be read as expected
 //! - [`output_file`]: writes a result to the path that the user named
 //! - [`printable`]: makes foreign text safe to print
@@ -16,6 +17,7 @@
 pub mod clock;
 pub mod denied;
 pub mod descriptors;
+pub mod encoding;
 pub mod file_kind;
 pub mod output_file;
 pub mod printable;

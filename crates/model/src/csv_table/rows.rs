@@ -1,6 +1,7 @@
 //! Reads the rows of a text, and decides which cells are missing values.
 
 use super::{CsvOptions, layout::Layout};
+use cli_io::encoding;
 
 /// Returns a reader of the rows below the header, which may have any number of fields.
 pub(super) fn reader<'a>(text: &'a [u8], options: &CsvOptions) -> csv::Reader<&'a [u8]> {
@@ -41,10 +42,9 @@ pub(super) fn rows_of(
 /// Returns what is wrong with a part of the file that could not be read.
 pub(super) fn problem_of(part: &str, error: &csv::Error) -> String {
     match error.kind() {
-        csv::ErrorKind::Utf8 { err, .. } => format!(
-            "field {} of {part} is not UTF-8; save the file as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8",
-            err.field() + 1
-        ),
+        csv::ErrorKind::Utf8 { err, .. } => {
+            format!("field {} of {part} is not UTF-8; {}", err.field() + 1, encoding::REMEDY)
+        }
         _ => format!("cannot read {part}: {error}"),
     }
 }
