@@ -2,7 +2,10 @@
 
 use crate::unknown_labels::UnknownLabels;
 use anyhow::{Result, bail};
-use cli_io::printable::{MOST_QUOTED, printable, quoted};
+use cli_io::{
+    encoding,
+    printable::{MOST_QUOTED, printable, quoted},
+};
 use csv::ByteRecord;
 use model::{Categorical, Feature, ModelCard, Values};
 use std::collections::HashMap;
@@ -42,11 +45,9 @@ enum Cells {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unreadable {
     NotANumber,
+    /// If the text was read as a category, it would be counted as an unknown one, and look like drift.
     NotUtf8,
 }
-
-/// What is wrong with a text in another encoding. If it was read as a category, it would be counted as an unknown one, and look like drift.
-const NOT_UTF8: &str = "is not UTF-8; save the file as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8";
 
 /// Reads records whose columns are those of a header.
 pub(crate) struct RecordReader {
@@ -82,7 +83,8 @@ impl RecordReader {
     ) -> Result<(Self, Vec<String>)> {
         if let Some(at) = header.iter().position(|name| str::from_utf8(name).is_err()) {
             let name = String::from_utf8_lossy(&header[at]);
-            bail!("{place}:1: field {} of the header, {}, {NOT_UTF8}", at + 1, quoted(name.trim()));
+            let (field, name) = (at + 1, quoted(name.trim()));
+            bail!("{place}:1: field {field} of the header, {name}, is not UTF-8; {}", encoding::REMEDY);
         }
         let names: Vec<String> = header.iter().map(header_name).collect();
         let (columns, notes) = columns(&names, target, &card.features, place, interface)?;
@@ -128,12 +130,19 @@ impl RecordReader {
                             quoted(&cell)
                         )
                     }
-                    Unreadable::NotUtf8 => format!("{} {NOT_UTF8}", quoted(&cell)),
+                    Unreadable::NotUtf8 => format!("{} is not UTF-8; {}", quoted(&cell), encoding::REMEDY),
                 };
                 format!("column {}: {problem}", quoted(name))
             })?;
         }
         Ok(())
+    }
+
+    /// Returns the text of a feature in a record, as the model gets it; `None` if it is not UTF-8.
+    pub(crate) fn text<'a>(&self, record: &'a ByteRecord, feature: usize) -> Option<&'a str> {
+        let written = &record[self.columns[feature]];
+        let is_unchanged = matches!(self.cells[feature], Cells::Categorical { keep_spaces: true, .. });
+        str::from_utf8(if is_unchanged { written } else { written.trim_ascii() }).ok()
     }
 
     /// Returns the true class or number of a record that [`RecordReader::read`] has read, if it has a valid one. Any other text in the
@@ -296,6 +305,22 @@ mod tests {
                 assert_eq!(cells.value(text.as_bytes(), &[]), Ok(expected), "{text:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_text_of_a_cell_has_its_spaces_if_the_model_gets_texts_unchanged() {
+        let mut card = crate::fixtures::regression().card;
+        let header = ["city", "area", "floor"].map(str::as_bytes).to_vec().into();
+        let text = |card: &ModelCard| {
+            let (reader, _) =
+                RecordReader::new(&header, card, None, Vec::new(), "t.csv", Interface::CommandLine).unwrap();
+            let record = ByteRecord::from(vec![b" Bonn ".as_slice(), b" 50", b"\xff"]);
+            [2, 0, 1].map(|feature| reader.text(&record, feature).map(str::to_owned))
+        };
+        assert!(card.is_profile());
+        assert_eq!(text(&card), [Some(" Bonn ".into()), Some("50".into()), None]);
+        card.training.alpha = Some(0.1);
+        assert_eq!(text(&card)[0].as_deref(), Some("Bonn"));
     }
 
     #[test]

@@ -11,9 +11,9 @@ use cli_io::{
     table_lines::LineCounter,
 };
 use csv::{ByteRecord, ReaderBuilder};
-use model::{ModelCard, Notation, simulator::pick_class};
+use model::{Feature, ModelCard, Notation, simulator::pick_class};
 use rand::{Rng, RngExt};
-use std::{fmt::Write, io::Read, path::Path};
+use std::{collections::HashMap, fmt::Write, io::Read, path::Path};
 
 /// The greatest number of problems that an error describes; further ones are only counted.
 const NAMED: usize = 10;
@@ -26,6 +26,7 @@ pub struct TableRows {
     features: usize,
     /// Row by row; NaN is missing.
     values: Vec<f64>,
+    others: OtherTexts,
     labels: Vec<Option<Label>>,
     /// The rows of each class, by position; empty if the model predicts a number.
     classes: Vec<Vec<usize>>,
@@ -37,6 +38,60 @@ pub struct TableRows {
     pub unknown_labels: Option<String>,
     /// Sentences about what may be a mistake in the table.
     pub notes: Vec<String>,
+}
+
+/// The texts of categories that are rare in the reference of the model, or not in it. The model counts them alike, but the servers of
+/// models that were made elsewhere may not, so they are sent as they are.
+#[derive(Debug, Clone, PartialEq)]
+struct OtherTexts {
+    /// The first value of such a text, for each categorical feature. The values below it are those that the card defines.
+    first: Vec<Option<f64>>,
+    texts: Vec<Vec<String>>,
+    /// The position of each text in `texts`.
+    positions: Vec<HashMap<String, usize>>,
+}
+
+impl OtherTexts {
+    fn new(card: &ModelCard) -> Self {
+        let first = |feature: &Feature| feature.categorical().map(|own| own.unseen_value() + 1.0);
+        let features = card.features.len();
+        Self {
+            first: card.features.iter().map(first).collect(),
+            texts: vec![Vec::new(); features],
+            positions: vec![HashMap::new(); features],
+        }
+    }
+
+    /// Replaces the value of a category without a value of its own by one that stands for its text.
+    fn replace<'a>(
+        &mut self,
+        feature: usize,
+        value: &mut Option<f64>,
+        text: impl FnOnce() -> Option<&'a str>,
+    ) {
+        let (Some(first), Some(own)) = (self.first[feature], *value) else { return };
+        // The last two values before `first` are those of a rare category and of an unseen one.
+        if own < first - 2.0 {
+            return;
+        }
+        let Some(text) = text() else { return };
+        let texts = &mut self.texts[feature];
+        let position = match self.positions[feature].get(text) {
+            Some(&known) => known,
+            None => {
+                texts.push(text.to_owned());
+                self.positions[feature].insert(text.to_owned(), texts.len() - 1);
+                texts.len() - 1
+            }
+        };
+        *value = Some(first + position as f64);
+    }
+
+    fn text(&self, feature: usize, value: f64) -> Option<&str> {
+        let first = self.first[feature]?;
+        let position = (value >= first).then_some((value - first) as usize)?;
+        self.texts[feature].get(position).map(String::as_str)
+    }
 }
 
 /// Options for reading a table.
@@ -89,6 +144,7 @@ impl TableRows {
             place: place.to_owned(),
             features: card.features.len(),
             values: Vec::new(),
+            others: OtherTexts::new(card),
             labels: Vec::new(),
             classes: vec![Vec::new(); card.classes.len()],
             shares: Vec::new(),
@@ -107,6 +163,9 @@ impl TableRows {
                     problems.push(format!("{place}:{}: {problem}", lines.line_of(start)));
                 }
                 continue;
+            }
+            for (feature, value) in row.iter_mut().enumerate() {
+                rows.others.replace(feature, value, || reader.text(&record, feature));
             }
             rows.values.extend(row.iter().map(|value| value.unwrap_or(f64::NAN)));
             rows.label(reader.label(&record, &mut unknown));
@@ -155,6 +214,11 @@ impl TableRows {
                 }
             })
             .collect()
+    }
+
+    /// Returns the text of a categorical value, if it is in the table but has no value of its own in the model.
+    pub fn other_text(&self, feature: usize, value: f64) -> Option<&str> {
+        self.others.text(feature, value)
     }
 
     /// Returns the number of rows, which is above 0.
@@ -342,5 +406,20 @@ mod tests {
             rows.notes[1],
             "2 rows lack petal_width, which no row of the reference lacks: the service refuses them"
         );
+    }
+
+    #[test]
+    fn categories_without_a_value_of_their_own_keep_their_texts() {
+        let card = fixtures::regression().card;
+        let [city, area] = ["city", "area"]
+            .map(|name| card.features.iter().position(|feature| feature.name == name).unwrap());
+        let text = "city,area,floor\nBonn,50,1\nBonn ,50,1\nParis,50,1\n,50,1\nParis,50,1\nCelle,50,1\n";
+        let rows = TableRows::read(text.as_bytes(), "t.csv", &TableOptions::of(&card), &card).unwrap();
+        let texts = |row: usize| rows.other_text(city, rows.row(row)[city]);
+        let expected = [None, Some("Bonn "), Some("Paris"), None, Some("Paris"), None];
+        assert_eq!([0, 1, 2, 3, 4, 5].map(texts), expected);
+        let own = card.features[city].categorical().unwrap();
+        assert_eq!([0, 5].map(|row| own.text(rows.row(row)[city])), ["Bonn", "Celle"]);
+        assert_eq!(rows.other_text(area, 1e9), None, "a number is not a text");
     }
 }

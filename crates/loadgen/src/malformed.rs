@@ -95,13 +95,13 @@ impl Malformed {
     pub fn spoil(self, row: &[Option<f64>], writer: &BodyWriter) -> Result<Bytes, &'static str> {
         let texts = writer.texts(row);
         // Servers may accept a row that lacks any other feature.
-        let required = writer.features().rposition(|feature| !feature.may_be_missing());
+        let last_required = writer.features().rposition(|feature| !feature.may_be_missing());
         let body = match self {
             Self::TooFewFeatures if writer.names_values() => {
-                writer.body_without(required.ok_or(ALL_MAY_BE_MISSING)?, &texts)
+                writer.body_without(last_required.ok_or(ALL_MAY_BE_MISSING)?, &texts)
             }
             Self::TooFewFeatures => writer.body(&texts[..row.len().saturating_sub(1)]),
-            Self::TooManyFeatures if writer.is_named() => {
+            Self::TooManyFeatures if writer.has_row_objects() => {
                 return Err(
                     "may be valid input: a row is an object, and most servers ignore unknown names in it",
                 );
@@ -124,13 +124,13 @@ impl Malformed {
                     writer.body(&texts).replacen(&key, &format!("\"{}\":", unknown_key(writer)), 1)
                 }
                 None if writer.names_values() => {
-                    let required = required.ok_or(ALL_MAY_BE_MISSING)?;
-                    writer.body_with_name(required, unknown_key(writer), &texts)
+                    let renamed = last_required.ok_or(ALL_MAY_BE_MISSING)?;
+                    writer.body_with_name(renamed, unknown_key(writer), &texts)
                 }
                 None => return Err("does not exist in this form of requests: it has lists without any key"),
             },
             Self::EmptyObject => {
-                if writer.is_bare_object() && required.is_none() {
+                if writer.is_row_object() && last_required.is_none() {
                     return Err(ALL_MAY_BE_MISSING);
                 }
                 "{}".into()
@@ -152,9 +152,9 @@ impl Malformed {
             Self::BeyondF64 => writer.body(&with_first(texts, "1e999")),
             Self::EmptyBody => String::new(),
             Self::NullFeature => {
-                let required = writer.features().position(|feature| !feature.may_be_missing());
+                let first_required = writer.features().position(|feature| !feature.may_be_missing());
                 let mut texts = texts;
-                texts[required.ok_or(ALL_MAY_BE_MISSING)?] = "null".into();
+                texts[first_required.ok_or(ALL_MAY_BE_MISSING)?] = "null".into();
                 writer.body(&texts)
             }
         };

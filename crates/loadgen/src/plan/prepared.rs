@@ -168,10 +168,11 @@ impl BodySource {
         let model = model.ok_or("source: needs a model; give a profile with --profile")?;
         let card = &model.card;
         let writer = BodyWriter::new(payload.protocol.as_ref().unwrap_or(&Protocol::Native), model)?;
-        let writer = Box::new(writer);
+        let mut writer = Box::new(writer);
         let rows = match &payload.source {
             Source::Drift(spec) => RowSource::new(card, spec, seed),
             Source::Table(TableSource { rows: Some(table), drift, .. }) => {
+                *writer = writer.with_table(Arc::clone(table));
                 RowSource::of_table(Arc::clone(table), card, drift, seed)
             }
             Source::Table(TableSource { rows: None, file, .. }) => {
@@ -334,6 +335,39 @@ phases: [ { name: a, executor: constant-vus, vus: 2, duration: 1s } ]
         card.classes.clear();
         card.notation.target = Some("weight".into());
         assert_eq!(labels(&card), 5.25);
+    }
+
+    #[test]
+    fn texts_of_a_table_are_sent_as_they_are() {
+        let rows: String =
+            (0..80).map(|row| format!("{},{row}.5,{}\n", ["a ", "b"][row % 2], row / 3 % 2)).collect();
+        let text = format!("letter,number,class\n{rows}");
+        let table = model::read_csv(text.as_bytes(), "t", &model::CsvOptions::new("class")).unwrap().table;
+        let mut card = model::train(&table, &model::TrainOptions::new("t")).unwrap().card;
+        let sent = |card: &model::ModelCard| {
+            let mut file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+            write!(file, "letter,number\na ,1\n b,1\nrare,1\nb,1\n").unwrap();
+            let yaml = format!(
+                "name: x\npayloads: {{ a: {{ source: {{ table: {:?} }} }} }}\n\
+                 phases: [ {{ name: a, executor: constant-vus, vus: 2, duration: 1s }} ]",
+                file.path()
+            );
+            let mut scenario = Scenario::parse(&yaml, "x").unwrap();
+            scenario.read_tables(None, card).unwrap();
+            let model = Arc::new(card.clone().into());
+            let requests =
+                PreparedRequests::new(&scenario.phases[0], 0, 0, &scenario.payloads, Some(&model), 1);
+            let mut requests = requests.unwrap();
+            let body = |_| String::from_utf8(requests.draw().body.unwrap().to_vec()).unwrap();
+            (0..60).map(body).collect::<std::collections::BTreeSet<_>>()
+        };
+        let bodies =
+            |texts: &[&str]| texts.iter().map(|text| format!("{{\"features\":[\"{text}\",1.0]}}")).collect();
+        // The model that was trained here gets texts without the spaces around them.
+        assert_eq!(sent(&card), bodies(&["a", "b", "rare"]));
+        // A model that was trained elsewhere gets them unchanged, in the reference as well.
+        card.training.alpha = None;
+        assert_eq!(sent(&card), bodies(&["a ", " b", "rare", "b"]));
     }
 
     #[test]

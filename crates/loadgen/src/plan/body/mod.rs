@@ -6,7 +6,7 @@
 use super::Model;
 use crate::scenario::{Protocol, Tensors};
 use bytes::Bytes;
-use driftsim::output::json;
+use driftsim::{TableRows, output::json};
 use model::{Feature, ServerForm, ServerModel, ServerProtocol};
 use serde_json::{Value, json as object};
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub struct BodyWriter {
     protocol: Protocol,
     form: ServerForm,
     pieces: Vec<String>,
+    /// The table that rows are from, whose rare categories have texts that the card lacks.
+    table: Option<Arc<TableRows>>,
 }
 
 /// One value of a request's row.
@@ -61,7 +63,22 @@ impl BodyWriter {
         }
         let form = form(&protocol, model.server.as_ref());
         let pieces = pieces(&protocol, &form, &columns);
-        Ok(Self { model: Arc::clone(model), columns, protocol, form, pieces })
+        Ok(Self { model: Arc::clone(model), columns, protocol, form, pieces, table: None })
+    }
+
+    /// Returns the writer for rows of a table, which writes rare categories as they are in the table.
+    pub fn with_table(self, table: Arc<TableRows>) -> Self {
+        Self { table: Some(table), ..self }
+    }
+
+    /// Returns the JSON of a column's value.
+    fn value(&self, column: &Column, row: &[Option<f64>]) -> Value {
+        let (feature, value) = (&self.model.card.features[column.feature], row[column.feature]);
+        let other = || self.table.as_ref()?.other_text(column.feature, value?);
+        match (feature.categorical(), other()) {
+            (Some(categorical), Some(text)) => categorical.json_of(text),
+            _ => json(feature, value),
+        }
     }
 
     /// Returns the body of a valid request for one row; a missing value is `null`.
@@ -75,7 +92,7 @@ impl BodyWriter {
             let _ = match (value, feature.categorical()) {
                 (Some(number), None) => serde_json::to_writer(&mut body, &number),
                 _ => {
-                    let value = json(feature, value);
+                    let value = self.value(column, row);
                     if value.is_string() && column.kind != Kind::Text && self.has_datatypes() {
                         return self.row_of_other_types(row);
                     }
@@ -106,10 +123,7 @@ impl BodyWriter {
 
     /// Returns the values of a row as JSON texts, in the order of the requests.
     pub fn texts(&self, row: &[Option<f64>]) -> Vec<String> {
-        let text = |column: &Column| {
-            json(&self.model.card.features[column.feature], row[column.feature]).to_string()
-        };
-        self.columns.iter().map(text).collect()
+        self.columns.iter().map(|column| self.value(column, row).to_string()).collect()
     }
 
     /// Returns the features in the order of the requests.
@@ -177,14 +191,14 @@ impl BodyWriter {
         }
     }
 
-    /// Returns whether a row is an object, in which servers ignore a value with another name.
-    pub fn is_named(&self) -> bool {
+    /// Returns whether each row is an object, in which servers ignore a value with another name.
+    pub fn has_row_objects(&self) -> bool {
         matches!(self.protocol, Protocol::Native | Protocol::V1) && self.form.named
     }
 
-    /// Returns whether a body has one row that is an object, and nothing around it.
-    pub fn is_bare_object(&self) -> bool {
-        self.is_named() && self.form.field.is_none() && !self.form.listed
+    /// Returns whether a body is one row that is an object, with nothing around it.
+    pub fn is_row_object(&self) -> bool {
+        self.has_row_objects() && self.form.field.is_none() && !self.form.listed
     }
 
     /// Returns whether a column has this name.
