@@ -12,6 +12,22 @@ use std::{
 /// The default name of a model whose table is read from standard input.
 const DEFAULT_NAME: &str = "model";
 
+/// Names of files that tables of several models may have.
+const USUAL_NAMES: [&str; 12] = [
+    DEFAULT_NAME,
+    "data",
+    "dataset",
+    "input",
+    "reference",
+    "sample",
+    "table",
+    "test",
+    "train",
+    "training",
+    "valid",
+    "validation",
+];
+
 /// Flags for reading a table.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TableArgs {
@@ -95,6 +111,17 @@ impl TableArgs {
     }
 }
 
+/// Returns a note if a model is named after a table whose name other tables may have, too. `wanted` is the name that the user gave.
+pub(crate) fn name_note(name: &str, wanted: Option<&str>) -> Option<String> {
+    let is_usual = USUAL_NAMES.iter().any(|usual| name.eq_ignore_ascii_case(usual));
+    (wanted.is_none() && is_usual).then(|| {
+        format!(
+            "the model is named {name:?} after its table; metrics and alerts tell models apart by their names, so give it one of its own \
+             with --name if there are others"
+        )
+    })
+}
+
 /// Returns whether the table is read from the regular file that the model is written to, even if paths, links or descriptors differ.
 fn is_same_file(data: &Path, out: &Path) -> bool {
     let data = if data == Path::new("-") { Path::new("/dev/stdin") } else { data };
@@ -113,6 +140,16 @@ mod tests {
     struct Harness {
         #[command(flatten)]
         table: TableArgs,
+    }
+
+    #[test]
+    fn a_usual_name_of_a_table_is_noted_unless_it_was_given() {
+        assert!(
+            name_note("Train", None).unwrap().starts_with("the model is named \"Train\" after its table")
+        );
+        assert_eq!((name_note("train", Some("train")), name_note("churn", None)), (None, None));
+        let harness = Harness::try_parse_from(["train", "--data", "a/train.csv.gz"]).unwrap();
+        assert!(name_note(&harness.table.name(None).unwrap(), None).is_some());
     }
 
     #[test]

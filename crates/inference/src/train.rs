@@ -1,6 +1,9 @@
 //! `inference train`: trains a model on a CSV file.
 
-use crate::{progress::Progress, table_args::TableArgs};
+use crate::{
+    progress::Progress,
+    table_args::{TableArgs, name_note},
+};
 use anyhow::Result;
 use cli_io::{output_file::OutputFile, printable::printable_lines, stdout::print};
 use model::{CsvTable, ModelFile, TrainOptions, TrainingReport, Values, read_csv};
@@ -60,7 +63,8 @@ pub fn run(args: &Args) -> Result<()> {
     text += &columns(&file);
     text += &report(&file.card.training, &file.card.classes);
     text += &simulator(&file);
-    for note in notes.iter().chain(&file.card.training.warnings) {
+    let name = name_note(&file.card.name, args.name.as_deref());
+    for note in notes.iter().chain(&file.card.training.warnings).chain(&name) {
         text += &format!("warning: {note}\n");
     }
     let text = printable_lines(&text);

@@ -12,7 +12,11 @@ mod mapping;
 mod onnx;
 mod upstream;
 
-use crate::{inspect, progress::Progress, table_args::TableArgs};
+use crate::{
+    inspect,
+    progress::Progress,
+    table_args::{TableArgs, name_note},
+};
 use anyhow::{Context, Result, ensure};
 use cli_io::{output_file::OutputFile, printable::printable_lines, stdout::print};
 use mapping::MappingArgs;
@@ -96,7 +100,9 @@ pub fn run(args: &Args) -> Result<()> {
     args.table.check_out(&args.out)?;
     let of_model = args.onnx.as_ref().and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
     let of_model = of_model.or_else(|| args.server.upstream_model.clone());
-    let name = args.table.name(args.name.as_deref().or(of_model.as_deref()))?;
+    let wanted = args.name.as_deref().or(of_model.as_deref());
+    let name = args.table.name(wanted)?;
+    let name_note = name_note(&name, wanted);
     ensure!(
         !args.logits || args.onnx.is_some() || args.server.upstream.is_some(),
         "--logits: needs a model that is run or asked; give --onnx or --upstream"
@@ -138,7 +144,7 @@ pub fn run(args: &Args) -> Result<()> {
         seed: args.seed,
         table,
     };
-    let notes: Vec<String> = input.table.notes.iter().cloned().chain(model.notes).collect();
+    let notes: Vec<String> = input.table.notes.iter().cloned().chain(model.notes).chain(name_note).collect();
     let place = || data.place.clone();
     let file = model::profile(input, |step| progress.set_step(step)).with_context(place)?;
     out.write(file.to_json()?.as_bytes())?;

@@ -9,7 +9,7 @@ use crate::{
 };
 use actix_web::{dev::Server, web};
 use anyhow::{Context, Result};
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 /// The interval at which events are looked for whose other half did not come.
@@ -152,8 +152,33 @@ impl Watcher {
             let card = model.reader.card();
             tracing::info!(model = card.name, version = card.version, "observes predictions of this model");
         }
+        for name in repeated(self.shared.models.iter().map(|model| model.reader.card().name.as_str())) {
+            tracing::warn!(
+                model = name,
+                "several profiles have this name, so they count as versions of one model, and ModelVersionMix fires; if these are different \
+                 models, make their profiles again with a --name for each"
+            );
+        }
         if self.settings.allow_fault_injection {
             tracing::warn!("fault injection by headers is allowed: not for production");
         }
+    }
+}
+
+/// Returns the names that occur more than once, each once.
+fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    let mut known = BTreeSet::new();
+    names.filter(|&name| !known.insert(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repeated;
+
+    #[test]
+    fn each_repeated_name_is_found_once() {
+        let names = ["train", "iris", "train", "churn", "train"];
+        assert_eq!(Vec::from_iter(repeated(names.into_iter())), ["train"]);
+        assert!(repeated(names[1..4].iter().copied()).is_empty());
     }
 }
