@@ -1,9 +1,10 @@
 //! Tests a table with text, booleans, codes and missing values, from the CSV file to the counters.
 
 use crate::harness::Service;
-use inference::Settings;
+use inference::{Settings, load_model};
 use model::{CsvOptions, ModelCard, TrainOptions, read_csv};
 use serde_json::json;
+use std::process::Command;
 
 /// Returns generated customers: two numbers, a text, a boolean, a code, and a plan that determines whether they leave.
 fn customers() -> String {
@@ -54,6 +55,31 @@ async fn categories_are_accepted_as_the_table_writes_them() {
             "{signal}"
         );
     }
+}
+
+#[tokio::test]
+async fn inspect_prints_the_number_of_series_of_a_fresh_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("customers.csv"), customers()).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_inference")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (data, out) = (path("customers.csv"), path("customers.json"));
+    run(&["train", "--data", &data, "--target", "leaves", "--categorical", "code", "--out", &out]);
+    let words = run(&["inspect", "--model", &out]);
+    let line = words.lines().last().unwrap();
+    let numbers: Vec<usize> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [of_model, of_routes] = numbers[..] else { panic!("{line}") };
+
+    let service = Service::of(Settings::default(), load_model(Some(out.as_ref())).unwrap());
+    let page = service.get("/metrics").await.text().await.unwrap();
+    let series: Vec<&str> = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let has_route = |line: &&&str| line.contains("endpoint=\"");
+    assert_eq!(series.iter().filter(has_route).count(), of_routes, "{line}");
+    assert_eq!(series.len(), of_model + of_routes, "{line}\n{page}");
 }
 
 #[tokio::test]
