@@ -60,45 +60,51 @@ impl ClassColumn {
 
 /// Returns what is wrong with a target of too many different values.
 fn too_many_classes<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
-    let count = names.len();
-    let is_number = |name: &&String| name.parse::<f64>().is_ok() || number_form(name).is_some();
-    let numbers = names.filter(is_number).count();
-    let problem = format!("expected at most {MAX_CLASSES} classes, got {count} different values; ");
-    if numbers as f64 >= NUMERIC_TARGET * count as f64 {
-        problem
-            + "the target is numeric: train fits classifiers only, and `inference profile` describes regression models that were \
-               trained elsewhere; name a column of classes with --target, or replace the numbers by classes such as low and high"
+    let problem = format!("expected at most {MAX_CLASSES} classes, got {} different values; ", names.len());
+    if is_numeric(names) {
+        problem + NUMERIC
     } else {
         problem + "name a column of classes with --target, or merge the rare classes"
     }
 }
 
-pub(super) fn check_classes(classes: &[String], labels: &[usize]) -> Result<(), String> {
-    if classes.len() == 1 {
+/// What is wrong with a numeric target.
+const NUMERIC: &str = "the target is numeric: train fits classifiers only, and `inference profile` describes regression models that were \
+                       trained elsewhere; name a column of classes with --target, or replace the numbers by classes such as low and high";
+
+/// Returns whether most of the different values of the target are numbers.
+fn is_numeric<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> bool {
+    let count = names.len();
+    let is_number = |name: &&String| name.parse::<f64>().is_ok() || number_form(name).is_some();
+    names.filter(is_number).count() as f64 >= NUMERIC_TARGET * count as f64
+}
+
+pub(super) fn check_classes(all: &[String], labels: &[usize]) -> Result<(), String> {
+    if all.len() == 1 {
         return Err(format!(
             "expected at least two classes, got only {}; add rows of another class",
-            quoted(&classes[0])
+            quoted(&all[0])
         ));
     }
-    let mut counts = vec![0; classes.len()];
+    let mut counts = vec![0; all.len()];
     labels.iter().for_each(|&label| counts[label] += 1);
-    let single: Vec<&str> = classes
-        .iter()
-        .zip(&counts)
-        .filter(|(_, count)| **count < 2)
-        .map(|(class, _)| class.as_str())
-        .collect();
+    let single: Vec<&str> =
+        all.iter().zip(&counts).filter(|(_, count)| **count < 2).map(|(class, _)| class.as_str()).collect();
     if !single.is_empty() {
         let (classes, rows, them) = match single.len() {
             1 => ("class", "has only one row", "the row or merge the class"),
             _ => ("classes", "have only one row each", "the rows or merge the classes"),
         };
+        let has_fraction = |name: &String| name.parse().is_ok_and(|number: f64| number.fract() != 0.0);
+        if is_numeric(all.iter()) && all.iter().any(has_fraction) {
+            return Err(NUMERIC.to_owned());
+        }
         return Err(format!(
             "{classes} {} {rows}, but a class needs at least two; remove {them} with another",
             listed(&single)
         ));
     }
-    if let Some(odd) = classes.iter().find(|class| !is_label(class)) {
+    if let Some(odd) = all.iter().find(|class| !is_label(class)) {
         return Err(format!(
             "class {} has a control character or a backslash in its name; rename it",
             quoted(odd)

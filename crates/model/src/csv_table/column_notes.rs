@@ -31,6 +31,8 @@ pub(super) enum About {
     MissingToken(&'static str),
     /// Some categories share the bin `other`; of these, so many have a weight, because they have at least `least` rows.
     RareCategories { frequent: usize, rare: usize, weighted: usize, least: usize },
+    /// All categories have fewer than `least` rows, so that none has a bin or a weight of its own.
+    OnlyRareCategories { categories: usize, least: usize },
     /// The column seems to have row numbers, for this reason.
     RowNumbers(&'static str),
 }
@@ -96,6 +98,11 @@ impl ColumnNote {
                     counted(*rare, "rare one is", "rare ones are")
                 )
             }
+            About::OnlyRareCategories { categories, least } => format!(
+                "column {name}: {} fewer than {least} rows, so the column only shows whether a value is missing; leave it out with --drop \
+                 {flag_value}",
+                counted(*categories, "category is the only one, and it has", "categories each have")
+            ),
             About::RowNumbers(what) => {
                 format!("column {name}: {what}; leave it out with --drop {flag_value} if it is a row number")
             }
@@ -108,6 +115,9 @@ impl ColumnNote {
         match &self.about {
             About::RoundedIntegers(count) => format!("{name} ({})", counted(*count, "integer", "integers")),
             About::LeadingZeros(_, first) => format!("{name} ({})", quoted(first)),
+            About::OnlyRareCategories { categories, .. } => {
+                format!("{name} ({})", counted(*categories, "category", "categories"))
+            }
             About::RareCategories { frequent: 0, rare, .. } => format!("{name} (all {rare})"),
             About::RareCategories { frequent, rare, .. } => format!("{name} ({rare} of {})", frequent + rare),
             About::MissingToken(_) | About::RowNumbers(_) => name,
@@ -115,7 +125,7 @@ impl ColumnNote {
     }
 }
 
-fn shared_sentence(about: &About, mut notes: Vec<&ColumnNote>) -> String {
+fn shared_sentence(about: &About, notes: Vec<&ColumnNote>) -> String {
     let what = match about {
         About::RoundedIntegers(_) => {
             "columns have integers larger in magnitude than 2^53, which are rounded, and requests with such integers are refused; if a \
@@ -129,13 +139,14 @@ fn shared_sentence(about: &About, mut notes: Vec<&ColumnNote>) -> String {
             format!("columns have the category {token:?}; --missing '{token}' makes it a missing value")
         }
         About::RareCategories { .. } => {
-            // A column whose categories are all in one bin is the most likely mistake.
-            notes.sort_by_key(|note| !matches!(note.about, About::RareCategories { frequent: 0, .. }));
             format!(
                 "columns have rare categories (fewer than {CATEGORY_ROWS} rows, or not among the {MAX_CATEGORIES} most frequent), which \
                  share the bin \"other\" of the column"
             )
         }
+        About::OnlyRareCategories { least, .. } => format!(
+            "columns have no category with {least} rows or more, so they only show whether a value is missing; leave them out with --drop"
+        ),
         About::RowNumbers(_) => {
             "columns have a different number in every row; if one has row numbers, leave it out with --drop".to_owned()
         }
@@ -165,14 +176,16 @@ mod tests {
         assert_eq!(five.len(), 5, "{five:?}");
         let mut many: Vec<About> = (1..=11).map(rare).collect();
         many.push(About::RowNumbers("counts the rows"));
-        many.push(About::RareCategories { frequent: 0, rare: 4, weighted: 0, least: 5 });
+        many.push(About::OnlyRareCategories { categories: 4, least: 5 });
         assert_eq!(
             sentences(&notes(&many)),
             [
-                "12 columns have rare categories (fewer than 10 rows, or not among the 64 most frequent), which share the bin \"other\" of \
-                 the column: \"c12\" (all 4), \"c0\" (1 of 4), \"c1\" (2 of 5), \"c2\" (3 of 6), \"c3\" (4 of 7), \"c4\" (5 of 8), \
-                 \"c5\" (6 of 9), \"c6\" (7 of 10), \"c7\" (8 of 11), \"c8\" (9 of 12) and 2 more",
+                "11 columns have rare categories (fewer than 10 rows, or not among the 64 most frequent), which share the bin \"other\" of \
+                 the column: \"c0\" (1 of 4), \"c1\" (2 of 5), \"c2\" (3 of 6), \"c3\" (4 of 7), \"c4\" (5 of 8), \
+                 \"c5\" (6 of 9), \"c6\" (7 of 10), \"c7\" (8 of 11), \"c8\" (9 of 12), \"c9\" (10 of 13) and 1 more",
                 "column \"c11\": counts the rows; leave it out with --drop c11 if it is a row number",
+                "column \"c12\": 4 categories each have fewer than 5 rows, so the column only shows whether a value is missing; leave it \
+                 out with --drop c12",
             ]
         );
     }
@@ -200,6 +213,8 @@ mod tests {
                 && numbers.ends_with(names),
             "{numbers}"
         );
+        let only_rare = shared(About::OnlyRareCategories { categories: 1, least: 5 });
+        assert!(only_rare.contains("leave them out with --drop: \"c0\" (1 category), "), "{only_rare}");
         let tokens: Vec<About> = (0..6).map(|at| About::MissingToken(["NA", "NULL"][at % 2])).collect();
         assert_eq!(sentences(&notes(&tokens)).len(), 6, "different tokens have different remedies");
     }

@@ -37,7 +37,7 @@ pub enum CsvError {
     Columns {
         /// The number of these columns.
         columns: usize,
-        /// One sentence per fault. It names the file, the line and the columns.
+        /// One sentence per fault, which names the file, the line and the columns, and one with the flags that leave out several columns.
         problems: Vec<String>,
     },
     /// There is an error in the target column as a whole.

@@ -34,7 +34,7 @@ use first_reading::{FirstReading, profile};
 use layout::{Layout, layout};
 use rows::{rows_of, without_mark};
 use std::io::Read;
-use unfit::{counted, sentences};
+use unfit::{counted, drop_all, sentences};
 use useless::useless_columns;
 use values::{OtherCategories, Values, read_values};
 
@@ -211,7 +211,8 @@ fn first_result(text: &[u8], file: &str, options: &CsvOptions) -> Result<FirstRe
         }
     }
     if !unfit.is_empty() {
-        return Err(CsvError::Columns { columns: unfit.len(), problems: sentences(file, &unfit) });
+        let problems = sentences(file, &unfit).into_iter().chain(drop_all(&unfit)).collect();
+        return Err(CsvError::Columns { columns: unfit.len(), problems });
     }
     if first.rows == 0 {
         let problem = "no row has a class; name another column with --target".into();

@@ -391,6 +391,20 @@ fn the_error_for_a_class_of_one_row_names_a_remedy() {
 }
 
 #[test]
+fn a_target_of_fractions_is_numeric_even_if_it_has_few_values() {
+    let error = |cells: &[&str]| {
+        let rows: String = cells.iter().map(|cell| format!("1,{cell}\n2,{cell}\n")).collect();
+        read(&format!("a,class\n{rows}3,7\n")).unwrap_err().to_string()
+    };
+    assert!(
+        error(&["0", "0.25", "1.5", "3"]).contains("column \"class\": the target is numeric: train fits")
+    );
+    // Integers may be codes of classes.
+    assert!(error(&["0", "1", "3"]).contains("class \"7\" has only one row"));
+    assert!(error(&["0.5", "low", "mid"]).contains("class \"7\" has only one row"));
+}
+
+#[test]
 fn notes_on_one_category_use_the_singular() {
     let notes = |cells: fn(usize) -> &'static str| {
         read(&format!("a,class\n{}", body(24, |row| cells(row).to_owned()))).unwrap().notes.concat()
@@ -404,8 +418,7 @@ fn notes_on_one_category_use_the_singular() {
     let note = notes(|row| ["p", "q", "r", "s", "t", "u"][row % 6]);
     assert_eq!(
         note,
-        "column \"a\": no category has a separate bin; 6 rare ones are (fewer than 10 rows, or not among the 64 most frequent) in \
-          the bin \"other\""
+        "column \"a\": 6 categories each have fewer than 5 rows, so the column only shows whether a value is missing; leave it out with --drop a"
     );
 }
 

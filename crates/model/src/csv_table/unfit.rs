@@ -59,6 +59,19 @@ pub(super) fn sentences(file: &str, columns: &[(&str, Unfit)]) -> Vec<String> {
     sentences
 }
 
+/// Returns the flags that leave out all columns for which that is a remedy, if there are several.
+pub(super) fn drop_all(columns: &[(&str, Unfit)]) -> Option<String> {
+    let droppable = columns.iter().filter(|(_, unfit)| unfit.remedy.contains("--drop "));
+    let flags: Vec<String> = droppable.map(|(name, _)| format!("--drop {}", shell_word(name))).collect();
+    let more = match flags.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (flags.len() > 1).then(|| {
+        format!("to leave these columns out: {}{more}", flags[..flags.len().min(MAX_NAMED)].join(" "))
+    })
+}
+
 fn sentence(file: &str, name: &str, unfit: &Unfit) -> String {
     let Unfit { line, fault, extent, remedy, .. } = unfit;
     format!("{file}:{line}: column {}: {fault}{extent}; {remedy}", quoted(name))
@@ -128,6 +141,17 @@ mod tests {
         let [sentence] = &sentences("f", &columns)[..] else { panic!() };
         assert!(sentence.starts_with("f:2: 23 columns: got ?; the columns are \"c0\", "), "{sentence}");
         assert!(sentence.ends_with("\"c19\" and 3 more; fix all") && !sentence.contains("c20"), "{sentence}");
+    }
+
+    #[test]
+    fn the_flags_that_leave_out_several_columns_are_listed_together() {
+        let with = |remedy: &str| Unfit { remedy: remedy.into(), ..unfit(2, "is a date", None) };
+        let mut columns = vec![("a b", with("leave it out with --drop 'a b'")), ("c", with("label it"))];
+        assert_eq!(drop_all(&columns), None);
+        columns.push(("d", with("leave it out with --drop d, or keep it")));
+        assert_eq!(drop_all(&columns).unwrap(), "to leave these columns out: --drop 'a b' --drop d");
+        columns.extend(vec![("e", with("--drop e")); 20]);
+        assert!(drop_all(&columns).unwrap().ends_with(" --drop e and 2 more"));
     }
 
     #[test]

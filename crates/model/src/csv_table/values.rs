@@ -76,7 +76,12 @@ pub(super) fn read_values(
             let categories = counts.categories(least);
             if rare > 0 {
                 let (frequent, weighted) = (categories.known.len(), categories.weighted.len());
-                let about = About::RareCategories { frequent, rare, weighted, least };
+                // A model that was trained elsewhere may use such a column.
+                let about = if frequent + weighted == 0 && kept != OtherCategories::Texts {
+                    About::OnlyRareCategories { categories: rare, least }
+                } else {
+                    About::RareCategories { frequent, rare, weighted, least }
+                };
                 notes.push(ColumnNote { column: layout.header[at].clone(), about });
             }
             categories
