@@ -115,8 +115,9 @@ fn read_spec(path: &Path) -> Result<DriftSpec> {
 }
 
 fn list(out: &mut impl Write) -> io::Result<()> {
+    let width = presets().iter().map(|preset| preset.name.len()).max().unwrap_or_default();
     for preset in presets() {
-        writeln!(out, "{:<12} {}", preset.name, preset.description)?;
+        writeln!(out, "{:<width$}  {}", preset.name, preset.description)?;
     }
     out.flush()
 }

@@ -210,9 +210,18 @@ fn header_name(field: &[u8]) -> String {
     text.trim_start_matches('\u{feff}').trim().to_owned()
 }
 
-/// Returns names as a list. A name that is empty or contains a space or a comma is quoted, so that its ends are visible.
+/// The greatest number of names in a list.
+const LISTED: usize = 20;
+
+/// Returns names as a list, of which the first [`LISTED`] are shown. A name that is empty or contains a space or a comma is quoted, so
+/// that its ends are visible.
 pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    names.into_iter().map(name).collect::<Vec<_>>().join(", ")
+    let mut names = names.into_iter();
+    let shown = names.by_ref().take(LISTED).map(name).collect::<Vec<_>>().join(", ");
+    match names.count() {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 /// Returns a name as it stands in a list or a sentence.
@@ -274,6 +283,15 @@ fn columns(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_shows_the_first_twenty_names() {
+        let names: Vec<String> = (0..22).map(|at| format!("c{at}")).collect();
+        let list = |count: usize| listed(names[..count].iter().map(String::as_str));
+        assert_eq!(list(2), "c0, c1");
+        assert!(list(20).ends_with(", c18, c19"), "{}", list(20));
+        assert!(list(22).ends_with(", c18, c19 and 2 more"), "{}", list(22));
+    }
 
     #[test]
     fn categories_are_read_as_the_service_reads_them() {

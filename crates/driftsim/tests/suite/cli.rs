@@ -95,6 +95,9 @@ fn list_prints_the_presets() {
     let names: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names, ["giant", "petal_shift", "unit_change", "prior_shift", "noise", "concept_drift"]);
     assert!(text.lines().all(|line| line.len() > 40));
+    let start = |line: &str| line.find("  ").map(|end| line.len() - line[end..].trim_start().len());
+    let starts: Vec<_> = text.lines().map(start).collect();
+    assert!(starts.iter().all(|own| own.is_some() && *own == starts[0]), "{text}");
 }
 
 #[test]
