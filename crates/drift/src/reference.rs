@@ -27,9 +27,15 @@ pub struct SignalReference {
 }
 
 impl SignalReference {
-    /// Creates the reference of a numeric signal; `None` is a missing value, the others must be finite.
+    /// Creates the reference of numbers that a model computes; `None` is a missing value, the others must be finite.
     pub fn of_values(name: &str, values: &[Option<f64>]) -> Self {
         let bins = Bins::of_values(values);
+        Self::of_indices(name, values.iter().map(|&value| bins.index(value)).collect(), bins)
+    }
+
+    /// Creates the reference of a numeric feature; `None` is a missing value, the others must be finite. See [`Bins::of_feature`].
+    pub fn of_feature(name: &str, values: &[Option<f64>]) -> Self {
+        let bins = Bins::of_feature(values);
         Self::of_indices(name, values.iter().map(|&value| bins.index(value)).collect(), bins)
     }
 

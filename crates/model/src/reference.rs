@@ -185,7 +185,7 @@ fn signals(
         .categories
     {
         Some(categories) => SignalReference::of_categories(&name, &table.column(at), &categories.known),
-        None => SignalReference::of_values(&name, &table.column(at)),
+        None => SignalReference::of_feature(&name, &table.column(at)),
     });
     let mut signals: Vec<SignalReference> = features.collect();
     signals.push(prediction);

@@ -91,25 +91,38 @@ impl Grid {
         }
     }
 
-    pub(super) fn below(&self, min: f64, max: f64, rows: usize) -> f64 {
+    /// Returns the lower end of the range of these values. With `has_bounds`, a value that occurs several times may be a bound.
+    pub(super) fn below(&self, sorted: &[f64], has_bounds: bool) -> f64 {
+        let min = sorted[0];
         match self {
             Self::Steps { per_unit } => (2.0 * (min * per_unit).round() - 1.0) / (2.0 * per_unit),
-            Self::Continuous { noise } => shortest_between(min - margin(min, max, rows, *noise), min),
+            Self::Continuous { noise } => {
+                let is_bound = has_bounds && sorted.get(1).is_some_and(|next| next - min <= *noise);
+                shortest_between(min - margin(sorted, is_bound, *noise), min)
+            }
         }
     }
 
-    pub(super) fn above(&self, min: f64, max: f64, rows: usize) -> f64 {
+    /// Returns the upper end of the range of these values. With `has_bounds`, a value that occurs several times may be a bound.
+    pub(super) fn above(&self, sorted: &[f64], has_bounds: bool) -> f64 {
+        let max = sorted[sorted.len() - 1];
         match self {
             Self::Steps { per_unit } => (2.0 * (max * per_unit).round() + 1.0) / (2.0 * per_unit),
-            Self::Continuous { noise } => shortest_between(max, max + margin(min, max, rows, *noise)),
+            Self::Continuous { noise } => {
+                let next = sorted.len().checked_sub(2).map(|at| sorted[at]);
+                let is_bound = has_bounds && next.is_some_and(|next| max - next <= *noise);
+                shortest_between(max, max + margin(sorted, is_bound, *noise))
+            }
         }
     }
 }
 
 /// Returns the distance between the outermost values and the ends of the range: about the mean distance between neighbouring
-/// values, and well above float noise.
-fn margin(min: f64, max: f64, rows: usize, noise: f64) -> f64 {
-    let spacing = max / rows as f64 - min / rows as f64;
+/// values, and well above float noise. If several values are equal to the outermost one, that is a bound of the column, such as 0, and
+/// only noise is expected beyond it: a -1 that stands for a missing value is not in the range of numbers that are never negative.
+fn margin(sorted: &[f64], is_bound: bool, noise: f64) -> f64 {
+    let (min, max, rows) = (sorted[0], sorted[sorted.len() - 1], sorted.len());
+    let spacing = if is_bound { 0.0 } else { max / rows as f64 - min / rows as f64 };
     spacing.max(1e3 * noise).max(f64::MIN_POSITIVE * 1e10)
 }
 
@@ -126,7 +139,10 @@ fn shortest_between(low: f64, high: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::edges, *};
+    use super::{
+        super::{Bins, tests::edges},
+        *,
+    };
 
     #[test]
     fn the_number_of_bins_grows_with_the_number_of_reference_rows() {
@@ -182,7 +198,7 @@ mod tests {
         assert_eq!(tenths.between(-0.3, -0.2), -0.25);
         assert_eq!(tenths.between(-0.1, 0.2), 0.05);
         assert_eq!(tenths.between(0.1, 0.4), 0.25);
-        assert_eq!((tenths.below(-0.3, 0.7, 10), tenths.above(-0.3, 0.7, 10)), (-0.35, 0.75));
+        assert_eq!((tenths.below(&[-0.3, 0.7], true), tenths.above(&[-0.3, 0.7], true)), (-0.35, 0.75));
         assert_eq!(tenths.noise(), 0.0);
         let continuous = Grid::of(&[1.0 / 3.0, -2.0 / 3.0]);
         assert!((continuous.noise() - 2e-9 / 3.0).abs() < 1e-20);
@@ -205,11 +221,37 @@ mod tests {
 
     #[test]
     fn the_margin_is_one_spacing_or_well_above_float_noise() {
+        let margin = |min: f64, max: f64, rows: usize, noise| {
+            margin(&[vec![min; rows - 1], vec![max]].concat(), false, noise)
+        };
         assert_eq!(margin(0.0, 100.0, 10, 0.0), 10.0);
         assert_eq!(margin(-100.0, 100.0, 10, 0.0), 20.0);
         assert_eq!(margin(0.0, 100.0, 10, 0.1), 100.0);
         assert_eq!(margin(5.0, 5.0, 3, 0.0), f64::MIN_POSITIVE * 1e10);
         // The difference of the extremes would overflow.
         assert_eq!(margin(-f64::MAX, f64::MAX, 2, 0.0), f64::MAX);
+    }
+
+    #[test]
+    fn an_outermost_value_that_occurs_several_times_is_a_bound() {
+        // Skewed values of at least 0, of which one is very large, so that the mean distance between neighbours is 167.
+        let skewed: Vec<f64> = (0..60).map(|i| f64::from(i) / 3.0).chain([1e4 + 1.0 / 3.0]).collect();
+        let ends = |values: &[f64]| {
+            let values: Vec<Option<f64>> = values.iter().copied().map(Some).collect();
+            let ends = |bins: Bins| match bins {
+                Bins::Numeric { edges } => (edges[0], edges[edges.len() - 1]),
+                other => panic!("{other:?}"),
+            };
+            // Outputs of a model have no bounds.
+            let (low, high) = ends(Bins::of_values(&values));
+            assert!(low < -1.0 && high > 1e4 + 1.0, "{low} {high}");
+            ends(Bins::of_feature(&values))
+        };
+        let (low, high) = ends(&skewed);
+        assert!(low < -1.0 && high > 1e4 + 1.0, "{low} {high}");
+        let (low, same) = ends(&[&[0.0], skewed.as_slice()].concat());
+        assert!(low > -0.1 && low < 0.0 && same > 1e4 + 1.0, "{low} {same}");
+        let (_, high) = ends(&[skewed.as_slice(), &[1e4 + 1.0 / 3.0]].concat());
+        assert!(high > 1e4 + 1.0 / 3.0 && high < 1e4 + 0.5, "{high}");
     }
 }

@@ -41,14 +41,25 @@ impl Bins {
     /// There is about one bin per 30 rows, at least 2 and at most 10. A column with many equal values has fewer bins, and a
     /// constant column has one. Values must be finite.
     pub fn of_values(values: &[Option<f64>]) -> Self {
+        Self::numeric(values, false)
+    }
+
+    /// Creates numeric bins of a measured feature: as [`Bins::of_values`] does, but if several values are equal to the outermost one,
+    /// that is a bound of the feature, and the range ends right beside it. The outputs of a model have no such bounds, because other
+    /// weights change equal outputs a little.
+    pub fn of_feature(values: &[Option<f64>]) -> Self {
+        Self::numeric(values, true)
+    }
+
+    fn numeric(values: &[Option<f64>], has_bounds: bool) -> Self {
         let mut sorted: Vec<f64> = values.iter().flatten().copied().collect();
         debug_assert!(sorted.iter().all(|v| v.is_finite()));
         sorted.sort_by(f64::total_cmp);
-        let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else {
+        if sorted.is_empty() {
             return Self::Numeric { edges: Vec::new() };
-        };
+        }
         let grid = Grid::of(&sorted);
-        let mut edges = vec![grid.below(min, max, sorted.len())];
+        let mut edges = vec![grid.below(&sorted, has_bounds)];
         for target in cut_ranks(sorted.len()) {
             if let Some(rank) = nearest_step(&sorted, target, grid.noise()) {
                 let edge = grid.between(sorted[rank - 1], sorted[rank]);
@@ -57,7 +68,7 @@ impl Bins {
                 }
             }
         }
-        edges.push(grid.above(min, max, sorted.len()));
+        edges.push(grid.above(&sorted, has_bounds));
         Self::Numeric { edges }
     }
 

@@ -155,7 +155,7 @@ impl Watcher {
         for name in repeated(self.shared.models.iter().map(|model| model.reader.card().name.as_str())) {
             tracing::warn!(
                 model = name,
-                "several profiles have this name, so they count as versions of one model, and ModelVersionMix fires; if these are different \
+                "several profiles have this name, so they count as versions of one model, and ModelVersionMix fires after an hour; if these are different \
                  models, make their profiles again with a --name for each"
             );
         }
