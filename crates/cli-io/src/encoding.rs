@@ -1,6 +1,7 @@
 //! What to do with text that is not UTF-8, and the recognition of UTF-16.
 
-/// The remedy for a table that is not UTF-8. Its bytes do not show which encoding it has: each of these reads any of them as some text.
+/// The remedy for a table that is not UTF-8. Its bytes do not show which encoding it has, because most encodings read any bytes as some
+/// text.
 pub const REMEDY: &str = "save the file as UTF-8, or convert it from the encoding of the program that wrote it: iconv -f ENCODING -t UTF-8 \
                           (often WINDOWS-1252 for Western European languages, WINDOWS-1251 for Cyrillic, SHIFT_JIS for Japanese, GB18030 for \
                           Chinese; `uchardet FILE` guesses it)";

@@ -116,7 +116,7 @@ pub(crate) fn name_note(name: &str, wanted: Option<&str>) -> Option<String> {
     let is_usual = USUAL_NAMES.iter().any(|usual| name.eq_ignore_ascii_case(usual));
     (wanted.is_none() && is_usual).then(|| {
         format!(
-            "the model is named {name:?} after its table; metrics and alerts tell models apart by their names, so give it one of its own \
+            "the model is named {name:?} after its table; metrics and alerts distinguish models by their names, so give it one of its own \
              with --name if there are others"
         )
     })
