@@ -44,8 +44,9 @@ pub struct TableRows {
 /// models that were made elsewhere may not, so they are sent as they are.
 #[derive(Debug, Clone, PartialEq)]
 struct OtherTexts {
-    /// The first value of such a text, for each categorical feature. The values below it are those that the card defines.
-    first: Vec<Option<f64>>,
+    /// For each categorical feature, the value of a category without a value of its own, and the first value of such a text. The values
+    /// before that one are defined by the card.
+    values: Vec<Option<[f64; 2]>>,
     texts: Vec<Vec<String>>,
     /// The position of each text in `texts`.
     positions: Vec<HashMap<String, usize>>,
@@ -53,10 +54,13 @@ struct OtherTexts {
 
 impl OtherTexts {
     fn new(card: &ModelCard) -> Self {
-        let first = |feature: &Feature| feature.categorical().map(|own| own.unseen_value() + 1.0);
+        let values = |feature: &Feature| {
+            let own = feature.categorical()?;
+            Some([own.categories.len() as f64, own.unseen_value() + 1.0])
+        };
         let features = card.features.len();
         Self {
-            first: card.features.iter().map(first).collect(),
+            values: card.features.iter().map(values).collect(),
             texts: vec![Vec::new(); features],
             positions: vec![HashMap::new(); features],
         }
@@ -69,9 +73,8 @@ impl OtherTexts {
         value: &mut Option<f64>,
         text: impl FnOnce() -> Option<&'a str>,
     ) {
-        let (Some(first), Some(own)) = (self.first[feature], *value) else { return };
-        // The last two values before `first` are those of a rare category and of an unseen one.
-        if own < first - 2.0 {
+        let Some([other, first]) = self.values[feature] else { return };
+        if *value != Some(other) {
             return;
         }
         let Some(text) = text() else { return };
@@ -88,7 +91,7 @@ impl OtherTexts {
     }
 
     fn text(&self, feature: usize, value: f64) -> Option<&str> {
-        let first = self.first[feature]?;
+        let [_, first] = self.values[feature]?;
         let position = (value >= first).then_some((value - first) as usize)?;
         self.texts[feature].get(position).map(String::as_str)
     }
