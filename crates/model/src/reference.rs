@@ -202,10 +202,7 @@ fn signals(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        iris,
-        table::Categories,
-    };
+    use crate::{iris, table::Categories};
     use drift::Shares;
     use rand::{RngExt, SeedableRng};
 

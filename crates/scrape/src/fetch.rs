@@ -97,11 +97,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// If there is no response in time.
-    pub async fn send(
-        &self,
-        authorization: Option<&HeaderValue>,
-        url: &Url,
-    ) -> Result<Response, ReadError> {
+    pub async fn send(&self, authorization: Option<&HeaderValue>, url: &Url) -> Result<Response, ReadError> {
         let mut request = self.client.get(url.clone()).timeout(self.timeout);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
