@@ -386,6 +386,19 @@ mod tests {
         let explained = |bytes, wanted| format!("{:#}", explain(anyhow!("no column \"y\""), bytes, wanted));
         for (bytes, wanted, expected) in [
             (&b"PAR1\x15"[..], Wanted::Table, "seems to be a Parquet table; save the table as CSV"),
+            (b"PAR1\x15", Wanted::Reference, "seems to be a Parquet table; save the table as CSV"),
+            (
+                b"PK\x03\x04",
+                Wanted::Reference,
+                "a spreadsheet; save a spreadsheet as CSV; convert a model to ONNX",
+            ),
+            (
+                b"\x80\x04\x95",
+                Wanted::Reference,
+                "seems to be a Python pickle, as joblib or scikit-learn writes; convert it to ONNX",
+            ),
+            (b"{\"a\": 1}", Wanted::Reference, "seems to be a JSON file of another kind; give a model file"),
+            (b"a,b\n1,2\n", Wanted::Reference, "no column"),
             (b"PAR1\x15", Wanted::Model, "seems to be a Parquet table; write the table as CSV, and train"),
             (b"\x80\x04\x95", Wanted::Table, "seems to be a Python pickle"),
             (b"PK\x03\x04", Wanted::Report, "seems to be a ZIP archive"),

@@ -154,6 +154,20 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_pages_have_a_scheme_a_host_and_no_query() {
+        assert_eq!(page_url("https://a:1/metrics").unwrap().as_str(), "https://a:1/metrics");
+        for (text, problem) in [
+            ("http://a/metrics?key=s3cret", "an address must not have a query; remove it"),
+            ("http://a/#s3cret", "an address must not have a query; remove it"),
+            ("ftp://a/", "begins with http:// or https://"),
+            ("metrics", "expected something like http://127.0.0.1:8000"),
+        ] {
+            let refused = page_url(text).unwrap_err();
+            assert!(refused.contains(problem) && !refused.contains("s3cret"), "{refused}");
+        }
+    }
+
+    #[test]
     fn paths_are_appended_to_the_path_of_the_address() {
         let below = |base: &str, path: &str| endpoint(base).below(path).to_string();
         assert_eq!(below("http://a:1", "/predict"), "http://a:1/predict");

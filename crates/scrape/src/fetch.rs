@@ -25,6 +25,8 @@ pub struct Fetcher {
 pub enum ReadError {
     /// No answer.
     Unreachable(String),
+    /// No secure connection. The message has a remedy.
+    Tls(String),
     /// A redirect.
     Moved {
         /// The address that redirected, and its status.
@@ -103,11 +105,13 @@ impl Fetcher {
             request = request.header(AUTHORIZATION, authorization);
         }
         request.send().await.map_err(|error| {
-            let unreachable = (error.is_connect() || error.is_timeout()) && tls::failure(&error).is_none();
-            if unreachable {
-                ReadError::Unreachable(self.request_error(url, &error))
+            let words = self.request_error(url, &error);
+            if tls::failure(&error).is_some() {
+                ReadError::Tls(words)
+            } else if error.is_connect() || error.is_timeout() {
+                ReadError::Unreachable(words)
             } else {
-                ReadError::Other(self.request_error(url, &error))
+                ReadError::Other(words)
             }
         })
     }
@@ -131,7 +135,7 @@ impl Fetcher {
 
     fn request_error(&self, url: &Url, error: &reqwest::Error) -> String {
         if error.is_timeout() {
-            return format!("GET {url}: no complete answer within {} s", self.timeout.as_secs());
+            return format!("GET {url}: no complete answer within {:?}", self.timeout);
         }
         format!("GET {url}: {}", cause(error))
     }
@@ -141,6 +145,7 @@ impl From<ReadError> for String {
     fn from(unread: ReadError) -> Self {
         match unread {
             ReadError::Unreachable(words)
+            | ReadError::Tls(words)
             | ReadError::Unauthorized(words)
             | ReadError::Unavailable(words)
             | ReadError::Other(words) => words,
@@ -165,5 +170,79 @@ fn refused(url: &Url, response: &Response) -> ReadError {
             ReadError::Unavailable(format!("GET {url}: answered {status}"))
         }
         _ => ReadError::Other(format!("GET {url}: answered {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::{SocketAddr, TcpListener},
+        thread::JoinHandle,
+    };
+
+    /// Answers one request with `answer`, as far as the client reads it, and closes the connection when the client does.
+    fn serve(answer: Vec<u8>) -> (SocketAddr, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // Writing and reading fail once the client has closed the connection.
+            let _ = stream.write_all(&answer);
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        (address, thread)
+    }
+
+    fn get(address: SocketAddr, timeout: Duration) -> Result<Vec<u8>, ReadError> {
+        let fetcher = Fetcher::new(&Tls::new(None, false).unwrap(), "test", timeout).unwrap();
+        let url = format!("http://{address}/metrics").parse().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(fetcher.get(None, &url))
+    }
+
+    #[test]
+    fn answers_that_take_too_long_are_given_up() {
+        for begun in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"] {
+            let (address, server) = serve(begun.into());
+            let error = String::from(get(address, Duration::from_millis(100)).unwrap_err());
+            assert!(error.ends_with("/metrics: no complete answer within 100ms"), "{begun:?}: {error}");
+            server.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn answers_are_read_up_to_the_limit_of_size() {
+        let deadline = Duration::from_secs(60);
+        for (bytes, is_read) in [(LARGEST, true), (LARGEST + 1, false)] {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n");
+            let (address, server) = serve([head.as_bytes(), &vec![b'1'; bytes]].concat());
+            match get(address, deadline) {
+                Ok(body) => assert!(is_read && body.len() == bytes),
+                Err(error) => assert!(!is_read && String::from(error).ends_with("answered more than 64 MiB")),
+            }
+            server.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn each_reason_has_its_variant() {
+        let refused = |head: &str| {
+            let (address, server) = serve(format!("HTTP/1.1 {head}Content-Length: 0\r\n\r\n").into());
+            let error = get(address, Duration::from_secs(60)).unwrap_err();
+            server.join().unwrap();
+            error
+        };
+        assert!(matches!(refused("401 Unauthorized\r\n"), ReadError::Unauthorized(_)));
+        assert!(matches!(refused("403 Forbidden\r\n"), ReadError::Unauthorized(_)));
+        assert!(matches!(refused("429 Too Many Requests\r\n"), ReadError::Unavailable(_)));
+        assert!(matches!(refused("500 Internal Server Error\r\n"), ReadError::Unavailable(_)));
+        assert!(matches!(refused("404 Not Found\r\n"), ReadError::Other(_)));
+        assert!(
+            matches!(refused("302 Found\r\nLocation: /x\r\n"), ReadError::Moved { to, .. } if to.ends_with("/x"))
+        );
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(matches!(get(closed, Duration::from_secs(60)), Err(ReadError::Unreachable(_))));
     }
 }

@@ -14,7 +14,7 @@ mod server;
 pub mod server_counts;
 mod text;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use cli_io::{stdout::print, table_file::TableFile};
 use cli_meta::ColumnFlags;
 use count_rows::{Reading, TableCounts};
@@ -22,7 +22,7 @@ use drift::Verdict;
 use judged::{Judged, Overall};
 use model::CsvOptions;
 use reference::Reference;
-use server::{Page, is_address};
+use server::{Page, check_scheme, is_address};
 use server_counts::ServerCounts;
 use std::path::{Path, PathBuf};
 
@@ -36,22 +36,24 @@ address may instead have a user name and a password, as in http://user:password@
 #[derive(Debug, clap::Args)]
 #[command(after_help = ENVIRONMENT)]
 pub struct Args {
-    /// Rows to judge: a CSV file with a header, plain or gzip-compressed; - for standard input; or the address of the metrics of
-    /// `inference serve` or `inference watch`, such as http://127.0.0.1:8000/metrics
+    /// Rows to judge: a table as CSV, - for standard input, or the address of a server's metrics
     ///
-    /// From an address, the rows that the server counted since its start are judged. The reference must then be the model that the server
-    /// runs: the file or the profile that it was started with, or the answer of its GET /model.
+    /// A table has a header, and may be gzip-compressed. The address is that of the metrics of `inference serve` or `inference watch`, such
+    /// as http://127.0.0.1:8000/metrics: the rows that the server counted since its start are judged. The reference must then be the model
+    /// that the server runs: the file or the profile that it was started with, or the answer of its GET /model.
     #[arg(long, value_name = "FILE.csv|-|URL")]
     current: PathBuf,
-    /// Reference to judge the rows against: a model file, a profile, or a model card as GET /model returns it; or a table as CSV, plain or
-    /// gzip-compressed; - reads it from standard input; an address reads a model card
+    /// Reference to judge the rows against: a model file, a profile, a model card, or a table as CSV; - for standard input
     ///
-    /// A table is compared column by column. The types of its columns are inferred as in `inference train`. Both tables have the same
-    /// separator and the same texts for missing values.
+    /// A model card is what GET /model of `inference serve` returns; its address, such as http://127.0.0.1:8000/model, may also be given.
+    /// A table, which may be gzip-compressed, is compared column by column. The types of its columns are inferred as in `inference train`.
+    /// Both tables must have the same separator and the same texts for missing values.
     #[arg(long, value_name = "MODEL.json|CARD.json|FILE.csv|-|URL")]
     reference: PathBuf,
-    /// Column with the true class, for the accuracy if the reference contains the model; by default the target column that the
-    /// model was trained on, if the table has it. If the reference is a table, the column is not compared
+    /// Column with the true class, for the accuracy; if the reference is a table, the column is not compared
+    ///
+    /// The accuracy is measured if the reference contains the model. By default, the column is the target column that the model was trained
+    /// on, if the table has it.
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     target: Option<String>,
     /// Format of the result
@@ -107,6 +109,8 @@ pub fn judge(args: &Args) -> Result<Judged> {
         args.current != stdin || args.reference != stdin,
         "--current and --reference cannot both be standard input; give a file for one of them"
     );
+    check_scheme("--current", &args.current)?;
+    check_scheme("--reference", &args.reference)?;
     if is_address(&args.current) { judge_server(args) } else { judge_table(args) }
 }
 
@@ -122,20 +126,15 @@ fn judge_server(args: &Args) -> Result<Judged> {
             "{flag}: is for tables, but --current is the address of a server's metrics; leave the flag out"
         );
     }
-    let reference = args.reference()?;
-    let Some(card) = reference.card() else {
-        bail!(
-            "--reference {}: is a table, but the counts of a server can only be judged against the model that it runs; give the model \
-             file or the profile that the server was started with, or the answer of its GET /model",
-            args.reference.display()
-        );
-    };
+    let reference = args.reference(None)?;
+    let card = reference.card().context("the reference is not a model")?;
     let counts = ServerCounts::read(&page.fetch(args.ca_cert.as_deref())?, &page.to_string(), card)?;
     Judged::of_server(&reference, &counts, &page.to_string())
 }
 
 fn judge_table(args: &Args) -> Result<Judged> {
-    let reference = args.reference()?;
+    let options = args.options();
+    let reference = args.reference(Some(&options))?;
     let is_table = matches!(reference, Reference::Table(_));
     if let (false, Some(flag)) = (is_table, args.column_flag()) {
         bail!(
@@ -156,12 +155,19 @@ fn judge_table(args: &Args) -> Result<Judged> {
 }
 
 impl Args {
-    fn reference(&self) -> Result<Reference> {
+    /// Reads the reference. Without options for a table, it must be a model.
+    fn reference(&self, options: Option<&CsvOptions>) -> Result<Reference> {
         if is_address(&self.reference) {
             let page = Page::of_card(&self.reference)?;
             return Reference::of_json(&page.fetch(self.ca_cert.as_deref())?, &page.to_string());
         }
-        let options = CsvOptions {
+        let mut file = TableFile::open("--reference", &self.reference)?;
+        Reference::read(&mut file, options)
+    }
+
+    /// Returns the options for reading a reference table.
+    fn options(&self) -> CsvOptions {
+        CsvOptions {
             target: self.target.clone(),
             aside: Vec::new(),
             numeric: self.columns.numeric.clone(),
@@ -171,9 +177,7 @@ impl Args {
             drop_unlabelled: false,
             keep_spaces: false,
             separator: self.separator.unwrap_or(SEPARATOR),
-        };
-        let mut file = TableFile::open("--reference", &self.reference)?;
-        Reference::read(&mut file, &options)
+        }
     }
 
     /// Returns a flag for the columns of a reference table, if one was given.

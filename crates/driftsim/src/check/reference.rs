@@ -48,12 +48,12 @@ pub struct TableReference {
 }
 
 impl Reference {
-    /// Reads a model file, a profile, a model card or a table, which are distinguished by their content. `options` are for a table;
-    /// its target column is left out.
+    /// Reads a model file, a profile, a model card or a table, which are distinguished by their content. `options` are for a table,
+    /// whose target column is left out; without them, a table is refused.
     ///
     /// # Errors
     /// If the file is none of these, or has a fault.
-    pub fn read(file: &mut TableFile, options: &CsvOptions) -> Result<Self> {
+    pub fn read(file: &mut TableFile, options: Option<&CsvOptions>) -> Result<Self> {
         let place = file.place.clone();
         let mut bytes = Vec::new();
         file.text()
@@ -67,7 +67,13 @@ impl Reference {
             Some(kind) if kind.is_certain() => {
                 bail!("--reference {place}: seems to be {kind}; {}", kind.remedy(Wanted::Reference))
             }
-            Some(_) | None => Ok(Self::Table(TableReference::new(&bytes, &place, options)?)),
+            Some(_) | None => match options {
+                Some(options) => Ok(Self::Table(TableReference::new(&bytes, &place, options)?)),
+                None => bail!(
+                    "--reference {place}: seems to be a table, but the counts of a server can only be judged against the model that it runs; \
+                     give the model file or the profile that the server was started with, or the answer of its GET /model"
+                ),
+            },
         }
     }
 

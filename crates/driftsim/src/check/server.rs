@@ -1,6 +1,6 @@
 //! Fetches pages of a server that counts rows: its metrics, and the card of its model.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use scrape::{Endpoint, Fetcher, ReadError, Tls, page_url};
 use std::{fmt, path::Path, time::Duration};
 use tokio::runtime;
@@ -28,6 +28,21 @@ pub(super) fn is_address(value: &Path) -> bool {
         text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     };
     value.to_str().is_some_and(|text| starts(text, "http://") || starts(text, "https://"))
+}
+
+/// Checks that the value of a flag is not an address that lacks its scheme, such as `localhost:8000/metrics`.
+///
+/// # Errors
+/// If it is.
+pub(super) fn check_scheme(flag: &str, value: &Path) -> Result<()> {
+    let text = value.to_string_lossy();
+    let port = text.split('/').next().and_then(|host| host.rsplit_once(':')).map(|(_, port)| port);
+    let is_port = port.is_some_and(|port| port.parse::<u16>().is_ok());
+    ensure!(
+        !is_port || value.exists(),
+        "{flag} {text}: there is no such file; if it is the address of a server, give http://{text}"
+    );
+    Ok(())
 }
 
 impl Page {
@@ -71,16 +86,17 @@ impl Page {
         page.map_err(|error| {
             let remedy = match &error {
                 ReadError::Unreachable(_) => {
-                    format!("start the server there, or give another address in {flag}")
+                    format!("; start the server there, or give another address in {flag}")
                 }
-                ReadError::Moved { .. } => format!("give that address in {flag}"),
+                ReadError::Tls(_) => String::new(),
+                ReadError::Moved { .. } => format!("; give that address in {flag}"),
                 ReadError::Unauthorized(_) => {
-                    format!("set environment variable {TOKEN} to a token that the server accepts")
+                    format!("; set environment variable {TOKEN} to a token that the server accepts")
                 }
-                ReadError::Unavailable(_) => "try again when the server is ready".to_owned(),
-                ReadError::Other(_) => format!("give the address of {}", self.wanted),
+                ReadError::Unavailable(_) => "; try again when the server is ready".to_owned(),
+                ReadError::Other(_) => format!("; give the address of {}", self.wanted),
             };
-            anyhow!("{flag}: {}; {remedy}", String::from(error))
+            anyhow!("{flag}: {}{remedy}", String::from(error))
         })
     }
 }
@@ -89,5 +105,32 @@ impl Page {
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.endpoint.url().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_recognised_by_their_scheme() {
+        for address in ["http://a", "HTTPS://a/metrics", "http://"] {
+            assert!(is_address(Path::new(address)), "{address}");
+        }
+        for file in ["http", "http.csv", "ftp://a", "a/http://b", "-", "", "ä"] {
+            assert!(!is_address(Path::new(file)), "{file}");
+        }
+    }
+
+    #[test]
+    fn addresses_without_a_scheme_are_not_reported_as_missing_files() {
+        let problem =
+            |value: &str| check_scheme("--current", Path::new(value)).map_err(|error| error.to_string());
+        for address in ["localhost:8000/metrics", "127.0.0.1:8000", "[::1]:80/m"] {
+            assert!(problem(address).unwrap_err().ends_with(&format!("give http://{address}")), "{address}");
+        }
+        for file in ["a.csv", "C:/a.csv", "b/a:8000", "a:70000", "-", ""] {
+            assert_eq!(problem(file), Ok(()), "{file}");
+        }
     }
 }

@@ -340,7 +340,7 @@ fn flags_and_references_that_do_not_apply_to_a_server_are_refused() {
     }
     let text = check(&table, &[]);
     assert!(
-        text.contains("shop.csv: is a table, but the counts of a server can only be judged against"),
+        text.contains("shop.csv: seems to be a table, but the counts of a server can only be judged against"),
         "{text}"
     );
     let text = check(&file(folder.path(), "report.html", "<html></html>"), &[]);

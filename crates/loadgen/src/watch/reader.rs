@@ -83,7 +83,7 @@ impl Reader {
                 format!("{error}\nset environment variable LOADGEN_BEARER_TOKEN to a token that the service accepts")
             }
             ReadError::Unavailable(error) => error,
-            ReadError::Other(error) => format!("{error}\n{PROFILE}"),
+            ReadError::Tls(error) | ReadError::Other(error) => format!("{error}\n{PROFILE}"),
         })?;
         let card: ModelCard = serde_json::from_slice(&body)
             .map_err(|error| format!("{url}: the answer is not a model card ({error})\n{PROFILE}"))?;
@@ -136,7 +136,7 @@ impl Reader {
             ReadError::Unauthorized(words) => Err(format!(
                 "{words}\nset environment variable LOADGEN_PROMETHEUS_BEARER_TOKEN to a token that Prometheus accepts"
             )),
-            ReadError::Other(words) => Err(format!(
+            ReadError::Tls(words) | ReadError::Other(words) => Err(format!(
                 "{words}\nname the address of a Prometheus server in --prometheus, with the path before /api/v1 if there is one"
             )),
         })
