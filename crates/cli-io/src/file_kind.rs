@@ -390,7 +390,7 @@ mod tests {
             (
                 b"PK\x03\x04",
                 Wanted::Reference,
-                "a spreadsheet; save a spreadsheet as CSV; convert a model to ONNX",
+                "seems to be a ZIP archive, such as a PyTorch or Keras model or a spreadsheet; save a spreadsheet as CSV",
             ),
             (
                 b"\x80\x04\x95",
@@ -405,7 +405,7 @@ mod tests {
             (
                 b"{\"format\": 2, \"card\": {",
                 Wanted::Table,
-                "seems to be a model file of `inference train` or `inference profile`; give the",
+                "seems to be a model file of `inference train` or `inference profile`; give a table",
             ),
             (b"a,b\n1,2\n", Wanted::Report, "seems to be a table; give a report"),
             // For these files, the reader's own error is kept.

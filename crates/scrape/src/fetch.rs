@@ -177,7 +177,7 @@ fn refused(url: &Url, response: &Response) -> ReadError {
 mod tests {
     use super::*;
     use std::{
-        io::{Read, Write},
+        io::{BufRead, BufReader, Read, Write},
         net::{SocketAddr, TcpListener},
         thread::JoinHandle,
     };
@@ -188,6 +188,11 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let thread = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
+            let mut head = String::new();
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            while !head.ends_with("\r\n\r\n") {
+                request.read_line(&mut head).unwrap();
+            }
             // Writing and reading fail once the client has closed the connection.
             let _ = stream.write_all(&answer);
             let _ = stream.read_to_end(&mut Vec::new());
