@@ -45,7 +45,7 @@ pub struct Args {
     current: PathBuf,
     /// Reference to judge the rows against: a model file, a profile, a model card, or a table as CSV; - for standard input
     ///
-    /// A model card is what GET /model of `inference serve` returns; its address, such as http://127.0.0.1:8000/model, may also be given.
+    /// A model card is what GET /model of a service returns; its address, such as http://127.0.0.1:8000/model, may also be given.
     /// A table, which may be gzip-compressed, is compared column by column. The types of its columns are inferred as in `inference train`.
     /// Both tables must have the same separator and the same texts for missing values.
     #[arg(long, value_name = "MODEL.json|CARD.json|FILE.csv|-|URL")]
@@ -159,7 +159,7 @@ impl Args {
     fn reference(&self, options: Option<&CsvOptions>) -> Result<Reference> {
         if is_address(&self.reference) {
             let page = Page::of_card(&self.reference)?;
-            return Reference::of_json(&page.fetch(self.ca_cert.as_deref())?, &page.to_string());
+            return page.card(&page.fetch(self.ca_cert.as_deref())?);
         }
         let mut file = TableFile::open("--reference", &self.reference)?;
         Reference::read(&mut file, options)

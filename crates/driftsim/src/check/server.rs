@@ -1,6 +1,8 @@
 //! Fetches pages of a server that counts rows: its metrics, and the card of its model.
 
+use super::reference::Reference;
 use anyhow::{Context, Result, anyhow, ensure};
+use cli_io::file_kind::FileKind;
 use scrape::{Endpoint, Fetcher, ReadError, Tls, page_url};
 use std::{fmt, path::Path, time::Duration};
 use tokio::runtime;
@@ -55,7 +57,8 @@ impl Page {
 
     /// Reads the address of a model card from `--reference`.
     pub(super) fn of_card(address: &Path) -> Result<Self> {
-        let wanted = "the model card of `inference serve`, such as http://127.0.0.1:8000/model";
+        let wanted =
+            "the model card of `inference serve` or `inference watch`, such as http://127.0.0.1:8000/model";
         Self::new("--reference", wanted, "model", address)
     }
 
@@ -68,6 +71,20 @@ impl Page {
         let endpoint = Endpoint::new(url, TOKEN).map_err(|error| anyhow!("{flag}: {error}"))?;
         let endpoint = if endpoint.url().path() == "/" { endpoint.at(path) } else { endpoint };
         Ok(Self { flag, wanted, endpoint })
+    }
+
+    /// Reads a model card from the content of this page.
+    ///
+    /// # Errors
+    /// If it is not a model card.
+    pub(super) fn card(&self, bytes: &[u8]) -> Result<Reference> {
+        ensure!(
+            matches!(FileKind::guess(bytes), Some(FileKind::Model | FileKind::Json)),
+            "{} {self}: the page has no JSON; give the address of {}",
+            self.flag,
+            self.wanted
+        );
+        Reference::of_json(bytes, &self.to_string())
     }
 
     /// Fetches the page.

@@ -148,6 +148,22 @@ fn a_reference_is_read_from_the_server_or_from_standard_input() {
     let paths: Vec<String> =
         server.join().unwrap().iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect();
     assert_eq!(paths, ["/model", "/metrics", "/metrics"]);
+
+    let (address, server) = serve(vec![ok("up 1\n"), ok("{\"name\": \"shop\"}")]);
+    let refused = || error(&["check", "--current", &address, "--reference", &address]);
+    let text = refused();
+    assert!(
+        text.contains(
+            "/model: the page has no JSON; give the address of the model card of `inference serve`"
+        ),
+        "{text}"
+    );
+    let text = refused();
+    assert!(
+        text.contains("/model: seems to be a JSON file of another kind; ") && text.contains("missing field"),
+        "{text}"
+    );
+    server.join().unwrap();
 }
 
 #[test]

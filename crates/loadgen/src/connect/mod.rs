@@ -1,5 +1,5 @@
-//! Holds what connections to servers need: addresses, credentials, TLS. What does not belong here: requests and the meaning
-//! of answers ([`crate::engine`], [`crate::watch`]).
+//! Holds what connections to servers need: the target, and addresses, credentials and TLS from crate `scrape`. What does not belong
+//! here: requests and the meaning of answers ([`crate::engine`], [`crate::watch`]).
 
 pub use scrape::{Endpoint, Fetcher, ReadError, Tls, bearer, page_url, redacted, tls};
 
