@@ -65,7 +65,7 @@ fn a_table_without_a_model_has_the_signals_of_a_profiles_features() {
     let rows: String = (0..600_u64)
         .map(|row| {
             let number = if row % 9 == 0 { String::new() } else { (row * 37 % 100).to_string() };
-            format!("{number},k{}\n", (row * 2_654_435_761 >> 7) % 60)
+            format!("{number},k{}\n", ((row * 2_654_435_761) >> 7) % 60)
         })
         .collect();
     let options = CsvOptions { target: None, ..CsvOptions::new("") };
