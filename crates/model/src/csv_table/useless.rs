@@ -25,13 +25,8 @@ pub(super) fn useless_columns(
         let flag_value = shell_word(name);
         if is_constant(values, &profiles[at], column_type) {
             constant.push(format!("--drop {flag_value}"));
-        } else if column_type == ColumnType::Numeric
-            && let Some(what) = row_number(name, values)
-        {
-            let name = quoted(name);
-            notes.push(format!(
-                "column {name}: {what}; leave it out with --drop {flag_value} if it is a row number"
-            ));
+        } else if column_type == ColumnType::Numeric {
+            notes.extend(row_number_note(name, values));
         }
     }
     let count = constant.len();
@@ -49,6 +44,13 @@ pub(super) fn useless_columns(
         ));
     }
     notes
+}
+
+/// Returns a note on a numeric column that seems to have row numbers.
+pub(super) fn row_number_note(name: &str, values: &[f64]) -> Option<String> {
+    let what = row_number(name, values)?;
+    let (name, flag_value) = (quoted(name), shell_word(name));
+    Some(format!("column {name}: {what}; leave it out with --drop {flag_value} if it is a row number"))
 }
 
 /// Returns why a numeric column seems to have row numbers: its values are different integers that fill most of a range, or it has
