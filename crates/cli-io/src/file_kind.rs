@@ -22,6 +22,8 @@ pub enum Wanted {
     DriftSpec,
     /// A report that `loadgen run --json` wrote
     Report,
+    /// What a table or the counts of a server are judged against: a model file, a model card, or a table
+    Reference,
 }
 
 /// The kinds of files that are recognised by their first bytes.
@@ -166,11 +168,18 @@ impl FileKind {
             (Wanted::Model, kind) if kind.is_foreign_table() => {
                 "write the table as CSV, and train a model on it with `inference train`"
             }
-            (Wanted::Model, Self::Onnx) => {
+            (Wanted::Reference, kind) if kind.is_foreign_table() => {
+                "save the table as CSV, for example with pandas: `frame.to_csv(\"table.csv\", index=False)`"
+            }
+            (Wanted::Reference, Self::Zip) => {
+                "save a spreadsheet as CSV; convert a model to ONNX, and describe it with `inference profile`"
+            }
+            (Wanted::Reference, Self::Compressed) => "decompress it first, or compress it with gzip",
+            (Wanted::Model | Wanted::Reference, Self::Onnx) => {
                 "describe it with `inference profile --onnx FILE --data TABLE --target COLUMN --out CARD`; then give CARD here, \
                 or `--model FILE --profile CARD` to `inference serve`"
             }
-            (Wanted::Model | Wanted::Onnx, kind) if kind.is_foreign_model() => {
+            (Wanted::Model | Wanted::Reference | Wanted::Onnx, kind) if kind.is_foreign_model() => {
                 "convert it to ONNX (skl2onnx, onnxmltools, torch.onnx.export, or CatBoost's save_model with format=\"onnx\"), \
                  and describe it with `inference profile`"
             }
@@ -188,12 +197,16 @@ impl FileKind {
                 "save the table as CSV, for example with pandas: `frame.to_csv(\"table.csv\", index=False)`"
             }
             (Wanted::Table, Self::Model) => {
-                "give the table to train on as CSV; `inference inspect --model FILE` describes a model"
+                "give a table as CSV; `inference inspect --model FILE` describes a model"
             }
-            (Wanted::Table, _) => "give the table to train on as CSV",
+            (Wanted::Table, _) => "give a table as CSV",
             (Wanted::Scenario, _) => "give a scenario in YAML; `loadgen list` lists the built-in ones",
             (Wanted::DriftSpec, _) => "give a drift specification in YAML; `driftsim list` lists the presets",
             (Wanted::Report, _) => "give a report that `loadgen run --json FILE` wrote",
+            (Wanted::Reference, _) => {
+                "give a model file of `inference train`, a profile of `inference profile`, a model card as GET /model of `inference serve` \
+                 returns it, or a table as CSV"
+            }
         }
     }
 
@@ -237,6 +250,7 @@ impl WrongKind {
             // JSON is valid YAML.
             Wanted::Scenario | Wanted::DriftSpec => !kind.is_certain(),
             Wanted::Report => kind == FileKind::Json,
+            Wanted::Reference => matches!(kind, FileKind::Model | FileKind::Table | FileKind::Yaml),
         };
         (!is_wanted).then_some(Self(kind, wanted))
     }
@@ -361,13 +375,26 @@ mod tests {
         let explained = |bytes, wanted| format!("{:#}", explain(anyhow!("no column \"y\""), bytes, wanted));
         for (bytes, wanted, expected) in [
             (&b"PAR1\x15"[..], Wanted::Table, "seems to be a Parquet table; save the table as CSV"),
+            (b"PAR1\x15", Wanted::Reference, "seems to be a Parquet table; save the table as CSV"),
+            (
+                b"PK\x03\x04",
+                Wanted::Reference,
+                "seems to be a ZIP archive, such as a PyTorch or Keras model or a spreadsheet; save a spreadsheet as CSV",
+            ),
+            (
+                b"\x80\x04\x95",
+                Wanted::Reference,
+                "seems to be a Python pickle, as joblib or scikit-learn writes; convert it to ONNX",
+            ),
+            (b"{\"a\": 1}", Wanted::Reference, "seems to be a JSON file of another kind; give a model file"),
+            (b"a,b\n1,2\n", Wanted::Reference, "no column"),
             (b"PAR1\x15", Wanted::Model, "seems to be a Parquet table; write the table as CSV, and train"),
             (b"\x80\x04\x95", Wanted::Table, "seems to be a Python pickle"),
             (b"PK\x03\x04", Wanted::Report, "seems to be a ZIP archive"),
             (
                 b"{\"format\": 2, \"card\": {",
                 Wanted::Table,
-                "seems to be a model file of `inference train` or `inference profile`; give the",
+                "seems to be a model file of `inference train` or `inference profile`; give a table",
             ),
             (b"a,b\n1,2\n", Wanted::Report, "seems to be a table; give a report"),
             // For these files, the reader's own error is kept.

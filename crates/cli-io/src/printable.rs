@@ -82,6 +82,21 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
+/// Returns a text, quoted if a shell would not read it as one word.
+///
+/// ```
+/// use cli_io::printable::shell_word;
+/// assert_eq!(["age", "a b", "it's"].map(shell_word), ["age", "'a b'", r"'it'\''s'"]);
+/// ```
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./:".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
 /// Returns whether a terminal would act on the character instead of showing it: C0, DEL and C1 controls, the line and
 /// paragraph separators, and the controls of Unicode's bidirectional algorithm (UAX #9).
 fn is_unsafe(character: char) -> bool {

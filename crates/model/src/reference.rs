@@ -20,6 +20,7 @@ use crate::{
     rare_categories::PooledColumns,
     shape::{Distance, Shape},
     split::{folds, parted},
+    table::Column,
 };
 use drift::SignalReference;
 use rand_chacha::ChaCha8Rng;
@@ -173,6 +174,16 @@ fn confidence(confidences: &[f64]) -> SignalReference {
     reference.recounted(counts)
 }
 
+/// Returns the reference of each column. `names` has the name of each signal.
+pub(crate) fn column_signals(table: &Table, names: &[String]) -> Vec<SignalReference> {
+    let columns = table.columns.par_iter().zip(names).enumerate();
+    let reference = |(at, (column, name)): (usize, (&Column, &String))| match &column.categories {
+        Some(categories) => SignalReference::of_categories(name, &table.column(at), &categories.known),
+        None => SignalReference::of_feature(name, &table.column(at)),
+    };
+    columns.map(reference).collect()
+}
+
 fn signals(
     table: &Table,
     prediction: SignalReference,
@@ -181,13 +192,7 @@ fn signals(
 ) -> Vec<SignalReference> {
     let distances: Vec<Option<f64>> = distances.iter().copied().map(Some).collect();
     let names = signal_names(table.columns.iter().map(|column| column.name.as_str()));
-    let features = table.columns.par_iter().zip(names).enumerate().map(|(at, (column, name))| match &column
-        .categories
-    {
-        Some(categories) => SignalReference::of_categories(&name, &table.column(at), &categories.known),
-        None => SignalReference::of_feature(&name, &table.column(at)),
-    });
-    let mut signals: Vec<SignalReference> = features.collect();
+    let mut signals = column_signals(table, &names);
     signals.push(prediction);
     signals.extend(confidences.map(confidence));
     signals.push(SignalReference::of_values("distance", &distances));
@@ -197,10 +202,7 @@ fn signals(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        iris,
-        table::{Categories, Column},
-    };
+    use crate::{iris, table::Categories};
     use drift::Shares;
     use rand::{RngExt, SeedableRng};
 

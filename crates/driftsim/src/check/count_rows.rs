@@ -39,12 +39,12 @@ pub struct TableCounts {
 pub struct Reading<'a> {
     /// The table's name in messages.
     pub place: &'a str,
-    /// Texts that stand for a missing value, in addition to those of the model's own table.
+    /// Texts that stand for a missing value, in addition to those of the model's own table, if the reference is a model.
     pub missing: &'a [String],
     /// The byte that separates the fields.
     pub separator: u8,
     /// The column with the true class or number, which the table must have. If `None`, it is the target column that the model was
-    /// trained on, which the table may lack.
+    /// trained on, which the table may lack. Must be `None` if the reference is a table.
     pub target: Option<&'a str>,
 }
 
@@ -61,9 +61,10 @@ impl TableCounts {
         let target = rows.target;
         let PartCounts { rows, unreadable, problems, mut signals, labelled, unknown } =
             map_reduce(blocks, |block| rows.count(&block), PartCounts::default, PartCounts::merge)?;
-        notes.extend(target.and_then(|target| unknown.note(rows, target, &reference.card)));
-        if reference.predictor.is_none() {
-            signals[reference.card.features.len()..].iter_mut().for_each(Vec::clear);
+        notes
+            .extend(target.zip(reference.card()).and_then(|(target, card)| unknown.note(rows, target, card)));
+        if reference.card().is_some() && reference.predictor().is_none() {
+            signals[reference.features().len()..].iter_mut().for_each(Vec::clear);
             notes.push(
                 "the reference is a model card without the model, so the signals of its output are not checked".into(),
             );
@@ -102,17 +103,19 @@ impl<'a> Rows<'a> {
         reference: &'a Reference,
     ) -> Result<(Self, Vec<String>, Block)> {
         let place = reading.place;
-        let card = &reference.card;
         let mut block = blocks.next().transpose()?.with_context(|| format!("{place}: the file is empty"))?;
         let mut records = records(&block, reading.separator);
         let mut header = ByteRecord::new();
         ensure!(records.read_byte_record(&mut header)?, "{place}: the file is empty");
         let end = records.position().byte() as usize;
         block.remove_before(end);
-        let target = reading.target.or(card.notation.target.as_deref());
-        let missing = card.notation.missing.iter().chain(reading.missing).cloned().collect();
+        let notation = reference.card().map(|card| &card.notation);
+        let target = reading.target.or(notation.and_then(|own| own.target.as_deref()));
+        let own_missing = notation.map_or(&[][..], |own| &own.missing);
+        let missing = own_missing.iter().chain(reading.missing).cloned().collect();
+        let schema = reference.schema();
         let (reader, notes) =
-            RecordReader::new(&header, card, target, missing, place, Interface::CommandLine)?;
+            RecordReader::new(&header, schema, target, missing, place, Interface::CommandLine)?;
         if let (Some(flag), false) = (reading.target, reader.has_target()) {
             bail!("{place}:1: --target: there is no column {}", quoted(flag));
         }
@@ -123,11 +126,11 @@ impl<'a> Rows<'a> {
     /// Counts the rows of a block.
     fn count(&self, block: &Block) -> PartCounts {
         let mut counts = PartCounts::default();
-        let signals = &self.reference.card.reference.signals;
+        let signals = self.reference.signals();
         counts.signals.extend(signals.iter().map(|signal| vec![0; signal.bins.len()]));
         let mut records = records(block, self.separator);
         let mut record = ByteRecord::new();
-        let mut row = vec![None; self.reference.card.features.len()];
+        let mut row = vec![None; self.reference.features().len()];
         // Reading from memory does not fail.
         while let Ok(true) = records.read_byte_record(&mut record) {
             if let Err(problem) =
@@ -145,20 +148,19 @@ impl<'a> Rows<'a> {
 
     /// Scores a row and counts its values and what the model makes of them.
     fn add(&self, row: &[Option<f64>], record: &ByteRecord, counts: &mut PartCounts) -> Result<(), String> {
-        let card = &self.reference.card;
         let batch = Batch { rows: BatchRows::one(row), others: &[] };
-        let predictions = self.reference.predictor.as_ref().map(|predictor| predictor.predict(batch));
+        let predictions = self.reference.predictor().map(|predictor| predictor.predict(batch));
         let prediction = predictions.transpose().map(|own| own.and_then(|mut own| own.pop()));
         let prediction = prediction.map_err(|error| match error {
             EngineError::Value { feature, problem, .. } => {
-                format!("column {}: {problem}", quoted(&card.features[feature].name))
+                format!("column {}: {problem}", quoted(&self.reference.features()[feature].name))
             }
             EngineError::Row { problem, .. } => format!("the model cannot score the row: {problem}"),
             EngineError::Failed(_) => error.to_string(),
         })?;
         let outputs = prediction.iter().flat_map(|prediction| prediction.signal_values().map(Some));
         let values = row.iter().copied().chain(outputs);
-        for ((signal, bins), value) in card.reference.signals.iter().zip(&mut counts.signals).zip(values) {
+        for ((signal, bins), value) in self.reference.signals().iter().zip(&mut counts.signals).zip(values) {
             bins[signal.bins.index(value)] += 1;
         }
         let label = self.reader.label(record, &mut counts.unknown);
@@ -204,7 +206,8 @@ mod tests {
 
     fn iris() -> Reference {
         let file = model::train(&model::iris::table(), &TrainOptions::new("iris")).unwrap();
-        Reference { predictor: Predictor::built_in(&file), card: file.card }
+        let predictor = Predictor::built_in(&file).map(Box::new);
+        Reference::Model { predictor, card: Box::new(file.card) }
     }
 
     fn count(text: &str, reference: &Reference) -> Result<TableCounts> {
@@ -228,9 +231,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!((table_counts.rows, table_counts.unreadable), (147, 0));
-        let features = reference.card.features.len();
-        for (counts, signal) in table_counts.counts[..features].iter().zip(&reference.card.reference.signals)
-        {
+        let features = reference.features().len();
+        for (counts, signal) in table_counts.counts[..features].iter().zip(reference.signals()) {
             assert_eq!(*counts, signal.counts, "{}", signal.name);
         }
         assert!(table_counts.counts.iter().all(|counts| counts.iter().sum::<u64>() == 147));
@@ -333,7 +335,8 @@ mod tests {
 
     #[test]
     fn with_a_card_alone_only_the_features_are_counted() {
-        let reference = Reference { predictor: None, ..iris() };
+        let card = Box::new(iris().card().unwrap().clone());
+        let reference = Reference::Model { predictor: None, card };
         let table_counts =
             count("sepal_length,sepal_width,petal_length,petal_width\n5,3,1,0.2\n", &reference).unwrap();
         assert_eq!(

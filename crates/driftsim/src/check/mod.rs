@@ -1,42 +1,59 @@
-//! `driftsim check`: judges a table against a model.
+//! `driftsim check`: judges a table, or the counts of a server, against a model or another table.
 //!
-//! Layout: `blocks` cuts the table into parts, [`count_rows`] reads and counts the rows of each, on all cores (`parallel`), [`judged`]
-//! is the result, `text` and `page` show it.
+//! Layout: [`reference`](mod@reference) is what is judged against. `blocks` cuts a table into parts, [`count_rows`] reads and counts the
+//! rows of each, on all cores (`parallel`). `server` fetches the pages of a server, [`server_counts`] reads the counts. [`judged`] is the
+//! result, `text` and `page` show it.
 
 mod blocks;
 pub mod count_rows;
 pub mod judged;
 mod page;
 mod parallel;
+pub mod reference;
+mod server;
+pub mod server_counts;
 mod text;
 
 use anyhow::{Context, Result, bail, ensure};
-use cli_io::{
-    file_kind::{self, FileKind, Wanted},
-    stdout::print,
-    table_file::TableFile,
-};
+use cli_io::{stdout::print, table_file::TableFile};
+use cli_meta::ColumnFlags;
 use count_rows::{Reading, TableCounts};
 use drift::Verdict;
 use judged::{Judged, Overall};
-use model::{ModelCard, ModelFile, Predictor};
-use std::{
-    io::Read,
-    path::{Path, PathBuf},
-};
+use model::CsvOptions;
+use reference::Reference;
+use server::{Page, check_scheme, is_address};
+use server_counts::ServerCounts;
+use std::path::{Path, PathBuf};
+
+/// The field separator of tables, unless a flag gives another.
+const SEPARATOR: u8 = b',';
+
+const ENVIRONMENT: &str = "Environment: The token in DRIFTSIM_BEARER_TOKEN is sent to the addresses of --current and --reference. An \
+address may instead have a user name and a password, as in http://user:password@host, but `ps` shows them.";
 
 /// The flags of `driftsim check`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = ENVIRONMENT)]
 pub struct Args {
-    /// Table to judge: a CSV file with a header, plain or gzip-compressed, or - for standard input
-    #[arg(long, value_name = "FILE.csv|-")]
+    /// Rows to judge: a table as CSV, - for standard input, or the address of a server's metrics
+    ///
+    /// A table has a header, and may be gzip-compressed. The address is that of the metrics of `inference serve` or `inference watch`, such
+    /// as http://127.0.0.1:8000/metrics: the rows that the server counted since its start are judged. The reference must then be the model
+    /// that the server runs: the file or the profile that it was started with, or the answer of its GET /model.
+    #[arg(long, value_name = "FILE.csv|-|URL")]
     current: PathBuf,
-    /// Reference to judge the table against: a model file, a profile, or a model card as GET /model returns it; - reads it from
-    /// standard input
-    #[arg(long, value_name = "MODEL.json|CARD.json|-")]
+    /// Reference to judge the rows against: a model file, a profile, a model card, or a table as CSV; - for standard input
+    ///
+    /// A model card is what GET /model of a service returns; its address, such as http://127.0.0.1:8000/model, may also be given.
+    /// A table, which may be gzip-compressed, is compared column by column. The types of its columns are inferred as in `inference train`.
+    /// Both tables must have the same separator and the same texts for missing values.
+    #[arg(long, value_name = "MODEL.json|CARD.json|FILE.csv|-|URL")]
     reference: PathBuf,
-    /// Column with the true class, for the accuracy if the reference contains the model; by default the target column that the
-    /// model was trained on, if the table has it
+    /// Column with the true class, for the accuracy; if the reference is a table, the column is not compared
+    ///
+    /// The accuracy is measured if the reference contains the model. By default, the column is the target column that the model was trained
+    /// on, if the table has it.
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     target: Option<String>,
     /// Format of the result
@@ -46,9 +63,14 @@ pub struct Args {
     /// repeated
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     missing: Vec<String>,
-    /// Character between the fields, \t for a tab
-    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = cli_io::table_file::separator)]
-    separator: u8,
+    /// Character between the fields, \t for a tab [default: ,]
+    #[arg(long, value_name = "CHARACTER", value_parser = cli_io::table_file::separator)]
+    separator: Option<u8>,
+    /// Additional certificate authorities to trust over https:// (PEM)
+    #[arg(long, value_name = "FILE.pem")]
+    ca_cert: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Columns, if the reference is a table")]
+    columns: ColumnFlags,
 }
 
 /// The format in which the result is written.
@@ -62,36 +84,12 @@ pub enum Format {
     Html,
 }
 
-/// The reference that a table is judged against.
-pub struct Reference {
-    /// The model's card.
-    pub card: ModelCard,
-    /// The model, if the file contains it. Without it, the signals of its output are not checked, and there is no accuracy.
-    pub predictor: Option<Predictor>,
-}
-
-/// Judges a table and writes the result to standard output.
+/// Judges a table or the counts of a server, and writes the result to standard output.
 ///
 /// # Errors
-/// If the table or the reference cannot be read, or no row of the table can.
+/// Those of [`judge`], and if standard output cannot be written to.
 pub fn run(args: &Args) -> Result<Overall> {
-    let stdin = Path::new("-");
-    ensure!(
-        args.current != stdin || args.reference != stdin,
-        "--current and --reference cannot both be standard input; give a file for one of them"
-    );
-    let reference = read_reference(&args.reference)?;
-    let mut current = TableFile::open("--current", &args.current)?;
-    let place = current.place.clone();
-    let reading = Reading {
-        place: &place,
-        missing: &args.missing,
-        separator: args.separator,
-        target: args.target.as_deref(),
-    };
-    let counts =
-        TableCounts::count(current.text(), &reading, &reference).map_err(|error| current.explain(error))?;
-    let judged = Judged::new(&reference, &counts, &place)?;
+    let judged = judge(args)?;
     print(match args.format {
         Format::Text => text::render(&judged),
         Format::Json => serde_json::to_string_pretty(&judged)? + "\n",
@@ -100,31 +98,101 @@ pub fn run(args: &Args) -> Result<Overall> {
     Ok(judged.overall)
 }
 
-fn read_reference(path: &Path) -> Result<Reference> {
-    let place = || format!("--reference {}", path.display());
-    let bytes = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        std::fs::read(path)
-    };
-    let bytes = bytes.with_context(|| format!("{}: cannot be read", place()))?;
-    let text = || str::from_utf8(&bytes).context("is not text");
-    if FileKind::guess(&bytes) == Some(FileKind::Table) {
+/// Judges a table or the counts of a server.
+///
+/// # Errors
+/// If the rows or the reference cannot be read, if no row of the table can, if the server counts for another model, or if a flag does not
+/// apply.
+pub fn judge(args: &Args) -> Result<Judged> {
+    let stdin = Path::new("-");
+    ensure!(
+        args.current != stdin || args.reference != stdin,
+        "--current and --reference cannot both be standard input; give a file for one of them"
+    );
+    check_scheme("--current", &args.current)?;
+    check_scheme("--reference", &args.reference)?;
+    if is_address(&args.current) { judge_server(args) } else { judge_table(args) }
+}
+
+fn judge_server(args: &Args) -> Result<Judged> {
+    let page = Page::of_metrics(&args.current)?;
+    let flags = [
+        ("--target", args.target.is_some()),
+        ("--missing", !args.missing.is_empty()),
+        ("--separator", args.separator.is_some()),
+    ];
+    if let Some(flag) = first_given(&flags).or_else(|| args.column_flag()) {
         bail!(
-            "{}: expected a model, got a table; train a model on it first: inference train --data {} --target COLUMN --out MODEL.json",
-            place(),
-            path.display()
+            "{flag}: is for tables, but --current is the address of a server's metrics; leave the flag out"
         );
     }
-    if FileKind::guess(&bytes) == Some(FileKind::Model) {
-        let file = text().and_then(|text| Ok(ModelFile::from_json(text)?)).with_context(place)?;
-        return Ok(Reference { predictor: Predictor::built_in(&file), card: file.card });
+    let reference = args.reference(None)?;
+    let card = reference.card().context("the reference is not a model")?;
+    let counts = ServerCounts::read(&page.fetch(args.ca_cert.as_deref())?, &page.to_string(), card)?;
+    Judged::of_server(&reference, &counts, &page.to_string())
+}
+
+fn judge_table(args: &Args) -> Result<Judged> {
+    let options = args.options();
+    let reference = args.reference(Some(&options))?;
+    let is_table = matches!(reference, Reference::Table(_));
+    if let (false, Some(flag)) = (is_table, args.column_flag()) {
+        bail!(
+            "{flag}: is for a reference that is a table, but --reference is a model, which determines its columns; leave the flag out"
+        );
     }
-    let card: Result<ModelCard> = text().and_then(|text| Ok(serde_json::from_str(text)?));
-    let card = card.map_err(|error| file_kind::explain(error, &bytes, Wanted::Model)).with_context(place)?;
-    card.check().with_context(place)?;
-    Ok(Reference { card, predictor: None })
+    let mut current = TableFile::open("--current", &args.current)?;
+    let place = current.place.clone();
+    let reading = Reading {
+        place: &place,
+        missing: &args.missing,
+        separator: args.separator.unwrap_or(SEPARATOR),
+        target: args.target.as_deref().filter(|_| !is_table),
+    };
+    let counts =
+        TableCounts::count(current.text(), &reading, &reference).map_err(|error| current.explain(error))?;
+    Judged::of_table(&reference, &counts, &place)
+}
+
+impl Args {
+    /// Reads the reference. Without options for a table, it must be a model.
+    fn reference(&self, options: Option<&CsvOptions>) -> Result<Reference> {
+        if is_address(&self.reference) {
+            let page = Page::of_card(&self.reference)?;
+            return page.card(&page.fetch(self.ca_cert.as_deref())?);
+        }
+        let mut file = TableFile::open("--reference", &self.reference)?;
+        Reference::read(&mut file, options)
+    }
+
+    /// Returns the options for reading a reference table.
+    fn options(&self) -> CsvOptions {
+        CsvOptions {
+            target: self.target.clone(),
+            aside: Vec::new(),
+            numeric: self.columns.numeric.clone(),
+            categorical: self.columns.categorical.clone(),
+            drop: self.columns.drop.clone(),
+            missing: self.missing.clone(),
+            drop_unlabelled: false,
+            keep_spaces: false,
+            separator: self.separator.unwrap_or(SEPARATOR),
+        }
+    }
+
+    /// Returns a flag for the columns of a reference table, if one was given.
+    fn column_flag(&self) -> Option<&'static str> {
+        let ColumnFlags { categorical, numeric, drop } = &self.columns;
+        first_given(&[
+            ("--categorical", !categorical.is_empty()),
+            ("--numeric", !numeric.is_empty()),
+            ("--drop", !drop.is_empty()),
+        ])
+    }
+}
+
+fn first_given(flags: &[(&'static str, bool)]) -> Option<&'static str> {
+    flags.iter().find(|(_, is_given)| *is_given).map(|(flag, _)| *flag)
 }
 
 impl Overall {
@@ -152,16 +220,13 @@ mod tests {
     use super::*;
     use crate::fixtures;
     use model::ModelFile;
-    use std::io::Write as _;
 
-    /// Judges a table against a profile that is read from a file, in all formats.
+    /// Judges a table against a profile, in all formats.
     fn judged(file: &ModelFile, table: &str) -> (Judged, [String; 3]) {
-        let mut profile = tempfile::NamedTempFile::new().unwrap();
-        profile.write_all(file.to_json().unwrap().as_bytes()).unwrap();
-        let reference = read_reference(profile.path()).unwrap();
+        let reference = Reference::of_json(file.to_json().unwrap().as_bytes(), "profile.json").unwrap();
         let reading = Reading { place: "t.csv", missing: &[], separator: b',', target: None };
         let counts = TableCounts::count(table.as_bytes(), &reading, &reference).unwrap();
-        let judged = Judged::new(&reference, &counts, "t.csv").unwrap();
+        let judged = Judged::of_table(&reference, &counts, "t.csv").unwrap();
         let shown =
             [text::render(&judged), serde_json::to_string_pretty(&judged).unwrap(), page::render(&judged)];
         (judged, shown)

@@ -4,7 +4,6 @@ use super::{
     judged::{Judged, JudgedBin, JudgedSignal, Overall},
     word,
 };
-use crate::counted::counted;
 use drift::Verdict;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -25,33 +24,26 @@ pub(super) fn render(judged: &Judged) -> String {
     };
     let drifting = |signal: &&JudgedSignal| signal.verdict == Verdict::Drifting;
     let (mut first, rest): (Vec<_>, Vec<_>) = judged.signals.iter().partition(drifting);
-    first.sort_by(|a, b| b.psi.total_cmp(&a.psi));
+    first.sort_by(|a, b| b.psi.unwrap_or_default().total_cmp(&a.psi.unwrap_or_default()));
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (judged.table) " against " (judged.model) }
+                title { (judged.current.place()) " against " (judged.reference) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
-                    h1 { (judged.table) }
+                    h1 { (judged.current.place()) }
                     p.verdict.(class) { (judged.summary()) }
-                    p.meta { (counted(judged.rows, "row", "rows")) " against model " (judged.model) " " (judged.version) }
-                    @if let Some(accuracy) = judged.accuracy {
-                        p.meta {
-                            "accuracy " (format!("{accuracy:.3}")) " on " (counted(judged.labelled_rows, "row", "rows")) " with a class"
-                            @if let Some(reference) = judged.reference_accuracy {
-                                (format!(", {reference:.3} on the reference"))
-                            }
-                        }
-                    }
+                    p.meta { (judged.rows_in_words()) " against " (judged.reference) }
+                    @if let Some(accuracy) = judged.accuracy_in_words() { p.meta { (accuracy) } }
                     @for note in &judged.notes { p.meta { (note) } }
-                    @if !judged.problems.is_empty() {
-                        h2 { "Rows that could not be read: " (judged.unreadable_rows) }
-                        ul { @for problem in &judged.problems { li { (problem) } } }
+                    @if !judged.current.problems().is_empty() {
+                        h2 { "Rows that could not be read: " (judged.current.unreadable_rows()) }
+                        ul { @for problem in judged.current.problems() { li { (problem) } } }
                     }
                     (signals(&first))
                     @if first.is_empty() || rest.len() <= UNFOLDED {
@@ -97,9 +89,9 @@ fn line(signal: &JudgedSignal) -> Markup {
     html! {
         tr {
             td { (signal.signal) }
-            td.number { (format!("{:.3}", signal.psi)) }
-            td.number { (format!("{:.3}", signal.limit)) }
-            td.number { (signal.detectable_above_limit().map_or("–".to_owned(), |psi| format!("{psi:.3}"))) }
+            @for number in [signal.psi, signal.limit, signal.detectable_above_limit()] {
+                td.number { (number.map_or("–".to_owned(), |number| format!("{number:.3}"))) }
+            }
             td.(class(signal.verdict)) { (word(signal.verdict)) }
         }
     }
@@ -144,6 +136,7 @@ fn bins(bins: &[&JudgedBin], greatest: f64) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use super::super::judged::{Against, Current};
     use super::*;
 
     fn signal(name: &str, verdict: Verdict, psi: f64, bins: usize) -> JudgedSignal {
@@ -154,21 +147,19 @@ mod tests {
             contribution: at as f64,
         };
         let bins = (0..bins).map(bin).collect();
-        JudgedSignal { signal: name.to_owned(), verdict, psi, limit: 0.1, detectable: None, bins }
+        let (signal, psi) = (name.to_owned(), Some(psi));
+        JudgedSignal { signal, verdict, rows: 100, psi, limit: Some(0.1), detectable: None, bins }
     }
 
     fn page(signals: Vec<JudgedSignal>) -> String {
         render(&Judged {
-            table: "t.csv".into(),
-            model: "m".into(),
-            version: "v".into(),
+            current: Current::Table { table: "t.csv".into(), unreadable_rows: 0, problems: Vec::new() },
+            reference: Against::Model { model: "m".into(), version: "v".into() },
             overall: Overall::Steady,
             rows: 100,
             labelled_rows: 0,
             accuracy: None,
             reference_accuracy: Some(0.9),
-            unreadable_rows: 0,
-            problems: Vec::new(),
             notes: Vec::new(),
             signals,
         })

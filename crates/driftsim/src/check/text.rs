@@ -16,23 +16,23 @@ const NAME: usize = 32;
 
 pub(super) fn render(judged: &Judged) -> String {
     let mut text = format!(
-        "{} against {} {}\n{}, {}\n\n",
-        judged.table,
-        judged.model,
-        judged.version,
-        counted(judged.rows, "row", "rows"),
+        "{} against {}\n{}, {}\n\n",
+        judged.current.place(),
+        judged.reference,
+        judged.rows_in_words(),
         judged.summary()
     );
     let width =
         judged.signals.iter().map(|signal| shown(&signal.signal).chars().count()).max().unwrap_or_default();
     text += &format!("  {:<width$}  {:>8}  {:>8}  {:>10}  verdict\n", "signal", "PSI", "limit", "detectable");
     for signal in &judged.signals {
-        let detectable = signal.detectable_above_limit().map_or("-".to_owned(), |psi| format!("{psi:.3}"));
+        let number = |number: Option<f64>| number.map_or("-".to_owned(), |number| format!("{number:.3}"));
         text += &format!(
-            "  {:<width$}  {:>8.3}  {:>8.3}  {detectable:>10}  {}\n",
+            "  {:<width$}  {:>8}  {:>8}  {:>10}  {}\n",
             shown(&signal.signal),
-            signal.psi,
-            signal.limit,
+            number(signal.psi),
+            number(signal.limit),
+            number(signal.detectable_above_limit()),
             word(signal.verdict)
         );
         if signal.verdict == Verdict::Drifting {
@@ -48,21 +48,16 @@ pub(super) fn render(judged: &Judged) -> String {
             }
         }
     }
-    if let Some(accuracy) = judged.accuracy {
-        let rows = counted(judged.labelled_rows, "row", "rows");
-        text += &format!("accuracy {accuracy:.3} on {rows} with a class");
-        if let Some(reference) = judged.reference_accuracy {
-            text += &format!(", {reference:.3} on the reference");
-        }
-        text += "\n";
+    if let Some(accuracy) = judged.accuracy_in_words() {
+        text += &format!("{accuracy}\n");
     }
     for note in &judged.notes {
         text += &format!("note: {note}\n");
     }
-    for problem in &judged.problems {
+    for problem in judged.current.problems() {
         text += &format!("not read: {problem}\n");
     }
-    let further = judged.unreadable_rows.saturating_sub(judged.problems.len() as u64);
+    let further = judged.current.unreadable_rows().saturating_sub(judged.current.problems().len() as u64);
     if further > 0 {
         text += &format!("not read: {}\n", counted(further, "further row", "further rows"));
     }

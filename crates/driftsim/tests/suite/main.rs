@@ -8,4 +8,6 @@ mod common;
 mod monitor;
 mod presets;
 mod properties;
+mod server;
 mod steady;
+mod table_reference;

@@ -2,12 +2,12 @@
 
 use crate::harness::Service;
 use inference::{Settings, load_model};
-use model::{CsvOptions, ModelCard, TrainOptions, read_csv};
+use model::{CsvOptions, ModelFile, TrainOptions, read_csv};
 use serde_json::json;
 use std::process::Command;
 
 /// Returns generated customers: two numbers, a text, a boolean, a code, and a plan that determines whether they leave.
-fn customers() -> String {
+pub fn customers() -> String {
     let plan = |row: usize| ["monthly", "yearly", "two years"][row * 7 % 3];
     let rows = (0..400).map(|row| {
         let leaves = if plan(row) == "monthly" && row % 5 != 0 { "yes" } else { "no" };
@@ -28,17 +28,16 @@ fn customers() -> String {
     "age,distance,city,new,code,plan,leaves\n".to_owned() + &rows.collect::<String>()
 }
 
-fn service() -> (Service, ModelCard) {
+pub fn service() -> (Service, ModelFile) {
     let options = CsvOptions { categorical: vec!["code".into()], ..CsvOptions::new("leaves") };
     let table = read_csv(customers().as_bytes(), "customers.csv", &options).unwrap().table;
     let file = model::train(&table, &TrainOptions::new("customers")).unwrap();
-    let card = file.card.clone();
-    (Service::of(Settings::default(), file), card)
+    (Service::of(Settings::default(), file.clone()), file)
 }
 
 #[tokio::test]
 async fn categories_are_accepted_as_the_table_writes_them() {
-    let (service, card) = service();
+    let (service, ModelFile { card, .. }) = service();
     assert!(card.training.class_scores[1].recall > 0.5, "{:?}", card.training);
     let row =
         json!({ "age": 30, "distance": 5.5, "city": "Oslo", "new": true, "code": 20, "plan": "monthly" });
@@ -175,7 +174,7 @@ async fn a_value_of_the_wrong_type_names_the_field_and_an_example() {
 
 #[tokio::test]
 async fn a_feature_with_the_name_of_an_output_has_a_separate_signal() {
-    let (service, card) = service();
+    let (service, ModelFile { card, .. }) = service();
     let names: Vec<&str> = card.reference.signals.iter().map(|signal| signal.name.as_str()).collect();
     assert_eq!(
         names,
@@ -193,7 +192,7 @@ async fn a_feature_with_the_name_of_an_output_has_a_separate_signal() {
 
 #[tokio::test]
 async fn rows_of_the_simulator_are_accepted_and_judged_steady() {
-    let (service, card) = service();
+    let (service, ModelFile { card, .. }) = service();
     assert!(card.simulator.check.drifting.is_empty(), "{:?}", card.simulator.check);
     let source = driftsim::RowSource::new(&card, &driftsim::DriftSpec::steady(), 5).unwrap();
     for row in source.take(200) {

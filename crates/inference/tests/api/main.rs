@@ -6,6 +6,7 @@ mod awkward;
 mod bad_input;
 mod binary;
 mod categories;
+mod check;
 mod clock;
 mod connections;
 mod docs;

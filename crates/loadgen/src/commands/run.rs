@@ -2,7 +2,7 @@
 
 use super::preflight::{check_alerts, check_queries, fit, read_profile};
 use crate::{
-    connect::{Endpoint, Target, Tls},
+    connect::{Endpoint, Target, Tls, page_url},
     engine,
     exit::Exit,
     metrics::Metrics,
@@ -103,24 +103,7 @@ pub struct Args {
 }
 
 fn http_url(text: &str) -> Result<Url, String> {
-    without_query(text, "put it into the `path` of the scenario's payloads")
-}
-
-fn page_url(text: &str) -> Result<Url, String> {
-    without_query(text, "remove it; tokens are read from the environment")
-}
-
-fn without_query(text: &str, remedy: &str) -> Result<Url, String> {
-    let url: Url =
-        text.parse().map_err(|error| format!("{error}; expected something like http://127.0.0.1:8000"))?;
-    if url.query().is_some() || url.fragment().is_some() {
-        // The message does not show the query, because it may contain a key.
-        return Err(format!("an address must not have a query; {remedy}"));
-    }
-    match (url.scheme(), url.has_host()) {
-        ("http" | "https", true) => Ok(url),
-        _ => Err("expected an address that begins with http:// or https://".into()),
-    }
+    scrape::endpoint::http_url(text, "put it into the `path` of the scenario's payloads")
 }
 
 /// Runs a scenario and writes its report.

@@ -1,15 +1,9 @@
-//! Holds what connections to servers need: addresses, credentials, TLS. What does not belong here: requests and the meaning
-//! of answers ([`crate::engine`], [`crate::watch`]).
+//! Holds what connections to servers need: the target, and addresses, credentials and TLS from crate `scrape`. What does not belong
+//! here: requests and the meaning of answers ([`crate::engine`], [`crate::watch`]).
 
-mod endpoint;
-pub mod tls;
-
-pub use endpoint::{Endpoint, bearer, redacted};
-pub use tls::Tls;
+pub use scrape::{Endpoint, Fetcher, ReadError, Tls, bearer, page_url, redacted, tls};
 
 use reqwest::Client;
-use rustls::ClientConfig;
-use std::error::Error;
 
 /// The `User-Agent` header, by which a server's log identifies these requests.
 pub const USER_AGENT: &str = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
@@ -44,28 +38,5 @@ impl Target {
 /// # Errors
 /// If the client cannot be created.
 pub fn client(tls: &Tls) -> Result<Client, reqwest::Error> {
-    Client::builder()
-        .tls_backend_preconfigured(ClientConfig::clone(&tls.config()))
-        .http1_only()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .user_agent(USER_AGENT)
-        .build()
-}
-
-/// Returns the innermost cause of a failed request, because reqwest's own message only repeats the address.
-pub fn cause(error: &reqwest::Error) -> String {
-    if let Some(words) = tls::refusal(error) {
-        return words;
-    }
-    let mut innermost: &dyn Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    let words = innermost.to_string();
-    if words.contains("invalid HTTP version") {
-        return format!("{words}; the answer is not HTTP; if the server uses TLS, give an https:// address");
-    }
-    words
+    scrape::client(tls, USER_AGENT)
 }

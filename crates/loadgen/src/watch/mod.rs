@@ -17,12 +17,12 @@ pub mod routes;
 pub mod signals;
 pub mod snapshot;
 pub mod target_labels;
-pub mod text_format;
 
 pub use alerts::Alerts;
 pub use counter_increases::{CounterIncreases, Vitals};
 pub use prometheus::{PrometheusEvent, PrometheusWatch};
 pub use routes::Routes;
+pub use scrape::text_format;
 pub use signals::{SignalState, State};
 pub use snapshot::Snapshot;
 

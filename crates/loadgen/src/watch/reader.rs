@@ -10,14 +10,11 @@ use super::{
     text_format,
 };
 use crate::{
-    connect::{Endpoint, Target, cause, client, tls},
+    connect::{Endpoint, Fetcher, ReadError, Target, USER_AGENT},
     scenario::TargetLabels,
 };
 use model::ModelCard;
-use reqwest::{
-    Client, Response, StatusCode, Url,
-    header::{AUTHORIZATION, HeaderValue, LOCATION},
-};
+use reqwest::{StatusCode, Url};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::{
     task::JoinSet,
@@ -38,14 +35,10 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 const PROFILE: &str = "name the address of an inference service in --target, or the profile of the model in --profile (`inference \
 profile` writes one for any model server)";
 
-/// The largest response that is read, in bytes. Model cards with hundreds of features and metrics of a hundred classes are much
-/// smaller.
-const LARGEST: usize = 64 << 20;
-
 /// Reads from the target and from Prometheus. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    client: Client,
+    fetcher: Fetcher,
     target: Target,
     routes: Routes,
     /// The name of the model whose series count, if it is known.
@@ -63,7 +56,8 @@ impl Reader {
         routes: Routes,
         prometheus: Option<Endpoint>,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: client(&target.tls)?, target: target.clone(), routes, model: None, prometheus })
+        let fetcher = Fetcher::new(&target.tls, USER_AGENT, TIMEOUT)?;
+        Ok(Self { fetcher, target: target.clone(), routes, model: None, prometheus })
     }
 
     /// Ignores the series of other models, which a page may have if its server observes several models.
@@ -78,7 +72,7 @@ impl Reader {
     pub async fn card(&self) -> Result<ModelCard, String> {
         let target = &self.target.endpoint;
         let url = target.below("model");
-        let body = self.get(target.authorization(), &url).await.map_err(|error| match error {
+        let body = self.fetcher.get(target.authorization(), &url).await.map_err(|error| match error {
             ReadError::Unreachable(error) => format!(
                 "{error}\nstart the service there with `inference serve`, or name another address in --target"
             ),
@@ -89,7 +83,7 @@ impl Reader {
                 format!("{error}\nset environment variable LOADGEN_BEARER_TOKEN to a token that the service accepts")
             }
             ReadError::Unavailable(error) => error,
-            ReadError::Other(error) => format!("{error}\n{PROFILE}"),
+            ReadError::Tls(error) | ReadError::Other(error) => format!("{error}\n{PROFILE}"),
         })?;
         let card: ModelCard = serde_json::from_slice(&body)
             .map_err(|error| format!("{url}: the answer is not a model card ({error})\n{PROFILE}"))?;
@@ -104,7 +98,7 @@ impl Reader {
     pub async fn metrics(&self) -> Result<Snapshot, String> {
         let metrics = &self.target.metrics;
         let url = metrics.url();
-        let body = self.get(metrics.authorization(), url).await.map_err(String::from)?;
+        let body = self.fetcher.get(metrics.authorization(), url).await.map_err(String::from)?;
         let page = std::str::from_utf8(&body).map_err(|error| format!("{url}: {error}"))?;
         text_format::parse(page)
             .map(|samples| Snapshot::new(&samples, &self.routes, self.model.as_deref()))
@@ -142,7 +136,7 @@ impl Reader {
             ReadError::Unauthorized(words) => Err(format!(
                 "{words}\nset environment variable LOADGEN_PROMETHEUS_BEARER_TOKEN to a token that Prometheus accepts"
             )),
-            ReadError::Other(words) => Err(format!(
+            ReadError::Tls(words) | ReadError::Other(words) => Err(format!(
                 "{words}\nname the address of a Prometheus server in --prometheus, with the path before /api/v1 if there is one"
             )),
         })
@@ -191,8 +185,8 @@ impl Reader {
         let prometheus = self.prometheus.as_ref()?;
         let url = query_url(prometheus, expr);
         let answer = async {
-            let response = self.send(prometheus.authorization(), &url).await?;
-            Ok::<_, ReadError>((response.status(), body(response, &url).await?))
+            let response = self.fetcher.send(prometheus.authorization(), &url).await?;
+            Ok::<_, ReadError>((response.status(), self.fetcher.body(response, &url).await?))
         };
         let (status, body) = match answer.await {
             Ok(answer) => answer,
@@ -219,7 +213,7 @@ impl Reader {
             let reader = self.clone();
             answers.spawn(async move {
                 let url: Url = address.parse().map_err(|error| format!("Alertmanager {address}: {error}"))?;
-                let body = reader.get(None, &url).await?;
+                let body = reader.fetcher.get(None, &url).await?;
                 alertmanager::held(&body).map_err(|error| format!("{url}: {error}"))
             });
         }
@@ -247,31 +241,8 @@ impl Reader {
         url: &Url,
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T, ReadError> {
-        let body = self.get(prometheus.authorization(), url).await?;
+        let body = self.fetcher.get(prometheus.authorization(), url).await?;
         read(&body).map_err(|error| ReadError::Other(format!("{url}: {error}")))
-    }
-
-    async fn get(&self, authorization: Option<&HeaderValue>, url: &Url) -> Result<Vec<u8>, ReadError> {
-        let response = self.send(authorization, url).await?;
-        if response.status() != StatusCode::OK {
-            return Err(refused(url, &response));
-        }
-        body(response, url).await
-    }
-
-    async fn send(&self, authorization: Option<&HeaderValue>, url: &Url) -> Result<Response, ReadError> {
-        let mut request = self.client.get(url.clone()).timeout(TIMEOUT);
-        if let Some(authorization) = authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        request.send().await.map_err(|error| {
-            let unreachable = (error.is_connect() || error.is_timeout()) && tls::failure(&error).is_none();
-            if unreachable {
-                ReadError::Unreachable(request_error(url, &error))
-            } else {
-                ReadError::Other(request_error(url, &error))
-            }
-        })
     }
 }
 
@@ -279,69 +250,4 @@ fn query_url(prometheus: &Endpoint, expr: &str) -> Url {
     let mut url = prometheus.below("api/v1/query");
     url.query_pairs_mut().append_pair("query", expr);
     url
-}
-
-async fn body(mut response: Response, url: &Url) -> Result<Vec<u8>, ReadError> {
-    let mut body = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| ReadError::Other(request_error(url, &error)))?
-    {
-        body.extend_from_slice(&chunk);
-        if body.len() > LARGEST {
-            return Err(ReadError::Other(format!("GET {url}: answered more than {} MiB", LARGEST >> 20)));
-        }
-    }
-    Ok(body)
-}
-
-/// Why a response could not be read, with a variant for each remedy.
-enum ReadError {
-    /// No answer.
-    Unreachable(String),
-    /// A redirect.
-    Moved { from: String, to: String },
-    /// The server requires authentication.
-    Unauthorized(String),
-    /// A temporary error of the server.
-    Unavailable(String),
-    /// Anything else.
-    Other(String),
-}
-
-impl From<ReadError> for String {
-    fn from(unread: ReadError) -> Self {
-        match unread {
-            ReadError::Unreachable(words)
-            | ReadError::Unauthorized(words)
-            | ReadError::Unavailable(words)
-            | ReadError::Other(words) => words,
-            ReadError::Moved { from, to } => {
-                format!("{from} redirected to {to}, but redirects are not followed")
-            }
-        }
-    }
-}
-
-fn refused(url: &Url, response: &Response) -> ReadError {
-    let status = response.status();
-    let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
-    match location.and_then(|to| url.join(to).ok()) {
-        Some(to) if status.is_redirection() => {
-            ReadError::Moved { from: format!("GET {url}: answered {status} and"), to: to.into() }
-        }
-        _ if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => {
-            ReadError::Unauthorized(format!("GET {url}: answered {status}"))
-        }
-        _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            ReadError::Unavailable(format!("GET {url}: answered {status}"))
-        }
-        _ => ReadError::Other(format!("GET {url}: answered {status}")),
-    }
-}
-
-fn request_error(url: &Url, error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("GET {url}: no answer within {} s", TIMEOUT.as_secs());
-    }
-    format!("GET {url}: {}", cause(error))
 }

@@ -35,7 +35,7 @@ use layout::{Layout, layout};
 use rows::{rows_of, without_mark};
 use std::io::Read;
 use unfit::{counted, drop_all, sentences};
-use useless::useless_columns;
+use useless::{row_number_note, useless_columns};
 use values::{OtherCategories, Values, read_values};
 
 /// The limit for numbers. The squares of smaller numbers, and sums of many such squares, are finite.
@@ -161,6 +161,13 @@ impl ReferenceTable {
             Some(line) => format!("{}:{line}", self.file),
             None => self.file.clone(),
         }
+    }
+
+    /// Returns notes on columns that seem to have row numbers, in which other rows always differ from those of the table.
+    pub fn row_number_notes(&self) -> Vec<String> {
+        let numeric = self.columns.iter().zip(&self.values).filter(|(column, _)| column.categories.is_none());
+        let notes = numeric.filter_map(|(column, values)| row_number_note(&column.name, values));
+        column_notes::sentences(&notes.collect::<Vec<_>>())
     }
 }
 

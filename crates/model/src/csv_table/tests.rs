@@ -333,6 +333,9 @@ fn row_numbers_in_any_order_are_noted() {
             "column \"m\": counts the rows; leave it out with --drop m if it is a row number",
         ]
     );
+    let options = CsvOptions::new("class");
+    let reference = read_reference(text.as_bytes(), "data.csv", &options).unwrap();
+    assert_eq!(reference.row_number_notes(), read(&text).unwrap().notes);
 }
 
 #[test]

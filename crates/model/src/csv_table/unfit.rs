@@ -1,6 +1,7 @@
 //! Writes the sentences about columns that cannot be used. Columns with the same fault and the same remedy share a sentence.
 
 use cli_io::printable::quoted;
+pub(super) use cli_io::printable::shell_word;
 
 /// The greatest number of columns that a sentence names.
 pub(super) const MAX_NAMED: usize = 20;
@@ -83,16 +84,6 @@ pub(super) fn listed(names: &[&str]) -> String {
     match names.len().saturating_sub(MAX_NAMED) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-/// Returns a text, quoted if a shell would not read it as one word.
-pub(super) fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./:".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 

@@ -24,10 +24,8 @@ pub(super) fn useless_columns(
         let name = &layout.header[at];
         if is_constant(values, &profiles[at], column_type) {
             constant.push(format!("--drop {}", shell_word(name)));
-        } else if column_type == ColumnType::Numeric
-            && let Some(what) = row_number(name, values)
-        {
-            notes.push(ColumnNote { column: name.clone(), about: About::RowNumbers(what) });
+        } else if column_type == ColumnType::Numeric {
+            notes.extend(row_number_note(name, values));
         }
     }
     let count = constant.len();
@@ -42,6 +40,12 @@ pub(super) fn useless_columns(
         format!("{what} {flags}{}", if more > 0 { format!(" and {more} more") } else { String::new() })
     });
     (notes, constant)
+}
+
+/// Returns a note on a numeric column that seems to have row numbers.
+pub(super) fn row_number_note(name: &str, values: &[f64]) -> Option<ColumnNote> {
+    let about = About::RowNumbers(row_number(name, values)?);
+    Some(ColumnNote { column: name.to_owned(), about })
 }
 
 /// Returns why a numeric column seems to have row numbers: its values are different integers that fill most of a range, or it has

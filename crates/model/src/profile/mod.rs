@@ -8,7 +8,7 @@ use crate::{
     file::ExternalModel,
     pool::{Source, simulator},
     rarity,
-    reference::{Outputs, ReferenceOutputs, reference, twins},
+    reference::{Outputs, ReferenceOutputs, column_signals, reference, twins},
     scores::{auroc, class_scores, warnings},
     seen_rows::training_rows_correlation,
     server::ServerModel,
@@ -84,6 +84,16 @@ pub fn reference_features(table: &ReferenceTable) -> Vec<Feature> {
     let table = grouped(table, &[], &vec![0.0; rows], &Truth::Unknown);
     let design = Design::new(&table, &(0..rows).collect::<Vec<_>>());
     features(&table, &design, &vec![0.0; table.columns.len()])
+}
+
+/// Returns the reference of each column of a table on its own, without a model. A signal has the name of its column.
+///
+/// As in a model's reference, the share of the bin `other` is the one that new rows have. The rows that this moves depend on `seed`.
+pub fn reference_signals(table: &ReferenceTable, seed: u64) -> Vec<SignalReference> {
+    let rows = table.values.first().map_or(0, Vec::len);
+    let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
+    let table = grouped(table, &[], &vec![0.0; rows], &Truth::Unknown);
+    column_signals(&rarity::corrected(&table, &mut ChaCha8Rng::seed_from_u64(seed)), &names)
 }
 
 /// Makes a profile, and reports each step when it begins. The same input gives the same file, byte for byte.

@@ -59,6 +59,38 @@ fn input() -> ProfileInput {
     }
 }
 
+#[test]
+fn a_table_without_a_model_has_the_signals_of_a_profiles_features() {
+    // Each of the 60 codes has ten rows on average, and those that have a few more have a bin.
+    let rows: String = (0..600_u64)
+        .map(|row| {
+            let number = if row % 9 == 0 { String::new() } else { (row * 37 % 100).to_string() };
+            format!("{number},k{}\n", ((row * 2_654_435_761) >> 7) % 60)
+        })
+        .collect();
+    let options = CsvOptions { target: None, ..CsvOptions::new("") };
+    let table = read_reference(format!("distance,code\n{rows}").as_bytes(), "t", &options).unwrap();
+    let signals = reference_signals(&table, 1);
+    let own: Vec<u64> = table.columns[1]
+        .categories
+        .iter()
+        .flat_map(|own| 0..own.known.len())
+        .map(|code| table.values[1].iter().filter(|value| **value == code as f64).count() as u64)
+        .collect();
+    assert!(own.iter().zip(&signals[1].counts).any(|(own, corrected)| own > corrected), "{own:?}");
+    let outputs = (0..600).map(|row| Output::Class { class: row % 2, probabilities: None }).collect();
+    let truth = Truth::Classes((0..600).map(|row| row % 2).collect());
+    let file = profile(ProfileInput { table, outputs, truth, ..input() }, |_| ()).unwrap();
+    let of_profile = &file.card.reference.signals[..2];
+    assert_eq!([&signals[0].name, &of_profile[0].name], ["distance", "feature_distance"]);
+    for (own, of_profile) in signals.iter().zip(of_profile) {
+        assert_eq!(
+            (&own.bins, &own.counts, &own.expected),
+            (&of_profile.bins, &of_profile.counts, &of_profile.expected)
+        );
+    }
+}
+
 mod input_checks {
     use super::*;
 

@@ -43,11 +43,11 @@ pub struct FormatError {
 /// At the first line that is neither a comment nor a sample.
 ///
 /// ```
-/// use loadgen::watch::text_format::parse;
+/// use scrape::text_format::parse;
 /// let page = "# TYPE hits counter\nhits{bin=\"q1 [1, 2)\"} 3\n";
 /// let samples = parse(page)?;
 /// assert_eq!((samples[0].label("bin"), samples[0].value), ("q1 [1, 2)", 3.0));
-/// # Ok::<(), loadgen::watch::text_format::FormatError>(())
+/// # Ok::<(), scrape::text_format::FormatError>(())
 /// ```
 pub fn parse(page: &str) -> Result<Vec<Sample>, FormatError> {
     page.lines()

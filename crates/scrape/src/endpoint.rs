@@ -62,6 +62,31 @@ impl Endpoint {
     }
 }
 
+/// Reads the address of a page from a flag.
+///
+/// # Errors
+/// If it is not an `http://` or `https://` address, or has a query, which is not shown, because it may contain a key.
+pub fn page_url(text: &str) -> Result<Url, String> {
+    http_url(text, "remove it; tokens are read from the environment")
+}
+
+/// Reads an address from a flag. `remedy` says what to do with a query, which an address must not have.
+///
+/// # Errors
+/// Those of [`page_url`].
+pub fn http_url(text: &str, remedy: &str) -> Result<Url, String> {
+    let url: Url =
+        text.parse().map_err(|error| format!("{error}; expected something like http://127.0.0.1:8000"))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        // The message does not show the query, because it may contain a key.
+        return Err(format!("an address must not have a query; {remedy}"));
+    }
+    match (url.scheme(), url.has_host()) {
+        ("http" | "https", true) => Ok(url),
+        _ => Err("expected an address that begins with http:// or https://".into()),
+    }
+}
+
 /// Returns the `Authorization` header with the bearer token from environment variable `variable`.
 ///
 /// # Errors
@@ -126,6 +151,20 @@ mod tests {
 
     fn endpoint(url: &str) -> Endpoint {
         Endpoint::new(url.parse().unwrap(), "LOADGEN_TEST_UNSET").unwrap()
+    }
+
+    #[test]
+    fn addresses_of_pages_have_a_scheme_a_host_and_no_query() {
+        assert_eq!(page_url("https://a:1/metrics").unwrap().as_str(), "https://a:1/metrics");
+        for (text, problem) in [
+            ("http://a/metrics?key=s3cret", "an address must not have a query; remove it"),
+            ("http://a/#s3cret", "an address must not have a query; remove it"),
+            ("ftp://a/", "begins with http:// or https://"),
+            ("metrics", "expected something like http://127.0.0.1:8000"),
+        ] {
+            let refused = page_url(text).unwrap_err();
+            assert!(refused.contains(problem) && !refused.contains("s3cret"), "{refused}");
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub fn failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error
 }
 
 /// Returns why a secure connection failed, with a remedy, or `None` if the error is not about TLS.
-pub(super) fn refusal(error: &reqwest::Error) -> Option<String> {
+pub(crate) fn refusal(error: &reqwest::Error) -> Option<String> {
     let error = failure(error)?;
     let rustls::Error::InvalidCertificate(certificate) = error else {
         return Some(match error {
