@@ -41,6 +41,7 @@ pub mod profile;
 mod rare_categories;
 mod rarity;
 mod reference;
+mod refit;
 mod scores;
 mod seen_rows;
 pub mod server;

@@ -1,4 +1,4 @@
-//! The loss of logistic regression over some rows: its value and its gradient.
+//! The loss of logistic regression over some rows: its value, its gradient, and its curvature.
 
 use crate::{
     design::{Design, dot},
@@ -19,6 +19,15 @@ pub(crate) struct Loss<'a> {
     pub(crate) alpha: f64,
 }
 
+/// The loss at some weights.
+pub(crate) struct Evaluation {
+    pub(crate) loss: f64,
+    pub(crate) gradient: Vec<f64>,
+    /// The probabilities of the classes with weights, row by row, in blocks of rows. They have half the usual precision, which is
+    /// enough for a curvature, because there may be many.
+    probabilities: Vec<Vec<f32>>,
+}
+
 /// Returns the number of classes that have weights. For two classes, only the second one has.
 pub(crate) fn free_classes(classes: usize) -> usize {
     if classes == 2 { 1 } else { classes }
@@ -27,9 +36,19 @@ pub(crate) fn free_classes(classes: usize) -> usize {
 impl Loss<'_> {
     /// Returns the loss and its gradient.
     pub(crate) fn at(&self, weights: &[f64]) -> (f64, Vec<f64>) {
+        let evaluation = self.evaluate(weights, |_, _| ());
+        (evaluation.loss, evaluation.gradient)
+    }
+
+    /// Returns the loss, its gradient, and the probabilities that its curvature is computed from.
+    pub(crate) fn evaluated(&self, weights: &[f64]) -> Evaluation {
+        self.evaluate(weights, |kept, own| kept.extend(own.iter().map(|&p| p as f32)))
+    }
+
+    fn evaluate(&self, weights: &[f64], keep: impl Fn(&mut Vec<f32>, &[f64]) + Sync) -> Evaluation {
         let first = self.classes - free_classes(self.classes);
         let block = |rows: &[usize]| {
-            let mut loss = 0.0;
+            let (mut loss, mut kept) = (0.0, Vec::new());
             let mut logits = vec![0.0; self.classes];
             let gradient = weighted_sums(self.design, rows, weights, |at, values| {
                 logits[0] = 0.0;
@@ -37,18 +56,20 @@ impl Loss<'_> {
                 let label = self.labels[rows[at]];
                 let own = logits[label];
                 loss += softmax(&mut logits) - own;
+                keep(&mut kept, &logits[first..]);
                 values.copy_from_slice(&logits[first..]);
                 if label >= first {
                     values[label - first] -= 1.0;
                 }
             });
-            (loss, gradient)
+            (loss, gradient, kept)
         };
-        let blocks: Vec<(f64, Vec<f64>)> = self.rows.par_chunks(BLOCK).map(block).collect();
-        let (mut loss, mut gradient) = (0.0, vec![0.0; weights.len()]);
-        for (block_loss, block_gradient) in blocks {
+        let blocks: Vec<(f64, Vec<f64>, Vec<f32>)> = self.rows.par_chunks(BLOCK).map(block).collect();
+        let (mut loss, mut gradient, mut probabilities) = (0.0, vec![0.0; weights.len()], Vec::new());
+        for (block_loss, block_gradient, kept) in blocks {
             loss += block_loss;
             gradient.iter_mut().zip(block_gradient).for_each(|(sum, part)| *sum += part);
+            probabilities.push(kept);
         }
         let width = self.design.weights_width();
         for line in weights.chunks_exact(width + 1) {
@@ -57,10 +78,52 @@ impl Loss<'_> {
         self.add_penalty(&mut gradient, weights);
         let rows = self.rows.len() as f64;
         gradient.iter_mut().for_each(|slope| *slope /= rows);
-        (loss / rows, gradient)
+        Evaluation { loss: loss / rows, gradient, probabilities }
     }
 
-    /// Adds the penalty's part of a gradient.
+    /// Returns the product of the loss's second derivative with a vector. `at` is the evaluation of the loss at the weights where the
+    /// derivative is taken.
+    pub(crate) fn curvature(&self, at: &Evaluation, vector: &[f64]) -> Vec<f64> {
+        let free = free_classes(self.classes);
+        let block = |(rows, probabilities): (&[usize], &Vec<f32>)| {
+            weighted_sums(self.design, rows, vector, |row, values| {
+                let own = &probabilities[row * free..(row + 1) * free];
+                let mean: f64 = own.iter().zip(values.iter()).map(|(&p, value)| f64::from(p) * value).sum();
+                values.iter_mut().zip(own).for_each(|(value, &p)| *value = f64::from(p) * (*value - mean));
+            })
+        };
+        let blocks: Vec<Vec<f64>> = self.rows.par_chunks(BLOCK).zip(&at.probabilities).map(block).collect();
+        let mut product = vec![0.0; vector.len()];
+        for block in blocks {
+            product.iter_mut().zip(block).for_each(|(sum, part)| *sum += part);
+        }
+        self.add_penalty(&mut product, vector);
+        let rows = self.rows.len() as f64;
+        product.iter_mut().for_each(|value| *value /= rows);
+        product
+    }
+
+    /// Returns the diagonal of the loss's second derivative, plus the penalty also for the intercepts, so that nothing is 0.
+    pub(crate) fn curvature_diagonal(&self, at: &Evaluation) -> Vec<f64> {
+        let (free, width) = (free_classes(self.classes), self.design.weights_width());
+        let mut diagonal = vec![self.alpha; free * (width + 1)];
+        for (rows, probabilities) in self.rows.chunks(BLOCK).zip(&at.probabilities) {
+            for (&row, own) in rows.iter().zip(probabilities.chunks_exact(free)) {
+                let numbers = self.design.numeric(row);
+                for (line, &p) in diagonal.chunks_exact_mut(width + 1).zip(own) {
+                    let variance = f64::from(p * (1.0 - p));
+                    line.iter_mut().zip(numbers).for_each(|(sum, x)| *sum += variance * x * x);
+                    self.design.active(row).iter().for_each(|&at| line[at as usize] += variance);
+                    line[width] += variance;
+                }
+            }
+        }
+        let rows = self.rows.len() as f64;
+        diagonal.iter_mut().for_each(|value| *value /= rows);
+        diagonal
+    }
+
+    /// Adds the penalty's part of a gradient, or of a product with a vector in the place of the weights.
     fn add_penalty(&self, sums: &mut [f64], weights: &[f64]) {
         let width = self.design.weights_width();
         for (sums, line) in sums.chunks_exact_mut(width + 1).zip(weights.chunks_exact(width + 1)) {
@@ -101,6 +164,37 @@ mod tests {
             };
             let numeric = (moved(1e-5) - moved(-1e-5)) / 2e-5;
             assert!((slope - numeric).abs() < 1e-8, "{at}: {slope} {numeric}");
+        }
+    }
+
+    #[test]
+    fn the_curvature_equals_the_numeric_derivative_of_the_gradient() {
+        for classes in [2, 3] {
+            let mut table = iris::table();
+            table.labels.iter_mut().for_each(|label| *label %= classes);
+            let rows: Vec<usize> = (0..table.len()).collect();
+            let design = Design::new(&table, &rows);
+            let loss = Loss { design: &design, labels: &table.labels, rows: &rows, classes, alpha: 0.7 };
+            let length = free_classes(classes) * 5;
+            let weights: Vec<f64> = (0..length).map(|at| (at * 7 % 5) as f64 / 5.0 - 0.4).collect();
+            let evaluation = loss.evaluated(&weights);
+            let diagonal = loss.curvature_diagonal(&evaluation);
+            for at in 0..length {
+                let moved = |by: f64| {
+                    let mut moved = weights.clone();
+                    moved[at] += by;
+                    loss.at(&moved).1
+                };
+                let unit: Vec<f64> = (0..length).map(|other| f64::from(u8::from(other == at))).collect();
+                let product = loss.curvature(&evaluation, &unit);
+                for ((own, above), below) in product.iter().zip(moved(1e-5)).zip(moved(-1e-5)) {
+                    let numeric = (above - below) / 2e-5;
+                    assert!((own - numeric).abs() < 1e-7, "{classes} {at}: {own} {numeric}");
+                }
+                // The intercepts are the last weight of each class.
+                let penalty = if at % 5 == 4 { 0.7 / 147.0 } else { 0.0 };
+                assert!((diagonal[at] - penalty - product[at]).abs() < 1e-7, "{classes} {at}");
+            }
         }
     }
 }
