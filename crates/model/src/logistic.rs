@@ -4,17 +4,14 @@ use crate::{
     TrainError,
     design::{Design, dot},
     engine::Probabilities,
+    loss::{Loss, free_classes},
 };
 use argmin::{
     core::{CostFunction, Error, Executor, Gradient},
     solver::{linesearch::MoreThuenteLineSearch, quasinewton::LBFGS},
 };
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
-
-/// The number of rows whose gradient is computed as one block. The number of threads does not change the sum over blocks.
-const BLOCK: usize = 512;
 
 /// The number of pairs of steps and gradient changes that L-BFGS keeps.
 const MEMORY: usize = 10;
@@ -60,8 +57,8 @@ impl Weights {
 /// weights of the second class.
 #[derive(Debug, Clone)]
 pub(crate) struct Fit {
-    weights: Vec<f64>,
-    classes: usize,
+    pub(crate) weights: Vec<f64>,
+    pub(crate) classes: usize,
 }
 
 impl Fit {
@@ -85,15 +82,9 @@ impl Fit {
         let scales = scales(design, alpha / rows.len() as f64, self.weights.len());
         let start: Vec<f64> =
             self.weights.iter().zip(&scales).map(|(weight, scale)| weight / scale).collect();
-        let loss = Loss {
-            design,
-            labels,
-            rows,
-            classes: self.classes,
-            alpha,
-            scales: &scales,
-            last: Mutex::default(),
-        };
+        let loss = Loss { design, labels, rows, classes: self.classes, alpha };
+        let best = Mutex::new((f64::INFINITY, start.clone()));
+        let recorded = Recorded { loss, scales: &scales, last: Mutex::default(), best: &best };
         let solver = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY)
             .with_tolerance_grad(GRADIENT)
             .and_then(|solver| solver.with_tolerance_cost(IMPROVEMENT))
@@ -104,7 +95,7 @@ impl Fit {
                     .into(),
             )
         };
-        let (start_loss, start_gradient) = loss.at(&start);
+        let (start_loss, start_gradient) = recorded.at(&start);
         // With a loss that is not finite, the line search would never end.
         if !start_loss.is_finite() {
             return Err(none());
@@ -112,8 +103,7 @@ impl Fit {
         if dot(&start_gradient, &start_gradient).sqrt() < GRADIENT {
             return Ok(self.clone());
         }
-        let best = Mutex::new((start_loss, start.clone()));
-        let run = Executor::new(Recorded { loss, best: &best }, solver)
+        let run = Executor::new(recorded, solver)
             .configure(|state| state.param(start).max_iters(STEPS))
             .run()
             .map(drop);
@@ -148,10 +138,6 @@ impl Fit {
     }
 }
 
-fn free_classes(classes: usize) -> usize {
-    if classes == 2 { 1 } else { classes }
-}
-
 /// Returns the factors by which weights are divided for the optimiser. The curvature of the loss along a weight is about proportional to
 /// the mean square of its column, plus the penalty per row, so it is very small for a rare category. With weights scaled by the inverse
 /// square root, the curvature is about the same along all of them, and L-BFGS needs fewer steps (J. Nocedal, S. Wright, "Numerical
@@ -162,81 +148,28 @@ fn scales(design: &Design, penalty: f64, weights: usize) -> Vec<f64> {
     line.iter().copied().cycle().take(weights).collect()
 }
 
-/// The mean penalised loss over some rows.
-struct Loss<'a> {
-    design: &'a Design,
-    labels: &'a [usize],
-    rows: &'a [usize],
-    classes: usize,
-    alpha: f64,
+/// A loss that records the best weights that were tried.
+struct Recorded<'a> {
+    loss: Loss<'a>,
     /// The weights of a point are its numbers times these factors.
     scales: &'a [f64],
     /// The last point that was evaluated, with its loss and its gradient, which the optimiser requests one after the other.
     last: Mutex<(Vec<f64>, f64, Vec<f64>)>,
+    best: &'a Mutex<(f64, Vec<f64>)>,
 }
 
-impl Loss<'_> {
+impl Recorded<'_> {
     fn at(&self, point: &[f64]) -> (f64, Vec<f64>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.0 != point {
             let weights: Vec<f64> =
                 point.iter().zip(self.scales).map(|(value, scale)| value * scale).collect();
-            let (loss, mut gradient) = self.evaluate(&weights);
+            let (loss, mut gradient) = self.loss.at(&weights);
             gradient.iter_mut().zip(self.scales).for_each(|(slope, scale)| *slope *= scale);
             *last = (point.to_vec(), loss, gradient);
         }
         (last.1, last.2.clone())
     }
-
-    fn evaluate(&self, weights: &[f64]) -> (f64, Vec<f64>) {
-        let blocks: Vec<(f64, Vec<f64>)> =
-            self.rows.par_chunks(BLOCK).map(|rows| self.block(rows, weights)).collect();
-        let width = self.design.weights_width();
-        let (mut loss, mut gradient) = (0.0, vec![0.0; weights.len()]);
-        for (block_loss, block_gradient) in blocks {
-            loss += block_loss;
-            gradient.iter_mut().zip(block_gradient).for_each(|(sum, part)| *sum += part);
-        }
-        for (line, slope) in weights.chunks_exact(width + 1).zip(gradient.chunks_exact_mut(width + 1)) {
-            loss += 0.5 * self.alpha * dot(&line[..width], &line[..width]);
-            slope[..width].iter_mut().zip(line).for_each(|(slope, weight)| *slope += self.alpha * weight);
-        }
-        let rows = self.rows.len() as f64;
-        gradient.iter_mut().for_each(|slope| *slope /= rows);
-        (loss / rows, gradient)
-    }
-
-    fn block(&self, rows: &[usize], weights: &[f64]) -> (f64, Vec<f64>) {
-        let (design, width) = (self.design, self.design.weights_width());
-        let binary = usize::from(self.classes == 2);
-        let (mut loss, mut gradient) = (0.0, vec![0.0; weights.len()]);
-        let mut logits = vec![0.0; self.classes];
-        for &row in rows {
-            logits[0] = 0.0;
-            for (logit, line) in logits[binary..].iter_mut().zip(weights.chunks_exact(width + 1)) {
-                *logit = line[width] + design.dot(row, line);
-            }
-            let label = self.labels[row];
-            let own = logits[label];
-            let log_sum = softmax(&mut logits);
-            loss += log_sum - own;
-            let lines = gradient.chunks_exact_mut(width + 1);
-            for (class, (slope, probability)) in lines.zip(&logits[binary..]).enumerate() {
-                let residual = probability - f64::from(u8::from(class + binary == label));
-                let numbers = design.numeric(row);
-                slope[..numbers.len()].iter_mut().zip(numbers).for_each(|(slope, x)| *slope += residual * x);
-                design.active(row).iter().for_each(|&at| slope[at as usize] += residual);
-                slope[width] += residual;
-            }
-        }
-        (loss, gradient)
-    }
-}
-
-/// A loss that records the best weights that were tried.
-struct Recorded<'a> {
-    loss: Loss<'a>,
-    best: &'a Mutex<(f64, Vec<f64>)>,
 }
 
 impl CostFunction for Recorded<'_> {
@@ -244,7 +177,7 @@ impl CostFunction for Recorded<'_> {
     type Output = f64;
 
     fn cost(&self, weights: &Self::Param) -> Result<f64, Error> {
-        let (loss, _) = self.loss.at(weights);
+        let (loss, _) = self.at(weights);
         let mut best = self.best.lock().unwrap_or_else(PoisonError::into_inner);
         if loss < best.0 {
             *best = (loss, weights.clone());
@@ -258,7 +191,7 @@ impl Gradient for Recorded<'_> {
     type Gradient = Vec<f64>;
 
     fn gradient(&self, weights: &Self::Param) -> Result<Self::Gradient, Error> {
-        Ok(self.loss.at(weights).1)
+        Ok(self.at(weights).1)
     }
 }
 
@@ -351,41 +284,6 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_equals_the_numeric_derivative_of_the_loss() {
-        let mut table = iris::table();
-        let known = vec!["a".to_owned(), "b".to_owned()];
-        table.columns.push(Column {
-            categories: Some(Categories { known, ..Categories::default() }),
-            ..Column::named("text")
-        });
-        // The values are each category, another category, and a missing value.
-        table.values.push((0..table.len()).map(|row| [0.0, 1.0, 2.0, f64::NAN][row % 4]).collect());
-        let rows: Vec<usize> = (0..table.len()).collect();
-        let design = Design::new(&table, &rows);
-        let loss = Loss {
-            design: &design,
-            labels: &table.labels,
-            rows: &rows,
-            classes: 3,
-            alpha: 0.7,
-            scales: &scales(&design, 0.7 / 147.0, 27),
-            last: Mutex::default(),
-        };
-        // There are four numbers, four columns of the categorical feature, and the intercept.
-        let weights: Vec<f64> = (0..27).map(|at| f64::from(at * 7 % 5) / 5.0 - 0.4).collect();
-        let (_, gradient) = loss.at(&weights);
-        for (at, slope) in gradient.iter().enumerate() {
-            let moved = |by: f64| {
-                let mut moved = weights.clone();
-                moved[at] += by;
-                loss.at(&moved).0
-            };
-            let numeric = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            assert!((slope - numeric).abs() < 1e-8, "{at}: {slope} {numeric}");
-        }
-    }
-
-    #[test]
     fn the_weights_of_rare_categories_are_scaled() {
         let mut table = iris::table();
         let known: Vec<String> = (0..3).map(|at| at.to_string()).collect();
@@ -408,17 +306,8 @@ mod tests {
         }
         // The scales do not change the minimum: the gradient with respect to the weights themselves is 0 there.
         let fit = Fit::zero(&design, 3).fitted(&design, &table.labels, &rows, 1.47).unwrap();
-        let last = Mutex::default();
-        let loss = Loss {
-            design: &design,
-            labels: &table.labels,
-            rows: &rows,
-            classes: 3,
-            alpha: 1.47,
-            scales: &scales,
-            last,
-        };
-        let (_, gradient) = loss.evaluate(&fit.weights);
+        let loss = Loss { design: &design, labels: &table.labels, rows: &rows, classes: 3, alpha: 1.47 };
+        let (_, gradient) = loss.at(&fit.weights);
         assert!(gradient.iter().all(|slope| slope.abs() < 1e-4), "{gradient:?}");
     }
 

@@ -47,12 +47,8 @@ pub(super) fn weights(bins: &[Vec<u16>], targets: &[Vec<f64>], rows: usize) -> V
     for _ in 0..ROUNDS {
         let mut changed = false;
         for (bins, targets) in bins.iter().zip(targets) {
-            let mut sums = vec![0.0; targets.len()];
-            let mut all = 0.0;
-            for (&bin, &weight) in bins.iter().zip(&weights) {
-                sums[usize::from(bin)] += weight;
-                all += weight;
-            }
+            let sums = sums(bins, &weights, targets.len());
+            let all: f64 = sums.iter().sum();
             let factor = |(&target, &sum): (&f64, &f64)| {
                 let share = sum / all;
                 let error = (target * (1.0 - target) / rows as f64).sqrt();
@@ -73,6 +69,28 @@ pub(super) fn weights(bins: &[Vec<u16>], targets: &[Vec<f64>], rows: usize) -> V
         }
     }
     weights
+}
+
+/// Returns the sum of the weights in each of `count` bins. Neighbouring rows are added to different copies of the sums. Otherwise each
+/// addition would have to wait for the one before it, because most rows have one of few bins.
+fn sums(bins: &[u16], weights: &[f64], count: usize) -> Vec<f64> {
+    const COPIES: usize = 4;
+    let mut copies: [Vec<f64>; COPIES] = std::array::from_fn(|_| vec![0.0; count]);
+    let (bin_blocks, bin_rest) = bins.as_chunks::<COPIES>();
+    let (weight_blocks, weight_rest) = weights.as_chunks::<COPIES>();
+    for (bins, weights) in bin_blocks.iter().zip(weight_blocks) {
+        for ((copy, &bin), weight) in copies.iter_mut().zip(bins).zip(weights) {
+            copy[usize::from(bin)] += weight;
+        }
+    }
+    let [mut sums, others @ ..] = copies;
+    for (&bin, weight) in bin_rest.iter().zip(weight_rest) {
+        sums[usize::from(bin)] += weight;
+    }
+    for other in others {
+        sums.iter_mut().zip(other).for_each(|(sum, part)| *sum += part);
+    }
+    sums
 }
 
 /// Returns the positions of `count` rows, each in proportion to its weight, by systematic sampling from the start `uniform`.
@@ -106,6 +124,13 @@ mod tests {
                 weights.iter().zip(bins).filter(|(_, bin)| **bin == 0).map(|(weight, _)| weight).sum();
             assert!((own / all - targets[0]).abs() < 0.01, "{weights:?}");
         }
+    }
+
+    #[test]
+    fn weights_are_added_up_bin_by_bin() {
+        let bins: Vec<u16> = (0..11).map(|at| at % 3).collect();
+        let weights: Vec<f64> = (0..11).map(f64::from).collect();
+        assert_eq!(sums(&bins, &weights, 4), [18.0, 22.0, 15.0, 0.0]);
     }
 
     #[test]

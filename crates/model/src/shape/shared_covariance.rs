@@ -3,6 +3,7 @@
 use super::{Spread, VARIANCE_FLOOR};
 use crate::{
     design::dot,
+    products::gram_products,
     rare_categories::{PooledColumns, average},
 };
 use rand::{RngExt, SeedableRng};
@@ -87,13 +88,7 @@ fn leading(rows: &[Vec<f64>], width: usize, count: usize) -> (Vec<Vec<f64>>, Vec
     orthonormalise(&mut vectors);
     let mut squares = vec![0.0; count];
     for _ in 0..ROUNDS {
-        let mut next = vec![vec![0.0; width]; count];
-        for row in rows {
-            for (vector, next) in vectors.iter().zip(&mut next) {
-                let along = dot(row, vector);
-                next.iter_mut().zip(row).for_each(|(sum, value)| *sum += along * value);
-            }
-        }
+        let next = gram_products(rows, &vectors);
         squares = vectors.iter().zip(&next).map(|(vector, next)| dot(vector, next)).collect();
         vectors = next;
         orthonormalise(&mut vectors);

@@ -22,6 +22,9 @@ const PREDICTORS: usize = 40;
 const FEW_PREDICTORS: usize = 16;
 const MANY_COLUMNS: usize = 100;
 
+/// The least number of rows whose leaves one thread finds.
+const LEAVES_TOGETHER: usize = 1024;
+
 /// The number of different codes, which are bytes.
 const CODES: usize = 256;
 
@@ -54,7 +57,7 @@ pub(crate) fn synthetic_rows(
     let rows = columns[0].codes.len();
     let width = columns.len();
     let row_bytes = width + 2 * details.len();
-    // The ranks of the codes of the real and of the synthetic rows, column by column.
+    // The ranks of the codes of the real rows, column by column.
     let ordered: Vec<Vec<u8>> = columns
         .iter()
         .map(|column| column.codes.iter().map(|&code| column.order[usize::from(code)]).collect())
@@ -64,14 +67,17 @@ pub(crate) fn synthetic_rows(
     let total = |at: usize| strengths[at].iter().sum::<f64>();
     sequence.sort_by(|&a, &b| total(b).total_cmp(&total(a)).then(a.cmp(&b)));
 
-    let mut synthetic = vec![Vec::new(); width];
+    // The ranks of the codes of the synthetic rows, row by row, because a tree tests many columns of one row.
+    let mut synthetic = vec![0_u8; count * width];
     let mut result = vec![0; count * row_bytes];
     // Every class, even a rare one, has the same share as in the table.
     let mut by_class: Vec<usize> = (0..rows).collect();
     by_class.sort_by_key(|&row| columns[0].codes[row]);
     let donors: Vec<usize> = (0..count).map(|row| by_class[row * rows / count]).collect();
-    synthetic[0] = donors.iter().map(|&donor| ordered[0][donor]).collect();
-    donors.iter().enumerate().for_each(|(row, &donor)| result[row * row_bytes] = columns[0].codes[donor]);
+    for (row, &donor) in donors.iter().enumerate() {
+        synthetic[row * width] = ordered[0][donor];
+        result[row * row_bytes] = columns[0].codes[donor];
+    }
     // A tree depends only on the real rows, so the trees are built in parallel.
     let trees: Vec<Tree> = sequence
         .par_iter()
@@ -85,19 +91,20 @@ pub(crate) fn synthetic_rows(
         })
         .collect();
     for (&at, tree) in sequence.iter().zip(&trees) {
-        let mut values = Vec::with_capacity(count);
+        let leaf = |row: &[u8]| tree.leaf(|predictor| row[predictor]);
+        let leaves: Vec<&[u32]> =
+            synthetic.par_chunks_exact(width).with_min_len(LEAVES_TOGETHER).map(leaf).collect();
         let detail = details.iter().enumerate().find(|(_, detail)| detail.column == at);
-        for row in 0..count {
-            let leaf = tree.leaf(|predictor| synthetic[predictor][row]);
+        // Donors are drawn row by row, so that the number of threads does not change them.
+        for (row, leaf) in leaves.into_iter().enumerate() {
             let donor = leaf[rng.random_range(0..leaf.len())] as usize;
-            values.push(ordered[at][donor]);
+            synthetic[row * width + at] = ordered[at][donor];
             let own = &mut result[row * row_bytes..(row + 1) * row_bytes];
             own[at] = columns[at].codes[donor];
             if let Some((place, detail)) = detail {
                 own[width + 2 * place..][..2].copy_from_slice(&detail.bytes[donor]);
             }
         }
-        synthetic[at] = values;
     }
     result
 }

@@ -19,16 +19,17 @@ pub(super) struct Tree {
     rows: Vec<u32>,
 }
 
+/// A node has 12 bytes, because many rows pass the nodes of a tree in an order that no processor foresees.
 enum Node {
     /// Rows whose code in the predictor column is at most the limit continue at the next node, and the others at `above`.
     Split {
-        predictor: usize,
+        predictor: u32,
         limit: u8,
-        above: usize,
+        above: u32,
     },
     Leaf {
-        start: usize,
-        end: usize,
+        start: u32,
+        end: u32,
     },
 }
 
@@ -52,9 +53,9 @@ impl Tree {
     ) {
         let split = best_split(categorical, ordered, predictors, all, rows, scratch);
         let Some((predictor, limit)) = split else {
-            let start = self.rows.len();
+            let start = self.rows.len() as u32;
             self.rows.extend_from_slice(rows);
-            self.nodes.push(Node::Leaf { start, end: self.rows.len() });
+            self.nodes.push(Node::Leaf { start, end: self.rows.len() as u32 });
             return;
         };
         let codes = &all[predictor];
@@ -71,12 +72,12 @@ impl Tree {
         }
         rows[below..].copy_from_slice(&scratch[..above]);
         let own = self.nodes.len();
-        self.nodes.push(Node::Split { predictor, limit, above: 0 });
+        self.nodes.push(Node::Split { predictor: predictor as u32, limit, above: 0 });
         let (low, high) = rows.split_at_mut(below);
         self.node(categorical, ordered, predictors, all, low, scratch);
         let next = self.nodes.len();
         if let Node::Split { above, .. } = &mut self.nodes[own] {
-            *above = next;
+            *above = next as u32;
         }
         self.node(categorical, ordered, predictors, all, high, scratch);
     }
@@ -86,9 +87,9 @@ impl Tree {
         let mut at = 0;
         loop {
             match self.nodes[at] {
-                Node::Leaf { start, end } => return &self.rows[start..end],
+                Node::Leaf { start, end } => return &self.rows[start as usize..end as usize],
                 Node::Split { predictor, limit, above } => {
-                    at = if code(predictor) <= limit { at + 1 } else { above };
+                    at = if code(predictor as usize) <= limit { at + 1 } else { above as usize };
                 }
             }
         }
@@ -121,10 +122,15 @@ fn best_split(
     let (mut best, mut found) = (start, None);
     let (mut below_counts, mut above_counts) = (totals.clone(), totals.clone());
     let mut per_code = PerCode::default();
+    let targets: Vec<u32> = if categorical {
+        Vec::new()
+    } else {
+        rows.iter().map(|&row| u32::from(ordered[row as usize])).collect()
+    };
     for &predictor in predictors {
         let codes = &all[predictor];
         if !categorical {
-            if let Some((score, code)) = per_code.best_split(ordered, codes, rows, whole, best) {
+            if let Some((score, code)) = per_code.best_split(&targets, codes, rows, whole, best) {
                 (best, found) = (score, Some((predictor, code)));
             }
             continue;
@@ -169,14 +175,15 @@ fn best_split(
 /// The rows of a node, grouped by the code of a predictor. For a numeric target, only their number and the sum of their target codes
 /// matter, so the rows need not be sorted.
 struct PerCode {
-    groups: [(u32, u32); CODES],
+    /// The number of rows, times 2³², plus the sum of their target codes.
+    groups: [u64; CODES],
     /// One bit per code that occurs.
     present: [u64; CODES / 64],
 }
 
 impl Default for PerCode {
     fn default() -> Self {
-        Self { groups: [(0, 0); CODES], present: [0; CODES / 64] }
+        Self { groups: [0; CODES], present: [0; CODES / 64] }
     }
 }
 
@@ -184,17 +191,15 @@ impl PerCode {
     /// Returns the score of the best split by a predictor, and the greatest code of its lower part; `None` if no score is above `best`.
     fn best_split(
         &mut self,
-        ordered: &[u8],
+        targets: &[u32],
         codes: &[u8],
         rows: &[u32],
         whole: Part,
         mut best: f64,
     ) -> Option<(f64, u8)> {
-        for &row in rows {
+        for (&row, &target) in rows.iter().zip(targets) {
             let code = usize::from(codes[row as usize]);
-            let group = &mut self.groups[code];
-            group.0 += 1;
-            group.1 += u32::from(ordered[row as usize]);
+            self.groups[code] += (1 << 32) + u64::from(target);
             self.present[code / 64] |= 1 << (code % 64);
         }
         let (mut below, mut found) = (Part::default(), None);
@@ -204,9 +209,9 @@ impl PerCode {
             while bits != 0 {
                 let code = 64 * at + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                let (rows, sum) = std::mem::take(&mut self.groups[code]);
-                below.rows += f64::from(rows);
-                below.sum += f64::from(sum);
+                let group = std::mem::take(&mut self.groups[code]);
+                below.rows += f64::from((group >> 32) as u32);
+                below.sum += f64::from(group as u32);
                 let above = Part { rows: whole.rows - below.rows, sum: whole.sum - below.sum, ..whole };
                 if below.rows < LEAF as f64 || above.rows < LEAF as f64 {
                     continue;

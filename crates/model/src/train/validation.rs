@@ -5,6 +5,7 @@ use crate::{
     CrossValidation, Table,
     design::Design,
     logistic::{Fit, argmax},
+    refit::Refits,
     split::{folds, parted},
 };
 use rand_chacha::ChaCha8Rng;
@@ -30,13 +31,14 @@ impl Validation<'_> {
     ) -> Result<(CrossValidation, Vec<Vec<f64>>), TrainError> {
         let folds = folds(self.table, count, rng);
         let fold_of: Vec<usize> = train_rows.iter().map(|&row| folds[row]).collect();
+        let refits = Refits::new(self.design, &self.table.labels, train_rows, self.served, self.alpha);
         let parts: Vec<(Vec<usize>, Vec<Vec<f64>>)> = (0..count)
             .into_par_iter()
             .map(|fold| {
                 let (fit, held_out) = parted(&fold_of, fold);
                 let [fit, held_out] =
                     [fit, held_out].map(|at| at.iter().map(|&at| train_rows[at]).collect::<Vec<_>>());
-                let refitted = self.refitted(&fit, &held_out)?;
+                let refitted = self.refitted(&refits, &fit, &held_out)?;
                 let logits = held_out.iter().map(|&row| refitted.logits(self.design, row)).collect();
                 Ok::<_, TrainError>((held_out, logits))
             })
@@ -57,14 +59,14 @@ impl Validation<'_> {
         Ok((CrossValidation { folds: scores.len(), mean_accuracy, sd }, logits))
     }
 
-    fn refitted(&self, fit: &[usize], held_out: &[usize]) -> Result<Fit, TrainError> {
+    fn refitted(&self, refits: &Refits, fit: &[usize], held_out: &[usize]) -> Result<Fit, TrainError> {
         let mut present = vec![false; self.table.classes.len()];
         fit.iter().for_each(|&row| present[self.table.labels[row]] = true);
         // If the only fitted row of a class is left out, the weights would be those of a model with fewer classes.
         if held_out.is_empty() || present.contains(&false) {
             return Ok(self.served.clone());
         }
-        self.served.fitted(self.design, &self.table.labels, fit, self.alpha)
+        refits.to(fit)
     }
 }
 
@@ -80,8 +82,10 @@ mod tests {
         let design = Design::new(&table, &all);
         let served = Fit::zero(&design, 3).fitted(&design, &table.labels, &all, 1.0).unwrap();
         let validation = Validation { table: &table, design: &design, served: &served, alpha: 1.0 };
+        let refits = Refits::new(&design, &table.labels, &all, &served, 1.0);
         let is_served = |fit: &[usize], held_out: &[usize]| {
-            validation.refitted(fit, held_out).unwrap().logits(&design, 5) == served.logits(&design, 5)
+            validation.refitted(&refits, fit, held_out).unwrap().logits(&design, 5)
+                == served.logits(&design, 5)
         };
         // The last class begins at row 98.
         assert!(is_served(&all[..98], &all[98..]));
